@@ -1,0 +1,70 @@
+"""What every command shares: how it ends, and how it shows progress.
+
+A command ends in one line and a non-zero exit status for anything a user can cause.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from dataset.errors import PipelineError
+
+
+class ArgumentParser(argparse.ArgumentParser):
+    """An `argparse.ArgumentParser` whose errors are one line (exit status 2), with defaults in `--help`."""
+
+    def __init__(self, **options: object) -> None:
+        options.setdefault("formatter_class", argparse.ArgumentDefaultsHelpFormatter)
+        super().__init__(**options)  # type: ignore[arg-type]
+
+    def error(self, message: str) -> None:  # type: ignore[override]
+        """Print one line that names the remedy, and exit with status 2."""
+        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+
+def run(main: Callable[[Sequence[str]], None], program: str) -> None:
+    """Run a command's `main(argv)` and exit; a `PipelineError` becomes one line on stderr."""
+    try:
+        main(sys.argv[1:])
+    except PipelineError as error:
+        one_line = " ".join(str(error).split())
+        print(f"{program}: {one_line}", file=sys.stderr)
+        sys.exit(error.exit_status)
+    except KeyboardInterrupt:
+        print(f"{program}: stopped; run the same command again to go on", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:  # the reader of our output went away (`| head`)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
+
+
+def progress(unit: str) -> Progress:
+    """Return a progress bar on stderr that counts `unit` (for example "frames") and shows the time left.
+
+    A task's field `note` is free text at the end of its line:
+    `bar.update(task, advance=1, note="loss 0.31")`.
+    """
+    console = Console(stderr=True)
+    return Progress(
+        TextColumn("{task.description:<22}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TextColumn(unit),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+        console=console,
+        refresh_per_second=4,
+    )

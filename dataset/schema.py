@@ -1,0 +1,218 @@
+"""Every table of the project, column by column: the one place where they are defined.
+
+Identifiers (`*_id`) are the source's own, as text; a user's is a keyed pseudonym from the
+crawl's export on. Contiguous row numbers (`*_idx`) exist only inside `model/`.
+
+Raw tables (private):         `Movie`, `Rating`, `Frame`, `Image`, `RawFrameLike`
+Snapshot tables (published):  `SnapshotMovie`, `Frame`, `Interaction`, `FrameLike`, `FrameFeature`
+Beside them:                  `Quarantine` (rows that were dropped, with the reason)
+Results:                      `Training`, `Metric`, `UserMetric`, `Recommendation`
+"""
+
+from typing import Any
+
+import dataframely as dy
+import polars as pl
+
+SPLITS = ("train", "validation", "test")
+HELD_OUT_SPLITS = ("validation", "test")
+FRAME_KINDS = ("still", "poster", "wallpaper")
+LIKE_SOURCES = ("photo_page", "user_likes", "import")
+TASKS = ("item", "frame")
+VGG19_WIDTH = 4096
+
+
+class HalfVector(dy.Array):
+    """A column of equally long float16 vectors, `pl.Array(pl.Float16, width)` of any width.
+
+    dataframely has no float16 column; values are checked to be finite where they are made.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(dy.Float32(), VGG19_WIDTH)
+
+    @property
+    def dtype(self) -> pl.DataType:
+        """VGG-19's type; `validate_dtype` accepts the widths of other extractors too."""
+        return pl.Array(pl.Float16, VGG19_WIDTH)
+
+    def validate_dtype(self, dtype: Any) -> bool:
+        """Return whether `dtype` is a one-dimensional float16 array."""
+        return isinstance(dtype, pl.Array) and dtype.inner == pl.Float16 and len(dtype.shape) == 1
+
+    def validation_rules(self, expr: pl.Expr) -> dict[str, pl.Expr]:
+        """Return the one rule: no null."""
+        return {"nullability": expr.is_not_null()}
+
+
+class SnapshotMovie(dy.Schema):
+    """A movie, without the time it was crawled (that would differ between equal crawls)."""
+
+    movie_id = dy.String(primary_key=True, min_length=1)
+    title = dy.String()
+    original_title = dy.String(nullable=True)
+    year = dy.Int16(nullable=True, min=1850, max=2200)
+    kind = dy.Enum(["movie", "tv"], nullable=True)
+    genres = dy.List(dy.String())
+    directors = dy.List(dy.String())
+    rating_mean = dy.Float32(nullable=True, min=0, max=10)
+    rating_count = dy.UInt32(nullable=True)
+
+
+class Movie(SnapshotMovie):
+    """A movie as crawled or imported. `rating_mean` is out of 10; null where the site shows none."""
+
+    crawled_at = dy.Datetime(time_unit="us", time_zone="UTC", nullable=True)
+
+
+class Rating(dy.Schema):
+    """A user's rating of a movie. `stars` is null for "watched, not rated"; repeats may occur."""
+
+    user_id = dy.String(min_length=1)
+    movie_id = dy.String(min_length=1)
+    stars = dy.Float32(nullable=True, min=0.5, max=5)
+    rated_on = dy.Date(nullable=True)
+
+
+class Frame(dy.Schema):
+    """A picture of a movie. `width_px` and `height_px` are of the original, as the site states."""
+
+    frame_id = dy.String(primary_key=True, min_length=1)
+    movie_id = dy.String(min_length=1)
+    kind = dy.Enum(FRAME_KINDS)
+    width_px = dy.UInt32(nullable=True, min=1)
+    height_px = dy.UInt32(nullable=True, min=1)
+    image_url = dy.String(nullable=True)
+    like_count = dy.UInt32(nullable=True)
+
+
+class Image(dy.Schema):
+    """The picture file of a frame, verified by decoding. `path` is relative to the raw folder."""
+
+    frame_id = dy.String(primary_key=True, min_length=1)
+    image_sha256 = dy.String(regex="^[0-9a-f]{64}$")
+    format = dy.String()
+    width_px = dy.UInt32(min=1)
+    height_px = dy.UInt32(min=1)
+    size_bytes = dy.UInt64(min=1)
+    path = dy.String()
+
+
+class RawFrameLike(dy.Schema):
+    """A user's "Like" of a frame. `liked_on` is null where the source shows no date."""
+
+    user_id = dy.String(primary_key=True, min_length=1)
+    frame_id = dy.String(primary_key=True, min_length=1)
+    liked_on = dy.Date(nullable=True)
+    source = dy.Enum(LIKE_SOURCES)
+
+
+class ImplicitFeedback(dy.Schema):
+    """A user's implicit feedback on a movie: each pair once, before it is given a split."""
+
+    user_id = dy.String(primary_key=True, min_length=1)
+    movie_id = dy.String(primary_key=True, min_length=1)
+    stars = dy.Float32(nullable=True, min=0.5, max=5)
+    rated_on = dy.Date(nullable=True)
+
+
+class Interaction(ImplicitFeedback):
+    """A user's implicit feedback on a movie, in exactly one split."""
+
+    split = dy.Enum(SPLITS)
+
+
+class FrameLike(dy.Schema):
+    """A like of a frame of a held-out user-movie pair. Likes never train (paper, section 4)."""
+
+    user_id = dy.String(primary_key=True, min_length=1)
+    movie_id = dy.String(min_length=1)
+    frame_id = dy.String(primary_key=True, min_length=1)
+    split = dy.Enum(HELD_OUT_SPLITS)
+
+
+class FrameFeature(dy.Schema):
+    """The visual feature of a frame's picture, float16; VGG-19's fc7 has width 4096."""
+
+    frame_id = dy.String(primary_key=True, min_length=1)
+    image_sha256 = dy.String(regex="^[0-9a-f]{64}$")
+    feature = HalfVector()
+
+
+class Quarantine(dy.Schema):
+    """A row that was dropped on the way, and why. Keys that do not apply are null."""
+
+    table = dy.String()
+    reason = dy.String(min_length=1)
+    user_id = dy.String(nullable=True)
+    movie_id = dy.String(nullable=True)
+    frame_id = dy.String(nullable=True)
+    detail = dy.String(nullable=True)
+
+
+class Training(dy.Schema):
+    """One epoch of one training run. `validation_ndcg` is null in epochs without validation."""
+
+    model = dy.String(primary_key=True)
+    seed = dy.Int64(primary_key=True)
+    epoch = dy.UInt32(primary_key=True, min=1)
+    loss = dy.Float64()
+    validation_ndcg = dy.Float64(nullable=True, min=0, max=1)
+    seconds = dy.Float64(min=0)
+
+
+class Metric(dy.Schema):
+    """A metric averaged over users (task `item`) or user-movie pairs (task `frame`), both in `n_users`.
+
+    `ci_low` and `ci_high` bound a 95 % bootstrap interval over users.
+    """
+
+    model = dy.String(primary_key=True)
+    seed = dy.Int64(primary_key=True)
+    task = dy.Enum(TASKS, primary_key=True)
+    metric = dy.String(primary_key=True)
+    k = dy.UInt32(primary_key=True, min=1)
+    value = dy.Float64(min=0)
+    ci_low = dy.Float64()
+    ci_high = dy.Float64()
+    n_users = dy.UInt32(min=1)
+
+
+class UserMetric(dy.Schema):
+    """A metric of one user (task `item`) or of one of her movies (task `frame`)."""
+
+    model = dy.String(primary_key=True)
+    seed = dy.Int64(primary_key=True)
+    task = dy.Enum(TASKS, primary_key=True)
+    metric = dy.String(primary_key=True)
+    k = dy.UInt32(primary_key=True, min=1)
+    user_id = dy.String(primary_key=True)
+    movie_id = dy.String(primary_key=True)  # empty for task `item`
+    value = dy.Float64()
+
+
+class Recommendation(dy.Schema):
+    """A recommended movie and the key frame to show for it; rank 1 is best."""
+
+    user_id = dy.String(primary_key=True)
+    rank = dy.UInt32(primary_key=True, min=1)
+    movie_id = dy.String()
+    score = dy.Float64()
+    key_frame_id = dy.String(nullable=True)
+    frame_score = dy.Float64(nullable=True)
+
+
+RAW_TABLES: dict[str, type[dy.Schema]] = {
+    "movies": Movie,
+    "ratings": Rating,
+    "frames": Frame,
+    "images": Image,
+    "frame_likes": RawFrameLike,
+}
+SNAPSHOT_TABLES: dict[str, type[dy.Schema]] = {
+    "movies": SnapshotMovie,
+    "frames": Frame,
+    "interactions": Interaction,
+    "frame_likes": FrameLike,
+    "frame_features": FrameFeature,
+}

@@ -1,0 +1,5 @@
+"""HTML in, rows out: one module a kind of page, without any I/O.
+
+Each parser is `parse_<page>(html: str, url: str) -> <Page>`; the pages are the dataclasses of
+`rows.py`. Selectors live here and nowhere else, so that one edit mends a change of the site.
+"""

@@ -1,0 +1,70 @@
+"""Raw ratings become implicit feedback: each user-movie pair once, with what was dropped and why."""
+
+from dataclasses import dataclass
+
+import dataframely as dy
+import polars as pl
+
+from dataset.schema import ImplicitFeedback, Quarantine, Rating
+from dataset.tables import empty, validate
+
+
+@dataclass(frozen=True)
+class FeedbackConfig:
+    """Which ratings count as implicit feedback.
+
+    Attributes:
+        min_stars: the fewest stars that count; None takes any rating, as the paper does.
+        include_unrated: whether "watched, not rated" counts.
+    """
+
+    min_stars: float | None = None
+    include_unrated: bool = True
+
+
+def to_implicit_feedback(
+    ratings: dy.DataFrame[Rating], movie_ids: pl.Series, config: FeedbackConfig
+) -> tuple[dy.DataFrame[ImplicitFeedback], pl.DataFrame]:
+    """Return the implicit feedback in `ratings`, and the dropped rows as a `Quarantine` table.
+
+    Of a repeated pair the newest rating stays (of several on one day, the one with most stars),
+    so the result does not depend on the order of rows.
+
+    Args:
+        ratings: raw ratings; pairs may repeat.
+        movie_ids: the movies that are known; a rating of any other is dropped.
+        config: which ratings count.
+    """
+    newest_first = ratings.sort("user_id", "movie_id", "rated_on", "stars", descending=True, nulls_last=True)
+    is_first = pl.struct("user_id", "movie_id").is_first_distinct()
+    too_low = pl.col("stars").is_not_null() & (pl.col("stars") < (config.min_stars or 0))
+    reason = (
+        pl.when(~pl.col("movie_id").is_in(movie_ids.implode()))
+        .then(pl.lit("movie unknown or deleted"))
+        .when(~is_first)
+        .then(pl.lit("repeated pair, a newer rating exists"))
+        .when(pl.lit(not config.include_unrated) & pl.col("stars").is_null())
+        .then(pl.lit("watched but not rated"))
+        .when(too_low)
+        .then(pl.lit(f"fewer than {config.min_stars} stars"))
+    )
+    judged = newest_first.with_columns(reason=reason)
+    kept = judged.filter(pl.col("reason").is_null()).drop("reason")
+    dropped = judged.filter(pl.col("reason").is_not_null())
+    return validate(kept, ImplicitFeedback, "implicit feedback"), quarantined(dropped, "ratings")
+
+
+def quarantined(rows: pl.DataFrame, table: str, reason: str | None = None) -> dy.DataFrame[Quarantine]:
+    """Return `rows` as quarantine rows of `table`; without `reason`, they carry a column of it.
+
+    Of each row the keys `user_id`, `movie_id` and `frame_id` are kept, as far as it has them.
+    """
+    keys = [pl.col(key) if key in rows.columns else pl.lit(None, pl.String).alias(key) for key in _KEYS]
+    reasons = pl.col("reason") if reason is None else pl.lit(reason).alias("reason")
+    detail = pl.col("detail") if "detail" in rows.columns else pl.lit(None, pl.String).alias("detail")
+    if rows.is_empty():
+        return validate(empty(Quarantine), Quarantine, "quarantine")
+    return validate(rows.select(pl.lit(table).alias("table"), reasons, *keys, detail), Quarantine, "quarantine")
+
+
+_KEYS = ("user_id", "movie_id", "frame_id")

@@ -50,5 +50,5 @@ def k_core_rows(
 
 
 def _codes(ids: pl.Series) -> npt.NDArray[np.uint32]:
-    """Number the distinct ids 0, 1, … in no particular order."""
+    """Return each id as a contiguous code: 0, 1, …, in no particular order."""
     return (ids.rank("dense").cast(pl.UInt32) - 1).to_numpy()

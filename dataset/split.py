@@ -35,9 +35,7 @@ class SplitConfig:
             )
 
 
-def split_randomly(
-    feedback: dy.DataFrame[ImplicitFeedback], config: SplitConfig
-) -> dy.DataFrame[Interaction]:
+def split_randomly(feedback: dy.DataFrame[ImplicitFeedback], config: SplitConfig) -> dy.DataFrame[Interaction]:
     """Return all of `feedback`, each row in one split, drawn from all rows alike.
 
     The counts are exact: `round(share * n)` rows for test and validation, the rest for train.

@@ -147,7 +147,7 @@ def _stars(source: pl.DataFrame, form: RatingsFormat, path: Path) -> pl.Series:
     if not stars.drop_nulls().is_between(0.5, 5).all():
         raise InvalidTableError(
             f"{path}: column '{form.rating_column}' goes from {ratings.min()!r} to {ratings.max()!r}, but with "
-            f"--max-rating {form.max_rating:g} ratings go from {form.max_rating / 10:g}; pass the best rating there is as "
+            f"--max-rating {form.max_rating:g} ratings go from {form.max_rating / 10:g} up; pass the best rating as "
             "--max-rating, or leave --rating-column out to take every row as implicit feedback"
         )
     return stars.cast(pl.Float32).alias("stars")

@@ -1,0 +1,54 @@
+# `make demo` and `make test` need Python 3.11 or newer and make, nothing else.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+ONLY ?=
+
+.PHONY: help demo test check bench serve format lock clean
+
+help: ## show the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+demo: $(INSTALLED) ## crawl the sandbox, build, publish, train, report: everything once, on invented data
+	@$(BIN)/python -m flows.demo
+
+test: $(INSTALLED) ## run the tests
+	@$(BIN)/python -m pytest
+
+check: $(INSTALLED) ## lint, format, types, import layers
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+bench: $(INSTALLED) ## measure speed and memory against peers (ONLY=<name> for one row)
+	@$(BIN)/python tests/bench/run.py $(ONLY)
+
+serve: $(INSTALLED) ## serve the Prefect deployments on this machine
+	@$(BIN)/python -m flows.serve
+
+format: $(INSTALLED) ## mend format and lint where that can be done safely
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+lock: $(INSTALLED) ## write requirements.lock anew: names and versions, for every system and Python
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra dev --upgrade \
+		--no-header --no-annotate pyproject.toml -o requirements.lock
+
+clean: ## remove the environment and the caches, not the data
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+
+# The lock constrains versions and does not list what to install, so that another build of torch
+# (UV_TORCH_BACKEND=cpu) does not bring the GPU libraries of the default one.
+$(INSTALLED): pyproject.toml requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed; name one with: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	@echo "Setting up $(VENV) (once). torch's default build is large: about 3 GB to download on Linux."
+	@echo "Without a GPU, stop here and take the small CPU build: UV_TORCH_BACKEND=cpu make $(MAKECMDGOALS)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || \
+		{ echo "the venv module is missing; install it (Debian: apt install python3-venv) and run make again" >&2; exit 1; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	@$(BIN)/uv pip install --python $(BIN)/python --constraints requirements.lock --editable '.[dev]'
+	@touch $@

@@ -1,0 +1,75 @@
+"""A Prefect server for the project: the one that answers already, or one of our own."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import requests
+
+from dataset.errors import PipelineError, UsageError
+
+START_TIMEOUT_S = 120
+_STOP_TIMEOUT_S = 15
+
+
+@contextmanager
+def prefect_server(api_url: str, log: Path, home: Path | None = None) -> Iterator[bool]:
+    """Make sure that a Prefect server answers at `api_url` while the context is open.
+
+    Args:
+        api_url: for example `http://127.0.0.1:4200/api`.
+        log: where a server of our own writes its log.
+        home: Prefect's folder (database) of a server of our own; None: the user's own.
+
+    Yields:
+        Whether the server was started here (then it ends with the context).
+
+    Raises:
+        UsageError: nothing answers at an address that is not this machine.
+        PipelineError: our server does not start.
+    """
+    if is_healthy(api_url):
+        yield False
+        return
+    address = urlsplit(api_url)
+    if address.hostname not in ("127.0.0.1", "localhost"):
+        raise UsageError(
+            f"no Prefect server answers at {api_url}; start it there, or set PREFECT_API_URL to an address on this machine"
+        )
+    log.parent.mkdir(parents=True, exist_ok=True)
+    environment = {**os.environ, "PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
+    if home is not None:
+        environment["PREFECT_HOME"] = str(home.resolve())
+    command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(address.port)]
+    with log.open("w", encoding="utf-8") as output:
+        server = subprocess.Popen(command, stdout=output, stderr=output, env=environment, start_new_session=True)
+    try:
+        _wait_until_healthy(api_url, server, log)
+        yield True
+    finally:
+        server.terminate()
+        try:
+            server.wait(_STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            server.kill()
+
+
+def is_healthy(api_url: str) -> bool:
+    """Return whether a Prefect server answers at `api_url`."""
+    try:
+        return requests.get(f"{api_url.rstrip('/')}/health", timeout=5).ok
+    except requests.RequestException:
+        return False
+
+
+def _wait_until_healthy(api_url: str, server: "subprocess.Popen[bytes]", log: Path) -> None:
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while not is_healthy(api_url):
+        if server.poll() is not None or time.monotonic() > deadline:
+            raise PipelineError(f"the Prefect server does not start at {api_url}; its log is {log}")
+        time.sleep(0.3)

@@ -1,0 +1,96 @@
+"""What a crawl is: its folder, its site, its scope and its manners; and Scrapy's settings for it."""
+
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from crawler.politeness import HostRules, Manners
+from crawler.sites import Site
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What to crawl. None means no bound.
+
+    Attributes:
+        movie_ids: movies whose comments lead to users.
+        uids: users to start from, as numbers or slugs.
+        photo_kinds: which photos become frames.
+        picture_size: the site's name of a size (`sqxs`, `s`, `m`, `l`).
+        liker_sources: `photo_page`, `user_likes`, or both.
+        k: only movies and users of the k-core of the ratings so far get frames and likes; 0: all.
+    """
+
+    movie_ids: tuple[str, ...] = ()
+    uids: tuple[str, ...] = ()
+    max_users: int | None = None
+    max_movies: int | None = None
+    max_requests: int | None = None
+    photo_kinds: tuple[str, ...] = ("still", "poster")
+    picture_size: str = "m"
+    liker_sources: tuple[str, ...] = ("photo_page",)
+    k: int = 5
+
+
+@dataclass(frozen=True)
+class CrawlSettings:
+    """A crawl, as the command line describes it."""
+
+    crawl_dir: Path
+    site: Site
+    site_name: str
+    manners: Manners
+    scope: Scope = field(default_factory=Scope)
+
+
+def user_agent(contact: str | None) -> str:
+    """Return the User-Agent: the project, its version and whom to ask."""
+    return f"douban-keyframes/{version('douban-keyframes')} (+{contact or 'local test'})"
+
+
+def scrapy_settings(crawl: CrawlSettings, rules: dict[str, HostRules]) -> dict[str, Any]:
+    """Return Scrapy's settings: one slot a host with its own delay; redirects, cookies and retries off.
+
+    What is switched off is either unwanted (cookies, telnet, remote control, redirects) or done by
+    the ledger (retries, filtering of repeats) or by `crawler.politeness` (robots.txt).
+    """
+    manners = crawl.manners
+    delay_s = max(rule.delay_s for rule in rules.values())
+    return {
+        "BOT_NAME": "douban-keyframes",
+        "USER_AGENT": user_agent(manners.contact),
+        "DEFAULT_REQUEST_HEADERS": {"Accept": "text/html", "Accept-Language": "zh-CN,zh;q=0.9,en;q=0.5"},
+        "DOWNLOAD_SLOTS": {
+            host: {"delay": rule.delay_s, "concurrency": manners.concurrency, "jitter": 0.0}
+            for host, rule in rules.items()
+        },
+        "DOWNLOAD_DELAY": delay_s,
+        "DOWNLOAD_DELAY_JITTER": 0.0,
+        "CONCURRENT_REQUESTS": manners.concurrency * len(rules),
+        "CONCURRENT_REQUESTS_PER_DOMAIN": manners.concurrency,
+        "DOWNLOAD_TIMEOUT": manners.timeout_s,
+        "DOWNLOAD_MAXSIZE": 64 << 20,
+        "DOWNLOAD_WARNSIZE": 0,
+        "DOWNLOAD_FAIL_ON_DATALOSS": True,
+        "DOWNLOAD_VERIFY_CERTIFICATES": True,
+        "DOWNLOADER_MIDDLEWARES": {"crawler.politeness.HostRulesMiddleware": 100},
+        "AUTOTHROTTLE_ENABLED": manners.is_slow,  # it only ever slows down: never below DOWNLOAD_DELAY
+        "AUTOTHROTTLE_MAX_DELAY": max(60.0, 2 * delay_s),
+        "SPIDER_MIDDLEWARES_BASE": {},
+        "DUPEFILTER_CLASS": "scrapy.dupefilters.BaseDupeFilter",
+        "HTTPPROXY_ENABLED": not crawl.site.is_loopback,
+        "COOKIES_ENABLED": False,
+        "REDIRECT_ENABLED": False,
+        "METAREFRESH_ENABLED": False,
+        "RETRY_ENABLED": False,
+        "ROBOTSTXT_OBEY": False,
+        "HTTPCACHE_ENABLED": False,
+        "TELNETCONSOLE_ENABLED": False,
+        "REMOTE_CONTROL_ENABLED": False,
+        "MEMUSAGE_ENABLED": False,
+        "DOWNLOADER_STATS": False,
+        "LOGSTATS_INTERVAL": 0,
+        "LOG_FILE": str(crawl.crawl_dir / "crawl.log"),
+        "LOG_LEVEL": "INFO",
+    }

@@ -1,0 +1,83 @@
+"""What a user has watched: `/people/<uid>/collect` (grade C).
+
+The same markup serves `/do` (watching) and `/wish`; a heading that does not say 看过 is refused.
+"""
+
+import re
+
+from parsel import Selector, SelectorList
+
+from crawler.pages.reading import Document, text_of
+from crawler.pages.rows import CollectionPage, Person, RatingRow
+
+ITEMS = "//*[self::div or self::li][{item}][not(ancestor::*[{item}])][not(ancestor::*[{aside}])]".format(
+    item="has-class('item')", aside="has-class('aside')"
+)
+HEADING = re.compile(r"看过的(?:影视|电影)(?: ?[(（]([0-9]+)[)）])?$")
+_MOVIE_LINK = re.compile(r"/subject/([0-9]+)/?$")
+_STARS = re.compile(r"rating([1-5])-t")
+
+
+def parse_collection(html: str, url: str) -> CollectionPage:
+    """Return a page of a user's ratings, newest first as shown (15 a page).
+
+    Always there: the profile's heading (`X看过的影视(1157)`) or items; in each item one movie
+    link and the date. May be absent: stars (watched, not rated), the avatar, the total, the next
+    page's link, and all items (past the end).
+
+    Raises:
+        NotUnderstood: there is no such list, or an item's movie, stars or date cannot be told.
+    """
+    page = Document.read("collection", html, url)
+    url_uid = page.id_in_url("uid", r"/people/([^/]+)/collect")
+    header = page.root.css("#db-usr-profile")
+    heading = text_of(header.css("h1"))
+    found = HEADING.search(heading)
+    if heading and not found:
+        raise page.not_understood("heading", f"is {heading[-30:]!r}, not of a list of watched movies")
+    items = page.root.xpath(ITEMS)
+    if not items and (not found or page.root.css('.article a[href*="/subject/"]')):
+        raise page.not_understood("items")
+    person = page.person(header.css("a"), header.css("img")) or Person(url_uid, url_uid)
+    return CollectionPage(
+        person=person,
+        ratings=tuple(_rating(page, item) for item in items),
+        claimed_total=_total(page, found[1] if found else None),
+        next_url=page.next_url(_next_links(page), also=f"/people/{person.uid}/collect"),
+    )
+
+
+def _total(page: Document, in_heading: str | None) -> int | None:
+    if in_heading is not None:
+        return page.count("claimed_total", in_heading)
+    shown = text_of(page.root.css("span.subject-num"))
+    return page.count_after("claimed_total", "/ ?([0-9]+)$", shown) if shown else None
+
+
+def _next_links(page: Document) -> list[str]:
+    links = page.root.css(".paginator span.next a::attr(href)").getall()
+    return links or page.root.css('link[rel="next"]::attr(href)').getall()
+
+
+def _rating(page: Document, item: Selector) -> RatingRow:
+    links = (_MOVIE_LINK.search(href) for href in item.css("a::attr(href)").getall())
+    ids = {link[1] for link in links if link}
+    if len(ids) != 1:
+        raise page.not_understood("movie_id", f"is {sorted(ids)}" if ids else "not found in an item")
+    movie_id = ids.pop()
+    dates = item.css(".date")
+    if not dates:
+        raise page.not_understood("rated_on", f"not found for movie {movie_id}")
+    return RatingRow(movie_id, _stars(page, item, dates[:1]), page.day("rated_on", text_of(dates)))
+
+
+def _stars(page: Document, item: Selector, dates: SelectorList[Selector]) -> int | None:
+    """Return the stars beside the date; any other mark there is one we do not know."""
+    marks = dates.xpath("preceding-sibling::span | ./span") or item.css('span[class^="rating"]')
+    classes = marks.xpath("@class").getall()
+    found = [_STARS.fullmatch(name.strip()) for name in classes]
+    if not marks:
+        return None
+    if len(marks) == 1 and found and found[0]:
+        return int(found[0][1])
+    raise page.not_understood("stars", f"is {classes}")

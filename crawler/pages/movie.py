@@ -1,0 +1,180 @@
+"""A movie's page: `/subject/<id>/` (grade H: seen in saved real pages)."""
+
+import re
+import unicodedata
+from collections.abc import Iterator
+
+from parsel import Selector, SelectorList
+
+from crawler.pages.reading import Document, text_of
+from crawler.pages.rows import MoviePage, MovieRow
+
+YEARS = range(1850, 2201)
+
+_TITLE_SUFFIX = re.compile(r"\s*\(豆瓣\)$")
+_KIND_OF_TYPE = {"Movie": "movie", "TVSeries": "tv"}
+_JSON_LD_TYPE = re.compile(r'"@type"\s*:\s*"(Movie|TVSeries)"')
+
+
+def parse_movie(html: str, url: str) -> MoviePage:
+    """Return the movie of a page, with the totals the page claims.
+
+    Always there: the title (both in `<title>` and as `v:itemreviewed`) and `#info`. What a page
+    may lack: the year (not released), genres and directors (no such label in `#info`), the
+    rating (an empty mean: too few votes; no `#interest_sectl`: switched off) and both totals.
+
+    Raises:
+        NotUnderstood: a field is missing that this page must have, or holds what it cannot.
+    """
+    page = Document.read("movie", html, url)
+    movie_id = page.id_in_url("movie_id", r"/subject/([0-9]+)/?$")
+    title, original_title = _titles(page)
+    info = page.root.css("#info")
+    if not info:
+        raise page.not_understood("info")
+    mean, count = _rating(page)
+    movie = MovieRow(
+        movie_id=movie_id,
+        title=title,
+        original_title=original_title,
+        year=_year(page, is_rated=mean is not None),
+        kind=_kind(page, info),
+        genres=_genres(page, info),
+        directors=_directors(page, info),
+        rating_mean=mean,
+        rating_count=count,
+    )
+    return MoviePage(movie, _photo_total(page), _seen_total(page))
+
+
+def _titles(page: Document) -> tuple[str, str | None]:
+    """Return the Chinese title and, where it differs, the original one."""
+    head = text_of(page.root.xpath("(//title[not(ancestor::*[local-name()='svg'])])[1]"))
+    title = _TITLE_SUFFIX.sub("", head)
+    if not title:
+        raise page.not_understood("title", "not found in <title>")
+    reviewed = text_of(page.root.css('h1 [property="v:itemreviewed"]'))
+    if not reviewed:
+        raise page.not_understood("title", "not found as v:itemreviewed")
+    picture = " ".join(page.root.css("#mainpic img::attr(alt)").get("").split())
+    original = _beyond(reviewed, title) or _beyond(picture, title)
+    for text in (title, original or ""):
+        _require_readable(page, "title", text)
+    return title, original
+
+
+def _beyond(text: str, title: str) -> str | None:
+    """Return what `text` says after `title`; all of it if it does not start so, None if that is nothing.
+
+    Compared are the characters alone: white space, case and the width of a colon do not count.
+    """
+    wanted = _folded(title)
+    for end in range(1, len(text) + 1):
+        if _folded(text[:end]) == wanted and (end == len(text) or text[end].isspace()):
+            return text[end:].strip() or None
+    return text or None
+
+
+def _folded(text: str) -> str:
+    return "".join(unicodedata.normalize("NFKC", text).casefold().split())
+
+
+def _year(page: Document, is_rated: bool) -> int | None:
+    digits = text_of(page.root.css("h1 span.year")).strip("()（）")
+    if digits:
+        year = page.count("year", digits)
+        if year not in YEARS:
+            raise page.not_understood("year", f"is {year}")
+        return year
+    if is_rated and page.root.css('#info [property="v:initialReleaseDate"]'):
+        raise page.not_understood("year", "not found, though the movie is out and rated")
+    return None
+
+
+def _kind(page: Document, info: SelectorList[Selector]) -> str:
+    """Return the kind by the JSON-LD (read by pattern: it is often not valid JSON), else by the episodes label."""
+    for script in page.root.css('script[type="application/ld+json"]::text').getall():
+        if found := _JSON_LD_TYPE.search(script):
+            return _KIND_OF_TYPE[found[1]]
+    return "tv" if _label(info, "集数") else "movie"
+
+
+def _genres(page: Document, info: SelectorList[Selector]) -> tuple[str, ...]:
+    genres = _distinct(text_of(genre) for genre in info.css('[property="v:genre"]'))
+    if not genres and _label(info, "类型"):
+        raise page.not_understood("genres", "not found beside the label 类型")
+    return _readable(page, "genres", genres)
+
+
+def _directors(page: Document, info: SelectorList[Selector]) -> tuple[str, ...]:
+    """Return the directors, linked or not: all names behind the label, up to the end of its line."""
+    label = _label(info, "导演")
+    names = _distinct(_names_after(label[0])) if label else _distinct(map(text_of, info.css('a[rel~="v:directedBy"]')))
+    if label and not names:
+        raise page.not_understood("directors", "not found beside the label 导演")
+    return _readable(page, "directors", names)
+
+
+def _label(info: SelectorList[Selector], text: str) -> SelectorList[Selector]:
+    return info.css("span.pl").xpath("self::*[starts-with(normalize-space(), $text)]", text=text)
+
+
+def _names_after(label: Selector) -> Iterator[str]:
+    for node in label.xpath("following-sibling::node()"):
+        if node.xpath("self::br"):
+            return
+        nested = node.xpath("self::*[contains(@class, 'attrs')]/node()")
+        for part in nested or [node]:
+            if part.xpath("self::a"):
+                yield text_of(part)
+            elif part.xpath("self::text()") or part.xpath("self::span"):
+                yield from (name.strip(" :：\n\t\xa0") for name in text_of(part).split("/"))
+
+
+def _rating(page: Document) -> tuple[float | None, int | None]:
+    section = page.root.css("#interest_sectl")
+    if not section:
+        if page.root.css('[property="v:average"], [property="v:votes"]'):
+            raise page.not_understood("rating_mean", "stands outside #interest_sectl")
+        return None, None
+    strong = section.css('strong[property="v:average"]')
+    if not strong:
+        raise page.not_understood("rating_mean")
+    text = text_of(strong)
+    if not text:
+        return None, None
+    if not re.fullmatch(r"10(\.0)?|[0-9](\.[0-9])?", text):
+        raise page.not_understood("rating_mean", f"is {text[:20]!r}, not a mean out of 10")
+    votes = section.css('[property="v:votes"]')
+    if not votes:
+        raise page.not_understood("rating_count")
+    return float(text), page.count("rating_count", text_of(votes))
+
+
+def _photo_total(page: Document) -> int | None:
+    link = page.root.css('#related-pic h2 a[href*="/all_photos"]')
+    if link:
+        return page.count_after("photo_total", "图片 ?([0-9]+)", text_of(link))
+    if page.root.css('.related-pic-bd li:not(.label-trailer) a[href*="/photos/photo/"]'):
+        raise page.not_understood("photo_total", "not found, though there are photos")
+    return None
+
+
+def _seen_total(page: Document) -> int | None:
+    links = page.root.css('.subject-others-interests-ft a[href*="status=P"]')
+    return page.count_after("seen_total", "^([0-9]+) ?人看过", text_of(links)) if links else None
+
+
+def _distinct(names: Iterator[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name for name in names if name))
+
+
+def _readable(page: Document, field: str, texts: tuple[str, ...]) -> tuple[str, ...]:
+    for text in texts:
+        _require_readable(page, field, text)
+    return texts
+
+
+def _require_readable(page: Document, field: str, text: str) -> None:
+    if "\ufffd" in text:
+        raise page.not_understood(field, f"holds broken characters: {text[:60]!r}")

@@ -1,0 +1,146 @@
+"""What several parsers read alike: text, counts, dates, people and the link to the next page.
+
+Every page is UTF-8. Whatever is there but cannot be read is `NotUnderstood`, never a null.
+"""
+
+import re
+from dataclasses import dataclass
+from datetime import date
+from typing import Self
+from urllib.parse import SplitResult, parse_qs, unquote, urljoin, urlsplit
+
+from parsel import Selector, SelectorList
+
+from crawler.pages.rows import NotUnderstood, Person
+
+DELETED_NAME = "[已注销]"
+LARGEST_COUNT = 2**32 - 1  # a UInt32 column's
+
+_DAY = re.compile(r"([0-9]{4})-([0-9]{1,2})-([0-9]{1,2})(?: [0-9]{1,2}:[0-9]{2}(?::[0-9]{2})?)?")
+_AVATAR_NUMBER = re.compile(r"/icon/u[lp]?([0-9]+)-[0-9]+\.")
+_PROFILE_PATH = re.compile(r"/people/([^/]+)")
+
+
+@dataclass(frozen=True)
+class Document:
+    """A page as a tree, with what an error about it must name. `kind` is as in `NotUnderstood`."""
+
+    kind: str
+    url: SplitResult
+    root: Selector
+
+    @classmethod
+    def read(cls, kind: str, html: str, url: str) -> Self:
+        """Parse `html`, fetched from `url`; broken markup is read as a browser would."""
+        return cls(kind, urlsplit(url), Selector(html, type="html"))
+
+    def not_understood(self, field: str, detail: str = "not found") -> NotUnderstood:
+        """Return the exception to raise when `field` cannot be read."""
+        return NotUnderstood(self.kind, field, detail)
+
+    def id_in_url(self, field: str, pattern: str) -> str:
+        """Return what `pattern`'s first group matches in the page's own address, unquoted.
+
+        Raises:
+            NotUnderstood: the address is of another kind of page.
+        """
+        found = re.match(pattern, self.url.path)
+        if not found:
+            raise self.not_understood(field, f"not found in the address {self.url.geturl()}")
+        return unquote(found[1])
+
+    def count(self, field: str, digits: str) -> int:
+        """Return a count of at most 2³²−1.
+
+        Raises:
+            NotUnderstood: `digits` is anything else.
+        """
+        if not re.fullmatch("[0-9]{1,10}", digits) or int(digits) > LARGEST_COUNT:
+            raise self.not_understood(field, f"is {_shown(digits)}, not a count")
+        return int(digits)
+
+    def count_after(self, field: str, pattern: str, text: str) -> int:
+        """Return the count that is `pattern`'s first group, searched in `text`.
+
+        Raises:
+            NotUnderstood: `text` does not match.
+        """
+        found = re.search(pattern, text)
+        if not found:
+            raise self.not_understood(field, f"is {_shown(text)}, without a count")
+        return self.count(field, found[1])
+
+    def day(self, field: str, text: str) -> date:
+        """Return the date in `2017-11-20` or `2017-11-20 23:01:54`.
+
+        Raises:
+            NotUnderstood: `text` is anything else, or there is no such day.
+        """
+        found = _DAY.fullmatch(text)
+        try:
+            if found:
+                return date(int(found[1]), int(found[2]), int(found[3]))
+        except ValueError:
+            pass
+        raise self.not_understood(field, f"is {_shown(text)}, not a date")
+
+    def person(self, links: SelectorList[Selector], avatars: SelectorList[Selector]) -> Person | None:
+        """Return the person of the first link to a profile, numbered by the first avatar; None without a link."""
+        for href in links.xpath("@href").getall():
+            if uid := self.uid_of(href):
+                numbers = (_AVATAR_NUMBER.search(source) for source in avatars.xpath("@src").getall())
+                return Person(next((number[1] for number in numbers if number), uid), uid)
+        return None
+
+    def uid_of(self, href: str) -> str | None:
+        """Return the uid in a link to a person's profile (or a page below it), None for any other link."""
+        target = self._target(href)
+        found = _PROFILE_PATH.match(target.path) if target else None
+        return unquote(found[1]).strip() or None if found else None
+
+    def next_url(self, hrefs: list[str], also: str | None = None) -> str | None:
+        """Return the absolute address of the next page of this list, None if `hrefs` is empty.
+
+        Args:
+            hrefs: the addresses of the page's links to its successor; all must lead to one.
+            also: another path under which this same list is known (a person has two uids).
+
+        Raises:
+            NotUnderstood: the link leaves this list (another host or path), or does not lead onward.
+        """
+        found = {self._next(href, also) for href in hrefs}
+        if len(found) > 1:
+            raise self.not_understood("next page", f"is {len(found)} different links")
+        return found.pop() if found else None
+
+    def _next(self, href: str, also: str | None) -> str:
+        target = self._target(href)
+        same_list = {_path(self.url.path), _path(also or self.url.path)}
+        if not target or target.netloc != self.url.netloc or _path(target.path) not in same_list:
+            raise self.not_understood("next page", f"leads away from this list, to {_shown(href)}")
+        if self._start(target) <= self._start(self.url):
+            raise self.not_understood("next page", f"does not lead onward: {_shown(href)}")
+        return self.url._replace(query=target.query, fragment="").geturl()
+
+    def _start(self, url: SplitResult) -> int:
+        starts = parse_qs(url.query).get("start", ["0"])
+        return self.count("next page", starts[-1])
+
+    def _target(self, href: str) -> SplitResult | None:
+        try:
+            return urlsplit(urljoin(self.url.geturl(), href.strip()))
+        except ValueError:
+            return None
+
+
+def text_of(node: Selector | SelectorList[Selector]) -> str:
+    """Return all text below `node` (below the first of several) on one line, without runs of white space."""
+    return " ".join((node.xpath("string()").get() or "").split())
+
+
+def _path(path: str) -> str:
+    return unquote(path).rstrip("/")
+
+
+def _shown(text: str) -> str:
+    return repr(text if len(text) <= 60 else text[:60] + "…")

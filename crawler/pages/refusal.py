@@ -1,0 +1,126 @@
+"""When the answer is not the page that was asked for: refused, or gone.
+
+Decided by address first, then by title, then by the page's own anchors, and last by a few words
+in a page that shows no content: the same words in a comment or a film's title mean nothing.
+What is told by none of these is left to the page's parser, which knows its page or fails.
+
+The signs are of grade C (public spider code): no saved page of a refusal is known.
+"""
+
+import re
+from urllib.parse import SplitResult, parse_qs, urljoin, urlsplit
+
+from parsel import Selector
+
+from crawler.pages.reading import DELETED_NAME, Document, text_of
+from crawler.pages.rows import PageGone, Refused
+
+REFUSING_STATUSES = {
+    403: "the address is not let in (403)",
+    418: "taken for a robot (418); the image host says so without the site's Referer",
+    429: "rate limit (429)",
+}
+GONE_STATUSES = (404, 410)
+REFUSING_TITLES = {"登录豆瓣": "login wall (登录豆瓣)", "禁止访问": "blocked (禁止访问)"}
+REFUSING_WORDS = {
+    "检测到有异常请求": "blocked (检测到有异常请求)",
+    "搜索访问太频繁": "rate limit (搜索访问太频繁)",
+    "error code: 004": "the address is banned (error code: 004)",
+}
+GONE_WORDS = (
+    "页面不存在",
+    "条目不存在",
+    "你想访问的条目豆瓣不收录",
+    "当前条目正在等待审核",
+    "已被永久停用",
+    "已经主动注销",
+    "已被永久禁言",
+)
+LONGEST_NOTICE = 80  # characters; the known ones have up to 40
+
+_PROOF_OF_WORK = 'form#sec, form[action="/c"]'
+_CONTENT = ", ".join(
+    (
+        '[property="v:itemreviewed"], #info, #mainpic',  # movie
+        ".comment-item, #comments",
+        'ul[class*="poster-col"], .mainphoto, .fav-list, .topic-fav-list',  # photos and likes
+        "div.item, li.item",  # collection
+    )
+)
+_COLLECTION_TITLE = re.compile(r"看过的(?:影视|电影)")
+_MESSAGES = (
+    "//body//text()[not(ancestor::script or ancestor::style or ancestor::template or ancestor::a)]"
+    "[not(ancestor::h1[ancestor::*[@id='db-usr-profile']])]"
+)
+
+
+def classify(status: int, url: str, body: bytes, content_type: str | None, location: str | None) -> None:
+    """Return if the answer may be the page that was asked for.
+
+    Args:
+        status: the HTTP status.
+        url: the address that answered.
+        body: the answer's bytes.
+        content_type: the header of that name; only text is searched for words.
+        location: the header of that name, where a redirect leads (it is not followed).
+
+    Raises:
+        Refused: blocked, banned, a login wall or a rate limit.
+        PageGone: the movie, photo or person does not exist (any more).
+    """
+    for address in (url, location or ""):
+        if sign := _sign_of_address(url, address):
+            raise Refused(sign)
+    is_text = content_type is None or content_type.strip().lower().startswith(("text/", "application/xhtml"))
+    if is_text:
+        _classify_page(Document.read("any", body.decode("utf-8", "replace"), url).root)
+    if status in REFUSING_STATUSES:
+        raise Refused(REFUSING_STATUSES[status])
+    if status in GONE_STATUSES:
+        raise PageGone(f"no such page ({status})")
+
+
+def _sign_of_address(url: str, address: str) -> str | None:
+    """Return what an address says by its host or path: the proof of work, the sorry page, the login."""
+    try:
+        target: SplitResult = urlsplit(urljoin(url, address))
+        host = target.hostname or ""
+    except ValueError:
+        return None
+    path = target.path.rstrip("/")
+    if host.startswith("sec.") or (path in ("/b", "/c") and "r" in parse_qs(target.query)):
+        return "blocked: a proof of work is asked for (sec.douban.com)"
+    if path == "/misc/sorry":
+        return "blocked (misc/sorry)"
+    if host == "accounts.douban.com" or path.startswith("/passport/login"):
+        return "login wall (accounts.douban.com)"
+    return None
+
+
+def _classify_page(page: Selector) -> None:
+    title = text_of(page.xpath("(//title[not(ancestor::*[local-name()='svg'])])[1]"))
+    if title in REFUSING_TITLES:
+        raise Refused(REFUSING_TITLES[title])
+    if page.css(_PROOF_OF_WORK):
+        raise Refused("blocked: a proof of work is asked for (form#sec)")
+    if _shows_content(page):
+        return
+    if title in GONE_WORDS:
+        raise PageGone(title)
+    for message in page.xpath(_MESSAGES).getall():
+        words = " ".join(message.split())
+        if len(words) > LONGEST_NOTICE:
+            continue
+        for sign, meaning in REFUSING_WORDS.items():
+            if sign in words:
+                raise Refused(meaning)
+        if any(sign in words for sign in GONE_WORDS):
+            raise PageGone(words)
+
+
+def _shows_content(page: Selector) -> bool:
+    """Return whether the page is one of the site's ordinary ones, whose texts are other people's."""
+    header = text_of(page.css("#db-usr-profile h1"))
+    if header.startswith(DELETED_NAME):
+        return bool(page.css("div.item, li.item"))
+    return bool(page.css(_CONTENT)) or bool(_COLLECTION_TITLE.search(header))

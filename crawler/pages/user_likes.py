@@ -1,0 +1,45 @@
+"""The photos someone likes: `/people/<uid>/likes/photo/` (grade C; public visibility unknown)."""
+
+import re
+
+from parsel import Selector
+
+from crawler.pages.reading import Document, text_of
+from crawler.pages.rows import UserLikeRow, UserLikesPage
+
+PHOTO_KIND = "1025"  # `data-kind` of a photo
+_PHOTO_LINK = re.compile(r"/photos/photo/([0-9]+)/?(?:[?#]|$)")
+
+
+def parse_user_likes(html: str, url: str) -> UserLikesPage:
+    """Return a page of the photos someone likes, in order (15 a page).
+
+    Always there: the list's frame `.fav-list`, and each photo's id. May be absent: all photos, a
+    like's date, the next page's link.
+
+    Raises:
+        NotUnderstood: there is no such list, or a photo's id cannot be told.
+    """
+    page = Document.read("user_likes", html, url)
+    uid = page.id_in_url("uid", r"/people/([^/]+)/likes/photo")
+    frame = page.root.css(".fav-list")
+    items = frame.xpath("./li")
+    if not frame or (not items and page.root.css('#content a[href*="/photos/photo/"], .paginator .next a')):
+        raise page.not_understood("likes")
+    return UserLikesPage(
+        uid=uid,
+        likes=tuple(_like(page, item) for item in items),
+        next_url=page.next_url(page.root.css(".paginator > .next > a::attr(href)").getall()),
+    )
+
+
+def _like(page: Document, item: Selector) -> UserLikeRow:
+    links = (_PHOTO_LINK.search(href) for href in item.css("a::attr(href)").getall())
+    ids = {link[1] for link in links if link}
+    if not ids:
+        tags = item.css(f'.tag-add[data-kind="{PHOTO_KIND}"], .tag-add:not([data-kind])')
+        ids = {number for number in tags.xpath("@data-id").getall() if re.fullmatch("[0-9]+", number)}
+    if len(ids) != 1:
+        raise page.not_understood("frame_id", f"is {sorted(ids)}" if ids else "not found in a like")
+    when = text_of(item.css(".status-item .time"))
+    return UserLikeRow(ids.pop(), page.day("liked_on", when) if when else None)

@@ -45,7 +45,7 @@ clean: ## remove the environment and the caches, not the data
 $(INSTALLED): pyproject.toml requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Python 3.11 or newer is needed; name one with: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
-	@echo "Setting up $(VENV) (once). torch's default build is large: about 3 GB to download on Linux."
+	@echo "Setting up $(VENV) (once). torch's default build is large: on Linux 3 GB to download, 6 GB on disk."
 	@echo "Without a GPU, stop here and take the small CPU build: UV_TORCH_BACKEND=cpu make $(MAKECMDGOALS)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || \
 		{ echo "the venv module is missing; install it (Debian: apt install python3-venv) and run make again" >&2; exit 1; }

@@ -39,7 +39,7 @@ def prefect_server(api_url: str, log: Path, home: Path | None = None) -> Iterato
     address = urlsplit(api_url)
     if address.hostname not in ("127.0.0.1", "localhost"):
         raise UsageError(
-            f"no Prefect server answers at {api_url}; start it there, or set PREFECT_API_URL to an address on this machine"
+            f"no Prefect server answers at {api_url}; start it, or set PREFECT_API_URL to an address on this machine"
         )
     log.parent.mkdir(parents=True, exist_ok=True)
     environment = {**os.environ, "PREFECT_SERVER_ANALYTICS_ENABLED": "false"}

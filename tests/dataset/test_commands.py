@@ -1,0 +1,45 @@
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+
+def command(*arguments: object) -> "subprocess.CompletedProcess[str]":
+    line = [sys.executable, "-m", "dataset", *map(str, arguments)]
+    return subprocess.run(line, capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_import_build_publish_verify_show_list_in_one_go(make_raw: Callable[..., Path], tmp_path: Path) -> None:
+    raw, root = make_raw(), tmp_path / "snapshots"
+    for arguments, words in (
+        (("build", "--raw", raw, "--to", tmp_path / "dataset"), "96 interactions of 12 users with 8 movies"),
+        (("publish", "--dataset", tmp_path / "dataset", "--name", "toy", "--root", root), "Published toy v0001"),
+        (("publish", "--dataset", tmp_path / "dataset", "--name", "toy", "--root", root), "nothing published"),
+        (("verify", "--root", root), "every file is as it was published"),
+        (("show", "--root", root), "no visual features"),
+        (("list", "--root", root), "12 users, 8 movies, 96 interactions"),
+    ):
+        done = command(*arguments)
+        assert (done.returncode, done.stderr) == (0, ""), arguments
+        assert words in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "words"),
+    [
+        (("build", "--raw", "nowhere"), 1, "python -m dataset: nowhere: no ratings.parquet there"),
+        (("verify", "."), 1, "not a snapshot"),
+        (("publish", "--nonsense"), 2, "unrecognized arguments: --nonsense; see"),
+        ((), 2, "required: command; see"),
+        (("build", "--raw", "nowhere", "--test-share", "2"), 2, "leave some for training"),
+    ],
+)
+def test_a_wrong_command_ends_in_one_line_with_the_remedy(
+    arguments: tuple[str, ...], status: int, words: str, tmp_path: Path
+) -> None:
+    done = command(*arguments)
+    assert (done.returncode, done.stdout) == (status, "")
+    assert words in done.stderr
+    assert done.stderr.count("\n") == 1

@@ -1,0 +1,98 @@
+from datetime import date
+from pathlib import Path
+
+import polars as pl
+import pytest
+from PIL import Image as PillowImage
+
+from dataset.errors import InvalidTableError, MissingInputError, TooLittleDataError
+from dataset.importing import RatingsFormat, import_ratings
+from dataset.schema import RAW_TABLES
+from dataset.tables import read_table
+
+
+def imported(folder: Path, text: str, form: RatingsFormat, pictures: Path | None = None) -> dict[str, pl.DataFrame]:
+    (folder / "ratings.csv").write_text(text)
+    import_ratings(folder / "ratings.csv", form, pictures, folder / "raw")
+    return {name: read_table(folder / "raw" / f"{name}.parquet", schema) for name, schema in RAW_TABLES.items()}
+
+
+def test_columns_are_named_by_options_and_ids_kept_as_text(tmp_path: Path) -> None:
+    form = RatingsFormat("who", "what", "score", "when", max_rating=10)
+    tables = imported(tmp_path, "who,what,score,when\n7,x,8,2024-05-31\n7,y,,1970-01-02 10:00:00\n", form)
+    assert tables["ratings"].sort("movie_id").rows() == [
+        ("7", "x", 4.0, date(2024, 5, 31)),
+        ("7", "y", None, date(1970, 1, 2)),
+    ]
+    assert tables["movies"]["title"].to_list() == ["x", "y"]
+
+
+@pytest.mark.parametrize("time", ["86400", "86400.5"])
+def test_seconds_since_1970_are_dates(time: str, tmp_path: Path) -> None:
+    tables = imported(tmp_path, f"user,item,t\na,x,{time}\n", RatingsFormat(time_column="t"))
+    assert tables["ratings"]["rated_on"].to_list() == [date(1970, 1, 2)]
+
+
+def test_milliseconds_are_told_from_seconds(tmp_path: Path) -> None:
+    tables = imported(tmp_path, "user,item,t\na,x,1717113600000\n", RatingsFormat(time_column="t"))
+    assert tables["ratings"]["rated_on"].to_list() == [date(2024, 5, 31)]
+
+
+def test_parquet_and_tsv_are_read_too(tmp_path: Path) -> None:
+    table = pl.DataFrame({"user": [1, 2], "item": [3, 4]})
+    table.write_parquet(tmp_path / "r.parquet")
+    table.write_csv(tmp_path / "r.tsv", separator="\t")
+    for name in ("r.parquet", "r.tsv"):
+        assert import_ratings(tmp_path / name, RatingsFormat(), None, tmp_path / "raw").n_ratings == 2
+
+
+def test_pictures_are_found_by_item_and_bad_ones_quarantined(tmp_path: Path) -> None:
+    pictures = tmp_path / "pictures"
+    (pictures / "y").mkdir(parents=True)
+    PillowImage.new("RGB", (8, 6)).save(pictures / "x.jpg")
+    PillowImage.new("RGB", (8, 6), "red").save(pictures / "y" / "one.png")
+    PillowImage.new("RGB", (8, 6), "red").save(pictures / "unknown.png")
+    (pictures / "y" / "broken.jpg").write_bytes(b"no picture")
+    tables = imported(tmp_path, "user,item\na,x\na,y\n", RatingsFormat(), pictures)
+    assert tables["frames"].select("frame_id", "movie_id").rows() == [("x", "x"), ("y/one", "y")]
+    for path in tables["images"]["path"]:
+        assert (tmp_path / "raw" / path).is_file()
+    quarantine = pl.read_parquet(tmp_path / "raw" / "quarantine.parquet")
+    assert dict(quarantine.select("frame_id", "reason").rows()) == {
+        "unknown": "picture of an item without a rating",
+        "y/broken": "not a readable picture",
+    }
+
+
+def test_rows_without_user_or_item_are_quarantined(tmp_path: Path) -> None:
+    tables = imported(tmp_path, "user,item\na,x\n,y\nb,\n", RatingsFormat())
+    assert tables["ratings"].height == 1
+    assert pl.read_parquet(tmp_path / "raw" / "quarantine.parquet").height == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "form", "words"),
+    [
+        ("a,b\n1,2\n", RatingsFormat(), "no column 'user' for the user; it has 'a', 'b': name .* --user-column"),
+        ("user,item,r\n1,2,9\n", RatingsFormat(rating_column="r"), "from 9.0 to 9.0.* --max-rating"),
+        ("user,item,r\n1,2,good\n", RatingsFormat(rating_column="r"), "1 values are not a number; .*'good'"),
+        ("user,item,t\n1,2,soon\n", RatingsFormat(time_column="t"), "not a date"),
+    ],
+)
+def test_a_file_that_does_not_fit_is_refused_with_the_remedy(
+    text: str, form: RatingsFormat, words: str, tmp_path: Path
+) -> None:
+    with pytest.raises(InvalidTableError, match=words):
+        imported(tmp_path, text, form)
+
+
+def test_nothing_to_import_is_said_in_words(tmp_path: Path) -> None:
+    with pytest.raises(MissingInputError, match="no such ratings file"):
+        import_ratings(tmp_path / "none.csv", RatingsFormat(), None, tmp_path / "raw")
+    with pytest.raises(TooLittleDataError, match="not one row"):
+        imported(tmp_path, "user,item\n,\n", RatingsFormat())
+    with pytest.raises(MissingInputError, match="no such folder of pictures"):
+        imported(tmp_path, "user,item\na,x\n", RatingsFormat(), tmp_path / "none")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(TooLittleDataError, match="not one picture"):
+        imported(tmp_path, "user,item\na,x\n", RatingsFormat(), tmp_path / "empty")

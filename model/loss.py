@@ -1,0 +1,33 @@
+"""The objective that all pairwise models share: BPR with an L2 penalty."""
+
+from torch import Tensor
+from torch.nn.functional import logsigmoid
+
+
+def bpr_loss(positive: Tensor, negative: Tensor) -> Tensor:
+    """Return the mean over all pairs of −ln σ(r̂_ai − r̂_aj), a scalar.
+
+    Args:
+        positive: (B,) scores r̂_ai of the positive items.
+        negative: (B, n) scores r̂_aj of the negative items.
+
+    Source: Rendle et al. 2009; Wu et al. 2019, Eq. 3, which prints σ where BPR has −ln σ
+    (minimising σ would rank the positives last). The mean, not the printed sum over all pairs,
+    so that the learning rate does not depend on the batch size.
+    """
+    return -logsigmoid(positive.unsqueeze(1) - negative).mean()
+
+
+def l2_penalty(users: Tensor, positives: Tensor, negatives: Tensor) -> Tensor:
+    """Return the mean over all pairs of ‖user‖² + ‖positive‖² + ‖negative‖², a scalar.
+
+    Args:
+        users: (B, d) embeddings of the users of a batch.
+        positives: (B, d) embeddings of their positive items.
+        negatives: (B, n, d) embeddings of their negative items.
+
+    Source: λ1‖Θ1‖² of Wu et al. 2019, Eq. 3, on the embeddings that occur in the batch, as BPR
+    is trained in practice; an embedding is thus penalised as often as it occurs.
+    """
+    of_positives = users.square().sum() + positives.square().sum()
+    return (of_positives + negatives.square().sum() / negatives.shape[1]) / len(users)

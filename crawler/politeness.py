@@ -10,6 +10,7 @@ import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Protocol, cast
 
 import requests
 from protego import Protego
@@ -94,28 +95,38 @@ def read_robots(hosts: Mapping[str, str], manners: Manners, user_agent: str) -> 
         RefusedError: a robots.txt that is not a clean 200.
         MissingInputError: nobody answers at the address.
     """
-    return {role: _read_one(base, manners, user_agent) for role, base in hosts.items()}
+    return {
+        role: host_rules(base, _read_one(base, manners, user_agent), manners, user_agent)
+        for role, base in hosts.items()
+    }
 
 
-def _read_one(base: str, manners: Manners, user_agent: str) -> HostRules:
+def host_rules(base: str, robots_txt: str, manners: Manners, user_agent: str) -> HostRules:
+    """Return the rules of a host from the text of its robots.txt; off loopback, never below the floor."""
+    robots = Protego.parse(robots_txt)
+    if Site(base, base, base).is_loopback:
+        return HostRules(manners.delay_s, robots, time.monotonic())
+    asked = [float(found) for found in _COMMENTED_DELAY.findall(robots_txt)]
+    delay_s = max(FLOOR_S, manners.delay_s, float(robots.crawl_delay(user_agent) or 0), *asked)
+    return HostRules(delay_s, robots, time.monotonic())
+
+
+def _read_one(base: str, manners: Manners, user_agent: str) -> str:
+    """Return the text of a host's robots.txt."""
     url = f"{base}/robots.txt"
-    loopback = Site(base, base, base).is_loopback
+    is_loopback = Site(base, base, base).is_loopback
     with requests.Session() as session:
-        session.trust_env = not loopback
+        session.trust_env = not is_loopback
         try:
             response = session.get(
                 url, headers={"User-Agent": user_agent}, timeout=manners.timeout_s, allow_redirects=False
             )
         except requests.ConnectionError:
-            remedy = "start it with: python -m crawler sandbox" if loopback else "check the network and the address"
+            remedy = "start it with: python -m crawler sandbox" if is_loopback else "check the network and the address"
             raise MissingInputError(f"{base}: nobody answers there; {remedy}") from None
         except requests.RequestException as error:
             raise RefusedError(_closed(url, type(error).__name__)) from None
-    text = _clean_text(url, response)
-    robots = Protego.parse(text)
-    asked = [float(robots.crawl_delay(user_agent) or 0), *(float(found) for found in _COMMENTED_DELAY.findall(text))]
-    delay_s = manners.delay_s if loopback else max(FLOOR_S, manners.delay_s, *asked)
-    return HostRules(delay_s, robots, time.monotonic())
+    return _clean_text(url, response)
 
 
 def _clean_text(url: str, response: requests.Response) -> str:
@@ -131,6 +142,13 @@ def _clean_text(url: str, response: requests.Response) -> str:
 
 def _closed(url: str, what: str) -> str:
     return f"{url}: no clean answer ({what}), so that host is not crawled; try again tomorrow"
+
+
+class Gatekeeper(Protocol):
+    """A spider that can hold back a request at the last moment."""
+
+    def gate(self, request: Request) -> None:
+        """Raise `IgnoreRequest` if the request must not leave."""
 
 
 class HostRulesMiddleware:
@@ -154,7 +172,7 @@ class HostRulesMiddleware:
         Raises:
             IgnoreRequest: robots.txt disallows it, or its host has refused us.
         """
-        self._crawler.spider.gate(request)
+        cast(Gatekeeper, self._crawler.spider).gate(request)
 
     def process_exception(self, request: Request, exception: Exception) -> None:
         """Start the delay anew at a failure's end."""

@@ -90,6 +90,7 @@ def scrapy_settings(crawl: CrawlSettings, rules: dict[str, HostRules]) -> dict[s
         "REMOTE_CONTROL_ENABLED": False,
         "MEMUSAGE_ENABLED": False,
         "DOWNLOADER_STATS": False,
+        "WARN_ON_GENERATOR_RETURN_VALUE": False,
         "LOGSTATS_INTERVAL": 0,
         "LOG_FILE": str(crawl.crawl_dir / "crawl.log"),
         "LOG_LEVEL": "INFO",

@@ -231,7 +231,7 @@ class Ledger:
     # --- opening ---------------------------------------------------------------------------
 
     def _prepare(self, path: Path, site: str) -> None:
-        if path.stat().st_size == 0:
+        if self._is_blank():
             with self.transaction():
                 for statement in _TABLES.read_text(encoding="utf-8").split(";\n"):
                     self.execute(statement)
@@ -241,6 +241,12 @@ class Ledger:
             held = self.meta("site")
             self.close()
             raise UsageError(f"{path}: holds a crawl of {held}, not of {site}; choose another folder with --crawl")
+
+    def _is_blank(self) -> bool:
+        try:
+            return bool(self.value("SELECT count(*) = 0 FROM sqlite_master"))
+        except sqlite3.DatabaseError:  # not a database: `_check` says so
+            return False
 
     def _check(self, path: Path) -> None:
         with suppress(sqlite3.DatabaseError):

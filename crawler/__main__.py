@@ -1,0 +1,128 @@
+"""The commands of `python -m crawler`: plan, ratings, frames, likes, status, export, sandbox."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from crawler.export import export
+from crawler.forecast import STATES, duration, forecast, seconds_needed
+from crawler.options import DEFAULT_CRAWL, add_crawl_folder, add_site_options, crawl_from
+from crawler.plan import stages
+from crawler.sandbox import command as sandbox
+from crawler.settings import CrawlSettings
+from crawler.store import Ledger
+from dataset.cli import ArgumentParser, run
+from dataset.errors import UsageError
+
+_STAGES = {
+    "ratings": "read who watched what: comments lead to users, users' collections to ratings, ratings to movies",
+    "frames": "read the photos of the movies that survive the 5-core, with their picture files",
+    "likes": "read who likes which photo",
+}
+_WHAT = {
+    "ratings": "SELECT count(*) || ' ratings by ' || count(DISTINCT user_id) || ' users; ' || "
+    "(SELECT count(*) FROM movies) || ' movies' FROM ratings",
+    "frames": "SELECT count(*) || ' frames of ' || count(DISTINCT movie_id) || ' movies; ' || "
+    "(SELECT count(*) FROM pictures) || ' pictures' FROM frames",
+    "likes": "SELECT count(*) || ' likes by ' || count(DISTINCT user_id) || ' users of ' || "
+    "count(DISTINCT frame_id) || ' frames' FROM (SELECT DISTINCT user_id, frame_id FROM likes)",
+}
+_NEXT = {"ratings": "frames", "frames": "likes", "likes": "export"}
+
+
+def main(argv: Sequence[str]) -> None:
+    """Run one command."""
+    arguments = _parser().parse_args(argv)
+    arguments.run(arguments)
+
+
+def _stage(arguments: argparse.Namespace) -> None:
+    from crawler.spiders.run import run_stage  # Scrapy takes a second to import; only these commands need it
+
+    stage, crawl = arguments.name, crawl_from(arguments)
+    with Ledger.open(crawl.crawl_dir, crawl.site_name) as ledger:
+        _require_something_to_read(ledger, crawl)
+        outcome = run_stage(stage, stages(crawl.scope.liker_sources)[stage], crawl, ledger)
+        told = ledger.value(_WHAT[stage])
+    gone = f" ({outcome.gone:,} of them gone)" if outcome.gone else ""
+    pages = f"{outcome.done + outcome.gone:,} pages{gone}"
+    print(f"{stage}: read {pages} in {duration(outcome.seconds)}. The crawl now has {told}.")
+    if outcome.left:
+        print(f"{outcome.left:,} known pages are left, because of --max-requests; run the same command again to go on.")
+    else:
+        print(f"Next: python -m crawler {_NEXT[stage]}")
+
+
+def _require_something_to_read(ledger: Ledger, crawl: CrawlSettings) -> None:
+    if not crawl.scope.movie_ids and not crawl.scope.uids and not ledger.value("SELECT 1 FROM pages"):
+        raise UsageError(
+            f"{crawl.crawl_dir}: an empty crawl, and nothing to start from; give --movies, --movies-file or --users"
+        )
+
+
+def _plan(arguments: argparse.Namespace) -> None:
+    crawl = crawl_from(arguments)
+    with Ledger.open(crawl.crawl_dir, crawl.site_name) as ledger:
+        forecasts = forecast(ledger, crawl.scope)
+    delay_s = crawl.manners.delay_s
+    print(f"{'stage':<8} {'kind of page':<13} {'known':>9} {'expected':>9}   at {delay_s:g} s a request")
+    for one in forecasts:
+        print(f"{one.stage:<8} {one.kind:<13} {one.known:>9,} {one.expected:>9,}   {duration(one.requests * delay_s)}")
+    requests = sum(one.requests for one in forecasts)
+    print(
+        f"About {requests:,} requests; {duration(seconds_needed(forecasts, delay_s))}, hosts being read side by side."
+    )
+
+
+def _status(arguments: argparse.Namespace) -> None:
+    with Ledger.read(arguments.crawl) as ledger:
+        counts = ledger.counts()
+        print(f"{'kind of page':<13}" + "".join(f"{state:>10}" for state in STATES))
+        for kind in sorted({kind for kind, _ in counts}):
+            print(f"{kind:<13}" + "".join(f"{counts.get((kind, state), 0):>10,}" for state in STATES))
+        causes = ledger.execute(
+            "SELECT state, kind, cause, count(*) FROM pages WHERE cause IS NOT NULL "
+            "GROUP BY 1, 2, 3 ORDER BY 4 DESC, 1, 2, 3 LIMIT 20"
+        ).fetchall()
+        for state, kind, cause, n in causes:
+            print(f"{n:,} {kind} pages {state}: {cause}")
+        for query in _WHAT.values():
+            print(ledger.value(query))
+
+
+def _export(arguments: argparse.Namespace) -> None:
+    counts = export(arguments.crawl, arguments.to)
+    told = ", ".join(f"{n:,} {name.replace('_', ' ')}" for name, n in counts.items() if name != "quarantine")
+    print(f"Exported to {arguments.to}: {told}; {counts['quarantine']:,} left out (quarantine.parquet says why).")
+    print(f"Next: python -m dataset build --raw {arguments.to} --to <folder>")
+
+
+def _parser() -> ArgumentParser:
+    parser = ArgumentParser(prog="python -m crawler", description="Crawl movie ratings, frames and likes, politely.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    plan = commands.add_parser("plan", help="say how many requests each stage needs and how long they take; sends none")
+    add_crawl_folder(plan)
+    add_site_options(plan)
+    plan.set_defaults(run=_plan)
+    for name, what in _STAGES.items():
+        stage = commands.add_parser(name, help=what, description=what)
+        add_crawl_folder(stage)
+        add_site_options(stage)
+        stage.set_defaults(run=_stage, name=name)
+    status = commands.add_parser("status", help="show pages by kind and state, and what failed why")
+    add_crawl_folder(status)
+    status.set_defaults(run=_status)
+    exporting = commands.add_parser("export", help="write the raw tables, with pseudonyms for people")
+    add_crawl_folder(exporting)
+    exporting.add_argument(
+        "--to", type=Path, default=DEFAULT_CRAWL.parent / "raw", metavar="FOLDER", help="the raw folder"
+    )
+    exporting.set_defaults(run=_export)
+    serving = commands.add_parser("sandbox", help="serve the sandbox, a local stand-in for the site")
+    sandbox.add_arguments(serving)
+    serving.set_defaults(run=sandbox.run)
+    return parser
+
+
+if __name__ == "__main__":
+    run(main, "crawler")

@@ -1,0 +1,156 @@
+"""The options that the crawl commands share, and the crawl they describe."""
+
+import argparse
+import json
+from pathlib import Path
+
+from crawler.politeness import manners_for
+from crawler.settings import CrawlSettings, Scope
+from crawler.sites import PHOTO_TYPES, Site
+from dataset.errors import MissingInputError, UsageError
+
+DEFAULT_CRAWL = Path("data/sandbox/crawl")
+DEFAULT_SITE_FILE = Path("data/sandbox/site.json")
+LIKER_SOURCES = {
+    "photo_page": ("photo_page",),
+    "user_likes": ("user_likes",),
+    "both": ("photo_page", "user_likes"),
+}
+
+
+def add_crawl_folder(parser: argparse.ArgumentParser) -> None:
+    """Add `--crawl`."""
+    parser.add_argument(
+        "--crawl", type=Path, default=DEFAULT_CRAWL, metavar="FOLDER", help="the crawl's private folder"
+    )
+
+
+def add_site_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say what is crawled, and how politely."""
+    site = parser.add_argument_group("the site")
+    site.add_argument("--site", choices=("sandbox", "douban"), default="sandbox", help="which site")
+    site.add_argument(
+        "--site-file", type=Path, default=DEFAULT_SITE_FILE, metavar="FILE", help="written by the running sandbox"
+    )
+    site.add_argument("--site-urls", metavar="MOVIE,WWW,IMAGES", help="base addresses of another site of the same make")
+    site.add_argument(
+        "--contact", metavar="WHO", help="e-mail or web address for the User-Agent; a must off the sandbox"
+    )
+    site.add_argument(
+        "--delay-s",
+        type=_seconds,
+        default=0.0,
+        help="least seconds between two requests to a host; never below 5 off the sandbox",
+    )
+    site.add_argument("--timeout-s", type=_seconds, metavar="S", help="give up on an answer after so long")
+    site.add_argument("--attempts", type=_count, default=5, help="tries before a page is called failed")
+
+    scope = parser.add_argument_group("the scope")
+    scope.add_argument("--movies", nargs="+", default=[], metavar="ID", help="movies whose comments lead to users")
+    scope.add_argument("--movies-file", type=Path, metavar="FILE", help="more of them, one id a line")
+    scope.add_argument("--users", nargs="+", default=[], metavar="UID", help="users to start from")
+    scope.add_argument("--max-users", type=_count, metavar="N", help="take at most so many users")
+    scope.add_argument(
+        "--max-movies", type=_count, metavar="N", help="take at most so many movies, the most-rated ones"
+    )
+    scope.add_argument("--max-requests", type=_count, metavar="N", help="stop after so many requests")
+    scope.add_argument(
+        "--photo-kinds", type=_photo_kinds, default=("still", "poster"), help="of still,poster,wallpaper"
+    )
+    scope.add_argument("--picture-size", choices=("sqxs", "s", "m", "l"), default="m", help="the size to download")
+    scope.add_argument(
+        "--liker-source", choices=tuple(LIKER_SOURCES), default="photo_page", help="where likers are read"
+    )
+    scope.add_argument("--k", type=_count, default=5, help="frames and likes only for the k-core of the ratings so far")
+    scope.add_argument("--everything", action="store_true", help="frames and likes for all movies and users")
+
+
+def crawl_from(arguments: argparse.Namespace) -> CrawlSettings:
+    """Return the crawl that the options describe.
+
+    Raises:
+        MissingInputError: no sandbox is running, or a file of movie ids is missing.
+        UsageError: options that do not fit together.
+    """
+    site, site_name, seeds = _site(arguments)
+    movie_ids = [*arguments.movies, *_movies_in(arguments.movies_file)]
+    if not movie_ids and not arguments.users:
+        movie_ids = seeds
+    for given in (*movie_ids, *arguments.users):
+        if not given.replace("-", "").replace("_", "").replace(".", "").isalnum():
+            raise UsageError(
+                f"{given!r} is not an id; give the number of a movie, or the number or name in a user's address"
+            )
+    scope = Scope(
+        movie_ids=tuple(dict.fromkeys(movie_ids)),
+        uids=tuple(dict.fromkeys(arguments.users)),
+        max_users=arguments.max_users,
+        max_movies=arguments.max_movies,
+        max_requests=arguments.max_requests,
+        photo_kinds=arguments.photo_kinds,
+        picture_size=arguments.picture_size,
+        liker_sources=LIKER_SOURCES[arguments.liker_source],
+        k=0 if arguments.everything else arguments.k,
+    )
+    manners = manners_for(site, arguments.contact, arguments.delay_s, arguments.timeout_s, arguments.attempts)
+    return CrawlSettings(arguments.crawl, site, site_name, manners, scope)
+
+
+def _site(arguments: argparse.Namespace) -> tuple[Site, str, list[str]]:
+    """Return the site, its name in the ledger, and the movies to start from by default."""
+    if arguments.site_urls:
+        bases = [base.strip().rstrip("/") for base in arguments.site_urls.split(",")]
+        if len(bases) != 3 or not all(base.startswith(("http://", "https://")) for base in bases):
+            raise UsageError(f"--site-urls {arguments.site_urls!r}: give three http(s) addresses: movie,www,images")
+        return Site(*bases), arguments.site_urls, []
+    if arguments.site == "douban":
+        return Site(), "douban", []
+    return _sandbox(arguments.site_file)
+
+
+def _sandbox(path: Path) -> tuple[Site, str, list[str]]:
+    if not path.is_file():
+        raise MissingInputError(
+            f"{path}: no such file, so no sandbox is running; start one with: python -m crawler sandbox"
+        )
+    try:
+        told = json.loads(path.read_text(encoding="utf-8"))
+        return Site(told["movie"], told["www"], told["images"]), "sandbox", list(told["seed_movie_ids"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise MissingInputError(
+            f"{path}: not the site file of a sandbox ({error!r}); start one with: python -m crawler sandbox"
+        ) from None
+
+
+def _movies_in(path: Path | None) -> list[str]:
+    if path is None:
+        return []
+    try:
+        return path.read_text(encoding="utf-8").split()
+    except (OSError, UnicodeDecodeError) as error:
+        raise MissingInputError(
+            f"{path}: cannot be read ({error}); give a text file with one movie id a line"
+        ) from None
+
+
+def _photo_kinds(text: str) -> tuple[str, ...]:
+    kinds = tuple(dict.fromkeys(text.split(",")))
+    if not set(kinds) <= set(PHOTO_TYPES):
+        raise argparse.ArgumentTypeError(f"{text!r}: give some of {', '.join(PHOTO_TYPES)}, separated by commas")
+    return kinds
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r}: give a whole number from 1")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds < 86_400:
+        raise argparse.ArgumentTypeError(f"{text!r}: give seconds, from 0")
+    return seconds

@@ -1,0 +1,71 @@
+"""The pages of one host that are to be read: which is next, and when.
+
+At most `window` pages are out at once, so nothing waits inside Scrapy where it could not be held
+back any more. The ledger is read in batches; a list that was begun is finished first, so that it
+changes little while it is read.
+"""
+
+import heapq
+from collections import deque
+from collections.abc import Sequence
+
+from crawler.store import Ledger, Page
+
+_BATCH_PAGES = 256
+
+
+class PageQueue:
+    """Hands out the pending pages of some kinds, each once; failed ones again when their time has come."""
+
+    def __init__(self, ledger: Ledger, kinds: Sequence[str], window: int) -> None:
+        self._ledger = ledger
+        self._kinds = kinds
+        self._window = window
+        self._ready: deque[Page] = deque()
+        self._later: list[tuple[float, int, Page]] = []
+        self._held: set[int] = set()  # pages in memory: ready, later or out
+        self._last_loaded = 0
+        self.out = 0
+
+    def take(self, now: float) -> Page | None:
+        """Return the next page to read at time `now`, or None if there is none yet or enough are out."""
+        if self.out >= self._window:
+            return None
+        if self._later and self._later[0][0] <= now:
+            page = heapq.heappop(self._later)[2]
+        else:
+            if not self._ready:
+                self._load(now)
+            if not self._ready:
+                return None
+            page = self._ready.popleft()
+        self.out += 1
+        return page
+
+    def finish(self, page: Page, following: Page | None = None) -> None:
+        """Take back a page that is settled; `following`, the next of its list, comes before all others."""
+        self.out -= 1
+        self._held.discard(page.page_id)
+        if following is not None and following.page_id not in self._held:
+            self._held.add(following.page_id)
+            self._ready.appendleft(following)
+
+    def retry(self, page: Page) -> None:
+        """Take back a page that failed; it comes again at its `next_try_at`."""
+        self.out -= 1
+        heapq.heappush(self._later, (page.next_try_at, page.page_id, page))
+
+    def next_retry_at(self) -> float | None:
+        """Return when the next failed page is due, if one is waiting."""
+        return self._later[0][0] if self._later else None
+
+    def _load(self, now: float) -> None:
+        while not self._ready:
+            batch = self._ledger.pending(self._kinds, self._last_loaded, _BATCH_PAGES)
+            if not batch:
+                return
+            self._last_loaded = batch[-1].page_id
+            for page in batch:
+                if page.page_id not in self._held:
+                    self._held.add(page.page_id)
+                    self._ready.append(page)

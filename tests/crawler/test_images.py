@@ -1,0 +1,54 @@
+import hashlib
+import io
+
+import pytest
+from PIL import Image
+
+from crawler import images
+from crawler.images import BadPicture, store_picture, verify_picture
+
+
+def _picture(form="JPEG", size=(40, 30)):
+    buffer = io.BytesIO()
+    Image.effect_mandelbrot(size, (-2, -1, 1, 1), 20).convert("RGB").save(buffer, form)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(("form", "extension"), [("JPEG", "jpg"), ("PNG", "png"), ("WEBP", "webp"), ("GIF", "gif")])
+def test_a_picture_is_stored_under_its_hash_with_the_format_of_its_bytes(tmp_path, form, extension):
+    body = _picture(form)
+    picture = store_picture(tmp_path, body)
+    sha256 = hashlib.sha256(body).hexdigest()
+    assert picture.path == f"pictures/{sha256[:2]}/{sha256}.{extension}"
+    assert (picture.format, picture.width_px, picture.height_px) == (form.lower(), 40, 30)
+    assert (picture.sha256, picture.size_bytes) == (sha256, len(body))
+    assert (tmp_path / picture.path).read_bytes() == body
+
+
+def test_the_same_bytes_are_stored_once(tmp_path):
+    assert store_picture(tmp_path, _picture()) == store_picture(tmp_path, _picture())
+    assert len([path for path in tmp_path.rglob("*") if path.is_file()]) == 1
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "GIF"])
+def test_a_cut_off_picture_is_bad(tmp_path, form):
+    body = _picture(form, (200, 200))
+    with pytest.raises(BadPicture):
+        store_picture(tmp_path, body[: len(body) * 2 // 3])
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>418</html>", b"\xff\xd8\xff\xe0 not a jpeg"])
+def test_bytes_that_are_no_picture_are_bad(body):
+    with pytest.raises(BadPicture):
+        verify_picture(body)
+
+
+def test_too_many_pixels_or_bytes_are_bad(monkeypatch):
+    body = _picture()
+    monkeypatch.setattr(images, "MAX_PIXELS", 40 * 30 - 1)
+    with pytest.raises(BadPicture, match="pixels"):
+        verify_picture(body)
+    monkeypatch.setattr(images, "MAX_SIZE_BYTES", len(body) - 1)
+    with pytest.raises(BadPicture, match="bytes"):
+        verify_picture(body)

@@ -1,0 +1,165 @@
+import io
+import json
+import stat
+from datetime import UTC, date, datetime
+
+import polars as pl
+import pytest
+from PIL import Image as PillowImage
+
+from crawler.export import export
+from crawler.images import store_picture
+from crawler.pages.rows import (
+    CollectionPage,
+    FrameRow,
+    LikerRow,
+    MoviePage,
+    MovieRow,
+    Person,
+    PhotoLikersPage,
+    PhotoListPage,
+    RatingRow,
+    UserLikeRow,
+    UserLikesPage,
+)
+from crawler.people import Pseudonyms
+from crawler.recording import record
+from crawler.settings import Scope
+from crawler.sites import Site
+from crawler.store import Key, Ledger
+from dataset.errors import MissingInputError
+from dataset.files import sha256_of_file
+from dataset.schema import RAW_TABLES, Quarantine
+from dataset.tables import read_table
+
+ANN, BOB = Person("71", "quillwort"), Person("72", "72")
+
+
+def _picture():
+    buffer = io.BytesIO()
+    PillowImage.new("RGB", (8, 4), "teal").save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def crawl(tmp_path):
+    """A small crawl: two users, two movies of which one is gone, two frames, one picture, three likes."""
+    folder = tmp_path / "crawl"
+    with Ledger.open(folder, "sandbox") as ledger:
+
+        def put(key, parsed):
+            ledger.add_pages([key])
+            record(ledger, Site(), Scope(), ledger.page(key), parsed)
+
+        seen = (RatingRow("m1", 5, date(2024, 1, 2)), RatingRow("m2", None, date(2024, 1, 1)))
+        put(Key("collection", "quillwort"), CollectionPage(ANN, seen, 3, None))
+        put(Key("collection", "72"), CollectionPage(BOB, (RatingRow("m1", 2, None),), 1, None))
+        row = MovieRow("m1", "盗梦空间", "Inception", 2010, "movie", ("剧情", "科幻"), ("诺兰",), 9.4, 2_000_000)
+        put(Key("movie", "m1"), MoviePage(row, 2, 9))
+        ledger.add_pages([Key("movie", "m2")])
+        ledger.mark(ledger.page(Key("movie", "m2")), "gone", "no such page (404)")
+        frames = (
+            FrameRow("p1", 1920, 1080, "https://img1/p1.webp"),
+            FrameRow("p2", None, None, "https://img1/p2.webp"),
+        )
+        put(Key("photos", "m1", "still"), PhotoListPage("m1", frames, 2, None))
+        put(Key("picture", "p1", "m"), store_picture(folder, _picture()))
+        ledger.mark(ledger.page(Key("picture", "p2", "m")), "gone", "bad picture: cannot be decoded")
+        put(
+            Key("photo", "p1"),
+            PhotoLikersPage("p1", 4, (LikerRow(ANN, None), LikerRow(BOB, date(2024, 3, 1))), 2, None),
+        )
+        likes = (UserLikeRow("p1", date(2024, 2, 1)), UserLikeRow("p2", date(2024, 2, 2)))
+        put(Key("user_likes", "quillwort"), UserLikesPage("quillwort", likes, None))
+    return folder
+
+
+def _tables(raw):
+    return {name: read_table(raw / f"{name}.parquet", schema) for name, schema in RAW_TABLES.items()}
+
+
+def test_every_table_is_written_with_pseudonyms_for_people(crawl, tmp_path):
+    raw = tmp_path / "raw"
+    counts = export(crawl, raw)
+    of = Pseudonyms.open(crawl / "pseudonym.key").of
+    tables = _tables(raw)
+    assert counts == {"movies": 1, "ratings": 3, "frames": 2, "images": 1, "frame_likes": 3, "quarantine": 3}
+    assert sorted(tables["ratings"].rows()) == sorted(
+        [
+            (of("71"), "m1", 5.0, date(2024, 1, 2)),
+            (of("71"), "m2", None, date(2024, 1, 1)),
+            (of("72"), "m1", 2.0, None),
+        ]
+    )
+    movie = tables["movies"].row(0, named=True)
+    assert (movie["title"], movie["genres"], movie["directors"]) == ("盗梦空间", ["剧情", "科幻"], ["诺兰"])
+    assert movie["crawled_at"] <= datetime.now(UTC)
+    assert tables["frames"].rows() == [
+        ("p1", "m1", "still", 1920, 1080, "https://img1/p1.webp", 4),
+        ("p2", "m1", "still", None, None, "https://img1/p2.webp", None),
+    ]
+    assert sorted(tables["frame_likes"].rows()) == sorted(
+        [
+            (of("71"), "p1", date(2024, 2, 1), "photo_page"),
+            (of("72"), "p1", date(2024, 3, 1), "photo_page"),
+            (of("71"), "p2", date(2024, 2, 2), "user_likes"),
+        ]
+    )
+
+
+def test_no_id_of_a_person_leaves_the_crawl(crawl, tmp_path):
+    export(crawl, tmp_path / "raw")
+    for path in (tmp_path / "raw").rglob("*"):
+        assert path.is_dir() or b"quillwort" not in path.read_bytes().replace(b"channel", b"")
+    users = pl.concat([table["user_id"] for table in _tables(tmp_path / "raw").values() if "user_id" in table.columns])
+    assert set(users) == {Pseudonyms.open(crawl / "pseudonym.key").of(user_id) for user_id in ("71", "72")}
+
+
+def test_pictures_stand_in_the_raw_folder_under_their_hash(crawl, tmp_path):
+    raw = tmp_path / "raw"
+    export(crawl, raw)
+    (image,) = _tables(raw)["images"].iter_rows(named=True)
+    assert (image["frame_id"], image["format"], image["width_px"], image["height_px"]) == ("p1", "png", 8, 4)
+    assert sha256_of_file(raw / image["path"]) == image["image_sha256"]
+
+
+def test_what_was_left_out_is_in_the_quarantine_with_its_reason(crawl, tmp_path):
+    export(crawl, tmp_path / "raw")
+    rows = read_table(tmp_path / "raw" / "quarantine.parquet", Quarantine).rows()
+    assert sorted(rows) == [
+        ("frame_likes", "2 items left out: anonymous, without a profile", None, None, "p1", "photo"),
+        ("images", "page gone: bad picture: cannot be decoded", None, None, "p2", "picture m"),
+        ("movies", "page gone: no such page (404)", None, "m2", None, "movie"),
+    ]
+
+
+def test_provenance_tells_pages_causes_and_what_lists_claimed(crawl, tmp_path):
+    export(crawl, tmp_path / "raw")
+    told = json.loads((tmp_path / "raw" / "provenance.json").read_text())
+    assert (told["source"], told["site"]) == ("crawl", "sandbox")
+    assert told["pages"]["movie"] == {"done": 1, "gone": 1}
+    assert told["causes"] == {"bad picture: cannot be decoded": 1, "no such page (404)": 1}
+    assert told["claimed_and_seen"]["collection"] == {"lists": 2, "items_claimed": 4, "items_seen": 3}
+    assert told["first_request_at"] <= told["last_request_at"]
+
+
+def test_the_same_ledger_gives_the_same_bytes(crawl, tmp_path):
+    export(crawl, tmp_path / "one")
+    export(crawl, tmp_path / "two")
+    export(crawl, tmp_path / "two")
+    files = sorted(path.relative_to(tmp_path / "one") for path in (tmp_path / "one").rglob("*") if path.is_file())
+    assert len(files) == 8
+    assert [sha256_of_file(tmp_path / "one" / path) for path in files] == [
+        sha256_of_file(tmp_path / "two" / path) for path in files
+    ]
+
+
+def test_a_lost_picture_file_is_an_error_and_not_a_gap(crawl, tmp_path):
+    next((crawl / "pictures").rglob("*.png")).unlink()
+    with pytest.raises(MissingInputError, match="its file is missing"):
+        export(crawl, tmp_path / "raw")
+
+
+def test_the_key_is_made_at_the_first_export_and_private(crawl, tmp_path):
+    export(crawl, tmp_path / "raw")
+    assert stat.S_IMODE((crawl / "pseudonym.key").stat().st_mode) == 0o600

@@ -8,7 +8,7 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw
 
 Canvas = npt.NDArray[np.float32]
-Mask = npt.NDArray[np.float32]  # (height, width), 0 to 1
+Mask = npt.NDArray[np.float32] | npt.NDArray[np.float64]  # (height, width), 0 to 1
 Curve = npt.NDArray[np.float32]  # (width,), a height in pixels for each column
 Colour = tuple[float, float, float]
 Shape = tuple[int, int]  # (height, width)
@@ -73,7 +73,7 @@ def disc(shape: Shape, x: float, y: float, radius: float, edge: float = 1.0) -> 
     height, width = shape
     columns = (np.arange(width, dtype=np.float32) - x) ** 2
     rows = (np.arange(height, dtype=np.float32) - y) ** 2
-    return np.clip((radius - np.sqrt(rows[:, None] + columns)) / edge + 0.5, 0, 1)
+    return np.asarray(np.clip((radius - np.sqrt(rows[:, None] + columns)) / edge + 0.5, 0, 1))
 
 
 def lay_disc(
@@ -130,7 +130,7 @@ def crags(generator: np.random.Generator, width: int, amplitude: float, rough: f
 def below(shape: Shape, curve: Curve) -> Mask:
     """Return the mask of everything below a curve, with a smooth edge."""
     rows = np.arange(shape[0], dtype=np.float32)[:, None]
-    return np.clip(rows - curve + 0.5, 0, 1)
+    return np.asarray(np.clip(rows - curve + 0.5, 0, 1))
 
 
 def depth_below(shape: Shape, curve: Curve) -> Mask:

@@ -26,7 +26,8 @@ _FOREIGN_NAMES = ("安娜·科尔维", "伊沃·桑德贝里", "米娅·塔洛",
 _NICK_FIRST = (("爱看云的", "cloud"), ("失眠的", "sleepless"), ("慢半拍的", "slow"), ("住在海边的", "seaside"),
                ("不吃香菜的", "plain"), ("午后的", "noon"), ("认真的", "earnest"), ("路过的", "passing"))  # fmt: skip
 _NICK_LAST = (("橘子", "orange"), ("刺猬", "hedgehog"), ("放映员", "reel"), ("汽水", "soda"),
-              ("邮筒", "mailbox"), ("长颈鹿", "giraffe"), ("小岛", "islet"), ("台灯", "lamp"), ("<水母>", "jelly"), ("A&B", "ab"))  # fmt: skip
+              ("邮筒", "mailbox"), ("长颈鹿", "giraffe"), ("小岛", "islet"), ("台灯", "lamp"), ("<水母>", "jelly"),
+              ("A&B", "ab"))  # fmt: skip
 _REMARKS = (
     "镜头很安静，看完想去海边走走。", "前半段慢，后半段 & 结尾都好。", "画面 > 故事，但我喜欢。", "配乐一响就想家。",
     "比想象中好看 <3", "不太懂，但是很美。", "第二遍看才发现伏笔。", "和朋友一起看的，笑了很久。",

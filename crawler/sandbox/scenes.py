@@ -68,7 +68,7 @@ def neon_city(shape: Shape, generator: Generator) -> Image.Image:
     city = canvas[:street]
     neon: tuple[Colour, ...] = ((20, 225, 235), (255, 45, 150), (150, 80, 255))
     for layer, tone in enumerate(((40, 28, 84), (24, 18, 56), (10, 9, 28))):
-        x = -generator.uniform(0, 40)
+        x = -float(generator.uniform(0, 40))
         while x < width:
             wide = generator.uniform(0.06, 0.13) * width
             top = int(street * generator.uniform(0.12 + 0.13 * layer, 0.55 + 0.1 * layer))
@@ -86,7 +86,7 @@ def neon_city(shape: Shape, generator: Generator) -> Image.Image:
         bar = [x - thick, top, x + thick, top + tall]
         lay_figures(canvas, [("rectangle", bar)], mix(colour, (255, 255, 255), 0.45))
     wet = height - street
-    mirror = np.repeat(np.repeat(city[::-1][: wet * 2 : 2], 1, axis=0), 1, axis=1)[:wet]
+    mirror = city[::-1][: wet * 2 : 2]  # twice as short as what it mirrors
     sway = (wave(generator, wet, 5, 40) * np.linspace(0.2, 1.5, wet)).astype(int)
     for row in range(wet):
         canvas[street + row] = np.roll(mirror[min(row, len(mirror) - 1)], sway[row], axis=0) * 0.62 + 8
@@ -204,7 +204,7 @@ def aurora_peaks(shape: Shape, generator: Generator) -> Image.Image:
     height, width = shape
     canvas = gradient(shape, (0, (8, 14, 40)), (0.7, jitter((24, 62, 92), generator, 6)), (1, (30, 80, 104)))
     n_stars = int(generator.integers(90, 160))
-    rows, columns = generator.integers(0, height * 0.6, n_stars), generator.integers(0, width, n_stars)
+    rows, columns = generator.integers(0, int(height * 0.6), n_stars), generator.integers(0, width, n_stars)
     canvas[rows, columns] += generator.uniform(60, 200, size=(n_stars, 1)).astype(np.float32)
     sky = canvas[: int(height * 0.72)]
     for _ in range(generator.integers(2, 4)):

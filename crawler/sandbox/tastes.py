@@ -17,8 +17,8 @@ from crawler.sandbox.pictures import THEMES
 N_CLIQUES = len(CLIQUE_GENRES)
 N_THEMES = len(THEMES)
 
-_HABIT_SCALE = 3.2
-_LOOKS_SCALE = 4.6
+_HABIT_SCALE = 6.0
+_LOOKS_SCALE = 5.0
 _DECIMALS = 9  # utilities are rounded, so that another machine's last bit cannot change an order
 _LIKE_BASE = 0.02
 _LIKE_FITTING = 0.8
@@ -99,10 +99,10 @@ def like_probability(user_themes: FloatArray, theme: int | None) -> float:
 
 
 def _draw_habits(n: int, generator: np.random.Generator) -> FloatArray:
-    habits = np.abs(generator.normal(0, 0.22, size=(n, N_CLIQUES)))
+    habits = np.abs(generator.normal(0, 0.12, size=(n, N_CLIQUES)))
     main = generator.integers(N_CLIQUES, size=n)
     second = generator.integers(N_CLIQUES, size=n)
-    habits[np.arange(n), second] += 0.45
+    habits[np.arange(n), second] += 0.3
     habits[np.arange(n), main] += 1.0
     return np.asarray(habits / np.linalg.norm(habits, axis=1, keepdims=True))
 
@@ -123,6 +123,6 @@ def _draw_movie_themes(n: int, generator: np.random.Generator) -> FloatArray:
 
 
 def _draw_popularity(n: int, generator: np.random.Generator) -> FloatArray:
-    popularity = generator.normal(0, 0.7, size=n)
+    popularity = generator.normal(0, 0.6, size=n)
     obscure = generator.random(n) < 0.08
     return np.round(np.where(obscure, popularity - 4.0, popularity), _DECIMALS)

@@ -1,0 +1,173 @@
+"""Which answer each host of the sandbox gives to a request."""
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+from urllib.parse import parse_qsl, urlsplit
+
+from crawler.sandbox.pages import Pages, Query
+from crawler.sandbox.pictures import FORMATS, SIZES_PX, avatar, encode
+from crawler.sandbox.records import Movie
+from crawler.sandbox.world import World
+from crawler.sites import Site
+
+Role = Literal["movie", "www", "images"]
+ROLES: tuple[Role, ...] = ("movie", "www", "images")
+
+HTML = "text/html; charset=utf-8"
+TEAPOT_BODY = b"I'm a teapot\n"  # 13 bytes, which the site labels image/jpeg
+TRAP_PATH = "/hnypt/variformcyst.py"
+REAL_REFERERS = ("https://www.douban.com/", "https://movie.douban.com/")
+
+_DISALLOWED = (
+    "/subject_search", "/amazon_search", "/search", "/group/search", "/event/search", "/celebrities/search",
+    "/location/drama/search", "/forum/", "/new_subject", "/service/iframe", "/j/", "/link2/", "/recommend/",
+    "/doubanapp/card", "/update/topic/", "/share/",
+)  # fmt: skip
+ROBOTS = "\n".join(
+    ["User-agent: *", *(f"Disallow: {path}" for path in _DISALLOWED), "Allow: /ads.txt", "# Crawl-delay: 5", ""]
+)
+IMAGES_ROBOTS = "User-agent: *\nDisallow:\n"
+_CSS = Path(__file__).parent / "templates" / "sandbox.css"
+_PAGES_KEPT = 4096
+_FILES_KEPT = 512
+
+
+@dataclass(frozen=True)
+class Request:
+    """A request as the sandbox sees it; `target` is the path with its query."""
+
+    role: Role
+    method: str
+    target: str
+    headers: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def path(self) -> str:
+        """The path without the query."""
+        return urlsplit(self.target).path
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the sandbox sends: `delay_s` before it starts, and only `cut_at` bytes of the body if that is set."""
+
+    status: int
+    body: bytes
+    content_type: str = HTML
+    headers: tuple[tuple[str, str], ...] = ()
+    delay_s: float = 0.0
+    cut_at: int | None = None
+
+
+class Answers:
+    """Answers requests to the three hosts of a world; the same request always gets the same answer."""
+
+    def __init__(self, world: World, site: Site) -> None:
+        self.world, self.site, self.pages = world, site, Pages(world, site)
+        self._page = lru_cache(maxsize=_PAGES_KEPT)(self._make_page)
+        self._file = lru_cache(maxsize=_FILES_KEPT)(self._make_file)
+        self._routes: dict[Role, list[tuple[re.Pattern[str], Callable[[str, Query], Answer]]]] = {
+            "movie": [
+                (re.compile(r"/"), lambda _, query: _html(self.pages.home())),
+                (re.compile(r"/subject/(\d+)/"), lambda key, query: self._movie_page(key, query, "movie")),
+                (re.compile(r"/subject/(\d+)/comments"), lambda key, query: self._movie_page(key, query, "comments")),
+                (re.compile(r"/subject/(\d+)/photos"), lambda key, query: self._movie_page(key, query, "photos")),
+                (re.compile(r"/photos/photo/(\d+)/"), self._photo_page),
+                (re.compile(r"/people/([\w.-]+)/"), lambda key, query: self._user_page(key, query, "person")),
+                (
+                    re.compile(r"/people/([\w.-]+)/collect"),
+                    lambda key, query: self._user_page(key, query, "collection"),
+                ),
+                (re.compile(r"/j/\w+"), self._json),
+            ],
+            "www": [
+                (re.compile(r"/"), lambda _, query: _html(self.pages.home())),
+                (re.compile(r"/people/([\w.-]+)/"), lambda key, query: self._user_page(key, query, "person")),
+                (
+                    re.compile(r"/people/([\w.-]+)/likes/photo/"),
+                    lambda key, query: self._user_page(key, query, "likes"),
+                ),
+                (re.compile(re.escape(TRAP_PATH)), lambda _, query: _html(self.pages.message("lucky", "…"))),
+                (re.compile(r"/anonymous"), lambda _, query: _html(self.pages.message("匿名用户", "…"))),
+                (re.compile(r"/j/\w+"), self._json),
+            ],
+            "images": [],
+        }
+
+    def __call__(self, request: Request) -> Answer:
+        """Return the answer to a request; what the sandbox does not know is 404."""
+        if request.path == "/robots.txt":
+            text = IMAGES_ROBOTS if request.role == "images" else ROBOTS
+            return Answer(200, text.encode(), "text/plain")
+        if request.path == "/sandbox.css" and request.role == "movie":
+            return Answer(200, _CSS.read_bytes(), "text/css")
+        if request.role != "images":
+            return self._page(request.role, request.target)
+        if not request.headers.get("referer", "").startswith(
+            (*REAL_REFERERS, *(f"{base}/" for base in (self.site.www, self.site.movie, self.site.images)))
+        ):
+            return Answer(418, TEAPOT_BODY, "image/jpeg")
+        return self._file(request.path)
+
+    def not_found(self) -> Answer:
+        """Return the 404 page."""
+        return _html(self.pages.message("页面不存在", "你访问的页面不存在，或者已经被删除。"), 404)
+
+    def _make_page(self, role: Role, target: str) -> Answer:
+        url = urlsplit(target)
+        for pattern, answer in self._routes[role]:
+            if found := pattern.fullmatch(url.path):
+                return answer(found[found.lastindex or 0], dict(parse_qsl(url.query)))
+        return self.not_found()
+
+    def _movie_page(self, movie_id: str, query: Query, kind: str) -> Answer:
+        movie = self.world.contents.movies.get(movie_id)
+        if movie is None or movie.state != "open":
+            return self._gone_movie(movie)
+        if kind == "movie":
+            return _html(self.pages.movie(movie))
+        return _html(self.pages.comments(movie, query) if kind == "comments" else self.pages.photos(movie, query))
+
+    def _gone_movie(self, movie: Movie | None) -> Answer:
+        """Return one of the three ways in which the site says that there is no such movie."""
+        if movie is None or movie.state == "removed":
+            return _html(self.pages.message("页面不存在", "条目不存在"), 404)
+        if movie.state == "not_listed":
+            return _html(self.pages.message("豆瓣电影", "呃... 你想访问的条目豆瓣不收录。"))
+        return _html(self.pages.message("豆瓣电影", "根据相关法律法规，当前条目正在等待审核"))
+
+    def _photo_page(self, frame_id: str, query: Query) -> Answer:
+        frame = self.world.contents.frames.get(frame_id)
+        return _html(self.pages.photo(frame, query)) if frame else self.not_found()
+
+    def _user_page(self, uid: str, query: Query, kind: str) -> Answer:
+        user = self.world.user(uid)
+        if user is None:
+            return self.not_found()
+        if kind == "person":
+            return _html(self.pages.person(user))
+        return _html(self.pages.collection(user, query) if kind == "collection" else self.pages.likes(user, query))
+
+    def _json(self, path: str, query: Query) -> Answer:
+        """Answer a `/j/` path, which robots.txt disallows: `/j/like` lists the likers of a photo."""
+        likes = self.world.contents.likers_of.get(query.get("tid", ""), []) if path == "/j/like" else []
+        return Answer(200, json.dumps([{"id": like.user_id} for like in likes]).encode(), "application/json")
+
+    def _make_file(self, path: str) -> Answer:
+        if found := re.fullmatch(r"/view/photo/(\w+)/public/p(\d+)\.(jpg|webp)", path):
+            size, frame_id, suffix = found.groups()
+            frame = self.world.contents.frames.get(frame_id)
+            if frame and size in SIZES_PX:
+                return Answer(200, encode(frame.picture, size, suffix), f"image/{FORMATS[suffix].lower()}")
+        if found := re.fullmatch(r"/(?:icon/(?:u(\d+)-\d+|user_normal)|cover/movie_default)\.jpg", path):
+            return Answer(200, avatar(int(found[1] or 0)), "image/jpeg")
+        return self.not_found()
+
+
+def _html(text: str, status: int = 200) -> Answer:
+    return Answer(status, text.encode())

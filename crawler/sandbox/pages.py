@@ -1,0 +1,241 @@
+"""The site's pages over a world, in the markup that DOUBAN.md describes (templates are in `templates/`).
+
+Written from that description alone, apart from the crawler's parsers: that the two agree is what
+the sandbox proves. A page past the end of a list is a page without items, as on the site.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import urlencode
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from crawler.sandbox.records import FRAME_KINDS, Comment, Director, Frame, Like, Movie, User
+from crawler.sandbox.world import COMMENTS_REACH, World
+from crawler.sites import PHOTO_TYPES, Site
+
+COLLECTION_PAGE = 15
+COMMENTS_PAGE = 20
+PHOTOS_PAGE = 30
+LIKERS_PAGE = 100
+LIKES_PAGE = 15
+
+KIND_WORDS = {"still": "剧照", "poster": "海报", "wallpaper": "壁纸"}
+STAR_WORDS = {1: "很差", 2: "较差", 3: "还行", 4: "推荐", 5: "力荐"}
+
+Query = dict[str, str]
+T = TypeVar("T")
+
+
+class Pages:
+    """Writes pages of `world` whose links lead to the hosts of `site`."""
+
+    def __init__(self, world: World, site: Site) -> None:
+        self.world, self.site, self.contents = world, site, world.contents
+        self._templates = Environment(
+            loader=FileSystemLoader(Path(__file__).parent / "templates"),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+        )
+        self._templates.globals.update(
+            site=site, users=self.contents.users, movies=self.contents.movies, frames=self.contents.frames,
+            KIND_WORDS=KIND_WORDS, STAR_WORDS=STAR_WORDS, PHOTO_TYPES=PHOTO_TYPES,
+            icon=self._icon, picture=self._picture, cover=self._cover,
+            person_url=self._person_url, director_url=self._director_url,
+        )  # fmt: skip
+
+    def home(self) -> str:
+        """Return a start page for people who open the sandbox in a browser (the site has no such page)."""
+        return self._render("home", seeds=[self.contents.movies[movie_id] for movie_id in self.world.seed_movie_ids])
+
+    def message(self, title: str, text: str) -> str:
+        """Return a page that only says something: not found, in review."""
+        return self._render("message", title=title, message=text)
+
+    def movie(self, movie: Movie) -> str:
+        """Return a movie's page."""
+        frames = self.contents.frames_of[movie.movie_id]
+        return self._render(
+            "movie",
+            movie=movie,
+            json_ld=self._json_ld(movie),
+            main_picture=self._cover(movie),
+            imdb_label="IMDb:" if int(movie.movie_id) % 3 else "IMDb链接:",
+            star_shares=_star_shares(movie),
+            photo_total=len(frames),
+            previews=frames[:4],
+            comments=self.contents.comments_of[movie.movie_id][:5],
+        )
+
+    def comments(self, movie: Movie, query: Query) -> str:
+        """Return 20 of a movie's comments; a logged-out reader sees no more than the first 200."""
+        sort, start = query.get("sort", "new_score"), _start(query)
+        comments = self.contents.comments_of[movie.movie_id] if query.get("status", "P") == "P" else []
+        if sort == "new_score":
+            comments = sorted(comments, key=lambda comment: (-comment.votes, comment.comment_id))
+        shown, following = _page(comments[:COMMENTS_REACH], start, COMMENTS_PAGE)
+        return self._render("comments", movie=movie, comments=shown, sort=sort, start=start, next_start=following)
+
+    def photos(self, movie: Movie, query: Query) -> str:
+        """Return 30 of a movie's photos of one kind; links to other pages are absolute."""
+        letter, start = query.get("type", "S"), _start(query)
+        kind = next((kind for kind, other in PHOTO_TYPES.items() if other == letter), FRAME_KINDS[0])
+        frames = [frame for frame in self.contents.frames_of[movie.movie_id] if frame.kind == kind]
+        if query.get("sortby") == "like":
+            frames.sort(key=lambda frame: -self.like_count(frame))
+        elif query.get("sortby") == "size":
+            frames.sort(key=lambda frame: -frame.width_px * frame.height_px)
+        shown, following = _page(frames, start, PHOTOS_PAGE)
+        address = f"{self.site.movie}/subject/{movie.movie_id}/photos?"
+        kept = {"sortby": query.get("sortby", "like"), "size": "a", "subtype": "a"}
+        return self._render(
+            "photos",
+            movie=movie,
+            kind=kind,
+            frames=shown,
+            start=start,
+            next_start=following,
+            total=len(frames),
+            pages=-(-len(frames) // PHOTOS_PAGE),
+            page_url=lambda other: address + urlencode({"type": letter, "start": other, **kept}),
+        )
+
+    def photo(self, frame: Frame, query: Query) -> str:
+        """Return a photo's page; with `?type=like` it lists 100 of the people who like it, some anonymous."""
+        frames, start = self.contents.frames_of[frame.movie_id], _start(query)
+        entries = self._liker_entries(frame)
+        shown, following = _page(entries, start, LIKERS_PAGE)
+        address = f"{self.site.movie}/photos/photo/{frame.frame_id}/?type=like&start="
+        return self._render(
+            "photo",
+            movie=self.contents.movies[frame.movie_id],
+            frame=frame,
+            next_frame=frames[(frames.index(frame) + 1) % len(frames)],
+            like_count=self.like_count(frame),
+            likers=shown if query.get("type") == "like" else None,
+            start=start,
+            next_start=following,
+            pages=-(-len(entries) // LIKERS_PAGE),
+            page_url=lambda other: f"{address}{other}#sep",
+        )
+
+    def collection(self, user: User, query: Query) -> str:
+        """Return 15 of what a user has watched; hidden items leave gaps, links are relative."""
+        if user.closing:
+            return self.person(user)
+        ratings, start = self.contents.ratings_of[user.user_id], _start(query)
+        shown, following = _page(ratings, start, COLLECTION_PAGE)
+        kept = {"sort": "time", "rating": "all", "filter": "all", "mode": "grid"}
+        return self._render(
+            "collection",
+            user=user,
+            ratings=[rating for rating in shown if not rating.is_hidden],
+            total=len(ratings),
+            start=start,
+            next_start=following,
+            pages=-(-len(ratings) // COLLECTION_PAGE),
+            page_url=lambda other: f"/people/{user.uid}/collect?" + urlencode({"start": other, **kept}),
+        )
+
+    def likes(self, user: User, query: Query) -> str:
+        """Return 15 of the photos a user likes."""
+        if user.closing:
+            return self.person(user)
+        start = _start(query)
+        shown, following = _page(self.contents.likes_of[user.user_id], start, LIKES_PAGE)
+        return self._render(
+            "likes", user=user, likes=shown, start=start, next_start=following, page_url=lambda other: f"?start={other}"
+        )
+
+    def person(self, user: User) -> str:
+        """Return a user's profile, for a deleted one with the words that say so."""
+        return self._render("person", user=user, n_seen=len(self.contents.ratings_of[user.user_id]))
+
+    def like_count(self, frame: Frame) -> int:
+        """Return how many people like a frame, the anonymous ones included."""
+        return len(self.contents.likers_of[frame.frame_id]) + frame.n_anonymous
+
+    def _render(self, template: str, **values: object) -> str:
+        return self._templates.get_template(f"{template}.html").render(values)
+
+    def _liker_entries(self, frame: Frame) -> list[Like | None]:
+        """Return a frame's likes with the anonymous ones (None) spread evenly among them."""
+        named = self.contents.likers_of[frame.frame_id]
+        placed: list[tuple[float, Like | None]] = [((i + 0.5) / len(named), like) for i, like in enumerate(named)]
+        placed += [((i + 0.25) / frame.n_anonymous, None) for i in range(frame.n_anonymous)]
+        return [like for _, like in sorted(placed, key=lambda entry: entry[0])]
+
+    def _icon(self, user: User) -> str:
+        if user.avatar_version is None:
+            return f"{self.site.images}/icon/user_normal.jpg"
+        return f"{self.site.images}/icon/u{user.user_id}-{user.avatar_version}.jpg"
+
+    def _picture(self, frame: Frame, size: str, suffix: str = "jpg") -> str:
+        return f"{self.site.images}/view/photo/{size}/public/p{frame.frame_id}.{suffix}"
+
+    def _cover(self, movie: Movie) -> str:
+        frames = self.contents.frames_of.get(movie.movie_id, [])
+        if not frames:
+            return f"{self.site.images}/cover/movie_default.jpg"
+        return self._picture(next((frame for frame in frames if frame.kind == "poster"), frames[0]), "s")
+
+    def _person_url(self, of: Comment | Like) -> str:
+        user = self.contents.users[of.user_id]
+        return f"{self.site.www}/people/{user.user_id if of.by_number else user.uid}/"
+
+    def _director_url(self, director: Director) -> str:
+        if director.link == "celebrity":
+            return f"/celebrity/{director.number}/"
+        if director.link == "personage":
+            return f"{self.site.www}/personage/{director.number}/"
+        return f"/subject_search?{urlencode({'search_text': director.name})}"
+
+    def _json_ld(self, movie: Movie) -> str:
+        hours, minutes = divmod(movie.runtime_min or 0, 60)
+        about: dict[str, object] = {
+            "@context": "http://schema.org",
+            "name": movie.shown_title,
+            "url": f"/subject/{movie.movie_id}/",
+            "image": self._cover(movie),
+            "director": [
+                {"@type": "Person", "url": self._director_url(director), "name": director.name}
+                for director in movie.directors
+            ],
+            "author": [],
+            "actor": [],
+            "datePublished": f"{movie.year}-09-01",
+            "genre": list(movie.genres),
+            "duration": f"PT{hours}H{minutes}M" if movie.runtime_min else "",
+            "description": f"{movie.chinese}的故事。\n每个人都记得那一天 <但没有人说起> & so on.",
+            "@type": "TVSeries" if movie.kind == "tv" else "Movie",
+        }
+        if movie.rating != "off":
+            is_shown = movie.rating == "shown"
+            about["aggregateRating"] = {
+                "@type": "AggregateRating",
+                "ratingCount": str(movie.rating_count * 97 // 100 if is_shown else 0),  # it lags the page
+                "bestRating": "10",
+                "worstRating": "2",
+                "ratingValue": f"{movie.rating_mean:.1f}" if is_shown else "",
+            }
+        written = json.dumps(about, ensure_ascii=False, indent=2).replace("</", "<\\/")
+        return written.replace("\\n", "\n")  # the site leaves line breaks in strings as they are
+
+
+def _start(query: Query) -> int:
+    start = query.get("start", "0")
+    return int(start) if start.isdecimal() else 0
+
+
+def _page(items: Sequence[T], start: int, size: int) -> tuple[Sequence[T], int | None]:
+    """Return the items of a page and where the next page starts, None on the last."""
+    return items[start : start + size], start + size if start + size < len(items) else None
+
+
+def _star_shares(movie: Movie) -> list[str]:
+    """Return the percentages of 5 to 1 stars that go with a movie's mean."""
+    weights = [2.718 ** (-((star * 2 - movie.rating_mean) ** 2) / 6) for star in (5, 4, 3, 2, 1)]
+    return [f"{100 * weight / sum(weights):.1f}" for weight in weights]

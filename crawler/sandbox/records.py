@@ -1,0 +1,138 @@
+"""What the invented world consists of: people, movies, frames, ratings, comments and likes."""
+
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Literal
+
+from crawler.sandbox.pictures import Picture
+
+MovieState = Literal["open", "removed", "not_listed", "in_review"]
+RatingState = Literal["shown", "too_few", "off"]
+FRAME_KINDS = ("still", "poster", "wallpaper")
+
+
+@dataclass(frozen=True)
+class User:
+    """A person. `user_id` is her number; `slug` her chosen address, if any.
+
+    `avatar_version` is None for the default avatar (such people have no slug: nothing on a page
+    would tell their number). `closing` is the text on a deleted user's profile, None for the living.
+    """
+
+    user_id: str
+    slug: str | None
+    name: str
+    avatar_version: int | None
+    closing: str | None = None
+
+    @property
+    def uid(self) -> str:
+        """The address she goes by: the slug where she has one, else the number."""
+        return self.slug or self.user_id
+
+
+@dataclass(frozen=True)
+class Director:
+    """A director as a movie's page credits one; `link` is a path on the movie or www host."""
+
+    name: str
+    link: Literal["celebrity", "personage", "search"]
+    number: int
+
+
+@dataclass(frozen=True)
+class Movie:
+    """A movie. `english` is None where the Chinese title is the original; `gap` stands between the two."""
+
+    movie_id: str
+    chinese: str
+    english: str | None
+    gap: str
+    year: int
+    kind: Literal["movie", "tv"]
+    genres: tuple[str, ...]
+    directors: tuple[Director, ...]
+    runtime_min: int | None
+    state: MovieState
+    rating: RatingState
+    rating_mean: float
+    rating_count: int
+    seen_total: int
+
+    @property
+    def shown_title(self) -> str:
+        """The heading of the page, as written there (double spaces occur)."""
+        return f"{self.chinese}{self.gap}{self.english}" if self.english else self.chinese
+
+    @property
+    def original(self) -> str:
+        """The original title."""
+        return self.english or self.chinese
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A photo of a movie. `theme` is the number of the visual theme it shows, None for a filler."""
+
+    frame_id: str
+    movie_id: str
+    kind: str
+    theme: int | None
+    picture: Picture
+    width_px: int
+    height_px: int
+    uploaded_on: date
+    n_anonymous: int
+    has_data_id: bool
+    widget: Literal["fav", "react"]
+
+
+@dataclass(frozen=True)
+class Rating:
+    """A watched movie; `is_hidden` items are counted in the collection's total but not shown."""
+
+    user_id: str
+    movie_id: str
+    stars: int | None
+    rated_on: date
+    comment_id: str
+    is_hidden: bool
+
+
+@dataclass(frozen=True)
+class Comment:
+    """A short comment; `by_number` says that its links use the number though the user has a slug."""
+
+    comment_id: str
+    movie_id: str
+    user_id: str
+    stars: int | None
+    written_at: datetime
+    votes: int
+    text: str
+    by_number: bool
+
+
+@dataclass(frozen=True)
+class Like:
+    """A user's like of a frame; `by_number` as in `Comment`."""
+
+    user_id: str
+    frame_id: str
+    liked_at: datetime
+    by_number: bool
+
+
+@dataclass
+class Contents:
+    """Everything the site shows, by the key its pages are made from; lists are in the order of the pages."""
+
+    users: dict[str, User] = field(default_factory=dict)
+    by_slug: dict[str, User] = field(default_factory=dict)
+    movies: dict[str, Movie] = field(default_factory=dict)
+    frames: dict[str, Frame] = field(default_factory=dict)
+    frames_of: dict[str, list[Frame]] = field(default_factory=dict)
+    ratings_of: dict[str, list[Rating]] = field(default_factory=dict)
+    comments_of: dict[str, list[Comment]] = field(default_factory=dict)
+    likers_of: dict[str, list[Like]] = field(default_factory=dict)
+    likes_of: dict[str, list[Like]] = field(default_factory=dict)

@@ -1,0 +1,205 @@
+"""Serve a world on three ports of 127.0.0.1, one for each host, and keep a log of every request.
+
+HTTP/1.1 with keep-alive; a thread for each connection. What is served comes from `Answers`; the
+only place where an answer can be turned into something else (a failure, a refusal) is the
+`faults` argument of `SandboxServer`.
+"""
+
+import json
+import socketserver
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from http import HTTPStatus
+from pathlib import Path
+from types import TracebackType
+from typing import IO
+
+from crawler.sandbox.answers import ROLES, Answer, Answers, Request, Role
+from crawler.sandbox.world import World
+from crawler.sites import Site
+from dataset.errors import PipelineError
+
+Faults = Callable[[Request, Callable[[Request], Answer]], Answer]
+
+_LONGEST_LINE = 16_384
+_IDLE_TIMEOUT_S = 120
+
+
+@dataclass(frozen=True)
+class LoggedRequest:
+    """A request as it was served. `*_at_s` are readings of the monotonic clock, `wall_time_s` is Unix time."""
+
+    wall_time_s: float
+    started_at_s: float
+    ended_at_s: float
+    host: Role
+    method: str
+    path: str
+    status: int
+    user_agent: str
+    referer: str
+
+
+class SandboxServer:
+    """A running sandbox: `with SandboxServer(world) as server: crawl(server.site)`.
+
+    Args:
+        world: what is served.
+        ports: of the movie, www and image host; 0 takes any free port.
+        log_path: a file that gets a JSON line for each request, beside `requests` in memory.
+        faults: called for each request with the function that answers it; what it returns is
+            sent. None sends the plain answer.
+
+    Raises:
+        PipelineError: a port is taken, or the log cannot be written.
+    """
+
+    def __init__(
+        self,
+        world: World,
+        ports: tuple[int, int, int] = (0, 0, 0),
+        log_path: Path | None = None,
+        faults: Faults | None = None,
+    ) -> None:
+        self.world = world
+        self.requests: list[LoggedRequest] = []
+        self._faults = faults
+        self._lock = threading.Lock()
+        self._log = _open_log(log_path) if log_path else None
+        self._hosts: list[_Host] = []
+        try:
+            for role, port in zip(ROLES, ports, strict=True):
+                self._hosts.append(_Host(role, port, self))
+        except OSError as error:
+            self._close()
+            raise PipelineError(
+                f"sandbox: port {port} on 127.0.0.1 cannot be used ({error.strerror}); "
+                "stop what uses it or choose another with --port (0 takes any free one)"
+            ) from error
+        movie, www, images = (f"http://127.0.0.1:{host.server_address[1]}" for host in self._hosts)
+        self.site = Site(movie=movie, www=www, images=images)
+        self.answers = Answers(world, self.site)
+
+    def __enter__(self) -> "SandboxServer":
+        for host in self._hosts:
+            threading.Thread(target=host.serve_forever, args=(0.05,), daemon=True, name=f"sandbox {host.role}").start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        for host in self._hosts:
+            host.shutdown()
+        self._close()
+
+    def respond(self, request: Request) -> Answer:
+        """Return what is sent for a request: the plain answer, or what the faults make of it."""
+        return self._faults(request, self.answers) if self._faults else self.answers(request)
+
+    def record(self, logged: LoggedRequest) -> None:
+        """Add a request to the log."""
+        with self._lock:
+            self.requests.append(logged)
+            if self._log:
+                self._log.write(json.dumps(asdict(logged)) + "\n")
+                self._log.flush()
+
+    def _close(self) -> None:
+        for host in self._hosts:
+            host.server_close()
+        if self._log:
+            self._log.close()
+
+
+class _Host(socketserver.ThreadingTCPServer):
+    """One of the three hosts."""
+
+    allow_reuse_address = True
+    daemon_threads = True
+    block_on_close = False
+    request_queue_size = 128
+
+    def __init__(self, role: Role, port: int, sandbox: SandboxServer) -> None:
+        self.role, self.sandbox = role, sandbox
+        super().__init__(("127.0.0.1", port), _Connection)
+
+
+class _Connection(socketserver.StreamRequestHandler):
+    """One connection: requests are read, answered and logged one after the other."""
+
+    timeout = _IDLE_TIMEOUT_S
+    disable_nagle_algorithm = True
+    server: _Host
+
+    def handle(self) -> None:
+        try:
+            while self._serve_one():
+                pass
+        except (OSError, ValueError):
+            return  # the client went away, or sent what is not HTTP
+
+    def _serve_one(self) -> bool:
+        """Serve one request; return whether the connection stays open."""
+        line = self.rfile.readline(_LONGEST_LINE)
+        if not line.strip():
+            return False
+        started, wall = time.monotonic(), time.time()
+        method, target, version = line.decode("latin-1").split()
+        headers = self._read_headers()
+        sandbox = self.server.sandbox
+        request = Request(self.server.role, method, target, headers)
+        if method in ("GET", "HEAD"):
+            answer = sandbox.respond(request)
+        else:
+            answer = Answer(
+                HTTPStatus.METHOD_NOT_ALLOWED, b"", headers=(("Allow", "GET, HEAD"), ("Connection", "close"))
+            )
+        if answer.delay_s:
+            time.sleep(answer.delay_s)
+        try:
+            self._send(answer, with_body=method == "GET")
+        finally:
+            sandbox.record(
+                LoggedRequest(
+                    wall, started, time.monotonic(), self.server.role, method, target, answer.status,
+                    headers.get("user-agent", ""), headers.get("referer", ""),
+                )
+            )  # fmt: skip
+        closes = headers.get("connection", "").lower() == "close" or version == "HTTP/1.0"
+        return not closes and answer.cut_at is None and method in ("GET", "HEAD")
+
+    def _read_headers(self) -> dict[str, str]:
+        headers = {}
+        while (line := self.rfile.readline(_LONGEST_LINE)).strip():
+            name, _, value = line.decode("latin-1").partition(":")
+            headers[name.strip().lower()] = value.strip()
+        return headers
+
+    def _send(self, answer: Answer, with_body: bool) -> None:
+        fields = [
+            f"HTTP/1.1 {int(answer.status)} {_phrase(answer.status)}",
+            f"Content-Type: {answer.content_type}",
+            f"Content-Length: {len(answer.body)}",
+            *(f"{name}: {value}" for name, value in answer.headers),
+        ]
+        head = ("\r\n".join(fields) + "\r\n\r\n").encode("latin-1")
+        self.connection.sendall(head + answer.body[: answer.cut_at] if with_body else head)
+
+
+def _phrase(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return "Unknown"
+
+
+def _open_log(path: Path) -> IO[str]:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path.open("w", encoding="utf-8")
+    except OSError as error:
+        raise PipelineError(
+            f"{path}: the request log cannot be written ({error.strerror}); choose another file"
+        ) from error

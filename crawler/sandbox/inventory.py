@@ -6,7 +6,7 @@ import numpy as np
 
 from crawler.sandbox.names import CLIQUE_GENRES, invent_directors, invent_nickname, invent_titles
 from crawler.sandbox.pictures import FILLERS, THEMES, Picture
-from crawler.sandbox.records import FRAME_KINDS, Director, Frame, Movie, MovieState, RatingState, User
+from crawler.sandbox.records import FRAME_KINDS, Director, DirectorLink, Frame, Movie, MovieState, RatingState, User
 from crawler.sandbox.tastes import Tastes
 
 Generator = np.random.Generator
@@ -21,6 +21,7 @@ _KIND_SHARES = (0.62, 0.24, 0.14)  # stills, posters, wallpapers
 _THEME_SHARE = 0.36  # of a movie's frames that show a theme of it
 _PART_OF_MANY = 0.025  # movies with more stills than one page of the list holds
 _PART_WITHOUT_PHOTOS = 0.03
+_DIRECTOR_LINKS: tuple[DirectorLink, ...] = ("celebrity", "personage", "search")
 _FIRST_UPLOAD = date(2019, 1, 5)
 
 
@@ -78,10 +79,9 @@ def invent_movies(n: int, tastes: Tastes, generator: Generator) -> list[Movie]:
 
 
 def _draw_state(index: int, n: int, generator: Generator) -> MovieState:
-    states: tuple[MovieState, ...] = ("removed", "not_listed", "in_review")
-    if index in (n // 5, n // 2, n - 2):  # each way of being gone occurs, in the smallest world too
-        return states[index % 3] if n < 8 else states[(n // 5, n // 2, n - 2).index(index)]
-    return "removed" if generator.random() < 0.02 else "open"
+    gone: dict[int, MovieState] = {n // 5: "removed", n // 2: "not_listed", n - 2: "in_review"}
+    by_chance: MovieState = "removed" if generator.random() < 0.02 else "open"
+    return gone.get(index, by_chance)  # each way of being gone occurs, in the smallest world too
 
 
 def _draw_rating_state(generator: Generator) -> RatingState:
@@ -93,7 +93,7 @@ def _credit_directors(people: list[str], generator: Generator) -> tuple[Director
     """Return one or two directors; some are credited twice, some have no page."""
     directors: list[Director] = []
     for index in generator.choice(len(people), size=int(generator.integers(1, 3)), replace=False):
-        link = ("celebrity", "personage", "search")[generator.choice(3, p=(0.5, 0.35, 0.15))]
+        link = _DIRECTOR_LINKS[generator.choice(3, p=(0.5, 0.35, 0.15))]
         directors.append(Director(people[index], link, 1_000_000 + int(index)))
     if generator.random() < 0.08:
         directors.append(directors[0])

@@ -37,7 +37,7 @@ FILLERS = {
         fillers.corridor,
     )
 }
-# The site's sizes of a picture, as the longest width in pixels. `m` is painted, the others are scaled from it.
+# The site's sizes of a picture and the width of a still in each. `m` is painted, the others are scaled from it.
 SIZES_PX = {"sqxs": 100, "s": 270, "m": 600, "l": 960}
 SHAPES_PX = {"still": (600, 338), "wallpaper": (600, 375), "poster": (405, 600)}
 FORMATS = {"jpg": "JPEG", "webp": "WEBP"}
@@ -62,16 +62,21 @@ def paint(picture: Picture) -> Image.Image:
     return painter((height, width), np.random.default_rng(picture.seed))
 
 
-def encode(picture: Picture, size: str = "m", suffix: str = "jpg") -> bytes:
-    """Return the file's bytes in a size (`sqxs`, `s`, `m`, `l`) and format (`jpg`, `webp`)."""
+def resized(picture: Picture, size: str) -> Image.Image:
+    """Return the picture in one of the `SIZES_PX`."""
     image = paint(picture)
     if size == "sqxs":
-        image = _square(image).resize((100, 100), Image.Resampling.LANCZOS)
-    elif size != "m":
-        scale = SIZES_PX[size] / SIZES_PX["m"]
-        image = image.resize((round(image.width * scale), round(image.height * scale)), Image.Resampling.BICUBIC)
+        return _square(image).resize((SIZES_PX[size], SIZES_PX[size]), Image.Resampling.LANCZOS)
+    if size == "m":
+        return image
+    scale = SIZES_PX[size] / SIZES_PX["m"]
+    return image.resize((round(image.width * scale), round(image.height * scale)), Image.Resampling.BICUBIC)
+
+
+def encode(picture: Picture, size: str = "m", suffix: str = "jpg") -> bytes:
+    """Return the bytes of the picture's file in a size and format (`jpg`, `webp`)."""
     file = BytesIO()
-    image.save(file, FORMATS[suffix], quality=_QUALITY)
+    resized(picture, size).save(file, FORMATS[suffix], quality=_QUALITY)
     return file.getvalue()
 
 

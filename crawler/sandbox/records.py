@@ -7,6 +7,7 @@ from typing import Literal
 from crawler.sandbox.pictures import Picture
 
 MovieState = Literal["open", "removed", "not_listed", "in_review"]
+DirectorLink = Literal["celebrity", "personage", "search"]
 RatingState = Literal["shown", "too_few", "off"]
 FRAME_KINDS = ("still", "poster", "wallpaper")
 
@@ -33,10 +34,10 @@ class User:
 
 @dataclass(frozen=True)
 class Director:
-    """A director as a movie's page credits one; `link` is a path on the movie or www host."""
+    """A director as a movie's page credits one; with `search` for a link, nobody's page stands behind the name."""
 
     name: str
-    link: Literal["celebrity", "personage", "search"]
+    link: DirectorLink
     number: int
 
 

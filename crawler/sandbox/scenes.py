@@ -71,9 +71,8 @@ def neon_city(shape: Shape, generator: Generator) -> Image.Image:
         x = -float(generator.uniform(0, 40))
         while x < width:
             wide = generator.uniform(0.06, 0.13) * width
-            top = int(street * generator.uniform(0.12 + 0.13 * layer, 0.55 + 0.1 * layer))
-            left, right = max(0, int(x)), max(0, int(x + wide))
-            block = city[top:, left:right]
+            roof = int(street * generator.uniform(0.12 + 0.13 * layer, 0.55 + 0.1 * layer))
+            block = city[roof:, max(0, int(x)) : max(0, int(x + wide))]
             block[:] = tone
             _light_windows(block, layer, generator)
             x += wide * generator.uniform(1.0, 1.3 + 0.25 * layer)
@@ -89,7 +88,7 @@ def neon_city(shape: Shape, generator: Generator) -> Image.Image:
     mirror = city[::-1][: wet * 2 : 2]  # twice as short as what it mirrors
     sway = (wave(generator, wet, 5, 40) * np.linspace(0.2, 1.5, wet)).astype(int)
     for row in range(wet):
-        canvas[street + row] = np.roll(mirror[min(row, len(mirror) - 1)], sway[row], axis=0) * 0.62 + 8
+        canvas[street + row] = np.roll(mirror[row], sway[row], axis=0) * 0.62 + 8
     canvas[street : street + 2] *= 0.4
     return finish(canvas, generator)
 
@@ -226,11 +225,11 @@ def _raise_mountain(canvas: Canvas, ridge: Curve, near: float) -> None:
     lay(canvas, body, mix((74, 108, 146), (34, 56, 96), near))
     slope = np.convolve(np.gradient(ridge), np.ones(9) / 9, mode="same")
     lit = np.clip(0.42 - slope * 1.1, 0, 1).astype(np.float32)
-    columns = np.arange(width)[None, :] + (np.clip(depth, 0, None) * 0.45).astype(int)
+    columns = np.arange(width)[None, :] + (np.maximum(depth, 0) * 0.45).astype(int)
     facets = lit[np.minimum(columns, width - 1)]  # sheared, so that faces run down the slope
     snow = mix((178, 208, 228), (232, 242, 250), near)
-    lay(canvas, body * facets * np.exp(-np.clip(depth, 0, None) / (height * 0.16)), snow, 0.95)
-    lay(canvas, body * np.exp(-np.clip(depth, 0, None) / 2.5), snow, 0.6)
+    lay(canvas, body * facets * np.exp(-np.maximum(depth, 0) / (height * 0.16)), snow, 0.95)
+    lay(canvas, body * np.exp(-np.maximum(depth, 0) / 2.5), snow, 0.6)
 
 
 def paper_lanterns(shape: Shape, generator: Generator) -> Image.Image:
@@ -281,7 +280,7 @@ def ink_wash(shape: Shape, generator: Generator) -> Image.Image:
             generator, width, height * 0.12, width * generator.uniform(0.6, 1.2), 4
         )
         depth = depth_below(shape, ridge)
-        fade = np.exp(-np.clip(depth, 0, None) / (height * (0.06 + 0.03 * row))) * below(shape, ridge)
+        fade = np.exp(-np.maximum(depth, 0) / (height * (0.06 + 0.03 * row))) * below(shape, ridge)
         lay(canvas, fade, ink, 0.3 + 0.2 * row)
         lay(canvas, np.exp(-(depth**2) / 1.2), ink, 0.55)
     if generator.random() < 0.75:

@@ -81,7 +81,7 @@ def looks(tastes: Tastes) -> FloatArray:
 def choose_movies(drawn: FloatArray, n: int, generator: np.random.Generator) -> IntArray:
     """Return the `n` movies a user watches: a draw without replacement by softmax of `drawn` (Gumbel top-n)."""
     noisy = drawn + generator.gumbel(size=drawn.size)
-    return np.argsort(-np.round(noisy, _DECIMALS), kind="stable")[:n]
+    return np.asarray(np.argsort(-np.round(noisy, _DECIMALS), kind="stable")[:n], np.int64)
 
 
 def give_stars(drawn: FloatArray, generator: np.random.Generator) -> IntArray:
@@ -112,7 +112,7 @@ def _draw_user_themes(n: int, generator: np.random.Generator) -> FloatArray:
     for row in themes:
         loved = generator.choice(N_THEMES, size=int(generator.integers(1, 3)), replace=False)
         row[loved] = generator.uniform(0.85, 1.0, size=loved.size)
-    return np.round(themes, _DECIMALS)
+    return np.asarray(np.round(themes, _DECIMALS), np.float64)
 
 
 def _draw_movie_themes(n: int, generator: np.random.Generator) -> FloatArray:

@@ -1,0 +1,96 @@
+"""`python -m crawler sandbox`: serve an invented world until Ctrl-C, and say where it is.
+
+While it runs, its site file tells the crawler where the three hosts are and where to start.
+"""
+
+import argparse
+import os
+import signal
+import threading
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+from types import FrameType
+
+from crawler.sandbox.server import SandboxServer
+from crawler.sandbox.world import WorldConfig, generate_world
+from dataset.errors import UsageError
+from dataset.files import write_json
+
+_LAST_PORT = 65_535
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options to its parser."""
+    parser.add_argument("--seed", type=int, default=0, help="which world: equal seeds give equal worlds")
+    parser.add_argument("--users", type=int, default=300, help="how many people live in it")
+    parser.add_argument("--movies", type=int, default=120, help="how many movies there are")
+    parser.add_argument(
+        "--port", type=int, default=8801, help="the first of three ports in a row; 0 takes any free ones"
+    )
+    parser.add_argument(
+        "--site-file",
+        type=Path,
+        default=Path("data/sandbox/site.json"),
+        help="where to say, while it runs, how the crawler finds it",
+    )
+    parser.add_argument("--log", type=Path, default=None, help="a file for a JSON line about every request")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Serve the sandbox until Ctrl-C or SIGTERM, then remove the site file.
+
+    Raises:
+        UsageError: a number is out of range.
+        PipelineError: a port is taken, or a file cannot be written.
+    """
+    port = arguments.port
+    if not 0 <= port <= _LAST_PORT - 2:
+        raise UsageError(f"--port is {port}; choose 0 (any free ports) or a number up to {_LAST_PORT - 2}")
+    config = WorldConfig(seed=arguments.seed, n_users=arguments.users, n_movies=arguments.movies)
+    stop = threading.Event()
+    before = {number: signal.signal(number, _set(stop)) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        world = generate_world(config)
+        with SandboxServer(world, (port, port + 1, port + 2) if port else (0, 0, 0), arguments.log) as server:
+            try:
+                write_json(arguments.site_file, _site(server))
+                _greet(server, arguments.site_file)
+                stop.wait()
+            finally:
+                with suppress(OSError):
+                    arguments.site_file.unlink(missing_ok=True)
+        print(f"The sandbox has closed after {len(server.requests):,} requests.", flush=True)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _set(stop: threading.Event) -> "signal._HANDLER":
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        stop.set()
+
+    return on_signal
+
+
+def _site(server: SandboxServer) -> dict[str, object]:
+    return {
+        **asdict(server.site),
+        "seed_movie_ids": list(server.world.seed_movie_ids),
+        "pid": os.getpid(),
+        "config": asdict(server.world.config),
+    }
+
+
+def _greet(server: SandboxServer, site_file: Path) -> None:
+    contents = server.world.contents
+    n_ratings = sum(len(ratings) for ratings in contents.ratings_of.values())
+    print(
+        f"The sandbox is open: {len(contents.users):,} invented people, {len(contents.movies):,} movies, "
+        f"{n_ratings:,} ratings, {len(contents.frames):,} pictures.\n"
+        f"  Look around in a browser:  {server.site.movie}/\n"
+        f"  The crawler finds it by:   {site_file}\n"
+        "  Crawl it from another terminal:  python -m crawler ratings\n"
+        "Ctrl-C closes it.",
+        flush=True,
+    )

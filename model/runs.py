@@ -1,0 +1,200 @@
+"""Run folders: all files that models read and write, in one place.
+
+    data/runs/<model>-<snapshot>-v<version>-<seed>/
+        config.json            model, settings, seed, snapshot (name, version, digest), extractor, code version
+        checkpoint.pt          everything an epoch changes; what --resume goes on from
+        training.parquet       a row an epoch
+        model.pt               the best weights
+        metrics.parquet        test metrics, once evaluated (validation: validation_metrics.parquet)
+        user_metrics.parquet   the same per user
+
+From a number in a report one can walk back: metrics → config.json → snapshot digest → crawl.
+"""
+
+import json
+import pickle
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import torch
+
+from dataset.errors import InvalidSnapshotError, MissingInputError, TrainingError
+from dataset.files import atomic_path, write_json
+from dataset.schema import Metric, Training, UserMetric
+from dataset.snapshot import Snapshot, newest_snapshot, open_snapshot
+from dataset.tables import write_table
+from dataset.version import code_version
+from model.interactions import Ids, Tables, TrainingData, index_ids, training_data
+from model.recommender import Config, Recommender
+from model.registry import MODELS, default_config, make_model
+from model.training import TrainedRun, Trainer, TrainingConfig, training_table
+
+DEFAULT_RUNS = Path("data/runs")
+
+
+@dataclass(frozen=True)
+class OpenedRun:
+    """A trained run with its data."""
+
+    model_name: str
+    seed: int
+    model: Recommender
+    snapshot_label: str
+    tables: Tables
+    ids: Ids
+    data: TrainingData
+
+
+def find_snapshot(path: Path | None) -> Snapshot:
+    """Return the snapshot in a folder, or the newest one."""
+    return newest_snapshot() if path is None else open_snapshot(path)
+
+
+def read_tables(snapshot: Snapshot) -> Tables:
+    """Read what the models use of a snapshot."""
+    return Tables(
+        movies=snapshot.read("movies"),
+        frames=snapshot.read("frames"),
+        interactions=snapshot.read("interactions"),
+        frame_likes=snapshot.read("frame_likes"),
+        frame_features=snapshot.read("frame_features") if snapshot.has("frame_features") else None,
+    )
+
+
+def run_folder(runs: Path, model_name: str, snapshot: Snapshot, seed: int) -> Path:
+    """Return the folder of a run."""
+    return runs / f"{model_name}-{snapshot.name}-v{snapshot.version:04d}-{seed}"
+
+
+def describe_run(
+    model_name: str, config: Config, training: TrainingConfig, seed: int, snapshot: Snapshot
+) -> dict[str, Any]:
+    """Return the content of `config.json`."""
+    return {
+        "model": model_name,
+        "config": asdict(config),
+        "training": asdict(training),
+        "seed": seed,
+        "snapshot": {
+            "name": snapshot.name,
+            "version": snapshot.version,
+            "content_digest": snapshot.content_digest,
+            "path": str(snapshot.path),
+        },
+        "extractor": snapshot.manifest.extractor,
+        "code_version": code_version(),
+    }
+
+
+def start_run(folder: Path, description: dict[str, Any]) -> None:
+    """Make a run's folder, without the results of an earlier run of the same name."""
+    for name in ("checkpoint.pt", "model.pt", *_RESULTS):
+        (folder / name).unlink(missing_ok=True)
+    write_json(folder / "config.json", description)
+
+
+def resume_run(folder: Path, description: dict[str, Any], trainer: Trainer) -> int:
+    """Put a trainer where the folder's run stopped; return the number of epochs done.
+
+    Raises:
+        MissingInputError: there is no run.
+        TrainingError: the run has other settings, or its checkpoint cannot be read.
+    """
+    before = read_description(folder)
+    for key in ("model", "config", "training", "seed"):
+        if before[key] != description[key]:
+            raise TrainingError(
+                f"{folder}: was started with another {key} ({before[key]}); use the same, or no --resume"
+            )
+    if before["snapshot"]["content_digest"] != description["snapshot"]["content_digest"]:
+        raise TrainingError(f"{folder}: was started on other data; give its snapshot, or no --resume")
+    checkpoint = folder / "checkpoint.pt"
+    if checkpoint.is_file():
+        trainer.load_state_dict(_load(checkpoint))
+    return len(trainer.epochs)
+
+
+def write_checkpoint(folder: Path, trainer: Trainer) -> None:
+    """Write what `resume_run` reads, atomically."""
+    _save(folder / "checkpoint.pt", trainer.state_dict())
+
+
+def write_run(folder: Path, model_name: str, seed: int, trained: TrainedRun) -> None:
+    """Write the trained weights and the `training` table."""
+    write_table(training_table(model_name, seed, trained.epochs), Training, folder / "training.parquet")
+    _save(folder / "model.pt", trained.model.state_dict())
+
+
+def write_metrics(folder: Path, split: str, metrics: pl.DataFrame, user_metrics: pl.DataFrame) -> Path:
+    """Write the metrics of a split; return the path of the averages."""
+    prefix = "" if split == "test" else f"{split}_"
+    write_table(user_metrics, UserMetric, folder / f"{prefix}user_metrics.parquet")
+    write_table(metrics, Metric, folder / f"{prefix}metrics.parquet")
+    return folder / f"{prefix}metrics.parquet"
+
+
+def read_description(folder: Path) -> dict[str, Any]:
+    """Return the content of a run's `config.json`.
+
+    Raises:
+        MissingInputError: the folder is not a run.
+    """
+    try:
+        description: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise MissingInputError(
+            f"{folder}: not a run (no config.json there); `python -m model.train` makes one"
+        ) from None
+    return description
+
+
+def open_run(folder: Path, snapshot_path: Path | None = None, device: str = "cpu") -> OpenedRun:
+    """Load a trained model with the snapshot it was trained on.
+
+    Raises:
+        MissingInputError: the folder is not a run, or its training has not ended.
+        InvalidSnapshotError: the snapshot's content is not what the run was trained on.
+    """
+    description = read_description(folder)
+    if not (folder / "model.pt").is_file():
+        raise MissingInputError(f"{folder}: training has not ended; go on with `python -m model.train --resume`")
+    expected = description["snapshot"]
+    snapshot = open_snapshot(snapshot_path or Path(expected["path"]))
+    if snapshot.content_digest != expected["content_digest"]:
+        raise InvalidSnapshotError(
+            f"{snapshot.path}: its content ({snapshot.content_digest[:12]}) is not what {folder} was trained on "
+            f"({expected['content_digest'][:12]}, {expected['name']} v{expected['version']:04d}); give --snapshot"
+        )
+    tables = read_tables(snapshot)
+    ids = index_ids(tables)
+    data = training_data(tables, ids)
+    default_config(description["model"])
+    config = type(MODELS[description["model"]].config)(**description["config"])
+    model = make_model(description["model"], config, data, description["seed"])
+    model.load_state_dict(_load(folder / "model.pt"))
+    return OpenedRun(description["model"], description["seed"], model.to(device), snapshot.label, tables, ids, data)
+
+
+_RESULTS = (
+    "training.parquet",
+    "metrics.parquet",
+    "user_metrics.parquet",
+    "validation_metrics.parquet",
+    "validation_user_metrics.parquet",
+    "recommendations.parquet",
+)
+
+
+def _save(path: Path, state: dict[str, Any]) -> None:
+    with atomic_path(path) as temporary:
+        torch.save(state, temporary)
+
+
+def _load(path: Path) -> dict[str, Any]:
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, pickle.UnpicklingError, OSError) as error:
+        raise TrainingError(f"{path}: cannot be read ({error}); train again without --resume") from error
+    return state

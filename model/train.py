@@ -1,0 +1,160 @@
+"""Training from the command line: `python -m model.train` trains JIFR on the newest snapshot.
+
+Writes a run folder (see `runs`) and ends by saying in words what the model beat on validation.
+"""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import polars as pl
+import torch
+
+from dataset.cli import ArgumentParser, progress, run
+from dataset.errors import UsageError
+from model.evaluate import EvaluationConfig, evaluate
+from model.interactions import Tables, held_out_items, index_ids, training_data
+from model.registry import MODELS, default_config, make_model
+from model.runs import (
+    DEFAULT_RUNS,
+    describe_run,
+    find_snapshot,
+    read_tables,
+    resume_run,
+    run_folder,
+    start_run,
+    write_checkpoint,
+    write_metrics,
+    write_run,
+)
+from model.settings import apply_settings, read_settings
+from model.training import Trainer, TrainingConfig
+
+_SHOWN = (("item", "NDCG", 15), ("frame", "NDCG", 3))
+
+
+def main(argv: Sequence[str]) -> None:
+    """Train a model and write its run folder."""
+    arguments = _parser().parse_args(argv)
+    settings = read_settings(arguments.config, arguments.set)
+    model_name = str(arguments.model or settings.pop("model", "jifr"))
+    seed = arguments.seed
+    if arguments.epochs is not None:
+        settings["epochs"] = arguments.epochs
+    config, training = apply_settings(settings, default_config(model_name), TrainingConfig())
+    _require_device(arguments.device)
+
+    snapshot = find_snapshot(arguments.snapshot)
+    tables = read_tables(snapshot)
+    ids = index_ids(tables)
+    data, validation = training_data(tables, ids), held_out_items(tables, ids, "validation")
+    has_validation = len(validation.positives.values) > 0
+    trainer = Trainer(
+        data, validation if has_validation else None, model_name, config, training, seed, arguments.device
+    )
+
+    folder = run_folder(arguments.runs, model_name, snapshot, seed)
+    description = describe_run(model_name, config, training, seed, snapshot)
+    print(
+        f"Training {model_name} on {snapshot.label}: {data.n_users:,} users, {data.n_items:,} movies, "
+        f"{len(data.positives.values):,} train interactions."
+    )
+    if arguments.resume:
+        print(f"Resuming after epoch {resume_run(folder, description, trainer)}.")
+    else:
+        start_run(folder, description)
+    _train(trainer, training, folder)
+    trained = trainer.finish()
+    write_run(folder, model_name, seed, trained)
+
+    if has_validation:
+        scorer = trained.model.scorer()
+        metrics, user_metrics = evaluate(scorer, tables, "validation", model_name, seed, device=arguments.device)
+        write_metrics(folder, "validation", metrics, user_metrics)
+        print(_in_words(model_name, metrics, _baselines(tables, model_name, seed)))
+    print(f"Run: {folder}\nNext: python -m model.evaluate --run {folder}")
+
+
+def _train(trainer: Trainer, training: TrainingConfig, folder: Path) -> None:
+    """Train to the end with a progress bar, writing a checkpoint after every epoch."""
+    with progress("epochs") as bar:
+        task = bar.add_task("training", total=training.epochs, completed=len(trainer.epochs), note="")
+        try:
+            while not trainer.is_finished:
+                epoch = trainer.run_epoch()
+                write_checkpoint(folder, trainer)
+                validated = "" if epoch.validation_ndcg is None else f", validation {epoch.validation_ndcg:.4f}"
+                bar.update(task, advance=1, note=f"loss {epoch.loss:.4f}{validated}")
+        finally:
+            bar.update(task, total=len(trainer.epochs))
+
+
+def _baselines(tables: Tables, model_name: str, seed: int) -> pl.DataFrame:
+    """Return the validation metrics of most popular and random."""
+    data = training_data(tables, index_ids(tables))
+    judged = []
+    for name in ("popular", "random"):
+        if name != model_name:
+            scorer = make_model(name, default_config(name), data, seed).scorer()
+            judged.append(evaluate(scorer, tables, "validation", name, seed, EvaluationConfig(n_bootstrap=2))[0])
+    return pl.concat(judged)
+
+
+def _in_words(model_name: str, metrics: pl.DataFrame, baselines: pl.DataFrame) -> str:
+    """Return a line a task: the model's value, and how it compares with each baseline."""
+    lines = []
+    for task, metric, k in _SHOWN:
+        chosen = (pl.col("task").cast(pl.String) == task) & (pl.col("metric") == metric.lower()) & (pl.col("k") == k)
+        of_model = metrics.filter(chosen)["value"].to_list()
+        if not of_model:
+            lines.append(f"  {task}s: none to judge ({model_name} ranks no {task}s, or validation has no likes).")
+            continue
+        compared = [
+            _compared(name, of_model[0], value)
+            for name, value in baselines.filter(chosen).select("model", "value").iter_rows()
+        ]
+        lines.append(f"  {task}s: {metric}@{k} {of_model[0]:.4f}; " + "; ".join(compared) + ".")
+    return "On validation:\n" + "\n".join(lines)
+
+
+def _compared(name: str, value: float, baseline: float) -> str:
+    words = {"popular": "most popular", "random": "random"}[name]
+    if value == baseline:
+        return f"as good as {words}"
+    verb = "beats" if value > baseline else "does not beat"
+    ratio = f", {value / baseline:.2f} times" if baseline else ""
+    return f"{verb} {words} ({baseline:.4f}{ratio})"
+
+
+def _require_device(device: str) -> None:
+    if device not in ("cpu", "cuda"):
+        raise UsageError(f"--device {device!r} is unknown; choose cpu or cuda")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise UsageError("--device cuda: this machine has no CUDA GPU that torch can use; choose cpu")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = ArgumentParser(
+        prog="python -m model.train",
+        description="Train a model on a snapshot. With no option: JIFR on the newest one below data/snapshots.",
+    )
+    parser.add_argument("--model", help=f"one of {', '.join(MODELS)} (jifr if absent)")
+    parser.add_argument("--snapshot", type=Path, help="a snapshot's folder (the newest if absent)")
+    parser.add_argument("--seed", type=int, default=0, help="of initial values, batches and negatives")
+    parser.add_argument("--epochs", type=int, help="epochs at most, short for --set epochs=…")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="a setting, for example visual_dim=64; may repeat",
+    )
+    parser.add_argument("--config", type=Path, help="a TOML file of settings; --set goes before it")
+    parser.add_argument("--resume", action="store_true", help="go on with the run of this name where it stopped")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument("--runs", type=Path, default=DEFAULT_RUNS, help="the folder of all runs")
+    return parser
+
+
+if __name__ == "__main__":
+    run(main, "python -m model.train")

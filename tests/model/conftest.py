@@ -1,0 +1,80 @@
+"""A small invented dataset with a pattern to learn, as tables, as data and as a published snapshot."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import polars as pl
+import pytest
+import torch
+
+from dataset.files import write_json
+from dataset.schema import SNAPSHOT_TABLES
+from dataset.snapshot import Snapshot, publish
+from dataset.statistics import statistics
+from dataset.tables import empty, write_table
+from model.interactions import Tables
+
+N_GROUPS, USERS, MOVIES, FRAMES, WIDTH = 2, 8, 12, 3, 16
+
+
+def group_of(number: int) -> int:
+    return number % N_GROUPS
+
+
+@pytest.fixture
+def tables() -> Tables:
+    """Two groups of users who watch the movies of their group; the first frame of a movie shows the group."""
+    generator = torch.Generator().manual_seed(0)
+    shown = torch.randn(N_GROUPS, WIDTH, generator=generator) * 3
+    interactions, likes, frames, features = [], [], [], []
+    for movie in range(MOVIES):
+        for frame in range(FRAMES):
+            frame_id = f"m{movie:02d}f{frame}"
+            frames.append({"frame_id": frame_id, "movie_id": f"m{movie:02d}", "kind": "still"})
+            noise = torch.randn(WIDTH, generator=generator)
+            vector = noise + shown[group_of(movie)] if frame == 0 else noise
+            features.append({"frame_id": frame_id, "image_sha256": "0" * 64, "feature": vector.half().tolist()})
+    for user in range(USERS):
+        own = [movie for movie in range(MOVIES) if group_of(movie) == group_of(user)]
+        for place, movie in enumerate(own[user % 3 :] + own[: user % 3]):
+            split = "train" if place < 4 else ("validation", "test")[place - 4]
+            pair = {"user_id": f"u{user}", "movie_id": f"m{movie:02d}"}
+            interactions.append(pair | {"split": split})
+            if split != "train":
+                likes.append(pair | {"frame_id": f"m{movie:02d}f0", "split": split})
+    movies = [{"movie_id": f"m{movie:02d}", "title": "", "genres": [], "directors": []} for movie in range(MOVIES)]
+    return Tables(
+        movies=_table(movies, "movies"),
+        frames=_table(frames, "frames"),
+        interactions=_table(interactions, "interactions"),
+        frame_likes=_table(likes, "frame_likes"),
+        frame_features=pl.DataFrame(
+            features,
+            schema={"frame_id": pl.String, "image_sha256": pl.String, "feature": pl.Array(pl.Float16, WIDTH)},
+        ),
+    )
+
+
+@pytest.fixture
+def publish_tables(tmp_path: Path) -> Callable[[Tables], Snapshot]:
+    """Return a function that publishes tables as a snapshot named `toy` below the test's folder."""
+
+    def publish_tables(tables: Tables) -> Snapshot:
+        dataset = tmp_path / "dataset"
+        for name, schema in SNAPSHOT_TABLES.items():
+            if (table := getattr(tables, name)) is not None:
+                write_table(table, schema, dataset / f"{name}.parquet")
+        numbers = statistics(tables.interactions, tables.frames, tables.frame_likes, tables.frames["frame_id"])
+        description = {"config": {}, "provenance": {"source": "invented"}, "quarantined": [], "statistics": numbers}
+        if tables.frame_features is not None:
+            description["extractor"] = {"name": "invented", "width": WIDTH}
+        write_json(dataset / "dataset.json", description)
+        return publish(dataset, "toy", tmp_path / "snapshots")[0]
+
+    return publish_tables
+
+
+def _table(rows: list[dict[str, object]], name: str) -> pl.DataFrame:
+    """Return a snapshot table, columns that no row gives null."""
+    schema = empty(SNAPSHOT_TABLES[name]).schema
+    return pl.DataFrame([{column: row.get(column) for column in schema} for row in rows], schema=schema)

@@ -1,0 +1,173 @@
+import math
+from dataclasses import replace
+from itertools import product
+
+import pytest
+import torch
+
+from dataset.errors import MissingInputError, UsageError
+from model.interactions import Frames, Ragged, TrainingData
+from model.jifr import JIFR, JIFRConfig
+
+FRAMES_OF_ITEM = [[0, 1, 2], [], [3], [4, 5, 6, 7]]
+USERS, WIDTH, DIM = 3, 6, 4
+CONFIGS = [
+    JIFRConfig(
+        DIM, DIM, visual_attention=visual, rating_attention=rating, reduced_dim=3,
+        visual_attention_width=5, rating_attention_width=7, init_std=1.0, projection_std=1.0, feature_scaling=scaling,
+    )
+    for visual, rating, scaling in [*product(["att", "avg"], ["att", "avg"], ["standard"]), ("att", "att", "none")]
+]  # fmt: skip
+
+
+def _data() -> TrainingData:
+    features = torch.randn(8, WIDTH, generator=torch.Generator().manual_seed(7)).half()
+    positives = Ragged(torch.tensor([0, 1, 2, 4]), torch.tensor([0, 1, 2, 3]))
+    return TrainingData(positives, len(FRAMES_OF_ITEM), Frames(torch.tensor([0, 3, 3, 4, 8]), features))
+
+
+def _jifr(config: JIFRConfig) -> JIFR:
+    return JIFR(config, _data(), torch.Generator().manual_seed(0)).double()
+
+
+def _dot(a: list[float], b: list[float]) -> float:
+    return sum(x * y for x, y in zip(a, b, strict=True))
+
+
+def _network(weights: list[list[float]], last: list[float], inputs: list[float]) -> float:
+    """w × f(W [inputs]) with f = ReLU, of Eq. 6 and Eq. 9."""
+    return sum(w * max(0.0, _dot(row, inputs)) for w, row in zip(last, weights, strict=True))
+
+
+class Reference:
+    """Eq. 1, 2 and 4 to 10 number by number, sharing nothing with `JIFR` but its parameters."""
+
+    def __init__(self, jifr: JIFR) -> None:
+        self.config = jifr.config
+        self.parameters = {name: value.tolist() for name, value in jifr.named_parameters()}
+        features, shift = jifr.features.features.tolist(), jifr.features.shift.tolist()
+        inverse_scale = jifr.features.inverse_scale.tolist()
+        self.c = [[(x - s) * i for x, s, i in zip(frame, shift, inverse_scale, strict=True)] for frame in features]
+
+    def project(self, frame: int) -> list[float]:
+        return [_dot(row, self.c[frame]) for row in self.parameters["projection"]]
+
+    def alpha(self, item: int) -> list[float]:
+        frames, p = FRAMES_OF_ITEM[item], self.parameters
+        if self.config.visual_attention == "avg":
+            return [1 / len(frames) for _ in frames]
+        reduced = [[_dot(row, self.c[frame]) for row in p["reduction"]] for frame in frames]
+        v = p["item_collaborative"][item]
+        powers = [math.exp(_network(p["frame_hidden"], p["frame_logit"], v + r)) for r in reduced]
+        return [power / sum(powers) for power in powers]
+
+    def x(self, item: int) -> list[float]:
+        total = [0.0] * DIM
+        for alpha, frame in zip(self.alpha(item), FRAMES_OF_ITEM[item], strict=True):
+            total = [t + alpha * y for t, y in zip(total, self.project(frame), strict=True)]
+        return total
+
+    def beta(self, user: int, item: int) -> float:
+        p = self.parameters
+        habit = p["user_collaborative"][user] + p["item_collaborative"][item]
+        looks = p["user_visual"][user] + self.x(item)
+        of_habit, of_looks = (
+            math.exp(_network(p["rating_hidden"], p["rating_logit"], inputs)) for inputs in (habit, looks)
+        )
+        return of_habit / (of_habit + of_looks)
+
+    def score(self, user: int, item: int) -> float:
+        p = self.parameters
+        habit = _dot(p["user_collaborative"][user], p["item_collaborative"][item])
+        looks = _dot(p["user_visual"][user], self.x(item))
+        if self.config.rating_attention == "avg":
+            return habit + looks
+        beta = self.beta(user, item)
+        return beta * habit + (1 - beta) * looks
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+def test_scores_and_attention_equal_the_equations_number_by_number(config: JIFRConfig) -> None:
+    jifr = _jifr(config)
+    reference, scorer = Reference(jifr), jifr.scorer()
+    scores = scorer.item_scores(torch.arange(USERS))
+    frames, owners, alpha = jifr.visual_attention(torch.arange(4))
+    assert frames.tolist() == list(range(8))
+    assert owners.tolist() == [0, 0, 0, 2, 3, 3, 3, 3]
+    torch.testing.assert_close(alpha.tolist(), sum((reference.alpha(i) for i in range(4)), []), rtol=0, atol=1e-10)
+    for user, item in product(range(USERS), range(4)):
+        assert scores[user, item].item() == pytest.approx(reference.score(user, item), abs=1e-10)
+    if config.rating_attention == "att":
+        beta = jifr.rating_attention(torch.arange(USERS), torch.arange(4))
+        for user, item in product(range(USERS), range(4)):
+            assert beta[user, item].item() == pytest.approx(reference.beta(user, item), abs=1e-10)
+    for user, frame in product(range(USERS), range(8)):
+        expected = _dot(reference.parameters["user_visual"][user], reference.project(frame))
+        got = scorer.frame_scores(torch.tensor([user]), torch.tensor([frame])).item()
+        assert got == pytest.approx(expected, abs=1e-10)
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+def test_the_loss_equals_eq_3_with_minus_ln_sigma_over_repeated_items(config: JIFRConfig) -> None:
+    jifr = _jifr(config)
+    reference = Reference(jifr)
+    users, positives, negatives = [2, 0, 0], [3, 2, 0], [[1, 1, 0], [3, 1, 1], [1, 3, 2]]
+    expected, p = 0.0, reference.parameters
+    for user, positive, others in zip(users, positives, negatives, strict=True):
+        for negative in others:
+            difference = reference.score(user, positive) - reference.score(user, negative)
+            expected += -math.log(1 / (1 + math.exp(-difference))) / 9
+            vectors = [p["user_collaborative"][user], p["user_visual"][user]]
+            vectors += [p["item_collaborative"][item] for item in (positive, negative)]
+            expected += config.l2 * sum(_dot(vector, vector) for vector in vectors) / 9
+    loss = jifr.loss(torch.tensor(users), torch.tensor(positives), torch.tensor(negatives))
+    assert loss.item() == pytest.approx(expected, abs=1e-10)
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+def test_gradients_equal_finite_differences(config: JIFRConfig) -> None:
+    jifr = _jifr(config)
+    names, values = zip(*((name, value.detach().clone()) for name, value in jifr.named_parameters()), strict=True)
+    batch = (torch.tensor([2, 0]), torch.tensor([3, 2]), torch.tensor([[1, 0], [3, 1]]))
+
+    def loss(*parameters: torch.Tensor) -> torch.Tensor:
+        return torch.func.functional_call(
+            _Loss(jifr), {f"jifr.{n}": p for n, p in zip(names, parameters, strict=True)}, batch
+        )
+
+    assert torch.autograd.gradcheck(loss, tuple(value.requires_grad_() for value in values))
+
+
+class _Loss(torch.nn.Module):
+    def __init__(self, jifr: JIFR) -> None:
+        super().__init__()
+        self.jifr = jifr
+
+    def forward(self, *batch: torch.Tensor) -> torch.Tensor:
+        return self.jifr.loss(*batch)
+
+
+def test_a_movie_without_frames_looks_like_nothing_and_attention_sums_to_one() -> None:
+    jifr = _jifr(CONFIGS[0])
+    assert jifr.item_visual(torch.tensor([1])).eq(0).all()
+    _, owners, alpha = jifr.visual_attention(torch.arange(4))
+    sums = torch.zeros(4, dtype=torch.float64).index_add(0, owners, alpha)
+    torch.testing.assert_close(sums, torch.tensor([1.0, 0, 1, 1], dtype=torch.float64))
+
+
+def test_scaled_features_have_mean_zero_and_mean_squared_norm_one() -> None:
+    jifr = _jifr(CONFIGS[0])
+    c = jifr.features.project(torch.eye(WIDTH, dtype=torch.float64), torch.arange(8))
+    torch.testing.assert_close(c.mean(0), torch.zeros(WIDTH, dtype=torch.float64), rtol=0, atol=1e-6)
+    torch.testing.assert_close(c.square().sum(1).mean().item(), 1.0, rtol=0, atol=1e-6)
+
+
+def test_without_features_it_says_which_model_needs_none() -> None:
+    data = _data()
+    with pytest.raises(MissingInputError, match="--model bpr"):
+        JIFR(CONFIGS[0], replace(data, frames=replace(data.frames, features=None)), torch.Generator())
+
+
+def test_rating_attention_needs_equal_dimensions_and_says_so() -> None:
+    with pytest.raises(UsageError, match="collaborative_dim = visual_dim"):
+        _jifr(replace(CONFIGS[0], visual_dim=5))

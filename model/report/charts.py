@@ -1,5 +1,7 @@
 """The report's charts: Altair specifications rendered to SVG, readable in light and dark."""
 
+from typing import Any
+
 import altair as alt
 import polars as pl
 import vl_convert
@@ -16,6 +18,7 @@ TITLES = {
 _COLOURS = ["#0072B2", "#56B4E9", "#E69F00", "#009E73", "#8C8C8C"]  # Okabe & Ito: safe for colour-blind readers
 _SHAPES = ["circle", "square", "triangle-up", "diamond", "cross"]
 _INK = "#010203"  # stands for the page's text colour; replaced by `currentColor`
+_LEGEND = alt.Legend(orient="bottom", columns=3)
 _METRIC_TITLES = {"hr": "HR@K", "ndcg": "NDCG@K"}
 
 
@@ -35,14 +38,13 @@ def metric_curves(metrics: pl.DataFrame, task: str, metric: str) -> str:
     chosen = metrics.filter((pl.col("task").cast(pl.String) == task) & (pl.col("metric") == metric))
     rows = chosen.group_by("model", "k").agg(pl.col("value", "ci_low", "ci_high").mean()).sort("model", "k")
     rows = rows.with_columns(model=pl.col("model").replace(TITLES), k=pl.col("k").cast(pl.Int64))
-    base = alt.Chart(alt.Data(values=rows.to_dicts())).encode(
-        x=alt.X("k:Q", title="K", axis=alt.Axis(values=sorted(set(rows["k"])), format="d")),
-        color=_by_model(rows),
-    )
+    domain = _domain(rows)
+    base = alt.Chart(rows).encode(x=alt.X("k:Q", title="K", axis=alt.Axis(values=sorted(set(rows["k"])), format="d")))
     low = alt.Y("ci_low:Q", title=_METRIC_TITLES[metric], scale=alt.Scale(zero=True))
-    band = base.mark_area(opacity=0.15).encode(y=low, y2="ci_high:Q", color=_by_model(rows, legend=False))
-    line = base.mark_line(strokeWidth=2).encode(y="value:Q")
-    points = base.mark_point(filled=True, size=55, opacity=1).encode(y="value:Q", shape=_by_model(rows, shape=True))
+    band = base.mark_area(opacity=0.15).encode(low, alt.Y2("ci_high:Q"), _colour(domain, None))
+    line = base.mark_line(strokeWidth=2).encode(alt.Y("value:Q"), _colour(domain, _LEGEND))
+    shape = alt.Shape("model:N", scale=_scale(domain, _SHAPES), title=None, legend=_LEGEND)
+    points = base.mark_point(filled=True, size=55, opacity=1).encode(alt.Y("value:Q"), _colour(domain, _LEGEND), shape)
     return _svg(alt.layer(band, line, points))
 
 
@@ -55,28 +57,38 @@ def training_curves(training: pl.DataFrame) -> str:
     rows = training.filter(pl.col("validation_ndcg").is_not_null()).select(
         pl.col("model").replace(TITLES), "seed", pl.col("epoch").cast(pl.Int64), "validation_ndcg"
     )
-    chart = alt.Chart(alt.Data(values=rows.to_dicts()))
-    line = chart.mark_line(strokeWidth=2).encode(
-        x=alt.X("epoch:Q", title="epoch", axis=alt.Axis(tickMinStep=1, format="d")),
-        y=alt.Y("validation_ndcg:Q", title="validation NDCG@15"),
-        color=_by_model(rows),
-        detail="seed:N",
+    line = (
+        alt.Chart(rows)
+        .mark_line(strokeWidth=2)
+        .encode(
+            alt.X("epoch:Q", title="epoch", axis=alt.Axis(tickMinStep=1, format="d")),
+            alt.Y("validation_ndcg:Q", title="validation NDCG@15"),
+            _colour(_domain(rows), _LEGEND),
+            alt.Detail("seed:N"),
+        )
     )
     return _svg(line)
 
 
-def _by_model(rows: pl.DataFrame, shape: bool = False, legend: bool = True) -> alt.Color | alt.Shape:
+def _domain(rows: pl.DataFrame) -> list[str]:
+    """Return the models' titles in the order in which they are shown."""
     present = set(rows["model"])
     known = [title for title in TITLES.values() if title in present]
-    domain = known + sorted(present - set(known))
-    order = [list(TITLES.values()).index(title) if title in TITLES.values() else 4 for title in domain]
-    kwargs = {"title": None, "legend": alt.Legend(orient="bottom", columns=3, symbolLimit=0) if legend else None}
-    if shape:
-        return alt.Shape("model:N", scale=alt.Scale(domain=domain, range=[_SHAPES[i] for i in order]), **kwargs)
-    return alt.Color("model:N", scale=alt.Scale(domain=domain, range=[_COLOURS[i] for i in order]), **kwargs)
+    return known + sorted(present - set(known))
 
 
-def _svg(chart: alt.LayerChart | alt.Chart) -> str:
+def _scale(domain: list[str], choices: list[str]) -> alt.Scale:
+    """Give every model its own colour or shape, the same in each chart."""
+    titles = list(TITLES.values())
+    numbers = [titles.index(title) if title in titles else len(titles) for title in domain]
+    return alt.Scale(domain=domain, range=[choices[number % len(choices)] for number in numbers])
+
+
+def _colour(domain: list[str], legend: alt.Legend | None) -> alt.Color:
+    return alt.Color("model:N", scale=_scale(domain, _COLOURS), title=None, legend=legend)
+
+
+def _svg(chart: Any) -> str:
     """Render a chart as an SVG that takes its width and its text colour from the page."""
     styled = (
         chart.properties(width=380, height=250, background="transparent")
@@ -89,5 +101,5 @@ def _svg(chart: alt.LayerChart | alt.Chart) -> str:
         .configure_axisX(grid=False)
         .configure_legend(labelColor=_INK, labelFontSize=13, labelLimit=240, symbolStrokeWidth=2)
     )
-    svg: str = vl_convert.vegalite_to_svg(styled.to_json())
+    svg = vl_convert.vegalite_to_svg(styled.to_json())
     return svg.replace(_INK, "currentColor").replace("<svg ", '<svg role="img" ', 1)

@@ -57,26 +57,39 @@ def _titles(page: Document) -> tuple[str, str | None]:
     if not reviewed:
         raise page.not_understood("title", "not found as v:itemreviewed")
     picture = " ".join(page.root.css("#mainpic img::attr(alt)").get("").split())
-    original = _beyond(reviewed, title) or _beyond(picture, title)
-    for text in (title, original or ""):
-        _require_readable(page, "title", text)
+    original = _original_title(page, title, reviewed, picture)
+    _require_readable(page, "title", title)
+    _require_readable(page, "original_title", original or "")
     return title, original
 
 
-def _beyond(text: str, title: str) -> str | None:
-    """Return what `text` says after `title`; all of it if it does not start so, None if that is nothing.
+def _original_title(page: Document, title: str, reviewed: str, picture: str) -> str | None:
+    """Return what the heading holds beyond the title, or else the poster's name where that differs."""
+    if rest := _after(title, reviewed):
+        return rest
+    if not picture and rest is None:
+        raise page.not_understood("original_title", f"cannot be told: {reviewed[:60]!r} does not start as <title> does")
+    rest = _after(title, picture)
+    return (picture if rest is None else rest) or None
+
+
+def _after(title: str, text: str) -> str | None:
+    """Return what `text` says after `title`, None if it does not start with that.
 
     Compared are the characters alone: white space, case and the width of a colon do not count.
     """
-    wanted = _folded(title)
-    for end in range(1, len(text) + 1):
-        if _folded(text[:end]) == wanted and (end == len(text) or text[end].isspace()):
-            return text[end:].strip() or None
-    return text or None
+    wanted, read = _folded(title), ""
+    for end, character in enumerate(text, 1):
+        read += _folded(character)
+        if read == wanted and not text[end : end + 1].strip():
+            return text[end:].strip()
+        if not wanted.startswith(read):
+            break
+    return None
 
 
 def _folded(text: str) -> str:
-    return "".join(unicodedata.normalize("NFKC", text).casefold().split())
+    return "".join(unicodedata.normalize("NFKC", character).casefold().strip() for character in text)
 
 
 def _year(page: Document, is_rated: bool) -> int | None:
@@ -120,15 +133,15 @@ def _label(info: SelectorList[Selector], text: str) -> SelectorList[Selector]:
 
 
 def _names_after(label: Selector) -> Iterator[str]:
-    for node in label.xpath("following-sibling::node()"):
-        if node.xpath("self::br"):
+    """Yield the texts of links, and between them those that `/` parts."""
+    behind = "following-sibling::node()/descendant-or-self::node()"
+    for node in label.xpath(f"{behind}[self::a or self::br or self::text()[not(ancestor::a)]]"):
+        if isinstance(node.root, str):
+            yield from (" ".join(name.split()).strip(" :：") for name in node.root.split("/"))
+        elif node.root.tag == "br":
             return
-        nested = node.xpath("self::*[contains(@class, 'attrs')]/node()")
-        for part in nested or [node]:
-            if part.xpath("self::a"):
-                yield text_of(part)
-            elif part.xpath("self::text()") or part.xpath("self::span"):
-                yield from (name.strip(" :：\n\t\xa0") for name in text_of(part).split("/"))
+        else:
+            yield text_of(node)
 
 
 def _rating(page: Document) -> tuple[float | None, int | None]:

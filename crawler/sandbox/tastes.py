@@ -88,7 +88,7 @@ def give_stars(drawn: FloatArray, generator: np.random.Generator) -> IntArray:
     """Return stars (1–5) for the watched movies, higher where she was drawn more."""
     spread = drawn.std() or 1.0
     felt = 3.7 + 0.7 * (drawn - drawn.mean()) / spread + generator.normal(0, 0.7, size=drawn.size)
-    return np.clip(np.rint(felt), 1, 5).astype(np.int64)
+    return np.asarray(np.clip(np.rint(felt), 1, 5), np.int64)
 
 
 def like_probability(user_themes: FloatArray, theme: int | None) -> float:
@@ -125,4 +125,4 @@ def _draw_movie_themes(n: int, generator: np.random.Generator) -> FloatArray:
 def _draw_popularity(n: int, generator: np.random.Generator) -> FloatArray:
     popularity = generator.normal(0, 0.6, size=n)
     obscure = generator.random(n) < 0.08
-    return np.round(np.where(obscure, popularity - 4.0, popularity), _DECIMALS)
+    return np.asarray(np.round(np.where(obscure, popularity - 4.0, popularity), _DECIMALS), np.float64)

@@ -1,7 +1,8 @@
 """What is true in a world, table by table, in the raw schemas of `dataset.schema`.
 
 User ids are the site's own numbers (an export's are pseudonyms of them), `crawled_at` is null.
-What no page shows is not in the truth: hidden items of collections, anonymous likers.
+What no page shows is not in the truth: hidden items of collections, anonymous likers. A movie's
+`title` is the Chinese one; `original_title` is null where that is the original.
 """
 
 import hashlib
@@ -76,8 +77,8 @@ def truth(
 def crawl_truth(world: World, user_ids: Collection[str], k: int = 5, **options: Any) -> Tables:
     """Return what a complete crawl that discovered `user_ids` finds.
 
-    Their ratings and every movie among them; frames, pictures and likes only of the users and
-    movies that survive the k-core filter of those ratings.
+    All their ratings; movies, frames, pictures and likes only of the movies and by the users that
+    survive the k-core filter of those ratings.
 
     Args:
         world: the world.
@@ -86,10 +87,9 @@ def crawl_truth(world: World, user_ids: Collection[str], k: int = 5, **options: 
         options: as in `truth`.
     """
     ratings = truth(world, user_ids, picture_size=None)["ratings"]
-    movies = truth(world, movie_ids=ratings["movie_id"].unique().to_list(), picture_size=None)["movies"]
     core = k_core(ratings.unique(["user_id", "movie_id"]), k, k)
     survivors = truth(world, core["user_id"].unique().to_list(), core["movie_id"].unique().to_list(), **options)
-    return {**survivors, "movies": movies, "ratings": ratings}
+    return {**survivors, "ratings": ratings}
 
 
 def taste_tables(world: World) -> Tables:
@@ -147,7 +147,7 @@ def _like_count(world: World, frame: Frame) -> int | None:
 def _movie_row(movie: Movie) -> tuple[object, ...]:
     is_shown = movie.rating == "shown"
     return (
-        movie.movie_id, " ".join(movie.shown_title.split()), movie.original, movie.year, movie.kind,
+        movie.movie_id, movie.chinese, movie.english, movie.year, movie.kind,
         list(movie.genres), list(dict.fromkeys(director.name for director in movie.directors)),
         movie.rating_mean if is_shown else None, movie.rating_count if is_shown else None, None,
     )  # fmt: skip

@@ -10,8 +10,9 @@ from parsel import Selector, SelectorList
 from crawler.pages.reading import Document, text_of
 from crawler.pages.rows import CollectionPage, Person, RatingRow
 
-ITEMS = "//*[self::div or self::li][{item}][not(ancestor::*[{item}])][not(ancestor::*[{aside}])]".format(
-    item="has-class('item')", aside="has-class('aside')"
+_CLASS = "contains(concat(' ', normalize-space(@class), ' '), ' {} ')"
+ITEMS = "//*[self::div or self::li][{item}][not(ancestor::*[{item} or {aside}])]".format(
+    item=_CLASS.format("item"), aside=_CLASS.format("aside")
 )
 HEADING = re.compile(r"看过的(?:影视|电影)(?: ?[(（]([0-9]+)[)）])?$")
 _MOVIE_LINK = re.compile(r"/subject/([0-9]+)/?$")

@@ -12,7 +12,7 @@ from urllib.parse import SplitResult, parse_qs, urljoin, urlsplit
 
 from parsel import Selector
 
-from crawler.pages.reading import DELETED_NAME, Document, text_of
+from crawler.pages.reading import DELETED_NAME, text_of
 from crawler.pages.rows import PageGone, Refused
 
 REFUSING_STATUSES = {
@@ -38,6 +38,9 @@ GONE_WORDS = (
 )
 LONGEST_NOTICE = 80  # characters; the known ones have up to 40
 
+_ANY_SIGN = re.compile(
+    "|".join((*REFUSING_TITLES, *REFUSING_WORDS, *GONE_WORDS, r"<form[^>]*(?:\bsec\b|/c\b)")), re.IGNORECASE
+)
 _PROOF_OF_WORK = 'form#sec, form[action="/c"]'
 _CONTENT = ", ".join(
     (
@@ -71,9 +74,10 @@ def classify(status: int, url: str, body: bytes, content_type: str | None, locat
     for address in (url, location or ""):
         if sign := _sign_of_address(url, address):
             raise Refused(sign)
-    is_text = content_type is None or content_type.strip().lower().startswith(("text/", "application/xhtml"))
-    if is_text:
-        _classify_page(Document.read("any", body.decode("utf-8", "replace"), url).root)
+    if not content_type or content_type.strip().lower().startswith(("text/", "application/xhtml")):
+        html = body.decode("utf-8", "replace")
+        if _ANY_SIGN.search(html):  # most pages have none, and need not be parsed twice
+            _classify_page(Selector(html, type="html"))
     if status in REFUSING_STATUSES:
         raise Refused(REFUSING_STATUSES[status])
     if status in GONE_STATUSES:

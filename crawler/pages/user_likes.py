@@ -7,7 +7,6 @@ from parsel import Selector
 from crawler.pages.reading import Document, text_of
 from crawler.pages.rows import UserLikeRow, UserLikesPage
 
-PHOTO_KIND = "1025"  # `data-kind` of a photo
 _PHOTO_LINK = re.compile(r"/photos/photo/([0-9]+)/?(?:[?#]|$)")
 
 
@@ -37,8 +36,7 @@ def _like(page: Document, item: Selector) -> UserLikeRow:
     links = (_PHOTO_LINK.search(href) for href in item.css("a::attr(href)").getall())
     ids = {link[1] for link in links if link}
     if not ids:
-        tags = item.css(f'.tag-add[data-kind="{PHOTO_KIND}"], .tag-add:not([data-kind])')
-        ids = {number for number in tags.xpath("@data-id").getall() if re.fullmatch("[0-9]+", number)}
+        ids = {number for number in item.css(".tag-add::attr(data-id)").getall() if re.fullmatch("[0-9]+", number)}
     if len(ids) != 1:
         raise page.not_understood("frame_id", f"is {sorted(ids)}" if ids else "not found in a like")
     when = text_of(item.css(".status-item .time"))

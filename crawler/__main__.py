@@ -1,6 +1,7 @@
 """The commands of `python -m crawler`: plan, ratings, frames, likes, status, export, sandbox."""
 
 import argparse
+import signal
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -39,6 +40,7 @@ def main(argv: Sequence[str]) -> None:
 def _stage(arguments: argparse.Namespace) -> None:
     from crawler.spiders.run import run_stage  # Scrapy takes a second to import; only these commands need it
 
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # until Scrapy takes over: like Ctrl-C
     stage, crawl = arguments.name, crawl_from(arguments)
     with Ledger.open(crawl.crawl_dir, crawl.site_name) as ledger:
         _require_something_to_read(ledger, crawl)

@@ -8,6 +8,7 @@ The raw folder stands alone: `movies`, `ratings`, `frames`, `images`, `frame_lik
 import json
 import os
 import shutil
+from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime
 from importlib.metadata import version
@@ -17,6 +18,8 @@ from typing import Any
 import polars as pl
 
 from crawler.people import Pseudonyms
+from crawler.plan import surviving
+from crawler.settings import Scope
 from crawler.store import Ledger
 from dataset.errors import MissingInputError
 from dataset.files import atomic_path, write_json
@@ -44,14 +47,16 @@ def export(crawl_dir: Path, raw_dir: Path) -> dict[str, int]:
     with Ledger.read(crawl_dir) as ledger:
         of = Pseudonyms.open(crawl_dir / "pseudonym.key").of
         images = _images(ledger)
+        likes, strangers_likes = _likes(ledger, of)
+        quarantine = pl.concat([_quarantine(ledger, of), strangers_likes])
         _copy_pictures(crawl_dir, raw_dir, images["path"].to_list())
         tables = {
             "movies": write_table(_movies(ledger), Movie, raw_dir / "movies.parquet"),
             "ratings": write_table(_ratings(ledger, of), Rating, raw_dir / "ratings.parquet"),
             "frames": write_table(_frames(ledger), Frame, raw_dir / "frames.parquet"),
             "images": write_table(images, Image, raw_dir / "images.parquet"),
-            "frame_likes": write_table(_likes(ledger, of), RawFrameLike, raw_dir / "frame_likes.parquet"),
-            "quarantine": write_table(_quarantine(ledger, of), Quarantine, raw_dir / "quarantine.parquet"),
+            "frame_likes": write_table(likes, RawFrameLike, raw_dir / "frame_likes.parquet"),
+            "quarantine": write_table(quarantine, Quarantine, raw_dir / "quarantine.parquet"),
         }
         counts = {name: table.height for name, table in tables.items()}
         write_json(raw_dir / "provenance.json", _provenance(ledger, counts))
@@ -84,14 +89,21 @@ def _images(ledger: Ledger) -> pl.DataFrame:
     return _table(ledger.execute(query).fetchall(), Image)
 
 
-def _likes(ledger: Ledger, of: Callable[[str], str]) -> pl.DataFrame:
-    """Each like once: where both sources have it, the photo's page counts, with the other's date if it has none."""
-    query = (
+def _likes(ledger: Ledger, of: Callable[[str], str]) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return each like once, and in the quarantine's form how many are by people outside the k-core.
+
+    Where both sources have a like, the photo's page counts, with the other's date if it has none.
+    """
+    k = int(ledger.meta("k") or 0)
+    core = set(surviving(ledger, Scope(k=k)).user_ids)
+    rows = ledger.execute(
         "SELECT user_id, frame_id, max(liked_on), min(source) FROM likes GROUP BY user_id, frame_id"
-        # 'photo_page' sorts before 'user_likes'
-    )
-    rows = ledger.execute(query)
-    return _table([(of(user), frame, _date(day), source) for user, frame, day, source in rows], RawFrameLike)
+    ).fetchall()
+    kept = [(of(user), frame, _date(day), source) for user, frame, day, source in rows if user in core]
+    strangers = Counter(frame for user, frame, *_ in rows if user not in core)
+    reason = f"like by a person outside the {k}-core of the ratings"
+    left_out = [("frame_likes", reason, None, None, frame, f"{n} likes") for frame, n in sorted(strangers.items())]
+    return _table(kept, RawFrameLike), _table(left_out, Quarantine)
 
 
 def _quarantine(ledger: Ledger, of: Callable[[str], str]) -> pl.DataFrame:

@@ -115,8 +115,9 @@ def _sandbox(path: Path) -> tuple[Site, str, list[str]]:
         )
     try:
         told = json.loads(path.read_text(encoding="utf-8"))
-        return Site(told["movie"], told["www"], told["images"]), "sandbox", list(told["seed_movie_ids"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        world = ", ".join(f"{name} {value}" for name, value in told["config"].items())
+        return Site(told["movie"], told["www"], told["images"]), f"the sandbox ({world})", list(told["seed_movie_ids"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise MissingInputError(
             f"{path}: not the site file of a sandbox ({error!r}); start one with: python -m crawler sandbox"
         ) from None

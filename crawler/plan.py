@@ -114,6 +114,7 @@ def _add_photos(ledger: Ledger, scope: Scope) -> None:
 
 
 def _add_likes(ledger: Ledger, scope: Scope) -> None:
+    ledger.set_meta("k", str(scope.k))  # the export leaves out likes by people outside the core
     if "photo_page" in scope.liker_sources:
         frame_ids = ledger.execute("SELECT frame_id FROM frames ORDER BY frame_id").fetchall()
         ledger.add_pages(Key("photo", frame_id) for (frame_id,) in frame_ids)

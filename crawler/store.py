@@ -132,6 +132,10 @@ class Ledger:
         found: str | None = self.value("SELECT value FROM meta WHERE key = ?", (key,))
         return found
 
+    def set_meta(self, key: str, value: str) -> None:
+        """Write down a fact about the crawl itself."""
+        self.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
+
     # --- pages -----------------------------------------------------------------------------
 
     def add_pages(self, keys: Iterable[Key]) -> int:

@@ -12,7 +12,7 @@ from scrapy.http import Request, Response
 
 from crawler.images import BadPicture, store_picture
 from crawler.pages.parse import parse_page
-from crawler.pages.refusal import classify
+from crawler.pages.refusal import GONE_WORDS, classify
 from crawler.pages.rows import NotUnderstood, PageGone, Refused
 from crawler.plan import HOSTS, Phase, address
 from crawler.politeness import HostRules
@@ -158,12 +158,13 @@ class StageSpider(scrapy.Spider):
             parsed = self._parsed(page, response)
             following = record(self.ledger, self.crawl.site, self.crawl.scope, page, parsed)
         except PageGone as gone:
-            self._end(page, "gone", str(gone))
+            self._end(page, "gone", next((words for words in GONE_WORDS if words in str(gone)), str(gone)))
         except Refused as refused:
             self.refusals.setdefault(HOSTS[page.key.kind], str(refused))
             self._end(page, "refused", str(refused))
         except NotUnderstood as error:
-            self._try_again(page, str(error), "failed")
+            # without the detail: it quotes the page, where people's names stand
+            self._try_again(page, f"{error.page_kind} page: field '{error.field}' not understood", "failed")
         except BadPicture as error:
             self._try_again(page, f"bad picture: {error}", "gone")
         else:

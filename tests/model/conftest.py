@@ -6,6 +6,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 import torch
+from hypothesis import settings
 
 from dataset.files import write_json
 from dataset.schema import SNAPSHOT_TABLES
@@ -14,7 +15,11 @@ from dataset.statistics import statistics
 from dataset.tables import empty, write_table
 from model.interactions import Tables
 
-N_GROUPS, USERS, MOVIES, FRAMES, WIDTH = 2, 8, 12, 3, 16
+torch.set_num_threads(1)  # the tensors here are small
+settings.register_profile("model", deadline=None)
+settings.load_profile("model")
+
+N_GROUPS, USERS, MOVIES, FRAMES, WIDTH = 3, 30, 24, 3, 16
 
 
 def group_of(number: int) -> int:
@@ -23,7 +28,7 @@ def group_of(number: int) -> int:
 
 @pytest.fixture
 def tables() -> Tables:
-    """Two groups of users who watch the movies of their group; the first frame of a movie shows the group."""
+    """Three groups of users who watch the movies of their group; the first frame of a movie shows the group."""
     generator = torch.Generator().manual_seed(0)
     shown = torch.randn(N_GROUPS, WIDTH, generator=generator) * 3
     interactions, likes, frames, features = [], [], [], []
@@ -36,9 +41,9 @@ def tables() -> Tables:
             features.append({"frame_id": frame_id, "image_sha256": "0" * 64, "feature": vector.half().tolist()})
     for user in range(USERS):
         own = [movie for movie in range(MOVIES) if group_of(movie) == group_of(user)]
-        for place, movie in enumerate(own[user % 3 :] + own[: user % 3]):
-            split = "train" if place < 4 else ("validation", "test")[place - 4]
-            pair = {"user_id": f"u{user}", "movie_id": f"m{movie:02d}"}
+        for place, movie in enumerate(own[user % len(own) :] + own[: user % len(own)]):
+            split = ("train", "validation", "test")[max(0, place - 5)]
+            pair = {"user_id": f"u{user:02d}", "movie_id": f"m{movie:02d}"}
             interactions.append(pair | {"split": split})
             if split != "train":
                 likes.append(pair | {"frame_id": f"m{movie:02d}f0", "split": split})

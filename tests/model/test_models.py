@@ -1,0 +1,101 @@
+"""Known answers: one suite for every model, over a small matrix with an obvious pattern."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from dataset.errors import UsageError
+from model.interactions import Tables, held_out_items, held_out_likes, index_ids, training_data
+from model.metrics import hit_ratio
+from model.protocol import rank_among_all, rank_frames
+from model.recommender import FrameScorer, Recommender, TrainableRecommender
+from model.registry import MODELS, default_config, make_model
+from model.training import TrainingConfig, train_model
+
+TRAINING = TrainingConfig(epochs=40, batch_size=32, learning_rate=0.02, n_negatives=4)
+LEARNING = [name for name, kind in MODELS.items() if issubclass(kind.make, TrainableRecommender)]
+RANKS_FRAMES = {"jifr": True, "jifr_na": True, "bpr": False, "popular": False, "random": True}  # Table 1
+
+
+def _trained(name: str, tables: Tables, seed: int = 0) -> Recommender:
+    data = training_data(tables, index_ids(tables))
+    return train_model(data, None, name, default_config(name), TRAINING, seed).model
+
+
+def _scores(model: Recommender, tables: Tables) -> list[torch.Tensor]:
+    scorer, ids = model.scorer(), index_ids(tables)
+    scores = [scorer.item_scores(torch.arange(len(ids.users)))]
+    if isinstance(scorer, FrameScorer):
+        scores.append(scorer.frame_scores(torch.arange(6), torch.arange(6)))
+    return scores
+
+
+@pytest.mark.parametrize("name", LEARNING)
+def test_a_model_that_learns_ranks_the_held_out_movies_of_the_users_group_first(name: str, tables: Tables) -> None:
+    held_out = held_out_items(tables, index_ids(tables), "test")
+    found = hit_ratio(rank_among_all(_trained(name, tables).scorer(), held_out, 1), 1)
+    assert found.mean() == 1.0  # the one other unseen movie of the group is known from validation
+
+
+@pytest.mark.parametrize("name", [name for name in LEARNING if RANKS_FRAMES[name]])
+def test_a_visual_model_finds_the_frame_that_shows_the_group(name: str, tables: Tables) -> None:
+    likes = held_out_likes(tables, index_ids(tables), "test")
+    scorer = _trained(name, tables).scorer()
+    assert isinstance(scorer, FrameScorer)
+    assert hit_ratio(rank_frames(scorer, likes), 1).mean() > 0.9
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_frame_scores_exist_exactly_where_table_1_says(name: str, tables: Tables) -> None:
+    data = training_data(tables, index_ids(tables))
+    scorer = make_model(name, default_config(name), data, 0).scorer()
+    assert isinstance(scorer, FrameScorer) == RANKS_FRAMES[name]
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_seed_decides_all_scores(name: str, tables: Tables) -> None:
+    first, again, other = (_scores(_trained(name, tables, seed), tables) for seed in (1, 1, 2))
+    assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
+    assert name == "popular" or not torch.equal(first[0], other[0])
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_scores_do_not_depend_on_which_users_are_asked_together(name: str, tables: Tables) -> None:
+    scorer = _trained(name, tables).scorer()
+    together, alone = scorer.item_scores(torch.arange(8)), scorer.item_scores(torch.tensor([5]))
+    torch.testing.assert_close(together[5], alone[0])
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_loaded_weights_give_the_same_scores(name: str, tables: Tables) -> None:
+    trained = _trained(name, tables)
+    fresh = make_model(name, default_config(name), training_data(tables, index_ids(tables)), seed=99)
+    fresh.load_state_dict(trained.state_dict())
+    assert all(torch.equal(a, b) for a, b in zip(_scores(trained, tables), _scores(fresh, tables), strict=True))
+
+
+@pytest.mark.parametrize("name", [name for name in MODELS if not MODELS[name].make.needs_features])
+def test_a_model_without_visual_part_works_without_features(name: str, tables: Tables) -> None:
+    without = replace(tables, frame_features=None)
+    assert torch.isfinite(_scores(_trained(name, without), without)[0]).all()
+
+
+def test_popular_scores_are_the_numbers_of_train_interactions(tables: Tables) -> None:
+    train = tables.interactions.filter(split="train")
+    expected = [train.filter(movie_id=movie).height for movie in index_ids(tables).movies]
+    assert _scores(_trained("popular", tables), tables)[0][3].tolist() == expected
+
+
+def test_random_scores_are_uniform() -> None:
+    from model.baselines.random import _uniform
+
+    scores = _uniform(12345, torch.arange(300)[:, None], torch.arange(400)[None, :]).flatten()
+    counts = torch.histc(scores.float(), bins=20, min=0, max=1)
+    assert ((counts - 6000) ** 2 / 6000).sum() < 43.8  # chi-square with 19 degrees, p = 0.001
+    assert len(scores.unique()) == 300 * 400
+
+
+def test_an_unknown_model_is_refused_with_the_names_there_are() -> None:
+    with pytest.raises(UsageError, match="'jifrr' is unknown; choose one of jifr, jifr_na, bpr"):
+        default_config("jifrr")

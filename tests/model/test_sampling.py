@@ -1,0 +1,53 @@
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dataset.errors import TooLittleDataError
+from model.interactions import ragged
+from model.sampling import NegativeSampler
+
+N_ITEMS = 9
+histories = st.lists(st.sets(st.integers(0, N_ITEMS - 1), max_size=N_ITEMS - 1), min_size=1, max_size=6)
+
+
+def _sampler(rows: list[set[int]]) -> NegativeSampler:
+    owners = [row for row, items in enumerate(rows) for _ in items]
+    items = [item for items in rows for item in items]
+    return NegativeSampler(ragged(_int(owners), _int(items), len(rows)), N_ITEMS)
+
+
+def _int(values: list[int]) -> torch.Tensor:
+    return torch.tensor(values, dtype=torch.int64)
+
+
+@given(histories, st.integers(0, 2**32))
+def test_a_negative_is_never_a_training_positive_and_always_an_item(rows: list[set[int]], seed: int) -> None:
+    drawn = _sampler(rows).sample(torch.arange(len(rows)), 40, torch.Generator().manual_seed(seed))
+    for row, negatives in zip(rows, drawn.tolist(), strict=True):
+        assert not row & set(negatives)
+        assert set(negatives) <= set(range(N_ITEMS))
+
+
+@given(histories)
+def test_every_item_that_is_no_positive_is_drawn_equally_often(rows: list[set[int]]) -> None:
+    n = 4000
+    drawn = _sampler(rows).sample(torch.arange(len(rows)), n, torch.Generator().manual_seed(0))
+    for row, negatives in zip(rows, drawn, strict=True):
+        counts = torch.bincount(negatives, minlength=N_ITEMS)
+        expected = n / (N_ITEMS - len(row))
+        for item in set(range(N_ITEMS)) - row:
+            assert abs(int(counts[item]) - expected) < 6 * expected**0.5
+
+
+def test_a_seed_decides_the_negatives_and_the_next_draw_is_another() -> None:
+    sampler, generator = _sampler([{1, 2}, {3}]), torch.Generator().manual_seed(5)
+    users = torch.tensor([0, 1, 0])
+    first, second = sampler.sample(users, 20, generator), sampler.sample(users, 20, generator)
+    assert torch.equal(first, sampler.sample(users, 20, torch.Generator().manual_seed(5)))
+    assert not torch.equal(first, second)
+
+
+def test_a_user_who_has_seen_everything_is_refused_with_the_count() -> None:
+    with pytest.raises(TooLittleDataError, match="1 users have interacted with all of the 9 movies"):
+        _sampler([{1}, set(range(N_ITEMS))])

@@ -4,6 +4,7 @@ While it runs, its site file tells the crawler where the three hosts are and whe
 """
 
 import argparse
+import json
 import os
 import signal
 import threading
@@ -58,12 +59,18 @@ def run(arguments: argparse.Namespace) -> None:
                 _greet(server, arguments.site_file)
                 stop.wait()
             finally:
-                with suppress(OSError):
-                    arguments.site_file.unlink(missing_ok=True)
+                forget_site(arguments.site_file, os.getpid())
         print(f"The sandbox has closed after {len(server.requests):,} requests.", flush=True)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def forget_site(site_file: Path, pid: int) -> None:
+    """Remove the site file, unless another sandbox than `pid` has written it since."""
+    with suppress(OSError, ValueError, KeyError):
+        if json.loads(site_file.read_text(encoding="utf-8"))["pid"] == pid:
+            site_file.unlink()
 
 
 def _set(stop: threading.Event) -> "signal._HANDLER":

@@ -1,0 +1,128 @@
+import json
+import subprocess
+import sys
+
+import pytest
+
+from crawler.__main__ import main
+from crawler.store import Key, Ledger
+from dataset.errors import MissingInputError, PipelineError, UsageError
+
+NOBODY = ",".join(["http://127.0.0.1:9"] * 3)
+
+
+@pytest.fixture
+def site_file(tmp_path):
+    """The site file of a sandbox that has died: nobody listens at its addresses."""
+    path = tmp_path / "site.json"
+    bases = dict.fromkeys(("movie", "www", "images"), "http://127.0.0.1:9")
+    path.write_text(json.dumps({**bases, "seed_movie_ids": ["1", "2"], "config": {"seed": 0}}))
+    return path
+
+
+def _options(tmp_path, *more):
+    return ["--crawl", str(tmp_path / "crawl"), *map(str, more)]
+
+
+def test_without_a_sandbox_the_remedy_is_named(tmp_path, site_file):
+    with pytest.raises(MissingInputError, match="python -m crawler sandbox"):
+        main(["ratings", *_options(tmp_path, "--site-file", tmp_path / "nowhere.json")])
+    with pytest.raises(MissingInputError, match="python -m crawler sandbox"):
+        main(["ratings", *_options(tmp_path, "--site-file", site_file)])
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"movie": 1}'])
+def test_a_file_that_is_not_a_site_file_is_named(tmp_path, content):
+    path = tmp_path / "site.json"
+    path.write_text(content)
+    with pytest.raises(MissingInputError, match="not the site file of a sandbox"):
+        main(["plan", *_options(tmp_path, "--site-file", path)])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--site", "douban"], "--contact"),
+        (["--site-urls", "http://10.0.0.1,http://10.0.0.1,http://10.0.0.1"], "--contact"),
+        (["--site-urls", "http://127.0.0.1"], "three http"),
+        (["--site-urls", "a,b,c"], "three http"),
+        (["--site", "douban", "--contact", "me"], "neither an e-mail"),
+        (["--site-urls", NOBODY, "--users", "../../j/like"], "is not an id"),
+        (["--site-urls", NOBODY, "--movies", "1?a=b"], "is not an id"),
+        (["--site-urls", NOBODY], "nothing to start from"),
+    ],
+)
+def test_options_that_cannot_be_are_usage_errors(tmp_path, options, message):
+    with pytest.raises(UsageError, match=message):
+        main(["ratings", *_options(tmp_path, *options)])
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--photo-kinds", "still,portrait"],
+        ["--max-users", "0"],
+        ["--delay-s", "-1"],
+        ["--delay-s", "nan"],
+        ["--site", "imdb"],
+        ["--k", "five"],
+        ["--surprise"],
+    ],
+)
+def test_a_bad_option_ends_with_status_2_and_one_line(tmp_path, capsys, options):
+    with pytest.raises(SystemExit) as ended:
+        main(["ratings", *_options(tmp_path, *options)])
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_an_error_ends_the_command_in_one_line_and_its_own_status(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "crawler", "status", "--crawl", tmp_path], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        f"crawler: {tmp_path}/ledger.sqlite: no such ledger; start a crawl with: python -m crawler ratings\n"
+    )
+
+
+def test_exporting_what_was_never_crawled_is_an_error(tmp_path):
+    with pytest.raises(MissingInputError, match="no such ledger"):
+        main(["export", *_options(tmp_path, "--to", tmp_path / "raw")])
+    assert not (tmp_path / "raw").exists()
+
+
+def test_a_crawl_folder_that_cannot_be_made_is_an_error(tmp_path, site_file):
+    (tmp_path / "crawl").write_text("a file")
+    with pytest.raises(PipelineError, match="choose another folder"):
+        main(["ratings", *_options(tmp_path, "--site-file", site_file)])
+
+
+def test_the_plan_counts_what_is_known_and_estimates_the_rest_without_a_request(tmp_path, site_file, capsys):
+    options = _options(tmp_path, "--site-file", site_file, "--delay-s", "2")
+    with Ledger.open(tmp_path / "crawl", "the sandbox (seed 0)") as ledger:
+        ledger.add_pages([Key("comments", "1"), Key("collection", "ann"), Key("collection", "ann", start=15)])
+        for page in ledger.pending(["comments", "collection"], 0, 9):
+            ledger.mark_done(page)
+        ledger.add_pages([Key("collection", "bob"), Key("collection", "cat")])
+    main(["plan", *options])
+    lines = capsys.readouterr().out.splitlines()
+    # One more list of comments, of one page like the first; it leads to one more user a page (3 users, 1 page read).
+    assert lines[1].split() == ["ratings", "comments", "0", "1", "2", "s"]
+    # Two users are begun and three more are expected, with two pages each like ann: 2 + 2 · 1 + 3 · 2.
+    assert lines[2].split() == ["ratings", "collection", "2", "8", "20", "s"]
+    assert lines[-1].startswith("About 11 requests; 22 s")
+
+
+def test_status_shows_pages_by_state_and_the_causes_of_failures(tmp_path, capsys):
+    with Ledger.open(tmp_path / "crawl", "sandbox") as ledger:
+        ledger.add_pages(Key("movie", str(n)) for n in range(3))
+        one, two, _ = ledger.pending(["movie"], 0, 9)
+        ledger.mark(one, "failed", "ResponseTimeout")
+        ledger.mark(two, "gone", "no such page (404)")
+    main(["status", *_options(tmp_path)])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["kind", "of", "page", "done", "pending", "gone", "refused", "failed"]
+    assert lines[1].split() == ["movie", "0", "1", "1", "0", "1"]
+    assert "1 movie pages failed: ResponseTimeout" in lines
+    assert "1 movie pages gone: no such page (404)" in lines

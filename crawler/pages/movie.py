@@ -133,9 +133,10 @@ def _label(info: SelectorList[Selector], text: str) -> SelectorList[Selector]:
 
 
 def _names_after(label: Selector) -> Iterator[str]:
-    """Yield the texts of links, and between them those that `/` parts."""
+    """Yield the texts of links, and between them those that `/` parts (a link that unfolds a list is no name)."""
     behind = "following-sibling::node()/descendant-or-self::node()"
-    for node in label.xpath(f"{behind}[self::a or self::br or self::text()[not(ancestor::a)]]"):
+    link = "self::a[not(starts-with(@href, 'javascript:'))]"
+    for node in label.xpath(f"{behind}[{link} or self::br or self::text()[not(ancestor::a)]]"):
         if isinstance(node.root, str):
             yield from (" ".join(name.split()).strip(" :：") for name in node.root.split("/"))
         elif node.root.tag == "br":

@@ -19,30 +19,33 @@ def parse_photos(html: str, url: str) -> PhotoListPage:
 
     Always there: each photo's id (in `data-id` or its link) and picture. May be absent: a
     photo's size, the total and the next page's link (a list of one page has no paginator), and
-    all photos (then neither photo link nor paginator may stand in the page's content).
+    all photos (then no link to a photo may stand in the page's content, and a paginator only past
+    the end).
 
     Raises:
         NotUnderstood: there is no such list, or a photo without id or picture.
     """
     page = Document.read("photos", html, url)
     movie_id = page.id_in_url("movie_id", r"/subject/([0-9]+)/photos")
+    counted = text_of(page.root.css(".paginator span.count"))
+    total = page.count_after("claimed_total", "共 ?([0-9]+) ?张", counted) if counted else None
     items = page.root.css(f"{LIST} > li")
-    if not items:
-        _require_empty(page)
-    total = text_of(page.root.css(".paginator span.count"))
+    if not items and not _is_empty(page, total):
+        raise page.not_understood("photos")
     return PhotoListPage(
         movie_id=movie_id,
         frames=tuple(_frame(page, item) for item in items),
-        claimed_total=page.count_after("claimed_total", "共 ?([0-9]+) ?张", total) if total else None,
+        claimed_total=total,
         next_url=page.next_url(page.root.css(".paginator span.next a::attr(href)").getall()),
     )
 
 
-def _require_empty(page: Document) -> None:
-    """Raise unless the page is a photo list's and shows no sign of photos."""
+def _is_empty(page: Document, total: int | None) -> bool:
+    """Return whether this is a photo list's page that shows no sign of photos, or lies past the list's end."""
     is_list = page.root.css(LIST) or EMPTY_LIST_HEADING.search(text_of(page.root.css("#content h1")))
-    if not is_list or page.root.css('#content a[href*="/photos/photo/"], .paginator'):
-        raise page.not_understood("photos")
+    if not is_list or page.root.css('#content a[href*="/photos/photo/"]'):
+        return False
+    return page.start() >= total if total is not None else not page.root.css(".paginator")
 
 
 def _frame(page: Document, item: Selector) -> FrameRow:

@@ -113,18 +113,19 @@ class Document:
             raise self.not_understood("next page", f"is {len(found)} different links")
         return found.pop() if found else None
 
+    def start(self, url: SplitResult | None = None) -> int:
+        """Return how many entries of its list lie before a page (this one, or the one at `url`)."""
+        starts = parse_qs((url or self.url).query).get("start", ["0"])
+        return self.count("next page", starts[-1])
+
     def _next(self, href: str, also: str | None) -> str:
         target = self._target(href)
         same_list = {_path(self.url.path), _path(also or self.url.path)}
         if not target or target.netloc != self.url.netloc or _path(target.path) not in same_list:
             raise self.not_understood("next page", f"leads away from this list, to {_shown(href)}")
-        if self._start(target) <= self._start(self.url):
+        if self.start(target) <= self.start():
             raise self.not_understood("next page", f"does not lead onward: {_shown(href)}")
         return self.url._replace(query=target.query, fragment="").geturl()
-
-    def _start(self, url: SplitResult) -> int:
-        starts = parse_qs(url.query).get("start", ["0"])
-        return self.count("next page", starts[-1])
 
     def _target(self, href: str) -> SplitResult | None:
         try:

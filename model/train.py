@@ -11,7 +11,7 @@ import polars as pl
 import torch
 
 from dataset.cli import ArgumentParser, progress, run
-from dataset.errors import UsageError
+from dataset.errors import PipelineError, UsageError
 from model.evaluate import EvaluationConfig, evaluate
 from model.interactions import Tables, held_out_items, index_ids, training_data
 from model.registry import MODELS, default_config, make_model
@@ -29,6 +29,13 @@ from model.runs import (
 )
 from model.settings import apply_settings, read_settings
 from model.training import Trainer, TrainingConfig
+
+
+class StoppedError(PipelineError):
+    """Training was stopped from the keyboard. Exit status 130, as the shell has it."""
+
+    exit_status = 130
+
 
 _SHOWN = (("item", "NDCG", 15), ("frame", "NDCG", 3))
 
@@ -63,7 +70,12 @@ def main(argv: Sequence[str]) -> None:
         print(f"Resuming after epoch {resume_run(folder, description, trainer)}.")
     else:
         start_run(folder, description)
-    _train(trainer, training, folder)
+    try:
+        _train(trainer, training, folder)
+    except KeyboardInterrupt:
+        raise StoppedError(
+            f"stopped after epoch {len(trainer.epochs)}; add --resume to the same command to go on"
+        ) from None
     trained = trainer.finish()
     write_run(folder, model_name, seed, trained)
 
@@ -79,14 +91,12 @@ def _train(trainer: Trainer, training: TrainingConfig, folder: Path) -> None:
     """Train to the end with a progress bar, writing a checkpoint after every epoch."""
     with progress("epochs") as bar:
         task = bar.add_task("training", total=training.epochs, completed=len(trainer.epochs), note="")
-        try:
-            while not trainer.is_finished:
-                epoch = trainer.run_epoch()
-                write_checkpoint(folder, trainer)
-                validated = "" if epoch.validation_ndcg is None else f", validation {epoch.validation_ndcg:.4f}"
-                bar.update(task, advance=1, note=f"loss {epoch.loss:.4f}{validated}")
-        finally:
-            bar.update(task, total=len(trainer.epochs))
+        while not trainer.is_finished:
+            epoch = trainer.run_epoch()
+            write_checkpoint(folder, trainer)
+            validated = "" if epoch.validation_ndcg is None else f", validation NDCG {epoch.validation_ndcg:.4f}"
+            bar.update(task, advance=1, note=f"loss {epoch.loss:.4f}{validated}")
+        bar.update(task, total=len(trainer.epochs))
 
 
 def _baselines(tables: Tables, model_name: str, seed: int) -> pl.DataFrame:

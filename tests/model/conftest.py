@@ -1,6 +1,7 @@
 """A small invented dataset with a pattern to learn, as tables, as data and as a published snapshot."""
 
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import polars as pl
@@ -8,6 +9,7 @@ import pytest
 import torch
 from hypothesis import settings
 
+from dataset.build import DatasetConfig
 from dataset.files import write_json
 from dataset.schema import SNAPSHOT_TABLES
 from dataset.snapshot import Snapshot, publish
@@ -70,9 +72,14 @@ def publish_tables(tmp_path: Path) -> Callable[[Tables], Snapshot]:
             if (table := getattr(tables, name)) is not None:
                 write_table(table, schema, dataset / f"{name}.parquet")
         numbers = statistics(tables.interactions, tables.frames, tables.frame_likes, tables.frames["frame_id"])
-        description = {"config": {}, "provenance": {"source": "invented"}, "quarantined": [], "statistics": numbers}
+        description = {
+            "config": asdict(DatasetConfig()),
+            "provenance": {"source": "invented"},
+            "quarantined": [],
+            "statistics": numbers,
+        }
         if tables.frame_features is not None:
-            description["extractor"] = {"name": "invented", "width": WIDTH}
+            description["extractor"] = {"architecture": "none", "node": "no", "weights": "none", "is_random": True}
         write_json(dataset / "dataset.json", description)
         return publish(dataset, "toy", tmp_path / "snapshots")[0]
 

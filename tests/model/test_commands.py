@@ -1,0 +1,172 @@
+"""The commands, run as a user runs them but in this process."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import polars as pl
+import pytest
+import torch
+
+from dataset.cli import run
+from dataset.schema import Metric, Recommendation, Training, UserMetric
+from dataset.snapshot import Snapshot
+from dataset.tables import read_table
+from model import evaluate, recommend, train
+from model.interactions import Tables
+
+Publish = Callable[[Tables], Snapshot]
+SMALL = ["--set", "learning_rate=0.02", "--set", "batch_size=32"]
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """Run a module's main with arguments in an empty working folder; return exit status, stdout and stderr."""
+    monkeypatch.chdir(tmp_path)
+
+    def command(module, *arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr("sys.argv", ["program", *arguments])
+        status = 0
+        try:
+            run(module.main, f"python -m {module.__name__}")
+        except SystemExit as ended:
+            status = int(ended.code or 0)
+        captured = capsys.readouterr()
+        return status, captured.out, captured.err
+
+    return command
+
+
+def _publish(publish_tables: Publish, tables: Tables, tmp_path: Path) -> Snapshot:
+    snapshot = publish_tables(tables)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "snapshots").rename(tmp_path / "data" / "snapshots")
+    return replace(snapshot, path=tmp_path / "data" / "snapshots" / "toy" / "v0001")
+
+
+def test_with_no_argument_it_trains_jifr_on_the_newest_snapshot_and_says_what_it_beat(
+    command, publish_tables: Publish, tables: Tables, tmp_path: Path
+) -> None:
+    snapshot = _publish(publish_tables, tables, tmp_path)
+    (tmp_path / "fast.toml").write_text("learning_rate = 0.02\nbatch_size = 32\nepochs = 60\n")
+    status, out, err = command(train, "--config", "fast.toml", "--epochs", "25")
+    assert status == 0, err
+    assert "Training jifr on toy v0001: 30 users, 24 movies, 180 train interactions." in out
+    assert "items: NDCG@15" in out
+    assert out.count("beats random") == 2
+    assert "beats most popular" in out
+    folder = tmp_path / "data" / "runs" / "jifr-toy-v0001-0"
+    config = json.loads((folder / "config.json").read_text())
+    assert config["snapshot"]["content_digest"] == snapshot.content_digest
+    assert (config["training"]["epochs"], config["seed"], config["extractor"]["weights"]) == (25, 0, "none")
+    assert read_table(folder / "training.parquet", Training).height <= 25
+    assert set(read_table(folder / "validation_metrics.parquet", Metric)["task"].unique()) == {"item", "frame"}
+    assert not (folder / "metrics.parquet").exists()  # test is for evaluate
+
+
+def test_evaluate_and_recommend_write_their_tables(
+    command, publish_tables: Publish, tables: Tables, tmp_path: Path
+) -> None:
+    _publish(publish_tables, tables, tmp_path)
+    command(train, "--epochs", "20", *SMALL)
+    folder = tmp_path / "data" / "runs" / "jifr-toy-v0001-0"
+    status, out, err = command(evaluate, "--run", str(folder))
+    assert (status, err) == (0, "")
+    metrics = read_table(folder / "metrics.parquet", Metric)
+    per_user = read_table(folder / "user_metrics.parquet", UserMetric)
+    mean = per_user.filter(pl.col("metric") == "ndcg", k=15)["value"].mean()
+    shown = metrics.filter(pl.col("metric") == "ndcg", k=15)["value"].item()
+    assert shown == pytest.approx(mean)
+    assert f"item NDCG@15  {shown:.4f}" in out
+
+    status, out, err = command(recommend, "--run", str(folder), "--k", "4", "--user", "u03")
+    assert (status, err) == (0, "")
+    table = read_table(folder / "recommendations.parquet", Recommendation)
+    assert table["rank"].to_list() == [1, 2, 3, 4]
+    seen = tables.interactions.filter(split="train", user_id="u03")["movie_id"]
+    assert not set(table["movie_id"]) & set(seen)
+    assert table["score"].is_sorted(descending=True)
+    frames = dict(tables.frames.select("frame_id", "movie_id").iter_rows())
+    assert [frames[frame] for frame in table["key_frame_id"]] == table["movie_id"].to_list()
+
+
+def test_a_killed_training_resumes_to_the_same_weights(
+    command, publish_tables: Publish, tables: Tables, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _publish(publish_tables, tables, tmp_path)
+    arguments = ["--model", "bpr", "--epochs", "4", *SMALL]
+    command(train, *arguments, "--runs", "whole")
+    written = train.write_checkpoint
+
+    def stop_after_two(folder: Path, trainer) -> None:
+        written(folder, trainer)
+        if len(trainer.epochs) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(train, "write_checkpoint", stop_after_two)
+    status, _, err = command(train, *arguments, "--runs", "stopped")
+    assert status == 130
+    assert "add --resume" in err
+    monkeypatch.setattr(train, "write_checkpoint", written)
+    status, out, _ = command(train, *arguments, "--runs", "stopped", "--resume")
+    assert status == 0
+    assert "Resuming after epoch 2." in out
+    whole, resumed = (
+        torch.load(f"{runs}/bpr-toy-v0001-0/model.pt", weights_only=True) for runs in ("whole", "stopped")
+    )
+    assert all(torch.equal(whole[key], resumed[key]) for key in whole)
+    status, _, err = command(train, *arguments, "--set", "l2=0.5", "--runs", "stopped", "--resume")
+    assert status == 1
+    assert "was started with another config" in err
+
+
+def test_models_without_visual_part_need_no_features_and_jifr_says_so_in_one_line(
+    command, publish_tables: Publish, tables: Tables, tmp_path: Path
+) -> None:
+    _publish(publish_tables, replace(tables, frame_features=None), tmp_path)
+    for name in ("bpr", "popular", "random"):
+        status, _, err = command(train, "--model", name, "--epochs", "2", *SMALL)
+        assert status == 0, err
+    status, _, err = command(train)
+    assert status == 1
+    assert err.count("\n") == 1
+    assert "no frame features" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "words"),
+    [
+        (["--model", "svd"], 2, "model 'svd' is unknown; choose one of jifr, jifr_na, bpr, popular, random"),
+        (["--set", "visual_dims=3"], 2, "setting 'visual_dims' is unknown; choose from batch_size, collaborative_dim"),
+        (["--set", "visual_dim=wide"], 2, "visual_dim='wide' is not possible; it must be a whole number"),
+        (["--set", "learning_rate=-1"], 2, "it must be a number, at least 0"),
+        (["--set", "visual_attention=some"], 2, "choose one of att, avg"),
+        (["--set", "visual_dim"], 2, "write it as --set key=value"),
+        (["--config", "none.toml"], 1, "none.toml: no such file"),
+        (["--colour"], 2, "unrecognized arguments: --colour"),
+        (["--device", "tpu"], 2, "choose cpu or cuda"),
+        (["--snapshot", "nowhere"], 1, "nowhere: not a snapshot"),
+        ([], 1, "data/snapshots: no snapshot there"),
+    ],
+)
+def test_wrong_input_ends_in_one_line_with_the_remedy(command, arguments: list[str], status: int, words: str) -> None:
+    got, _, err = command(train, *arguments)
+    assert got == status
+    assert words in err
+    assert err.count("\n") == 1
+
+
+def test_a_run_that_is_not_one_and_an_unknown_user_are_named(
+    command, publish_tables: Publish, tables: Tables, tmp_path: Path
+) -> None:
+    status, _, err = command(evaluate, "--run", "nowhere")
+    assert (status, err) == (
+        1,
+        "python -m model.evaluate: nowhere: not a run (no config.json there); `python -m model.train` makes one\n",
+    )
+    _publish(publish_tables, tables, tmp_path)
+    command(train, "--model", "popular")
+    status, _, err = command(recommend, "--run", "data/runs/popular-toy-v0001-0", "--user", "nobody")
+    assert status == 2
+    assert "--user 'nobody' is not in toy v0001 (30 users" in err

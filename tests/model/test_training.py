@@ -1,0 +1,78 @@
+import dataclasses
+import inspect
+
+import pytest
+import torch
+
+from dataset.errors import TrainingError
+from model.interactions import HeldOutLikes, Tables, TrainingData, held_out_items, index_ids, training_data
+from model.registry import default_config
+from model.training import Trainer, TrainingConfig, train_model, training_table
+
+TRAINING = TrainingConfig(epochs=6, batch_size=32, learning_rate=0.02, patience=3)
+
+
+def _trainer(tables: Tables, name: str = "jifr", training: TrainingConfig = TRAINING) -> Trainer:
+    ids = index_ids(tables)
+    validation = held_out_items(tables, ids, "validation")
+    return Trainer(training_data(tables, ids), validation, name, default_config(name), training, seed=3)
+
+
+@pytest.mark.parametrize("name", ["jifr", "bpr"])
+def test_a_resumed_training_equals_an_uninterrupted_one_bit_for_bit(name: str, tables: Tables) -> None:
+    whole = _trainer(tables, name)
+    while not whole.is_finished:
+        whole.run_epoch()
+    stopped = _trainer(tables, name)
+    stopped.run_epoch()
+    stopped.run_epoch()
+    resumed = _trainer(tables, name)
+    resumed.load_state_dict(stopped.state_dict())
+    while not resumed.is_finished:
+        resumed.run_epoch()
+    assert [epoch.loss for epoch in resumed.epochs] == [epoch.loss for epoch in whole.epochs]
+    for key, expected in whole.finish().model.state_dict().items():
+        assert torch.equal(resumed.finish().model.state_dict()[key], expected), key
+
+
+def test_training_stops_without_a_better_validation_and_keeps_the_best_weights(tables: Tables) -> None:
+    trainer = _trainer(tables, training=dataclasses.replace(TRAINING, epochs=500))
+    weights = []
+    while not trainer.is_finished:
+        trainer.run_epoch()
+        weights.append(trainer.model.item_collaborative.detach().clone())
+    trained = trainer.finish()
+    validation = [epoch.validation_ndcg for epoch in trained.epochs]
+    assert len(validation) == trained.best_epoch + TRAINING.patience
+    assert validation.index(max(validation)) == trained.best_epoch - 1
+    assert torch.equal(trained.model.item_collaborative, weights[trained.best_epoch - 1])
+
+
+def test_an_infinite_loss_stops_with_words(tables: Tables) -> None:
+    trainer = _trainer(tables)
+    trainer.model.item_collaborative.data[0] = torch.inf
+    with pytest.raises(TrainingError, match="loss of epoch 1 is nan; lower learning_rate"):
+        trainer.run_epoch()
+
+
+def test_nothing_that_trains_can_hold_a_like_or_a_held_out_pair(tables: Tables) -> None:
+    assert {field.name for field in dataclasses.fields(TrainingData)} == {"positives", "n_items", "frames"}
+    for function in (train_model, Trainer.__init__):
+        assert all(p.annotation is not HeldOutLikes for p in inspect.signature(function).parameters.values())
+    data, train = training_data(tables, index_ids(tables)), tables.interactions.filter(split="train")
+    assert len(data.positives.values) == train.height
+    ids = index_ids(tables)
+    pairs = zip(ids.users[data.positives.owners.numpy()], ids.movies[data.positives.values.numpy()], strict=True)
+    assert set(pairs) == set(train.select("user_id", "movie_id").iter_rows())
+
+
+def test_the_training_table_has_a_row_an_epoch(tables: Tables) -> None:
+    ids = index_ids(tables)
+    seen = []
+    trained = train_model(
+        training_data(tables, ids), None, "bpr", default_config("bpr"), TRAINING, 3, on_epoch=seen.append
+    )
+    table = training_table("bpr", 3, trained.epochs)
+    assert table["epoch"].to_list() == [1, 2, 3, 4, 5, 6] == [epoch.epoch for epoch in seen]
+    assert table["validation_ndcg"].null_count() == 6
+    assert table["loss"][5] < table["loss"][0]

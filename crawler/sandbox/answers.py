@@ -10,7 +10,7 @@ from typing import Literal
 from urllib.parse import parse_qsl, urlsplit
 
 from crawler.sandbox.pages import Pages, Query
-from crawler.sandbox.pictures import FORMATS, SIZES_PX, avatar, encode
+from crawler.sandbox.pictures import FORMATS, SIZES_PX, Picture, avatar, encode
 from crawler.sandbox.records import Movie
 from crawler.sandbox.world import World
 from crawler.sites import Site
@@ -164,8 +164,10 @@ class Answers:
             frame = self.world.contents.frames.get(frame_id)
             if frame and size in SIZES_PX:
                 return Answer(200, encode(frame.picture, size, suffix), f"image/{FORMATS[suffix].lower()}")
-        if found := re.fullmatch(r"/(?:icon/(?:u(\d+)-\d+|user_normal)|cover/movie_default)\.jpg", path):
+        if found := re.fullmatch(r"/icon/(?:u(\d+)-\d+|user_normal)\.jpg", path):
             return Answer(200, avatar(int(found[1] or 0)), "image/jpeg")
+        if path == "/cover/movie_default.jpg":
+            return Answer(200, encode(Picture("out_of_focus", "poster", 0), "s"), "image/jpeg")
         return self.not_found()
 
 

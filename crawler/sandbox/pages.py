@@ -180,7 +180,8 @@ class Pages:
         frames = self.contents.frames_of.get(movie.movie_id, [])
         if not frames:
             return f"{self.site.images}/cover/movie_default.jpg"
-        return self._picture(next((frame for frame in frames if frame.kind == "poster"), frames[0]), "s")
+        best = max(frames, key=lambda frame: (frame.theme is not None, frame.kind == "poster"))
+        return self._picture(best, "s")
 
     def _person_url(self, of: Comment | Like) -> str:
         user = self.contents.users[of.user_id]

@@ -1,0 +1,176 @@
+"""What a real site does to a crawler: failures at a rate, refusals, older layouts.
+
+Each is a function `(request, answer) -> Answer` for the `faults` argument of `SandboxServer`;
+`chained` puts several in a row. robots.txt is always served as it is. Not here yet: lists that
+grow while they are read.
+"""
+
+import hashlib
+import threading
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+
+from crawler.sandbox.answers import TEAPOT_BODY, Answer, Request, Role
+from dataset.errors import UsageError
+
+Answerer = Callable[[Request], Answer]
+Fault = Callable[[Request, Answerer], Answer]
+
+_SORRY = "<p>检测到有异常请求从你的 IP 发出，请登录使用豆瓣。</p>"
+_PUZZLE = '<form name="sec" id="sec" method="POST" action="/c"><input name="tok" type="hidden"></form>'
+
+# The signs of DOUBAN.md, section 7. Their redirects name the real hosts: a crawler must not follow them.
+REFUSALS: dict[str, Answer] = {
+    "block_redirect": Answer(302, b"", headers=(("Location", "https://sec.douban.com/b?r=x"),)),
+    "puzzle_redirect": Answer(302, b"", headers=(("Location", "https://sec.douban.com/c?r=x"),)),
+    "puzzle": Answer(200, _PUZZLE.encode()),
+    "sorry_redirect": Answer(302, b"", headers=(("Location", "https://www.douban.com/misc/sorry?original-url=x"),)),
+    "sorry_403": Answer(403, _SORRY.encode()),
+    "sorry_200": Answer(200, _SORRY.encode()),
+    "banned": Answer(403, b"error code: 004"),
+    "teapot": Answer(418, TEAPOT_BODY, "image/jpeg"),
+    "login_page": Answer(200, "<html><head><title>登录豆瓣</title></head><body></body></html>".encode()),
+    "login_redirect": Answer(302, b"", headers=(("Location", "https://accounts.douban.com/passport/login?redir=x"),)),
+    "too_many_requests": Answer(429, b""),
+    "too_often": Answer(200, "<html><body><p>搜索访问太频繁。</p></body></html>".encode()),
+}
+
+
+@dataclass(frozen=True)
+class Rates:
+    """How often an answer fails. Pictures alone are broken or mislabelled.
+
+    Raises:
+        UsageError: a rate is negative, or they are more than 1 together.
+    """
+
+    server_error: float = 0.0
+    cut_body: float = 0.0
+    slow: float = 0.0
+    empty_page: float = 0.0
+    broken_picture: float = 0.0
+    mislabelled_picture: float = 0.0
+
+    def __post_init__(self) -> None:
+        rates = [getattr(self, field.name) for field in fields(self)]
+        if min(rates) < 0 or sum(rates) > 1 + 1e-9:
+            raise UsageError(f"sandbox faults: {self}; give rates from 0 to 1 that are at most 1 together")
+
+
+class Failures:
+    """Fails requests at given rates, but never the same one more than `most_in_a_row` times.
+
+    What fails depends on the seed, the address and how often that was asked for, not on the
+    order of requests: a crawl that tries again gets everything.
+
+    Args:
+        rates: of each failure.
+        seed: another seed fails other requests.
+        most_in_a_row: after so many tries at an address its answer is the true one.
+        slow_s: how long a slow answer waits before it starts.
+    """
+
+    def __init__(self, rates: Rates, seed: int = 0, most_in_a_row: int = 2, slow_s: float = 5.0) -> None:
+        self.rates, self.seed, self.most_in_a_row, self.slow_s = rates, seed, most_in_a_row, slow_s
+        self.counts: Counter[str] = Counter()
+        self._tries: Counter[tuple[Role, str]] = Counter()
+        self._lock = threading.Lock()
+
+    def __call__(self, request: Request, answer: Answerer) -> Answer:
+        """Return the true answer, or a failure in its place."""
+        true = answer(request)
+        kind = self._draw(request)
+        if kind is None or (kind.endswith("picture") and not true.content_type.startswith("image/")):
+            return true
+        with self._lock:
+            self.counts[kind] += 1
+        half = len(true.body) // 2
+        match kind:
+            case "server_error":
+                return Answer(503, b"<html><body>Service Unavailable</body></html>")
+            case "cut_body":
+                return replace(true, cut_at=half)
+            case "slow":
+                return replace(true, delay_s=self.slow_s)
+            case "empty_page":
+                return replace(true, body=b"")
+            case "broken_picture":
+                return replace(true, body=true.body[:half])
+            case _:
+                return replace(true, body=b"<html><body>oops</body></html>")
+
+    def _draw(self, request: Request) -> str | None:
+        """Return which failure this try meets, if any."""
+        address = (request.role, request.target)
+        with self._lock:
+            n_tries = self._tries[address]
+            self._tries[address] += 1
+        if request.path == "/robots.txt" or n_tries >= self.most_in_a_row:
+            return None
+        digest = hashlib.sha256(f"{self.seed} {request.role} {request.target} {n_tries}".encode()).digest()
+        chance = int.from_bytes(digest[:6], "big") / 2**48
+        for field in fields(self.rates):
+            chance -= getattr(self.rates, field.name)
+            if chance < 0:
+                return field.name
+        return None
+
+
+class Refusal:
+    """Refuses with one of the `REFUSALS` after `after` answers of a host, until `lift` is called."""
+
+    def __init__(self, sign: str, after: int, role: Role = "movie") -> None:
+        self.sign, self.after, self.role = sign, after, role
+        self.n_answered = self.n_refused = 0
+        self._is_lifted = False
+        self._lock = threading.Lock()
+
+    def __call__(self, request: Request, answer: Answerer) -> Answer:
+        """Return the true answer, or the refusal."""
+        if request.role != self.role or request.path == "/robots.txt":
+            return answer(request)
+        with self._lock:
+            refuses = self.n_answered >= self.after and not self._is_lifted
+            self.n_refused += refuses
+            self.n_answered += not refuses
+        return REFUSALS[self.sign] if refuses else answer(request)
+
+    def lift(self) -> None:
+        """Answer everything again."""
+        self._is_lifted = True
+
+
+_OLDER_WORDS = (
+    ("poster-col3", "poster-col4"),
+    ('class="item comment-item"', 'class="item"'),
+    ("看过的影视", "看过的电影"),
+    ("IMDb:", "IMDb链接:"),
+    ("votes vote-count", "votes"),
+)
+
+
+def older_layout(request: Request, answer: Answerer) -> Answer:
+    """Return pages in the classes and words of older layouts (page sizes stay as they are)."""
+    true = answer(request)
+    if not true.content_type.startswith("text/html"):
+        return true
+    html = true.body.decode()
+    for newer, older in _OLDER_WORDS:
+        html = html.replace(newer, older)
+    return replace(true, body=html.encode())
+
+
+def chained(*faults: Fault) -> Fault:
+    """Return one fault that asks the first, which asks the next, the last the world."""
+
+    def respond(request: Request, answer: Answerer) -> Answer:
+        for fault in reversed(faults):
+            answer = _with(fault, answer)
+        return answer(request)
+
+    return respond
+
+
+def _with(fault: Fault, answer: Answerer) -> Answerer:
+    return lambda request: fault(request, answer)

@@ -1,0 +1,133 @@
+import http.client
+import time
+from urllib.parse import urlsplit
+
+import pytest
+from parsel import Selector
+
+from crawler.sandbox.answers import Answer, Answers, Request
+from crawler.sandbox.faults import REFUSALS, Failures, Rates, Refusal, chained, older_layout
+from crawler.sandbox.server import SandboxServer
+from crawler.sandbox.world import World, WorldConfig, generate_world
+from crawler.sites import Site
+from dataset.errors import UsageError
+
+REFERER = {"referer": "https://www.douban.com/"}
+
+
+@pytest.fixture(scope="module")
+def world() -> World:
+    return generate_world(WorldConfig(seed=5, n_users=40, n_movies=25, mean_ratings=6))
+
+
+@pytest.fixture(scope="module")
+def answers(world: World) -> Answers:
+    return Answers(world, Site())
+
+
+def all_requests(world: World) -> list[Request]:
+    pages = [Request("movie", "GET", f"/subject/{movie_id}/") for movie_id in world.contents.movies]
+    pages += [Request("movie", "GET", f"/people/{user_id}/collect") for user_id in world.contents.users]
+    names = (f"/view/photo/sqxs/public/p{frame_id}.jpg" for frame_id in list(world.contents.frames)[:40])
+    return pages + [Request("images", "GET", name, REFERER) for name in names]
+
+
+def test_failures_come_at_their_rate_and_a_third_try_always_succeeds(world: World, answers: Answers) -> None:
+    requests, failures = all_requests(world), Failures(Rates(server_error=0.2, cut_body=0.1, empty_page=0.1))
+    rounds = [[failures(request, answers) == answers(request) for request in requests] for _ in range(3)]
+    for tries in rounds[:2]:
+        assert 0.45 < sum(tries) / len(tries) < 0.75
+    assert all(rounds[2])
+    assert set(failures.counts) == {"server_error", "cut_body", "empty_page"}
+
+
+def test_what_fails_does_not_depend_on_the_order_of_requests(world: World, answers: Answers) -> None:
+    requests, rates = all_requests(world), Rates(server_error=0.3)
+    forth, back, other = Failures(rates), Failures(rates), Failures(rates, seed=1)
+    one = [forth(request, answers).status for request in requests]
+    assert [back(request, answers).status for request in reversed(requests)] == one[::-1]
+    assert [other(request, answers).status for request in requests] != one
+
+
+def test_only_pictures_are_broken_or_mislabelled(world: World, answers: Answers) -> None:
+    failures = Failures(Rates(broken_picture=0.5, mislabelled_picture=0.5))
+    for request in all_requests(world):
+        true, got = answers(request), failures(request, answers)
+        assert (got.body != true.body) == (request.role == "images")
+        assert (got.status, got.content_type) == (true.status, true.content_type)
+    assert set(failures.counts) == {"broken_picture", "mislabelled_picture"}
+
+
+def test_a_cut_body_and_a_slow_answer_reach_the_client(world: World) -> None:
+    def get(server: SandboxServer) -> bytes:
+        connection = http.client.HTTPConnection(urlsplit(server.site.movie).netloc, timeout=10)
+        try:
+            connection.request("GET", "/")
+            return connection.getresponse().read()
+        finally:
+            connection.close()
+
+    with (
+        SandboxServer(world, faults=Failures(Rates(cut_body=1.0))) as server,
+        pytest.raises(http.client.IncompleteRead),
+    ):
+        get(server)
+    with SandboxServer(world, faults=Failures(Rates(slow=1.0), slow_s=0.2)) as server:
+        started = time.monotonic()
+        assert b"sandbox" in get(server)
+        assert time.monotonic() - started >= 0.2
+
+
+@pytest.mark.parametrize("sign", REFUSALS)
+def test_a_refusal_starts_after_n_answers_and_ends_when_lifted(world: World, answers: Answers, sign: str) -> None:
+    refusal, request = Refusal(sign, after=3), all_requests(world)[0]
+    got = [refusal(request, answers) for _ in range(5)]
+    assert got == [answers(request)] * 3 + [REFUSALS[sign]] * 2
+    assert (refusal.n_answered, refusal.n_refused) == (3, 2)
+    other_host = all_requests(world)[-1]
+    assert refusal(other_host, answers) == answers(other_host)
+    refusal.lift()
+    assert refusal(request, answers) == answers(request)
+
+
+def test_robots_txt_neither_fails_nor_is_refused(answers: Answers) -> None:
+    request = Request("movie", "GET", "/robots.txt")
+    fault = chained(Failures(Rates(server_error=1.0)), Refusal("banned", after=0))
+    assert fault(request, answers) == answers(request)
+
+
+def test_chained_faults_are_asked_from_the_first_on(answers: Answers) -> None:
+    asked = []
+
+    def note(name: str):  # type: ignore[no-untyped-def]
+        def fault(request: Request, answer) -> Answer:  # type: ignore[no-untyped-def]
+            asked.append(name)
+            return answer(request)
+
+        return fault
+
+    request = Request("movie", "GET", "/")
+    assert chained(note("first"), note("second"))(request, answers) == answers(request)
+    assert asked == ["first", "second"]
+
+
+def test_the_older_layout_says_the_same_in_older_classes(world: World, answers: Answers) -> None:
+    user_id = max(world.contents.ratings_of, key=lambda one: len(world.contents.ratings_of[one]))
+    collection = Request("movie", "GET", f"/people/{user_id}/collect")
+    new, old = (Selector(answer.body.decode()) for answer in (answers(collection), older_layout(collection, answers)))
+    assert not old.css("div.comment-item")
+    assert old.css("div.item::attr(data-cid)").getall() == new.css("div.item::attr(data-cid)").getall() != []
+    assert "看过的电影(" in old.css("h1::text").get("")
+    movie_id = world.seed_movie_ids[0]
+    photos = Selector(
+        older_layout(Request("movie", "GET", f"/subject/{movie_id}/photos?type=S"), answers).body.decode()
+    )
+    assert photos.css("ul.poster-col4 > li")
+    assert not photos.css("ul.poster-col3")
+    picture = all_requests(world)[-1]
+    assert older_layout(picture, answers) == answers(picture)
+
+
+def test_rates_beyond_one_are_named() -> None:
+    with pytest.raises(UsageError, match=r"server_error=0\.9"):
+        Rates(server_error=0.9, slow=0.2)

@@ -41,10 +41,10 @@ def metric_curves(metrics: pl.DataFrame, task: str, metric: str) -> str:
     domain = _domain(rows)
     base = alt.Chart(rows).encode(x=alt.X("k:Q", title="K", axis=alt.Axis(values=sorted(set(rows["k"])), format="d")))
     low = alt.Y("ci_low:Q", title=_METRIC_TITLES[metric], scale=alt.Scale(zero=True))
-    band = base.mark_area(opacity=0.15).encode(low, alt.Y2("ci_high:Q"), _colour(domain, None))
-    line = base.mark_line(strokeWidth=2).encode(alt.Y("value:Q"), _colour(domain, _LEGEND))
+    band = base.mark_area(opacity=0.15).encode(low, alt.Y2("ci_high:Q"), _colour(domain))
+    line = base.mark_line(strokeWidth=2).encode(alt.Y("value:Q"), _colour(domain))
     shape = alt.Shape("model:N", scale=_scale(domain, _SHAPES), title=None, legend=_LEGEND)
-    points = base.mark_point(filled=True, size=55, opacity=1).encode(alt.Y("value:Q"), _colour(domain, _LEGEND), shape)
+    points = base.mark_point(filled=True, size=55, opacity=1).encode(alt.Y("value:Q"), _colour(domain), shape)
     return _svg(alt.layer(band, line, points))
 
 
@@ -63,7 +63,7 @@ def training_curves(training: pl.DataFrame) -> str:
         .encode(
             alt.X("epoch:Q", title="epoch", axis=alt.Axis(tickMinStep=1, format="d")),
             alt.Y("validation_ndcg:Q", title="validation NDCG@15"),
-            _colour(_domain(rows), _LEGEND),
+            _colour(_domain(rows)),
             alt.Detail("seed:N"),
         )
     )
@@ -84,8 +84,8 @@ def _scale(domain: list[str], choices: list[str]) -> alt.Scale:
     return alt.Scale(domain=domain, range=[choices[number % len(choices)] for number in numbers])
 
 
-def _colour(domain: list[str], legend: alt.Legend | None) -> alt.Color:
-    return alt.Color("model:N", scale=_scale(domain, _COLOURS), title=None, legend=legend)
+def _colour(domain: list[str]) -> alt.Color:
+    return alt.Color("model:N", scale=_scale(domain, _COLOURS), title=None, legend=_LEGEND)
 
 
 def _svg(chart: Any) -> str:

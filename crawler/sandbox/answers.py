@@ -64,6 +64,11 @@ class Answer:
     cut_at: int | None = None
 
 
+# What can turn an answer into something else: it is given the request and what would answer it.
+Answerer = Callable[[Request], Answer]
+Fault = Callable[[Request, Answerer], Answer]
+
+
 class Answers:
     """Answers requests to the three hosts of a world; the same request always gets the same answer."""
 

@@ -8,14 +8,10 @@ grow while they are read.
 import hashlib
 import threading
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 
-from crawler.sandbox.answers import TEAPOT_BODY, Answer, Request, Role
+from crawler.sandbox.answers import TEAPOT_BODY, Answer, Answerer, Fault, Request, Role
 from dataset.errors import UsageError
-
-Answerer = Callable[[Request], Answer]
-Fault = Callable[[Request, Answerer], Answer]
 
 _SORRY = "<p>检测到有异常请求从你的 IP 发出，请登录使用豆瓣。</p>"
 _PUZZLE = '<form name="sec" id="sec" method="POST" action="/c"><input name="tok" type="hidden"></form>'

@@ -1,27 +1,26 @@
 """Serve a world on three ports of 127.0.0.1, one for each host, and keep a log of every request.
 
 HTTP/1.1 with keep-alive; a thread for each connection. What is served comes from `Answers`; the
-only place where an answer can be turned into something else (a failure, a refusal) is the
-`faults` argument of `SandboxServer`.
+only place where an answer can be turned into something else (a failure, a refusal: `faults`) is
+the `faults` argument of `SandboxServer`.
 """
 
 import json
+import socket
 import socketserver
 import threading
 import time
-from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from http import HTTPStatus
 from pathlib import Path
 from types import TracebackType
-from typing import IO
+from typing import IO, Any
 
-from crawler.sandbox.answers import ROLES, Answer, Answers, Request, Role
+from crawler.sandbox.answers import ROLES, Answer, Answers, Fault, Request, Role
 from crawler.sandbox.world import World
 from crawler.sites import Site
 from dataset.errors import PipelineError
-
-Faults = Callable[[Request, Callable[[Request], Answer]], Answer]
 
 _LONGEST_LINE = 16_384
 _IDLE_TIMEOUT_S = 120
@@ -29,7 +28,11 @@ _IDLE_TIMEOUT_S = 120
 
 @dataclass(frozen=True)
 class LoggedRequest:
-    """A request as it was served. `*_at_s` are readings of the monotonic clock, `wall_time_s` is Unix time."""
+    """A request as it was served.
+
+    `started_at_s` (the request line was read) and `ended_at_s` (the answer was ready to be sent)
+    are readings of the monotonic clock; `wall_time_s` is the start in Unix time.
+    """
 
     wall_time_s: float
     started_at_s: float
@@ -61,7 +64,7 @@ class SandboxServer:
         world: World,
         ports: tuple[int, int, int] = (0, 0, 0),
         log_path: Path | None = None,
-        faults: Faults | None = None,
+        faults: Fault | None = None,
     ) -> None:
         self.world = world
         self.requests: list[LoggedRequest] = []
@@ -123,7 +126,24 @@ class _Host(socketserver.ThreadingTCPServer):
 
     def __init__(self, role: Role, port: int, sandbox: SandboxServer) -> None:
         self.role, self.sandbox = role, sandbox
+        self._open: set[socket.socket] = set()
         super().__init__(("127.0.0.1", port), _Connection)
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        connection, address = super().get_request()
+        self._open.add(connection)
+        return connection, address
+
+    def shutdown_request(self, request: Any) -> None:
+        self._open.discard(request)
+        super().shutdown_request(request)
+
+    def server_close(self) -> None:
+        """Stop listening, and hang up on those who are still connected."""
+        super().server_close()
+        for connection in list(self._open):
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
 
 
 class _Connection(socketserver.StreamRequestHandler):
@@ -158,15 +178,13 @@ class _Connection(socketserver.StreamRequestHandler):
             )
         if answer.delay_s:
             time.sleep(answer.delay_s)
-        try:
-            self._send(answer, with_body=method == "GET")
-        finally:
-            sandbox.record(
-                LoggedRequest(
-                    wall, started, time.monotonic(), self.server.role, method, target, answer.status,
-                    headers.get("user-agent", ""), headers.get("referer", ""),
-                )
-            )  # fmt: skip
+        sandbox.record(  # before it is sent: whoever has an answer finds it in the log
+            LoggedRequest(
+                wall, started, time.monotonic(), self.server.role, method, target, answer.status,
+                headers.get("user-agent", ""), headers.get("referer", ""),
+            )
+        )  # fmt: skip
+        self._send(answer, with_body=method == "GET")
         closes = headers.get("connection", "").lower() == "close" or version == "HTTP/1.0"
         return not closes and answer.cut_at is None and method in ("GET", "HEAD")
 

@@ -46,8 +46,8 @@ class WorldConfig:
     def __post_init__(self) -> None:
         for name, value, least, most in (
             ("seed", self.seed, 0, 2**63 - 1),
-            ("n_users", self.n_users, 10, 100_000),
-            ("n_movies", self.n_movies, 10, 20_000),
+            ("n_users", self.n_users, 10, 20_000),
+            ("n_movies", self.n_movies, 10, 5_000),
             ("mean_ratings", self.mean_ratings, 1, 500),
         ):
             if not least <= value <= most:

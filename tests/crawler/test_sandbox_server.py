@@ -189,6 +189,15 @@ def test_a_connection_serves_many_requests(server: SandboxServer, world: World) 
     assert None not in sockets
 
 
+def test_a_closed_sandbox_hangs_up(world: World) -> None:
+    with SandboxServer(world) as server:
+        connection = http.client.HTTPConnection(urlsplit(server.site.movie).netloc, timeout=10)
+        connection.request("GET", "/robots.txt")
+        assert connection.getresponse().read()
+    assert connection.sock.recv(1) == b""
+    connection.close()
+
+
 def test_head_sends_no_body_and_other_methods_are_refused(server: SandboxServer, world: World) -> None:
     url = server.site.movie_page(world.seed_movie_ids[0])
     status, body, fields = get(url, method="HEAD")

@@ -5,7 +5,6 @@ import signal
 from collections.abc import Sequence
 from pathlib import Path
 
-from crawler.export import export
 from crawler.forecast import STATES, duration, forecast, seconds_needed
 from crawler.options import DEFAULT_CRAWL, add_crawl_folder, add_site_options, crawl_from
 from crawler.plan import stages
@@ -38,7 +37,7 @@ def main(argv: Sequence[str]) -> None:
 
 
 def _stage(arguments: argparse.Namespace) -> None:
-    from crawler.spiders.run import run_stage  # Scrapy takes a second to import; only these commands need it
+    from crawler.spiders.run import run_stage  # imported where needed: Scrapy takes a while to load
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # until Scrapy takes over: like Ctrl-C
     stage, crawl = arguments.name, crawl_from(arguments)
@@ -93,6 +92,8 @@ def _status(arguments: argparse.Namespace) -> None:
 
 
 def _export(arguments: argparse.Namespace) -> None:
+    from crawler.export import export
+
     counts = export(arguments.crawl, arguments.to)
     told = ", ".join(f"{n:,} {name.replace('_', ' ')}" for name, n in counts.items() if name != "quarantine")
     print(f"Exported to {arguments.to}: {told}; {counts['quarantine']:,} left out (quarantine.parquet says why).")

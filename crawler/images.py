@@ -6,7 +6,6 @@ the ledger says so.
 
 import hashlib
 import io
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,13 +58,11 @@ def verify_picture(body: bytes) -> Picture:
     if not 0 < len(body) <= MAX_SIZE_BYTES:
         raise BadPicture(f"{len(body):,} bytes (1 to {MAX_SIZE_BYTES:,} are taken)")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow's own bomb warning: the limit below is ours
-            with Image.open(io.BytesIO(body), formats=list(EXTENSIONS)) as image:
-                width_px, height_px, kind = image.width, image.height, str(image.format)
-                if width_px * height_px > MAX_PIXELS:
-                    raise BadPicture(f"{width_px} x {height_px} pixels ({MAX_PIXELS:,} are taken at most)")
-                image.load()
+        with Image.open(io.BytesIO(body), formats=list(EXTENSIONS)) as image:
+            width_px, height_px, kind = image.width, image.height, str(image.format)
+            if width_px * height_px > MAX_PIXELS:
+                raise BadPicture(f"{width_px} x {height_px} pixels ({MAX_PIXELS:,} are taken at most)")
+            image.load()
     except UnidentifiedImageError:
         raise BadPicture("not a JPEG, PNG, WebP or GIF picture") from None
     except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:

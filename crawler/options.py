@@ -46,9 +46,9 @@ def add_site_options(parser: argparse.ArgumentParser) -> None:
     site.add_argument("--attempts", type=_count, default=5, help="tries before a page is called failed")
 
     scope = parser.add_argument_group("the scope")
-    scope.add_argument("--movies", nargs="+", default=[], metavar="ID", help="movies whose comments lead to users")
+    scope.add_argument("--movies", type=_ids, default=(), metavar="ID,…", help="movies whose comments lead to users")
     scope.add_argument("--movies-file", type=Path, metavar="FILE", help="more of them, one id a line")
-    scope.add_argument("--users", nargs="+", default=[], metavar="UID", help="users to start from")
+    scope.add_argument("--users", type=_ids, default=(), metavar="UID,…", help="users to start from")
     scope.add_argument("--max-users", type=_count, metavar="N", help="take at most so many users")
     scope.add_argument(
         "--max-movies", type=_count, metavar="N", help="take at most so many movies, the most-rated ones"
@@ -73,17 +73,17 @@ def crawl_from(arguments: argparse.Namespace) -> CrawlSettings:
         UsageError: options that do not fit together.
     """
     site, site_name, seeds = _site(arguments)
-    movie_ids = [*arguments.movies, *_movies_in(arguments.movies_file)]
-    if not movie_ids and not arguments.users:
+    movie_ids, uids = [*arguments.movies, *_movies_in(arguments.movies_file)], arguments.users
+    if not movie_ids and not uids:
         movie_ids = seeds
-    for given in (*movie_ids, *arguments.users):
+    for given in (*movie_ids, *uids):
         if not given.replace("-", "").replace("_", "").replace(".", "").isalnum():
             raise UsageError(
                 f"{given!r} is not an id; give the number of a movie, or the number or name in a user's address"
             )
     scope = Scope(
         movie_ids=tuple(dict.fromkeys(movie_ids)),
-        uids=tuple(dict.fromkeys(arguments.users)),
+        uids=tuple(dict.fromkeys(uids)),
         max_users=arguments.max_users,
         max_movies=arguments.max_movies,
         max_requests=arguments.max_requests,
@@ -139,6 +139,10 @@ def _photo_kinds(text: str) -> tuple[str, ...]:
     if not set(kinds) <= set(PHOTO_TYPES):
         raise argparse.ArgumentTypeError(f"{text!r}: give some of {', '.join(PHOTO_TYPES)}, separated by commas")
     return kinds
+
+
+def _ids(text: str) -> tuple[str, ...]:
+    return tuple(text.replace(",", " ").split())
 
 
 def _count(text: str) -> int:

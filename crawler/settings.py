@@ -69,6 +69,7 @@ def scrapy_settings(crawl: CrawlSettings, rules: dict[str, HostRules]) -> dict[s
         "DOWNLOAD_DELAY_JITTER": 0.0,
         "CONCURRENT_REQUESTS": manners.concurrency * len(rules),
         "CONCURRENT_REQUESTS_PER_DOMAIN": manners.concurrency,
+        "CONCURRENT_ITEMS": 1,  # callbacks give no items; Scrapy would start 100 tasks a page for them
         "DOWNLOAD_TIMEOUT": manners.timeout_s,
         "DOWNLOAD_MAXSIZE": 64 << 20,
         "DOWNLOAD_WARNSIZE": 0,

@@ -4,13 +4,14 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import scrapy
 from scrapy.exceptions import IgnoreRequest
 from scrapy.http import Request, Response
 
-from crawler.images import BadPicture, store_picture
+from crawler.images import BadPicture, Picture, store_picture
 from crawler.pages.parse import parse_page
 from crawler.pages.refusal import GONE_WORDS, classify
 from crawler.pages.rows import NotUnderstood, PageGone, Refused
@@ -59,6 +60,7 @@ class StageSpider(scrapy.Spider):
         self.close_reason = ""
         self._agent = user_agent(crawl.manners.contact)
         self._moved = asyncio.Event()
+        self._pictures = ThreadPoolExecutor(max_workers=1)
 
     async def start(self) -> AsyncIterator[Request]:
         """Yield a request for each page as it becomes due, and end when nothing is left to read."""
@@ -116,7 +118,7 @@ class StageSpider(scrapy.Spider):
         self.requests_made += 1
         return Request(
             address(self.crawl.site, page.key),
-            callback=self.on_response,
+            callback=self.on_picture if page.key.kind == "picture" else self.on_response,
             errback=self.on_failure,
             headers=_PICTURE_HEADERS if page.key.kind == "picture" else None,
             meta={"download_slot": HOSTS[page.key.kind], "page": page},
@@ -138,12 +140,25 @@ class StageSpider(scrapy.Spider):
     def on_response(self, response: Response) -> None:
         """Store what an answer gives, or how it is not what was asked for."""
         page: Page = response.meta["page"]
-        self._settle(page, lambda: self._read(page, response))
+        self._settle(page, lambda: self._read(page, lambda: parse_page(page.key.kind, **_answer(response))))
+
+    async def on_picture(self, response: Response) -> None:
+        """Do the same for a picture, decoded and written beside the event loop, one after the other."""
+        page: Page = response.meta["page"]
+        work = asyncio.get_running_loop().run_in_executor(self._pictures, self._store_picture, response)
+        await asyncio.wait([work])
+        self._settle(page, lambda: self._read(page, work.result))
 
     def on_failure(self, failure: Any) -> None:
         """Note a request without an answer: held back, timed out, cut off, connection lost."""
         page: Page = failure.request.meta["page"]
         self._settle(page, lambda: self._note_failure(page, failure.value))
+
+    def _store_picture(self, response: Response) -> Picture:
+        classify(**_answer(response))
+        if response.status != 200:
+            raise NotUnderstood("picture", "status", f"is {response.status}")
+        return store_picture(self.crawl.crawl_dir, response.body)
 
     def _settle(self, page: Page, step: Callable[[], None]) -> None:
         try:
@@ -153,10 +168,9 @@ class StageSpider(scrapy.Spider):
         self.on_page(self)
         self._moved.set()
 
-    def _read(self, page: Page, response: Response) -> None:
+    def _read(self, page: Page, parse: Callable[[], Parsed]) -> None:
         try:
-            parsed = self._parsed(page, response)
-            following = record(self.ledger, self.crawl.site, self.crawl.scope, page, parsed)
+            following = record(self.ledger, self.crawl.site, self.crawl.scope, page, parse())
         except PageGone as gone:
             self._end(page, "gone", next((words for words in GONE_WORDS if words in str(gone)), str(gone)))
         except Refused as refused:
@@ -170,22 +184,6 @@ class StageSpider(scrapy.Spider):
         else:
             self.tally["done"] += 1
             self._queue(page).finish(page, following and self.ledger.page(following))
-
-    def _parsed(self, page: Page, response: Response) -> Parsed:
-        location = response.headers.get("Location")
-        options: dict[str, Any] = {
-            "status": response.status,
-            "url": response.url,
-            "body": response.body,
-            "location": location and location.decode("latin-1"),
-            "content_type": (response.headers.get("Content-Type") or b"").decode("latin-1"),
-        }
-        if page.key.kind != "picture":
-            return parse_page(page.key.kind, **options)
-        classify(**options)
-        if response.status != 200:
-            raise NotUnderstood("picture", "status", f"is {response.status}")
-        return store_picture(self.crawl.crawl_dir, response.body)
 
     def _note_failure(self, page: Page, error: BaseException) -> None:
         if not isinstance(error, IgnoreRequest):
@@ -217,3 +215,16 @@ class StageSpider(scrapy.Spider):
     def closed(self, reason: str) -> None:
         """Remember why Scrapy closed us: `shutdown` after a signal."""
         self.close_reason = reason
+        self._pictures.shutdown()
+
+
+def _answer(response: Response) -> dict[str, Any]:
+    """Return what the parsers want to know of an answer."""
+    location, content_type = response.headers.get("Location"), response.headers.get("Content-Type")
+    return {
+        "status": response.status,
+        "url": response.url,
+        "body": response.body,
+        "location": location and location.decode("latin-1"),
+        "content_type": content_type and content_type.decode("latin-1"),
+    }

@@ -170,7 +170,7 @@ class Faults:
             Answer(200, b""),
             replace(given, cut_at=half),
             replace(given, body=given.body[:half]),
-            replace(given, delay_s=1.0),
+            replace(given, delay_s=2.5),
         )[way]
 
 
@@ -178,7 +178,7 @@ def test_with_one_answer_in_ten_spoilt_the_tables_equal_the_truth_from_both_like
     faults = Faults()
     crawl = sandbox(2, faults=faults)
     for stage in STAGES:
-        crawl.run(stage, "--timeout-s", "0.5", "--liker-source", "both")
+        crawl.run(stage, "--timeout-s", "2", "--liker-source", "both")
     _assert_equal(crawl.tables(), _true_tables(crawl))
     assert set(faults.spoilt) == set(range(5))
     with Ledger.read(crawl.folder / "crawl") as ledger:

@@ -4,7 +4,6 @@ It runs the flow `build-dataset` on a Prefect server of its own, then the experi
 at each step what is happening.
 """
 
-import logging
 import os
 import socket
 import time
@@ -32,12 +31,11 @@ def main(argv: Sequence[str]) -> None:
         "PREFECT_API_URL": api_url,
         "PREFECT_HOME": str((DATA / "prefect").resolve()),
         "PREFECT_LOGGING_LEVEL": "WARNING",
-        "PREFECT_LOGGING_EXTRA_LOGGERS": "",
+        "PREFECT_LOGGING_LOG_PRINTS": "false",
     }
     with prefect_server(api_url, DATA / "prefect" / "server.log", DATA / "prefect"):
         from flows.build_dataset import build_dataset  # Prefect reads its settings when it is imported
 
-        _print_what_flows_say()
         _heading(2, "Crawling, filtering, extracting features, publishing")
         snapshot = build_dataset(source="sandbox", name="sandbox", data=DATA, weights="random:0")
     from model.experiment import DEFAULT_EXPERIMENTS, ExperimentConfig, run_experiment
@@ -65,15 +63,6 @@ def _heading(number: int, text: str) -> None:
 
 def _say(*lines: str) -> None:
     print(*lines, sep="\n", flush=True)
-
-
-def _print_what_flows_say() -> None:
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(message)s"))
-    logger = logging.getLogger("flows")
-    logger.setLevel(logging.INFO)
-    logger.propagate = False
-    logger.addHandler(handler)
 
 
 def _free_port() -> int:

@@ -15,6 +15,12 @@ from dataset.errors import PipelineError, UsageError
 
 START_TIMEOUT_S = 120
 _STOP_TIMEOUT_S = 15
+_OWN_SERVER = {
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    # so that `prefect deployment run --watch` shows what the tasks say
+    "PREFECT_SERVER_LOGS_STREAM_OUT_ENABLED": "true",
+    "PREFECT_SERVER_LOGS_STREAM_PUBLISHING_ENABLED": "true",
+}
 
 
 @contextmanager
@@ -42,7 +48,7 @@ def prefect_server(api_url: str, log: Path, home: Path | None = None) -> Iterato
             f"no Prefect server answers at {api_url}; start it, or set PREFECT_API_URL to an address on this machine"
         )
     log.parent.mkdir(parents=True, exist_ok=True)
-    environment = {**os.environ, "PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
+    environment = {**os.environ, **_OWN_SERVER}
     if home is not None:
         environment["PREFECT_HOME"] = str(home.resolve())
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(address.port)]

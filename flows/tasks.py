@@ -1,6 +1,5 @@
-"""The stages as Prefect tasks: read tables, call the stage's function, write tables."""
+"""The stages as Prefect tasks: read tables, call the stage's function, write tables, say what came of it."""
 
-import logging
 import subprocess
 import sys
 from pathlib import Path
@@ -15,8 +14,6 @@ from dataset.snapshot import Snapshot, publish
 from features.extract import extract, pictures_of
 from features.extractor import Extractor
 
-logger = logging.getLogger("flows")
-
 
 class StageError(PipelineError):
     """A stage that runs as a child process has failed; its last line says why."""
@@ -29,22 +26,22 @@ def crawl(stage: str, crawl_folder: Path, options: list[str]) -> None:
     Raises:
         StageError: it did not end well; run the flow again to go on where it stopped.
     """
-    logger.info(_run_child(["crawler", stage, "--crawl", str(crawl_folder), *options]))
+    print(_run_child(["crawler", stage, "--crawl", str(crawl_folder), *options]))
 
 
 @task
 def export_raw(crawl_folder: Path, raw: Path) -> None:
     """Write the crawl's raw tables."""
-    logger.info(_run_child(["crawler", "export", "--crawl", str(crawl_folder), "--to", str(raw)]))
+    print(_run_child(["crawler", "export", "--crawl", str(crawl_folder), "--to", str(raw)]))
 
 
 @task
 def build_tables(raw: Path, dataset: Path, config: DatasetConfig) -> dict[str, Any]:
     """Filter and split the raw tables; return the statistics."""
     numbers: dict[str, Any] = build(raw, dataset, config).description["statistics"]
-    logger.info(
-        "Dataset: %s interactions of %s users with %s movies, %s frames.",
-        *(f"{numbers[key]:,}" for key in ("n_interactions", "n_users", "n_movies", "n_frames")),
+    print(
+        f"Dataset: {numbers['n_interactions']:,} interactions of {numbers['n_users']:,} users with "
+        f"{numbers['n_movies']:,} movies, {numbers['n_frames']:,} frames."
     )
     return numbers
 
@@ -57,12 +54,9 @@ def extract_features(raw: Path, dataset: Path, weights: str, precision: str, sto
         total = pictures_of(raw, dataset)["image_sha256"].n_unique()
         line = bar.add_task("Extracting features", total=total, note="")
         done = extract(raw, dataset, extractor, store, lambda n: bar.update(line, advance=n))
-    logger.info(
-        "Features: %s of %s frames computed now, the others known (weights %s, %s).",
-        f"{done.n_computed:,}",
-        f"{done.n_features:,}",
-        weights,
-        extractor.identity.precision,
+    print(
+        f"Features: {done.n_computed:,} pictures computed now, the others known; {done.n_features:,} frames have one "
+        f"(weights {weights}, {extractor.identity.precision})."
     )
 
 
@@ -71,14 +65,14 @@ def publish_snapshot(dataset: Path, name: str, root: Path) -> Snapshot:
     """Publish the dataset, unless it equals the newest version."""
     snapshot, is_new = publish(dataset, name, root)
     if is_new:
-        logger.info("Published snapshot %s in %s.", snapshot.label, snapshot.path)
+        print(f"Published snapshot {snapshot.label} in {snapshot.path}.")
     else:
-        logger.info("Nothing changed since snapshot %s; nothing published.", snapshot.label)
+        print(f"Nothing changed since snapshot {snapshot.label}; nothing published.")
     return snapshot
 
 
 def _run_child(arguments: list[str]) -> str:
-    """Run `python -m <arguments>`, its progress on our stderr where that is a terminal; return what it printed.
+    """Run `python -m <arguments>`, its progress on our stderr where that is a terminal; return what it did, in its words.
 
     Raises:
         StageError: with the child's last line.
@@ -92,4 +86,4 @@ def _run_child(arguments: list[str]) -> str:
         raise StageError(
             f"`python -m {' '.join(arguments[:2])}` ended with exit status {done.returncode}: {' '.join(last_line)}"
         )
-    return done.stdout.strip()
+    return done.stdout.partition("\nNext:")[0].strip()

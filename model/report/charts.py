@@ -18,7 +18,7 @@ TITLES = {
 _COLOURS = ["#0072B2", "#56B4E9", "#E69F00", "#009E73", "#8C8C8C"]  # Okabe & Ito: safe for colour-blind readers
 _SHAPES = ["circle", "square", "triangle-up", "diamond", "cross"]
 _INK = "#010203"  # stands for the page's text colour; replaced by `currentColor`
-_LEGEND = alt.Legend(orient="bottom", columns=3)
+_LEGEND = alt.Legend(orient="bottom", columns=3, symbolOpacity=1)
 _METRIC_TITLES = {"hr": "HR@K", "ndcg": "NDCG@K"}
 
 

@@ -1,6 +1,6 @@
 """The report as one HTML file: headline, results, gallery, and where every number comes from."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
@@ -10,7 +10,7 @@ from markupsafe import Markup
 from dataset.card import extractor_in_words
 from dataset.snapshot import Manifest
 from dataset.statistics import PAPER
-from model.report.charts import TITLES, metric_curves, title_of, training_curves
+from model.report.charts import metric_curves, title_of, training_curves
 from model.report.gallery import Case
 
 _TASKS = (("item", "movies", 15), ("frame", "key frames", 3))
@@ -60,13 +60,12 @@ def render_report(data: ReportData) -> str:
         statistics=[(words, data.manifest.statistics[key], PAPER.get(key)) for key, words in _STATISTICS],
         features=extractor_in_words(data.manifest.extractor),
         is_random=bool(data.manifest.extractor and data.manifest.extractor["is_random"]),
-        is_invented=data.manifest.provenance.get("site") == "sandbox",
+        is_invented=bool(data.manifest.provenance.get("is_invented")),
         tasks=tasks,
         training_svg=Markup(training_curves(data.training)) if has_validation else None,
         cases=data.cases,
         runs=data.runs,
         title_of=title_of,
-        sources=asdict(data.manifest),
     )
 
 
@@ -109,8 +108,3 @@ def _headline(rows: list[dict[str, Any]], what: str, k: int) -> str:
     if random and best is not random and random["value_ndcg"]:
         words += f"; that is {best['value_ndcg'] / random['value_ndcg']:.2f} times random"
     return words + "."
-
-
-def known_models_first(models: list[str]) -> list[str]:
-    """Return model names in the report's order."""
-    return sorted(models, key=lambda model: (list(TITLES).index(model) if model in TITLES else len(TITLES), model))

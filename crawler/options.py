@@ -25,8 +25,8 @@ def add_crawl_folder(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_site_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options that say what is crawled, and how politely."""
+def add_site(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say where the site is, and how politely it is read."""
     site = parser.add_argument_group("the site")
     site.add_argument("--site", choices=("sandbox", "douban"), default="sandbox", help="which site")
     site.add_argument(
@@ -43,7 +43,12 @@ def add_site_options(parser: argparse.ArgumentParser) -> None:
         help="least seconds between two requests to a host; never below 5 off the sandbox",
     )
     site.add_argument("--timeout-s", type=_seconds, metavar="S", help="give up on an answer after so long")
-    site.add_argument("--attempts", type=_count, default=5, help="tries before a page is called failed")
+
+
+def add_site_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say what is crawled, and how politely."""
+    add_site(parser)
+    parser.add_argument("--attempts", type=_count, default=5, help="tries before a page is called failed")
 
     scope = parser.add_argument_group("the scope")
     scope.add_argument("--movies", type=_ids, default=(), metavar="ID,…", help="movies whose comments lead to users")
@@ -72,7 +77,7 @@ def crawl_from(arguments: argparse.Namespace) -> CrawlSettings:
         MissingInputError: no sandbox is running, or a file of movie ids is missing.
         UsageError: options that do not fit together.
     """
-    site, site_name, seeds = _site(arguments)
+    site, site_name, seeds = site_from(arguments)
     movie_ids, uids = [*arguments.movies, *_movies_in(arguments.movies_file)], arguments.users
     if not movie_ids and not uids:
         movie_ids = seeds
@@ -96,8 +101,13 @@ def crawl_from(arguments: argparse.Namespace) -> CrawlSettings:
     return CrawlSettings(arguments.crawl, site, site_name, manners, scope)
 
 
-def _site(arguments: argparse.Namespace) -> tuple[Site, str, list[str]]:
-    """Return the site, its name in the ledger, and the movies to start from by default."""
+def site_from(arguments: argparse.Namespace) -> tuple[Site, str, list[str]]:
+    """Return the site that `add_site`'s options name, its name in the ledger, and the movies to start from by default.
+
+    Raises:
+        MissingInputError: no sandbox is running.
+        UsageError: addresses that are none.
+    """
     if arguments.site_urls:
         bases = [base.strip().rstrip("/") for base in arguments.site_urls.split(",")]
         if len(bases) != 3 or not all(base.startswith(("http://", "https://")) for base in bases):

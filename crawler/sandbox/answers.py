@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Literal
 from urllib.parse import parse_qsl, urlsplit
@@ -12,6 +12,7 @@ from urllib.parse import parse_qsl, urlsplit
 from crawler.sandbox.pages import Pages, Query
 from crawler.sandbox.pictures import FORMATS, SIZES_PX, Picture, avatar, encode
 from crawler.sandbox.records import Movie
+from crawler.sandbox.views import PLAIN, View
 from crawler.sandbox.world import World
 from crawler.sites import Site
 
@@ -39,12 +40,16 @@ _FILES_KEPT = 512
 
 @dataclass(frozen=True)
 class Request:
-    """A request as the sandbox sees it; `target` is the path with its query."""
+    """A request as the sandbox sees it; `target` is the path with its query.
+
+    `view` is how the world is to be shown: faults ask for another (`dataclasses.replace`).
+    """
 
     role: Role
     method: str
     target: str
     headers: dict[str, str] = field(default_factory=dict)
+    view: View = PLAIN
 
     @property
     def path(self) -> str:
@@ -76,29 +81,23 @@ class Answers:
         self.world, self.site, self.pages = world, site, Pages(world, site)
         self._page = lru_cache(maxsize=_PAGES_KEPT)(self._make_page)
         self._file = lru_cache(maxsize=_FILES_KEPT)(self._make_file)
-        self._routes: dict[Role, list[tuple[re.Pattern[str], Callable[[str, Query], Answer]]]] = {
+        self._routes: dict[Role, list[tuple[re.Pattern[str], Callable[[str, Query, View], Answer]]]] = {
             "movie": [
-                (re.compile(r"/"), lambda _, query: _html(self.pages.home())),
-                (re.compile(r"/subject/(\d+)/"), lambda key, query: self._movie_page(key, query, "movie")),
-                (re.compile(r"/subject/(\d+)/comments"), lambda key, query: self._movie_page(key, query, "comments")),
-                (re.compile(r"/subject/(\d+)/photos"), lambda key, query: self._movie_page(key, query, "photos")),
+                (re.compile(r"/"), lambda *_: _html(self.pages.home())),
+                (re.compile(r"/subject/(\d+)/"), partial(self._movie_page, kind="movie")),
+                (re.compile(r"/subject/(\d+)/comments"), partial(self._movie_page, kind="comments")),
+                (re.compile(r"/subject/(\d+)/photos"), partial(self._movie_page, kind="photos")),
                 (re.compile(r"/photos/photo/(\d+)/"), self._photo_page),
-                (re.compile(r"/people/([\w.-]+)/"), lambda key, query: self._user_page(key, query, "person")),
-                (
-                    re.compile(r"/people/([\w.-]+)/collect"),
-                    lambda key, query: self._user_page(key, query, "collection"),
-                ),
+                (re.compile(r"/people/([\w.-]+)/"), partial(self._user_page, kind="person")),
+                (re.compile(r"/people/([\w.-]+)/collect"), partial(self._user_page, kind="collection")),
                 (re.compile(r"/j/\w+"), self._json),
             ],
             "www": [
-                (re.compile(r"/"), lambda _, query: _html(self.pages.home())),
-                (re.compile(r"/people/([\w.-]+)/"), lambda key, query: self._user_page(key, query, "person")),
-                (
-                    re.compile(r"/people/([\w.-]+)/likes/photo/"),
-                    lambda key, query: self._user_page(key, query, "likes"),
-                ),
-                (re.compile(re.escape(TRAP_PATH)), lambda _, query: _html(self.pages.message("lucky", "…"))),
-                (re.compile(r"/anonymous"), lambda _, query: _html(self.pages.message("匿名用户", "…"))),
+                (re.compile(r"/"), lambda *_: _html(self.pages.home())),
+                (re.compile(r"/people/([\w.-]+)/"), partial(self._user_page, kind="person")),
+                (re.compile(r"/people/([\w.-]+)/likes/photo/"), partial(self._user_page, kind="likes")),
+                (re.compile(re.escape(TRAP_PATH)), lambda *_: _html(self.pages.message("lucky", "…"))),
+                (re.compile(r"/anonymous"), lambda *_: _html(self.pages.message("匿名用户", "…"))),
                 (re.compile(r"/j/\w+"), self._json),
             ],
             "images": [],
@@ -112,7 +111,7 @@ class Answers:
         if request.path == "/sandbox.css" and request.role == "movie":
             return Answer(200, _CSS.read_bytes(), "text/css")
         if request.role != "images":
-            return self._page(request.role, request.target)
+            return self._page(request.role, request.target, request.view)
         if not request.headers.get("referer", "").startswith(
             (*REAL_REFERERS, *(f"{base}/" for base in (self.site.www, self.site.movie, self.site.images)))
         ):
@@ -123,20 +122,21 @@ class Answers:
         """Return the 404 page."""
         return _html(self.pages.message("页面不存在", "你访问的页面不存在，或者已经被删除。"), 404)
 
-    def _make_page(self, role: Role, target: str) -> Answer:
+    def _make_page(self, role: Role, target: str, view: View) -> Answer:
         url = urlsplit(target)
         for pattern, answer in self._routes[role]:
             if found := pattern.fullmatch(url.path):
-                return answer(found[found.lastindex or 0], dict(parse_qsl(url.query)))
+                return answer(found[found.lastindex or 0], dict(parse_qsl(url.query)), view)
         return self.not_found()
 
-    def _movie_page(self, movie_id: str, query: Query, kind: str) -> Answer:
+    def _movie_page(self, movie_id: str, query: Query, view: View, kind: str) -> Answer:
         movie = self.world.contents.movies.get(movie_id)
         if movie is None or movie.state != "open":
             return self._gone_movie(movie)
         if kind == "movie":
             return _html(self.pages.movie(movie))
-        return _html(self.pages.comments(movie, query) if kind == "comments" else self.pages.photos(movie, query))
+        write = self.pages.comments if kind == "comments" else self.pages.photos
+        return _html(write(movie, query, view))
 
     def _gone_movie(self, movie: Movie | None) -> Answer:
         """Return one of the three ways in which the site says that there is no such movie."""
@@ -146,19 +146,20 @@ class Answers:
             return _html(self.pages.message("豆瓣电影", "呃... 你想访问的条目豆瓣不收录。"))
         return _html(self.pages.message("豆瓣电影", "根据相关法律法规，当前条目正在等待审核"))
 
-    def _photo_page(self, frame_id: str, query: Query) -> Answer:
+    def _photo_page(self, frame_id: str, query: Query, view: View) -> Answer:
         frame = self.world.contents.frames.get(frame_id)
-        return _html(self.pages.photo(frame, query)) if frame else self.not_found()
+        return _html(self.pages.photo(frame, query, view)) if frame else self.not_found()
 
-    def _user_page(self, uid: str, query: Query, kind: str) -> Answer:
+    def _user_page(self, uid: str, query: Query, view: View, kind: str) -> Answer:
         user = self.world.user(uid)
         if user is None:
             return self.not_found()
         if kind == "person":
             return _html(self.pages.person(user))
-        return _html(self.pages.collection(user, query) if kind == "collection" else self.pages.likes(user, query))
+        write = self.pages.collection if kind == "collection" else self.pages.likes
+        return _html(write(user, query, view))
 
-    def _json(self, path: str, query: Query) -> Answer:
+    def _json(self, path: str, query: Query, _: View) -> Answer:
         """Answer a `/j/` path, which robots.txt disallows: `/j/like` lists the likers of a photo."""
         likes = self.world.contents.likers_of.get(query.get("tid", ""), []) if path == "/j/like" else []
         return Answer(200, json.dumps([{"id": like.user_id} for like in likes]).encode(), "application/json")

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import FrameType
 
 from crawler.sandbox.server import SandboxServer
+from crawler.sandbox.switches import HELP, faults_from
 from crawler.sandbox.world import WorldConfig, generate_world
 from dataset.errors import UsageError
 from dataset.files import write_json
@@ -35,6 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=Path("data/sandbox/site.json"),
         help="where to say, while it runs, how the crawler finds it",
     )
+    parser.add_argument("--faults", type=faults_from, default=None, metavar="FAULT,…", help=HELP)
     parser.add_argument("--log", type=Path, default=None, help="a file for a JSON line about every request")
 
 
@@ -53,7 +55,8 @@ def run(arguments: argparse.Namespace) -> None:
     before = {number: signal.signal(number, _set(stop)) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         world = generate_world(config)
-        with SandboxServer(world, (port, port + 1, port + 2) if port else (0, 0, 0), arguments.log) as server:
+        ports = (port, port + 1, port + 2) if port else (0, 0, 0)
+        with SandboxServer(world, ports, arguments.log, arguments.faults) as server:
             try:
                 write_json(arguments.site_file, _site(server))
                 _greet(server, arguments.site_file)

@@ -1,18 +1,25 @@
-"""What a real site does to a crawler: failures at a rate, refusals, older layouts.
+"""What a real site does to a crawler: failures at a rate, refusals, changing lists, other layouts.
 
 Each is a function `(request, answer) -> Answer` for the `faults` argument of `SandboxServer`;
-`chained` puts several in a row. robots.txt is always served as it is. Not here yet: lists that
-grow while they are read.
+`chained` puts several in a row (`switches` names them for the command line). robots.txt is always
+served as it is. What a complete crawl finds is the same with every fault (`truth`), except that
+`DeadPictures` has no pictures to give.
 """
 
 import hashlib
+import re
 import threading
 from collections import Counter
 from dataclasses import dataclass, fields, replace
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 from crawler.sandbox.answers import TEAPOT_BODY, Answer, Answerer, Fault, Request, Role
 from dataset.errors import UsageError
 
+_OOPS = b"<html><body>oops</body></html>"
+_PICTURE_PATH = re.compile(r"/public/p(\d+)\.\w+$")
 _SORRY = "<p>检测到有异常请求从你的 IP 发出，请登录使用豆瓣。</p>"
 _PUZZLE = '<form name="sec" id="sec" method="POST" action="/c"><input name="tok" type="hidden"></form>'
 
@@ -94,7 +101,7 @@ class Failures:
             case "broken_picture":
                 return replace(true, body=true.body[:half])
             case _:
-                return replace(true, body=b"<html><body>oops</body></html>")
+                return replace(true, body=_OOPS)
 
     def _draw(self, request: Request) -> str | None:
         """Return which failure this try meets, if any."""
@@ -104,8 +111,7 @@ class Failures:
             self._tries[address] += 1
         if request.path == "/robots.txt" or n_tries >= self.most_in_a_row:
             return None
-        digest = hashlib.sha256(f"{self.seed} {request.role} {request.target} {n_tries}".encode()).digest()
-        chance = int.from_bytes(digest[:6], "big") / 2**48
+        chance = _chance(self.seed, request.role, request.target, n_tries)
         for field in fields(self.rates):
             chance -= getattr(self.rates, field.name)
             if chance < 0:
@@ -137,6 +143,70 @@ class Refusal:
         self._is_lifted = True
 
 
+class DeadPictures:
+    """Breaks the pictures of some frames for good: half of them are cut short, half are a page in disguise."""
+
+    def __init__(self, rate: float, seed: int = 0) -> None:
+        self.rate, self.seed = rate, seed
+
+    def is_dead(self, frame_id: str) -> bool:
+        """Return whether the picture of a frame cannot be had."""
+        return self._chance(frame_id) < self.rate
+
+    def __call__(self, request: Request, answer: Answerer) -> Answer:
+        """Return the true answer, or a broken picture."""
+        true, found = answer(request), _PICTURE_PATH.search(request.path)
+        if not found or true.status != HTTPStatus.OK or not self.is_dead(found[1]):
+            return true
+        is_cut = self._chance(found[1]) < self.rate / 2
+        return replace(true, body=true.body[: len(true.body) // 2] if is_cut else _OOPS)
+
+    def _chance(self, frame_id: str) -> float:
+        return _chance(self.seed, "picture", frame_id)
+
+
+class ChangingLists:
+    """Changes every list of several pages once, between its first page and the next that is asked for.
+
+    The newest `n` items appear then (`grows`), so that items repeat across pages, or vanish, so
+    that items move back onto a page that was read before. What vanishes was shown until then, and
+    what appears is shown from then on: either way a complete crawl has the whole list.
+    """
+
+    def __init__(self, grows: bool, n: int = 2) -> None:
+        self.grows, self.n = grows, n
+        self.n_changed = 0
+        self._changed: dict[tuple[Role, str, str], bool] = {}
+        self._lock = threading.Lock()
+
+    def __call__(self, request: Request, answer: Answerer) -> Answer:
+        """Return the answer as of before or after the change of its list."""
+        is_shortened = self._has_changed(request) != self.grows
+        view = replace(request.view, withheld=self.n if is_shortened else 0)
+        return answer(replace(request, view=view))
+
+    def _has_changed(self, request: Request) -> bool:
+        query = dict(parse_qsl(urlsplit(request.target).query))
+        name = (request.role, request.path, query.get("type", ""))
+        with self._lock:
+            if query.get("start", "0") == "0":
+                return self._changed.setdefault(name, False)
+            if self._changed.get(name) is False:
+                self._changed[name] = True
+                self.n_changed += 1
+            return self._changed.get(name, False)
+
+
+def shown_as(**switches: Any) -> Fault:
+    """Return the fault that shows the world in another `View`, of which `switches` are the fields."""
+    return lambda request, answer: answer(replace(request, view=replace(request.view, **switches)))
+
+
+def private_likes(request: Request, answer: Answerer) -> Answer:
+    """Ask for a login where the photos are that somebody likes."""
+    return REFUSALS["login_redirect"] if "/likes/" in request.path else answer(request)
+
+
 _OLDER_WORDS = (
     ("poster-col3", "poster-col4"),
     ('class="item comment-item"', 'class="item"'),
@@ -147,8 +217,8 @@ _OLDER_WORDS = (
 
 
 def older_layout(request: Request, answer: Answerer) -> Answer:
-    """Return pages in the classes and words of older layouts (page sizes stay as they are)."""
-    true = answer(request)
+    """Return pages in the classes, words and sizes of older layouts: 40 photos a page."""
+    true = answer(replace(request, view=replace(request.view, photos_page=40)))
     if not true.content_type.startswith("text/html"):
         return true
     html = true.body.decode()
@@ -166,6 +236,11 @@ def chained(*faults: Fault) -> Fault:
         return answer(request)
 
     return respond
+
+
+def _chance(*parts: object) -> float:
+    """Return a number from 0 to 1 that is the same for the same parts."""
+    return int.from_bytes(hashlib.sha256(" ".join(map(str, parts)).encode()).digest()[:6], "big") / 2**48
 
 
 def _with(fault: Fault, answer: Answerer) -> Answerer:

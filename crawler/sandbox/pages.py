@@ -5,20 +5,19 @@ the sandbox proves. A page past the end of a list is a page without items, as on
 """
 
 import json
-from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
 from urllib.parse import urlencode
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from crawler.sandbox.records import FRAME_KINDS, Comment, Director, Frame, Like, Movie, User
+from crawler.sandbox.views import PLAIN, View, show
 from crawler.sandbox.world import COMMENTS_REACH, World
 from crawler.sites import PHOTO_TYPES, Site
 
 COLLECTION_PAGE = 15
 COMMENTS_PAGE = 20
-PHOTOS_PAGE = 30
 LIKERS_PAGE = 100
 LIKES_PAGE = 15
 
@@ -26,7 +25,6 @@ KIND_WORDS = {"still": "剧照", "poster": "海报", "wallpaper": "壁纸"}
 STAR_WORDS = {1: "很差", 2: "较差", 3: "还行", 4: "推荐", 5: "力荐"}
 
 Query = dict[str, str]
-T = TypeVar("T")
 
 
 class Pages:
@@ -70,17 +68,18 @@ class Pages:
             comments=self.contents.comments_of[movie.movie_id][:5],
         )
 
-    def comments(self, movie: Movie, query: Query) -> str:
+    def comments(self, movie: Movie, query: Query, view: View = PLAIN) -> str:
         """Return 20 of a movie's comments; a logged-out reader sees no more than the first 200."""
         sort, start = query.get("sort", "new_score"), _start(query)
         comments = self.contents.comments_of[movie.movie_id] if query.get("status", "P") == "P" else []
         if sort == "new_score":
             comments = sorted(comments, key=lambda comment: (-comment.votes, comment.comment_id))
-        shown, following = _page(comments[:COMMENTS_REACH], start, COMMENTS_PAGE)
-        return self._render("comments", movie=movie, comments=shown, sort=sort, start=start, next_start=following)
+        view = replace(view, gap_every=0)
+        shown = show(comments[:COMMENTS_REACH], start, COMMENTS_PAGE, view)
+        return self._render("comments", movie=movie, sort=sort, start=start, shown=shown)
 
-    def photos(self, movie: Movie, query: Query) -> str:
-        """Return 30 of a movie's photos of one kind; links to other pages are absolute."""
+    def photos(self, movie: Movie, query: Query, view: View = PLAIN) -> str:
+        """Return 30 of a movie's photos of one kind (in older layouts 40); links to other pages are absolute."""
         letter, start = query.get("type", "S"), _start(query)
         kind = next((kind for kind, other in PHOTO_TYPES.items() if other == letter), FRAME_KINDS[0])
         frames = [frame for frame in self.contents.frames_of[movie.movie_id] if frame.kind == kind]
@@ -88,67 +87,58 @@ class Pages:
             frames.sort(key=lambda frame: -self.like_count(frame))
         elif query.get("sortby") == "size":
             frames.sort(key=lambda frame: -frame.width_px * frame.height_px)
-        shown, following = _page(frames, start, PHOTOS_PAGE)
+        shown = show(frames, start, view.photos_page, view)
         address = f"{self.site.movie}/subject/{movie.movie_id}/photos?"
         kept = {"sortby": query.get("sortby", "like"), "size": "a", "subtype": "a"}
         return self._render(
             "photos",
             movie=movie,
             kind=kind,
-            frames=shown,
+            view=view,
             start=start,
-            next_start=following,
-            total=len(frames),
-            pages=-(-len(frames) // PHOTOS_PAGE),
+            shown=shown,
             page_url=lambda other: address + urlencode({"type": letter, "start": other, **kept}),
         )
 
-    def photo(self, frame: Frame, query: Query) -> str:
+    def photo(self, frame: Frame, query: Query, view: View = PLAIN) -> str:
         """Return a photo's page; with `?type=like` it lists 100 of the people who like it, some anonymous."""
         frames, start = self.contents.frames_of[frame.movie_id], _start(query)
-        entries = self._liker_entries(frame)
-        shown, following = _page(entries, start, LIKERS_PAGE)
+        lists_likers = view.lists_likers and query.get("type") == "like"
         address = f"{self.site.movie}/photos/photo/{frame.frame_id}/?type=like&start="
         return self._render(
             "photo",
             movie=self.contents.movies[frame.movie_id],
             frame=frame,
             next_frame=frames[(frames.index(frame) + 1) % len(frames)],
-            like_count=self.like_count(frame),
-            likers=shown if query.get("type") == "like" else None,
+            like_count=self.like_count(frame) if view.has_like_widget else 0,
             start=start,
-            next_start=following,
-            pages=-(-len(entries) // LIKERS_PAGE),
+            shown=show(self._liker_entries(frame), start, LIKERS_PAGE, view) if lists_likers else None,
             page_url=lambda other: f"{address}{other}#sep",
         )
 
-    def collection(self, user: User, query: Query) -> str:
+    def collection(self, user: User, query: Query, view: View = PLAIN) -> str:
         """Return 15 of what a user has watched; hidden items leave gaps, links are relative."""
         if user.closing:
             return self.person(user)
-        ratings, start = self.contents.ratings_of[user.user_id], _start(query)
-        shown, following = _page(ratings, start, COLLECTION_PAGE)
+        start = _start(query)
+        shown = show(self.contents.ratings_of[user.user_id], start, COLLECTION_PAGE, view)
         kept = {"sort": "time", "rating": "all", "filter": "all", "mode": "grid"}
         return self._render(
             "collection",
             user=user,
-            ratings=[rating for rating in shown if not rating.is_hidden],
-            total=len(ratings),
+            ratings=[rating for rating in shown.items if not rating.is_hidden],
             start=start,
-            next_start=following,
-            pages=-(-len(ratings) // COLLECTION_PAGE),
+            shown=shown,
             page_url=lambda other: f"/people/{user.uid}/collect?" + urlencode({"start": other, **kept}),
         )
 
-    def likes(self, user: User, query: Query) -> str:
+    def likes(self, user: User, query: Query, view: View = PLAIN) -> str:
         """Return 15 of the photos a user likes."""
         if user.closing:
             return self.person(user)
         start = _start(query)
-        shown, following = _page(self.contents.likes_of[user.user_id], start, LIKES_PAGE)
-        return self._render(
-            "likes", user=user, likes=shown, start=start, next_start=following, page_url=lambda other: f"?start={other}"
-        )
+        shown = show(self.contents.likes_of[user.user_id], start, LIKES_PAGE, view)
+        return self._render("likes", user=user, start=start, shown=shown, page_url=lambda other: f"?start={other}")
 
     def person(self, user: User) -> str:
         """Return a user's profile, for a deleted one with the words that say so."""
@@ -229,11 +219,6 @@ class Pages:
 def _start(query: Query) -> int:
     start = query.get("start", "0")
     return int(start) if start.isdecimal() else 0
-
-
-def _page(items: Sequence[T], start: int, size: int) -> tuple[Sequence[T], int | None]:
-    """Return the items of a page and where the next page starts, None on the last."""
-    return items[start : start + size], start + size if start + size < len(items) else None
 
 
 def _star_shares(movie: Movie) -> list[str]:

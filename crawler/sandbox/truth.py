@@ -2,7 +2,8 @@
 
 User ids are the site's own numbers (an export's are pseudonyms of them), `crawled_at` is null.
 What no page shows is not in the truth: hidden items of collections, anonymous likers. A movie's
-`title` is the Chinese one; `original_title` is null where that is the original.
+`title` is the Chinese one; `original_title` is null where that is the original. Where lists change
+while they are read (`faults.ChangingLists`), the truth is every row that was shown before or after.
 """
 
 import hashlib
@@ -14,7 +15,7 @@ import polars as pl
 
 from crawler.sandbox.pictures import FORMATS, THEMES, encode, resized
 from crawler.sandbox.records import FRAME_KINDS, Frame, Movie, Rating
-from crawler.sandbox.world import World
+from crawler.sandbox.world import World, discoverable_users
 from crawler.sites import Site
 from dataset import schema
 from dataset.kcore import k_core
@@ -74,21 +75,33 @@ def truth(
     }
 
 
-def crawl_truth(world: World, user_ids: Collection[str], k: int = 5, **options: Any) -> Tables:
-    """Return what a complete crawl that discovered `user_ids` finds.
+def crawl_truth(
+    world: World,
+    user_ids: Collection[str] | None = None,
+    k: int = 5,
+    *,
+    kinds: Collection[str] = ("still", "poster"),
+    **options: Any,
+) -> Tables:
+    """Return exactly what a complete crawl exports, but for pseudonyms and `crawled_at`.
 
-    All their ratings; movies, frames, pictures and likes only of the movies and by the users that
-    survive the k-core filter of those ratings.
+    All ratings by the people found; movies, frames, pictures and likes only of the movies and by
+    the users that survive the k-core filter of those ratings.
 
     Args:
         world: the world.
-        user_ids: the discovered users (`discoverable_users`).
-        k: of the k-core.
-        options: as in `truth`.
+        user_ids: the people found; None for those whom the seed movies' comments lead to.
+        k: of the k-core; 0 keeps everything.
+        kinds: the kinds of frame that were crawled (by default the crawler's default).
+        options: as in `truth`; `site` is needed for the frames' addresses to be the crawled ones.
     """
+    if user_ids is None:
+        user_ids = discoverable_users(world, world.seed_movie_ids)
     ratings = truth(world, user_ids, picture_size=None)["ratings"]
     core = k_core(ratings.unique(["user_id", "movie_id"]), k, k)
-    survivors = truth(world, core["user_id"].unique().to_list(), core["movie_id"].unique().to_list(), **options)
+    survivors = truth(
+        world, core["user_id"].unique().to_list(), core["movie_id"].unique().to_list(), kinds=kinds, **options
+    )
     return {**survivors, "ratings": ratings}
 
 

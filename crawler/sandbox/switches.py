@@ -1,0 +1,78 @@
+"""The faults by their names on the command line: `--faults errors=0.05,growing,refuse-after=100`."""
+
+import argparse
+
+from crawler.sandbox.answers import Fault
+from crawler.sandbox.faults import (
+    REFUSALS,
+    ChangingLists,
+    DeadPictures,
+    Failures,
+    Rates,
+    Refusal,
+    chained,
+    older_layout,
+    private_likes,
+    shown_as,
+)
+from dataset.errors import UsageError
+
+SLOW_S = 12.0  # longer than the crawler waits for the sandbox
+
+_RATES = {
+    "errors": "server_error",
+    "cut": "cut_body",
+    "timeouts": "slow",
+    "empty": "empty_page",
+    "broken-pictures": "broken_picture",
+    "mislabelled-pictures": "mislabelled_picture",
+}
+_LAYOUTS: dict[str, Fault] = {
+    "older": older_layout,
+    "gaps": shown_as(gap_every=4),
+    "no-data-ids": shown_as(has_data_ids=False),
+    "no-like-widget": shown_as(has_like_widget=False),
+    "no-likers": shown_as(lists_likers=False),
+    "private-likes": private_likes,
+}
+HELP = (
+    f"what goes wrong, separated by commas: at a rate ({', '.join(f'{name}=0.05' for name in _RATES)}), which heals "
+    "on a later try; dead-pictures=0.05, which does not; lists that change while they are read (growing or "
+    f"shrinking); other layouts ({', '.join(_LAYOUTS)}); refuse-after=100 answers, with refuse-with="
+    f"{'|'.join(REFUSALS)}"
+)
+
+
+def faults_from(text: str) -> Fault:
+    """Return the faults that a list like `errors=0.05,growing,older` names.
+
+    Raises:
+        argparse.ArgumentTypeError: an unknown name, or a value that does not fit.
+    """
+    switches = dict(part.strip().partition("=")[::2] for part in text.split(","))
+    faults: list[Fault] = []
+    after, sign = switches.pop("refuse-after", None), switches.pop("refuse-with", "block_redirect")
+    if sign not in REFUSALS:
+        raise argparse.ArgumentTypeError(f"refuse-with={sign}: give one of {', '.join(REFUSALS)}")
+    if after is not None:
+        faults.append(Refusal(sign, after=int(_number("refuse-after", after))))
+    rates = {field: _number(name, switches.pop(name)) for name, field in _RATES.items() if name in switches}
+    if rates:
+        try:
+            faults.append(Failures(Rates(**rates), slow_s=SLOW_S))
+        except UsageError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+    if "dead-pictures" in switches:
+        faults.append(DeadPictures(_number("dead-pictures", switches.pop("dead-pictures"))))
+    for name, value in switches.items():
+        fault = ChangingLists(grows=name == "growing") if name in ("growing", "shrinking") else _LAYOUTS.get(name)
+        if fault is None or value:
+            raise argparse.ArgumentTypeError(f"{name!r} is no fault without a value; see --help")
+        faults.append(fault)
+    return chained(*faults)
+
+
+def _number(name: str, text: str) -> float:
+    if not text.replace(".", "", 1).isdecimal():
+        raise argparse.ArgumentTypeError(f"{name}={text}: give a number, from 0")
+    return float(text)

@@ -41,7 +41,7 @@ def _stage(arguments: argparse.Namespace) -> None:
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # until Scrapy takes over: like Ctrl-C
     stage, crawl = arguments.name, crawl_from(arguments)
-    with Ledger.open(crawl.crawl_dir, crawl.site_name) as ledger:
+    with Ledger.open(crawl.crawl_dir, crawl.source) as ledger:
         _require_something_to_read(ledger, crawl)
         outcome = run_stage(stage, stages(crawl.scope.liker_sources)[stage], crawl, ledger)
         told = ledger.value(_WHAT[stage])
@@ -63,7 +63,7 @@ def _require_something_to_read(ledger: Ledger, crawl: CrawlSettings) -> None:
 
 def _plan(arguments: argparse.Namespace) -> None:
     crawl = crawl_from(arguments)
-    with Ledger.open(crawl.crawl_dir, crawl.site_name) as ledger:
+    with Ledger.open(crawl.crawl_dir, crawl.source) as ledger:
         forecasts = forecast(ledger, crawl.scope)
     delay_s = crawl.manners.delay_s
     print(f"{'stage':<8} {'kind of page':<13} {'known':>9} {'expected':>9}   at {delay_s:g} s a request")

@@ -132,6 +132,7 @@ _LEFT_OUT = {
 
 
 def _provenance(ledger: Ledger, counts: dict[str, int]) -> dict[str, Any]:
+    source = ledger.source()
     first, last = ledger.execute("SELECT min(fetched_at), max(fetched_at) FROM pages").fetchone()
     states: dict[str, dict[str, int]] = {}
     for (kind, state), n in ledger.counts().items():
@@ -145,7 +146,9 @@ def _provenance(ledger: Ledger, counts: dict[str, int]) -> dict[str, Any]:
     )
     return {
         "source": "crawl",
-        "site": ledger.meta("site"),
+        "site": source.site,
+        "is_invented": source.is_invented,
+        "world": source.world,
         "code_version": version("douban-keyframes"),
         "first_request_at": _time(first),
         "last_request_at": _time(last),

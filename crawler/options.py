@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 from crawler.politeness import manners_for
-from crawler.settings import CrawlSettings, Scope
+from crawler.settings import CrawlSettings, Scope, Source
 from crawler.sites import PHOTO_TYPES, Site
 from dataset.errors import MissingInputError, UsageError
 
@@ -77,7 +77,7 @@ def crawl_from(arguments: argparse.Namespace) -> CrawlSettings:
         MissingInputError: no sandbox is running, or a file of movie ids is missing.
         UsageError: options that do not fit together.
     """
-    site, site_name, seeds = site_from(arguments)
+    site, source, seeds = site_from(arguments)
     movie_ids, uids = [*arguments.movies, *_movies_in(arguments.movies_file)], arguments.users
     if not movie_ids and not uids:
         movie_ids = seeds
@@ -98,11 +98,11 @@ def crawl_from(arguments: argparse.Namespace) -> CrawlSettings:
         k=0 if arguments.everything else arguments.k,
     )
     manners = manners_for(site, arguments.contact, arguments.delay_s, arguments.timeout_s, arguments.attempts)
-    return CrawlSettings(arguments.crawl, site, site_name, manners, scope)
+    return CrawlSettings(arguments.crawl, site, source, manners, scope)
 
 
-def site_from(arguments: argparse.Namespace) -> tuple[Site, str, list[str]]:
-    """Return the site that `add_site`'s options name, its name in the ledger, and the movies to start from by default.
+def site_from(arguments: argparse.Namespace) -> tuple[Site, Source, list[str]]:
+    """Return the site that `add_site`'s options name, what it is called, and the movies to start from by default.
 
     Raises:
         MissingInputError: no sandbox is running.
@@ -112,21 +112,21 @@ def site_from(arguments: argparse.Namespace) -> tuple[Site, str, list[str]]:
         bases = [base.strip().rstrip("/") for base in arguments.site_urls.split(",")]
         if len(bases) != 3 or not all(base.startswith(("http://", "https://")) for base in bases):
             raise UsageError(f"--site-urls {arguments.site_urls!r}: give three http(s) addresses: movie,www,images")
-        return Site(*bases), arguments.site_urls, []
+        return Site(*bases), Source(",".join(bases)), []
     if arguments.site == "douban":
-        return Site(), "douban", []
+        return Site(), Source("douban"), []
     return _sandbox(arguments.site_file)
 
 
-def _sandbox(path: Path) -> tuple[Site, str, list[str]]:
+def _sandbox(path: Path) -> tuple[Site, Source, list[str]]:
     if not path.is_file():
         raise MissingInputError(
             f"{path}: no such file, so no sandbox is running; start one with: python -m crawler sandbox"
         )
     try:
         told = json.loads(path.read_text(encoding="utf-8"))
-        world = ", ".join(f"{name} {value}" for name, value in told["config"].items())
-        return Site(told["movie"], told["www"], told["images"]), f"the sandbox ({world})", list(told["seed_movie_ids"])
+        site = Site(told["movie"], told["www"], told["images"])
+        return site, Source("sandbox", dict(told["config"])), list(told["seed_movie_ids"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise MissingInputError(
             f"{path}: not the site file of a sandbox ({error!r}); start one with: python -m crawler sandbox"

@@ -54,7 +54,7 @@ def record(ledger: Ledger, site: Site, scope: Scope, page: Page, parsed: Parsed)
 def _comments(ledger: Ledger, site: Site, scope: Scope, page: Page, parsed: CommentsPage) -> Key | None:
     for person in parsed.people:
         _discover(ledger, scope, person)
-    following = next_key(site, page.key, parsed.next_url, len(parsed.people))
+    following = next_key(site, page.key, parsed.next_url, seen=1)  # a page of deleted people alone is not the last
     if following and following.start >= COMMENTS_REACH:
         following = None
     ledger.mark_done(page, seen=len(parsed.people))
@@ -147,8 +147,9 @@ def _photo_likers(ledger: Ledger, site: Site, page: Page, parsed: PhotoLikersPag
         ledger.execute("UPDATE frames SET like_count = ? WHERE frame_id = ?", (parsed.like_count, page.key.subject))
     likes = [(ledger.user_id(liker.person), page.key.subject, liker.liked_on) for liker in parsed.likers]
     _store_likes(ledger, "photo_page", likes)
-    ledger.mark_done(page, seen=len(likes), claimed=parsed.like_count, left_out=parsed.n_anonymous)
-    return _add(ledger, next_key(site, page.key, parsed.next_url, len(likes)))
+    seen = len(likes) + parsed.n_anonymous
+    ledger.mark_done(page, seen=seen, claimed=parsed.like_count, left_out=parsed.n_anonymous)
+    return _add(ledger, next_key(site, page.key, parsed.next_url, seen))
 
 
 def _user_likes(ledger: Ledger, site: Site, page: Page, parsed: UserLikesPage) -> Key | None:

@@ -1,5 +1,7 @@
 """What a crawl is: its folder, its site, its scope and its manners; and Scrapy's settings for it."""
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -34,12 +36,46 @@ class Scope:
 
 
 @dataclass(frozen=True)
+class Source:
+    """What is crawled, as the ledger and every export say it.
+
+    Attributes:
+        site: `sandbox`, `douban`, or the addresses of another site.
+        world: the configuration of the sandbox's invented world; None for any other site.
+    """
+
+    site: str
+    world: Mapping[str, Any] | None = None
+
+    @property
+    def is_invented(self) -> bool:
+        """Whether no real person, film or picture is in it."""
+        return self.world is not None
+
+    def __str__(self) -> str:
+        """Return it in words, for messages."""
+        if self.world is None:
+            return self.site
+        return f"the {self.site} ({', '.join(f'{name} {value}' for name, value in self.world.items())})"
+
+    def to_json(self) -> str:
+        """Return it as JSON; equal sources give equal texts."""
+        return json.dumps({"site": self.site, "is_invented": self.is_invented, "world": self.world}, sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> "Source":
+        """Return what `to_json` wrote down."""
+        told = json.loads(text)
+        return cls(told["site"], told["world"])
+
+
+@dataclass(frozen=True)
 class CrawlSettings:
     """A crawl, as the command line describes it."""
 
     crawl_dir: Path
     site: Site
-    site_name: str
+    source: Source
     manners: Manners
     scope: Scope = field(default_factory=Scope)
 

@@ -24,9 +24,10 @@ from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
 from crawler.pages.rows import Person
+from crawler.settings import Source
 from dataset.errors import MissingInputError, PipelineError, UsageError
 
-LEDGER_VERSION = "1"
+LEDGER_VERSION = "2"
 
 _TABLES = Path(__file__).with_name("ledger.sql")
 
@@ -61,12 +62,12 @@ class Ledger:
         self.executemany = connection.executemany
 
     @classmethod
-    def open(cls, crawl_dir: Path, site: str) -> "Ledger":
+    def open(cls, crawl_dir: Path, source: Source) -> "Ledger":
         """Open the ledger of a crawl folder for writing, alone; make both if there are none.
 
         Args:
             crawl_dir: the private folder of the crawl.
-            site: what is crawled; a folder holds one site, so that two never mix.
+            source: what is crawled; a folder holds one site, so that two never mix.
 
         Raises:
             UsageError: the folder holds a crawl of another site.
@@ -82,7 +83,7 @@ class Ledger:
             raise PipelineError(
                 f"{path}: cannot be written ({error.strerror}); choose another folder with --crawl"
             ) from error
-        ledger._prepare(path, site)
+        ledger._prepare(path, source)
         return ledger
 
     @classmethod
@@ -234,17 +235,23 @@ class Ledger:
 
     # --- opening ---------------------------------------------------------------------------
 
-    def _prepare(self, path: Path, site: str) -> None:
+    def source(self) -> Source:
+        """Return what is crawled."""
+        return Source.from_json(str(self.meta("source")))
+
+    def _prepare(self, path: Path, source: Source) -> None:
         if self._is_blank():
             with self.transaction():
                 for statement in _TABLES.read_text(encoding="utf-8").split(";\n"):
                     self.execute(statement)
-                self.executemany("INSERT INTO meta VALUES (?, ?)", [("version", LEDGER_VERSION), ("site", site)])
+                self.executemany(
+                    "INSERT INTO meta VALUES (?, ?)", [("version", LEDGER_VERSION), ("source", source.to_json())]
+                )
         self._check(path)
-        if self.meta("site") != site:
-            held = self.meta("site")
+        if self.meta("source") != source.to_json():
+            held = self.source()
             self.close()
-            raise UsageError(f"{path}: holds a crawl of {held}, not of {site}; choose another folder with --crawl")
+            raise UsageError(f"{path}: holds a crawl of {held}, not of {source}; choose another folder with --crawl")
 
     def _is_blank(self) -> bool:
         try:

@@ -5,8 +5,11 @@ import sys
 import pytest
 
 from crawler.__main__ import main
+from crawler.settings import Source
 from crawler.store import Key, Ledger
 from dataset.errors import MissingInputError, PipelineError, UsageError
+
+SANDBOX = Source("sandbox", {"seed": 1})
 
 NOBODY = ",".join(["http://127.0.0.1:9"] * 3)
 
@@ -100,7 +103,7 @@ def test_a_crawl_folder_that_cannot_be_made_is_an_error(tmp_path, site_file):
 
 def test_the_plan_counts_what_is_known_and_estimates_the_rest_without_a_request(tmp_path, site_file, capsys):
     options = _options(tmp_path, "--site-file", site_file, "--delay-s", "2")
-    with Ledger.open(tmp_path / "crawl", "the sandbox (seed 0)") as ledger:
+    with Ledger.open(tmp_path / "crawl", Source("sandbox", {"seed": 0})) as ledger:
         ledger.add_pages([Key("comments", "1"), Key("collection", "ann"), Key("collection", "ann", start=15)])
         for page in ledger.pending(["comments", "collection"], 0, 9):
             ledger.mark_done(page)
@@ -115,7 +118,7 @@ def test_the_plan_counts_what_is_known_and_estimates_the_rest_without_a_request(
 
 
 def test_status_shows_pages_by_state_and_the_causes_of_failures(tmp_path, capsys):
-    with Ledger.open(tmp_path / "crawl", "sandbox") as ledger:
+    with Ledger.open(tmp_path / "crawl", SANDBOX) as ledger:
         ledger.add_pages(Key("movie", str(n)) for n in range(3))
         one, two, _ = ledger.pending(["movie"], 0, 9)
         ledger.mark(one, "failed", "ResponseTimeout")

@@ -21,15 +21,13 @@ from crawler.people import Pseudonyms
 from crawler.plan import address
 from crawler.sandbox.answers import Answer
 from crawler.sandbox.server import SandboxServer
-from crawler.sandbox.truth import truth
-from crawler.sandbox.world import WorldConfig, discoverable_users, generate_world
+from crawler.sandbox.truth import crawl_truth
+from crawler.sandbox.world import WorldConfig, generate_world
 from crawler.store import Key, Ledger
-from dataset.kcore import k_core
 from dataset.schema import RAW_TABLES
 from dataset.tables import canonical, read_table
 
 STAGES = ("ratings", "frames", "likes")
-KINDS = ("still", "poster")
 
 
 class Crawl:
@@ -113,17 +111,12 @@ def _world(seed, n_users, n_movies):
     return _worlds[key]
 
 
-def _true_tables(crawl, k=5):
-    """What a complete crawl finds: all ratings of the people found; the rest for the k-core of them."""
-    world, of = crawl.server.world, Pseudonyms.open(crawl.folder / "crawl" / "pseudonym.key").of
-    people = discoverable_users(world, world.seed_movie_ids)
-    options = {"site": crawl.server.site, "kinds": KINDS}
-    ratings = truth(world, people, picture_size=None)["ratings"]
-    core = k_core(ratings, k, k)
-    tables = truth(world, set(core["user_id"]), set(core["movie_id"]), **options) | {"ratings": ratings}
+def _true_tables(crawl):
+    """What a complete crawl exports."""
+    of = Pseudonyms.open(crawl.folder / "crawl" / "pseudonym.key").of
     return {
         name: table.with_columns(pl.col("user_id").map_elements(of, pl.String)) if "user_id" in table.columns else table
-        for name, table in tables.items()
+        for name, table in crawl_truth(crawl.server.world, site=crawl.server.site).items()
     }
 
 

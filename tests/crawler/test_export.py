@@ -24,13 +24,15 @@ from crawler.pages.rows import (
 )
 from crawler.people import Pseudonyms
 from crawler.recording import record
-from crawler.settings import Scope
+from crawler.settings import Scope, Source
 from crawler.sites import Site
 from crawler.store import Key, Ledger
 from dataset.errors import MissingInputError
 from dataset.files import sha256_of_file
 from dataset.schema import RAW_TABLES, Quarantine
 from dataset.tables import read_table
+
+SANDBOX = Source("sandbox", {"seed": 1})
 
 ANN, BOB = Person("71", "quillwort"), Person("72", "72")
 
@@ -45,7 +47,7 @@ def _picture():
 def crawl(tmp_path):
     """A small crawl: two users, two movies of which one is gone, two frames, one picture, three likes."""
     folder = tmp_path / "crawl"
-    with Ledger.open(folder, "sandbox") as ledger:
+    with Ledger.open(folder, SANDBOX) as ledger:
 
         def put(key, parsed):
             ledger.add_pages([key])
@@ -136,7 +138,8 @@ def test_what_was_left_out_is_in_the_quarantine_with_its_reason(crawl, tmp_path)
 def test_provenance_tells_pages_causes_and_what_lists_claimed(crawl, tmp_path):
     export(crawl, tmp_path / "raw")
     told = json.loads((tmp_path / "raw" / "provenance.json").read_text())
-    assert (told["source"], told["site"]) == ("crawl", "sandbox")
+    assert (told["source"], told["site"], told["is_invented"]) == ("crawl", "sandbox", True)
+    assert told["world"] == {"seed": 1}
     assert told["pages"]["movie"] == {"done": 1, "gone": 1}
     assert told["causes"] == {"bad picture: cannot be decoded": 1, "no such page (404)": 1}
     assert told["claimed_and_seen"]["collection"] == {"lists": 2, "items_claimed": 4, "items_seen": 3}

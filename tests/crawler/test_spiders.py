@@ -22,10 +22,12 @@ from crawler.pages.rows import (
 )
 from crawler.plan import address, next_key, stages, surviving
 from crawler.recording import record
-from crawler.settings import Scope
+from crawler.settings import Scope, Source
 from crawler.sites import Site
 from crawler.spiders.queue import PageQueue
 from crawler.store import Key, Ledger
+
+SANDBOX = Source("sandbox", {"seed": 1})
 
 SITE = Site()
 ANN = Person("71", "ann")
@@ -33,7 +35,7 @@ ANN = Person("71", "ann")
 
 @pytest.fixture
 def ledger(tmp_path):
-    with Ledger.open(tmp_path, "sandbox") as opened:
+    with Ledger.open(tmp_path, SANDBOX) as opened:
         yield opened
 
 
@@ -236,3 +238,17 @@ def test_both_liker_sources_meet_and_what_is_left_out_is_counted(ledger):
     ]
     assert _rows(ledger, "SELECT like_count FROM frames") == [(5,)]
     assert _rows(ledger, "SELECT kind, left_out FROM pages WHERE left_out > 0") == [("photo", 3), ("user_likes", 1)]
+
+
+def test_a_page_of_anonymous_likers_alone_does_not_end_the_list(ledger):
+    _record(ledger, Key("photos", "m1", "still"), PhotoListPage("m1", (FrameRow("p1", 1, 1, "u"),), 1, None))
+    hidden = PhotoLikersPage("p1", 101, (), 100, "?type=like&start=100")
+    assert _record(ledger, Key("photo", "p1"), hidden) == Key("photo", "p1", start=100)
+    _record(ledger, Key("photo", "p1", start=100), PhotoLikersPage("p1", 101, (LikerRow(ANN, None),), 0, None))
+    assert _rows(ledger, "SELECT user_id FROM likes") == [("71",)]
+    assert _rows(ledger, "SELECT start, seen, left_out FROM pages WHERE kind = 'photo'") == [(0, 100, 100), (100, 1, 0)]
+
+
+def test_a_page_of_comments_by_deleted_people_alone_does_not_end_the_list(ledger):
+    page = CommentsPage((), "?start=20")
+    assert _record(ledger, Key("comments", "m1"), page) == Key("comments", "m1", start=20)

@@ -4,13 +4,16 @@ from pathlib import Path
 import pytest
 
 from crawler.pages.rows import Person
+from crawler.settings import Source
 from crawler.store import Key, Ledger
 from dataset.errors import MissingInputError, PipelineError, UsageError
+
+SANDBOX = Source("sandbox", {"seed": 1})
 
 
 @pytest.fixture
 def ledger(tmp_path):
-    with Ledger.open(tmp_path / "crawl", "sandbox") as opened:
+    with Ledger.open(tmp_path / "crawl", SANDBOX) as opened:
         yield opened
 
 
@@ -101,22 +104,22 @@ def test_the_crawl_folder_is_private(ledger, tmp_path):
 
 def test_two_commands_cannot_crawl_into_one_folder(ledger, tmp_path):
     with pytest.raises(PipelineError, match="another command is crawling"):
-        Ledger.open(tmp_path / "crawl", "sandbox")
+        Ledger.open(tmp_path / "crawl", SANDBOX)
     Ledger.read(tmp_path / "crawl").close()
 
 
 def test_a_folder_holds_one_site(tmp_path):
-    Ledger.open(tmp_path, "sandbox").close()
-    with pytest.raises(UsageError, match="holds a crawl of sandbox, not of douban"):
-        Ledger.open(tmp_path, "douban")
-    Ledger.open(tmp_path, "sandbox").close()
+    Ledger.open(tmp_path, SANDBOX).close()
+    with pytest.raises(UsageError, match=r"holds a crawl of the sandbox \(seed 1\), not of douban"):
+        Ledger.open(tmp_path, Source("douban"))
+    Ledger.open(tmp_path, SANDBOX).close()
 
 
 @pytest.mark.parametrize("content", [b"no database", b"SQLite format 3\x00" + b"x" * 200])
 def test_a_file_that_is_not_a_ledger_is_named(tmp_path, content):
     Path(tmp_path / "ledger.sqlite").write_bytes(content)
     with pytest.raises(PipelineError, match="not a ledger"):
-        Ledger.open(tmp_path, "sandbox")
+        Ledger.open(tmp_path, SANDBOX)
     with pytest.raises(PipelineError, match="not a ledger"):
         Ledger.read(tmp_path)
 

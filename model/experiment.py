@@ -24,7 +24,7 @@ from model.evaluate import evaluate
 from model.interactions import HeldOutItems, Ids, Tables, TrainingData, held_out_items, index_ids, training_data
 from model.jifr import JIFR
 from model.recommend import recommend
-from model.recommender import Recommender
+from model.recommender import Recommender, TrainableRecommender
 from model.registry import MODELS, default_config
 from model.report.gallery import Case, Thumbnails, choose_cases
 from model.report.page import ReportData, render_report
@@ -128,8 +128,9 @@ def _run(name: str, seed: int, data: _Data, runs: Path, results: _Results) -> No
 
 def _train_with_progress(name: str, seed: int, training: TrainingConfig, data: _Data) -> TrainedRun:
     validation = data.validation if len(data.validation.positives.values) else None
+    trainable = issubclass(MODELS[name].make, TrainableRecommender)
     with progress("epochs") as bar:
-        line = bar.add_task(f"Training {name}", total=training.epochs, note="")
+        line = bar.add_task(f"Training {name}", total=training.epochs, note="", visible=trainable)
         trained = train_model(
             data.training,
             validation,

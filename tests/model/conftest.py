@@ -79,7 +79,15 @@ def publish_tables(tmp_path: Path) -> Callable[[Tables], Snapshot]:
             "statistics": numbers,
         }
         if tables.frame_features is not None:
-            description["extractor"] = {"architecture": "none", "node": "no", "weights": "none", "is_random": True}
+            description["extractor"] = {
+                "architecture": "made",
+                "node": "none",
+                "weights": "random:0",
+                "weights_sha256": "0" * 64,
+                "is_random": True,
+                "preprocessing": "none",
+                "precision": "fp32",
+            }
         write_json(dataset / "dataset.json", description)
         return publish(dataset, "toy", tmp_path / "snapshots")[0]
 

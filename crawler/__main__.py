@@ -1,10 +1,11 @@
-"""The commands of `python -m crawler`: plan, ratings, frames, likes, status, export, sandbox."""
+"""The commands of `python -m crawler`: plan, ratings, frames, likes, status, export, probe, sandbox."""
 
 import argparse
 import signal
 from collections.abc import Sequence
 from pathlib import Path
 
+from crawler import probe
 from crawler.forecast import STATES, duration, forecast, seconds_needed
 from crawler.options import DEFAULT_CRAWL, add_crawl_folder, add_site_options, crawl_from
 from crawler.plan import stages
@@ -121,6 +122,9 @@ def _parser() -> ArgumentParser:
         "--to", type=Path, default=DEFAULT_CRAWL.parent / "raw", metavar="FOLDER", help="the raw folder"
     )
     exporting.set_defaults(run=_export)
+    probing = commands.add_parser("probe", help=probe.HELP, description=probe.HELP)
+    probe.add_arguments(probing)
+    probing.set_defaults(run=probe.run)
     serving = commands.add_parser("sandbox", help="serve the sandbox, a local stand-in for the site")
     sandbox.add_arguments(serving)
     serving.set_defaults(run=sandbox.run)

@@ -15,6 +15,7 @@ from dataset.files import atomic_path
 
 MAX_SIZE_BYTES = 32 << 20
 MAX_PIXELS = 64_000_000
+PICTURE_HEADERS = {"Accept": "image/*", "Referer": "https://www.douban.com/"}  # without it the host says 418
 EXTENSIONS = {"JPEG": "jpg", "PNG": "png", "WEBP": "webp", "GIF": "gif"}
 
 

@@ -50,6 +50,10 @@ class Manners:
     backoff_s: float
 
 
+class NoRobotsError(RefusedError):
+    """A host without a robots.txt (404); it is not crawled either, but that is no sign of refusal."""
+
+
 @dataclass(frozen=True)
 class HostRules:
     """What one host wants, from its robots.txt, and when it was asked (`time.monotonic`)."""
@@ -131,6 +135,8 @@ def _read_one(base: str, manners: Manners, user_agent: str) -> str:
 
 def _clean_text(url: str, response: requests.Response) -> str:
     content_type = response.headers.get("Content-Type", "text/plain").partition(";")[0].strip().lower()
+    if response.status_code == 404:
+        raise NoRobotsError(_closed(url, "status 404"))
     if response.status_code != 200:
         raise RefusedError(_closed(url, f"status {response.status_code}"))
     if content_type != "text/plain" or response.content.lstrip().startswith(b"<"):

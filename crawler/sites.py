@@ -35,9 +35,9 @@ class Site:
         query = urlencode({"start": start, "limit": 20, "sort": "time", "status": "P"})
         return f"{self.movie}/subject/{movie_id}/comments?{query}"
 
-    def photos(self, movie_id: str, kind: str, start: int = 0) -> str:
-        """Return a page of a movie's photos of a kind (`still`, `poster`, `wallpaper`)."""
-        query = urlencode({"type": PHOTO_TYPES[kind], "start": start, "sortby": "time", "size": "a", "subtype": "a"})
+    def photos(self, movie_id: str, kind: str, start: int = 0, sort_by: str = "time") -> str:
+        """Return a page of a movie's photos of a kind (`still`, `poster`, `wallpaper`), sorted by `time` or `like`."""
+        query = urlencode({"type": PHOTO_TYPES[kind], "start": start, "sortby": sort_by, "size": "a", "subtype": "a"})
         return f"{self.movie}/subject/{movie_id}/photos?{query}"
 
     def photo_page(self, frame_id: str) -> str:

@@ -84,9 +84,11 @@ def _set(stop: threading.Event) -> "signal._HANDLER":
 
 
 def _site(server: SandboxServer) -> dict[str, object]:
+    contents = server.world.contents
     return {
         **asdict(server.site),
         "seed_movie_ids": list(server.world.seed_movie_ids),
+        "probe_movie_id": max(contents.comments_of, key=lambda id_: len(contents.frames_of.get(id_, ()))),
         "pid": os.getpid(),
         "config": asdict(server.world.config),
     }

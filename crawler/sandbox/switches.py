@@ -67,7 +67,7 @@ def faults_from(text: str) -> Fault:
     for name, value in switches.items():
         fault = ChangingLists(grows=name == "growing") if name in ("growing", "shrinking") else _LAYOUTS.get(name)
         if fault is None or value:
-            raise argparse.ArgumentTypeError(f"{name!r} is no fault without a value; see --help")
+            raise argparse.ArgumentTypeError(f"{name!r} is no fault without a value")
         faults.append(fault)
     return chained(*faults)
 

@@ -11,7 +11,7 @@ import scrapy
 from scrapy.exceptions import IgnoreRequest
 from scrapy.http import Request, Response
 
-from crawler.images import BadPicture, Picture, store_picture
+from crawler.images import PICTURE_HEADERS, BadPicture, Picture, store_picture
 from crawler.pages.parse import parse_page
 from crawler.pages.refusal import GONE_WORDS, classify
 from crawler.pages.rows import NotUnderstood, PageGone, Refused
@@ -23,7 +23,6 @@ from crawler.spiders.queue import PageQueue
 from crawler.store import Ledger, Page
 
 MAX_BACKOFF_S = 3600.0
-_PICTURE_HEADERS = {"Accept": "image/*", "Referer": "https://www.douban.com/"}
 
 
 class StageSpider(scrapy.Spider):
@@ -120,7 +119,7 @@ class StageSpider(scrapy.Spider):
             address(self.crawl.site, page.key),
             callback=self.on_picture if page.key.kind == "picture" else self.on_response,
             errback=self.on_failure,
-            headers=_PICTURE_HEADERS if page.key.kind == "picture" else None,
+            headers=PICTURE_HEADERS if page.key.kind == "picture" else None,
             meta={"download_slot": HOSTS[page.key.kind], "page": page},
             dont_filter=True,
         )

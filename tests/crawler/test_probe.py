@@ -1,0 +1,176 @@
+"""The probe against a sandbox that is as described, and against others."""
+
+import json
+from argparse import ArgumentParser
+from dataclasses import asdict, replace
+from itertools import pairwise
+
+import pytest
+
+from crawler import probe
+from crawler.plan import COMMENTS_REACH
+from crawler.politeness import FLOOR_S, manners_for
+from crawler.sandbox.answers import Answer
+from crawler.sandbox.faults import REFUSALS, Refusal, older_layout, private_likes, shown_as
+from crawler.sandbox.server import SandboxServer
+from crawler.sandbox.world import WorldConfig, generate_world
+from crawler.sites import Site
+from dataset.errors import MissingInputError, RefusedError, UsageError
+
+WORLD = generate_world(WorldConfig())
+FRAMES_OF = WORLD.contents.frames_of
+MOVIE_ID = max(FRAMES_OF, key=lambda movie_id: len(FRAMES_OF[movie_id]))
+
+
+@pytest.fixture
+def run_probe():
+    """Return a function that probes a sandbox with faults: verdicts by point, the probe and the log."""
+
+    def run(faults=None, movie_id=MOVIE_ID, delay_s=0.0):
+        with SandboxServer(WORLD, faults=faults) as server:
+            done = probe.Probe(server.site, manners_for(server.site, None, delay_s), movie_id)
+            return {found.point: found for found in done.findings()}, done, server.requests
+
+    return run
+
+
+def _differing(findings):
+    return {point: found.what for point, found in findings.items() if found.verdict != "holds"}
+
+
+def test_the_sandbox_is_as_described(run_probe):
+    findings, done, requests = run_probe()
+    assert _differing(findings) == {}
+    assert len(findings) == len(requests) == done.n_requests == 12
+    first_of_host = {request.host: request.path for request in reversed(requests)}
+    assert first_of_host == dict.fromkeys(("movie", "www", "images"), "/robots.txt")
+    assert all("(+local test)" in request.user_agent for request in requests)
+    assert "--liker-source photo_page (or both" in probe.advice(done)
+
+
+@pytest.mark.parametrize(
+    ("fault", "point", "told", "advice"),
+    [
+        (older_layout, "30 photos a page of the list", "40 a page", "photo_page (or both"),
+        (
+            shown_as(has_like_widget=False),
+            "a like widget on a photo's page",
+            "none on the still",
+            "photo_page (or both",
+        ),
+        (shown_as(lists_likers=False), "?type=like lists who likes a photo", "'likers' not found", "user_likes."),
+        (
+            shown_as(lists_likers=False, has_like_widget=False),
+            "?type=like lists who likes a photo",
+            "lists nobody",
+            "user_likes.",
+        ),
+    ],
+)
+def test_another_layout_is_told_with_the_setting_that_follows(run_probe, fault, point, told, advice):
+    findings, done, _ = run_probe(fault)
+    assert told in _differing(findings)[point]
+    assert advice in probe.advice(done)
+
+
+def test_comments_that_reach_further_are_told(run_probe):
+    def further(request, answer):
+        given = answer(replace(request, target=request.target.replace(f"start={COMMENTS_REACH}", "start=0")))
+        return replace(given, body=given.body.replace(b"?start=20&", b"?start=220&"))
+
+    findings, _, _ = run_probe(further)
+    assert "raise COMMENTS_REACH" in _differing(findings)[f"comments end at {COMMENTS_REACH}"]
+
+
+def test_likes_behind_a_login_are_found_and_nothing_more_is_asked(run_probe):
+    findings, done, requests = run_probe(private_likes)
+    assert list(findings.values())[-1].verdict == "refused"
+    assert _differing(findings) == {"what somebody likes is public": "login wall (accounts.douban.com)"}
+    assert "/likes/photo/" in requests[-1].path
+    assert probe.advice(done) == "Likes: --liker-source photo_page."
+
+
+@pytest.mark.parametrize("sign", REFUSALS)
+def test_at_any_sign_of_refusal_not_one_more_request_is_sent(run_probe, sign):
+    refusal = Refusal(sign, after=2)
+    findings, done, requests = run_probe(refusal)
+    assert (refusal.n_refused, list(findings.values())[-1].verdict) == (1, "refused")
+    assert requests[-1].host == "movie"
+    assert done.n_requests == len(requests)
+
+
+def _robots(text, status=200, hosts=("movie", "www", "images")):
+    return lambda request, answer: (
+        Answer(status, text.encode(), "text/plain")
+        if request.path == "/robots.txt" and request.role in hosts
+        else answer(request)
+    )
+
+
+def test_what_robots_txt_disallows_is_told_and_not_asked_for(run_probe):
+    findings, _, requests = run_probe(_robots("User-agent: *\nDisallow: /people/\n", hosts=("movie", "www")))
+    differing = _differing(findings)
+    assert "of the kinds collection:" in differing["robots.txt of the movie host"]
+    assert "of the kinds user_likes:" in differing["robots.txt of the www host"]
+    assert findings["what somebody likes is public"].verdict == "unknown"
+    assert not [request for request in requests if "/people/" in request.path]
+
+
+def test_a_host_without_robots_txt_is_left_alone_and_the_others_are_probed(run_probe):
+    findings, _, requests = run_probe(_robots("", 404, hosts=("images",)))
+    assert set(_differing(findings)) == {"robots.txt of the image host", "a picture file"}
+    assert [request.path for request in requests if request.host == "images"] == ["/robots.txt"]
+
+
+def test_a_robots_txt_that_cannot_be_read_ends_the_probe(run_probe):
+    findings, _, requests = run_probe(_robots("", 403, hosts=("movie",)))
+    assert [found.verdict for found in findings.values()] == ["refused"]
+    assert len(requests) == 1
+
+
+def test_a_movie_that_shows_too_little_makes_points_unknown_and_a_gone_one_differs(run_probe):
+    small = min((id_ for id_ in FRAMES_OF if FRAMES_OF[id_]), key=lambda movie_id: len(FRAMES_OF[movie_id]))
+    findings, _, _ = run_probe(movie_id=small)
+    assert findings["30 photos a page of the list"].verdict == "unknown"
+    gone = next(movie.movie_id for movie in WORLD.contents.movies.values() if movie.state == "removed")
+    findings, done, _ = run_probe(movie_id=gone)
+    assert findings["a movie's page"].verdict == "differs"
+    assert findings["what somebody likes is public"].verdict == "unknown"
+    assert "does not tell" in probe.advice(done)
+
+
+def test_between_two_requests_to_a_host_lies_the_delay(run_probe):
+    _, _, requests = run_probe(delay_s=0.1)
+    for host in ("movie", "www", "images"):
+        of_host = [request for request in requests if request.host == host]
+        for earlier, later in pairwise(of_host):
+            assert later.started_at_s - earlier.ended_at_s >= 0.1
+
+
+def test_on_the_real_site_the_floor_holds_whatever_is_asked_for():
+    manners = probe.Probe(Site(), manners_for(Site(), "me@example.org", 1.0), "1").manners
+    assert manners.delay_s == FLOOR_S
+
+
+def _run(*options):
+    parser = ArgumentParser()
+    probe.add_arguments(parser)
+    probe.run(parser.parse_args([str(option) for option in options]))
+
+
+def test_without_a_contact_the_real_site_gets_no_request():
+    with pytest.raises(UsageError, match="--contact"):
+        _run("--site", "douban")
+
+
+def test_the_command_tells_each_point_and_ends_in_an_error_where_it_was_refused(tmp_path, capsys):
+    site_file = tmp_path / "site.json"
+    with SandboxServer(WORLD, faults=Refusal("sorry_200", after=1)) as server:
+        told = {**asdict(server.site), "seed_movie_ids": [], "probe_movie_id": MOVIE_ID, "config": {}}
+        site_file.write_text(json.dumps(told))
+        with pytest.raises(RefusedError, match="异常请求"):
+            _run("--site-file", site_file)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == ["holds"] * 4 + ["refused", "5"]
+    with pytest.raises(MissingInputError, match="nobody answers"):
+        _run("--site-file", site_file)

@@ -24,17 +24,22 @@ from model.projection import FeatureScaling, ScaledFeatures
 from model.recommender import FrameScorer, TrainableRecommender
 
 Attention = Literal["att", "avg"]
+_ATTENTION = ("frame_hidden", "frame_logit", "rating_hidden", "rating_logit")  # W¹, w¹, W², w²
 _SCORED_PAIRS = 1 << 18  # pairs scored at once, so that (pairs, h) stays small
 
 
 @dataclass(frozen=True)
 class JIFRConfig:
-    """What can be chosen; the paper states the first three and λ1 = `l2`, and leaves the rest open.
+    """What can be chosen; the paper states d1, d2 and λ1, and leaves the rest open.
 
     Attributes:
         collaborative_dim: d1; the paper's best is 32.
         visual_dim: d2; the paper's best is 32.
         l2: λ1, on U, V and W; the paper's best is 0.001.
+        attention_l2: the same for W¹, w¹, W² and w², which the paper does not penalise. Without
+            it, the rating attention learns the training pairs by heart.
+        projection_l2: the same for P. Without it, P outgrows the embeddings, the rating attention
+            gives all weight to looks, and habit is never learnt.
         visual_attention: `att` for Eq. 5 to 7, `avg` for Eq. 1.
         rating_attention: `att` for Eq. 8 to 10, `avg` for Eq. 2.
         reduced_dim: rows of W⁰, what the visual attention sees of a frame.
@@ -48,13 +53,15 @@ class JIFRConfig:
     collaborative_dim: int = 32
     visual_dim: int = 32
     l2: float = 1e-3
+    attention_l2: float = 3e-3
+    projection_l2: float = 3e-4
     visual_attention: Attention = "att"
     rating_attention: Attention = "att"
     reduced_dim: int = 32
     visual_attention_width: int = 32
     rating_attention_width: int = 32
     feature_scaling: FeatureScaling = "standard"
-    init_std: float = 0.1
+    init_std: float = 0.01
     projection_std: float = 0.1
 
 
@@ -104,7 +111,7 @@ class JIFR(TrainableRecommender):
             self.rating_logit = normal(h**-0.5, h)  # w²
 
     def loss(self, users: Tensor, positives: Tensor, negatives: Tensor) -> Tensor:
-        """Return the BPR loss of a batch plus λ1‖Θ1‖², Θ1 = [U, V, W] (Eq. 3; see `loss`).
+        """Return the BPR loss of a batch plus λ1‖Θ1‖², Θ1 = [U, V, W], and the networks' penalty (Eq. 3; see `loss`).
 
         Each distinct item of the batch is projected and attended once, however often it occurs.
         """
@@ -119,8 +126,11 @@ class JIFR(TrainableRecommender):
             scores = beta * habit + (1 - beta) * looks
         else:
             scores = habit + looks
-        penalty = l2_penalty(u, v[:, 0], v[:, 1:]) + w.square().sum() / len(users)
-        return bpr_loss(scores[:, 0], scores[:, 1:]) + self.config.l2 * penalty
+        penalty = self.config.l2 * (l2_penalty(u, v[:, 0], v[:, 1:]) + w.square().sum() / len(users))
+        attention = (weight for name, weight in self.named_parameters() if name in _ATTENTION)
+        penalty = penalty + self.config.attention_l2 * sum(weight.square().sum() for weight in attention)
+        penalty = penalty + self.config.projection_l2 * self.projection.square().sum()
+        return bpr_loss(scores[:, 0], scores[:, 1:]) + penalty
 
     def item_visual(self, items: Tensor) -> Tensor:
         """Return (m, d2) visual embeddings of (m,) `items`, x_i = Σ_j α_ij P c_j; zero without frames.

@@ -39,11 +39,11 @@ class TrainingConfig:
         validation_k: validation is NDCG@K over all items, with this K.
     """
 
-    epochs: int = 200
-    batch_size: int = 512
-    learning_rate: float = 1e-3
+    epochs: int = 300
+    batch_size: int = 256
+    learning_rate: float = 2e-3
     n_negatives: int = 10
-    patience: int = 10
+    patience: int = 30
     validate_every: int = 1
     validation_k: int = 15
 

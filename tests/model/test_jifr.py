@@ -109,7 +109,7 @@ def test_scores_and_attention_equal_the_equations_number_by_number(config: JIFRC
 
 
 @pytest.mark.parametrize("config", CONFIGS)
-def test_the_loss_equals_eq_3_with_minus_ln_sigma_over_repeated_items(config: JIFRConfig) -> None:
+def test_the_loss_equals_eq_3_with_minus_ln_sigma_and_the_penalties(config: JIFRConfig) -> None:
     jifr = _jifr(config)
     reference = Reference(jifr)
     users, positives, negatives = [2, 0, 0], [3, 2, 0], [[1, 1, 0], [3, 1, 1], [1, 3, 2]]
@@ -121,6 +121,10 @@ def test_the_loss_equals_eq_3_with_minus_ln_sigma_over_repeated_items(config: JI
             vectors = [p["user_collaborative"][user], p["user_visual"][user]]
             vectors += [p["item_collaborative"][item] for item in (positive, negative)]
             expected += config.l2 * sum(_dot(vector, vector) for vector in vectors) / 9
+    for name in ("frame_hidden", "frame_logit", "rating_hidden", "rating_logit"):
+        if name in p:
+            expected += config.attention_l2 * torch.tensor(p[name]).double().square().sum().item()
+    expected += config.projection_l2 * torch.tensor(p["projection"]).double().square().sum().item()
     loss = jifr.loss(torch.tensor(users), torch.tensor(positives), torch.tensor(negatives))
     assert loss.item() == pytest.approx(expected, abs=1e-10)
 

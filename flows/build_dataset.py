@@ -3,7 +3,6 @@
 Run again, it goes on where it stopped, and publishes nothing when nothing has changed.
 """
 
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -16,7 +15,7 @@ from dataset.errors import UsageError
 from dataset.snapshot import Snapshot
 from dataset.split import SplitConfig
 from features.extractor import IMAGENET
-from flows.sandbox import sandbox_site
+from flows.sandbox import sandbox_site, use_known_key
 from flows.tasks import build_tables, crawl, export_raw, extract_features, publish_snapshot
 
 DEFAULT_SANDBOX_PORT = 8801
@@ -57,22 +56,22 @@ def build_dataset(
         raise UsageError("source douban needs a contact (for the User-Agent) and movies or users to start from")
     home = data / name
     raw, dataset = home / "raw", home / "dataset"
-    site_file = home / "site.json"
+    start = [f"--movies={','.join(movies)}"] if movies else []
+    start += [f"--users={','.join(users)}"] if users else []
+    if source == "sandbox":
+        use_known_key(home / "crawl")
+        with sandbox_site(home / "site.json", sandbox_seed, sandbox_users, sandbox_movies, sandbox_port):
+            _crawl_all(home / "crawl", ["--site=sandbox", f"--site-file={home / 'site.json'}", f"--k={k}", *start])
+    if source == "douban":
+        _crawl_all(home / "crawl", ["--site=douban", f"--contact={contact}", f"--k={k}", *start])
     if source != "import":
-        site = (
-            sandbox_site(site_file, sandbox_seed, sandbox_users, sandbox_movies, sandbox_port)
-            if source == "sandbox"
-            else nullcontext()
-        )
-        options = ["--site", source, "--k", str(k)]
-        options += ["--site-file", str(site_file)] if source == "sandbox" else ["--contact", str(contact)]
-        options += ["--movies", ",".join(movies)] if movies else []
-        options += ["--users", ",".join(users)] if users else []
-        with site:
-            for stage in ("ratings", "frames", "likes"):
-                crawl(stage, home / "crawl", options)
         export_raw(home / "crawl", raw)
     numbers = build_tables(raw, dataset, DatasetConfig(k_user=k, k_item=k, split=SplitConfig(seed=seed)))
     if numbers["n_frames"] > numbers["n_frames_without_picture"]:
         extract_features(raw, dataset, weights, precision, data / "features")
     return publish_snapshot(dataset, name, data / "snapshots")
+
+
+def _crawl_all(crawl_folder: Path, options: list[str]) -> None:
+    for stage in ("ratings", "frames", "likes"):
+        crawl(stage, crawl_folder, options)

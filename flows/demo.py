@@ -19,7 +19,9 @@ _WIDTH = 72
 
 def main(argv: Sequence[str]) -> None:
     """Run the demo."""
-    ArgumentParser(prog="python -m flows.demo", description=__doc__).parse_args(argv)
+    parser = ArgumentParser(prog="python -m flows.demo", description=__doc__)
+    parser.add_argument("--port", type=int, default=8801, help="first of three ports for the local site")
+    port = parser.parse_args(argv).port
     started = time.monotonic()
     _say(
         "A demonstration on an invented world: a local site with made-up people, films and pictures.",
@@ -37,7 +39,7 @@ def main(argv: Sequence[str]) -> None:
         from flows.build_dataset import build_dataset  # Prefect reads its settings when it is imported
 
         _heading(2, "Crawling, filtering, extracting features, publishing")
-        snapshot = build_dataset(source="sandbox", name="sandbox", data=DATA, weights="random:0")
+        snapshot = build_dataset(source="sandbox", name="sandbox", data=DATA, weights="random:0", sandbox_port=port)
     from model.experiment import DEFAULT_EXPERIMENTS, ExperimentConfig, run_experiment
     from model.runs import DEFAULT_RUNS
 

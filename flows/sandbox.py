@@ -7,37 +7,42 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import requests
 
 from dataset.errors import PipelineError
+from dataset.files import write_text
 
 _START_TIMEOUT_S = 120
 _STOP_TIMEOUT_S = 10
+_KNOWN_KEY = "0" * 64
 
 
 @contextmanager
-def sandbox_site(site_file: Path, seed: int, n_users: int, n_movies: int, port: int) -> Iterator[dict[str, Any]]:
+def sandbox_site(site_file: Path, seed: int, n_users: int, n_movies: int, port: int) -> Iterator[None]:
     """Serve the sandbox while the context is open; a running one over the same world is used as it is.
 
-    Yields:
-        The content of its site file: the three addresses and the movies to start from.
+    Args:
+        site_file: where it says its three addresses and the movies to start from; the crawler reads it.
+        seed: of the world.
+        n_users: people in the world.
+        n_movies: movies in the world.
+        port: the first of three.
 
     Raises:
         PipelineError: it does not start, for example because the port is taken.
     """
     wanted = {"seed": seed, "n_users": n_users, "n_movies": n_movies}
-    running = _running(site_file, wanted)
-    if running is not None:
-        yield running
+    if _is_running(site_file, wanted):
+        yield
         return
     site_file.unlink(missing_ok=True)
     options = {"--seed": seed, "--users": n_users, "--movies": n_movies, "--port": port, "--site-file": site_file}
     command = [sys.executable, "-m", "crawler", "sandbox", *(str(part) for pair in options.items() for part in pair)]
     server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     try:
-        yield _wait(site_file, server)
+        _wait(site_file, server)
+        yield
     finally:
         server.terminate()
         try:
@@ -46,23 +51,33 @@ def sandbox_site(site_file: Path, seed: int, n_users: int, n_movies: int, port: 
             server.kill()
 
 
-def _running(site_file: Path, wanted: dict[str, int]) -> dict[str, Any] | None:
+def use_known_key(crawl_folder: Path) -> None:
+    """Give a crawl of the sandbox a pseudonym key that everybody knows, unless it has one.
+
+    Nobody in it needs protection, and so the same world gives the same user ids, the same split
+    and the same results on every machine.
+    """
+    key = crawl_folder / "pseudonym.key"
+    if not key.exists():
+        write_text(key, _KNOWN_KEY + "\n")
+        key.chmod(0o600)
+
+
+def _is_running(site_file: Path, wanted: dict[str, int]) -> bool:
     try:
-        site: dict[str, Any] = json.loads(site_file.read_text(encoding="utf-8"))
+        site = json.loads(site_file.read_text(encoding="utf-8"))
         same = all(site["config"][key] == value for key, value in wanted.items())
-        return site if same and requests.get(f"{site['movie']}/robots.txt", timeout=5).ok else None
+        return bool(same and requests.get(f"{site['movie']}/robots.txt", timeout=5).ok)
     except (OSError, ValueError, KeyError, requests.RequestException):
-        return None
+        return False
 
 
-def _wait(site_file: Path, server: "subprocess.Popen[str]") -> dict[str, Any]:
+def _wait(site_file: Path, server: "subprocess.Popen[str]") -> None:
     deadline = time.monotonic() + _START_TIMEOUT_S
-    while time.monotonic() < deadline:
+    while not site_file.is_file():
         if server.poll() is not None:
             said = server.stderr.read().strip() if server.stderr else ""
             raise PipelineError(f"the sandbox does not start: {said}")
-        try:
-            return dict(json.loads(site_file.read_text(encoding="utf-8")))
-        except (OSError, ValueError):
-            time.sleep(0.1)
-    raise PipelineError(f"the sandbox does not start within {_START_TIMEOUT_S} s")
+        if time.monotonic() > deadline:
+            raise PipelineError(f"the sandbox does not start within {_START_TIMEOUT_S} s")
+        time.sleep(0.1)

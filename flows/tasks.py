@@ -72,7 +72,7 @@ def publish_snapshot(dataset: Path, name: str, root: Path) -> Snapshot:
 
 
 def _run_child(arguments: list[str]) -> str:
-    """Run `python -m <arguments>`, its progress on our stderr where that is a terminal; return what it did, in its words.
+    """Run `python -m <arguments>`, its progress on our stderr where that is a terminal; return what it says it did.
 
     Raises:
         StageError: with the child's last line.

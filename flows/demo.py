@@ -32,7 +32,7 @@ def main(argv: Sequence[str]) -> None:
     os.environ |= {
         "PREFECT_API_URL": api_url,
         "PREFECT_HOME": str((DATA / "prefect").resolve()),
-        "PREFECT_LOGGING_LEVEL": "WARNING",
+        "PREFECT_LOGGING_LEVEL": "CRITICAL",
         "PREFECT_LOGGING_LOG_PRINTS": "false",
     }
     with prefect_server(api_url, DATA / "prefect" / "server.log", DATA / "prefect"):

@@ -35,7 +35,6 @@ ROBOTS = "\n".join(
 IMAGES_ROBOTS = "User-agent: *\nDisallow:\n"
 _CSS = Path(__file__).parent / "templates" / "sandbox.css"
 _PAGES_KEPT = 4096
-_FILES_KEPT = 512
 
 
 @dataclass(frozen=True)
@@ -80,7 +79,6 @@ class Answers:
     def __init__(self, world: World, site: Site) -> None:
         self.world, self.site, self.pages = world, site, Pages(world, site)
         self._page = lru_cache(maxsize=_PAGES_KEPT)(self._make_page)
-        self._file = lru_cache(maxsize=_FILES_KEPT)(self._make_file)
         self._routes: dict[Role, list[tuple[re.Pattern[str], Callable[[str, Query, View], Answer]]]] = {
             "movie": [
                 (re.compile(r"/"), lambda *_: _html(self.pages.home())),
@@ -164,7 +162,7 @@ class Answers:
         likes = self.world.contents.likers_of.get(query.get("tid", ""), []) if path == "/j/like" else []
         return Answer(200, json.dumps([{"id": like.user_id} for like in likes]).encode(), "application/json")
 
-    def _make_file(self, path: str) -> Answer:
+    def _file(self, path: str) -> Answer:
         if found := re.fullmatch(r"/view/photo/(\w+)/public/p(\d+)\.(jpg|webp)", path):
             size, frame_id, suffix = found.groups()
             frame = self.world.contents.frames.get(frame_id)

@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from crawler.sandbox.records import FRAME_KINDS, Comment, Director, Frame, Like, Movie, User
-from crawler.sandbox.views import PLAIN, View, show
+from crawler.sandbox.views import PLAIN, View, n_withheld, show
 from crawler.sandbox.world import COMMENTS_REACH, World
 from crawler.sites import PHOTO_TYPES, Site
 
@@ -110,7 +110,7 @@ class Pages:
             movie=self.contents.movies[frame.movie_id],
             frame=frame,
             next_frame=frames[(frames.index(frame) + 1) % len(frames)],
-            like_count=self.like_count(frame) if view.has_like_widget else 0,
+            like_count=self.like_count(frame, view) if view.has_like_widget else 0,
             start=start,
             shown=show(self._liker_entries(frame), start, LIKERS_PAGE, view) if lists_likers else None,
             page_url=lambda other: f"{address}{other}#sep",
@@ -144,9 +144,10 @@ class Pages:
         """Return a user's profile, for a deleted one with the words that say so."""
         return self._render("person", user=user, n_seen=len(self.contents.ratings_of[user.user_id]))
 
-    def like_count(self, frame: Frame) -> int:
+    def like_count(self, frame: Frame, view: View = PLAIN) -> int:
         """Return how many people like a frame, the anonymous ones included."""
-        return len(self.contents.likers_of[frame.frame_id]) + frame.n_anonymous
+        n = len(self.contents.likers_of[frame.frame_id]) + frame.n_anonymous
+        return n - n_withheld(n, LIKERS_PAGE, view)
 
     def _render(self, template: str, **values: object) -> str:
         return self._templates.get_template(f"{template}.html").render(values)

@@ -73,6 +73,7 @@ def resized(picture: Picture, size: str) -> Image.Image:
     return image.resize((round(image.width * scale), round(image.height * scale)), Image.Resampling.BICUBIC)
 
 
+@lru_cache(maxsize=512)
 def encode(picture: Picture, size: str = "m", suffix: str = "jpg") -> bytes:
     """Return the bytes of the picture's file in a size and format (`jpg`, `webp`)."""
     file = BytesIO()

@@ -3,7 +3,8 @@
 User ids are the site's own numbers (an export's are pseudonyms of them), `crawled_at` is null.
 What no page shows is not in the truth: hidden items of collections, anonymous likers. A movie's
 `title` is the Chinese one; `original_title` is null where that is the original. Where lists change
-while they are read (`faults.ChangingLists`), the truth is every row that was shown before or after.
+while they are read (`faults.ChangingLists`), the truth is every row that was shown before or after;
+a photo's `like_count` is what its page said last.
 """
 
 import hashlib
@@ -13,8 +14,10 @@ from typing import Any
 import dataframely as dy
 import polars as pl
 
+from crawler.sandbox.pages import LIKERS_PAGE
 from crawler.sandbox.pictures import FORMATS, THEMES, encode, resized
 from crawler.sandbox.records import FRAME_KINDS, Frame, Movie, Rating
+from crawler.sandbox.views import View, n_withheld
 from crawler.sandbox.world import World, discoverable_users
 from crawler.sites import Site
 from dataset import schema
@@ -33,6 +36,7 @@ def truth(
     like_source: str = "photo_page",
     picture_size: str | None = "m",
     picture_suffix: str = "jpg",
+    n_vanished: int = 0,
 ) -> Tables:
     """Return the tables `movies`, `ratings`, `frames`, `images` and `frame_likes` of a world.
 
@@ -45,6 +49,7 @@ def truth(
         like_source: `photo_page` or `user_likes`; only photo pages tell how many like a frame.
         picture_size: the size of the picture files; None leaves `images` empty (drawing takes time).
         picture_suffix: `jpg` or `webp`.
+        n_vanished: how many items every list of several pages lost while it was read.
     """
     users, movies = world.contents.users if user_ids is None else set(user_ids), world.contents.movies
     chosen = list(movies.values()) if movie_ids is None else [movies[movie_id] for movie_id in sorted(set(movie_ids))]
@@ -53,7 +58,8 @@ def truth(
         rating for rating in _visible_ratings(world) if rating.user_id in users and rating.movie_id in chosen_ids
     ]
     frames = [frame for frame in world.contents.frames.values() if frame.movie_id in chosen_ids and frame.kind in kinds]
-    counts = {frame.frame_id: _like_count(world, frame) for frame in frames} if like_source == "photo_page" else {}
+    after = View(withheld=n_vanished)
+    counts = {f.frame_id: _like_count(world, f, after) for f in frames} if like_source == "photo_page" else {}
     return {
         "movies": _table([_movie_row(movie) for movie in chosen if movie.state == "open"], schema.Movie),
         "ratings": _table([(r.user_id, r.movie_id, r.stars, r.rated_on) for r in ratings], schema.Rating),
@@ -152,9 +158,10 @@ def _visible_ratings(world: World) -> Iterable[Rating]:
     return (rating for ratings in world.contents.ratings_of.values() for rating in ratings if not rating.is_hidden)
 
 
-def _like_count(world: World, frame: Frame) -> int | None:
+def _like_count(world: World, frame: Frame, view: View) -> int | None:
     """Return what the like widget says; a photo that nobody likes has no widget."""
-    return len(world.contents.likers_of[frame.frame_id]) + frame.n_anonymous or None
+    n = len(world.contents.likers_of[frame.frame_id]) + frame.n_anonymous
+    return n - n_withheld(n, LIKERS_PAGE, view) or None
 
 
 def _movie_row(movie: Movie) -> tuple[object, ...]:

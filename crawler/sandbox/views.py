@@ -40,10 +40,14 @@ class Shown(Generic[T]):
     total: int
 
 
+def n_withheld(n_items: int, size: int, view: View) -> int:
+    """Return how many items of a list a view withholds: none, unless the others fill more than a page."""
+    return view.withheld if n_items - view.withheld > size else 0
+
+
 def show(items: Sequence[T], start: int, size: int, view: View = PLAIN) -> Shown[T]:
     """Return the page of `size` places that begins at place `start` of a list, as seen in a view."""
-    if len(items) - view.withheld > size:
-        items = items[view.withheld :]
+    items = items[n_withheld(len(items), size, view) :]
     step = view.gap_every + 1
     total = len(items) + (len(items) // view.gap_every if view.gap_every else 0)
     end = min(start + size, total)

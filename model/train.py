@@ -50,6 +50,8 @@ def main(argv: Sequence[str]) -> None:
         settings["epochs"] = arguments.epochs
     config, training = apply_settings(settings, default_config(model_name), TrainingConfig())
     _require_device(arguments.device)
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
 
     snapshot = find_snapshot(arguments.snapshot)
     tables = read_tables(snapshot)
@@ -162,6 +164,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--config", type=Path, help="a TOML file of settings; --set goes before it")
     parser.add_argument("--resume", action="store_true", help="go on with the run of this name where it stopped")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument(
+        "--threads", type=int, help="CPU threads (all if absent); one is faster for a small dataset on a busy machine"
+    )
     parser.add_argument("--runs", type=Path, default=DEFAULT_RUNS, help="the folder of all runs")
     return parser
 

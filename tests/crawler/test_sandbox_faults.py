@@ -1,3 +1,4 @@
+import argparse
 import http.client
 import time
 from urllib.parse import urlsplit
@@ -5,9 +6,22 @@ from urllib.parse import urlsplit
 import pytest
 from parsel import Selector
 
-from crawler.sandbox.answers import Answer, Answers, Request
-from crawler.sandbox.faults import REFUSALS, Failures, Rates, Refusal, chained, older_layout
+from crawler.sandbox.answers import Answer, Answers, Fault, Request
+from crawler.sandbox.faults import (
+    REFUSALS,
+    ChangingLists,
+    DeadPictures,
+    Failures,
+    Rates,
+    Refusal,
+    chained,
+    older_layout,
+    private_likes,
+    shown_as,
+)
 from crawler.sandbox.server import SandboxServer
+from crawler.sandbox.switches import faults_from
+from crawler.sandbox.views import View, show
 from crawler.sandbox.world import World, WorldConfig, generate_world
 from crawler.sites import Site
 from dataset.errors import UsageError
@@ -131,3 +145,96 @@ def test_the_older_layout_says_the_same_in_older_classes(world: World, answers: 
 def test_rates_beyond_one_are_named() -> None:
     with pytest.raises(UsageError, match=r"server_error=0\.9"):
         Rates(server_error=0.9, slow=0.2)
+
+
+def longest_collection(world: World) -> str:
+    return max(world.contents.ratings_of, key=lambda one: len(world.contents.ratings_of[one]))
+
+
+def items(fault: Fault, answers: Answers, user_id: str, start: int) -> list[str]:
+    """Return the movies on a page of a collection."""
+    html = fault(Request("movie", "GET", f"/people/{user_id}/collect?start={start}"), answers).body.decode()
+    return Selector(html).css("div.item li.title a::attr(href)").re(r"/subject/(\d+)/")
+
+
+@pytest.fixture(scope="module")
+def wide() -> Answers:
+    return Answers(generate_world(WorldConfig(seed=5, n_users=20, n_movies=60, mean_ratings=30)), Site())
+
+
+def test_a_list_grows_once_at_its_front_between_its_first_page_and_the_next(wide: Answers) -> None:
+    user_id, changes = longest_collection(wide.world), ChangingLists(grows=True)
+    true = [rating.movie_id for rating in wide.world.contents.ratings_of[user_id] if not rating.is_hidden]
+    assert len(true) > 17
+    assert items(changes, wide, user_id, 0) == items(changes, wide, user_id, 0) == true[2:17]
+    assert items(changes, wide, user_id, 15)[:2] == true[15:17]  # shown before
+    assert items(changes, wide, user_id, 0) == true[:15]
+    assert changes.n_changed == 1
+
+
+def test_a_list_shrinks_at_its_front_so_that_items_move_back_a_page(wide: Answers) -> None:
+    user_id, changes = longest_collection(wide.world), ChangingLists(grows=False)
+    true = [rating.movie_id for rating in wide.world.contents.ratings_of[user_id] if not rating.is_hidden]
+    assert items(changes, wide, user_id, 0) == true[:15]
+    assert items(changes, wide, user_id, 15) == true[17:32]
+    assert items(changes, wide, user_id, 0) == true[2:17]
+
+
+def test_lists_of_a_page_do_not_change_and_no_list_does_before_it_was_begun(wide: Answers) -> None:
+    user_id, changes = longest_collection(wide.world), ChangingLists(grows=False)
+    true = [rating.movie_id for rating in wide.world.contents.ratings_of[user_id] if not rating.is_hidden]
+    assert items(changes, wide, user_id, 15) == true[15:30]
+    assert show(range(16), 0, 15, View(withheld=2)).items == list(range(15))
+
+
+def test_gaps_are_counted_and_not_shown_and_hide_nothing() -> None:
+    view = View(gap_every=4)
+    pages = [show("abcdefghij", start, 5, view) for start in (0, 5, 10)]
+    assert ["".join(page.items) for page in pages] == ["abcd", "efgh", "ij"]
+    assert [(page.next_start, page.total) for page in pages] == [(5, 12), (10, 12), (None, 12)]
+
+
+def test_dead_pictures_never_heal_and_no_other_is_touched(world: World, answers: Answers) -> None:
+    dead = DeadPictures(0.4)
+    requests = [request for request in all_requests(world) if request.role == "images"]
+    for request in requests * 3:
+        frame_id = request.path.split("/p")[-1].split(".")[0]
+        assert (dead(request, answers) != answers(request)) == dead.is_dead(frame_id)
+    bodies = [dead(request, answers).body for request in requests]
+    assert any(body.startswith(b"<html>") for body in bodies)
+    assert 0.2 < sum(body != answers(request).body for body, request in zip(bodies, requests, strict=True)) / 40 < 0.6
+
+
+def test_widgets_and_lists_of_likers_can_be_missing_and_likes_private(world: World, answers: Answers) -> None:
+    frame_id = max(world.contents.likers_of, key=lambda one: len(world.contents.likers_of[one]))
+    photo = Request("movie", "GET", f"/photos/photo/{frame_id}/?type=like")
+    assert b"sns-bar" in answers(photo).body
+    assert b"topic-fav-list" in answers(photo).body
+    assert b"sns-bar" not in shown_as(has_like_widget=False)(photo, answers).body
+    assert b"topic-fav-list" not in shown_as(lists_likers=False)(photo, answers).body
+    likes = Request("www", "GET", f"/people/{next(iter(world.contents.users))}/likes/photo/")
+    assert (answers(likes).status, private_likes(likes, answers)) == (200, REFUSALS["login_redirect"])
+
+
+def test_faults_are_switched_on_by_their_names(world: World, answers: Answers) -> None:
+    fault = faults_from("errors=1,refuse-after=2,refuse-with=banned, older")
+    request = Request("movie", "GET", f"/subject/{world.seed_movie_ids[0]}/photos?type=S")
+    assert [fault(request, answers).status for _ in range(3)] == [503, 503, 403]
+    assert b"poster-col4" in faults_from("older")(request, answers).body
+    assert b"data-id" not in faults_from("no-data-ids,growing,dead-pictures=0.1")(request, answers).body
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("growin", "growin"),
+        ("errors=many", "errors=many"),
+        ("errors=0.8,cut=0.8", "at most 1"),
+        ("refuse-with=kindly", "kindly"),
+        ("older=yes", "older"),
+        ("", "''"),
+    ],
+)
+def test_a_fault_that_is_none_is_named(text: str, named: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match=named):
+        faults_from(text)

@@ -92,6 +92,29 @@ def _status(arguments: argparse.Namespace) -> None:
             print(ledger.value(query))
 
 
+def _reparse(arguments: argparse.Namespace) -> None:
+    from crawler.replay import reparse
+
+    told = reparse(arguments.crawl)
+    states = ", ".join(f"{n:,} {state}" for state, n in told.states.most_common())
+    print(f"Read {told.answers:,} archived answers again, with no request; pages: {states or 'none'}.")
+    if told.unarchived:
+        print(f"{told.unarchived:,} pages that were done are not in the archive; the next crawl reads them again.")
+    print("Next: python -m crawler export")
+
+
+def _forget(arguments: argparse.Namespace) -> None:
+    from crawler.replay import forget
+
+    told = forget(arguments.crawl, arguments.uid)
+    print(
+        f"Forgotten: {told.answers:,} archived answers were dropped or redacted, the ledger is built anew without "
+        "this person, and they will not be crawled again."
+    )
+    if told.pseudonym:
+        print(f"Earlier exports call them {told.pseudonym}; delete those, and export again.")
+
+
 def _export(arguments: argparse.Namespace) -> None:
     from crawler.export import export
 
@@ -116,6 +139,13 @@ def _parser() -> ArgumentParser:
     status = commands.add_parser("status", help="show pages by kind and state, and what failed why")
     add_crawl_folder(status)
     status.set_defaults(run=_status)
+    reparsing = commands.add_parser("reparse", help="build all tables anew from the archived pages; sends no request")
+    add_crawl_folder(reparsing)
+    reparsing.set_defaults(run=_reparse)
+    forgetting = commands.add_parser("forget", help="remove a person from the crawl, for good")
+    forgetting.add_argument("uid", metavar="UID", help="the number or name in the address of their profile")
+    add_crawl_folder(forgetting)
+    forgetting.set_defaults(run=_forget)
     exporting = commands.add_parser("export", help="write the raw tables, with pseudonyms for people")
     add_crawl_folder(exporting)
     exporting.add_argument(

@@ -26,6 +26,7 @@ from dataset.files import atomic_path, write_json
 from dataset.schema import Frame, Image, Movie, Quarantine, Rating, RawFrameLike
 from dataset.tables import write_table
 
+_OF_FRAMES = "frame_id IN (SELECT frame_id FROM frames)"  # after `reparse` a list of photos can be missing
 _TABLE_OF_KIND = {
     "comments": "ratings",
     "collection": "ratings",
@@ -80,29 +81,38 @@ def _ratings(ledger: Ledger, of: Callable[[str], str]) -> pl.DataFrame:
 
 
 def _frames(ledger: Ledger) -> pl.DataFrame:
-    query = "SELECT frame_id, movie_id, kind, width_px, height_px, image_url, like_count FROM frames"
+    query = (
+        "SELECT frame_id, movie_id, frames.kind, width_px, height_px, image_url, claimed FROM frames LEFT JOIN pages "
+        "ON pages.kind = 'photo' AND pages.subject = frame_id AND variant = '' AND start = 0"
+    )
     return _table(ledger.execute(query).fetchall(), Frame)
 
 
 def _images(ledger: Ledger) -> pl.DataFrame:
-    query = "SELECT frame_id, sha256, format, width_px, height_px, size_bytes, path FROM pictures"
+    query = f"SELECT frame_id, sha256, format, width_px, height_px, size_bytes, path FROM pictures WHERE {_OF_FRAMES}"
     return _table(ledger.execute(query).fetchall(), Image)
 
 
 def _likes(ledger: Ledger, of: Callable[[str], str]) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Return each like once, and in the quarantine's form how many are by people outside the k-core.
+    """Return each like once, and in the quarantine's form how many are left out.
 
+    Left out are likes by people outside the k-core, and of photos that are no frames of this crawl.
     Where both sources have a like, the photo's page counts, with the other's date if it has none.
     """
     k = int(ledger.meta("k") or 0)
     core = set(surviving(ledger, Scope(k=k)).user_ids)
     rows = ledger.execute(
-        "SELECT user_id, frame_id, max(liked_on), min(source) FROM likes GROUP BY user_id, frame_id"
+        f"SELECT user_id, frame_id, max(liked_on), min(source) FROM likes WHERE {_OF_FRAMES} GROUP BY user_id, frame_id"
     ).fetchall()
     kept = [(of(user), frame, _date(day), source) for user, frame, day, source in rows if user in core]
     strangers = Counter(frame for user, frame, *_ in rows if user not in core)
     reason = f"like by a person outside the {k}-core of the ratings"
-    left_out = [("frame_likes", reason, None, None, frame, f"{n} likes") for frame, n in sorted(strangers.items())]
+    unknown = "like of a photo that is no frame of this crawl"
+    of_unknown = ledger.execute(f"SELECT user_id, count(*) FROM likes WHERE NOT {_OF_FRAMES} GROUP BY user_id")
+    left_out = [
+        *(("frame_likes", reason, None, None, frame, f"{n} likes") for frame, n in sorted(strangers.items())),
+        *(("frame_likes", unknown, of(user), None, None, f"{n} likes") for user, n in of_unknown),
+    ]
     return _table(kept, RawFrameLike), _table(left_out, Quarantine)
 
 
@@ -119,16 +129,12 @@ def _quarantine(ledger: Ledger, of: Callable[[str], str]) -> pl.DataFrame:
             keys["user_id"] = of(user_id or subject)
         else:
             keys["frame_id" if kind in ("picture", "photo") else "movie_id"] = subject
-        reason = f"{left_out} items left out: {_LEFT_OUT[kind]}" if state == "done" else f"page {state}: {cause}"
+        reason = (
+            f"{left_out} items left out: anonymous, without a profile" if state == "done" else f"page {state}: {cause}"
+        )
         where = " ".join(str(part) for part in (kind, variant, f"from {start}" if start else "") if part)
         rows.append((_TABLE_OF_KIND[kind], reason, *keys.values(), where))
     return _table(rows, Quarantine)
-
-
-_LEFT_OUT = {
-    "photo": "anonymous, without a profile",
-    "user_likes": "photos that are not frames of this crawl",
-}
 
 
 def _provenance(ledger: Ledger, counts: dict[str, int]) -> dict[str, Any]:

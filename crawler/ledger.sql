@@ -16,6 +16,12 @@ CREATE TABLE pages (
     claimed     INTEGER,                    -- how many items the whole list is said to have
     seen        INTEGER,                    -- how many items this page showed
     left_out    INTEGER NOT NULL DEFAULT 0, -- items that were counted, not stored (anonymous likers, …)
+    last_item   TEXT,                       -- of a list that claims no total, to see whether it moved
+    -- of a list, on its first page (start 0):
+    begun_at    REAL,                       -- when its present or last reading began, restarts included
+    restarts    INTEGER NOT NULL DEFAULT 0, -- how often it changed under the present reading
+    is_unsteady INTEGER NOT NULL DEFAULT 0, -- it changed too often to be read in one piece
+    unseen      INTEGER,                    -- claimed less found, when it was last read to its end
     UNIQUE (kind, subject, variant, start)
 );
 CREATE INDEX pages_by_state ON pages (state, page_id);
@@ -27,11 +33,12 @@ CREATE TABLE movies (
     photo_total INTEGER, seen_total INTEGER, crawled_at REAL NOT NULL
 ) WITHOUT ROWID;
 CREATE TABLE ratings (
-    user_id TEXT, movie_id TEXT, stars INTEGER, rated_on TEXT, PRIMARY KEY (user_id, movie_id)
+    user_id TEXT, movie_id TEXT, stars INTEGER, rated_on TEXT, seen_at REAL NOT NULL,
+    PRIMARY KEY (user_id, movie_id)
 ) WITHOUT ROWID;
 CREATE TABLE frames (
     frame_id TEXT PRIMARY KEY, movie_id TEXT NOT NULL, kind TEXT NOT NULL, width_px INTEGER,
-    height_px INTEGER, image_url TEXT NOT NULL, like_count INTEGER
+    height_px INTEGER, image_url TEXT NOT NULL, seen_at REAL NOT NULL
 ) WITHOUT ROWID;
 CREATE TABLE pictures (
     frame_id TEXT PRIMARY KEY REFERENCES frames, sha256 TEXT NOT NULL, format TEXT NOT NULL,
@@ -39,6 +46,6 @@ CREATE TABLE pictures (
     path TEXT NOT NULL
 ) WITHOUT ROWID;
 CREATE TABLE likes (
-    user_id TEXT, frame_id TEXT REFERENCES frames, source TEXT, liked_on TEXT,
+    user_id TEXT, frame_id TEXT, source TEXT, liked_on TEXT, seen_at REAL NOT NULL,
     PRIMARY KEY (user_id, frame_id, source)
 ) WITHOUT ROWID;

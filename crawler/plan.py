@@ -17,6 +17,7 @@ from crawler.sites import Site
 from crawler.store import Key, Ledger
 from dataset.kcore import k_core
 
+COMMENTS_A_PAGE = 20
 COMMENTS_REACH = 200  # a logged-out reader is shown about so many comments of a movie
 
 # Where each kind of page is (a host's role), and its address.

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
+from crawler.forgotten import PERSONAL_KINDS, Forgotten
 from crawler.pages.rows import Person
 from crawler.settings import Source
 from dataset.errors import MissingInputError, PipelineError, UsageError
@@ -54,9 +55,10 @@ class Page:
 class Ledger:
     """An open ledger. Made by `Ledger.open` (to crawl) or `Ledger.read` (to look)."""
 
-    def __init__(self, connection: sqlite3.Connection, lock: TextIO | None = None) -> None:
+    def __init__(self, connection: sqlite3.Connection, forgotten: Forgotten, lock: TextIO | None = None) -> None:
         self._connection = connection
         self._lock = lock
+        self.forgotten = forgotten
         self.pages_added = 0
         self.execute = connection.execute
         self.executemany = connection.executemany
@@ -78,7 +80,7 @@ class Ledger:
             crawl_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
             lock = _lock(crawl_dir / "lock")
             os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-            ledger = cls(_connect(path), lock)
+            ledger = cls(_connect(path), Forgotten(crawl_dir), lock)
         except OSError as error:
             raise PipelineError(
                 f"{path}: cannot be written ({error.strerror}); choose another folder with --crawl"
@@ -96,9 +98,40 @@ class Ledger:
         path = crawl_dir / "ledger.sqlite"
         if not path.is_file():
             raise MissingInputError(f"{path}: no such ledger; start a crawl with: python -m crawler ratings")
-        ledger = cls(_connect(path))
+        ledger = cls(_connect(path), Forgotten(crawl_dir))
         ledger._check(path)
         return ledger
+
+    @classmethod
+    def build(cls, crawl_dir: Path, source: Source) -> "Ledger":
+        """Make an empty ledger beside the one of a folder, to be put in its place by `replace_by`.
+
+        A picture or like whose frame is not known (its list is not understood any more) may stand in it.
+        """
+        path = crawl_dir / "ledger.sqlite.new"
+        path.unlink(missing_ok=True)
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+        connection = sqlite3.connect(path, isolation_level=None)
+        connection.execute("PRAGMA journal_mode = MEMORY")  # whoever is cut off here begins anew
+        connection.execute("PRAGMA synchronous = OFF")
+        ledger = cls(connection, Forgotten(crawl_dir))
+        ledger._prepare(path, source)
+        return ledger
+
+    def replace_by(self, new: "Ledger") -> None:
+        """Put a ledger made by `build` in this one's place, and close it; nothing of this one's file is left.
+
+        Raises:
+            PipelineError: another command is looking at this one.
+        """
+        path, new_path = (Path(one.value("SELECT file FROM pragma_database_list")) for one in (self, new))
+        if self.value("PRAGMA wal_checkpoint(TRUNCATE)"):
+            raise PipelineError(f"{path}: another command is reading it; end that, then run the same command again")
+        self._connection.close()
+        new._connection.close()
+        with new_path.open("rb") as file:
+            os.fsync(file.fileno())
+        new_path.replace(path)
 
     def close(self) -> None:
         """Close the file and let the next command in."""
@@ -140,7 +173,8 @@ class Ledger:
     # --- pages -----------------------------------------------------------------------------
 
     def add_pages(self, keys: Iterable[Key]) -> int:
-        """Add pages to be read; those that are known stay as they are. Return how many are new."""
+        """Add pages to be read; known ones stay as they are, forgotten people's stay out. Return how many are new."""
+        keys = (key for key in keys if key.kind not in PERSONAL_KINDS or not self.forgotten.has(key.subject))
         before = self._connection.total_changes
         self.executemany("INSERT OR IGNORE INTO pages (kind, subject, variant, start) VALUES (?, ?, ?, ?)", keys)
         added = self._connection.total_changes - before
@@ -156,29 +190,60 @@ class Ledger:
         )
         return [Page(row[0], Key(*row[1:5]), row[5], row[6]) for row in rows]
 
-    def page(self, key: Key) -> Page | None:
-        """Return a page if it is pending."""
+    def page(self, key: Key, of_any_state: bool = False) -> Page | None:
+        """Return a page if it is known, and pending unless it may be of any state."""
         row = self.execute(
-            "SELECT page_id, attempts, next_try_at FROM pages "
-            "WHERE kind = ? AND subject = ? AND variant = ? AND start = ? AND state = 'pending'",
-            key,
+            "SELECT page_id, attempts, next_try_at FROM pages WHERE kind = ? AND subject = ? AND variant = ? "
+            "AND start = ? AND (state = 'pending' OR ?)",
+            (*key, of_any_state),
         ).fetchone()
         return Page(row[0], key, row[1], row[2]) if row else None
 
-    def mark_done(self, page: Page, seen: int = 0, claimed: int | None = None, left_out: int = 0) -> None:
-        """Mark a page as read; belongs into the transaction that stores its rows."""
+    def reset(self, page: Page) -> None:
+        """Make a page as if it had never been asked for."""
         self.execute(
-            "UPDATE pages SET state = 'done', cause = NULL, fetched_at = ?, seen = ?, claimed = ?, left_out = ? "
+            "UPDATE pages SET state = 'pending', attempts = 0, next_try_at = 0, cause = NULL, fetched_at = NULL "
             "WHERE page_id = ?",
-            (time.time(), seen, claimed, left_out, page.page_id),
+            (page.page_id,),
         )
 
-    def mark(self, page: Page, state: str, cause: str) -> None:
+    def forget_page(self, page: Page) -> None:
+        """Drop a page that turned out to be a forgotten person's, and forget that uid of theirs too."""
+        self.forgotten.add([page.key.subject])
+        self.execute("DELETE FROM pages WHERE kind = ? AND subject = ?", page.key[:2])
+
+    def mark_done(
+        self,
+        page: Page,
+        at: float,
+        seen: int = 0,
+        claimed: int | None = None,
+        left_out: int = 0,
+        last_item: str | None = None,
+    ) -> None:
+        """Mark a page, answered at `at`, as read; belongs into the transaction that stores its rows."""
+        self.execute(
+            "UPDATE pages SET state = 'done', cause = NULL, fetched_at = ?, seen = ?, claimed = ?, left_out = ?, "
+            "last_item = ? WHERE page_id = ?",
+            (at, seen, claimed, left_out, last_item, page.page_id),
+        )
+
+    def mark(self, page: Page, state: str, cause: str, at: float | None = None) -> None:
         """Mark a page as `gone`, `refused` or `failed`, with the cause."""
         self.execute(
             "UPDATE pages SET state = ?, cause = ?, fetched_at = ? WHERE page_id = ?",
-            (state, cause, time.time(), page.page_id),
+            (state, cause, at or time.time(), page.page_id),
         )
+
+    def last_item_before(self, key: Key) -> str | None:
+        """Return the last item of the page before a page of a list, if the list's present reading noted it."""
+        found: str | None = self.value(
+            "SELECT last_item FROM pages WHERE kind = ? AND subject = ? AND variant = ? AND start < ? AND fetched_at >="
+            " (SELECT fetched_at FROM pages WHERE kind = ? AND subject = ? AND variant = ? AND start = 0) "
+            "ORDER BY start DESC LIMIT 1",
+            (*key, *key[:3]),
+        )
+        return found
 
     def postpone(self, page: Page, cause: str, next_try_at: float) -> Page:
         """Record a failed attempt; the page stays pending. Return it as it is now."""

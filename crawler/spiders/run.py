@@ -13,6 +13,7 @@ from rich.progress import Progress
 from scrapy.crawler import CrawlerProcess
 from twisted.python.failure import Failure
 
+from crawler.archive import Archive, Circumstances
 from crawler.plan import HOSTS, Phase
 from crawler.politeness import HostRules, read_robots
 from crawler.settings import CrawlSettings, scrapy_settings, user_agent
@@ -48,9 +49,10 @@ def run_stage(stage: str, phases: tuple[Phase, ...], crawl: CrawlSettings, ledge
     rules = read_robots(hosts, crawl.manners, user_agent(crawl.manners.contact))
     ledger.revive(kinds)
     started = time.monotonic()
-    with progress("pages") as bar:
+    under = Circumstances(crawl.source, crawl.site, crawl.scope)
+    with Archive(crawl.crawl_dir, under) as archive, progress("pages") as bar:
         meter = _Meter(bar, stage, ledger, kinds)
-        spider = _crawl(crawl, ledger, rules, phases, meter)
+        spider = _crawl(crawl, ledger, archive, rules, phases, meter)
         meter.draw(spider)
     _raise_if_incomplete(spider, ledger, kinds)
     left = _pages(ledger, kinds, "pending")
@@ -58,13 +60,20 @@ def run_stage(stage: str, phases: tuple[Phase, ...], crawl: CrawlSettings, ledge
 
 
 def _crawl(
-    crawl: CrawlSettings, ledger: Ledger, rules: dict[str, HostRules], phases: tuple[Phase, ...], meter: "_Meter"
+    crawl: CrawlSettings,
+    ledger: Ledger,
+    archive: Archive,
+    rules: dict[str, HostRules],
+    phases: tuple[Phase, ...],
+    meter: "_Meter",
 ) -> StageSpider:
     """Run the spider to its end; a defect of ours comes out as its own exception."""
     process = CrawlerProcess(scrapy_settings(crawl, rules))
     crawler = process.create_crawler(StageSpider)
     problems: list[Failure] = []
-    running = process.crawl(crawler, crawl=crawl, ledger=ledger, rules=rules, phases=phases, on_page=meter.update)
+    running = process.crawl(
+        crawler, crawl=crawl, ledger=ledger, archive=archive, rules=rules, phases=phases, on_page=meter.update
+    )
     running.addErrback(problems.append)
     process.start()
     for problem in problems:

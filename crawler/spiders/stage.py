@@ -5,22 +5,24 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import scrapy
 from scrapy.exceptions import IgnoreRequest
 from scrapy.http import Request, Response
 
-from crawler.images import PICTURE_HEADERS, BadPicture, Picture, store_picture
-from crawler.pages.parse import parse_page
-from crawler.pages.refusal import GONE_WORDS, classify
-from crawler.pages.rows import NotUnderstood, PageGone, Refused
+from crawler.archive import Answer, Archive
+from crawler.forgotten import PERSONAL_KINDS
+from crawler.images import PICTURE_HEADERS, Picture
 from crawler.plan import HOSTS, Phase, address
 from crawler.politeness import HostRules
 from crawler.recording import Parsed, record
 from crawler.settings import CrawlSettings, user_agent
 from crawler.spiders.queue import PageQueue
-from crawler.store import Ledger, Page
+from crawler.store import Key, Ledger, Page
+from crawler.verdict import judge, parse_answer, picture_in
 
 MAX_BACKOFF_S = 3600.0
 
@@ -41,6 +43,7 @@ class StageSpider(scrapy.Spider):
         self,
         crawl: CrawlSettings,
         ledger: Ledger,
+        archive: Archive,
         rules: dict[str, HostRules],
         phases: tuple[Phase, ...],
         on_page: Callable[["StageSpider"], None],
@@ -48,6 +51,7 @@ class StageSpider(scrapy.Spider):
         super().__init__()
         self.crawl = crawl
         self.ledger = ledger
+        self.archive = archive
         self.rules = rules
         self.phases = phases
         self.on_page = on_page
@@ -137,27 +141,22 @@ class StageSpider(scrapy.Spider):
             raise IgnoreRequest("robots.txt")
 
     def on_response(self, response: Response) -> None:
-        """Store what an answer gives, or how it is not what was asked for."""
+        """Archive an answer, and store what it gives or how it is not what was asked for."""
         page: Page = response.meta["page"]
-        self._settle(page, lambda: self._read(page, lambda: parse_page(page.key.kind, **_answer(response))))
+        self._settle(page, lambda: self._read(page, answer_of(response)))
 
     async def on_picture(self, response: Response) -> None:
         """Do the same for a picture, decoded and written beside the event loop, one after the other."""
         page: Page = response.meta["page"]
-        work = asyncio.get_running_loop().run_in_executor(self._pictures, self._store_picture, response)
+        answer = answer_of(response)
+        work = asyncio.get_running_loop().run_in_executor(self._pictures, picture_in, self.crawl.crawl_dir, answer)
         await asyncio.wait([work])
-        self._settle(page, lambda: self._read(page, work.result))
+        self._settle(page, lambda: self._take_picture(page, answer, work))
 
     def on_failure(self, failure: Any) -> None:
         """Note a request without an answer: held back, timed out, cut off, connection lost."""
         page: Page = failure.request.meta["page"]
         self._settle(page, lambda: self._note_failure(page, failure.value))
-
-    def _store_picture(self, response: Response) -> Picture:
-        classify(**_answer(response))
-        if response.status != 200:
-            raise NotUnderstood("picture", "status", f"is {response.status}")
-        return store_picture(self.crawl.crawl_dir, response.body)
 
     def _settle(self, page: Page, step: Callable[[], None]) -> None:
         try:
@@ -167,22 +166,37 @@ class StageSpider(scrapy.Spider):
         self.on_page(self)
         self._moved.set()
 
-    def _read(self, page: Page, parse: Callable[[], Parsed]) -> None:
-        try:
-            following = record(self.ledger, self.crawl.site, self.crawl.scope, page, parse())
-        except PageGone as gone:
-            self._end(page, "gone", next((words for words in GONE_WORDS if words in str(gone)), str(gone)))
-        except Refused as refused:
-            self.refusals.setdefault(HOSTS[page.key.kind], str(refused))
-            self._end(page, "refused", str(refused))
-        except NotUnderstood as error:
-            # without the detail: it quotes the page, where people's names stand
-            self._try_again(page, f"{error.page_kind} page: field '{error.field}' not understood", "failed")
-        except BadPicture as error:
-            self._try_again(page, f"bad picture: {error}", "gone")
-        else:
+    def _read(self, page: Page, answer: Answer) -> None:
+        forgotten = self.ledger.forgotten
+        if page.key.kind in PERSONAL_KINDS and forgotten.owns(answer.body):
+            self.ledger.forget_page(page)
+            self.tally["gone"] += 1
+            self._queue(page).finish(page)
+            return
+        answer = replace(answer, body=forgotten.redacted(answer.body))
+        self.archive.write(page.key, answer)
+        self._record(page, answer, lambda: parse_answer(page.key.kind, answer))
+
+    def _take_picture(self, page: Page, answer: Answer, work: asyncio.Future[Picture]) -> None:
+        stored_as = work.result().path if work.exception() is None else None
+        self.archive.write(page.key, answer, stored_as)
+        self._record(page, answer, work.result)
+
+    def _record(self, page: Page, answer: Answer, parse: Callable[[], Parsed]) -> None:
+        following: list[Key | None] = []
+        crawl = self.crawl
+        verdict = judge(
+            lambda: following.append(record(self.ledger, crawl.site, crawl.scope, page, parse(), answer.at))
+        )
+        if verdict.state == "done":
             self.tally["done"] += 1
-            self._queue(page).finish(page, following and self.ledger.page(following))
+            self._queue(page).finish(page, following[0] and self.ledger.page(following[0]))
+        elif verdict.try_again:
+            self._try_again(page, verdict.cause, verdict.state)
+        else:
+            if verdict.state == "refused":
+                self.refusals.setdefault(HOSTS[page.key.kind], verdict.cause)
+            self._end(page, verdict.state, verdict.cause)
 
     def _note_failure(self, page: Page, error: BaseException) -> None:
         if not isinstance(error, IgnoreRequest):
@@ -217,13 +231,14 @@ class StageSpider(scrapy.Spider):
         self._pictures.shutdown()
 
 
-def _answer(response: Response) -> dict[str, Any]:
-    """Return what the parsers want to know of an answer."""
+def answer_of(response: Response) -> Answer:
+    """Return what is kept of a response, as of now."""
     location, content_type = response.headers.get("Location"), response.headers.get("Content-Type")
-    return {
-        "status": response.status,
-        "url": response.url,
-        "body": response.body,
-        "location": location and location.decode("latin-1"),
-        "content_type": content_type and content_type.decode("latin-1"),
-    }
+    return Answer(
+        status=response.status,
+        url=response.url,
+        body=response.body,
+        location=location.decode("latin-1") if location else None,
+        content_type=content_type.decode("latin-1") if content_type else None,
+        at=datetime.now(UTC).timestamp(),
+    )

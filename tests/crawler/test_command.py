@@ -106,7 +106,7 @@ def test_the_plan_counts_what_is_known_and_estimates_the_rest_without_a_request(
     with Ledger.open(tmp_path / "crawl", Source("sandbox", {"seed": 0})) as ledger:
         ledger.add_pages([Key("comments", "1"), Key("collection", "ann"), Key("collection", "ann", start=15)])
         for page in ledger.pending(["comments", "collection"], 0, 9):
-            ledger.mark_done(page)
+            ledger.mark_done(page, 1.0)
         ledger.add_pages([Key("collection", "bob"), Key("collection", "cat")])
     main(["plan", *options])
     lines = capsys.readouterr().out.splitlines()

@@ -51,7 +51,7 @@ def crawl(tmp_path):
 
         def put(key, parsed):
             ledger.add_pages([key])
-            record(ledger, Site(), Scope(), ledger.page(key), parsed)
+            record(ledger, Site(), Scope(), ledger.page(key), parsed, 1_700_000_000.0)
 
         seen = (RatingRow("m1", 5, date(2024, 1, 2)), RatingRow("m2", None, date(2024, 1, 1)))
         put(Key("collection", "quillwort"), CollectionPage(ANN, seen, 3, None))
@@ -71,7 +71,7 @@ def crawl(tmp_path):
             Key("photo", "p1"),
             PhotoLikersPage("p1", 4, (LikerRow(ANN, None), LikerRow(BOB, date(2024, 3, 1))), 2, None),
         )
-        likes = (UserLikeRow("p1", date(2024, 2, 1)), UserLikeRow("p2", date(2024, 2, 2)))
+        likes = tuple(UserLikeRow(frame_id, date(2024, 2, 1 + n)) for n, frame_id in enumerate(("p1", "p2", "p9")))
         put(Key("user_likes", "quillwort"), UserLikesPage("quillwort", likes, None))
     return folder
 
@@ -85,7 +85,7 @@ def test_every_table_is_written_with_pseudonyms_for_people(crawl, tmp_path):
     counts = export(crawl, raw)
     of = Pseudonyms.open(crawl / "pseudonym.key").of
     tables = _tables(raw)
-    assert counts == {"movies": 1, "ratings": 3, "frames": 2, "images": 1, "frame_likes": 3, "quarantine": 3}
+    assert counts == {"movies": 1, "ratings": 3, "frames": 2, "images": 1, "frame_likes": 3, "quarantine": 4}
     assert sorted(tables["ratings"].rows()) == sorted(
         [
             (of("71"), "m1", 5.0, date(2024, 1, 2)),
@@ -128,8 +128,10 @@ def test_pictures_stand_in_the_raw_folder_under_their_hash(crawl, tmp_path):
 def test_what_was_left_out_is_in_the_quarantine_with_its_reason(crawl, tmp_path):
     export(crawl, tmp_path / "raw")
     rows = read_table(tmp_path / "raw" / "quarantine.parquet", Quarantine).rows()
+    ann = Pseudonyms.open(crawl / "pseudonym.key").of("71")
     assert sorted(rows) == [
         ("frame_likes", "2 items left out: anonymous, without a profile", None, None, "p1", "photo"),
+        ("frame_likes", "like of a photo that is no frame of this crawl", ann, None, None, "1 likes"),
         ("images", "page gone: bad picture: cannot be decoded", None, None, "p2", "picture m"),
         ("movies", "page gone: no such page (404)", None, "m2", None, "movie"),
     ]

@@ -1,5 +1,6 @@
 """The parts of the spider that need no network: the queue, the plan, and what a page leaves behind."""
 
+import itertools
 from datetime import date
 
 import pytest
@@ -39,9 +40,12 @@ def ledger(tmp_path):
         yield opened
 
 
+clock = itertools.count(1.0)
+
+
 def _record(ledger, key, parsed, scope=Scope()):  # noqa: B008
     ledger.add_pages([key])
-    return record(ledger, SITE, scope, ledger.page(key), parsed)
+    return record(ledger, SITE, scope, ledger.page(key), parsed, next(clock))
 
 
 def _rows(ledger, query):
@@ -81,12 +85,12 @@ def test_a_list_that_was_begun_is_finished_first_and_nothing_comes_twice(ledger)
     page = queue.take(0)
     following = page.key._replace(start=15)
     ledger.add_pages([following])
-    ledger.mark_done(page)
+    ledger.mark_done(page, 1.0)
     queue.finish(page, ledger.page(following))
     order = []
     while page := queue.take(0):
         order.append(page.key[1::2])
-        ledger.mark_done(page)
+        ledger.mark_done(page, 1.0)
         queue.finish(page)
     assert order == [("ann", 15), ("bob", 0)]
 
@@ -136,7 +140,7 @@ def test_a_short_or_empty_page_ends_a_list_only_behind_its_claimed_total():
 def _fill_ratings(ledger):
     """Six users who all saw six movies, and one who saw one more; movie m6 is the most-rated."""
     pairs = [(f"u{u}", f"m{m}") for u in range(6) for m in range(6)] + [("lone", "m5"), ("lone", "m9")]
-    ledger.executemany("INSERT INTO ratings VALUES (?, ?, NULL, NULL)", pairs)
+    ledger.executemany("INSERT INTO ratings VALUES (?, ?, NULL, NULL, 0)", pairs)
 
 
 def test_only_the_core_of_the_ratings_gets_movie_pages_frames_and_likes(ledger):
@@ -188,17 +192,16 @@ def test_comments_beyond_what_a_logged_out_reader_sees_are_not_asked_for(ledger)
 def test_an_item_that_repeats_is_one_row_and_the_newest_wins(ledger):
     old = RatingRow("m1", 3, date(2020, 1, 1))
     new = RatingRow("m1", None, date(2021, 1, 1))
-    _record(ledger, Key("collection", "ann"), CollectionPage(ANN, (old,), 2, "?start=15"))
-    _record(ledger, Key("collection", "ann", start=15), CollectionPage(ANN, (new,), 2, None))
-    assert _rows(ledger, "SELECT * FROM ratings") == [("71", "m1", None, "2021-01-01")]
-    assert _rows(ledger, "SELECT claimed, seen, state FROM pages") == [(2, 1, "done"), (2, 1, "done")]
+    _record(ledger, Key("collection", "ann"), CollectionPage(ANN, (old, new), 2, None))
+    assert _rows(ledger, "SELECT user_id, movie_id, stars, rated_on FROM ratings") == [("71", "m1", None, "2021-01-01")]
+    assert _rows(ledger, "SELECT claimed, seen, state FROM pages") == [(2, 2, "done")]
 
 
 def test_a_page_whose_next_link_leads_elsewhere_leaves_nothing(ledger):
     page = CollectionPage(ANN, (RatingRow("m1", 3, None),), 1, "https://elsewhere.example/?start=15")
     with pytest.raises(NotUnderstood):
         _record(ledger, Key("collection", "ann"), page)
-    assert _rows(ledger, "SELECT * FROM ratings") == []
+    assert _rows(ledger, "SELECT user_id, movie_id, stars, rated_on FROM ratings") == []
     assert ledger.page(Key("collection", "ann")) is not None
 
 
@@ -229,15 +232,15 @@ def test_both_liker_sources_meet_and_what_is_left_out_is_counted(ledger):
     _record(ledger, Key("photos", "m1", "still"), PhotoListPage("m1", (FrameRow("p1", 1, 1, "u"),), 1, None))
     likers = (LikerRow(ANN, date(2024, 5, 1)), LikerRow(Person("72", "72"), None))
     _record(ledger, Key("photo", "p1"), PhotoLikersPage("p1", 5, likers, 3, None))
-    likes = (UserLikeRow("p1", None), UserLikeRow("not a frame of ours", None))
+    likes = (UserLikeRow("p1", None), UserLikeRow("no frame of ours", None))
     _record(ledger, Key("user_likes", "ann"), UserLikesPage("ann", likes, None))
-    assert _rows(ledger, "SELECT * FROM likes ORDER BY source, user_id") == [
+    assert _rows(ledger, "SELECT user_id, frame_id, source, liked_on FROM likes ORDER BY source, user_id, frame_id") == [
         ("71", "p1", "photo_page", "2024-05-01"),
         ("72", "p1", "photo_page", None),
+        ("71", "no frame of ours", "user_likes", None),
         ("71", "p1", "user_likes", None),
     ]
-    assert _rows(ledger, "SELECT like_count FROM frames") == [(5,)]
-    assert _rows(ledger, "SELECT kind, left_out FROM pages WHERE left_out > 0") == [("photo", 3), ("user_likes", 1)]
+    assert _rows(ledger, "SELECT kind, claimed, left_out FROM pages WHERE left_out > 0") == [("photo", 5, 3)]
 
 
 def test_a_page_of_anonymous_likers_alone_does_not_end_the_list(ledger):

@@ -40,8 +40,8 @@ def test_a_transaction_that_fails_leaves_neither_rows_nor_mark(ledger):
 
     def store_and_fail():
         with ledger.transaction():
-            ledger.execute("INSERT INTO ratings VALUES ('1', '2', 3, NULL)")
-            ledger.mark_done(page, seen=1)
+            ledger.execute("INSERT INTO ratings VALUES ('1', '2', 3, NULL, 0)")
+            ledger.mark_done(page, 1.0, seen=1)
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
@@ -68,12 +68,12 @@ def test_a_failed_page_comes_again_with_its_attempts_and_a_later_run_counts_anew
 def test_a_person_under_slug_and_number_becomes_one_user(ledger):
     assert ledger.user_id(Person("ann", "ann")) == "ann"
     ledger.executemany(
-        "INSERT INTO ratings VALUES (?, ?, ?, NULL)", [("ann", "m1", 5), ("ann", "m2", 4), ("71", "m2", 2)]
+        "INSERT INTO ratings VALUES (?, ?, ?, NULL, 0)", [("ann", "m1", 5), ("ann", "m2", 4), ("71", "m2", 2)]
     )
     assert ledger.user_id(Person("71", "ann")) == "71"
     assert ledger.user_id(Person("ann", "ann")) == "71"
     assert ledger.user_id(Person("71", "71")) == "71"
-    assert ledger.execute("SELECT * FROM ratings ORDER BY movie_id").fetchall() == [
+    assert ledger.execute("SELECT user_id, movie_id, stars, rated_on FROM ratings ORDER BY movie_id").fetchall() == [
         ("71", "m1", 5, None),
         ("71", "m2", 2, None),
     ]

@@ -59,7 +59,7 @@ def test_with_no_argument_it_trains_jifr_on_the_newest_snapshot_and_says_what_it
     folder = tmp_path / "data" / "runs" / "jifr-toy-v0001-0"
     config = json.loads((folder / "config.json").read_text())
     assert config["snapshot"]["content_digest"] == snapshot.content_digest
-    assert (config["training"]["epochs"], config["seed"], config["extractor"]["weights"]) == (25, 0, "none")
+    assert (config["training"]["epochs"], config["seed"], config["extractor"]["weights"]) == (25, 0, "random:0")
     assert read_table(folder / "training.parquet", Training).height <= 25
     assert set(read_table(folder / "validation_metrics.parquet", Metric)["task"].unique()) == {"item", "frame"}
     assert not (folder / "metrics.parquet").exists()  # test is for evaluate
@@ -138,7 +138,7 @@ def test_models_without_visual_part_need_no_features_and_jifr_says_so_in_one_lin
     ("arguments", "status", "words"),
     [
         (["--model", "svd"], 2, "model 'svd' is unknown; choose one of jifr, jifr_na, bpr, popular, random"),
-        (["--set", "visual_dims=3"], 2, "setting 'visual_dims' is unknown; choose from batch_size, collaborative_dim"),
+        (["--set", "visual_dims=3"], 2, "setting 'visual_dims' is unknown; choose from attention_l2, batch_size, collaborative_dim"),
         (["--set", "visual_dim=wide"], 2, "visual_dim='wide' is not possible; it must be a whole number"),
         (["--set", "learning_rate=-1"], 2, "it must be a number, at least 0"),
         (["--set", "visual_attention=some"], 2, "choose one of att, avg"),

@@ -36,7 +36,7 @@ def test_users_are_kept_apart() -> None:
 
 
 @given(
-    st.lists(st.integers(0, 2), min_size=1, max_size=6),
+    st.lists(st.integers(0, 2), min_size=1, max_size=5),
     st.data(),
     st.integers(1, 6),
     st.sampled_from(sorted(METRICS)),

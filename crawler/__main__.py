@@ -2,12 +2,21 @@
 
 import argparse
 import signal
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from crawler import probe
 from crawler.forecast import STATES, duration, forecast, seconds_needed
-from crawler.options import DEFAULT_CRAWL, add_crawl_folder, add_site_options, crawl_from
+from crawler.options import (
+    DEFAULT_CRAWL,
+    LIKER_SOURCES,
+    add_crawl_folder,
+    add_refresh_options,
+    add_site_options,
+    crawl_from,
+    refresh_ages_s,
+)
 from crawler.plan import stages
 from crawler.sandbox import command as sandbox
 from crawler.settings import CrawlSettings
@@ -44,6 +53,9 @@ def _stage(arguments: argparse.Namespace) -> None:
     stage, crawl = arguments.name, crawl_from(arguments)
     with Ledger.open(crawl.crawl_dir, crawl.source) as ledger:
         _require_something_to_read(ledger, crawl)
+        reopened = sum(ledger.reopen(kind, time.time() - age_s) for kind, age_s in refresh_ages_s(arguments).items())
+        if arguments.refresh:
+            print(f"{reopened:,} pages and lists are old enough to be read again.", flush=True)
         outcome = run_stage(stage, stages(crawl.scope.liker_sources)[stage], crawl, ledger)
         told = ledger.value(_WHAT[stage])
     gone = f" ({outcome.gone:,} of them gone)" if outcome.gone else ""
@@ -135,6 +147,7 @@ def _parser() -> ArgumentParser:
         stage = commands.add_parser(name, help=what, description=what)
         add_crawl_folder(stage)
         add_site_options(stage)
+        add_refresh_options(stage, [kind for phase in stages(LIKER_SOURCES["both"])[name] for kind in phase.kinds])
         stage.set_defaults(run=_stage, name=name)
     status = commands.add_parser("status", help="show pages by kind and state, and what failed why")
     add_crawl_folder(status)

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
 from crawler.politeness import manners_for
@@ -11,6 +12,7 @@ from dataset.errors import MissingInputError, UsageError
 
 DEFAULT_CRAWL = Path("data/sandbox/crawl")
 DEFAULT_SITE_FILE = Path("data/sandbox/site.json")
+REFRESH_DAYS = {"collection": 7.0, "movie": 90.0, "photos": 90.0, "photo": 30.0, "user_likes": 30.0}
 LIKER_SOURCES = {
     "photo_page": ("photo_page",),
     "user_likes": ("user_likes",),
@@ -68,6 +70,28 @@ def add_site_options(parser: argparse.ArgumentParser) -> None:
     )
     scope.add_argument("--k", type=_count, default=5, help="frames and likes only for the k-core of the ratings so far")
     scope.add_argument("--everything", action="store_true", help="frames and likes for all movies and users")
+
+
+def add_refresh_options(parser: argparse.ArgumentParser, kinds: Iterable[str]) -> None:
+    """Add `--refresh` and the ages from which on pages of these kinds are read again."""
+    group = parser.add_argument_group("reading again")
+    group.add_argument("--refresh", action="store_true", help="read again what can have changed since it was read")
+    for kind, days in REFRESH_DAYS.items():
+        if kind in kinds:
+            what = kind.replace("_", " ")
+            group.add_argument(
+                f"--{kind.replace('_', '-')}-age-days",
+                type=_days,
+                default=days,
+                metavar="DAYS",
+                help=f"with --refresh: {what} pages read so long ago",
+            )
+
+
+def refresh_ages_s(arguments: argparse.Namespace) -> dict[str, float]:
+    """Return from which age in seconds on pages of each kind are read again; empty without `--refresh`."""
+    ages = {kind: getattr(arguments, f"{kind}_age_days", None) for kind in REFRESH_DAYS}
+    return {kind: days * 86_400 for kind, days in ages.items() if arguments.refresh and days is not None}
 
 
 def crawl_from(arguments: argparse.Namespace) -> CrawlSettings:
@@ -169,3 +193,13 @@ def _seconds(text: str) -> float:
     if not 0 <= seconds < 86_400:
         raise argparse.ArgumentTypeError(f"{text!r}: give seconds, from 0")
     return seconds
+
+
+def _days(text: str) -> float:
+    try:
+        days = float(text)
+    except ValueError:
+        days = -1.0
+    if not 0 <= days < 36_500:
+        raise argparse.ArgumentTypeError(f"{text!r}: give days, from 0")
+    return days

@@ -13,16 +13,16 @@ The ledger holds the site's own ids of people, so folder (0700) and file (0600) 
 Names, avatars and comment texts are in no table.
 """
 
-import fcntl
 import os
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, TextIO
+from typing import NamedTuple, TextIO
 
+from crawler.database import Database, connect, lock
 from crawler.forgotten import PERSONAL_KINDS, Forgotten
 from crawler.pages.rows import Person
 from crawler.settings import Source
@@ -52,16 +52,13 @@ class Page:
     next_try_at: float = 0.0
 
 
-class Ledger:
+class Ledger(Database):
     """An open ledger. Made by `Ledger.open` (to crawl) or `Ledger.read` (to look)."""
 
-    def __init__(self, connection: sqlite3.Connection, forgotten: Forgotten, lock: TextIO | None = None) -> None:
-        self._connection = connection
-        self._lock = lock
+    def __init__(self, connection: sqlite3.Connection, forgotten: Forgotten, held: TextIO | None = None) -> None:
+        super().__init__(connection, held)
         self.forgotten = forgotten
         self.pages_added = 0
-        self.execute = connection.execute
-        self.executemany = connection.executemany
 
     @classmethod
     def open(cls, crawl_dir: Path, source: Source) -> "Ledger":
@@ -78,9 +75,9 @@ class Ledger:
         path = crawl_dir / "ledger.sqlite"
         try:
             crawl_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-            lock = _lock(crawl_dir / "lock")
+            held = lock(crawl_dir / "lock")
             os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-            ledger = cls(_connect(path), Forgotten(crawl_dir), lock)
+            ledger = cls(connect(path), Forgotten(crawl_dir), held)
         except OSError as error:
             raise PipelineError(
                 f"{path}: cannot be written ({error.strerror}); choose another folder with --crawl"
@@ -98,7 +95,7 @@ class Ledger:
         path = crawl_dir / "ledger.sqlite"
         if not path.is_file():
             raise MissingInputError(f"{path}: no such ledger; start a crawl with: python -m crawler ratings")
-        ledger = cls(_connect(path), Forgotten(crawl_dir))
+        ledger = cls(connect(path), Forgotten(crawl_dir))
         ledger._check(path)
         return ledger
 
@@ -117,49 +114,6 @@ class Ledger:
         ledger = cls(connection, Forgotten(crawl_dir))
         ledger._prepare(path, source)
         return ledger
-
-    def replace_by(self, new: "Ledger") -> None:
-        """Put a ledger made by `build` in this one's place, and close it; nothing of this one's file is left.
-
-        Raises:
-            PipelineError: another command is looking at this one.
-        """
-        path, new_path = (Path(one.value("SELECT file FROM pragma_database_list")) for one in (self, new))
-        if self.value("PRAGMA wal_checkpoint(TRUNCATE)"):
-            raise PipelineError(f"{path}: another command is reading it; end that, then run the same command again")
-        self._connection.close()
-        new._connection.close()
-        with new_path.open("rb") as file:
-            os.fsync(file.fileno())
-        new_path.replace(path)
-
-    def close(self) -> None:
-        """Close the file and let the next command in."""
-        self._connection.close()
-        if self._lock:
-            self._lock.close()
-
-    def __enter__(self) -> "Ledger":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
-        """All of the block's changes, or none."""
-        self.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-        except BaseException:
-            self.execute("ROLLBACK")
-            raise
-        self.execute("COMMIT")
-
-    def value(self, query: str, parameters: Sequence[Any] = ()) -> Any:
-        """Return the first column of a query's first row, or None."""
-        row = self.execute(query, parameters).fetchone()
-        return row[0] if row else None
 
     def meta(self, key: str) -> str | None:
         """Return a fact about the crawl itself."""
@@ -262,6 +216,14 @@ class Ledger:
             kinds,
         ).rowcount
 
+    def reopen(self, kind: str, read_before: float) -> int:
+        """Make pages that were read before a time (lists: their first page) pending again; return how many."""
+        return self.execute(
+            "UPDATE pages SET state = 'pending', attempts = 0, next_try_at = 0 "
+            "WHERE state = 'done' AND kind = ? AND start = 0 AND fetched_at < ?",
+            (kind, read_before),
+        ).rowcount
+
     def counts(self) -> dict[tuple[str, str], int]:
         """Return the number of pages by kind and state."""
         rows = self.execute("SELECT kind, state, count(*) FROM pages GROUP BY kind, state ORDER BY kind, state")
@@ -332,28 +294,6 @@ class Ledger:
         raise PipelineError(
             f"{path}: not a ledger of version {LEDGER_VERSION}; choose another folder with --crawl, or delete this one"
         )
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, isolation_level=None, timeout=30)
-    with suppress(sqlite3.DatabaseError):  # not a database: `_check` says so
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = NORMAL")
-        connection.execute("PRAGMA foreign_keys = ON")
-    return connection
-
-
-def _lock(path: Path) -> TextIO:
-    file = os.fdopen(os.open(path, os.O_CREAT | os.O_RDWR, 0o600), "r+")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.close()
-        raise PipelineError(
-            f"{path.parent}: another command is crawling into this folder; wait until it ends "
-            "(python -m crawler status shows how far it is)"
-        ) from None
-    return file
 
 
 def _marks(values: Sequence[object]) -> str:

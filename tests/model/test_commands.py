@@ -138,7 +138,11 @@ def test_models_without_visual_part_need_no_features_and_jifr_says_so_in_one_lin
     ("arguments", "status", "words"),
     [
         (["--model", "svd"], 2, "model 'svd' is unknown; choose one of jifr, jifr_na, bpr, popular, random"),
-        (["--set", "visual_dims=3"], 2, "setting 'visual_dims' is unknown; choose from attention_l2, batch_size, collaborative_dim"),
+        (
+            ["--set", "visual_dims=3"],
+            2,
+            "setting 'visual_dims' is unknown; choose from attention_l2, batch_size, collaborative_dim",
+        ),
         (["--set", "visual_dim=wide"], 2, "visual_dim='wide' is not possible; it must be a whole number"),
         (["--set", "learning_rate=-1"], 2, "it must be a number, at least 0"),
         (["--set", "visual_attention=some"], 2, "choose one of att, avg"),

@@ -5,7 +5,7 @@ from collections import Counter
 import polars as pl
 import pytest
 
-from crawler.sandbox.faults import DeadPictures, Failures, Rates, chained, older_layout, shown_as
+from crawler.sandbox.faults import ChangingLists, DeadPictures, Failures, Rates, chained, older_layout, shown_as
 from crawler.store import Ledger
 
 WORLD = {"seed": 31, "n_users": 40, "n_movies": 44}  # with lists of several pages of every kind but comments
@@ -43,6 +43,15 @@ def test_pictures_that_never_heal_are_left_out_with_a_reason_and_all_else_is_the
     assert len(lost) > 2
 
 
+@pytest.mark.parametrize("grows", [True, False], ids=["growing", "shrinking"])
+def test_lists_that_change_while_they_are_read_lose_nothing_and_repeat_nothing(sandbox, grows):
+    changes = ChangingLists(grows)
+    crawl = sandbox(**WORLD, faults=changes)
+    crawl.run_all("--liker-source", "both")
+    crawl.require_truth(n_vanished=0 if grows else changes.n)
+    assert changes.n_changed > 10
+
+
 def test_short_pages_and_older_layouts_change_nothing(sandbox):
     crawl = sandbox(**WORLD, faults=chained(older_layout, shown_as(gap_every=4, has_data_ids=False)))
     crawl.run_all("--liker-source", "both")
@@ -53,7 +62,7 @@ def test_short_pages_and_older_layouts_change_nothing(sandbox):
 
 def test_everything_at_once_changes_nothing(sandbox):
     rates = Rates(server_error=0.04, cut_body=0.04, empty_page=0.02)
-    crawl = sandbox(**WORLD, faults=chained(Failures(rates), shown_as(gap_every=5)))
+    crawl = sandbox(**WORLD, faults=chained(Failures(rates), ChangingLists(grows=True), shown_as(gap_every=5)))
     crawl.run_all()
     crawl.require_truth()
     times = Counter(crawl.requests())

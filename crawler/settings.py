@@ -88,8 +88,8 @@ def user_agent(contact: str | None) -> str:
 def scrapy_settings(crawl: CrawlSettings, rules: dict[str, HostRules]) -> dict[str, Any]:
     """Return Scrapy's settings: one slot a host with its own delay; redirects, cookies and retries off.
 
-    What is switched off is either unwanted (cookies, telnet, remote control, redirects) or done by
-    the ledger (retries, filtering of repeats) or by `crawler.politeness` (robots.txt).
+    Only the middlewares named here are loaded: all others are either unwanted (cookies, redirects,
+    caches) or done by the ledger (retries, filtering of repeats) or by `crawler.politeness` (robots.txt).
     """
     manners = crawl.manners
     delay_s = max(rule.delay_s for rule in rules.values())
@@ -111,22 +111,22 @@ def scrapy_settings(crawl: CrawlSettings, rules: dict[str, HostRules]) -> dict[s
         "DOWNLOAD_WARNSIZE": 0,
         "DOWNLOAD_FAIL_ON_DATALOSS": True,
         "DOWNLOAD_VERIFY_CERTIFICATES": True,
+        "DOWNLOADER_MIDDLEWARES_BASE": {
+            "scrapy.downloadermiddlewares.downloadtimeout.DownloadTimeoutMiddleware": 350,
+            "scrapy.downloadermiddlewares.defaultheaders.DefaultHeadersMiddleware": 400,
+            "scrapy.downloadermiddlewares.useragent.UserAgentMiddleware": 500,
+            "scrapy.downloadermiddlewares.httpcompression.HttpCompressionMiddleware": 590,
+            "scrapy.downloadermiddlewares.httpproxy.HttpProxyMiddleware": 750,
+        },
         "DOWNLOADER_MIDDLEWARES": {"crawler.politeness.HostRulesMiddleware": 100},
+        "EXTENSIONS_BASE": {"scrapy.extensions.throttle.AutoThrottle": 0},
         "AUTOTHROTTLE_ENABLED": manners.is_slow,  # it only ever slows down: never below DOWNLOAD_DELAY
         "AUTOTHROTTLE_MAX_DELAY": max(60.0, 2 * delay_s),
         "SPIDER_MIDDLEWARES_BASE": {},
         "DUPEFILTER_CLASS": "scrapy.dupefilters.BaseDupeFilter",
         "HTTPPROXY_ENABLED": not crawl.site.is_loopback,
-        "COOKIES_ENABLED": False,
-        "REDIRECT_ENABLED": False,
-        "METAREFRESH_ENABLED": False,
-        "RETRY_ENABLED": False,
-        "ROBOTSTXT_OBEY": False,
-        "HTTPCACHE_ENABLED": False,
         "TELNETCONSOLE_ENABLED": False,
         "REMOTE_CONTROL_ENABLED": False,
-        "MEMUSAGE_ENABLED": False,
-        "DOWNLOADER_STATS": False,
         "WARN_ON_GENERATOR_RETURN_VALUE": False,
         "LOGSTATS_INTERVAL": 0,
         "LOG_FILE": str(crawl.crawl_dir / "crawl.log"),

@@ -4,8 +4,10 @@ The same markup serves `/do` (watching) and `/wish`; a heading that does not say
 """
 
 import re
+from collections.abc import Sequence
 
-from parsel import Selector, SelectorList
+from lxml import etree
+from parsel import Selector
 
 from crawler.pages.reading import Document, text_of
 from crawler.pages.rows import CollectionPage, Person, RatingRow
@@ -17,6 +19,12 @@ ITEMS = "//*[self::div or self::li][{item}][not(ancestor::*[{item} or {aside}])]
 HEADING = re.compile(r"看过的(?:影视|电影)(?: ?[(（]([0-9]+)[)）])?$")
 _MOVIE_LINK = re.compile(r"/subject/([0-9]+)/?$")
 _STARS = re.compile(r"rating([1-5])-t")
+# Compiled, because they are asked of every item: most pages of a crawl are of this kind.
+_HREFS = etree.XPath("descendant-or-self::a/@href")
+_DATES = etree.XPath(f"descendant-or-self::*[{_CLASS.format('date')}]")
+_TEXT = etree.XPath("string()")
+_MARKS_BESIDE = etree.XPath("preceding-sibling::span | ./span")
+_MARKS_ANYWHERE = etree.XPath("descendant-or-self::span[starts-with(@class, 'rating')]")
 
 
 def parse_collection(html: str, url: str) -> CollectionPage:
@@ -61,24 +69,25 @@ def _next_links(page: Document) -> list[str]:
 
 
 def _rating(page: Document, item: Selector) -> RatingRow:
-    links = (_MOVIE_LINK.search(href) for href in item.css("a::attr(href)").getall())
+    node = item.root
+    links = (_MOVIE_LINK.search(href) for href in _HREFS(node))
     ids = {link[1] for link in links if link}
     if len(ids) != 1:
         raise page.not_understood("movie_id", f"is {sorted(ids)}" if ids else "not found in an item")
     movie_id = ids.pop()
-    dates = item.css(".date")
+    dates = _DATES(node)
     if not dates:
         raise page.not_understood("rated_on", f"not found for movie {movie_id}")
-    return RatingRow(movie_id, _stars(page, item, dates[:1]), page.day("rated_on", text_of(dates)))
+    day = page.day("rated_on", " ".join(_TEXT(dates[0]).split()))
+    return RatingRow(movie_id, _stars(page, _MARKS_BESIDE(dates[0]) or _MARKS_ANYWHERE(node)), day)
 
 
-def _stars(page: Document, item: Selector, dates: SelectorList[Selector]) -> int | None:
+def _stars(page: Document, marks: Sequence[etree._Element]) -> int | None:
     """Return the stars beside the date; any other mark there is one we do not know."""
-    marks = dates.xpath("preceding-sibling::span | ./span") or item.css('span[class^="rating"]')
-    classes = marks.xpath("@class").getall()
-    found = [_STARS.fullmatch(name.strip()) for name in classes]
     if not marks:
         return None
-    if len(marks) == 1 and found and found[0]:
-        return int(found[0][1])
-    raise page.not_understood("stars", f"is {classes}")
+    classes = [mark.get("class") for mark in marks if mark.get("class") is not None]
+    found = _STARS.fullmatch(classes[0].strip()) if len(marks) == len(classes) == 1 else None
+    if found is None:
+        raise page.not_understood("stars", f"is {classes}")
+    return int(found[1])

@@ -38,9 +38,8 @@ GONE_WORDS = (
 )
 LONGEST_NOTICE = 80  # characters; the known ones have up to 40
 
-_ANY_SIGN = re.compile(
-    "|".join((*REFUSING_TITLES, *REFUSING_WORDS, *GONE_WORDS, r"<form[^>]*(?:\bsec\b|/c\b)")), re.IGNORECASE
-)
+_ANY_WORDS = (*REFUSING_TITLES, *REFUSING_WORDS, *GONE_WORDS)
+_ANY_FORM = re.compile(r"<form[^>]*(?:\bsec\b|/c\b)", re.IGNORECASE)
 _PROOF_OF_WORK = 'form#sec, form[action="/c"]'
 _CONTENT = ", ".join(
     (
@@ -76,7 +75,9 @@ def classify(status: int, url: str, body: bytes, content_type: str | None, locat
             raise Refused(sign)
     if not content_type or content_type.strip().lower().startswith(("text/", "application/xhtml")):
         html = body.decode("utf-8", "replace")
-        if _ANY_SIGN.search(html):  # most pages have none, and need not be parsed twice
+        if any(words in html for words in _ANY_WORDS) or _ANY_FORM.search(
+            html
+        ):  # most pages have none, and need not be parsed twice
             _classify_page(Selector(html, type="html"))
     if status in REFUSING_STATUSES:
         raise Refused(REFUSING_STATUSES[status])

@@ -4,6 +4,7 @@ Scrapy's reactor starts once in a process, so a command runs one stage; flows st
 as a child process.
 """
 
+import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -69,6 +70,7 @@ def _crawl(
 ) -> StageSpider:
     """Run the spider to its end; a defect of ours comes out as its own exception."""
     process = CrawlerProcess(scrapy_settings(crawl, rules))
+    logging.getLogger("scrapy.core").setLevel(logging.INFO)  # or a record is made for every page, and thrown away
     crawler = process.create_crawler(StageSpider)
     problems: list[Failure] = []
     running = process.crawl(

@@ -75,7 +75,8 @@ def _discover(ledger: Ledger, scope: Scope, person: Person) -> None:
     """Plan a person's collection, unless it is planned under another uid or there are enough people."""
     user_id = ledger.user_id(person)
     is_known = ledger.value(
-        "SELECT 1 FROM people JOIN pages ON pages.kind = 'collection' AND pages.subject = people.uid "
+        # CROSS: the person's few uids first, not every collection for every person
+        "SELECT 1 FROM people CROSS JOIN pages ON pages.kind = 'collection' AND pages.subject = people.uid "
         "WHERE people.user_id = ?",
         (user_id,),
     )

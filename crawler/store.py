@@ -254,8 +254,9 @@ class Ledger(Database):
         self.execute("UPDATE people SET user_id = ? WHERE user_id = ?", (number, slug))
         self.execute(
             "UPDATE pages SET state = 'gone', cause = 'the same person is read under another uid' "
-            "WHERE state = 'pending' AND kind IN ('collection', 'user_likes') AND subject = ? AND EXISTS ("
-            "  SELECT 1 FROM people JOIN pages AS other ON other.subject = people.uid "
+            # + and CROSS keep SQLite from walking through all pending pages
+            "WHERE +state = 'pending' AND kind IN ('collection', 'user_likes') AND subject = ? AND EXISTS ("
+            "  SELECT 1 FROM people CROSS JOIN pages AS other ON other.subject = people.uid "
             "  WHERE people.user_id = ? AND other.kind = pages.kind AND other.subject <> pages.subject)",
             (slug, number),
         )

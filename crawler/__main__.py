@@ -1,4 +1,4 @@
-"""The commands of `python -m crawler`: plan, ratings, frames, likes, status, export, probe, sandbox."""
+"""The commands of `python -m crawler`, from `plan` to `forget`; `--help` lists them."""
 
 import argparse
 import signal
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from crawler import probe
-from crawler.forecast import STATES, duration, forecast, seconds_needed
+from crawler.forecast import duration, forecast
 from crawler.options import (
     DEFAULT_CRAWL,
     LIKER_SOURCES,
@@ -20,6 +20,7 @@ from crawler.options import (
 from crawler.plan import stages
 from crawler.sandbox import command as sandbox
 from crawler.settings import CrawlSettings
+from crawler.status import CONTENTS, plan_lines, status_lines, watch
 from crawler.store import Ledger
 from dataset.cli import ArgumentParser, run
 from dataset.errors import UsageError
@@ -28,14 +29,6 @@ _STAGES = {
     "ratings": "read who watched what: comments lead to users, users' collections to ratings, ratings to movies",
     "frames": "read the photos of the movies that survive the 5-core, with their picture files",
     "likes": "read who likes which photo",
-}
-_WHAT = {
-    "ratings": "SELECT count(*) || ' ratings by ' || count(DISTINCT user_id) || ' users; ' || "
-    "(SELECT count(*) FROM movies) || ' movies' FROM ratings",
-    "frames": "SELECT count(*) || ' frames of ' || count(DISTINCT movie_id) || ' movies; ' || "
-    "(SELECT count(*) FROM pictures) || ' pictures' FROM frames",
-    "likes": "SELECT count(*) || ' likes by ' || count(DISTINCT user_id) || ' users of ' || "
-    "count(DISTINCT frame_id) || ' frames' FROM (SELECT DISTINCT user_id, frame_id FROM likes)",
 }
 _NEXT = {"ratings": "frames", "frames": "likes", "likes": "export"}
 
@@ -57,7 +50,7 @@ def _stage(arguments: argparse.Namespace) -> None:
         if arguments.refresh:
             print(f"{reopened:,} pages and lists are old enough to be read again.", flush=True)
         outcome = run_stage(stage, stages(crawl.scope.liker_sources)[stage], crawl, ledger)
-        told = ledger.value(_WHAT[stage])
+        told = ledger.value(CONTENTS[stage])
     gone = f" ({outcome.gone:,} of them gone)" if outcome.gone else ""
     pages = f"{outcome.done + outcome.gone:,} pages{gone}"
     print(f"{stage}: read {pages} in {duration(outcome.seconds)}. The crawl now has {told}.")
@@ -78,30 +71,15 @@ def _plan(arguments: argparse.Namespace) -> None:
     crawl = crawl_from(arguments)
     with Ledger.open(crawl.crawl_dir, crawl.source) as ledger:
         forecasts = forecast(ledger, crawl.scope)
-    delay_s = crawl.manners.delay_s
-    print(f"{'stage':<8} {'kind of page':<13} {'known':>9} {'expected':>9}   at {delay_s:g} s a request")
-    for one in forecasts:
-        print(f"{one.stage:<8} {one.kind:<13} {one.known:>9,} {one.expected:>9,}   {duration(one.requests * delay_s)}")
-    requests = sum(one.requests for one in forecasts)
-    print(
-        f"About {requests:,} requests; {duration(seconds_needed(forecasts, delay_s))}, hosts being read side by side."
-    )
+    print("\n".join(plan_lines(forecasts, crawl.manners.delay_s)))
 
 
 def _status(arguments: argparse.Namespace) -> None:
+    if arguments.watch:
+        watch(arguments.crawl)
+        return
     with Ledger.read(arguments.crawl) as ledger:
-        counts = ledger.counts()
-        print(f"{'kind of page':<13}" + "".join(f"{state:>10}" for state in STATES))
-        for kind in sorted({kind for kind, _ in counts}):
-            print(f"{kind:<13}" + "".join(f"{counts.get((kind, state), 0):>10,}" for state in STATES))
-        causes = ledger.execute(
-            "SELECT state, kind, cause, count(*) FROM pages WHERE cause IS NOT NULL "
-            "GROUP BY 1, 2, 3 ORDER BY 4 DESC, 1, 2, 3 LIMIT 20"
-        ).fetchall()
-        for state, kind, cause, n in causes:
-            print(f"{n:,} {kind} pages {state}: {cause}")
-        for query in _WHAT.values():
-            print(ledger.value(query))
+        print("\n".join(status_lines(ledger, time.time())))
 
 
 def _reparse(arguments: argparse.Namespace) -> None:
@@ -151,6 +129,7 @@ def _parser() -> ArgumentParser:
         stage.set_defaults(run=_stage, name=name)
     status = commands.add_parser("status", help="show pages by kind and state, and what failed why")
     add_crawl_folder(status)
+    status.add_argument("--watch", action="store_true", help="draw it anew every two seconds, until Ctrl-C")
     status.set_defaults(run=_status)
     reparsing = commands.add_parser("reparse", help="build all tables anew from the archived pages; sends no request")
     add_crawl_folder(reparsing)

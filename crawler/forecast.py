@@ -1,68 +1,84 @@
 """How much of a crawl there is to do, and how long that takes at the politeness rate.
 
 Known are the ledger's pending pages; what lies behind them is estimated from the lists read so
-far, or from the assumptions below while nothing is read yet.
+far. Before anything of a kind is read, it is not yet known: no number is better than a made-up one.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from crawler.plan import HOSTS, Core, surviving
+from crawler.plan import COMMENTS_A_PAGE, COMMENTS_REACH, HOSTS, Core, surviving
 from crawler.settings import Scope
 from crawler.store import Ledger
 
-ASSUMED_PAGES_A_LIST = {"comments": 10.0, "collection": 20.0, "photos": 3.0, "photo": 1.0, "user_likes": 3.0}
-ASSUMED_NEW_USERS_A_PAGE = 10.0  # of comments
-ASSUMED_FRAMES_A_PAGE = 30.0  # of photos
 STATES = ("done", "pending", "gone", "refused", "failed")
+
+
+STAGE_OF = {
+    "comments": "ratings",
+    "collection": "ratings",
+    "movie": "ratings",
+    "photos": "frames",
+    "picture": "frames",
+    "photo": "likes",
+    "user_likes": "likes",
+}
+_SINGLE = ("movie", "picture")  # a page each, no lists
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """The requests one kind of page still needs: those known, and those expected behind them."""
+    """The requests one kind of page still needs: those known, and those expected behind them.
+
+    `expected` is None where nothing read so far tells.
+    """
 
     stage: str
     kind: str
     known: int
-    expected: int
+    expected: int | None
 
     @property
     def requests(self) -> int:
-        """All of them."""
-        return self.known + self.expected
+        """All that can be told."""
+        return self.known + (self.expected or 0)
 
 
 def forecast(ledger: Ledger, scope: Scope) -> list[Forecast]:
     """Return what each kind of page still needs, in the order of the stages."""
-    core = surviving(ledger, scope)
-    frames = _expected_frames(ledger, scope, core)
-    unplanned = {
-        "comments": _unplanned(ledger, "comments", scope.movie_ids),
-        "collection": _unplanned(ledger, "collection", scope.uids) + _users_to_be_found(ledger, scope),
-        "movie": _unplanned(ledger, "movie", core.movie_ids),
-        "photos": len(scope.photo_kinds) * _unplanned(ledger, "photos", core.movie_ids),
-        "picture": max(0.0, frames - _lists(ledger, "picture")),
-    }
-    if "photo_page" in scope.liker_sources:
-        unplanned["photo"] = max(0.0, frames - _lists(ledger, "photo"))
-    if "user_likes" in scope.liker_sources:
-        unplanned["user_likes"] = max(0, len(core.user_ids) - _lists(ledger, "user_likes"))
-    stage_of = {
-        "comments": "ratings",
-        "collection": "ratings",
-        "movie": "ratings",
-        "photos": "frames",
-        "picture": "frames",
-    }
     counts = ledger.counts()
     found = []
-    for kind, lists in unplanned.items():
-        known = counts.get((kind, "pending"), 0) + counts.get((kind, "failed"), 0) + counts.get((kind, "refused"), 0)
+    for kind, lists in _unplanned_lists(ledger, scope).items():
+        known = sum(counts.get((kind, state), 0) for state in ("pending", "failed", "refused"))
         begun = ledger.value("SELECT count(*) FROM pages WHERE kind = ? AND state = 'pending' AND start = 0", (kind,))
         pages_a_list = _pages_a_list(ledger, kind)
-        expected = round(begun * (pages_a_list - 1) + lists * pages_a_list)
-        found.append(Forecast(stage_of.get(kind, "likes"), kind, known, expected))
+        if lists == begun == 0:
+            expected: int | None = 0
+        elif lists is None or pages_a_list is None:
+            expected = None
+        else:
+            expected = round(begun * (pages_a_list - 1) + lists * pages_a_list)
+        found.append(Forecast(STAGE_OF[kind], kind, known, expected))
     return found
+
+
+def _unplanned_lists(ledger: Ledger, scope: Scope) -> dict[str, float | None]:
+    """Return how many lists (or single pages) of each kind there will be that the ledger does not know yet."""
+    core = surviving(ledger, scope)
+    is_core_known = bool(core.movie_ids)
+    frames = _expected_frames(ledger, scope, core) if is_core_known else None
+    lists: dict[str, float | None] = {
+        "comments": _unplanned(ledger, "comments", scope.movie_ids),
+        "collection": _users_to_be_found(ledger, scope),
+        "movie": _unplanned(ledger, "movie", core.movie_ids) if is_core_known else None,
+        "photos": len(scope.photo_kinds) * _unplanned(ledger, "photos", core.movie_ids) if is_core_known else None,
+        "picture": frames and max(0.0, frames - _lists(ledger, "picture")),
+    }
+    if "photo_page" in scope.liker_sources:
+        lists["photo"] = frames and max(0.0, frames - _lists(ledger, "photo"))
+    if "user_likes" in scope.liker_sources:
+        lists["user_likes"] = max(0, len(core.user_ids) - _lists(ledger, "user_likes")) if is_core_known else None
+    return lists
 
 
 def seconds_needed(forecasts: Sequence[Forecast], delay_s: float) -> float:
@@ -94,31 +110,47 @@ def _lists(ledger: Ledger, kind: str) -> int:
     return n
 
 
-def _pages_a_list(ledger: Ledger, kind: str) -> float:
+def _count(ledger: Ledger, kind: str, state: str) -> int:
+    n: int = ledger.value("SELECT count(*) FROM pages WHERE kind = ? AND state = ?", (kind, state))
+    return n
+
+
+def _pages_a_list(ledger: Ledger, kind: str) -> float | None:
+    """Return how many pages the lists of a kind have that were read so far; None before the first."""
+    if kind in _SINGLE:
+        return 1.0
     query = (
         "SELECT count(*), count(DISTINCT subject || variant) FROM pages "
         "WHERE kind = ? AND state = 'done' "
         "AND subject NOT IN (SELECT subject FROM pages WHERE kind = ? AND state = 'pending')"
     )
     pages, lists = ledger.execute(query, (kind, kind)).fetchone()
-    return pages / lists if lists else ASSUMED_PAGES_A_LIST.get(kind, 1.0)
+    if lists:
+        return float(pages / lists)
+    return COMMENTS_REACH / COMMENTS_A_PAGE if kind == "comments" else None
 
 
-def _users_to_be_found(ledger: Ledger, scope: Scope) -> float:
-    """Estimate the users whom the comments that are not read yet lead to."""
-    read: int = ledger.value("SELECT count(*) FROM pages WHERE kind = 'comments' AND state = 'done'")
-    found = _lists(ledger, "collection")
-    a_page = found / read if read else ASSUMED_NEW_USERS_A_PAGE
-    begun: int = ledger.value("SELECT count(*) FROM pages WHERE kind = 'comments' AND state = 'pending'")
-    unread = begun + _unplanned(ledger, "comments", scope.movie_ids) * _pages_a_list(ledger, "comments")
-    bound = float("inf") if scope.max_users is None else max(0, scope.max_users - found)
-    return min(unread * a_page, bound)
+def _users_to_be_found(ledger: Ledger, scope: Scope) -> float | None:
+    """Estimate the users who are named, and whom the comments that are not read yet lead to."""
+    named = _unplanned(ledger, "collection", scope.uids)
+    unread = _count(ledger, "comments", "pending") + _unplanned(ledger, "comments", scope.movie_ids) * (
+        _pages_a_list(ledger, "comments") or 1.0
+    )
+    if not unread:
+        return named
+    read, found = _count(ledger, "comments", "done"), _lists(ledger, "collection")
+    bound = None if scope.max_users is None else max(0.0, scope.max_users - found)
+    if not read:
+        return bound
+    to_be_found = unread * found / read
+    return named + (to_be_found if bound is None else min(to_be_found, bound))
 
 
-def _expected_frames(ledger: Ledger, scope: Scope, core: Core) -> float:
+def _expected_frames(ledger: Ledger, scope: Scope, core: Core) -> float | None:
     known: int = ledger.value("SELECT count(*) FROM frames")
-    read: int = ledger.value("SELECT count(*) FROM pages WHERE kind = 'photos' AND state = 'done'")
-    a_page = known / read if read else ASSUMED_FRAMES_A_PAGE
-    begun: int = ledger.value("SELECT count(*) FROM pages WHERE kind = 'photos' AND state = 'pending'")
     lists = len(scope.photo_kinds) * _unplanned(ledger, "photos", core.movie_ids)
-    return known + a_page * (begun + lists * _pages_a_list(ledger, "photos"))
+    unread = _count(ledger, "photos", "pending") + lists * (_pages_a_list(ledger, "photos") or 1.0)
+    read = _count(ledger, "photos", "done")
+    if not read:
+        return None if unread else float(known)
+    return known + unread * known / read

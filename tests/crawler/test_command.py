@@ -114,7 +114,26 @@ def test_the_plan_counts_what_is_known_and_estimates_the_rest_without_a_request(
     assert lines[1].split() == ["ratings", "comments", "0", "1", "2", "s"]
     # Two users are begun and three more are expected, with two pages each like ann: 2 + 2 · 1 + 3 · 2.
     assert lines[2].split() == ["ratings", "collection", "2", "8", "20", "s"]
-    assert lines[-1].startswith("About 11 requests; 22 s")
+    assert lines[-2].startswith("At least 11 requests; 22 s")
+    assert lines[3].split() == ["ratings", "movie", "0", "not", "yet", "known"]
+    assert "(ratings, frames, likes); ask again" in lines[-1]
+
+
+def test_a_plan_of_an_empty_crawl_tells_no_number_that_nothing_stands_behind(tmp_path, site_file, capsys):
+    main(["plan", *_options(tmp_path, "--site-file", site_file, "--liker-source", "both")])
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()[1:-2]]
+    assert rows[0] == ["ratings", "comments", "0", "20", "0", "s"]  # ten pages of comments a movie are shown at most
+    assert [row[3:] for row in rows[1:]] == [["not", "yet", "known"]] * 6
+
+
+def test_watching_a_crawl_ends_quietly_at_ctrl_c(tmp_path, capsys, monkeypatch):
+    def ctrl_c(seconds):
+        raise KeyboardInterrupt
+
+    Ledger.open(tmp_path, Source("sandbox", {})).close()
+    monkeypatch.setattr("crawler.status.time.sleep", ctrl_c)
+    main(["status", "--watch", "--crawl", str(tmp_path)])
+    assert "0 known pages are left" in capsys.readouterr().out
 
 
 def test_status_shows_pages_by_state_and_the_causes_of_failures(tmp_path, capsys):

@@ -40,6 +40,7 @@ CREATE TABLE frames (
     frame_id TEXT PRIMARY KEY, movie_id TEXT NOT NULL, kind TEXT NOT NULL, width_px INTEGER,
     height_px INTEGER, image_url TEXT NOT NULL, seen_at REAL NOT NULL
 ) WITHOUT ROWID;
+CREATE INDEX frames_by_movie ON frames (movie_id, kind);
 CREATE TABLE pictures (
     frame_id TEXT PRIMARY KEY REFERENCES frames, sha256 TEXT NOT NULL, format TEXT NOT NULL,
     width_px INTEGER NOT NULL, height_px INTEGER NOT NULL, size_bytes INTEGER NOT NULL,
@@ -49,3 +50,4 @@ CREATE TABLE likes (
     user_id TEXT, frame_id TEXT, source TEXT, liked_on TEXT, seen_at REAL NOT NULL,
     PRIMARY KEY (user_id, frame_id, source)
 ) WITHOUT ROWID;
+CREATE INDEX likes_by_frame ON likes (frame_id, source);

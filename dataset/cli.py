@@ -21,11 +21,19 @@ from rich.progress import (
 from dataset.errors import PipelineError
 
 
+class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
+    """Shows the defaults that say something."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        says_nothing = action.default is None or action.default is False or action.default in ([], ())
+        return action.help if says_nothing else super()._get_help_string(action)
+
+
 class ArgumentParser(argparse.ArgumentParser):
     """An `argparse.ArgumentParser` whose errors are one line (exit status 2), with defaults in `--help`."""
 
     def __init__(self, **options: object) -> None:
-        options.setdefault("formatter_class", argparse.ArgumentDefaultsHelpFormatter)
+        options.setdefault("formatter_class", _HelpFormatter)
         super().__init__(**options)  # type: ignore[arg-type]
 
     def error(self, message: str) -> None:  # type: ignore[override]

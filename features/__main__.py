@@ -47,7 +47,12 @@ def _parser() -> ArgumentParser:
     command.add_argument("--dataset", type=Path, default=Path("data/sandbox/dataset"), help="the built dataset")
     command.add_argument("--weights", default=IMAGENET, help="IMAGENET1K_V1, random:<seed>, or a state dict's file")
     command.add_argument("--precision", default="auto", choices=["auto", *PRECISIONS], help="auto: bf16 where native")
-    command.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", choices=["cpu", "cuda"])
+    command.add_argument(
+        "--device",
+        default="cuda" if torch.cuda.is_available() else "cpu",
+        choices=["cpu", "cuda"],
+        help="where to compute",
+    )
     command.add_argument("--store", type=Path, default=DEFAULT_ROOT, help="where features are kept, by picture")
     return parser
 

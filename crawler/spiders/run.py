@@ -47,6 +47,8 @@ def run_stage(stage: str, phases: tuple[Phase, ...], crawl: CrawlSettings, ledge
     kinds = [kind for phase in phases for kind in phase.kinds]
     bases = {"movie": crawl.site.movie, "www": crawl.site.www, "images": crawl.site.images}
     hosts = {host: bases[host] for host in dict.fromkeys(HOSTS[kind] for kind in kinds)}
+    if crawl.manners.is_slow:  # another command may have asked the site just now
+        time.sleep(crawl.manners.delay_s)
     rules = read_robots(hosts, crawl.manners, user_agent(crawl.manners.contact))
     ledger.revive(kinds)
     started = time.monotonic()

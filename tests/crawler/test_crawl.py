@@ -11,7 +11,8 @@ import pytest
 from crawler.sandbox.answers import Answer
 
 
-@pytest.mark.parametrize(("seed", "n_users", "n_movies"), [(1, 40, 20), (2, 80, 30)])
+@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize(("n_users", "n_movies"), [(40, 20), (80, 30)])
 def test_every_table_equals_the_truth_and_no_page_is_asked_for_twice_or_outside_the_plan(
     sandbox, seed, n_users, n_movies
 ):

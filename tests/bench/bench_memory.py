@@ -40,7 +40,7 @@ def _watch(folder):
                 with Ledger.read(folder / "crawl-0") as ledger:
                     n = ledger.value("SELECT count(*) FROM pages WHERE state IN ('done', 'gone')")
                 points.append((n, _resident_mib(process.pid)))
-            except (OSError, PipelineError):  # not begun, or just ended
+            except (OSError, PipelineError, IndexError):  # not begun, or just ended
                 continue
     if process.returncode:
         raise SystemExit(f"the crawl ended with status {process.returncode}")

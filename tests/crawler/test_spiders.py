@@ -234,7 +234,9 @@ def test_both_liker_sources_meet_and_what_is_left_out_is_counted(ledger):
     _record(ledger, Key("photo", "p1"), PhotoLikersPage("p1", 5, likers, 3, None))
     likes = (UserLikeRow("p1", None), UserLikeRow("no frame of ours", None))
     _record(ledger, Key("user_likes", "ann"), UserLikesPage("ann", likes, None))
-    assert _rows(ledger, "SELECT user_id, frame_id, source, liked_on FROM likes ORDER BY source, user_id, frame_id") == [
+    assert _rows(
+        ledger, "SELECT user_id, frame_id, source, liked_on FROM likes ORDER BY source, user_id, frame_id"
+    ) == [
         ("71", "p1", "photo_page", "2024-05-01"),
         ("72", "p1", "photo_page", None),
         ("71", "no frame of ours", "user_likes", None),

@@ -39,7 +39,7 @@ class EvaluationConfig:
         item_ks: the K of item metrics.
         frame_ks: the K of frame metrics.
         n_negatives: sampled items a user; the paper's 1,000.
-        n_repeats: how often they are sampled; the paper's 10.
+        n_repeats: how often they are sampled; the paper's 10. With 0, only all items are ranked.
         n_bootstrap: resamples of the users for the intervals.
         seed: of the negatives and the resamples; the same for all models that are compared.
     """
@@ -116,11 +116,14 @@ def _item_metrics(
         )
     generator = torch.Generator().manual_seed(config.seed)
     k_max = max(config.item_ks)
-    repeats = rank_among_sampled(scorer, held_out, k_max, generator, config.n_negatives, config.n_repeats, device)
+    n_negatives, n_repeats = config.n_negatives, config.n_repeats
+    repeats = (
+        rank_among_sampled(scorer, held_out, k_max, generator, n_negatives, n_repeats, device) if n_repeats else []
+    )
     full = rank_among_all(scorer, held_out, k_max, device)
     parts = []
     for k in config.item_ks:
-        for name in ("hr", "ndcg"):
+        for name in ("hr", "ndcg") if repeats else ():
             values = torch.stack([METRICS[name](ranks, k) for ranks in repeats]).mean(0)
             parts.append(_rows("item", name, k, users, None, values))
         for name in ("hr", "ndcg", "recall"):

@@ -37,7 +37,8 @@ class StoppedError(PipelineError):
     exit_status = 130
 
 
-_SHOWN = (("item", "NDCG", 15), ("frame", "NDCG", 3))
+_SHOWN = (("item", "full_ndcg", 15), ("frame", "ndcg", 3))
+_VALIDATION = EvaluationConfig(n_repeats=0)  # sampling says no more than all items do, and takes long
 
 
 def main(argv: Sequence[str]) -> None:
@@ -83,7 +84,7 @@ def main(argv: Sequence[str]) -> None:
 
     if has_validation:
         scorer = trained.model.scorer()
-        metrics, user_metrics = evaluate(scorer, tables, "validation", model_name, seed, device=arguments.device)
+        metrics, user_metrics = evaluate(scorer, tables, "validation", model_name, seed, _VALIDATION, arguments.device)
         write_metrics(folder, "validation", metrics, user_metrics)
         print(_in_words(model_name, metrics, _baselines(tables, model_name, seed)))
     print(f"Run: {folder}\nNext: python -m model.evaluate --run {folder}")
@@ -108,7 +109,7 @@ def _baselines(tables: Tables, model_name: str, seed: int) -> pl.DataFrame:
     for name in ("popular", "random"):
         if name != model_name:
             scorer = make_model(name, default_config(name), data, seed).scorer()
-            judged.append(evaluate(scorer, tables, "validation", name, seed, EvaluationConfig(n_bootstrap=2))[0])
+            judged.append(evaluate(scorer, tables, "validation", name, seed, _VALIDATION)[0])
     return pl.concat(judged)
 
 
@@ -116,7 +117,7 @@ def _in_words(model_name: str, metrics: pl.DataFrame, baselines: pl.DataFrame) -
     """Return a line a task: the model's value, and how it compares with each baseline."""
     lines = []
     for task, metric, k in _SHOWN:
-        chosen = (pl.col("task").cast(pl.String) == task) & (pl.col("metric") == metric.lower()) & (pl.col("k") == k)
+        chosen = (pl.col("task").cast(pl.String) == task) & (pl.col("metric") == metric) & (pl.col("k") == k)
         of_model = metrics.filter(chosen)["value"].to_list()
         if not of_model:
             lines.append(f"  {task}s: none to judge ({model_name} ranks no {task}s, or validation has no likes).")
@@ -125,7 +126,7 @@ def _in_words(model_name: str, metrics: pl.DataFrame, baselines: pl.DataFrame) -
             _compared(name, of_model[0], value)
             for name, value in baselines.filter(chosen).select("model", "value").iter_rows()
         ]
-        lines.append(f"  {task}s: {metric}@{k} {of_model[0]:.4f}; " + "; ".join(compared) + ".")
+        lines.append(f"  {task}s: NDCG@{k} {of_model[0]:.4f}; " + "; ".join(compared) + ".")
     return "On validation:\n" + "\n".join(lines)
 
 

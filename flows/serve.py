@@ -4,6 +4,8 @@ It uses the Prefect server at PREFECT_API_URL, or starts one on this machine. Th
 terminal in this folder: `prefect deployment run build-dataset/sandbox --watch`.
 """
 
+import signal
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -39,11 +41,17 @@ DEPLOYMENTS = (
 def main(argv: Sequence[str]) -> None:
     """Start a server if none answers, and serve all deployments."""
     ArgumentParser(prog="python -m flows.serve", description=__doc__).parse_args(argv)
+    signal.signal(signal.SIGTERM, _end)  # until Prefect's own handler is there
     api_url = str(get_current_settings().api.url or "http://127.0.0.1:4200/api")
     with prefect_server(api_url, Path("data/prefect/server.log")) as started:
         print(f"Prefect server {'started' if started else 'found'} at {api_url.removesuffix('/api')}", flush=True)
         print("In another terminal: prefect deployment run build-dataset/sandbox --watch", flush=True)
         serve(*DEPLOYMENTS)  # type: ignore[arg-type]
+
+
+def _end(*_: object) -> None:
+    """Leave by an exception, so that a server of our own is stopped too."""
+    sys.exit(128 + signal.SIGTERM)
 
 
 if __name__ == "__main__":

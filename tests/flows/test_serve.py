@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from dataset.snapshot import latest, verify
+from flows.server import is_healthy
 
 ROOT = Path(__file__).resolve().parents[2]
 PREFECT = [sys.executable, "-m", "prefect"]
@@ -54,12 +55,13 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, 
             assert time.monotonic() < deadline, (home / "serve.log").read_text()
         yield environment
     finally:
-        serving.send_signal(signal.SIGINT)
+        serving.terminate()
         try:
-            serving.wait(30)
-        finally:
-            os.killpg(serving.pid, signal.SIGKILL) if serving.poll() is None else None
-            log.close()
+            serving.wait(60)
+        except subprocess.TimeoutExpired:
+            os.killpg(serving.pid, signal.SIGKILL)
+            serving.wait()
+        log.close()
 
 
 def prefect(environment: dict[str, str], *arguments: str) -> "subprocess.CompletedProcess[str]":
@@ -100,3 +102,23 @@ def test_a_wrong_parameter_is_refused_before_anything_runs(
     assert done.returncode != 0
     assert parameter.split("=")[0] in done.stdout + done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_nothing_is_left_running_after_the_end(tmp_path: Path) -> None:
+    port = free_ports(1)
+    environment = {**os.environ, "PREFECT_HOME": str(tmp_path), "PREFECT_API_URL": f"http://127.0.0.1:{port}/api"}
+    with (tmp_path / "serve.log").open("w") as log:
+        serving = subprocess.Popen(
+            [sys.executable, "-m", "flows.serve"], cwd=ROOT, env=environment, stdout=log, stderr=log
+        )
+        try:
+            deadline = time.monotonic() + 150
+            while "being served" not in (tmp_path / "serve.log").read_text():
+                assert serving.poll() is None, (tmp_path / "serve.log").read_text()
+                assert time.monotonic() < deadline, (tmp_path / "serve.log").read_text()
+                time.sleep(0.2)
+            assert is_healthy(environment["PREFECT_API_URL"])
+        finally:
+            serving.terminate()
+            serving.wait(60)
+    assert not is_healthy(environment["PREFECT_API_URL"])

@@ -128,9 +128,10 @@ def _run(name: str, seed: int, data: _Data, runs: Path, results: _Results) -> No
 
 def _train_with_progress(name: str, seed: int, training: TrainingConfig, data: _Data) -> TrainedRun:
     validation = data.validation if len(data.validation.positives.values) else None
-    trainable = issubclass(MODELS[name].make, TrainableRecommender)
+    if not issubclass(MODELS[name].make, TrainableRecommender):
+        return train_model(data.training, validation, name, default_config(name), training, seed)
     with progress("epochs") as bar:
-        line = bar.add_task(f"Training {name}", total=training.epochs, note="", visible=trainable)
+        line = bar.add_task(f"Training {name}", total=training.epochs, note="")
         trained = train_model(
             data.training,
             validation,

@@ -53,10 +53,14 @@ class Thumbnails:
 
 @dataclass(frozen=True)
 class ShownFrame:
-    """A frame in the gallery. `attention` is its weight α among the movie's frames."""
+    """A frame in the gallery. `attention` is its weight α among the movie's frames.
+
+    Where `picture` is None, `missing` says why.
+    """
 
     title: str
     picture: str | None
+    missing: str = "picture not on disk"
     attention: float | None = None
     is_liked: bool = False
     is_key: bool = False
@@ -132,12 +136,12 @@ def _case(
         user=user[:8],
         watched=[_poster(jifr, ids, m, titles, thumbnails) for m in watched["movie_id"].head(_SHOWN_MOVIES)],
         recommended=[
-            ShownFrame(titles[m], thumbnails.of(frame) if frame else None, is_hit=m in in_test)
+            _shown(titles[m], frame, thumbnails, is_hit=m in in_test)
             for m, frame in top.select("movie_id", "key_frame_id").iter_rows()
         ],
         movie=titles[movie],
         frames=[
-            ShownFrame(titles[movie], thumbnails.of(frame), attention, is_liked=frame in liked, is_key=frame == key)
+            _shown(titles[movie], frame, thumbnails, attention, is_liked=frame in liked, is_key=frame == key)
             for frame, _, attention in frames[:_SHOWN_FRAMES]
         ],
         is_right=key in liked,
@@ -159,8 +163,14 @@ def _scored_frames(
 def _poster(jifr: JIFR, ids: Ids, movie: str, titles: dict[str, str], thumbnails: Thumbnails) -> ShownFrame:
     """Return the frame of a movie with the most visual attention."""
     frames, _, attention = jifr.visual_attention(torch.tensor([_index(ids.movies, movie)]))
-    picture = thumbnails.of(ids.frames[int(frames[attention.argmax()])]) if len(frames) else None
-    return ShownFrame(titles[movie], picture)
+    best = ids.frames[int(frames[attention.argmax()])] if len(frames) else None
+    return _shown(titles[movie], best, thumbnails)
+
+
+def _shown(title: str, frame: str | None, thumbnails: Thumbnails, *attention: float, **marks: bool) -> ShownFrame:
+    if frame is None:
+        return ShownFrame(title, None, "no frames", None, **marks)
+    return ShownFrame(title, thumbnails.of(frame), ShownFrame.missing, *attention, **marks)
 
 
 def _index(ids: pl.Series, value: str) -> int:

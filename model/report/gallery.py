@@ -60,7 +60,7 @@ class ShownFrame:
 
     title: str
     picture: str | None
-    missing: str = "picture not on disk"
+    missing: str
     attention: float | None = None
     is_liked: bool = False
     is_key: bool = False
@@ -167,10 +167,17 @@ def _poster(jifr: JIFR, ids: Ids, movie: str, titles: dict[str, str], thumbnails
     return _shown(titles[movie], best, thumbnails)
 
 
-def _shown(title: str, frame: str | None, thumbnails: Thumbnails, *attention: float, **marks: bool) -> ShownFrame:
-    if frame is None:
-        return ShownFrame(title, None, "no frames", None, **marks)
-    return ShownFrame(title, thumbnails.of(frame), ShownFrame.missing, *attention, **marks)
+def _shown(
+    title: str,
+    frame: str | None,
+    thumbnails: Thumbnails,
+    attention: float | None = None,
+    is_liked: bool = False,
+    is_key: bool = False,
+    is_hit: bool = False,
+) -> ShownFrame:
+    picture, missing = (None, "no frames") if frame is None else (thumbnails.of(frame), "picture not on disk")
+    return ShownFrame(title, picture, missing, attention, is_liked, is_key, is_hit)
 
 
 def _index(ids: pl.Series, value: str) -> int:

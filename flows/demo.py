@@ -40,10 +40,13 @@ def main(argv: Sequence[str]) -> None:
 
         _heading(2, "Crawling, filtering, extracting features, publishing")
         snapshot = build_dataset(source="sandbox", name="sandbox", data=DATA, weights="random:0", sandbox_port=port)
+    import torch
+
     from model.experiment import DEFAULT_EXPERIMENTS, ExperimentConfig, run_experiment
     from model.runs import DEFAULT_RUNS
 
     _heading(3, "Training JIFR and what it is compared with, and judging them")
+    torch.set_num_threads(1)  # the demo's tensors are small: on a busy machine, two threads wait for each other
     destination = DEFAULT_EXPERIMENTS / f"{snapshot.name}-v{snapshot.version:04d}"
     report = run_experiment(snapshot, ExperimentConfig(), destination, DEFAULT_RUNS, DATA / snapshot.name / "raw")
     _say(

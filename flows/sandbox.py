@@ -12,9 +12,9 @@ import requests
 
 from dataset.errors import PipelineError
 from dataset.files import write_text
+from flows.children import stop
 
 _START_TIMEOUT_S = 120
-_STOP_TIMEOUT_S = 10
 _KNOWN_KEY = "0" * 64
 
 
@@ -44,11 +44,7 @@ def sandbox_site(site_file: Path, seed: int, n_users: int, n_movies: int, port: 
         _wait(site_file, server)
         yield
     finally:
-        server.terminate()
-        try:
-            server.wait(_STOP_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            server.kill()
+        stop(server)
 
 
 def use_known_key(crawl_folder: Path) -> None:

@@ -12,9 +12,9 @@ from urllib.parse import urlsplit
 import requests
 
 from dataset.errors import PipelineError, UsageError
+from flows.children import stop
 
 START_TIMEOUT_S = 120
-_STOP_TIMEOUT_S = 15
 _OWN_SERVER = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     # so that `prefect deployment run --watch` shows what the tasks say
@@ -58,11 +58,7 @@ def prefect_server(api_url: str, log: Path, home: Path | None = None) -> Iterato
         _wait_until_healthy(api_url, server, log)
         yield True
     finally:
-        server.terminate()
-        try:
-            server.wait(_STOP_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            server.kill()
+        stop(server)
 
 
 def is_healthy(api_url: str) -> bool:

@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+PEERS := .venv-peers
+PEERS_INSTALLED := $(PEERS)/.installed
 ONLY ?=
 
 .PHONY: help demo test check bench serve format lock clean
@@ -23,7 +25,7 @@ check: $(INSTALLED) ## lint, format, types, import layers
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-bench: $(INSTALLED) ## measure speed and memory against peers (ONLY=<name> for one row)
+bench: $(INSTALLED) $(PEERS_INSTALLED) ## measure speed and memory against peers (ONLY=<name> for one row)
 	@$(BIN)/python tests/bench/run.py $(ONLY)
 
 serve: $(INSTALLED) ## serve the Prefect deployments on this machine
@@ -38,7 +40,7 @@ lock: $(INSTALLED) ## write requirements.lock anew: names and versions, for ever
 		--no-header --no-annotate pyproject.toml -o requirements.lock
 
 clean: ## remove the environment and the caches, not the data
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(PEERS) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 
 # The lock constrains versions and does not list what to install, so that another build of torch
 # (UV_TORCH_BACKEND=cpu) does not bring the GPU libraries of the default one.
@@ -51,4 +53,11 @@ $(INSTALLED): pyproject.toml requirements.lock
 		{ echo "the venv module is missing; install it (Debian: apt install python3-venv) and run make again" >&2; exit 1; }
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	@$(BIN)/uv pip install --python $(BIN)/python --constraints requirements.lock --editable '.[dev]'
+	@touch $@
+
+# What `make bench` compares with: never installed beside the project, whose versions it would change.
+$(PEERS_INSTALLED): tests/bench/peers.txt $(INSTALLED)
+	@echo "Setting up $(PEERS), what make bench compares with (once)."
+	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(PEERS)
+	@$(BIN)/uv pip install --quiet --python $(PEERS)/bin/python --requirement tests/bench/peers.txt
 	@touch $@

@@ -1,0 +1,31 @@
+"""Run a peer's side of a comparison: a script of `tests/bench/peers/`, in the peers' own environment.
+
+The peers (RecBole, Cornac, …) want other versions than we do, so each runs as a child process of
+`.venv-peers` (`make bench` sets it up from `peers.txt`) and prints one line of JSON last.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+FOLDER = Path(__file__).resolve().parent
+PYTHON = FOLDER.parents[1] / ".venv-peers" / "bin" / "python"
+
+
+def run_peer(script: str, *arguments: object) -> Any:
+    """Run `tests/bench/peers/<script>.py` with arguments; return what its last line says.
+
+    Raises:
+        SystemExit: the environment is missing, or the script failed (its output is shown).
+    """
+    if not PYTHON.exists():
+        sys.exit("make bench: the peers' environment is missing; run `make bench`, which sets it up")
+    command = [str(PYTHON), str(FOLDER / "peers" / f"{script}.py"), *map(str, arguments)]
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    if done.returncode:
+        sys.exit(f"make bench: the peer {script} failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+    return json.loads(done.stdout.strip().splitlines()[-1])

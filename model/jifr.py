@@ -17,11 +17,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import embedding, relu
 
-from dataset.errors import MissingInputError, UsageError
+from dataset.errors import UsageError
 from model.interactions import TrainingData, expand
 from model.loss import bpr_loss, l2_penalty
 from model.projection import FeatureScaling, ScaledFeatures
-from model.recommender import FrameScorer, TrainableRecommender
+from model.recommender import FrameScorer, TrainableRecommender, require_features
+from model.segments import softmax_by
 
 Attention = Literal["att", "avg"]
 _ATTENTION = ("frame_hidden", "frame_logit", "rating_hidden", "rating_logit")  # W¹, w¹, W², w²
@@ -79,11 +80,6 @@ class JIFR(TrainableRecommender):
 
     def __init__(self, config: JIFRConfig, data: TrainingData, generator: torch.Generator) -> None:
         super().__init__()
-        if data.frames.features is None:
-            raise MissingInputError(
-                "jifr: the snapshot has no frame features; run `python -m features extract` and publish again, "
-                "or train --model bpr, which needs none"
-            )
         if config.rating_attention == "att" and config.collaborative_dim != config.visual_dim:
             raise UsageError(
                 f"jifr: rating attention needs collaborative_dim = visual_dim (got {config.collaborative_dim} and "
@@ -92,7 +88,7 @@ class JIFR(TrainableRecommender):
         self.config = config
         self.frame_offsets: Tensor
         self.register_buffer("frame_offsets", data.frames.offsets, persistent=False)
-        self.features = ScaledFeatures(data.frames.features, config.feature_scaling)
+        self.features = ScaledFeatures(require_features(data.frames, "jifr"), config.feature_scaling)
         d1, d2, width = config.collaborative_dim, config.visual_dim, self.features.width
 
         def normal(std: float, *shape: int) -> nn.Parameter:
@@ -168,7 +164,7 @@ class JIFR(TrainableRecommender):
         of_item, of_frame = self.frame_hidden[:, :d1], self.frame_hidden[:, d1:]  # (h, d1), (h, d0)
         hidden = (self.item_collaborative[items] @ of_item.T)[owners] + reduced @ of_frame.T  # (k, h)
         logits = relu(hidden) @ self.frame_logit  # (k,)
-        return frames, owners, _softmax_by(owners, logits, len(items)), projected
+        return frames, owners, softmax_by(owners, logits, len(items)), projected
 
     def _rating_inputs(self, collaborative: Tensor, visual: Tensor, item: bool = False) -> Tensor:
         """Return (2, m, h): a user's or an item's part of W²[u, v] and of W²[w, x]."""
@@ -237,10 +233,3 @@ class _JIFRScorer(FrameScorer):
     def frame_scores(self, users: Tensor, frames: Tensor) -> Tensor:
         """Return l̂_ak = w_aᵀ P c_k (Eq. 4)."""
         return (self._jifr.user_visual[users] * self._frames[frames]).sum(1)
-
-
-def _softmax_by(owners: Tensor, logits: Tensor, n_owners: int) -> Tensor:
-    """Return the softmax of (k,) `logits` over the entries of the same owner."""
-    highest = logits.new_full((n_owners,), -torch.inf).scatter_reduce(0, owners, logits.detach(), "amax")
-    weights = torch.exp(logits - highest[owners])
-    return weights / weights.new_zeros(n_owners).index_add(0, owners, weights)[owners]

@@ -6,6 +6,9 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
+from dataset.errors import MissingInputError
+from model.interactions import Frames
+
 
 class Scorer(ABC):
     """A frozen model: all that does not depend on the user has been computed once."""
@@ -65,3 +68,17 @@ class EmbeddingScorer(Scorer):
 
 
 Config = Any  # a frozen dataclass beside each model
+
+
+def require_features(frames: Frames, model_name: str) -> Tensor:
+    """Return the (L, F) features of frames.
+
+    Raises:
+        MissingInputError: there are none.
+    """
+    if frames.features is None:
+        raise MissingInputError(
+            f"{model_name}: the snapshot has no frame features; run `python -m features extract` and publish again, "
+            "or train --model bpr, which needs none"
+        )
+    return frames.features

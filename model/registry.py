@@ -5,9 +5,12 @@ from dataclasses import dataclass
 import torch
 
 from dataset.errors import UsageError
+from model.baselines.acf import ACF, ACFConfig
 from model.baselines.bpr import BPR, BPRConfig
+from model.baselines.cdl import CDL, CDLConfig
 from model.baselines.popular import Popular, PopularConfig
 from model.baselines.random import Random, RandomConfig
+from model.baselines.vpoi import VPOI, VPOIConfig
 from model.interactions import TrainingData
 from model.jifr import JIFR, JIFRConfig
 from model.recommender import Config, Recommender
@@ -24,6 +27,9 @@ class ModelKind:
 MODELS: dict[str, ModelKind] = {
     "jifr": ModelKind(JIFR, JIFRConfig()),
     "jifr_na": ModelKind(JIFR, JIFRConfig(visual_attention="avg", rating_attention="avg")),
+    "acf": ModelKind(ACF, ACFConfig()),
+    "vpoi": ModelKind(VPOI, VPOIConfig()),
+    "cdl": ModelKind(CDL, CDLConfig()),
     "bpr": ModelKind(BPR, BPRConfig()),
     "popular": ModelKind(Popular, PopularConfig()),
     "random": ModelKind(Random, RandomConfig()),

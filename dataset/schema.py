@@ -161,6 +161,28 @@ class Training(dy.Schema):
     seconds = dy.Float64(min=0)
 
 
+class Tuning(dy.Schema):
+    """One trial of a search for settings (JSON, a key a setting). `error` says why it could not be trained."""
+
+    model = dy.String(primary_key=True)
+    seed = dy.Int64(primary_key=True)
+    trial = dy.UInt32(primary_key=True)
+    settings = dy.String(min_length=2)
+    validation_ndcg = dy.Float64(nullable=True, min=0, max=1)
+    best_epoch = dy.UInt32(nullable=True, min=1)
+    epochs = dy.UInt32()
+    seconds = dy.Float64(min=0)
+    error = dy.String(nullable=True)
+
+
+class NewFrame(dy.Schema):
+    """The feature of a new picture of a known movie, for `python -m model.recommend --frames`."""
+
+    frame_id = dy.String(primary_key=True, min_length=1)
+    movie_id = dy.String(min_length=1)
+    feature = HalfVector()
+
+
 class Metric(dy.Schema):
     """A metric averaged over users (task `item`) or user-movie pairs (task `frame`), both in `n_users`.
 

@@ -6,13 +6,15 @@ interaction or a like; `HeldOutItems` and `HeldOutLikes` are made apart, for eva
 Sizes: M users, N items (movies), L frames, F the width of a frame's feature.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import numpy as np
 import polars as pl
 import torch
 from torch import Tensor
 
-from dataset.errors import TooLittleDataError
+from dataset.errors import InvalidTableError, MissingInputError, TooLittleDataError
+from dataset.tables import require_references
 
 
 @dataclass(frozen=True)
@@ -162,6 +164,39 @@ def ragged(rows: Tensor, values: Tensor, n_rows: int) -> Ragged:
     offsets = torch.zeros(n_rows + 1, dtype=torch.int64)
     offsets[1:] = torch.bincount(rows, minlength=n_rows).cumsum(0)
     return Ragged(offsets, values[order])
+
+
+def with_new_frames(tables: Tables, new: pl.DataFrame) -> Tables:
+    """Return `tables` with `NewFrame` rows as further frames of their movies.
+
+    Raises:
+        InvalidTableError: a movie is unknown, a frame is known, or a feature has another width or is not finite.
+        MissingInputError: the snapshot has no features to go with them.
+    """
+    if tables.frame_features is None:
+        raise MissingInputError("the snapshot has no frame features, so no picture can be scored; publish it with some")
+    require_references(new, tables.movies, ["movie_id"], "new frames", "the snapshot's movies")
+    known = new.join(tables.frames, on="frame_id", how="semi")
+    if known.height:
+        raise InvalidTableError(
+            f"new frames: {known.height:,} of {new.height:,} are in the snapshot already, for example "
+            f"{known['frame_id'][0]!r}; leave them out"
+        )
+    kind = tables.frame_features.schema["feature"]
+    if new.schema["feature"] != kind:
+        raise InvalidTableError(
+            f"new frames: features are {new.schema['feature']}, the snapshot's are {kind}; "
+            "extract both with the same extractor"
+        )
+    finite = np.isfinite(new["feature"].to_numpy()).all(1)
+    if not finite.all():
+        raise InvalidTableError(
+            f"new frames: {int((~finite).sum()):,} of {new.height:,} features are not finite, for example of frame "
+            f"{new['frame_id'][int(finite.argmin())]!r}; extract them again"
+        )
+    frames = pl.concat([tables.frames, new.select("frame_id", "movie_id")], how="diagonal")
+    features = pl.concat([tables.frame_features, new.select("frame_id", "feature")], how="diagonal")
+    return replace(tables, frames=frames, frame_features=features)
 
 
 def index_ids(tables: Tables) -> Ids:

@@ -1,4 +1,7 @@
-"""Recommendations: for users, the top movies with the key frame of each, `python -m model.recommend`."""
+"""Recommendations: for users, the top movies with the key frame of each, `python -m model.recommend`.
+
+New pictures of known movies can be among the frames, without training anew (`--frames`).
+"""
 
 import argparse
 from collections.abc import Sequence
@@ -10,8 +13,8 @@ from torch import Tensor
 
 from dataset.cli import ArgumentParser, run
 from dataset.errors import UsageError
-from dataset.schema import Recommendation
-from dataset.tables import validate, write_table
+from dataset.schema import NewFrame, Recommendation
+from dataset.tables import read_table, validate, write_table
 from model.interactions import Ids, Ragged, TrainingData, expand
 from model.recommender import FrameScorer, Scorer
 from model.runs import open_run
@@ -82,7 +85,8 @@ def _key_frames(
 def main(argv: Sequence[str]) -> None:
     """Write the recommendations of a run as `recommendations.parquet` into its folder."""
     arguments = _parser().parse_args(argv)
-    opened = open_run(arguments.run, arguments.snapshot, arguments.device)
+    new_frames = None if arguments.frames is None else read_table(arguments.frames, NewFrame)
+    opened = open_run(arguments.run, arguments.snapshot, arguments.device, new_frames)
     position = pl.DataFrame({"user_id": opened.ids.users}).with_row_index("user_idx")
     wanted = position
     if arguments.user:
@@ -99,6 +103,9 @@ def main(argv: Sequence[str]) -> None:
     written = arguments.to or arguments.run / "recommendations.parquet"
     write_table(table, Recommendation, written)
     print(f"{table.height:,} recommendations for {len(users):,} users: {written}")
+    if new_frames is not None:
+        n = table.filter(pl.col("key_frame_id").is_in(new_frames["frame_id"].implode())).height
+        print(f"{new_frames.height:,} new frames were scored; {n:,} recommendations have one of them as key frame.")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -108,6 +115,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--run", type=Path, required=True, help="the folder of a run (python -m model.train makes it)")
     parser.add_argument("--snapshot", type=Path, help="its snapshot, if it has been moved since")
     parser.add_argument("--user", action="append", help="a user_id; may repeat (all users if absent)")
+    parser.add_argument(
+        "--frames",
+        type=Path,
+        help="a Parquet file of new pictures of known movies (frame_id, movie_id, feature), scored without training; "
+        "their features must come from the snapshot's extractor",
+    )
     parser.add_argument("--k", type=int, default=10, help="movies a user")
     parser.add_argument("--to", type=Path, help="the file to write (recommendations.parquet in the run's folder)")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")

@@ -1,7 +1,8 @@
 """Run folders: all files that models read and write, in one place.
 
     data/runs/<model>-<snapshot>-v<version>-<seed>/
-        config.json            model, settings, seed, snapshot (name, version, digest), extractor, code version
+        config.json            model, settings, seed, code version; snapshot (name, version, digest), and of its
+                               manifest how it was built, its extractor, and the provenance of the crawl
         checkpoint.pt          everything an epoch changes; what --resume goes on from
         training.parquet       a row an epoch
         model.pt               the best weights
@@ -26,7 +27,7 @@ from dataset.schema import Metric, Training, UserMetric
 from dataset.snapshot import Snapshot, newest_snapshot, open_snapshot
 from dataset.tables import write_table
 from dataset.version import code_version
-from model.interactions import Ids, Tables, TrainingData, index_ids, training_data
+from model.interactions import Ids, Tables, TrainingData, index_ids, training_data, with_new_frames
 from model.recommender import Config, Recommender
 from model.registry import MODELS, default_config, make_model
 from model.training import TrainedRun, Trainer, TrainingConfig, training_table
@@ -83,8 +84,11 @@ def describe_run(
             "content_digest": snapshot.content_digest,
             "path": str(snapshot.path),
         },
+        "dataset": snapshot.manifest.config,
+        "provenance": snapshot.manifest.provenance,
         "extractor": snapshot.manifest.extractor,
         "code_version": code_version(),
+        "torch_version": torch.__version__,
     }
 
 
@@ -135,23 +139,31 @@ def write_metrics(folder: Path, split: str, metrics: pl.DataFrame, user_metrics:
     return folder / f"{prefix}metrics.parquet"
 
 
-def read_description(folder: Path) -> dict[str, Any]:
-    """Return the content of a run's `config.json`.
+def read_description(folder: Path, name: str = "config.json") -> dict[str, Any]:
+    """Return the content of a run's `config.json`, or of a search's `search.json`.
 
     Raises:
         MissingInputError: the folder is not a run.
     """
     try:
-        description: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        description: dict[str, Any] = json.loads((folder / name).read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        raise MissingInputError(
-            f"{folder}: not a run (no config.json there); `python -m model.train` makes one"
-        ) from None
+        raise MissingInputError(f"{folder}: not a run (no {name} there); `python -m model.train` makes one") from None
     return description
 
 
-def open_run(folder: Path, snapshot_path: Path | None = None, device: str = "cpu") -> OpenedRun:
+def open_run(
+    folder: Path, snapshot_path: Path | None = None, device: str = "cpu", new_frames: pl.DataFrame | None = None
+) -> OpenedRun:
     """Load a trained model with the snapshot it was trained on.
+
+    Features are no part of what a model learns, so it can be given pictures that it has not seen.
+
+    Args:
+        folder: of the run.
+        snapshot_path: its snapshot, None where it was when the run was trained.
+        device: "cpu" or "cuda".
+        new_frames: `NewFrame` rows, taken as further frames of their movies.
 
     Raises:
         MissingInputError: the folder is not a run, or its training has not ended.
@@ -168,6 +180,8 @@ def open_run(folder: Path, snapshot_path: Path | None = None, device: str = "cpu
             f"({expected['content_digest'][:12]}, {expected['name']} v{expected['version']:04d}); give --snapshot"
         )
     tables = read_tables(snapshot)
+    if new_frames is not None:
+        tables = with_new_frames(tables, new_frames)
     ids = index_ids(tables)
     data = training_data(tables, ids)
     default_config(description["model"])

@@ -45,14 +45,13 @@ def main(argv: Sequence[str]) -> None:
     """Train a model and write its run folder."""
     arguments = _parser().parse_args(argv)
     settings = read_settings(arguments.config, arguments.set)
-    model_name = str(arguments.model or settings.pop("model", "jifr"))
+    model_name = str(arguments.model or settings.get("model", "jifr"))
+    settings.pop("model", None)
     seed = arguments.seed
     if arguments.epochs is not None:
         settings["epochs"] = arguments.epochs
     config, training = apply_settings(settings, default_config(model_name), TrainingConfig())
-    _require_device(arguments.device)
-    if arguments.threads:
-        torch.set_num_threads(arguments.threads)
+    use_device(arguments.device, arguments.threads)
 
     snapshot = find_snapshot(arguments.snapshot)
     tables = read_tables(snapshot)
@@ -139,7 +138,14 @@ def _compared(name: str, value: float, baseline: float) -> str:
     return f"{verb} {words} ({baseline:.4f}{ratio})"
 
 
-def _require_device(device: str) -> None:
+def use_device(device: str, threads: int | None) -> None:
+    """Check that `device` is there, and use as many CPU threads (None: all).
+
+    Raises:
+        UsageError: there is no such device.
+    """
+    if threads:
+        torch.set_num_threads(threads)
     if device not in ("cpu", "cuda"):
         raise UsageError(f"--device {device!r} is unknown; choose cpu or cuda")
     if device == "cuda" and not torch.cuda.is_available():
@@ -152,9 +158,17 @@ def _parser() -> argparse.ArgumentParser:
         description="Train a model on a snapshot. With no option: JIFR on the newest one below data/snapshots.",
     )
     parser.add_argument("--model", help=f"one of {', '.join(MODELS)} (jifr if absent)")
+    parser.add_argument("--epochs", type=int, help="epochs at most, short for --set epochs=…")
+    parser.add_argument("--resume", action="store_true", help="go on with the run of this name where it stopped")
+    parser.add_argument("--runs", type=Path, default=DEFAULT_RUNS, help="the folder of all runs")
+    add_common_options(parser)
+    return parser
+
+
+def add_common_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that training and tuning share."""
     parser.add_argument("--snapshot", type=Path, help="a snapshot's folder (the newest if absent)")
     parser.add_argument("--seed", type=int, default=0, help="of initial values, batches and negatives")
-    parser.add_argument("--epochs", type=int, help="epochs at most, short for --set epochs=…")
     parser.add_argument(
         "--set",
         action="append",
@@ -163,13 +177,10 @@ def _parser() -> argparse.ArgumentParser:
         help="a setting, for example visual_dim=64; may repeat",
     )
     parser.add_argument("--config", type=Path, help="a TOML file of settings; --set goes before it")
-    parser.add_argument("--resume", action="store_true", help="go on with the run of this name where it stopped")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument(
         "--threads", type=int, help="CPU threads (all if absent); one is faster for a small dataset on a busy machine"
     )
-    parser.add_argument("--runs", type=Path, default=DEFAULT_RUNS, help="the folder of all runs")
-    return parser
 
 
 if __name__ == "__main__":

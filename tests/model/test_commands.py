@@ -1,6 +1,12 @@
 """The commands, run as a user runs them but in this process."""
 
 import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +23,7 @@ from model import evaluate, recommend, train
 from model.interactions import Tables
 
 Publish = Callable[[Tables], Snapshot]
+ROOT = Path(__file__).resolve().parents[2]
 SMALL = ["--set", "learning_rate=0.02", "--set", "batch_size=32"]
 
 
@@ -59,6 +66,8 @@ def test_with_no_argument_it_trains_jifr_on_the_newest_snapshot_and_says_what_it
     folder = tmp_path / "data" / "runs" / "jifr-toy-v0001-0"
     config = json.loads((folder / "config.json").read_text())
     assert config["snapshot"]["content_digest"] == snapshot.content_digest
+    assert config["provenance"] == {"source": "invented"}  # from a number back to the crawl
+    assert config["dataset"]["split"]["seed"] == 0
     assert (config["training"]["epochs"], config["seed"], config["extractor"]["weights"]) == (25, 0, "random:0")
     assert read_table(folder / "training.parquet", Training).height <= 25
     assert set(read_table(folder / "validation_metrics.parquet", Metric)["task"].unique()) == {"item", "frame"}
@@ -91,6 +100,46 @@ def test_evaluate_and_recommend_write_their_tables(
     assert [frames[frame] for frame in table["key_frame_id"]] == table["movie_id"].to_list()
 
 
+def test_new_pictures_of_known_movies_are_scored_without_training(
+    command, publish_tables: Publish, tables: Tables, tmp_path: Path
+) -> None:
+    """The theme of a group's frames, without their noise, is what the group's users like best."""
+    _publish(publish_tables, tables, tmp_path)
+    command(train, "--epochs", "20", *SMALL)
+    folder = str(tmp_path / "data" / "runs" / "jifr-toy-v0001-0")
+    every = tables.frame_features.join(tables.frames, on="frame_id").filter(pl.col("frame_id").str.ends_with("f0"))
+    shown = every["feature"].to_numpy().astype("float32").reshape(8, 3, -1).mean(0)  # movie m has group m mod 3
+    movies = [f"m{movie:02d}" for movie in range(24)]
+    new = pl.DataFrame(
+        {
+            "frame_id": [f"new-{movie}" for movie in movies],
+            "movie_id": movies,
+            "feature": [(2 * shown[number % 3]).astype("float16") for number in range(24)],
+        },
+        schema={"frame_id": pl.String, "movie_id": pl.String, "feature": tables.frame_features.schema["feature"]},
+    )
+    new.write_parquet("new.parquet")
+    status, out, err = command(recommend, "--run", folder, "--k", "1", "--frames", "new.parquet")
+    assert (status, err) == (0, "")
+    assert "24 new frames were scored; 30 recommendations have one of them as key frame." in out
+    table = read_table(Path(folder) / "recommendations.parquet", Recommendation)
+    assert (table["key_frame_id"] == "new-" + table["movie_id"]).all()
+    for broken, words in (
+        (new.with_columns(movie_id=pl.lit("m99")), "24 rows have no match in the snapshot's movies"),
+        (new.with_columns(frame_id="m00f" + pl.int_range(24).cast(pl.String)), "3 of 24 are in the snapshot already"),
+        (new.with_columns(feature=new["feature"].arr.head(3).list.to_array(3)), "extract both with the same extractor"),
+        (
+            new.with_columns(feature=pl.Series([[math.inf] * 16] * 24, dtype=new.schema["feature"])),
+            "24 of 24 features are not finite",
+        ),
+        (new.drop("movie_id"), "new.parquet"),
+    ):
+        broken.write_parquet("new.parquet")
+        status, _, err = command(recommend, "--run", folder, "--frames", "new.parquet")
+        assert (status, err.count("\n")) == (1, 1)
+        assert words in err
+
+
 def test_a_killed_training_resumes_to_the_same_weights(
     command, publish_tables: Publish, tables: Tables, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -119,6 +168,30 @@ def test_a_killed_training_resumes_to_the_same_weights(
     status, _, err = command(train, *arguments, "--set", "l2=0.5", "--runs", "stopped", "--resume")
     assert status == 1
     assert "was started with another config" in err
+
+
+def test_a_training_killed_with_no_warning_resumes_to_the_same_weights(
+    command, publish_tables: Publish, tables: Tables, tmp_path: Path
+) -> None:
+    _publish(publish_tables, tables, tmp_path)
+    arguments = ["--epochs", "30", "--threads", "1", *SMALL]
+    command(train, *arguments, "--runs", "whole")
+    folder = tmp_path / "killed" / "jifr-toy-v0001-0"
+    child = [sys.executable, "-m", "model.train", *arguments, "--runs", "killed"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
+    with subprocess.Popen(child, cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL) as process:
+        while not (folder / "checkpoint.pt").exists() and process.poll() is None:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL
+    assert not (folder / "model.pt").exists()
+    status, out, err = command(train, *arguments, "--runs", "killed", "--resume")
+    assert status == 0, err
+    assert 1 <= int(out.split("Resuming after epoch ")[1].split(".")[0]) < 30
+    whole, resumed = (
+        torch.load(f"{runs}/jifr-toy-v0001-0/model.pt", weights_only=True) for runs in ("whole", "killed")
+    )
+    assert all(torch.equal(whole[key], resumed[key]) for key in whole)
 
 
 def test_models_without_visual_part_need_no_features_and_jifr_says_so_in_one_line(

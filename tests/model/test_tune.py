@@ -1,0 +1,138 @@
+"""The search for settings, as a function and as the command."""
+
+import json
+import sys
+import tomllib
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import optuna
+import polars as pl
+import pytest
+
+from dataset.cli import run
+from dataset.errors import UsageError
+from dataset.schema import Tuning
+from dataset.snapshot import Snapshot
+from dataset.tables import read_table
+from model import train, tune
+from model.interactions import Tables, held_out_items, index_ids, training_data
+from model.tune import Search, read_space, tuning_table
+
+FAST = {"learning_rate": 0.02, "batch_size": 64, "epochs": 2}
+SPACE = ["l2=0.0001..0.1", "dim=4,8"]
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> None:
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+
+def _search(n_trials: int | None, space: list[str], base: dict[str, object] = FAST) -> Search:
+    return Search("bpr", base, read_space(space, "bpr"), n_trials, seed=3)
+
+
+def _tuned(tables: Tables, search: Search, study: optuna.Study | None = None, stop_after: int = 99) -> pl.DataFrame:
+    ids = index_ids(tables)
+    study = study or optuna.create_study(direction="maximize")
+
+    def on_trial(trial: optuna.trial.FrozenTrial) -> None:
+        if trial.number + 1 == stop_after:
+            study.ask(search.space)  # a trial is under way
+            raise KeyboardInterrupt
+
+    data, validation = training_data(tables, ids), held_out_items(tables, ids, "validation")
+    with suppress(KeyboardInterrupt):
+        tune.tune(search, data, validation, study, on_trial=on_trial)
+    return tuning_table(search, study).drop("seconds", "trial")
+
+
+def test_a_grid_tries_every_combination_once(tables: Tables) -> None:
+    table = _tuned(tables, _search(None, ["dim=4,8", "l2=0.001,0.1"]))
+    tried = [json.loads(text) for text in table["settings"]]
+    assert [(one["dim"], one["l2"]) for one in tried] == [(4, 0.001), (4, 0.1), (8, 0.001), (8, 0.1)]
+    assert all(one["learning_rate"] == 0.02 for one in tried)
+    assert table["validation_ndcg"].is_between(0, 1).all()
+
+
+@pytest.mark.parametrize(("n_trials", "space"), [(4, SPACE), (None, ["dim=4,8", "l2=0.001,0.1"])])
+def test_a_stopped_search_goes_on_as_if_it_had_not_been(tables: Tables, n_trials: int | None, space: list[str]) -> None:
+    search, study = _search(n_trials, space), optuna.create_study(direction="maximize")
+    assert _tuned(tables, search, study, stop_after=2).height == 2
+    assert _tuned(tables, search, study).equals(_tuned(tables, search))
+
+
+def test_nothing_of_the_test_split_decides(tables: Tables) -> None:
+    other = Tables(**{**vars(tables), "interactions": tables.interactions.filter(pl.col("split") != "test")})
+    search = _search(None, ["dim=4,8"])
+    assert _tuned(tables, search).equals(_tuned(other, search))
+
+
+def test_a_trial_that_cannot_be_trained_is_kept_with_the_reason(tables: Tables) -> None:
+    table = _tuned(tables, _search(None, ["init_std=0.01,1e30"]))
+    assert table["error"][0] is None
+    assert "loss of epoch 1 is" in table["error"][1]
+    assert table["validation_ndcg"].to_list()[1] is None
+
+
+def test_settings_that_go_together_have_one_value_and_the_papers_grid_is_the_default() -> None:
+    space = read_space([], "jifr")
+    assert list(space) == ["collaborative_dim,visual_dim", "l2"]
+    search = Search("jifr", {}, space, None, 0)
+    config, _ = search.configs({"collaborative_dim,visual_dim": 64, "l2": 0.1})
+    assert (config.collaborative_dim, config.visual_dim, config.l2) == (64, 64, 0.1)
+
+
+@pytest.mark.parametrize(
+    ("model", "text", "words"),
+    [
+        ("bpr", "visual_dim=16,32", "setting 'visual_dim' is unknown"),
+        ("bpr", "dim", "has no values"),
+        ("bpr", "dim=8..4", "is no range"),
+        ("bpr", "dim=a,b", "dim='a' is not possible"),
+        ("popular", "dim=4", "learns nothing"),
+    ],
+)
+def test_a_space_that_cannot_be_searched_is_refused(model: str, text: str, words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        read_space([text], model)
+
+
+def test_the_command_writes_what_train_takes_and_goes_on_where_it_stopped(
+    publish_tables: Callable[[Tables], Snapshot],
+    tables: Tables,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    snapshot = str(publish_tables(tables).path)
+    monkeypatch.chdir(tmp_path)
+    fast = [text for key, value in FAST.items() for text in ("--set", f"{key}={value}")]
+
+    def command(module, *arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["program", *arguments])
+        try:
+            run(module.main, "program")
+        except SystemExit as ended:
+            return (int(ended.code or 0), *capsys.readouterr())
+        return (0, *capsys.readouterr())
+
+    arguments = ["--model", "bpr", "--snapshot", snapshot, *fast, "--try", "dim=4,8", "--try", "l2=0.0001..0.1"]
+    status, _, err = command(tune, *arguments)
+    assert (status, err.count("\n")) == (2, 1)
+    assert "say how many are tried with --trials" in err
+    assert command(tune, *arguments, "--trials", "2")[0] == 0
+    status, out, err = command(tune, *arguments, "--trials", "3")
+    assert status == 0, err
+    folder = tmp_path / "data" / "tuning" / "bpr-toy-v0001-0"
+    table = read_table(folder / "trials.parquet", Tuning)
+    assert table["trial"].to_list() == [0, 1, 2]
+    best = tomllib.loads((folder / "best.toml").read_text())
+    assert (folder / "best.toml").read_text() in out
+    assert (best["model"], best["epochs"]) == ("bpr", 2)
+    assert command(train, "--config", str(folder / "best.toml"), "--snapshot", snapshot)[0] == 0
+    config = json.loads((tmp_path / "data" / "runs" / "bpr-toy-v0001-0" / "config.json").read_text())
+    assert (config["config"]["dim"], config["config"]["l2"]) == (best["dim"], best["l2"])
+    status, _, err = command(tune, *arguments, "--trials", "3", "--set", "patience=3")
+    assert (status, "holds a search with another training" in err) == (2, True)

@@ -1,6 +1,7 @@
 """The flow `build-dataset`: crawl, export, build, extract features, publish.
 
-Run again, it goes on where it stopped, and publishes nothing when nothing has changed.
+Run again, it goes on where it stopped, skips the stages whose inputs have not changed, and
+publishes nothing when nothing has changed.
 """
 
 from pathlib import Path
@@ -15,8 +16,9 @@ from dataset.errors import UsageError
 from dataset.snapshot import Snapshot
 from dataset.split import SplitConfig
 from features.extractor import IMAGENET
+from flows.limits import only_crawl_of
 from flows.sandbox import sandbox_site, use_known_key
-from flows.tasks import build_tables, crawl, export_raw, extract_features, publish_snapshot
+from flows.tasks import CRAWL_STAGES, build_tables, crawl, export_raw, extract_features, publish_dataset
 
 DEFAULT_SANDBOX_PORT = 8801
 
@@ -34,6 +36,11 @@ def build_dataset(
     contact: Annotated[str | None, Field(description="e-mail or URL in the User-Agent; needed for douban")] = None,
     movies: Annotated[list[str] | None, Field(description="movie ids to start from; the sandbox has its own")] = None,
     users: Annotated[list[str] | None, Field(description="user ids to start from")] = None,
+    refresh: Annotated[bool, Field(description="read again what can have changed since it was read")] = False,
+    site_urls: Annotated[
+        str | None, Field(description="three addresses (movie,www,images) of another site of the same make")
+    ] = None,
+    delay_s: Annotated[float, Field(ge=0, description="seconds between requests; never below 5 on a real host")] = 0.0,
     weights: Annotated[str, Field(description="IMAGENET1K_V1, random:<seed>, or a file")] = IMAGENET,
     precision: Annotated[Literal["auto", "fp32", "bf16"], Field(description="auto: bf16 where native")] = "auto",
     k: Annotated[int, Field(ge=0, description="the k of the k-core, for users and movies")] = 5,
@@ -55,23 +62,29 @@ def build_dataset(
     if source == "douban" and not (contact and (movies or users)):
         raise UsageError("source douban needs a contact (for the User-Agent) and movies or users to start from")
     home = data / name
-    raw, dataset = home / "raw", home / "dataset"
-    start = [f"--movies={','.join(movies)}"] if movies else []
-    start += [f"--users={','.join(users)}"] if users else []
+    options = [f"--k={k}", f"--delay-s={delay_s}"]
+    options += [f"--movies={','.join(movies)}"] if movies else []
+    options += [f"--users={','.join(users)}"] if users else []
     if source == "sandbox":
         use_known_key(home / "crawl")
-        with sandbox_site(home / "site.json", sandbox_seed, sandbox_users, sandbox_movies, sandbox_port):
-            _crawl_all(home / "crawl", ["--site=sandbox", f"--site-file={home / 'site.json'}", f"--k={k}", *start])
+        site_file = home / "site.json"
+        with (
+            only_crawl_of("sandbox"),
+            sandbox_site(site_file, sandbox_seed, sandbox_users, sandbox_movies, sandbox_port),
+        ):
+            _crawl_all(home, ["--site=sandbox", f"--site-file={site_file}", *options], refresh)
     if source == "douban":
-        _crawl_all(home / "crawl", ["--site=douban", f"--contact={contact}", f"--k={k}", *start])
+        where = f"--site-urls={site_urls}" if site_urls else "--site=douban"
+        with only_crawl_of("douban"):
+            _crawl_all(home, [where, f"--contact={contact}", *options], refresh)
     if source != "import":
-        export_raw(home / "crawl", raw)
-    numbers = build_tables(raw, dataset, DatasetConfig(k_user=k, k_item=k, split=SplitConfig(seed=seed)))
+        export_raw(home)
+    numbers = build_tables(home, DatasetConfig(k_user=k, k_item=k, split=SplitConfig(seed=seed)))
     if numbers["n_frames"] > numbers["n_frames_without_picture"]:
-        extract_features(raw, dataset, weights, precision, data / "features")
-    return publish_snapshot(dataset, name, data / "snapshots")
+        extract_features(home, weights, precision, data / "features")
+    return publish_dataset(home / "dataset", name, data / "snapshots")
 
 
-def _crawl_all(crawl_folder: Path, options: list[str]) -> None:
-    for stage in ("ratings", "frames", "likes"):
-        crawl(stage, crawl_folder, options)
+def _crawl_all(home: Path, options: list[str], refresh: bool) -> None:
+    for stage in CRAWL_STAGES:
+        crawl(stage, home, options, refresh)

@@ -12,7 +12,7 @@ import requests
 
 from dataset.errors import PipelineError
 from dataset.files import write_text
-from flows.children import stop
+from flows.children import start, stop
 
 _START_TIMEOUT_S = 120
 _KNOWN_KEY = "0" * 64
@@ -39,7 +39,7 @@ def sandbox_site(site_file: Path, seed: int, n_users: int, n_movies: int, port: 
     site_file.unlink(missing_ok=True)
     options = {"--seed": seed, "--users": n_users, "--movies": n_movies, "--port": port, "--site-file": site_file}
     command = [sys.executable, "-m", "crawler", "sandbox", *(str(part) for pair in options.items() for part in pair)]
-    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    server = start(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     try:
         _wait(site_file, server)
         yield

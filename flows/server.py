@@ -17,6 +17,8 @@ from flows.children import stop
 START_TIMEOUT_S = 120
 _OWN_SERVER = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    # so that who may crawl outlives a restart of the server
+    "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
     # so that `prefect deployment run --watch` shows what the tasks say
     "PREFECT_SERVER_LOGS_STREAM_OUT_ENABLED": "true",
     "PREFECT_SERVER_LOGS_STREAM_PUBLISHING_ENABLED": "true",

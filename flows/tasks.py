@@ -1,44 +1,92 @@
-"""The stages as Prefect tasks: read tables, call the stage's function, write tables, say what came of it."""
+"""The stages as Prefect tasks: each calls the stage's function, or says why there is nothing to do.
 
-import subprocess
-import sys
+A stage is skipped when its inputs have not changed since it last ended well (`flows.stamps`).
+"""
+
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from prefect import task
 
-from dataset.build import DatasetConfig, build
+from crawler.options import LIKER_SOURCES
+from crawler.plan import stages
+from crawler.store import Ledger
+from dataset.build import DatasetConfig, build, read_description
 from dataset.cli import progress
-from dataset.errors import PipelineError
+from dataset.errors import MissingInputError
+from dataset.schema import RAW_TABLES
 from dataset.snapshot import Snapshot, publish
+from dataset.version import code_version
 from features.extract import extract, pictures_of
 from features.extractor import Extractor
+from flows.artifacts import show_snapshot
+from flows.children import run_stage
+from flows.stamps import Stamp, digests_of_files
 
-
-class StageError(PipelineError):
-    """A stage that runs as a child process has failed; its last line says why."""
+CRAWL_STAGES = ("ratings", "frames", "likes")
+_RAW_FILES = (*(f"{name}.parquet" for name in RAW_TABLES), "provenance.json")
+_DATASET_FILES = tuple(f"{name}.parquet" for name in ("movies", "frames", "interactions", "frame_likes", "quarantine"))
+_FEATURE_FILES = ("frame_features.parquet", "features_quarantine.parquet", "dataset.json")
 
 
 @task(task_run_name="crawl {stage}")
-def crawl(stage: str, crawl_folder: Path, options: list[str]) -> None:
+def crawl(stage: str, home: Path, options: list[str], refresh: bool = False) -> None:
     """Run one stage of the crawler as a child process (Scrapy wants a process of its own).
+
+    Args:
+        stage: `ratings`, `frames` or `likes`.
+        home: the dataset's folder; the crawl is in `crawl` there.
+        options: of `python -m crawler <stage>`.
+        refresh: whether to read again what can have changed since it was read.
 
     Raises:
         StageError: it did not end well; run the flow again to go on where it stopped.
     """
-    print(_run_child(["crawler", stage, "--crawl", str(crawl_folder), *options]))
+    folder = home / "crawl"
+    if not refresh and _crawl_stamp(stage, home, options).fits() and _is_all_read(folder, stage):
+        print(f"Skipped crawling {stage}: the same scope, and every page of it has been read.")
+        return
+    print(run_stage(["crawler", stage, "--crawl", str(folder), *options, *(["--refresh"] if refresh else [])]))
+    _crawl_stamp(stage, home, options).write()
 
 
 @task
-def export_raw(crawl_folder: Path, raw: Path) -> None:
-    """Write the crawl's raw tables."""
-    print(_run_child(["crawler", "export", "--crawl", str(crawl_folder), "--to", str(raw)]))
+def export_raw(home: Path) -> None:
+    """Write the crawl's raw tables to `raw`."""
+    folder, raw = home / "crawl", home / "raw"
+    inputs = {
+        "pages": _pages(folder, CRAWL_STAGES[-1]),
+        "private": digests_of_files(folder / name for name in ("pseudonym.key", "forgotten.json")),
+        "code_version": code_version(),
+    }
+    stamp = Stamp(home / "stamps" / "export.json", inputs, tuple(raw / name for name in _RAW_FILES))
+    if stamp.fits():
+        print(f"Skipped exporting: the crawl has not changed since {raw} was written.")
+        return
+    print(run_stage(["crawler", "export", "--crawl", str(folder), "--to", str(raw)]))
+    stamp.write()
 
 
 @task
-def build_tables(raw: Path, dataset: Path, config: DatasetConfig) -> dict[str, Any]:
+def build_tables(home: Path, config: DatasetConfig) -> dict[str, Any]:
     """Filter and split the raw tables; return the statistics."""
-    numbers: dict[str, Any] = build(raw, dataset, config).description["statistics"]
+    raw, dataset = home / "raw", home / "dataset"
+    stamp = Stamp(
+        home / "stamps" / "build.json",
+        {
+            "raw": digests_of_files(raw / name for name in _RAW_FILES),
+            "config": asdict(config),
+            "code_version": code_version(),
+        },
+        tuple(dataset / name for name in _DATASET_FILES),
+    )
+    if stamp.fits() and (dataset / "dataset.json").is_file():
+        print("Skipped building: the raw tables and the configuration have not changed.")
+        numbers: dict[str, Any] = read_description(dataset)["statistics"]
+        return numbers
+    numbers = build(raw, dataset, config).description["statistics"]
+    stamp.write()
     print(
         f"Dataset: {numbers['n_interactions']:,} interactions of {numbers['n_users']:,} users with "
         f"{numbers['n_movies']:,} movies, {numbers['n_frames']:,} frames."
@@ -47,13 +95,24 @@ def build_tables(raw: Path, dataset: Path, config: DatasetConfig) -> dict[str, A
 
 
 @task
-def extract_features(raw: Path, dataset: Path, weights: str, precision: str, store: Path) -> None:
+def extract_features(home: Path, weights: str, precision: str, store: Path) -> None:
     """Compute the features of the dataset's pictures that the store lacks."""
+    raw, dataset = home / "raw", home / "dataset"
+    tables = (dataset / "frames.parquet", raw / "images.parquet", Path(weights))
+    stamp = Stamp(
+        home / "stamps" / "features.json",
+        {"tables": digests_of_files(tables), "weights": weights, "precision": precision},
+        tuple(dataset / name for name in _FEATURE_FILES),
+    )
+    if stamp.fits():
+        print("Skipped extracting features: the pictures and the extractor have not changed.")
+        return
     extractor = Extractor(weights, precision)
     with progress("pictures") as bar:
         total = pictures_of(raw, dataset)["image_sha256"].n_unique()
         line = bar.add_task("Extracting features", total=total, note="")
         done = extract(raw, dataset, extractor, store, lambda n: bar.update(line, advance=n))
+    stamp.write()
     print(
         f"Features: {done.n_computed:,} pictures computed now, the others known; {done.n_features:,} frames have one "
         f"(weights {weights}, {extractor.identity.precision})."
@@ -61,29 +120,39 @@ def extract_features(raw: Path, dataset: Path, weights: str, precision: str, sto
 
 
 @task
-def publish_snapshot(dataset: Path, name: str, root: Path) -> Snapshot:
-    """Publish the dataset, unless it equals the newest version."""
+def publish_dataset(dataset: Path, name: str, root: Path) -> Snapshot:
+    """Publish a built dataset, unless it equals the newest version, and show it in Prefect's page."""
     snapshot, is_new = publish(dataset, name, root)
     if is_new:
         print(f"Published snapshot {snapshot.label} in {snapshot.path}.")
     else:
         print(f"Nothing changed since snapshot {snapshot.label}; nothing published.")
+    show_snapshot(snapshot)
     return snapshot
 
 
-def _run_child(arguments: list[str]) -> str:
-    """Run `python -m <arguments>`, its progress on our stderr where that is a terminal; return what it says it did.
+def _crawl_stamp(stage: str, home: Path, options: list[str]) -> Stamp:
+    return Stamp(home / "stamps" / f"crawl-{stage}.json", {"options": options, "pages": _pages(home / "crawl", stage)})
 
-    Raises:
-        StageError: with the child's last line.
+
+def _is_all_read(crawl_folder: Path, stage: str) -> bool:
+    return all(state in ("done", "gone") for _, state, _, _ in _pages(crawl_folder, stage))
+
+
+def _pages(crawl_folder: Path, stage: str) -> list[tuple[str, str, int, float]]:
+    """Return what the ledger says of the pages of a stage and those before it: kind, state, number, last answer.
+
+    Those before count, because a stage reads what the ratings so far ask for.
     """
-    stderr = None if sys.stderr.isatty() else subprocess.PIPE
-    done = subprocess.run(
-        [sys.executable, "-m", *arguments], stdout=subprocess.PIPE, stderr=stderr, text=True, check=False
+    so_far = CRAWL_STAGES[: CRAWL_STAGES.index(stage) + 1]
+    kinds = [kind for name in so_far for phase in stages(LIKER_SOURCES["both"])[name] for kind in phase.kinds]
+    query = (
+        "SELECT kind, state, count(*), max(fetched_at) FROM pages "
+        f"WHERE kind IN ({', '.join('?' * len(kinds))}) GROUP BY kind, state ORDER BY kind, state"
     )
-    if done.returncode:
-        last_line = (done.stderr or "its message is above").strip().splitlines()[-1:]
-        raise StageError(
-            f"`python -m {' '.join(arguments[:2])}` ended with exit status {done.returncode}: {' '.join(last_line)}"
-        )
-    return done.stdout.partition("\nNext:")[0].strip()
+    try:
+        with Ledger.read(crawl_folder) as ledger:
+            rows: list[tuple[str, str, int, float]] = ledger.execute(query, kinds).fetchall()
+    except MissingInputError:
+        return []
+    return rows

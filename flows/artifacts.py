@@ -1,0 +1,25 @@
+"""What a flow run shows in Prefect's page: the published snapshot with its card, and the report."""
+
+from pathlib import Path
+
+from prefect.artifacts import create_link_artifact, create_markdown_artifact
+
+from dataset.snapshot import Snapshot
+
+
+def show_snapshot(snapshot: Snapshot) -> None:
+    """Show the snapshot's dataset card, and link to the snapshot."""
+    key = snapshot.name.lower().replace("_", "-")
+    card = snapshot.path / "README.md"
+    _, _, text = card.read_text(encoding="utf-8").rpartition("\n---\n")  # without the front matter
+    create_markdown_artifact(text.strip(), key=f"card-{key}", description=f"Dataset card of {snapshot.label}")
+    _link(snapshot.path, f"snapshot-{key}", f"{snapshot.label}, content {snapshot.content_digest[:12]}")
+
+
+def show_report(report: Path, name: str) -> None:
+    """Link to the report of an experiment."""
+    _link(report, f"report-{name.lower().replace('_', '-')}", f"Report on {name}")
+
+
+def _link(path: Path, key: str, text: str) -> None:
+    create_link_artifact(path.resolve().as_uri(), link_text=text, key=key, description=f"{text}: {path.resolve()}")

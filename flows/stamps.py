@@ -1,0 +1,63 @@
+"""Whether a stage can be skipped: its stamp says what it was given and what it wrote.
+
+A stamp is a small JSON file, written when a stage has ended well. The stage is skipped when its
+inputs are the same again and what it wrote is still there untouched (size and time of change, as
+`make` does it). A stage that was stopped half-way has left no stamp, or touched its outputs, and
+runs again.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dataset.files import sha256_of_file, write_json
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """The stamp of one stage.
+
+    Attributes:
+        path: the stamp's file.
+        inputs: all that the stage's result depends on, as JSON: digests of files, settings.
+        outputs: the files it writes.
+    """
+
+    path: Path
+    inputs: dict[str, Any]
+    outputs: tuple[Path, ...] = ()
+
+    def fits(self) -> bool:
+        """Return whether the stage ended well with the same inputs, and its outputs are as it left them."""
+        try:
+            stamped = json.loads(self.path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return False
+        return bool(stamped == self._content()) and all(path.exists() for path in self.outputs)
+
+    def write(self) -> None:
+        """Note that the stage has ended well."""
+        write_json(self.path, self._content())
+
+    def _content(self) -> dict[str, Any]:
+        return {"inputs": digest(self.inputs), "outputs": {path.name: _touched(path) for path in self.outputs}}
+
+
+def digest(value: Any) -> str:
+    """Return the SHA-256 of a JSON value."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def digests_of_files(paths: Iterable[Path]) -> dict[str, str | None]:
+    """Return the SHA-256 of each file by its name, None for one that is not there."""
+    return {path.name: sha256_of_file(path) if path.is_file() else None for path in sorted(paths)}
+
+
+def _touched(path: Path) -> list[int] | None:
+    if not path.exists():
+        return None
+    status = path.stat()
+    return [status.st_size, status.st_mtime_ns]

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 FeatureScaling = Literal["standard", "centre", "none"]
 _BLOCK_ROWS = 8192
+_BLOCK_ITEMS = 256
 _MIN_RELATIVE_STD = 1e-3
 
 
@@ -80,6 +81,23 @@ class _Project(torch.autograd.Function):
             block = features[frames[start : start + _BLOCK_ROWS]].to(gradient.dtype)
             of_weight += gradient[start : start + _BLOCK_ROWS].T @ block
         return of_weight, None, None
+
+
+def mean_by_item(features: Tensor, offsets: Tensor) -> Tensor:
+    """Return (N, F) float32 means over the frames of each item; an item without frames gets the mean of the others.
+
+    Args:
+        features: (L, F) float16.
+        offsets: (N + 1,) int64, the frames of the items (`interactions.Frames`).
+    """
+    lengths = offsets.diff()
+    means = torch.zeros(len(lengths), features.shape[1], device=features.device)
+    for items in torch.split(torch.arange(len(lengths), device=features.device), _BLOCK_ITEMS):
+        block = features[offsets[items[0]] : offsets[items[-1] + 1]].float()
+        means.index_add_(0, torch.repeat_interleave(items, lengths[items]), block)
+    means /= lengths[:, None].clamp_min(1)
+    means[lengths == 0] = means[lengths > 0].mean(0)
+    return means
 
 
 def _moments(features: Tensor) -> tuple[Tensor, Tensor]:

@@ -10,6 +10,7 @@ from model.baselines.bpr import BPR, BPRConfig
 from model.baselines.cdl import CDL, CDLConfig
 from model.baselines.popular import Popular, PopularConfig
 from model.baselines.random import Random, RandomConfig
+from model.baselines.vbpr import VBPR, VBPRConfig
 from model.baselines.vpoi import VPOI, VPOIConfig
 from model.interactions import TrainingData
 from model.jifr import JIFR, JIFRConfig
@@ -31,6 +32,7 @@ MODELS: dict[str, ModelKind] = {
     "vpoi": ModelKind(VPOI, VPOIConfig()),
     "cdl": ModelKind(CDL, CDLConfig()),
     "bpr": ModelKind(BPR, BPRConfig()),
+    "vbpr": ModelKind(VBPR, VBPRConfig()),
     "popular": ModelKind(Popular, PopularConfig()),
     "random": ModelKind(Random, RandomConfig()),
 }

@@ -1,0 +1,103 @@
+"""Visual Bayesian personalised ranking (He & McAuley 2016): habit, looks and two biases.
+
+x̂_ui = α + β_u + β_i + γ_uᵀ γ_i + θ_uᵀ (E f_i) + β'ᵀ f_i        (Eq. 4)
+
+f_i is the mean of the features of an item's frames, as Wu et al. 2019 use it. α and β_u drop out
+of x̂_ui − x̂_uj (Eq. 6) and of every ranking of a user's, so they are left out, as its authors do.
+
+Sizes: M users, N items, F the width of a feature, d1 and d2 the dimensions of γ and θ, B a
+batch, n negatives a positive.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import embedding
+
+from dataset.errors import MissingInputError
+from model.interactions import TrainingData
+from model.loss import bpr_loss, l2_penalty
+from model.projection import FeatureScaling, ScaledFeatures, mean_by_item
+from model.recommender import EmbeddingScorer, Scorer, TrainableRecommender
+
+
+@dataclass(frozen=True)
+class VBPRConfig:
+    """What can be chosen.
+
+    Attributes:
+        dim: d1, size of the embeddings γ.
+        visual_dim: d2, size of the visual embeddings θ.
+        l2: weight of the L2 penalty on β_i, γ and θ_u of a batch (`loss.l2_penalty`).
+        projection_l2: the same for E and β'.
+        feature_scaling: how the items' features are scaled before all else (`projection.ScaledFeatures`).
+        init_std: standard deviation of the initial γ and θ, N(0, init_std²).
+        projection_std: the same for E; features have norm 1 on average. Biases begin at 0.
+    """
+
+    dim: int = 32
+    visual_dim: int = 32
+    l2: float = 1e-3
+    projection_l2: float = 1e-4
+    feature_scaling: FeatureScaling = "standard"
+    init_std: float = 0.01
+    projection_std: float = 0.1
+
+
+class VBPR(TrainableRecommender):
+    """The model. It ranks no frames (Table 1): θ_u is learnt for the mean of an item's frames.
+
+    An item without frames looks as the average item does.
+
+    Raises:
+        MissingInputError: the data have no frame features.
+    """
+
+    needs_features = True
+
+    def __init__(self, config: VBPRConfig, data: TrainingData, generator: torch.Generator) -> None:
+        super().__init__()
+        if data.frames.features is None:
+            raise MissingInputError(
+                "vbpr: the snapshot has no frame features; run `python -m features extract` and publish again, "
+                "or train --model bpr, which needs none"
+            )
+        self.config = config
+        self.features = ScaledFeatures(mean_by_item(data.frames.features, data.frames.offsets), config.feature_scaling)
+
+        def normal(std: float, *shape: int) -> nn.Parameter:
+            return nn.Parameter(torch.randn(*shape, generator=generator) * std)
+
+        self.users = normal(config.init_std, data.n_users, config.dim + config.visual_dim)  # γ_u, θ_u
+        self.items = normal(config.init_std, data.n_items, config.dim)  # γ_i
+        self.item_bias = nn.Parameter(torch.zeros(data.n_items))  # β_i
+        self.projection = normal(config.projection_std, config.visual_dim, self.features.width)  # E
+        self.visual_bias = nn.Parameter(torch.zeros(self.features.width))  # β'
+
+    def loss(self, users: Tensor, positives: Tensor, negatives: Tensor) -> Tensor:
+        """Return the BPR loss of a batch (Eq. 5) with its penalty.
+
+        Each distinct item of the batch is projected once, however often it occurs.
+        """
+        items, where = torch.unique(torch.cat([positives[:, None], negatives], 1), return_inverse=True)
+        of_item, bias = self._item_parts(items)  # (m, d1 + d2), (m,)
+        u = embedding(users, self.users)  # (B, d1 + d2)
+        scores = (embedding(where, of_item) @ u.unsqueeze(2)).squeeze(2) + bias[where]  # (B, 1 + n)
+        learnt = torch.cat([self.items, self.item_bias[:, None]], 1)
+        penalty = l2_penalty(u, embedding(positives, learnt), embedding(negatives, learnt))
+        of_projection = self.projection.square().sum() + self.visual_bias.square().sum()
+        regularised = self.config.l2 * penalty + self.config.projection_l2 * of_projection
+        return bpr_loss(scores[:, 0], scores[:, 1:]) + regularised
+
+    def _item_parts(self, items: Tensor) -> tuple[Tensor, Tensor]:
+        """Return (m, d1 + d2) [γ_i, E f_i] and (m,) β_i + β'ᵀ f_i; E and β' are one product."""
+        both = self.features.project(torch.cat([self.projection, self.visual_bias[None]]), items)  # (m, d2 + 1)
+        return torch.cat([self.items[items], both[:, :-1]], 1), self.item_bias[items] + both[:, -1]
+
+    @torch.no_grad()
+    def scorer(self) -> Scorer:
+        """Return inner products: [γ_u, θ_u, 1] with [γ_i, E f_i, β_i + β'ᵀ f_i]."""
+        of_item, bias = self._item_parts(torch.arange(len(self.items), device=self.items.device))
+        one = torch.ones(len(self.users), 1, device=self.users.device)
+        return EmbeddingScorer(torch.cat([self.users, one], 1), torch.cat([of_item, bias[:, None]], 1))

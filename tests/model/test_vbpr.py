@@ -1,0 +1,103 @@
+import math
+from dataclasses import replace
+from itertools import product
+
+import pytest
+import torch
+
+from dataset.errors import MissingInputError
+from model.baselines.vbpr import VBPR, VBPRConfig
+from model.interactions import Frames, Ragged, TrainingData
+
+FRAMES_OF_ITEM = [[0, 1, 2], [], [3], [4, 5, 6, 7]]
+USERS, WIDTH = 3, 6
+CONFIG = VBPRConfig(dim=4, visual_dim=3, l2=0.01, projection_l2=0.02, init_std=1.0, projection_std=1.0)
+
+
+def _data() -> TrainingData:
+    features = torch.randn(8, WIDTH, generator=torch.Generator().manual_seed(7)).half()
+    positives = Ragged(torch.tensor([0, 1, 2, 4]), torch.tensor([0, 1, 2, 3]))
+    return TrainingData(positives, len(FRAMES_OF_ITEM), Frames(torch.tensor([0, 3, 3, 4, 8]), features))
+
+
+def _vbpr() -> VBPR:
+    generator = torch.Generator().manual_seed(0)
+    vbpr = VBPR(CONFIG, _data(), generator).double()
+    vbpr.item_bias.data.normal_(generator=generator)
+    vbpr.visual_bias.data.normal_(generator=generator)
+    return vbpr
+
+
+def _dot(a: list[float], b: list[float]) -> float:
+    return sum(x * y for x, y in zip(a, b, strict=True))
+
+
+class Reference:
+    """Eq. 4 number by number, sharing nothing with `VBPR` but its parameters and the scale of the features."""
+
+    def __init__(self, vbpr: VBPR) -> None:
+        self.p = {name: value.tolist() for name, value in vbpr.named_parameters()}
+        features = _data().frames.features
+        assert features is not None
+        means = [features[frames].double().mean(0) for frames in FRAMES_OF_ITEM if frames]
+        means.insert(1, torch.stack(means).mean(0))  # the item without frames
+        scale = vbpr.features.inverse_scale
+        self.f = [((mean - vbpr.features.shift) * scale).tolist() for mean in means]
+
+    def score(self, user: int, item: int) -> float:
+        p, f = self.p, self.f[item]
+        looks = [_dot(row, f) for row in p["projection"]]
+        gamma, theta = p["users"][user][:4], p["users"][user][4:]
+        habit = _dot(gamma, p["items"][item])
+        return p["item_bias"][item] + habit + _dot(theta, looks) + _dot(p["visual_bias"], f)
+
+
+def test_scores_equal_eq_4_number_by_number() -> None:
+    vbpr = _vbpr()
+    reference, scores = Reference(vbpr), vbpr.scorer().item_scores(torch.arange(USERS))
+    for user, item in product(range(USERS), range(4)):
+        assert scores[user, item].item() == pytest.approx(reference.score(user, item), abs=1e-6)  # features are rounded
+
+
+def test_the_loss_is_bpr_with_penalties_on_all_that_is_learnt() -> None:
+    vbpr = _vbpr()
+    scores, p = vbpr.scorer().item_scores(torch.arange(USERS)).tolist(), Reference(vbpr).p
+    users, positives, negatives = [2, 0, 0], [3, 2, 0], [[1, 1, 0], [3, 1, 1], [1, 3, 2]]
+    expected = 0.0
+    for user, positive, others in zip(users, positives, negatives, strict=True):
+        for negative in others:
+            expected += math.log1p(math.exp(scores[user][negative] - scores[user][positive])) / 9
+            vectors = [p["users"][user], p["items"][positive], p["items"][negative]]
+            vectors += [[p["item_bias"][item]] for item in (positive, negative)]
+            expected += CONFIG.l2 * sum(_dot(vector, vector) for vector in vectors) / 9
+    of_projection = sum(_dot(row, row) for row in [*p["projection"], p["visual_bias"]])
+    loss = vbpr.loss(torch.tensor(users), torch.tensor(positives), torch.tensor(negatives))
+    assert loss.item() == pytest.approx(expected + CONFIG.projection_l2 * of_projection, abs=1e-10)
+
+
+def test_gradients_equal_finite_differences() -> None:
+    vbpr = _vbpr()
+    names, values = zip(*((name, value.detach().clone()) for name, value in vbpr.named_parameters()), strict=True)
+    batch = (torch.tensor([2, 0]), torch.tensor([3, 2]), torch.tensor([[1, 0], [3, 1]]))
+
+    def loss(*parameters: torch.Tensor) -> torch.Tensor:
+        return torch.func.functional_call(
+            _Loss(vbpr), {f"vbpr.{n}": p for n, p in zip(names, parameters, strict=True)}, batch
+        )
+
+    assert torch.autograd.gradcheck(loss, tuple(value.requires_grad_() for value in values), fast_mode=True)
+
+
+class _Loss(torch.nn.Module):
+    def __init__(self, vbpr: VBPR) -> None:
+        super().__init__()
+        self.vbpr = vbpr
+
+    def forward(self, *batch: torch.Tensor) -> torch.Tensor:
+        return self.vbpr.loss(*batch)
+
+
+def test_without_features_it_says_which_model_needs_none() -> None:
+    data = _data()
+    with pytest.raises(MissingInputError, match="--model bpr"):
+        VBPR(CONFIG, replace(data, frames=replace(data.frames, features=None)), torch.Generator())

@@ -9,14 +9,20 @@ import vl_convert
 TITLES = {
     "jifr": "JIFR",
     "jifr_na": "JIFR_NA (no attention)",
+    "acf": "ACF",
+    "vpoi": "VPOI",
+    "vbpr": "VBPR",
+    "cdl": "CDL",
     "bpr": "BPR",
     "popular": "most popular",
     "random": "random",
 }
 """How models are called in the report, in the order in which they are shown."""
 
-_COLOURS = ["#0072B2", "#56B4E9", "#E69F00", "#009E73", "#8C8C8C"]  # Okabe & Ito: safe for colour-blind readers
-_SHAPES = ["circle", "square", "triangle-up", "diamond", "cross"]
+# Okabe & Ito, safe for colour-blind readers; not their yellow and black, lost on a light or a dark page.
+_COLOURS = ["#0072B2", "#56B4E9", "#D55E00", "#CC79A7", "#9A7D0A", "#7B5EA7", "#E69F00", "#009E73", "#8C8C8C"]
+_SHAPES = ["circle", "square", "triangle-down", "triangle-left", "triangle-right", "wedge", "triangle-up", "diamond"]
+_SHAPES += ["cross"]
 _INK = "#010203"  # stands for the page's text colour; replaced by `currentColor`
 _LEGEND = alt.Legend(orient="bottom", columns=3, symbolOpacity=1)
 _METRIC_TITLES = {"hr": "HR@K", "ndcg": "NDCG@K"}

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import torch
 
-from model.interactions import Frames, HeldOutItems, Ragged, TrainingData, ragged
+from model.interactions import Frames, HeldOutItems, HeldOutLikes, Ragged, TrainingData, ragged
 from model.jifr import JIFR
 from model.metrics import ndcg
 from model.protocol import rank_among_all
@@ -21,13 +21,15 @@ class World:
     validation: HeldOutItems
     test: HeldOutItems
     is_themed: torch.Tensor  # (L,) bool
+    likes: HeldOutLikes  # the themed frames of test pairs whose theme the user loves
+    looks: torch.Tensor  # (M,) float, how much looks count for a user
 
 
-def _world(seed: int) -> World:
+def make_world(seed: int, mixture: tuple[float, float] = (0.15, 0.85)) -> World:
     """Every frame shows a theme; only the 3 that share a marker show the theme of their movie.
 
-    Most users choose by habit or by looks, 85 to 15 or 15 to 85. All features share a large
-    common part, as those of a convolutional network do.
+    A user chooses by looks with one of the two weights in `mixture`, by habit with the rest. All
+    features share a large common part, as those of a convolutional network do.
     """
     generator = torch.Generator().manual_seed(seed)
 
@@ -43,7 +45,7 @@ def _world(seed: int) -> World:
     features = axes[shown] + axes[marker] + normal(MOVIES * FRAMES, WIDTH) + 3 * normal(WIDTH)
 
     loved = torch.rand(USERS, THEMES, generator=generator).argsort(1) < 2
-    looks = torch.where(torch.rand(USERS, 1, generator=generator) < 0.5, 0.15, 0.85)
+    looks = torch.where(torch.rand(USERS, 1, generator=generator) < 0.5, *mixture)
     habit = normal(USERS, 4) @ normal(MOVIES, 4).T
     gumbel = -torch.log(-torch.log(torch.rand(USERS, MOVIES, generator=generator)))
     taste = 4 * looks * loved[:, theme] + (1 - looks) * habit + gumbel
@@ -61,7 +63,17 @@ def _world(seed: int) -> World:
         HeldOutItems(validation, train),
         HeldOutItems(test, part(0, 10)),
         is_themed,
+        _likes(chosen[:, 10:], loved, theme, is_themed),
+        looks.squeeze(1),
     )
+
+
+def _likes(test: torch.Tensor, loved: torch.Tensor, theme: torch.Tensor, is_themed: torch.Tensor) -> HeldOutLikes:
+    users, places = loved.gather(1, theme[test]).nonzero(as_tuple=True)
+    items = test[users, places]
+    pairs, places = is_themed.view(MOVIES, FRAMES)[items].nonzero(as_tuple=True)
+    liked = ragged(pairs, items[pairs] * FRAMES + places, len(items))
+    return HeldOutLikes(users, items, liked, torch.arange(MOVIES + 1) * FRAMES, 0)
 
 
 def _trained(name: str, world: World, seed: int) -> tuple[JIFR, float]:
@@ -73,7 +85,7 @@ def _trained(name: str, world: World, seed: int) -> tuple[JIFR, float]:
 def test_attention_finds_the_frames_that_carry_the_theme_and_beats_averaging_by_a_tenth() -> None:
     with_attention, without = [], []
     for seed in range(3):
-        world = _world(seed)
+        world = make_world(seed)
         jifr, value = _trained("jifr", world, seed)
         with_attention.append(value)
         without.append(_trained("jifr_na", world, seed)[1])

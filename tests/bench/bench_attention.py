@@ -1,0 +1,63 @@
+"""What each attention of JIFR adds, as Table 2 asks, on the planted world of the tests.
+
+    make bench ONLY=attention
+
+There 3 of 10 frames carry a movie's theme, and how much looks and habit count differs between users
+(0.15 or 0.85 of looks), or is the same for all (0.5). The rows are item NDCG@15 and frame NDCG@3 of
+the variants against averaging both, means of 3 seeds; each is printed with its spread. Takes
+some minutes on one core.
+"""
+
+import importlib.util
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from run import Result
+
+from model.metrics import ndcg
+from model.protocol import rank_among_all, rank_frames
+from model.registry import default_config
+from model.training import train_model
+
+TEST = Path(__file__).resolve().parents[1] / "model" / "test_planted.py"
+SEEDS = 3
+MIXTURES = {"mixed users": (0.15, 0.85), "alike users": (0.5, 0.5)}
+VARIANTS = [("avg", "avg"), ("avg", "att"), ("att", "avg"), ("att", "att")]  # visual, rating
+
+
+def measure() -> list[Result]:
+    torch.set_num_threads(1)  # the tensors are small
+    planted = _planted_test()
+    results = []
+    for users, mixture in MIXTURES.items():
+        worlds = [planted.make_world(seed, mixture) for seed in range(SEEDS)]
+        found = {
+            variant: torch.tensor([_judge(planted, *variant, *one) for one in enumerate(worlds)])
+            for variant in VARIANTS
+        }
+        base = found.pop(("avg", "avg")).mean(0)
+        for (visual, rating), values in found.items():
+            for task, value, deviation, without in zip(
+                ("items", "frames"), values.mean(0).tolist(), values.std(0).tolist(), base.tolist(), strict=True
+            ):
+                what = f"visual {visual}, rating {rating}: {task}, {users}"
+                print(f"  {what}: NDCG {value:.4f} ± {deviation:.4f} over seeds", flush=True)
+                results.append(Result(what, 100 * value, "avg, avg", 100 * without, "%"))
+    return results
+
+
+def _judge(planted, visual, rating, seed, world):
+    """Train a variant; return its item NDCG@15 and frame NDCG@3 on test."""
+    config = replace(default_config("jifr"), visual_attention=visual, rating_attention=rating)
+    trained = train_model(world.data, world.validation, "jifr", config, planted.TRAINING, seed)
+    scorer = trained.model.scorer()
+    items = ndcg(rank_among_all(scorer, world.test, 15), 15).mean().item()
+    return items, ndcg(rank_frames(scorer, world.likes), 3).mean().item()
+
+
+def _planted_test():
+    spec = importlib.util.spec_from_file_location("planted", TEST)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

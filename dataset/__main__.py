@@ -1,16 +1,14 @@
-"""The commands of `python -m dataset`: import, build, publish, list, show, verify."""
+"""The commands of `python -m dataset`: import and build here, those on snapshots in `snapshot_commands`."""
 
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
 from dataset.build import DatasetConfig, build
-from dataset.card import extractor_in_words
 from dataset.cli import ArgumentParser, run
-from dataset.errors import InvalidSnapshotError
 from dataset.importing import RatingsFormat, import_ratings
 from dataset.interactions import FeedbackConfig
-from dataset.snapshot import DEFAULT_ROOT, list_snapshots, newest_snapshot, open_snapshot, publish, verify
+from dataset.snapshot_commands import add_snapshot_commands
 from dataset.split import SplitConfig
 
 
@@ -56,46 +54,6 @@ def _build(arguments: argparse.Namespace) -> None:
         print(f"  left out of {row['table']}: {row['rows']:,} ({row['reason']})")
 
 
-def _publish(arguments: argparse.Namespace) -> None:
-    snapshot, is_new = publish(arguments.dataset, arguments.name, arguments.root)
-    if is_new:
-        print(f"Published {snapshot.label} in {snapshot.path}, content {snapshot.content_digest[:12]}.")
-    else:
-        print(f"Nothing changed since {snapshot.label} ({snapshot.path}); nothing published.")
-
-
-def _list(arguments: argparse.Namespace) -> None:
-    snapshots = list_snapshots(arguments.root)
-    for snapshot in snapshots:
-        numbers = snapshot.manifest.statistics
-        print(
-            f"{snapshot.label}  {snapshot.manifest.created_at[:16]}  content {snapshot.content_digest[:12]}  "
-            f"{numbers['n_users']:,} users, {numbers['n_movies']:,} movies, {numbers['n_interactions']:,} interactions"
-        )
-    if not snapshots:
-        print(f"No snapshot below {arguments.root}.")
-
-
-def _show(arguments: argparse.Namespace) -> None:
-    snapshot = open_snapshot(arguments.snapshot) if arguments.snapshot else newest_snapshot(arguments.root)
-    manifest = snapshot.manifest
-    print(f"{snapshot.label} in {snapshot.path}")
-    print(f"  content digest  {snapshot.content_digest}")
-    print(f"  published       {manifest.created_at}, code {manifest.code_version}")
-    print(f"  source          {manifest.provenance.get('source')}")
-    print(f"  features        {extractor_in_words(manifest.extractor)}")
-    for name, entry in manifest.tables.items():
-        print(f"  {name:<15} {entry.rows:>10,} rows  {entry.size_bytes:>13,} bytes")
-
-
-def _verify(arguments: argparse.Namespace) -> None:
-    snapshot = open_snapshot(arguments.snapshot) if arguments.snapshot else newest_snapshot(arguments.root)
-    problems = verify(snapshot)
-    if problems:
-        raise InvalidSnapshotError(f"{snapshot.path}: {'; '.join(problems)}; take the snapshot from its source again")
-    print(f"{snapshot.label}: every file is as it was published.")
-
-
 def _parser() -> ArgumentParser:
     parser = ArgumentParser(prog="python -m dataset", description="Build and publish datasets from raw tables.")
     commands = parser.add_subparsers(required=True, metavar="command")
@@ -124,21 +82,7 @@ def _parser() -> ArgumentParser:
     command.add_argument("--validation-share", type=float, default=0.1, help="share for validation")
     command.add_argument("--test-share", type=float, default=0.2, help="share for test")
 
-    command = commands.add_parser("publish", help="publish a built dataset as the next version")
-    command.set_defaults(command=_publish)
-    command.add_argument("--dataset", type=Path, default=Path("data/sandbox/dataset"), help="the dataset folder")
-    command.add_argument("--name", default="sandbox", help="what to publish it as")
-
-    for name, action, words in (
-        ("list", _list, "list the published snapshots"),
-        ("show", _show, "say what a snapshot holds"),
-        ("verify", _verify, "check every byte of a snapshot"),
-    ):
-        commands.add_parser(name, help=words).set_defaults(command=action)
-    for name in ("show", "verify"):
-        commands.choices[name].add_argument("snapshot", type=Path, nargs="?", help="its folder (the newest if absent)")
-    for name in ("publish", "list", "show", "verify"):
-        commands.choices[name].add_argument("--root", type=Path, default=DEFAULT_ROOT, help="folder of all snapshots")
+    add_snapshot_commands(commands)
     return parser
 
 

@@ -34,6 +34,10 @@ class AlreadyPublishedError(PipelineError):
     """A version exists already; published means immutable. Exit status 1."""
 
 
+class StorageError(PipelineError):
+    """An object store refuses us, cannot be reached, or lacks what was asked for. Exit status 1."""
+
+
 class TooLittleDataError(PipelineError):
     """Valid input, but nothing (or too little) is left to work on. Exit status 1."""
 

@@ -3,79 +3,57 @@
     <root>/<name>/v0001/
         movies.parquet  frames.parquet  interactions.parquet  frame_likes.parquet
         frame_features.parquet   (where the dataset has pictures)
-        README.md                the dataset card
+        splits/<table>/<split>.parquet   the rows of interactions and frame likes once more, a file a split
+        README.md  plots/*.svg   the dataset card
+        croissant.json           the same for machines (ML Commons Croissant)
         manifest.json            what each file holds, and where it all comes from
 
-This is the contract. A version appears all at once, by renaming a finished folder, and never
-changes afterwards; `manifest.json` lists the SHA-256 of every other file. `content_digest` is
-made of the tables' rows and the configuration alone, so equal content has it on any machine;
-publishing content that equals the newest version publishes nothing.
+This is the contract, on a disk and in an object store. A version appears all at once
+(`dataset.snapshot_writer` says how) and never changes afterwards; `manifest.json` lists the SHA-256 of
+every file. `content_digest` is made of the tables' rows and the configuration alone, so equal
+content has it on any machine; publishing content that equals the newest version publishes nothing.
 """
 
-import hashlib
-import json
-import os
-import shutil
-import uuid
-from dataclasses import asdict, dataclass, field
+import re
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import polars as pl
-import pyarrow.parquet as pq
 
 from dataset.build import read_description
-from dataset.card import render_card
-from dataset.errors import AlreadyPublishedError, InvalidSnapshotError, MissingInputError, PipelineError, UsageError
-from dataset.files import sha256_of_file, write_json
+from dataset.card import SPLIT_TABLES, split_file, write_card
+from dataset.croissant import write_croissant
+from dataset.errors import InvalidSnapshotError, InvalidTableError, MissingInputError, PipelineError, UsageError
+from dataset.manifest import FILE_NAME, FORMAT_VERSION, Manifest, TableEntry, from_bytes, version_folder, version_number
 from dataset.schema import SNAPSHOT_TABLES
-from dataset.tables import content_digest, read_table, require_references
+from dataset.snapshot_contents import TableContent, content_digest, identity, read_contents
+from dataset.snapshot_writer import SnapshotWriter, open_writer
+from dataset.storage import Folder, remote_address
+from dataset.tables import read_table
 from dataset.version import code_version
 
-FORMAT_VERSION = 1
 DEFAULT_ROOT = Path("data/snapshots")
-_OPTIONAL_TABLES = ("frame_features",)
-
-
-@dataclass(frozen=True)
-class TableEntry:
-    """What a manifest says of a table: its file, rows, bytes, digests and column types."""
-
-    file: str
-    rows: int
-    size_bytes: int
-    sha256: str
-    content_sha256: str
-    columns: dict[str, str]
-
-
-@dataclass(frozen=True)
-class Manifest:
-    """The content of `manifest.json`. `extractor` is None where there are no features."""
-
-    format_version: int
-    name: str
-    version: int
-    parent: int | None
-    content_digest: str
-    created_at: str
-    code_version: str
-    config: dict[str, Any]
-    provenance: dict[str, Any]
-    extractor: dict[str, Any] | None
-    statistics: dict[str, Any]
-    quarantined: list[dict[str, Any]]
-    tables: dict[str, TableEntry]
-    files: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A published version on disk."""
+    """A published version, on a disk or in an object store."""
 
-    path: Path
+    folder: Folder
     manifest: Manifest
+
+    @property
+    def path(self) -> Path:
+        """Its folder on this machine's disk.
+
+        Raises:
+            UsageError: it is in an object store.
+        """
+        if self.folder.path is None:
+            raise _pull_first(self.folder.address)
+        return self.folder.path
 
     @property
     def name(self) -> str:
@@ -95,7 +73,7 @@ class Snapshot:
     @property
     def label(self) -> str:
         """What to call it in words, for example `sandbox v0001`."""
-        return f"{self.name} v{self.version:04d}"
+        return self.manifest.label
 
     def has(self, table: str) -> bool:
         """Return whether it holds a table."""
@@ -107,6 +85,7 @@ class Snapshot:
         Raises:
             MissingInputError: the snapshot does not hold it.
             InvalidTableError: it is broken.
+            UsageError: the snapshot is in an object store.
         """
         if not self.has(table):
             raise MissingInputError(
@@ -116,8 +95,16 @@ class Snapshot:
         return read_table(self.path / self.manifest.tables[table].file, SNAPSHOT_TABLES[table])
 
 
-def publish(dataset: Path, name: str, root: Path = DEFAULT_ROOT) -> tuple[Snapshot, bool]:
+def publish(
+    dataset: Path, name: str, root: str | Path = DEFAULT_ROOT, licence: str | None = None
+) -> tuple[Snapshot, bool]:
     """Publish a built dataset as the next version of `name`, unless nothing has changed.
+
+    Args:
+        dataset: the dataset folder.
+        name: what to publish it as.
+        root: the folder of all snapshots, or its address in an object store.
+        licence: what others may do with it, for its card; an SPDX name, an address or a sentence.
 
     Returns:
         The snapshot, and whether it is new (False: it is the newest version as it was).
@@ -126,185 +113,185 @@ def publish(dataset: Path, name: str, root: Path = DEFAULT_ROOT) -> tuple[Snapsh
         MissingInputError, InvalidTableError: `dataset` is not whole.
         PipelineError: `root` cannot be written.
     """
-    if not name or name.startswith(".") or set(name) & set("/\\"):
+    if not re.fullmatch(r"\w[\w.-]*", name):
         raise UsageError(f"snapshot name {name!r} cannot be a folder's name; use letters, digits, - and _")
     description = read_description(dataset)
-    staging = root / name / f".staging-{uuid.uuid4().hex[:12]}"
+    contents = read_contents(dataset)
+    digest = content_digest(contents, description["config"], description.get("extractor"))
+    parent = latest(root, name)
+    if parent and parent.content_digest == digest:
+        return parent, False
     try:
-        staging.mkdir(parents=True)
-        tables = {table: _stage(dataset, staging, table) for table in SNAPSHOT_TABLES if _is_there(dataset, table)}
-        _check_references(staging, tables)
-        digest = _content_digest(tables, description["config"], description.get("extractor"))
-        while True:
-            parent = latest(root, name)
-            if parent and parent.content_digest == digest:
-                return parent, False
-            manifest = _manifest(name, parent, digest, description, tables)
-            (staging / "README.md").write_text(render_card(asdict(manifest)), encoding="utf-8")
-            files = {"README.md": sha256_of_file(staging / "README.md")}
-            write_json(staging / "manifest.json", {**asdict(manifest), "files": files})
-            destination = root / name / f"v{manifest.version:04d}"
-            try:
-                _rename_new(staging, destination)
-            except AlreadyPublishedError:
-                continue  # somebody else took the number meanwhile; look again
-            return open_snapshot(destination), True
+        with open_writer(Folder.at(root) / name) as writer:
+            return _publish(writer, contents, digest, description, name, root, licence)
     except OSError as error:
         raise PipelineError(
-            f"{root / name}: cannot be written ({error.strerror or error}); make room or choose another --root"
+            f"{root}/{name}: cannot be written ({error.strerror or error}); make room or choose another --root"
         ) from error
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
 
 
 def open_snapshot(path: Path) -> Snapshot:
-    """Open the snapshot in a folder (or, for a dataset's folder, its newest version).
+    """Open the snapshot in a folder on this machine (or, for a dataset's folder, its newest version).
 
     Raises:
+        UsageError: it is in an object store.
         InvalidSnapshotError: the folder is not a snapshot, or one of a newer format.
     """
-    manifest = path / "manifest.json"
-    if not manifest.is_file():
-        newest = _newest(path.glob("v*/manifest.json")) or _newest(path.glob("*/v*/manifest.json"))
-        if newest is None:
-            raise InvalidSnapshotError(
-                f"{path}: not a snapshot (no manifest.json there); make one with `python -m dataset publish`"
-            )
-        return newest
-    try:
-        content = json.loads(manifest.read_text(encoding="utf-8"))
-        if content["format_version"] > FORMAT_VERSION:
-            raise InvalidSnapshotError(
-                f"{manifest}: format version {content['format_version']} is newer than this code knows "
-                f"({FORMAT_VERSION}); update douban-keyframes"
-            )
-        content["tables"] = {table: TableEntry(**entry) for table, entry in content["tables"].items()}
-        return Snapshot(path, Manifest(**content))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InvalidSnapshotError(f"{manifest}: not a snapshot's manifest ({error}); publish again") from None
+    if address := remote_address(path):
+        raise _pull_first(address)
+    return snapshot_at(path)
 
 
-def latest(root: Path, name: str) -> Snapshot | None:
+def snapshot_at(place: str | Path) -> Snapshot:
+    """Open the snapshot at a path or address (or, for the folder of several, the one published last).
+
+    Raises:
+        InvalidSnapshotError: there is none, or one that is damaged or of a newer format.
+    """
+    folder = Folder.at(place)
+    found = _open(folder) or _newest(_versions(folder)) or _newest(_all_versions(folder))
+    if found is None:
+        raise InvalidSnapshotError(
+            f"{place}: not a snapshot (no manifest.json there); make one with `python -m dataset publish`"
+        )
+    return found
+
+
+def latest(root: str | Path, name: str) -> Snapshot | None:
     """Return the version of `name` with the highest number, None where there is none."""
-    folders = sorted((root / name).glob("v[0-9]*/manifest.json"), key=lambda file: int(file.parent.name[1:]))
-    return open_snapshot(folders[-1].parent) if folders else None
+    versions = reversed(_versions(Folder.at(root) / name))
+    return next((snapshot for folder in versions if (snapshot := _open(folder))), None)
 
 
-def newest_snapshot(root: Path = DEFAULT_ROOT) -> Snapshot:
+def newest_snapshot(root: str | Path = DEFAULT_ROOT) -> Snapshot:
     """Return the snapshot that was published last, of any name, below `root`.
 
     Raises:
         MissingInputError: there is none.
     """
-    newest = _newest(root.glob("*/v*/manifest.json"))
+    newest = _newest(_all_versions(Folder.at(root)))
     if newest is None:
         raise MissingInputError(f"{root}: no snapshot there; `make demo` makes one, or `python -m dataset publish`")
     return newest
 
 
-def list_snapshots(root: Path = DEFAULT_ROOT) -> list[Snapshot]:
-    """Return all snapshots below `root`, by name and version."""
-    found = [open_snapshot(manifest.parent) for manifest in root.glob("*/v*/manifest.json")]
-    return sorted(found, key=lambda snapshot: (snapshot.name, snapshot.version))
+def list_snapshots(root: str | Path = DEFAULT_ROOT) -> list[Snapshot | InvalidSnapshotError]:
+    """Return all snapshots below `root`, by name and version; in place of one that cannot be read, why."""
+    found: list[Snapshot | InvalidSnapshotError] = []
+    for folder in _all_versions(Folder.at(root)):
+        try:
+            found += [snapshot for snapshot in [_open(folder)] if snapshot]
+        except InvalidSnapshotError as error:
+            found.append(error)
+    return found
 
 
 def verify(snapshot: Snapshot) -> list[str]:
-    """Return what is wrong with the files of a snapshot, one line a file; empty when all is well."""
-    expected = {entry.file: entry.sha256 for entry in snapshot.manifest.tables.values()} | snapshot.manifest.files
-    present = {file.name for file in snapshot.path.iterdir()} - {"manifest.json"}
+    """Return what is wrong with the files of a snapshot, one line a file; empty when all is well.
+
+    The manifest itself was checked when the snapshot was opened.
+    """
+    expected, present = snapshot.manifest.sha256_of, snapshot.folder.files()
+    present.pop(FILE_NAME, None)
     problems = [f"{name}: missing" for name in sorted(expected.keys() - present)]
-    problems += [f"{name}: not in the manifest" for name in sorted(present - expected.keys())]
+    problems += [f"{name}: not in the manifest" for name in sorted(present.keys() - expected)]
     for name in sorted(expected.keys() & present):
-        if sha256_of_file(snapshot.path / name) != expected[name]:
+        if snapshot.folder.sha256(name, present[name].size_bytes) != expected[name]:
             problems.append(f"{name}: its bytes are not the ones that were published (SHA-256 differs)")
     return problems
 
 
-def _is_there(dataset: Path, table: str) -> bool:
-    return table not in _OPTIONAL_TABLES or (dataset / f"{table}.parquet").is_file()
-
-
-def _stage(dataset: Path, staging: Path, table: str) -> TableEntry:
-    """Copy a table into the staging folder after validating it, and describe it."""
-    source, schema = dataset / f"{table}.parquet", SNAPSHOT_TABLES[table]
-    rows = read_table(source, schema)
-    target = staging / source.name
-    shutil.copyfile(source, target)
-    return TableEntry(
-        file=target.name,
-        rows=rows.height,
-        size_bytes=target.stat().st_size,
-        sha256=sha256_of_file(target),
-        content_sha256=content_digest(rows, schema),
-        columns={column: str(dtype) for column, dtype in rows.schema.items()},
-    )
-
-
-def _check_references(staging: Path, tables: dict[str, TableEntry]) -> None:
-    """Check the references between the staged tables (keys only, so features are not read)."""
-    keys = {
-        name: pl.from_arrow(
-            pq.read_table(staging / entry.file, columns=[c for c in entry.columns if c.endswith("_id")])
+def _publish(
+    writer: SnapshotWriter,
+    contents: dict[str, TableContent],
+    digest: str,
+    description: dict[str, Any],
+    name: str,
+    root: str | Path,
+    licence: str | None,
+) -> tuple[Snapshot, bool]:
+    """Write the files of a version, then its manifest under the number that is free at that time."""
+    tables = {table: _add(writer, content) for table, content in contents.items()}
+    files = _add_splits(writer, contents)
+    while True:
+        parent = latest(root, name)
+        if parent and parent.content_digest == digest:
+            return parent, False  # somebody else has just published the same
+        version = writer.number_after(parent.version if parent else 0)
+        manifest = Manifest(
+            format_version=FORMAT_VERSION,
+            name=name,
+            version=version,
+            parent=parent.version if parent else None,
+            content_digest=digest,
+            created_at=datetime.now(UTC).isoformat(timespec="microseconds"),
+            code_version=code_version(),
+            config=description["config"],
+            provenance=description["provenance"],
+            extractor=description.get("extractor"),
+            statistics=description["statistics"],
+            quarantined=description["quarantined"],
+            tables=tables,
+            files=files,
+            licence=licence,
         )
-        for name, entry in tables.items()
-    }
-    references = [
-        ("frames", "movies", ["movie_id"]),
-        ("interactions", "movies", ["movie_id"]),
-        ("frame_likes", "frames", ["frame_id", "movie_id"]),
-        ("frame_likes", "interactions", ["user_id", "movie_id"]),
-        ("frame_features", "frames", ["frame_id"]),
-    ]
-    for child, parent, columns in references:
-        child_keys, parent_keys = keys.get(child), keys.get(parent)
-        if isinstance(child_keys, pl.DataFrame) and isinstance(parent_keys, pl.DataFrame):
-            require_references(child_keys, parent_keys, columns, child, parent)
+        written = [*write_card(manifest, contents["interactions"].source, writer.scratch)]
+        written.append(write_croissant(manifest, writer.scratch))
+        described = {file: writer.add(writer.scratch / file, file) for file in written}
+        if writer.commit(replace(manifest, files=files | described)):
+            return snapshot_at(version_place(root, name, version)), True
 
 
-def _content_digest(tables: dict[str, TableEntry], config: dict[str, Any], extractor: dict[str, Any] | None) -> str:
-    content = {
-        "tables": {name: entry.content_sha256 for name, entry in tables.items()},
-        "columns": {name: entry.columns for name, entry in tables.items()},
-        "config": config,
-        "extractor": extractor,
-    }
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+def version_place(root: str | Path, name: str, version: int) -> str:
+    """Return the path or address of a version."""
+    return f"{str(root).rstrip('/')}/{name}/{version_folder(version)}"
 
 
-def _manifest(
-    name: str, parent: Snapshot | None, digest: str, description: dict[str, Any], tables: dict[str, TableEntry]
-) -> Manifest:
-    return Manifest(
-        format_version=FORMAT_VERSION,
-        name=name,
-        version=parent.version + 1 if parent else 1,
-        parent=parent.version if parent else None,
-        content_digest=digest,
-        created_at=datetime.now(UTC).isoformat(timespec="microseconds"),
-        code_version=code_version(),
-        config=description["config"],
-        provenance=description["provenance"],
-        extractor=description.get("extractor"),
-        statistics=description["statistics"],
-        quarantined=description["quarantined"],
-        tables=tables,
-    )
+def _add(writer: SnapshotWriter, content: TableContent) -> TableEntry:
+    """Add a table's file, which must still be the one that was checked."""
+    file = content.source.name
+    sha256 = writer.add(content.source, file)
+    if content.identity != identity(content.source):
+        raise InvalidTableError(f"{content.source}: was changed while it was published; publish again")
+    return TableEntry(file, content.rows, content.identity.size_bytes, sha256, content.content_sha256, content.columns)
 
 
-def _rename_new(staging: Path, destination: Path) -> None:
-    """Rename a folder to a name that must not exist; a rename onto a filled folder fails on every system.
+def _add_splits(writer: SnapshotWriter, contents: dict[str, TableContent]) -> dict[str, str]:
+    """Add the tables with splits once more, a file a split (what Hugging Face `datasets` reads as its splits)."""
+    files: dict[str, str] = {}
+    for table, splits in SPLIT_TABLES.items():
+        for split in splits:
+            name = split_file(table, split)
+            (writer.scratch / name).parent.mkdir(parents=True, exist_ok=True)
+            rows = pl.scan_parquet(contents[table].source, glob=False).filter(pl.col("split").cast(pl.String) == split)
+            rows.sink_parquet(writer.scratch / name, compression="zstd")
+            files[name] = writer.add(writer.scratch / name, name)
+    return files
 
-    Raises:
-        AlreadyPublishedError: `destination` exists.
-    """
-    try:
-        os.rename(staging, destination)  # noqa: PTH104 - Path.rename says nothing of folders
-    except OSError:
-        if destination.exists():
-            raise AlreadyPublishedError(f"{destination}: exists already; a published version never changes") from None
-        raise
+
+def _open(folder: Folder) -> Snapshot | None:
+    """Open the snapshot whose folder this is, None where there is none."""
+    content = folder.read(FILE_NAME)
+    return None if content is None else Snapshot(folder, from_bytes(content, f"{folder}/{FILE_NAME}"))
 
 
-def _newest(manifests: Any) -> Snapshot | None:
-    snapshots = [open_snapshot(manifest.parent) for manifest in manifests]
+def _versions(folder: Folder) -> list[Folder]:
+    """Return the folders `v0001`, `v0002`, … in a dataset's folder, by number; not all need be published."""
+    numbers = {number: name for name in folder.folders() if (number := version_number(name)) is not None}
+    return [folder / numbers[number] for number in sorted(numbers)]
+
+
+def _all_versions(root: Folder) -> list[Folder]:
+    return [version for name in root.folders() for version in _versions(root / name)]
+
+
+def _newest(folders: list[Folder]) -> Snapshot | None:
+    snapshots = [snapshot for folder in folders if (snapshot := _open(folder))]
     return max(snapshots, key=lambda snapshot: snapshot.manifest.created_at, default=None)
+
+
+def _pull_first(address: str) -> UsageError:
+    return UsageError(
+        f"{address}: is in an object store, and this reads snapshots from a disk; "
+        f"first `python -m dataset pull {address}`, then give the folder it names"
+    )

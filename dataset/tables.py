@@ -4,13 +4,11 @@ Written tables are Parquet (zstd), rows sorted by primary key and columns in sch
 that equal content gives equal bytes.
 """
 
-import hashlib
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import dataframely as dy
 import polars as pl
-import pyarrow as pa
 from dataframely.exc import SchemaError, ValidationError
 
 from dataset.errors import InvalidTableError, MissingInputError
@@ -20,7 +18,6 @@ S = TypeVar("S", bound=dy.Schema)
 Schema = type[dy.Schema]
 
 _SHOWN_EXAMPLE_CHARACTERS = 160
-_DIGEST_ROWS = 65_536
 
 
 def validate(table: pl.DataFrame, schema: type[S], name: str) -> dy.DataFrame[S]:
@@ -102,40 +99,6 @@ def canonical(table: pl.DataFrame, schema: Schema) -> pl.DataFrame:
     """Return the rows in their one order: by primary key, or by all columns where there is none."""
     keys = schema.primary_key() or schema.column_names()
     return table.sort(keys, maintain_order=True, nulls_last=False).rechunk()
-
-
-def content_digest(table: pl.DataFrame, schema: Schema) -> str:
-    """Return the SHA-256 of a table's content: equal rows give it on any machine, in any row order.
-
-    Hashed are the canonical rows as an Arrow IPC stream (uncompressed, fixed batch size), not
-    the Parquet bytes, which may differ between library versions.
-    """
-    digest = hashlib.sha256()
-    ordered = canonical(table, schema)
-    for start in range(0, max(ordered.height, 1), _DIGEST_ROWS):
-        batch = _without_hidden_bytes(ordered.slice(start, _DIGEST_ROWS))
-        arrow = batch.to_arrow(compat_level=pl.CompatLevel.oldest())
-        sink = pa.BufferOutputStream()
-        with pa.ipc.new_stream(sink, arrow.schema) as writer:
-            writer.write_table(arrow, max_chunksize=_DIGEST_ROWS)
-        digest.update(sink.getvalue())
-    return digest.hexdigest()
-
-
-def _without_hidden_bytes(table: pl.DataFrame) -> pl.DataFrame:
-    """Make nulls a column of their own, so that what a buffer holds under a null is not hashed."""
-    columns: list[pl.Expr] = []
-    for name, dtype in table.schema.items():
-        column = pl.col(name)
-        if isinstance(dtype, pl.Enum):
-            column = column.cast(pl.String)
-        elif dtype.is_temporal():
-            column = column.to_physical()
-        if table[name].null_count():
-            columns.append(pl.col(name).is_null().alias(f"{name} is null"))
-            column = column.fill_null("" if isinstance(dtype, pl.Enum | pl.String) else 0)
-        columns.append(column)
-    return table.select(columns).rechunk()
 
 
 def _ordered(table: pl.DataFrame, schema: Schema) -> list[str]:

@@ -8,7 +8,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from markupsafe import Markup
 
 from dataset.card import extractor_in_words
-from dataset.snapshot import Manifest
+from dataset.manifest import Manifest
 from dataset.statistics import PAPER
 from model.report.charts import metric_curves, title_of, training_curves
 from model.report.gallery import Case

@@ -7,6 +7,8 @@ import duckdb
 import pandas as pd
 import polars as pl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from dataset.build import DatasetConfig, build
 from dataset.errors import InvalidSnapshotError, InvalidTableError, MissingInputError, UsageError
@@ -69,18 +71,36 @@ def test_tables_open_in_polars_pandas_and_duckdb_with_no_code_of_ours(dataset: P
         assert duckdb.sql(f"select count(*) from '{path}'").fetchall() == [(entry.rows,)]
 
 
-def test_one_flipped_byte_anywhere_is_named_with_its_file(dataset: Path, tmp_path: Path) -> None:
-    snapshot, _ = publish(dataset, "toy", tmp_path / "snapshots")
-    for path in sorted(snapshot.path.iterdir()):
-        if path.name == "manifest.json":
-            continue
-        content = bytearray(path.read_bytes())
-        content[len(content) // 2] ^= 1
-        whole = path.read_bytes()
-        path.write_bytes(content)
-        assert [problem.split(":")[0] for problem in verify(snapshot)] == [path.name]
+def problems_of(folder: Path) -> list[str]:
+    """Return the files that opening and verifying a snapshot name as wrong."""
+    try:
+        return [problem.split(":")[0] for problem in verify(open_snapshot(folder))]
+    except InvalidSnapshotError as error:
+        return [Path(str(error).split(":")[0]).relative_to(folder).as_posix()]
+
+
+@pytest.fixture(scope="module")
+def published(raw_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("flipped")
+    dataset = build(raw_once, folder / "dataset", DatasetConfig()).path
+    return publish(dataset, "toy", folder / "snapshots")[0].path
+
+
+@settings(max_examples=150, deadline=None)
+@given(data=st.data())
+def test_one_changed_byte_anywhere_is_named_with_its_file(data: st.DataObject, published: Path) -> None:
+    files = sorted(path for path in published.rglob("*") if path.is_file())
+    assert {"README.md", "croissant.json", "manifest.json"} <= {path.name for path in files}
+    path = data.draw(st.sampled_from(files), label="file")
+    whole = path.read_bytes()
+    place = data.draw(st.integers(0, len(whole) - 1), label="place")
+    changed = bytearray(whole)
+    changed[place] = data.draw(st.integers(0, 255).filter(lambda byte: byte != whole[place]), label="byte")
+    path.write_bytes(changed)
+    try:
+        assert problems_of(published) == [path.relative_to(published).as_posix()]
+    finally:
         path.write_bytes(whole)
-    assert verify(snapshot) == []
 
 
 def test_a_missing_and_a_surplus_file_are_named(dataset: Path, tmp_path: Path) -> None:
@@ -94,7 +114,7 @@ def test_a_like_without_its_frame_is_not_published(dataset: Path, tmp_path: Path
     likes.unique("user_id").write_parquet(dataset / "frame_likes.parquet")
     with pytest.raises(InvalidTableError, match=r"frame_likes: .* have no match in frames"):
         publish(dataset, "toy", tmp_path / "snapshots")
-    assert list((tmp_path / "snapshots" / "toy").iterdir()) == []
+    assert not (tmp_path / "snapshots").exists()
 
 
 def test_what_is_not_a_snapshot_is_refused_in_words(tmp_path: Path) -> None:
@@ -124,5 +144,6 @@ def test_a_name_that_is_no_folder_name_is_refused(name: str, dataset: Path, tmp_
 def test_the_card_has_the_head_that_hugging_face_reads(dataset: Path, tmp_path: Path) -> None:
     snapshot, _ = publish(dataset, "toy", tmp_path / "snapshots")
     card = (snapshot.path / "README.md").read_text()
-    assert card.startswith("---\nconfigs:\n- config_name: movies\n  data_files: movies.parquet\n")
+    assert card.startswith("---\npretty_name: toy v0001\n")
+    assert "- config_name: movies\n  data_files:\n  - split: full\n    path: movies.parquet\n" in card
     assert "Frame likes are for evaluation only" in card

@@ -5,7 +5,8 @@ import pytest
 
 from dataset.errors import InvalidTableError, MissingInputError
 from dataset.schema import SPLITS, Interaction
-from dataset.tables import content_digest, read_table, require_references, validate, write_table
+from dataset.snapshot_contents import table_digest
+from dataset.tables import read_table, require_references, validate, write_table
 
 TABLE = pl.DataFrame(
     {
@@ -63,10 +64,10 @@ def test_a_dangling_reference_is_named() -> None:
 
 
 def test_the_content_digest_sees_rows_and_not_their_order_or_chunks_or_bytes_under_nulls(tmp_path: Path) -> None:
-    digest = content_digest(TABLE, Interaction)
+    digest = table_digest(TABLE, Interaction)
     chunked = pl.concat([TABLE[1:], TABLE[:1]], rechunk=False)
     hidden = TABLE.with_columns(stars=pl.when(pl.col("stars").is_not_null()).then(pl.col("stars")))
     write_table(TABLE, Interaction, tmp_path / "t.parquet")
     for same in (chunked, hidden, read_table(tmp_path / "t.parquet", Interaction)):
-        assert content_digest(same, Interaction) == digest
-    assert content_digest(TABLE.with_columns(stars=pl.lit(3.0, pl.Float32)), Interaction) != digest
+        assert table_digest(same, Interaction) == digest
+    assert table_digest(TABLE.with_columns(stars=pl.lit(3.0, pl.Float32)), Interaction) != digest

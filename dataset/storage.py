@@ -1,0 +1,242 @@
+"""Folders of files on a disk or in an object store, behind one interface (obstore's).
+
+A place is a path, or the address of a folder in a bucket: `s3://bucket/prefix`, `gs://…`, `az://…`.
+Credentials, region and endpoint come from the environment, under the names that obstore reads
+(`AWS_ACCESS_KEY_ID`, `AWS_REGION`, `AWS_ENDPOINT_URL`, `GOOGLE_APPLICATION_CREDENTIALS`,
+`AZURE_STORAGE_ACCOUNT_NAME`, …). A request that fails for a reason that may pass is made again, with
+growing pauses. Object stores know files only: a folder is what the names of its files share.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import IO, Any, cast
+
+import obstore
+from obstore.exceptions import (
+    AlreadyExistsError,
+    BaseError,
+    NotFoundError,
+    PermissionDeniedError,
+    PreconditionError,
+    UnauthenticatedError,
+)
+from obstore.store import LocalStore, MemoryStore, ObjectStore, from_url
+
+from dataset.errors import StorageError, UsageError
+
+_BLOCK_BYTES = 8 << 20
+_UPLOAD_ATTEMPTS = 4
+_SCHEMES = ("s3", "gs", "az")
+_ADDRESS = re.compile(r"^(?P<scheme>[a-z][a-z0-9+]+):/+(?P<rest>.*)$")
+_RETRY: Any = {
+    "max_retries": 8,
+    "retry_timeout": timedelta(seconds=60),
+    "backoff": {"init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(seconds=5), "base": 2},
+}
+_CLIENT: Any = {"connect_timeout": timedelta(seconds=5), "timeout": timedelta(seconds=120)}
+_REMEDIES = {
+    "169.254.169.254": "no credentials in the environment; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+    "metadata.google.internal": "no credentials in the environment; set GOOGLE_APPLICATION_CREDENTIALS",
+    "NoSuchBucket": "there is no such bucket; make it first, or correct the address",
+    "ContainerNotFound": "there is no such container; make it first, or correct the address",
+    "URL scheme is not allowed": "plain http is refused; set AWS_ALLOW_HTTP=true if the endpoint is meant to be http",
+    "InvalidAccessKeyId": "the store does not know these credentials; check AWS_ACCESS_KEY_ID",
+    "SignatureDoesNotMatch": "the store does not know these credentials; check AWS_SECRET_ACCESS_KEY",
+}
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """A file of a folder: its size, and when the store says it was last written."""
+
+    size_bytes: int
+    modified_at: datetime
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A folder on a disk or in an object store; it need not exist, and is then empty.
+
+    Attributes:
+        address: what to call it in words; for a folder on a disk, its path.
+        path: where it is on the disk, None in an object store.
+        store: what holds it.
+        prefix: its name within the store, empty or ending in `/`.
+    """
+
+    address: str
+    path: Path | None
+    store: ObjectStore
+    prefix: str = ""
+
+    @classmethod
+    def at(cls, place: str | Path) -> "Folder":
+        """Return the folder at a path or address.
+
+        Raises:
+            UsageError: an address that is none.
+            StorageError: the environment lacks or garbles what the store needs.
+        """
+        address = remote_address(place)
+        if address is None:
+            path = Path(place)
+            store: ObjectStore = LocalStore(path.absolute()) if path.is_dir() else MemoryStore()
+            return cls(str(path), path, store)
+        try:
+            store = from_url(address, client_options=_CLIENT, retry_config=_RETRY)
+        except (BaseError, ValueError, OSError) as error:
+            raise _in_words(address, error) from None
+        return cls(address, None, store)
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether it is in an object store."""
+        return self.path is None
+
+    def __truediv__(self, name: str) -> "Folder":
+        path = None if self.path is None else self.path / name
+        return Folder(f"{self.address.rstrip('/')}/{name}", path, self.store, f"{self.prefix}{name}/")
+
+    def __str__(self) -> str:
+        return self.address
+
+    def folders(self) -> list[str]:
+        """Return the names of the folders right below it, sorted."""
+        with self._errors():
+            found = obstore.list_with_delimiter(self.store, self.prefix or None)["common_prefixes"]
+        return sorted(str(name).rstrip("/").rpartition("/")[2] for name in found)
+
+    def files(self) -> dict[str, StoredFile]:
+        """Return every file in and below it, by its name relative to the folder, sorted."""
+        found: dict[str, StoredFile] = {}
+        with self._errors():
+            for batch in obstore.list(self.store, self.prefix or None):
+                for meta in cast("list[Any]", batch):
+                    name = str(meta["path"]).removeprefix(self.prefix)
+                    found[name] = StoredFile(meta["size"], meta["last_modified"])
+        return dict(sorted(found.items()))
+
+    def read(self, name: str) -> bytes | None:
+        """Return a (small) file's bytes, None where there is no such file."""
+        with self._errors(name):
+            try:
+                return bytes(obstore.get(self.store, self.prefix + name).bytes())
+            except (NotFoundError, FileNotFoundError) as error:
+                if "NoSuchBucket" in str(error) or "ContainerNotFound" in str(error):
+                    raise
+                return None
+
+    def blocks(self, name: str, size_bytes: int, start: int = 0) -> Iterator[bytes]:
+        """Yield a file's bytes from `start` on, in blocks of a few MB, each asked for anew if its request fails."""
+        for begin in range(start, size_bytes, _BLOCK_BYTES):
+            end = min(begin + _BLOCK_BYTES, size_bytes)
+            with self._errors(name):
+                block = bytes(obstore.get_range(self.store, self.prefix + name, start=begin, end=end))
+            yield block
+
+    def sha256(self, name: str, size_bytes: int) -> str:
+        """Return the SHA-256 of a file's bytes."""
+        digest = hashlib.sha256()
+        for block in self.blocks(name, size_bytes):
+            digest.update(block)
+        return digest.hexdigest()
+
+    def open(self, name: str) -> IO[bytes]:
+        """Return a file for reading at any place of it."""
+        with self._errors(name):
+            return cast(IO[bytes], obstore.open_reader(self.store, self.prefix + name))
+
+    def create(self, name: str, content: bytes) -> bool:
+        """Write a small file unless one of that name exists; return whether it now holds our bytes.
+
+        A store may do what is asked and fail to say so; the request made again then finds our own
+        file. So `content` must be something that no other writer writes.
+        """
+        with self._errors(name):
+            try:
+                obstore.put(self.store, self.prefix + name, content, mode="create", use_multipart=False)
+            except (AlreadyExistsError, PreconditionError, FileExistsError):
+                return self.read(name) == content
+        return True
+
+    def write(self, name: str, content: bytes) -> None:
+        """Write a small file, over one of that name."""
+        with self._errors(name):
+            obstore.put(self.store, self.prefix + name, content, use_multipart=False)
+
+    def upload(self, name: str, source: Path) -> str:
+        """Write a file of any size, over one of that name; return the SHA-256 of the bytes sent."""
+        for attempt in range(1, _UPLOAD_ATTEMPTS + 1):
+            digest = hashlib.sha256()
+            with source.open("rb") as file, self._errors(name):
+                blocks = _hashed(file, digest)
+                try:
+                    obstore.put(self.store, self.prefix + name, blocks, chunk_size=_BLOCK_BYTES, max_concurrency=4)
+                    return digest.hexdigest()
+                except BaseError:  # the end of an upload in parts cannot be asked for twice in every store
+                    if attempt == _UPLOAD_ATTEMPTS:
+                        raise
+        raise StorageError(f"{self.address}/{name}: cannot be uploaded; try again")  # pragma: no cover
+
+    def delete(self, names: list[str]) -> None:
+        """Delete files; what is not there is no error."""
+        for name in names:
+            with self._errors(name):
+                try:
+                    obstore.delete(self.store, self.prefix + name)
+                except (NotFoundError, FileNotFoundError):
+                    continue
+
+    @contextmanager
+    def _errors(self, name: str = "") -> Iterator[None]:
+        """Turn what obstore raises into one line."""
+        try:
+            yield
+        except (BaseError, OSError) as error:
+            raise _in_words(f"{self.address.rstrip('/')}/{name}".rstrip("/"), error) from None
+
+
+def remote_address(place: str | Path) -> str | None:
+    """Return the address in an object store that `place` is, None for a path.
+
+    `Path("s3://bucket/x")` has lost a slash; it is put back.
+
+    Raises:
+        UsageError: an address of a kind that is not known, or without a bucket.
+    """
+    match = _ADDRESS.match(str(place))
+    if match is None:
+        return None
+    scheme, rest = match["scheme"], match["rest"].rstrip("/")
+    if scheme not in _SCHEMES or not rest:
+        known = ", ".join(f"{known}://bucket/prefix" for known in _SCHEMES)
+        raise UsageError(f"{place}: not an address of an object store; use {known}, or a folder's path")
+    return f"{scheme}://{rest}"
+
+
+def _hashed(file: IO[bytes], digest: Any) -> Iterator[bytes]:
+    while block := file.read(_BLOCK_BYTES):
+        digest.update(block)
+        yield block
+
+
+def _in_words(address: str, error: Exception) -> StorageError:
+    text = str(error)
+    for sign, remedy in _REMEDIES.items():
+        if sign in text:
+            return StorageError(f"{address}: {remedy}")
+    if isinstance(error, UnauthenticatedError | PermissionDeniedError | PermissionError):
+        return StorageError(f"{address}: access is refused; check the credentials and the rights they give")
+    first = " ".join(text.split("Debug source")[0].split())
+    if "error sending request" in text or "HTTP error" in text:
+        return StorageError(f"{address}: cannot be reached ({_short(first)}); check the network and the endpoint")
+    return StorageError(f"{address}: the store answered: {_short(first)}")
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 200 else text[:199] + "…"

@@ -1,0 +1,97 @@
+"""A published snapshot is read by the programs that strangers use, with no code of ours."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import duckdb
+import mlcroissant
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+
+from dataset.build import DatasetConfig, build
+from dataset.files import write_json
+from dataset.schema import FrameFeature
+from dataset.snapshot import Snapshot, publish
+from dataset.tables import write_table
+
+WIDTH = 8
+EXTRACTOR = {"architecture": "made", "node": "none", "weights": "random:0", "is_random": True}
+
+
+@pytest.fixture(scope="module")
+def snapshot(raw_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Snapshot:
+    """A snapshot with features, named in Chinese."""
+    folder = tmp_path_factory.mktemp("read")
+    dataset = build(raw_once, folder / "dataset", DatasetConfig()).path
+    frames = pl.read_parquet(dataset / "frames.parquet").select("frame_id").sort("frame_id")
+    vectors = np.random.default_rng(0).random((frames.height, WIDTH), dtype=np.float32).astype(np.float16)
+    features = frames.with_columns(
+        image_sha256=pl.lit("0" * 64), feature=pl.Series(vectors, dtype=pl.Array(pl.Float16, WIDTH))
+    )
+    write_table(features, FrameFeature, dataset / "frame_features.parquet")
+    description = json.loads((dataset / "dataset.json").read_text())
+    write_json(dataset / "dataset.json", description | {"extractor": EXTRACTOR})
+    return publish(dataset, "豆瓣", folder / "snapshots")[0]
+
+
+@pytest.fixture
+def load_dataset(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., object]:
+    """Return Hugging Face's `load_dataset`, offline and with a cache of its own."""
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("HF_DATASETS_OFFLINE", "1")
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hugging-face"))
+    import datasets
+
+    return lambda *arguments: datasets.load_dataset(*arguments, cache_dir=str(tmp_path / "cache"))
+
+
+def test_pandas_duckdb_and_polars_read_every_table(snapshot: Snapshot) -> None:
+    for name, entry in snapshot.manifest.tables.items():
+        path = snapshot.path / f"{name}.parquet"
+        assert len(pd.read_parquet(path)) == entry.rows
+        assert duckdb.sql(f"select count(*) from '{path}'").fetchall() == [(entry.rows,)]
+        assert pl.read_parquet(path).columns == list(entry.columns)
+
+
+def test_hugging_face_reads_interactions_and_likes_by_split(
+    snapshot: Snapshot, load_dataset: Callable[..., dict[str, list[dict[str, object]]]]
+) -> None:
+    for table in ("interactions", "frame_likes"):
+        found = load_dataset(str(snapshot.path), table)
+        whole = pl.read_parquet(snapshot.path / f"{table}.parquet")
+        assert {split: len(rows) for split, rows in found.items()} == dict(
+            whole.group_by(pl.col("split").cast(pl.String)).len().rows()
+        )
+        for split, rows in found.items():
+            expected = whole.filter(pl.col("split").cast(pl.String) == split)
+            assert [row["user_id"] for row in rows] == expected["user_id"].to_list()
+            assert {row["split"] for row in rows} == {split}
+
+
+def test_hugging_face_reads_the_other_tables_as_they_are(
+    snapshot: Snapshot, load_dataset: Callable[..., dict[str, list[dict[str, object]]]]
+) -> None:
+    for table in ("movies", "frames", "frame_features"):
+        found = load_dataset(str(snapshot.path), table)
+        assert list(found) == ["full"]
+        assert pl.DataFrame(list(found["full"])).height == snapshot.manifest.tables[table].rows
+    vectors = np.array([row["feature"] for row in found["full"]], dtype=np.float16)
+    assert np.array_equal(vectors, snapshot.read("frame_features")["feature"].to_numpy())
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of the RDF library below it
+def test_mlcroissant_finds_nothing_to_say_of_croissant_json_and_reads_the_records(snapshot: Snapshot) -> None:
+    described = mlcroissant.Dataset(jsonld=snapshot.path / "croissant.json")
+    issues = described.metadata.ctx.issues
+    assert (issues.errors, issues.warnings) == (set(), set())
+    for name, entry in snapshot.manifest.tables.items():
+        records = list(described.records(name))
+        assert len(records) == entry.rows
+        assert set(records[0]) == {f"{name}/{column}" for column in entry.columns}
+    users = [record["interactions/user_id"].decode() for record in described.records("interactions")]
+    assert users == snapshot.read("interactions")["user_id"].to_list()
+    vectors = np.array([record["frame_features/feature"] for record in described.records("frame_features")])
+    assert np.array_equal(vectors, snapshot.read("frame_features")["feature"].to_numpy())

@@ -18,19 +18,13 @@ import itertools
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import optuna
 import polars as pl
-from optuna.distributions import (
-    BaseDistribution,
-    CategoricalDistribution,
-    FloatDistribution,
-    IntDistribution,
-    distribution_to_json,
-)
+from optuna.distributions import BaseDistribution, CategoricalDistribution, distribution_to_json
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, Trial, TrialState
 
@@ -40,16 +34,14 @@ from dataset.files import write_json, write_text
 from dataset.schema import Tuning
 from dataset.tables import validate, write_table
 from model.interactions import HeldOutItems, TrainingData, held_out_items, index_ids, training_data
-from model.recommender import TrainableRecommender
 from model.registry import MODELS, default_config
 from model.runs import describe_run, find_snapshot, read_description, read_tables
+from model.search_space import read_space
 from model.settings import apply_settings, read_settings
 from model.train import add_common_options, use_device
 from model.training import Epoch, Trainer, TrainingConfig
 
 DEFAULT_TUNING = Path("data/tuning")
-_PAPER_DIMS = "16,32,64"
-_PAPER_L2 = "0.0001,0.001,0.01,0.1"
 
 
 @dataclass(frozen=True)
@@ -139,9 +131,11 @@ def _run_trial(
             on_epoch(trainer.run_epoch())
     except TrainingError as failure:
         error = str(failure)
+    best = max((epoch for epoch in trainer.epochs if epoch.validation_ndcg is not None), key=_ndcg, default=None)
+    if best is None and error is None:
+        error = f"{len(trainer.epochs)} epochs without a validation; lower validate_every"
     trial.set_user_attr("seconds", time.perf_counter() - started)
     trial.set_user_attr("error", error)
-    best = max((epoch for epoch in trainer.epochs if epoch.validation_ndcg is not None), key=_ndcg, default=None)
     trial.set_user_attr("best_epoch", best.epoch if best else None)
     trial.set_user_attr("epochs", len(trainer.epochs))
     if error or best is None:
@@ -185,46 +179,6 @@ def best_toml(search: Search, study: optuna.Study) -> str:
     lines = [f"{key} = {json.dumps(value)}" for key, value in sorted(settings.items())]
     found = f"# validation NDCG@{training.validation_k} {study.best_value:.4f}, trial {study.best_trial.number}"
     return "\n".join([found, f"model = {json.dumps(search.model_name)}", *lines, ""])
-
-
-def read_space(texts: list[str], model_name: str) -> dict[str, BaseDistribution]:
-    """Return the space of `key=a,b,c` (choices) and `key=low..high` (a range).
-
-    Where settings go together, as JIFR's two dimensions must, their keys are joined by commas.
-    Ranges of numbers above 0 that are not whole are searched on a log scale. Without texts, the
-    space is the paper's.
-
-    Raises:
-        UsageError: a key is unknown, or a value is not possible.
-    """
-    default = default_config(model_name)
-    if not issubclass(MODELS[model_name].make, TrainableRecommender):
-        raise UsageError(f"model {model_name!r} learns nothing, so there is nothing to tune")
-    known = {field.name for field in fields(default)}
-    dims = ",".join(name for name in ("collaborative_dim", "visual_dim", "dim") if name in known)
-    space = {}
-    for text in texts or [f"{dims}={_PAPER_DIMS}", f"l2={_PAPER_L2}"]:
-        joined, _, values = text.partition("=")
-        keys = [key.strip() for key in joined.split(",")]
-        if not values:
-            raise UsageError(f"--try {text!r} has no values; write --try l2=0.001,0.01 or --try l2=0.0001..0.1")
-        is_range = ".." in values
-        parsed = [_parsed(model_name, keys, value.strip()) for value in values.split(".." if is_range else ",")]
-        space[",".join(keys)] = _range(text, parsed) if is_range else CategoricalDistribution(parsed)
-    return space
-
-
-def _parsed(model_name: str, keys: list[str], value: str) -> Any:
-    """Return a value as the type that its settings have."""
-    configs = apply_settings(dict.fromkeys(keys, value), default_config(model_name), TrainingConfig())
-    return next(getattr(config, keys[0]) for config in configs if hasattr(config, keys[0]))
-
-
-def _range(text: str, ends: list[Any]) -> BaseDistribution:
-    low, high = (*ends, None, None)[:2]
-    if len(ends) != 2 or isinstance(low, str) or not low < high:
-        raise UsageError(f"--try {text!r} is no range; write two numbers, the lower first, as in l2=0.0001..0.1")
-    return IntDistribution(low, high) if isinstance(low, int) else FloatDistribution(low, high, log=low > 0)
 
 
 def open_study(folder: Path, description: dict[str, Any]) -> optuna.Study:

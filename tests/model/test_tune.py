@@ -18,7 +18,8 @@ from dataset.snapshot import Snapshot
 from dataset.tables import read_table
 from model import train, tune
 from model.interactions import Tables, held_out_items, index_ids, training_data
-from model.tune import Search, read_space, tuning_table
+from model.search_space import read_space
+from model.tune import Search, tuning_table
 
 FAST = {"learning_rate": 0.02, "batch_size": 64, "epochs": 2}
 SPACE = ["l2=0.0001..0.1", "dim=4,8"]
@@ -71,6 +72,8 @@ def test_nothing_of_the_test_split_decides(tables: Tables) -> None:
 
 def test_a_trial_that_cannot_be_trained_is_kept_with_the_reason(tables: Tables) -> None:
     table = _tuned(tables, _search(None, ["init_std=0.01,1e30"]))
+    never = _tuned(tables, _search(None, ["validate_every=3"]))
+    assert never["error"].to_list() == ["2 epochs without a validation; lower validate_every"]
     assert table["error"][0] is None
     assert "loss of epoch 1 is" in table["error"][1]
     assert table["validation_ndcg"].to_list()[1] is None

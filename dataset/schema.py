@@ -6,7 +6,8 @@ crawl's export on. Contiguous row numbers (`*_idx`) exist only inside `model/`.
 Raw tables (private):         `Movie`, `Rating`, `Frame`, `Image`, `RawFrameLike`
 Snapshot tables (published):  `SnapshotMovie`, `Frame`, `Interaction`, `FrameLike`, `FrameFeature`
 Beside them:                  `Quarantine` (rows that were dropped, with the reason)
-Results:                      `Training`, `Metric`, `UserMetric`, `Recommendation`
+Results:                      `Training`, `Metric`, `UserMetric`, `HeldOutRank`, `SliceMetric`,
+                              `Comparison`, `Recommendation`
 """
 
 from typing import Any
@@ -19,6 +20,7 @@ HELD_OUT_SPLITS = ("validation", "test")
 FRAME_KINDS = ("still", "poster", "wallpaper")
 LIKE_SOURCES = ("photo_page", "user_likes", "import")
 TASKS = ("item", "frame")
+SLICES = ("user_activity", "item_popularity", "item_frames")
 VGG19_WIDTH = 4096
 
 
@@ -186,7 +188,10 @@ class NewFrame(dy.Schema):
 class Metric(dy.Schema):
     """A metric averaged over users (task `item`) or user-movie pairs (task `frame`), both in `n_users`.
 
-    `ci_low` and `ci_high` bound a 95 % bootstrap interval over users.
+    `ci_low` and `ci_high` bound a 95 % bootstrap interval over users; they are null for what is of
+    all users together (`full_coverage`, `full_gini`). Users (pairs) without a held-out positive
+    are left out, and counted in `n_left_out`. Where negatives were sampled, `std` is the standard
+    deviation of `value` between the repeats, and `negatives_sha256` says which negatives.
     """
 
     model = dy.String(primary_key=True)
@@ -195,9 +200,12 @@ class Metric(dy.Schema):
     metric = dy.String(primary_key=True)
     k = dy.UInt32(primary_key=True, min=1)
     value = dy.Float64(min=0)
-    ci_low = dy.Float64()
-    ci_high = dy.Float64()
+    ci_low = dy.Float64(nullable=True)
+    ci_high = dy.Float64(nullable=True)
     n_users = dy.UInt32(min=1)
+    n_left_out = dy.UInt32()
+    std = dy.Float64(nullable=True, min=0)
+    negatives_sha256 = dy.String(nullable=True, regex="^[0-9a-f]{64}$")
 
 
 class UserMetric(dy.Schema):
@@ -211,6 +219,78 @@ class UserMetric(dy.Schema):
     user_id = dy.String(primary_key=True)
     movie_id = dy.String(primary_key=True)  # empty for task `item`
     value = dy.Float64()
+
+
+class HeldOutRank(dy.Schema):
+    """Where a held-out positive stands among all candidates: all that any metric needs to know of it.
+
+    `frame_id` is empty for task `item`. Of the user's other positives (for frames: those of the
+    same movie), `positives_before` come before this one; of the `n_negatives`, `negatives_above`
+    have a higher score and `negatives_tied` the same. Positives with the same score are in a
+    group of `group_size`, of which this one is number `place`, from 0 (`model/expectation.py`).
+    """
+
+    model = dy.String(primary_key=True)
+    seed = dy.Int64(primary_key=True)
+    task = dy.Enum(TASKS, primary_key=True)
+    user_id = dy.String(primary_key=True)
+    movie_id = dy.String(primary_key=True)
+    frame_id = dy.String(primary_key=True)
+    positives_before = dy.UInt32()
+    negatives_above = dy.UInt32()
+    negatives_tied = dy.UInt32()
+    place = dy.UInt32()
+    group_size = dy.UInt32(min=1)
+    n_negatives = dy.UInt32()
+
+
+class SliceMetric(dy.Schema):
+    """A metric over the held-out positives of which the number `slice_by` is from `low` to `high`.
+
+    `user_activity`: the user's train interactions; `item_popularity`: the movie's (0 to 0 are the
+    cold ones); `item_frames`: the movie's frames. A user counts with her positives in the slice,
+    ranked among all candidates. `n_users` and the interval are as in `Metric`.
+    """
+
+    model = dy.String(primary_key=True)
+    seed = dy.Int64(primary_key=True)
+    task = dy.Enum(TASKS, primary_key=True)
+    slice_by = dy.Enum(SLICES, primary_key=True)
+    low = dy.UInt32(primary_key=True)
+    high = dy.UInt32()
+    metric = dy.String(primary_key=True)
+    k = dy.UInt32(primary_key=True, min=1)
+    value = dy.Float64(min=0)
+    ci_low = dy.Float64()
+    ci_high = dy.Float64()
+    n_users = dy.UInt32(min=1)
+    n_positives = dy.UInt32(min=1)
+
+
+class Comparison(dy.Schema):
+    """Whether `model` and `other` differ in a metric by more than chance, over the same users.
+
+    `difference` is `value` − `other_value`, both means over users and seeds, with a 95 % interval.
+    `p_value` is of a paired t-test; `p_holm` is corrected (Holm 1979) for the comparisons of all
+    pairs of models by the same metric and K; `is_real` is `p_holm` < 0.05.
+    """
+
+    task = dy.Enum(TASKS, primary_key=True)
+    metric = dy.String(primary_key=True)
+    k = dy.UInt32(primary_key=True, min=1)
+    model = dy.String(primary_key=True)
+    other = dy.String(primary_key=True)
+    value = dy.Float64(min=0)
+    other_value = dy.Float64(min=0)
+    difference = dy.Float64()
+    ci_low = dy.Float64()
+    ci_high = dy.Float64()
+    p_value = dy.Float64(min=0, max=1)
+    p_holm = dy.Float64(min=0, max=1)
+    is_real = dy.Bool()
+    n_users = dy.UInt32(min=2)
+    n_seeds = dy.UInt32(min=1)
+    other_n_seeds = dy.UInt32(min=1)
 
 
 class Recommendation(dy.Schema):

@@ -1,34 +1,60 @@
 """Evaluation of a trained run on held-out data: `python -m model.evaluate --run <folder>`.
 
 Metrics are computed per user (task `item`) or per user-movie pair (task `frame`), kept as the
-`user_metrics` table, and averaged here and nowhere else. Their names:
+`user_metrics` table, and averaged in `model.uncertainty` and nowhere else. Their names:
 
-- `hr`, `ndcg`: the paper's protocol, 1,000 sampled unrated items, mean of 10 repeats; for
-  frames, all frames of the movie;
-- `full_hr`, `full_ndcg`, `full_recall`: all items but the known ones (`HeldOutItems.known`).
+- `hr`, `ndcg`: the paper's protocol, 1,000 sampled unrated items, as the exact expectation over
+  infinitely many repeats (`model.expectation`); for frames, all frames of the movie;
+- `sampled_hr`, `sampled_ndcg`: the same with negatives that are really sampled, mean and standard
+  deviation of 10 repeats (only with `--protocol sampled`): the check of the two above;
+- `full_hr`, `full_ndcg`, `full_recall`, `full_precision`, `full_mrr`, `full_map`: all items but
+  the known ones (`HeldOutItems.known`);
+- `full_coverage`, `full_gini`, `full_arp`: of the same lists (`model.beyond_accuracy`).
 
-Users without a held-out interaction are left out.
+`model.metrics` defines them. Users without a held-out interaction are left out, and counted.
 """
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, TypeVar
 
-import numpy as np
+import dataframely as dy
 import polars as pl
 import torch
 from torch import Tensor
 
-from dataset.cli import ArgumentParser, run
-from dataset.errors import TooLittleDataError
-from dataset.schema import HELD_OUT_SPLITS, Metric, UserMetric
+from dataset.cli import ArgumentParser, progress, run
+from dataset.errors import TooLittleDataError, TrainingError, UsageError
+from dataset.schema import HELD_OUT_SPLITS, HeldOutRank, SliceMetric, UserMetric
 from dataset.tables import validate
+from model.beyond_accuracy import RecommendedLists
+from model.expectation import expected_ranking
 from model.interactions import Ids, Tables, held_out_items, held_out_likes, index_ids
-from model.metrics import METRICS
-from model.protocol import rank_among_all, rank_among_sampled, rank_frames, users_with_positives
+from model.leakage import require_no_leak, require_separate_splits
+from model.metrics import METRICS, RankDistribution
+from model.protocol import (
+    NotFiniteError,
+    Placed,
+    SampledNegatives,
+    join_placed,
+    place_block,
+    place_frames,
+    score_blocks,
+    users_with_positives,
+)
 from model.recommender import FrameScorer, Scorer
-from model.runs import open_run, write_metrics
+from model.results import Evaluation
+from model.runs import open_run, write_evaluation
+from model.slices import slice_metrics, slice_numbers
+from model.uncertainty import Bootstrap, average
+
+Protocol = Literal["exact", "sampled", "full"]
+PROTOCOLS: tuple[Protocol, ...] = ("exact", "sampled", "full")
+S = TypeVar("S", bound=dy.Schema)
+_PAPER = ("hr", "ndcg")
+_MANY_SCORES = 20_000_000  # from so many on, a progress bar is shown
 
 
 @dataclass(frozen=True)
@@ -38,14 +64,17 @@ class EvaluationConfig:
     Attributes:
         item_ks: the K of item metrics.
         frame_ks: the K of frame metrics.
+        protocol: `full` ranks among all items; `exact` gives the expectation of the paper's
+            protocol too; `sampled` adds what sampling really gives.
         n_negatives: sampled items a user; the paper's 1,000.
-        n_repeats: how often they are sampled; the paper's 10. With 0, only all items are ranked.
+        n_repeats: how often they are sampled; the paper's 10.
         n_bootstrap: resamples of the users for the intervals.
         seed: of the negatives and the resamples; the same for all models that are compared.
     """
 
     item_ks: tuple[int, ...] = (5, 10, 15, 20, 30, 50)
     frame_ks: tuple[int, ...] = (1, 2, 3, 4, 5)
+    protocol: Protocol = "exact"
     n_negatives: int = 1000
     n_repeats: int = 10
     n_bootstrap: int = 1000
@@ -60,118 +89,213 @@ def evaluate(
     seed: int,
     config: EvaluationConfig | None = None,
     device: str = "cpu",
-) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Judge a scorer on `split`, "validation" or "test".
+    on_users: Callable[[int], None] = lambda n: None,
+) -> Evaluation:
+    """Judge a scorer on `split`, "validation" or "test"; `on_users` is told how many users are done.
 
-    Returns:
-        The `metrics` and the `user_metrics` table. Frame metrics are there if the model ranks
-        frames and the split has likes.
+    Frame metrics are there if the model ranks frames and the split has likes.
 
     Raises:
         TooLittleDataError: the split has no interaction.
+        InvalidTableError: the splits are not disjoint, or likes are not of held-out pairs.
+        TrainingError: a score is NaN or infinite; the message names the model, the user and the item.
     """
     config = config or EvaluationConfig()
+    require_separate_splits(tables)
     ids = index_ids(tables)
-    parts = _item_metrics(scorer, tables, ids, split, config, device)
-    if isinstance(scorer, FrameScorer):
-        parts += _frame_metrics(scorer, tables, ids, split, config, device)
-    per_user = pl.concat(parts).select(
-        pl.lit(model_name).alias("model"), pl.lit(seed, pl.Int64).alias("seed"), pl.all()
-    )
-    user_metrics = validate(per_user.cast({"task": UserMetric.columns()["task"].dtype}), UserMetric, "user_metrics")
-    return average(user_metrics, config), user_metrics
+    judged = _Judged(tables, ids, config)
+    try:
+        _judge_items(judged, scorer, split, device, on_users)
+        if isinstance(scorer, FrameScorer):
+            _judge_frames(judged, scorer, split, device)
+    except NotFiniteError as error:
+        candidates = ids.movies if error.kind == "item" else ids.frames
+        user, candidate = repr(ids.users[error.user]), repr(candidates[error.candidate])
+        raise TrainingError(error.in_words(f"{model_name} (seed {seed})", user, candidate)) from None
+    return judged.results(model_name, seed)
 
 
-def average(user_metrics: pl.DataFrame, config: EvaluationConfig) -> pl.DataFrame:
-    """Return the `metrics` table: means with 95 % bootstrap intervals.
+class _Judged:
+    """Collects the results of one model; all tables get `model` and `seed` at the end."""
 
-    Users are resampled, not user-movie pairs: a user's pairs go together.
-    """
-    rows = []
-    generator = np.random.default_rng(config.seed)
-    weights: dict[int, np.ndarray] = {}  # the same resamples for all metrics over as many users
-    keys = ["model", "seed", "task", "metric", "k"]
-    for key, group in user_metrics.group_by(keys, maintain_order=True):
-        users = group.group_by("user_id").agg(pl.col("value").sum(), pl.len().alias("n")).sort("user_id")
-        n = users.height
-        if n not in weights:
-            weights[n] = generator.multinomial(n, np.full(n, 1 / n), size=config.n_bootstrap)
-        sums, counts = weights[n] @ users["value"].to_numpy(), weights[n] @ users["n"].to_numpy()
-        low, high = np.quantile(sums / counts, [0.025, 0.975])
-        mean = group["value"].mean()
-        rows.append((*key, mean, low, high, group.height))
-    columns = {name: column.dtype for name, column in Metric.columns().items()}
-    return validate(pl.DataFrame(rows, schema=columns, orient="row"), Metric, "metrics")
+    def __init__(self, tables: Tables, ids: Ids, config: EvaluationConfig) -> None:
+        self.tables, self.ids, self.config = tables, ids, config
+        self._bootstrap = Bootstrap(config.n_bootstrap, config.seed)
+        self._per_user: list[pl.DataFrame] = []
+        self._facts: list[dict[str, object]] = []  # what is known of a metric beside its values
+        self._ranks: list[pl.DataFrame] = []
+        self._slices: list[pl.DataFrame] = []
+
+    def add(self, task: str, metric: str, k: int, owners: pl.DataFrame, values: Tensor, **facts: object) -> None:
+        """Add the values of a metric for `owners` (user_id, movie_id), and facts for the `metrics` table."""
+        labels = [pl.lit(task).alias("task"), pl.lit(metric).alias("metric"), pl.lit(k, pl.UInt32).alias("k")]
+        self._per_user.append(owners.select(*labels, pl.all(), pl.Series("value", values.numpy())))
+        self.add_fact(task, metric, k, **facts)
+
+    def add_fact(self, task: str, metric: str, k: int, **facts: object) -> None:
+        """Add facts for the `metrics` table; `value` and `n_users` where there are no values of users."""
+        self._facts.append({"task": task, "metric": metric, "k": k, **facts})
+
+    def add_ranking(
+        self, task: str, names: dict[str, str], ranking: RankDistribution, owners: pl.DataFrame, n_left_out: int
+    ) -> None:
+        """Add metrics of one ranking at all K; `names` says what each is called in `METRICS`."""
+        for k in self.config.item_ks if task == "item" else self.config.frame_ks:
+            for name, metric in names.items():
+                self.add(task, name, k, owners, METRICS[metric](ranking, k), n_left_out=n_left_out)
+
+    def add_ranks(
+        self, task: str, placed: Placed, owners: pl.Series, movies: pl.Series, frames: pl.Series | None
+    ) -> None:
+        """Add where each positive stands and, where slices are wanted, the metrics of slices."""
+        ranks = placed.ranks
+        users = owners[ranks.owners.numpy()]
+        counts = {
+            "positives_before": ranks.before, "negatives_above": ranks.above, "negatives_tied": ranks.tied,
+            "place": ranks.place, "group_size": ranks.group, "n_negatives": ranks.n_negatives[ranks.owners],
+        }  # fmt: skip
+        table = pl.DataFrame(
+            {"user_id": users, "movie_id": movies, "frame_id": "" if frames is None else frames}
+            | {name: pl.Series(count.numpy()).cast(pl.UInt32) for name, count in counts.items()}
+        )
+        self._ranks.append(table.select(pl.lit(task).alias("task"), pl.all()))
+        ks, n_sampled = self.config.frame_ks, None
+        if task == "item":
+            ks, n_sampled = self.config.item_ks, None if self.config.protocol == "full" else self.config.n_negatives
+        sliced = slice_metrics(ranks, owners, slice_numbers(self.tables, users, movies), ks, n_sampled, self._bootstrap)
+        if task == "item" and n_sampled is None:
+            sliced = sliced.with_columns("full_" + pl.col("metric"))
+        self._slices.append(sliced.select(pl.lit(task).alias("task"), pl.all()))
+
+    def results(self, model: str, seed: int) -> Evaluation:
+        """Return the tables."""
+
+        def table(parts: list[pl.DataFrame], schema: type[S], name: str) -> pl.DataFrame:
+            run = pl.concat(parts).select(pl.lit(model).alias("model"), pl.lit(seed, pl.Int64).alias("seed"), pl.all())
+            return validate(run.cast({"task": schema.columns()["task"].dtype}), schema, name)
+
+        user_metrics = table(self._per_user, UserMetric, "user_metrics")
+        facts = pl.DataFrame(self._facts, infer_schema_length=None)
+        return Evaluation(
+            metrics=average(user_metrics, facts, self._bootstrap),
+            user_metrics=user_metrics,
+            held_out_ranks=table(self._ranks, HeldOutRank, "held_out_ranks"),
+            slices=table(self._slices, SliceMetric, "slices"),
+        )
 
 
-def _item_metrics(
-    scorer: Scorer, tables: Tables, ids: Ids, split: str, config: EvaluationConfig, device: str
-) -> list[pl.DataFrame]:
-    held_out = held_out_items(tables, ids, split)
-    users = ids.users[users_with_positives(held_out).numpy()]
+def _judge_items(judged: _Judged, scorer: Scorer, split: str, device: str, on_users: Callable[[int], None]) -> None:
+    """Rank all items in one pass over the users, under every protocol that is wanted."""
+    ids, config = judged.ids, judged.config
+    held_out = held_out_items(judged.tables, ids, split)
+    users = users_with_positives(held_out)
     if not len(users):
         raise TooLittleDataError(
             f"interactions: 0 rows in split '{split}', so there is nothing to evaluate on; "
             "build the dataset with a larger share for it (python -m dataset build --help)"
         )
-    generator = torch.Generator().manual_seed(config.seed)
-    k_max = max(config.item_ks)
-    n_negatives, n_repeats = config.n_negatives, config.n_repeats
-    repeats = (
-        rank_among_sampled(scorer, held_out, k_max, generator, n_negatives, n_repeats, device) if n_repeats else []
-    )
-    full = rank_among_all(scorer, held_out, k_max, device)
-    parts = []
+    train = held_out_items(judged.tables, ids, "validation").known
+    require_no_leak(train, held_out)
+    lists = RecommendedLists(config.item_ks, torch.bincount(train.values, minlength=len(ids.movies)))
+    negatives = SampledNegatives(config.n_negatives, config.n_repeats * (config.protocol == "sampled"), config.seed)
+    parts: list[Placed] = []
+    repeats: list[list[Placed]] = [[] for _ in range(negatives.n_repeats)]
+    for block in score_blocks(scorer, held_out, device):
+        parts.append(place_block(block))
+        lists.add(block.candidates())
+        for repeat, placed in zip(repeats, negatives.place(block), strict=True):
+            repeat.append(placed)
+        on_users(len(block.scores))
+
+    placed, k_max = join_placed(parts), max(config.item_ks)
+    owners = pl.DataFrame({"user_id": ids.users[users.numpy()]}).with_columns(movie_id=pl.lit(""))
+    n_left_out = len(ids.users) - len(users)
+    if config.protocol != "full":
+        exact = expected_ranking(placed.ranks, k_max, config.n_negatives)
+        judged.add_ranking("item", {name: name for name in _PAPER}, exact, owners, n_left_out)
+    if repeats:
+        rankings = [expected_ranking(join_placed(repeat).ranks, k_max) for repeat in repeats]
+        _add_sampled(judged, rankings, owners, n_left_out, negatives.sha256)
+    full = expected_ranking(placed.ranks, k_max)
+    judged.add_ranking("item", {f"full_{name}": name for name in METRICS}, full, owners, n_left_out)
     for k in config.item_ks:
-        for name in ("hr", "ndcg") if repeats else ():
-            values = torch.stack([METRICS[name](ranks, k) for ranks in repeats]).mean(0)
-            parts.append(_rows("item", name, k, users, None, values))
-        for name in ("hr", "ndcg", "recall"):
-            parts.append(_rows("item", f"full_{name}", k, users, None, METRICS[name](full, k)))
-    return parts
+        judged.add("item", "full_arp", k, owners, lists.average_popularity(k), n_left_out=n_left_out)
+        for name, value in (("full_coverage", lists.coverage(k)), ("full_gini", lists.gini(k))):
+            judged.add_fact("item", name, k, value=value, n_users=len(users), n_left_out=n_left_out)
+    judged.add_ranks("item", placed, owners["user_id"], ids.movies[placed.items.numpy()], None)
 
 
-def _frame_metrics(
-    scorer: FrameScorer, tables: Tables, ids: Ids, split: str, config: EvaluationConfig, device: str
-) -> list[pl.DataFrame]:
-    likes = held_out_likes(tables, ids, split)
+def _add_sampled(
+    judged: _Judged, rankings: list[RankDistribution], owners: pl.DataFrame, n_left_out: int, negatives_sha256: str
+) -> None:
+    """Add each user's mean over the repeats, and the standard deviation of the mean over users between them."""
+    for k in judged.config.item_ks:
+        for name in _PAPER:
+            values = torch.stack([METRICS[name](ranking, k) for ranking in rankings])  # (repeats, users)
+            std = float(values.mean(1).std()) if len(values) > 1 else None
+            facts = {"n_left_out": n_left_out, "std": std, "negatives_sha256": negatives_sha256}
+            judged.add("item", f"sampled_{name}", k, owners, values.mean(0), **facts)
+
+
+def _judge_frames(judged: _Judged, scorer: FrameScorer, split: str, device: str) -> None:
+    """Rank the frames of each held-out pair with a like; pairs whose liked frames have no feature are left out."""
+    ids = judged.ids
+    likes = held_out_likes(judged.tables, ids, split)
     if not len(likes.users):
-        return []
-    ranks = rank_frames(scorer, likes, device)
-    users, movies = ids.users[likes.users.numpy()], ids.movies[likes.items.numpy()]
-    return [
-        _rows("frame", name, k, users, movies, METRICS[name](ranks, k))
-        for k in config.frame_ks
-        for name in ("hr", "ndcg")
-    ]
-
-
-def _rows(task: str, metric: str, k: int, users: pl.Series, movies: pl.Series | None, values: Tensor) -> pl.DataFrame:
-    return pl.DataFrame({"user_id": users, "value": values.numpy()}).select(
-        pl.lit(task).alias("task"),
-        pl.lit(metric).alias("metric"),
-        pl.lit(k, pl.UInt32).alias("k"),
-        "user_id",
-        (pl.lit("") if movies is None else movies).alias("movie_id"),
-        "value",
-    )
+        return
+    placed = place_frames(scorer, likes, device)
+    owners = pl.DataFrame({"user_id": ids.users[likes.users.numpy()], "movie_id": ids.movies[likes.items.numpy()]})
+    of_split = judged.tables.frame_likes.filter(pl.col("split").cast(pl.String) == split)
+    n_left_out = of_split.select("user_id", "movie_id").n_unique() - owners.height
+    ranking = expected_ranking(placed.ranks, max(judged.config.frame_ks))
+    judged.add_ranking("frame", {name: name for name in _PAPER}, ranking, owners, n_left_out)
+    movies = owners["movie_id"][placed.ranks.owners.numpy()]
+    judged.add_ranks("frame", placed, owners["user_id"], movies, ids.frames[placed.items.numpy()])
 
 
 def main(argv: Sequence[str]) -> None:
-    """Evaluate a run and write `metrics.parquet` and `user_metrics.parquet` into its folder."""
+    """Evaluate a run and write its result tables into its folder."""
     arguments = _parser().parse_args(argv)
+    if arguments.repeats < 1:
+        raise UsageError(f"--repeats {arguments.repeats} must be at least 1")
+    config = EvaluationConfig(protocol=arguments.protocol, n_repeats=arguments.repeats, seed=arguments.seed)
     opened = open_run(arguments.run, arguments.snapshot, arguments.device)
-    metrics, user_metrics = evaluate(
-        opened.model.scorer(), opened.tables, arguments.split, opened.model_name, opened.seed, device=arguments.device
-    )
-    written = write_metrics(arguments.run, arguments.split, metrics, user_metrics)
+    n_users = len(opened.ids.users)
+    with progress("users") as bar:
+        line = bar.add_task(
+            f"Judging {opened.model_name}",
+            total=n_users,
+            visible=n_users * len(opened.ids.movies) > _MANY_SCORES,
+            note="",
+        )
+        evaluation = evaluate(
+            opened.model.scorer(), opened.tables, arguments.split, opened.model_name, opened.seed, config,
+            arguments.device, lambda n: bar.advance(line, n),
+        )  # fmt: skip
+    written = write_evaluation(arguments.run, arguments.split, evaluation)
     print(f"{opened.model_name} on {opened.snapshot_label}, {arguments.split} split:")
-    for task, metric, k in (("item", "hr", 15), ("item", "ndcg", 15), ("frame", "hr", 3), ("frame", "ndcg", 3)):
-        row = metrics.filter(pl.col("task").cast(pl.String) == task, pl.col("metric") == metric, pl.col("k") == k)
-        for value, low, high, n in row.select("value", "ci_low", "ci_high", "n_users").iter_rows():
-            unit = "users" if task == "item" else "user-movie pairs"
-            print(f"  {task} {metric.upper()}@{k}  {value:.4f}  (95 % interval {low:.4f} to {high:.4f}; {n:,} {unit})")
+    print(_in_words(evaluation.metrics, arguments.protocol))
     print(f"All metrics: {written}")
+
+
+def _in_words(metrics: pl.DataFrame, protocol: Protocol) -> str:
+    """Return a line for each of the headline metrics."""
+    prefix = "full_" if protocol == "full" else ""
+    wanted = [("item", f"{prefix}{name}", 15) for name in _PAPER] + [("frame", name, 3) for name in _PAPER]
+    if protocol == "sampled":
+        wanted[2:2] = [("item", f"sampled_{name}", 15) for name in _PAPER]
+    lines = []
+    for task, metric, k in wanted:
+        unit = "users" if task == "item" else "user-movie pairs"
+        chosen = metrics.filter(pl.col("task").cast(pl.String) == task, pl.col("metric") == metric, pl.col("k") == k)
+        for row in chosen.iter_rows(named=True):
+            name = metric.upper().replace("FULL_", "full ").replace("SAMPLED_", "sampled ")
+            details = f"95 % interval {row['ci_low']:.4f} to {row['ci_high']:.4f}; {row['n_users']:,} {unit}"
+            details += f", {row['n_left_out']:,} without a held-out positive left out" if row["n_left_out"] else ""
+            details += f"; {row['std']:.4f} between repeats" if row["std"] is not None else ""
+            details += f"; negatives {row['negatives_sha256'][:12]}" if row["negatives_sha256"] else ""
+            lines.append(f"  {task} {name}@{k}  {row['value']:.4f}  ({details})")
+    return "\n".join(lines)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -179,6 +303,15 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--run", type=Path, required=True, help="the folder of a run (python -m model.train makes it)")
     parser.add_argument("--snapshot", type=Path, help="its snapshot, if it has been moved since")
     parser.add_argument("--split", choices=HELD_OUT_SPLITS[::-1], default="test", help="which interactions to rank")
+    parser.add_argument(
+        "--protocol",
+        choices=PROTOCOLS,
+        default="exact",
+        help="exact: the paper's 1,000 negatives, in expectation, and all items; sampled: with really sampled ones "
+        "too; full: all items only",
+    )
+    parser.add_argument("--repeats", type=int, default=10, help="how often negatives are sampled (--protocol sampled)")
+    parser.add_argument("--seed", type=int, default=0, help="of the sampled negatives and the intervals")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     return parser
 

@@ -1,7 +1,8 @@
 """Train and judge several models on one snapshot, and write the report: `python -m model.experiment`.
 
 Writes the run folders (see `runs`) and, into the experiment's folder, the tables of all runs
-(`training`, `metrics`, `user_metrics`, `recommendations`) and `report.html`.
+(`training`, `metrics`, `user_metrics`, `held_out_ranks`, `slices`, `comparisons`,
+`recommendations`) and `report.html`.
 """
 
 import argparse
@@ -17,7 +18,7 @@ import torch
 from dataset.cli import ArgumentParser, progress, run
 from dataset.errors import MissingInputError, UsageError
 from dataset.files import write_text
-from dataset.schema import Metric, Recommendation, Training, UserMetric
+from dataset.schema import Comparison, Metric, Recommendation, Training, UserMetric
 from dataset.snapshot import Snapshot
 from dataset.tables import write_table
 from model.evaluate import evaluate
@@ -28,6 +29,7 @@ from model.recommender import Recommender, TrainableRecommender
 from model.registry import MODELS, default_config
 from model.report.gallery import Case, Thumbnails, choose_cases
 from model.report.page import ReportData, render_report
+from model.results import EVALUATION_TABLES
 from model.runs import (
     DEFAULT_RUNS,
     describe_run,
@@ -35,10 +37,11 @@ from model.runs import (
     read_tables,
     run_folder,
     start_run,
-    write_metrics,
+    write_evaluation,
     write_run,
 )
 from model.training import TrainedRun, TrainingConfig, train_model, training_table
+from model.uncertainty import compare
 
 DEFAULT_EXPERIMENTS = Path("data/experiments")
 
@@ -67,7 +70,7 @@ class _Results:
     """What the runs of an experiment have given so far."""
 
     tables: dict[type[dy.Schema], list[pl.DataFrame]] = field(
-        default_factory=lambda: {Training: [], Metric: [], UserMetric: []}
+        default_factory=lambda: {Training: []} | {schema: [] for schema in EVALUATION_TABLES.values()}
     )
     runs: list[dict[str, Any]] = field(default_factory=list)
     shown: Recommender | None = None  # whose recommendations are written: the first model's, first seed
@@ -102,8 +105,10 @@ def run_experiment(
             _run(name, seed, data, runs, results)
     written = {
         schema: write_table(pl.concat(parts), schema, destination / f"{file}.parquet")
-        for (schema, parts), file in zip(results.tables.items(), ("training", "metrics", "user_metrics"), strict=True)
+        for (schema, parts), file in zip(results.tables.items(), ("training", *EVALUATION_TABLES), strict=True)
     }
+    if len(names) > 1:
+        write_table(compare(written[UserMetric]), Comparison, destination / "comparisons.parquet")
     cases = _recommend(results.shown, data, destination, raw)
     report = ReportData(snapshot.manifest, written[Metric], written[Training], results.runs, cases)
     write_text(destination / "report.html", render_report(report))
@@ -117,11 +122,11 @@ def _run(name: str, seed: int, data: _Data, runs: Path, results: _Results) -> No
     start_run(folder, description)
     trained = _train_with_progress(name, seed, training, data)
     write_run(folder, name, seed, trained)
-    metrics, user_metrics = evaluate(trained.model.scorer(), data.tables, "test", name, seed)
-    write_metrics(folder, "test", metrics, user_metrics)
-    for schema, table in ((Training, training_table(name, seed, trained.epochs)), (Metric, metrics)):
-        results.tables[schema].append(table)
-    results.tables[UserMetric].append(user_metrics)
+    evaluation = evaluate(trained.model.scorer(), data.tables, "test", name, seed)
+    write_evaluation(folder, "test", evaluation)
+    results.tables[Training].append(training_table(name, seed, trained.epochs))
+    for table, schema in EVALUATION_TABLES.items():
+        results.tables[schema].append(getattr(evaluation, table))
     results.runs.append(description)
     results.shown = results.shown or trained.model
 

@@ -1,10 +1,19 @@
-"""Ranking metrics per user, exact under ties.
+"""Ranking metrics of one user (or user-item pair), with their definitions.
 
-A metric is a sum over the positives of a gain that depends on the positive's rank alone. So all
-a metric needs of a positive is the number of candidates above it and the number that tie with
-it. Ties are broken by expectation: a positive that ties with t − 1 others gets the mean gain over
-the t ranks they share, so a scorer that gives every item the same score gets exactly what a
-random ranking gets on average, whatever the order of the items.
+For one user, let P be her held-out positives and rel(r) be 1 where the item at rank r is one of
+them, 0 elsewhere; ranks start at 1. Every metric here is cut off at K: what is ranked below
+counts nothing.
+
+    HR@K         Σ_{r ≤ K} rel(r) / min(|P|, K)
+    Recall@K     Σ_{r ≤ K} rel(r) / |P|
+    Precision@K  Σ_{r ≤ K} rel(r) / K
+    NDCG@K       Σ_{r ≤ K} rel(r) / log2(r + 1)  /  Σ_{r ≤ min(|P|, K)} 1 / log2(r + 1)
+    MRR@K        1 / rank of the best-ranked positive, 0 where that is below K
+    MAP@K        Σ_{r ≤ K} rel(r) · Precision@r / min(|P|, K)
+
+A metric is given not one ranking but a `RankDistribution`: what is expected of rankings that
+differ in chance alone (ties, sampled negatives). All six are linear in it, so the values are
+exact expectations; see `model.expectation` for how it is made. All return float64.
 """
 
 from collections.abc import Callable
@@ -15,75 +24,77 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
-class Ranks:
-    """Where the positives of each user are ranked.
+class RankDistribution:
+    """What is expected at each rank 1, …, `k_max` (column r − 1), for n owners: users, or user-item pairs.
 
     Attributes:
-        owners: (n,) int64, the user (or user-item pair) of each positive.
-        above: (n,) int64, candidates with a higher score.
-        tied: (n,) int64 ≥ 1, candidates with the same score, the positive included.
-        n_positives: (n_owners,) int64 ≥ 1.
+        hits: (n, k_max) float64, E[rel(r)].
+        found: (n, k_max) float64, E[rel(r) · the number of positives at rank r or better].
+        first: (n, k_max) float64, the probability that the best-ranked positive is at rank r.
+        n_positives: (n,) int64 ≥ 1, |P|.
     """
 
-    owners: Tensor
-    above: Tensor
-    tied: Tensor
+    hits: Tensor
+    found: Tensor
+    first: Tensor
     n_positives: Tensor
 
 
-def hit_ratio(ranks: Ranks, k: int) -> Tensor:
-    """Return (n_owners,) HR@K = |positives in the top K| / min(|positives|, K).
+def hit_ratio(ranking: RankDistribution, k: int) -> Tensor:
+    """Return (n,) HR@K = positives in the top K / min(|P|, K).
 
-    The field has several "hit ratios": whether there is any hit at all, hits / |positives|
-    (here `recall`), and this one. The paper does not define its own; this is the one of its
-    authors' published code for DiffNet (Wu et al., SIGIR 2019; `Evaluate.getHrNdcgProc`). The
-    three agree for users with one positive; this one and recall agree for all with at most K.
+    The field has several "hit ratios": whether there is any hit at all, hits / |P| (here
+    `recall`), and this one. The paper does not define its own; this is the one of its authors'
+    published code for DiffNet (Wu et al., SIGIR 2019; `Evaluate.getHrNdcgProc`). The three agree
+    for users with one positive; this one and recall agree for all with at most K.
     """
-    return _total(ranks, torch.ones(k, dtype=torch.float64)) / ranks.n_positives.clamp_max(k)
+    return ranking.hits[:, :k].sum(1) / ranking.n_positives.clamp_max(k)
 
 
-def recall(ranks: Ranks, k: int) -> Tensor:
-    """Return (n_owners,) Recall@K = |positives in the top K| / |positives|."""
-    return _total(ranks, torch.ones(k, dtype=torch.float64)) / ranks.n_positives
+def recall(ranking: RankDistribution, k: int) -> Tensor:
+    """Return (n,) Recall@K = positives in the top K / |P|."""
+    return ranking.hits[:, :k].sum(1) / ranking.n_positives
 
 
-def ndcg(ranks: Ranks, k: int) -> Tensor:
-    """Return (n_owners,) NDCG@K = DCG@K / IDCG@K with DCG@K = Σ_{positives of rank r ≤ K} 1 / log2(r + 1).
+def precision(ranking: RankDistribution, k: int) -> Tensor:
+    """Return (n,) Precision@K = positives in the top K / K, also where there are fewer than K candidates."""
+    return ranking.hits[:, :k].sum(1) / k
 
-    IDCG@K is the DCG@K of a ranking with all positives on top, Σ_{r ≤ min(|positives|, K)} 1 / log2(r + 1).
+
+def ndcg(ranking: RankDistribution, k: int) -> Tensor:
+    """Return (n,) NDCG@K = DCG@K / IDCG@K, DCG@K = Σ_{r ≤ K} rel(r) / log2(r + 1).
+
+    IDCG@K is the DCG@K of a ranking with all positives on top.
+
+    Source: Järvelin & Kekäläinen 2002, with binary relevance.
     """
     discounts = 1 / torch.log2(torch.arange(2, k + 2, dtype=torch.float64))
-    ideal = discounts.cumsum(0)[ranks.n_positives.clamp_max(k) - 1]
-    return _total(ranks, discounts) / ideal
+    ideal = discounts.cumsum(0)[ranking.n_positives.clamp_max(k) - 1]
+    return ranking.hits[:, :k] @ discounts[: ranking.hits.shape[1]] / ideal
 
 
-METRICS: dict[str, Callable[[Ranks, int], Tensor]] = {"hr": hit_ratio, "ndcg": ndcg, "recall": recall}
+def reciprocal_rank(ranking: RankDistribution, k: int) -> Tensor:
+    """Return (n,) 1 / rank of the best-ranked positive, 0 where that is below K; its mean is MRR@K."""
+    return ranking.first[:, :k] @ _inverse_ranks(k, ranking)
 
 
-def rank_within_rows(scores: Tensor, rows: Tensor, positive_scores: Tensor, k_max: int) -> tuple[Tensor, Tensor]:
-    """Return how many candidates of its row are above each positive, and how many tie with it.
+def average_precision(ranking: RankDistribution, k: int) -> Tensor:
+    """Return (n,) AP@K = Σ_{r ≤ K} rel(r) · Precision@r / min(|P|, K); its mean is MAP@K.
 
-    Both are exact where fewer than `k_max` candidates are above; elsewhere `above` is `k_max`, `tied`
-    is 1, and no metric at K ≤ `k_max` can tell the difference.
-
-    Args:
-        scores: (R, C), −inf where a column is no candidate.
-        rows: (n,) int64, the row of each positive.
-        positive_scores: (n,), finite, each of them also among the row's candidates.
-        k_max: the largest K of interest.
+    Others divide by |P|, or by the positives found in the top K; all agree for K = the number of candidates.
     """
-    top = torch.topk(scores, min(k_max, scores.shape[1]), dim=1).values
-    above = (top[rows] > positive_scores[:, None]).sum(1)
-    tied = torch.ones_like(above)
-    near = (above < k_max).nonzero().squeeze(1)
-    tied[near] = (scores[rows[near]] == positive_scores[near, None]).sum(1)
-    return above, tied
+    return ranking.found[:, :k] @ _inverse_ranks(k, ranking) / ranking.n_positives.clamp_max(k)
 
 
-def _total(ranks: Ranks, gains: Tensor) -> Tensor:
-    """Return (n_owners,) sums over positives of the expected gain; rank r ≤ K gains `gains[r − 1]`."""
-    k = len(gains)
-    up_to = torch.cat([gains.new_zeros(1), gains.cumsum(0)])
-    first, last = ranks.above.clamp_max(k), (ranks.above + ranks.tied).clamp_max(k)
-    expected = (up_to[last] - up_to[first]) / ranks.tied
-    return gains.new_zeros(len(ranks.n_positives)).index_add(0, ranks.owners, expected)
+METRICS: dict[str, Callable[[RankDistribution, int], Tensor]] = {
+    "hr": hit_ratio,
+    "ndcg": ndcg,
+    "recall": recall,
+    "precision": precision,
+    "mrr": reciprocal_rank,
+    "map": average_precision,
+}
+
+
+def _inverse_ranks(k: int, ranking: RankDistribution) -> Tensor:
+    return 1 / torch.arange(1, min(k, ranking.hits.shape[1]) + 1, dtype=torch.float64)

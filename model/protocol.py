@@ -1,42 +1,106 @@
-"""Where held-out positives are ranked, under each protocol; `metrics` makes numbers of it.
+"""Where held-out positives are ranked, under each protocol; `expectation` and `metrics` make numbers of it.
 
-- `rank_among_sampled`, the paper's: a user's held-out positives among 1,000 sampled items that
-  she has not rated, repeated 10 times (in a small catalogue, among all that she has not rated);
-- `rank_among_all`: among all items but those of the splits before;
+- `place_among_all`: a user's held-out positives among all items but those of the splits before
+  (`HeldOutItems.known`). This says all there is to say: full ranking is `expected_ranking` of it,
+  and the paper's protocol, in expectation, is `expected_ranking(…, n_sampled=1000)`;
+- `rank_among_sampled`, the paper's protocol as printed: 1,000 sampled items that the user has not
+  rated, repeated 10 times. It is the check of the one above;
+- `rank_among_all`: full ranking alone, for small K and fast, as validation needs it;
 - `rank_frames`, the paper's for key frames: the liked frames of a held-out pair among all frames
   of that movie.
 
-Items are scored in blocks of users, so memory is bounded by `_BLOCK_SCORES` numbers.
+A user's held-out positives are all candidates; the others, her negatives, are what she has in no
+split up to this one. Items are scored in blocks of users, so memory is bounded by `_BLOCK_SCORES`.
 """
 
+import hashlib
+import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, fields
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from dataset.errors import TrainingError
+from model.expectation import Ranks, expected_ranking, order_positives
 from model.interactions import HeldOutItems, HeldOutLikes, expand
-from model.metrics import Ranks, rank_within_rows
+from model.metrics import RankDistribution
 from model.recommender import FrameScorer, Scorer
 
-_BLOCK_SCORES = 1 << 23
+_BLOCK_SCORES = 1 << 20  # 4 MiB: what is done to a block stays in the processor's cache
+
+
+class NotFiniteError(TrainingError):
+    """A scorer returned NaN or infinity.
+
+    Attributes:
+        user: the index of the first such user.
+        candidate: the index of her first such item or frame.
+        kind: "item" or "frame".
+    """
+
+    def __init__(self, user: int, candidate: int, kind: str, value: float, n: int) -> None:
+        self.user, self.candidate, self.kind, self.value, self.n = user, candidate, kind, value, n
+        super().__init__(self.in_words("the model", f"number {user}", f"number {candidate}"))
+
+    def in_words(self, model: str, user: str, candidate: str) -> str:
+        """Return the message with the names that the caller knows."""
+        return (
+            f"scores: {model} gives user {user} and {self.kind} {candidate} the score {self.value}"
+            + (f" (and so for {self.n - 1:,} more)" if self.n > 1 else "")
+            + ", which cannot be ranked; train again with a lower learning_rate"
+        )
 
 
 @dataclass(frozen=True)
-class _Block:
+class Block:
     """Some users with their scores; positives are numbered by row of `scores`.
 
     Attributes:
-        users: (B,) int64.
-        scores: (B, N).
-        rows: (n,) int64, the row of each positive.
+        first_owner: the number of the first of the users in `users_with_positives`.
+        scores: (B, N) float.
+        rows: (n,) int64, ascending: the row of each positive.
         items: (n,) int64, the positives.
+        known_rows: (m,) int64, the row of each item that is no candidate.
+        known_items: (m,) int64.
     """
 
-    users: Tensor
+    first_owner: int
     scores: Tensor
     rows: Tensor
+    items: Tensor
+    known_rows: Tensor
+    known_items: Tensor
+
+    def candidates(self) -> Tensor:
+        """Return a copy of the scores with −inf for what is no candidate."""
+        scores = self.scores.clone(memory_format=torch.contiguous_format)
+        scores[self.known_rows, self.known_items] = -torch.inf
+        return scores
+
+    def negatives(self) -> Tensor:
+        """Return a copy of the scores with −inf for all but the negatives."""
+        scores = self.candidates()
+        scores[self.rows, self.items] = -torch.inf
+        return scores
+
+    def positive_scores(self) -> Tensor:
+        """Return (n,) scores of the positives."""
+        return self.scores[self.rows, self.items]
+
+
+@dataclass(frozen=True)
+class Placed:
+    """Where all positives stand among all candidates.
+
+    Attributes:
+        ranks: positives ordered by user and falling score.
+        items: (n,) int64, the item of each.
+    """
+
+    ranks: Ranks
     items: Tensor
 
 
@@ -45,121 +109,205 @@ def users_with_positives(held_out: HeldOutItems) -> Tensor:
     return held_out.positives.lengths.nonzero().squeeze(1)
 
 
-def rank_among_all(scorer: Scorer, held_out: HeldOutItems, k_max: int, device: str = "cpu") -> Ranks:
-    """Rank the positives among all items except `held_out.known`; see `rank_within_rows` for `k_max`.
+def score_blocks(scorer: Scorer, held_out: HeldOutItems, device: str = "cpu") -> Iterator[Block]:
+    """Score all items for the users with positives, block by block.
 
-    A user's other held-out positives are candidates too.
+    Raises:
+        NotFiniteError: a score is NaN or infinite.
     """
-    ranked = []
-    for block in _score_blocks(scorer, held_out, device):
-        known = held_out.known.mask(block.users, block.scores.shape[1])
-        candidates = block.scores.masked_fill(known, -torch.inf)
-        ranked.append(rank_within_rows(candidates, block.rows, block.scores[block.rows, block.items], k_max))
-    return _joined(held_out, ranked)
+    users = users_with_positives(held_out)
+    if not len(users):
+        return
+    n_items = scorer.item_scores(users[:1].to(device)).shape[1]
+    first_owner = 0
+    for part in torch.split(users, max(1, _BLOCK_SCORES // n_items)):
+        scores = scorer.item_scores(part.to(device)).cpu()
+        _require_finite(scores, part)
+        positions, rows = expand(held_out.positives.offsets, part)
+        known, known_rows = expand(held_out.known.offsets, part)
+        items, known_items = held_out.positives.values[positions], held_out.known.values[known]
+        yield Block(first_owner, scores, rows, items, known_rows, known_items)
+        first_owner += len(part)
 
 
-def rank_among_sampled(
-    scorer: Scorer,
-    held_out: HeldOutItems,
-    k_max: int,
-    generator: torch.Generator,
-    n_negatives: int = 1000,
-    n_repeats: int = 10,
-    device: str = "cpu",
-) -> list[Ranks]:
-    """Rank the positives among `n_negatives` sampled items, anew for each repeat.
+def place_among_all(scorer: Scorer, held_out: HeldOutItems, device: str = "cpu") -> Placed:
+    """Return where the positives stand among all items except `held_out.known`."""
+    return join_placed([place_block(block) for block in score_blocks(scorer, held_out, device)])
 
-    Negatives are drawn without replacement from the items that a user has in no split up to
-    this one, the same for all of her positives; they depend on `generator` alone, so models can
-    be compared pair by pair. Where fewer are left, all are taken.
+
+def place_block(block: Block) -> Placed:
+    """Return where the positives of a block stand; owners are numbered as in `users_with_positives`."""
+    ordered = torch.from_numpy(np.sort(block.negatives().numpy(), axis=1))
+    n_negatives = (ordered > -torch.inf).sum(1)
+    return _place(block, ordered, n_negatives)
+
+
+def join_placed(parts: list[Placed]) -> Placed:
+    """Join what `place_block` returned for all blocks."""
+    items = torch.cat([part.items for part in parts]) if parts else torch.zeros(0, dtype=torch.int64)
+    return Placed(_joined([part.ranks for part in parts]), items)
+
+
+def rank_among_all(scorer: Scorer, held_out: HeldOutItems, k_max: int, device: str = "cpu") -> RankDistribution:
+    """Rank the positives among all items except `held_out.known`, up to rank `k_max`.
+
+    Equal to `expected_ranking` of `place_among_all`, without looking for what is below `k_max`.
+    """
+    parts = [_place_near(block, k_max) for block in score_blocks(scorer, held_out, device)]
+    return expected_ranking(_joined(parts), k_max)
+
+
+class SampledNegatives:
+    """Negatives sampled without replacement, anew for each repeat, the same for all positives of a user.
+
+    They depend on the seed, the users and what they have rated, not on the scores: models are
+    compared on the same negatives. Where a user has fewer unrated items, all are taken.
+
+    Args:
+        n_negatives: negatives sampled a user; the paper's 1,000.
+        n_repeats: the paper's 10.
+        seed: of all repeats.
 
     Source: Wu et al. 2019, section 4.1.
     """
-    ranked: list[list[tuple[Tensor, Tensor]]] = [[] for _ in range(n_repeats)]
-    for block in _score_blocks(scorer, held_out, device):
-        n_items = block.scores.shape[1]
-        rated = held_out.known.mask(block.users, n_items)
-        rated[block.rows, block.items] = True
-        positive_scores = block.scores[block.rows, block.items]
-        padded = _padded(positive_scores, block.rows, len(block.users))  # (B, most positives of a user)
-        for repeat in ranked:
-            sampled, is_negative = _sample_unrated(rated, n_negatives, generator)  # (B, n_negatives) both
-            negative_scores = block.scores.gather(1, sampled).masked_fill(~is_negative, -torch.inf)
-            candidates = torch.cat([negative_scores, padded], 1)
-            repeat.append(rank_within_rows(candidates, block.rows, positive_scores, k_max))
-    return [_joined(held_out, repeat) for repeat in ranked]
+
+    def __init__(self, n_negatives: int, n_repeats: int, seed: int) -> None:
+        self._n_negatives = n_negatives
+        self._generators = [np.random.default_rng([seed, repeat]) for repeat in range(n_repeats)]
+        self._digests = [hashlib.sha256() for _ in range(n_repeats)]
+
+    def place(self, block: Block) -> list[Placed]:
+        """Return, for each repeat, where the positives of a block stand among its negatives.
+
+        Blocks must come in order, each once.
+        """
+        negatives = block.negatives()
+        rated = (negatives == -torch.inf).double().numpy() * 2
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            return list(pool.map(lambda repeat: self._place(repeat, block, negatives, rated), range(self.n_repeats)))
+
+    @property
+    def n_repeats(self) -> int:
+        """How often negatives are sampled."""
+        return len(self._generators)
+
+    @property
+    def sha256(self) -> str:
+        """The hash of which items, by index, have been sampled for each user so far, in all repeats."""
+        return hashlib.sha256(b"".join(digest.digest() for digest in self._digests)).hexdigest()
+
+    def _place(self, repeat: int, block: Block, negatives: Tensor, rated: np.ndarray) -> Placed:
+        """Take the items with the smallest of independent uniform keys, which are a uniform sample."""
+        keys = self._generators[repeat].random(rated.shape) + rated  # what is rated comes last, from 2
+        n = min(self._n_negatives, keys.shape[1])
+        largest = np.partition(keys, n - 1, axis=1)[:, n - 1 : n]
+        is_sampled = keys <= np.minimum(largest, 1.0)  # (B, N)
+        self._digests[repeat].update(np.packbits(is_sampled, axis=1).tobytes())
+        counts = is_sampled.sum(1)
+        sampled = np.full((len(counts), n), -np.inf, dtype=negatives.numpy().dtype)
+        sampled[np.arange(n) < counts[:, None]] = negatives.numpy()[is_sampled]
+        sampled.sort(axis=1)
+        return _place(block, torch.from_numpy(sampled), torch.from_numpy(counts))
 
 
-def rank_frames(scorer: FrameScorer, likes: HeldOutLikes, device: str = "cpu") -> Ranks:
-    """Rank the liked frames of each user-item pair among all frames of the item; owners are pairs.
+def rank_among_sampled(
+    scorer: Scorer, held_out: HeldOutItems, k_max: int, negatives: SampledNegatives, device: str = "cpu"
+) -> list[RankDistribution]:
+    """Rank the positives among sampled negatives, up to rank `k_max`, for each repeat."""
+    repeats: list[list[Placed]] = [[] for _ in range(negatives.n_repeats)]
+    for block in score_blocks(scorer, held_out, device):
+        for parts, placed in zip(repeats, negatives.place(block), strict=True):
+            parts.append(placed)
+    return [expected_ranking(join_placed(parts).ranks, k_max) for parts in repeats]
+
+
+def place_frames(scorer: FrameScorer, likes: HeldOutLikes, device: str = "cpu") -> Placed:
+    """Return where the liked frames of each user-item pair stand among all frames of the item; owners are pairs.
+
+    Raises:
+        NotFiniteError: a score is NaN or infinite.
 
     Source: Wu et al. 2019, section 4.1.
     """
     frames, pairs = expand(likes.frame_offsets, likes.items)  # all candidates of all pairs
     scores = scorer.frame_scores(likes.users[pairs].to(device), frames.to(device)).cpu()
-    _require_finite(scores, "a frame")
+    _require_finite(scores, likes.users[pairs], frames)
+    n_candidates = torch.bincount(pairs, minlength=len(likes.users))
+    offsets = torch.cat([n_candidates.new_zeros(1), n_candidates.cumsum(0)])
     owners = likes.liked.owners
-    candidate_offsets = torch.cat(
-        [torch.zeros(1, dtype=torch.int64), torch.bincount(pairs, minlength=len(likes.users))]
+    position = offsets[owners] + likes.liked.values - likes.frame_offsets[likes.items[owners]]
+    is_negative = torch.ones(len(frames), dtype=torch.bool)
+    is_negative[position] = False
+    order, before, place, group = order_positives(owners, scores[position])
+    owners, liked, liked_scores = owners[order], likes.liked.values[order], scores[position][order]
+    compared, like = expand(offsets, owners)  # every like with every candidate of its pair
+    above, tied = (
+        torch.zeros_like(owners).index_add(0, like, (is_negative[compared] & is_so).long())
+        for is_so in (scores[compared] > liked_scores[like], scores[compared] == liked_scores[like])
     )
-    candidate_offsets = candidate_offsets.cumsum(0)
-    position = candidate_offsets[owners] + likes.liked.values - likes.frame_offsets[likes.items[owners]]
-    compared, like = expand(candidate_offsets, owners)  # every like with every candidate of its pair
-    liked_scores = scores[position]
-    above = torch.zeros_like(owners).index_add(0, like, (scores[compared] > liked_scores[like]).long())
-    tied = torch.zeros_like(owners).index_add(0, like, (scores[compared] == liked_scores[like]).long())
-    return Ranks(owners, above, tied, likes.liked.lengths)
+    n_liked = likes.liked.lengths
+    return Placed(Ranks(owners, before, above, tied, place, group, n_liked, n_candidates - n_liked), liked)
 
 
-def _score_blocks(scorer: Scorer, held_out: HeldOutItems, device: str) -> Iterator[_Block]:
-    """Score all items for the users with positives, block by block."""
-    users = users_with_positives(held_out)
-    if not len(users):
-        return
-    n_items = scorer.item_scores(users[:1].to(device)).shape[1]
-    for part in torch.split(users, max(1, _BLOCK_SCORES // n_items)):
-        scores = scorer.item_scores(part.to(device)).cpu()
-        _require_finite(scores, "an item")
-        positions, rows = expand(held_out.positives.offsets, part)
-        yield _Block(part, scores, rows, held_out.positives.values[positions])
+def rank_frames(scorer: FrameScorer, likes: HeldOutLikes, k_max: int = 5, device: str = "cpu") -> RankDistribution:
+    """Rank the liked frames of each user-item pair among all frames of the item, up to rank `k_max`."""
+    return expected_ranking(place_frames(scorer, likes, device).ranks, k_max)
 
 
-def _sample_unrated(rated: Tensor, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Return (B, n) items without replacement, and whether each is unrated (False where too few are left).
-
-    The n smallest of independent uniform keys are a uniform sample.
-    """
-    keys = torch.rand(rated.shape, generator=generator).masked_fill_(rated, 2.0)
-    smallest = torch.topk(keys, min(n, rated.shape[1]), dim=1, largest=False, sorted=False)
-    return smallest.indices, smallest.values < 2.0
-
-
-def _padded(values: Tensor, rows: Tensor, n_rows: int) -> Tensor:
-    """Return (n_rows, longest) with the values of each row from the left, −inf behind."""
-    counts = torch.bincount(rows, minlength=n_rows)
-    column = torch.arange(len(rows)) - (counts.cumsum(0) - counts)[rows]
-    padded = values.new_full((n_rows, int(counts.max())), -torch.inf)
-    padded[rows, column] = values
-    return padded
+def _place(block: Block, ordered: Tensor, n_negatives: Tensor) -> Placed:
+    """Place the positives of a block among the (B, C) ascending scores of negatives, −inf where there are fewer."""
+    scores = block.positive_scores()
+    counts = torch.bincount(block.rows, minlength=len(ordered))
+    column = torch.arange(len(scores)) - (counts.cumsum(0) - counts)[block.rows]
+    padded = scores.new_zeros((len(ordered), int(counts.max())))
+    padded[block.rows, column] = scores
+    below_or_tied = torch.searchsorted(ordered, padded, right=True)[block.rows, column]
+    below = torch.searchsorted(ordered, padded)[block.rows, column]
+    order, before, place, group = order_positives(block.rows, scores)
+    above, tied = (ordered.shape[1] - below_or_tied)[order], (below_or_tied - below)[order]
+    owners = block.rows[order] + block.first_owner
+    return Placed(Ranks(owners, before, above, tied, place, group, counts, n_negatives), block.items[order])
 
 
-def _joined(held_out: HeldOutItems, ranked: list[tuple[Tensor, Tensor]]) -> Ranks:
-    users = users_with_positives(held_out)
-    n_positives = held_out.positives.lengths[users]
-    above = torch.cat([above for above, _ in ranked]) if ranked else torch.zeros(0, dtype=torch.int64)
-    tied = torch.cat([tied for _, tied in ranked]) if ranked else torch.zeros(0, dtype=torch.int64)
-    return Ranks(torch.repeat_interleave(n_positives), above, tied, n_positives)
+def _place_near(block: Block, k_max: int) -> Ranks:
+    """Place the positives that may be among the top `k_max`."""
+    negatives, scores = block.negatives().numpy(), block.positive_scores()
+    n_items = negatives.shape[1]
+    k = min(k_max, n_items)
+    negatives.partition(n_items - k, axis=1)
+    top = torch.from_numpy(negatives[:, n_items - k :])
+    last = top[:, 0]  # the k-th best negative
+    near = (scores >= last[block.rows]).nonzero().squeeze(1)
+    order, before, place, group = order_positives(block.rows[near], scores[near])
+    rows, score = block.rows[near][order], scores[near][order]
+    above, tied = (top[rows] > score[:, None]).sum(1), (top[rows] == score[:, None]).sum(1)
+    if (score == last[rows]).any():
+        all_tied = torch.from_numpy((negatives == last[:, None].numpy()).sum(1))
+        tied = torch.where(score == last[rows], all_tied[rows], tied)
+    counts = torch.bincount(block.rows, minlength=len(top))
+    n_negatives = n_items - counts - torch.bincount(block.known_rows, minlength=len(top))
+    return Ranks(rows + block.first_owner, before, above, tied, place, group, counts, n_negatives)
 
 
-def _require_finite(scores: Tensor, what: str) -> None:
-    """Refuse scores that cannot be ranked.
+def _joined(parts: list[Ranks]) -> Ranks:
+    """Join the ranks of all blocks."""
+    if not parts:
+        none = torch.zeros(0, dtype=torch.int64)
+        return Ranks(none, none, none, none, none, none, none, none)
+    return Ranks(*(torch.cat([getattr(part, field.name) for part in parts]) for field in fields(Ranks)))
+
+
+def _require_finite(scores: Tensor, users: Tensor, frames: Tensor | None = None) -> None:
+    """Refuse (B, N) scores of items, or (n,) scores of frames, that cannot be ranked.
 
     Raises:
-        TrainingError: with the number of scores that are not finite.
+        NotFiniteError: with the first of them.
     """
-    broken = int((~torch.isfinite(scores)).sum())
-    if broken:
-        raise TrainingError(
-            f"scores: {broken:,} of {scores.numel():,} scores of {what} are not finite, so they cannot be ranked; "
-            "train again with a lower learning_rate"
-        )
+    if not scores.numel() or torch.isfinite(torch.stack(torch.aminmax(scores))).all():
+        return
+    broken = (~torch.isfinite(scores)).nonzero()
+    first = broken[0].tolist()
+    user = int(users[first[0]])
+    candidate = int(frames[first[0]]) if frames is not None else first[1]
+    kind = "item" if frames is None else "frame"
+    raise NotFiniteError(user, candidate, kind, float(scores[tuple(first)]), len(broken))

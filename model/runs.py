@@ -8,6 +8,8 @@
         model.pt               the best weights
         metrics.parquet        test metrics, once evaluated (validation: validation_metrics.parquet)
         user_metrics.parquet   the same per user
+        held_out_ranks.parquet where every held-out positive stands: what all metrics follow from
+        slices.parquet         metrics by users' activity, and movies' popularity and number of frames
 
 From a number in a report one can walk back: metrics → config.json → snapshot digest → crawl.
 """
@@ -18,18 +20,18 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import polars as pl
 import torch
 
 from dataset.errors import InvalidSnapshotError, MissingInputError, TrainingError
 from dataset.files import atomic_path, write_json
-from dataset.schema import Metric, Training, UserMetric
+from dataset.schema import HELD_OUT_SPLITS, Training
 from dataset.snapshot import Snapshot, newest_snapshot, open_snapshot
 from dataset.tables import write_table
 from dataset.version import code_version
 from model.interactions import Ids, Tables, TrainingData, index_ids, training_data, with_new_frames
 from model.recommender import Config, Recommender
 from model.registry import MODELS, default_config, make_model
+from model.results import EVALUATION_TABLES, Evaluation
 from model.training import TrainedRun, Trainer, TrainingConfig, training_table
 
 DEFAULT_RUNS = Path("data/runs")
@@ -131,12 +133,16 @@ def write_run(folder: Path, model_name: str, seed: int, trained: TrainedRun) -> 
     _save(folder / "model.pt", trained.model.state_dict())
 
 
-def write_metrics(folder: Path, split: str, metrics: pl.DataFrame, user_metrics: pl.DataFrame) -> Path:
-    """Write the metrics of a split; return the path of the averages."""
-    prefix = "" if split == "test" else f"{split}_"
-    write_table(user_metrics, UserMetric, folder / f"{prefix}user_metrics.parquet")
-    write_table(metrics, Metric, folder / f"{prefix}metrics.parquet")
-    return folder / f"{prefix}metrics.parquet"
+def write_evaluation(folder: Path, split: str, evaluation: Evaluation) -> Path:
+    """Write the result tables of a split; return the path of the averages."""
+    for name, schema in EVALUATION_TABLES.items():
+        write_table(getattr(evaluation, name), schema, evaluation_path(folder, split, name))
+    return evaluation_path(folder, split, "metrics")
+
+
+def evaluation_path(folder: Path, split: str, table: str) -> Path:
+    """Return the path of a result table of a split."""
+    return folder / f"{table if split == 'test' else f'{split}_{table}'}.parquet"
 
 
 def read_description(folder: Path, name: str = "config.json") -> dict[str, Any]:
@@ -193,11 +199,8 @@ def open_run(
 
 _RESULTS = (
     "training.parquet",
-    "metrics.parquet",
-    "user_metrics.parquet",
-    "validation_metrics.parquet",
-    "validation_user_metrics.parquet",
     "recommendations.parquet",
+    *(evaluation_path(Path(), split, name).name for split in HELD_OUT_SPLITS for name in EVALUATION_TABLES),
 )
 
 

@@ -24,7 +24,7 @@ from model.runs import (
     run_folder,
     start_run,
     write_checkpoint,
-    write_metrics,
+    write_evaluation,
     write_run,
 )
 from model.settings import apply_settings, read_settings
@@ -38,7 +38,7 @@ class StoppedError(PipelineError):
 
 
 _SHOWN = (("item", "full_ndcg", 15), ("frame", "ndcg", 3))
-_VALIDATION = EvaluationConfig(n_repeats=0)  # sampling says no more than all items do, and takes long
+_VALIDATION = EvaluationConfig(protocol="full")
 
 
 def main(argv: Sequence[str]) -> None:
@@ -83,9 +83,9 @@ def main(argv: Sequence[str]) -> None:
 
     if has_validation:
         scorer = trained.model.scorer()
-        metrics, user_metrics = evaluate(scorer, tables, "validation", model_name, seed, _VALIDATION, arguments.device)
-        write_metrics(folder, "validation", metrics, user_metrics)
-        print(_in_words(model_name, metrics, _baselines(tables, model_name, seed)))
+        evaluation = evaluate(scorer, tables, "validation", model_name, seed, _VALIDATION, arguments.device)
+        write_evaluation(folder, "validation", evaluation)
+        print(_in_words(model_name, evaluation.metrics, _baselines(tables, model_name, seed)))
     print(f"Run: {folder}\nNext: python -m model.evaluate --run {folder}")
 
 
@@ -108,7 +108,7 @@ def _baselines(tables: Tables, model_name: str, seed: int) -> pl.DataFrame:
     for name in ("popular", "random"):
         if name != model_name:
             scorer = make_model(name, default_config(name), data, seed).scorer()
-            judged.append(evaluate(scorer, tables, "validation", name, seed, _VALIDATION)[0])
+            judged.append(evaluate(scorer, tables, "validation", name, seed, _VALIDATION).metrics)
     return pl.concat(judged)
 
 

@@ -18,6 +18,7 @@ from dataset.errors import TrainingError
 from dataset.schema import Training
 from dataset.tables import validate
 from model.interactions import HeldOutItems, TrainingData
+from model.leakage import require_no_leak
 from model.metrics import ndcg
 from model.protocol import rank_among_all
 from model.recommender import Config, Recommender, TrainableRecommender
@@ -92,6 +93,8 @@ class Trainer:
     ) -> None:
         self.model = make_model(model_name, config, data, seed).to(device)
         self.epochs: list[Epoch] = []
+        if validation is not None:
+            require_no_leak(data.positives, validation)
         self._data, self._validation, self._training, self._device = data, validation, training, device
         self._generator = torch.Generator().manual_seed(seed + 1)
         self._best: dict[str, Any] = {"epoch": 0, "ndcg": -1.0, "weights": None}

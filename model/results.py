@@ -1,0 +1,32 @@
+"""The tables that judging a model gives."""
+
+from dataclasses import dataclass
+
+import dataframely as dy
+import polars as pl
+
+from dataset.schema import HeldOutRank, Metric, SliceMetric, UserMetric
+
+EVALUATION_TABLES: dict[str, type[dy.Schema]] = {
+    "metrics": Metric,
+    "user_metrics": UserMetric,
+    "held_out_ranks": HeldOutRank,
+    "slices": SliceMetric,
+}
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What is known of a model on one split; the tables are those of `dataset.schema`.
+
+    Attributes:
+        metrics: `Metric`.
+        user_metrics: `UserMetric`.
+        held_out_ranks: `HeldOutRank`.
+        slices: `SliceMetric`.
+    """
+
+    metrics: pl.DataFrame
+    user_metrics: pl.DataFrame
+    held_out_ranks: pl.DataFrame
+    slices: pl.DataFrame

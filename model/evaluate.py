@@ -164,7 +164,7 @@ class _Judged:
             ks, n_sampled = self.config.item_ks, None if self.config.protocol == "full" else self.config.n_negatives
         sliced = slice_metrics(ranks, owners, slice_numbers(self.tables, users, movies), ks, n_sampled, self._bootstrap)
         if task == "item" and n_sampled is None:
-            sliced = sliced.with_columns("full_" + pl.col("metric"))
+            sliced = sliced.with_columns(metric="full_" + pl.col("metric"))
         self._slices.append(sliced.select(pl.lit(task).alias("task"), pl.all()))
 
     def results(self, model: str, seed: int) -> Evaluation:

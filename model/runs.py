@@ -20,6 +20,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import torch
 
 from dataset.errors import InvalidSnapshotError, MissingInputError, TrainingError

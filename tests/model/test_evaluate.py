@@ -4,15 +4,19 @@ import polars as pl
 import pytest
 import torch
 
-from dataset.errors import TooLittleDataError, TrainingError
-from model.evaluate import EvaluationConfig, average, evaluate
-from model.interactions import Tables, held_out_items, held_out_likes, index_ids
+from dataset.errors import InvalidTableError, TooLittleDataError, TrainingError
+from model.evaluate import EvaluationConfig, evaluate
+from model.expectation import expected_ranking
+from model.interactions import Ragged, Tables, held_out_items, held_out_likes, index_ids, training_data
 from model.metrics import recall
-from model.protocol import rank_among_all, rank_among_sampled, rank_frames
+from model.protocol import SampledNegatives, place_among_all, place_frames, rank_among_all, rank_among_sampled
 from model.recommender import FrameScorer
 from model.registry import default_config, make_model
+from model.training import Trainer, TrainingConfig
 
-CONFIG = EvaluationConfig(item_ks=(1, 5), frame_ks=(1, 2), n_negatives=4, n_repeats=3, n_bootstrap=200)
+CONFIG = EvaluationConfig(
+    item_ks=(1, 5), frame_ks=(1, 2), protocol="sampled", n_negatives=4, n_repeats=3, n_bootstrap=200
+)
 
 
 @dataclass(frozen=True)
@@ -40,48 +44,91 @@ def _truth(tables: Tables) -> Given:
 
 
 def test_a_scorer_that_knows_the_truth_gets_one_everywhere(tables: Tables) -> None:
-    metrics, user_metrics = evaluate(_truth(tables), tables, "test", "truth", 0, CONFIG)
+    evaluation = evaluate(_truth(tables), tables, "test", "truth", 0, CONFIG)
+    of_lists = pl.col("metric").is_in(["full_precision", "full_arp", "full_coverage", "full_gini"])
+    metrics = evaluation.metrics.filter(~of_lists)
     assert metrics["value"].to_list() == pytest.approx([1.0] * metrics.height)
-    assert metrics["ci_low"].to_list() == metrics["ci_high"].to_list()
-    assert set(metrics["n_users"]) == {30}
-    assert user_metrics.height == 30 * metrics.height
+    assert metrics["ci_low"].to_list() == pytest.approx(metrics["ci_high"].to_list())
+    assert set(evaluation.metrics["n_users"]) == {30}
+    assert evaluation.slices["value"].to_list() == pytest.approx([1.0] * evaluation.slices.height)
+    users = evaluation.metrics.filter(pl.col("ci_low").is_not_null())
+    assert evaluation.user_metrics.height == 30 * users.height
 
 
 def test_a_constant_scorer_gets_exactly_what_random_gets_on_average(tables: Tables) -> None:
     constant = Given(torch.zeros(30, 24), torch.zeros(72))
-    metrics, _ = evaluate(constant, tables, "test", "constant", 0, CONFIG)
-    assert _value(metrics, "item", "hr", 1) == pytest.approx(1 / 5)  # among 4 sampled negatives
+    metrics = evaluate(constant, tables, "test", "constant", 0, CONFIG).metrics
+    for metric in ("hr", "sampled_hr"):
+        assert _value(metrics, "item", metric, 1) == pytest.approx(1 / 5)  # among 4 sampled negatives
     assert _value(metrics, "item", "full_hr", 5) == pytest.approx(5 / (24 - 7))  # 6 train and 1 validation are known
+    assert _value(metrics, "item", "full_gini", 5) == pytest.approx(0, abs=0.05)
+    assert _value(metrics, "item", "full_coverage", 5) > 0.99
     assert _value(metrics, "frame", "hr", 2) == pytest.approx(2 / 3)
+
+
+def test_the_protocol_decides_which_metrics_there_are(tables: Tables) -> None:
+    def names(protocol: str) -> set[str]:
+        config = replace(CONFIG, protocol=protocol)
+        evaluation = evaluate(_truth(tables), tables, "test", "truth", 0, config)
+        return set(evaluation.metrics.filter(pl.col("task").cast(pl.String) == "item")["metric"])
+
+    full = {f"full_{name}" for name in ("hr", "ndcg", "recall", "precision", "mrr", "map", "arp", "coverage", "gini")}
+    assert names("full") == full
+    assert names("exact") == full | {"hr", "ndcg"}
+    assert names("sampled") == full | {"hr", "ndcg", "sampled_hr", "sampled_ndcg"}
 
 
 def test_sampled_negatives_are_unrated_and_all_of_them_where_few_are_left(tables: Tables) -> None:
     ids = index_ids(tables)
     held_out = held_out_items(tables, ids, "test")
-    rated = held_out.known.mask(torch.arange(30), 24) | held_out.positives.mask(torch.arange(30), 24)
-    best_where_rated = Given(
-        rated.float() - held_out.positives.mask(torch.arange(30), 24).float() * 0.5, torch.zeros(72)
-    )
+    positives = held_out.positives.mask(torch.arange(30), 24)
+    rated = held_out.known.mask(torch.arange(30), 24) | positives
+    best_where_rated = Given(rated.float() - positives.float() * 0.5, torch.zeros(72))
     for n_negatives in (4, 1000):
-        for ranks in rank_among_sampled(best_where_rated, held_out, 5, torch.Generator(), n_negatives, 3):
-            assert recall(ranks, 1).mean() == 1.0  # what scores higher than the positive is never a candidate
+        for ranking in rank_among_sampled(best_where_rated, held_out, 5, SampledNegatives(n_negatives, 3, 0)):
+            assert recall(ranking, 1).mean() == 1.0  # what scores higher than the positive is never a candidate
     constant = Given(torch.zeros(30, 24), torch.zeros(72))
-    all_unrated = rank_among_sampled(constant, held_out, 5, torch.Generator(), 1000, 1)[0]
-    assert all_unrated.tied.tolist() == [24 - 6 - 1] * 30
+    all_unrated = rank_among_sampled(constant, held_out, 24, SampledNegatives(1000, 1, 0))[0]
+    n_candidates = 24 - 6 - 1  # known are 6 train and 1 validation
+    assert recall(all_unrated, n_candidates - 1).tolist() == pytest.approx([1 - 1 / n_candidates] * 30)
 
 
-def test_the_sampled_mean_approaches_the_exact_expectation(tables: Tables) -> None:
+def test_the_same_seed_samples_the_same_negatives_for_every_model_and_their_hash_says_so(tables: Tables) -> None:
+    def sampled(scorer: Given, seed: int) -> pl.DataFrame:
+        metrics = evaluate(scorer, tables, "test", "m", 0, replace(CONFIG, seed=seed)).metrics
+        return metrics.filter(pl.col("metric").str.starts_with("sampled_"))
+
+    other = Given(torch.rand(30, 24, generator=torch.Generator().manual_seed(1)), torch.zeros(72))
+    first, again, another_model, another_seed = (
+        sampled(_truth(tables), 0), sampled(_truth(tables), 0), sampled(other, 0), sampled(_truth(tables), 1)
+    )  # fmt: skip
+    assert first.equals(again)
+    assert set(first["negatives_sha256"]) == set(another_model["negatives_sha256"])
+    assert not set(first["negatives_sha256"]) & set(another_seed["negatives_sha256"])
+    assert another_model["std"].max() > 0
+
+
+def test_negatives_do_not_depend_on_the_size_of_blocks(tables: Tables, monkeypatch: pytest.MonkeyPatch) -> None:
     held_out = held_out_items(tables, index_ids(tables), "test")
-    scorer = make_model("random", default_config("random"), _data(tables), 1).scorer()
-    full = rank_among_all(scorer, held_out, 24)
-    unrated, sampled, n_repeats = 24 - 8, 6, 400
-    ranks = rank_among_sampled(scorer, held_out, 24, torch.Generator().manual_seed(0), sampled, n_repeats)
-    got = torch.stack([recall(repeat, 1) for repeat in ranks]).mean(0)
-    for above, value in zip(full.above.tolist(), got.tolist(), strict=True):
-        nothing_above = 1.0  # P(none of the sampled negatives is among those above), without replacement
-        for draw in range(sampled):
-            nothing_above *= max(0, unrated - above - draw) / (unrated - draw)
-        assert value == pytest.approx(nothing_above, abs=4.5 * 0.5 / n_repeats**0.5)
+    hashes, values = set(), []
+    for block_scores in (1, 24 * 7, 1 << 20):
+        monkeypatch.setattr("model.protocol._BLOCK_SCORES", block_scores)
+        negatives = SampledNegatives(4, 2, 0)
+        rankings = rank_among_sampled(_random(tables), held_out, 5, negatives)
+        hashes.add(negatives.sha256)
+        values.append([ranking.hits.tolist() for ranking in rankings])
+    assert len(hashes) == 1
+    assert values[0] == values[1] == values[2]
+
+
+@pytest.mark.parametrize("name", ["random", "popular"])
+def test_ranking_the_best_alone_gives_what_ranking_all_gives(name: str, tables: Tables) -> None:
+    held_out = held_out_items(tables, index_ids(tables), "test")
+    scorer = make_model(name, default_config(name), training_data(tables, index_ids(tables)), 1).scorer()
+    for k in (1, 5, 24, 50):
+        fast, slow = rank_among_all(scorer, held_out, k), expected_ranking(place_among_all(scorer, held_out).ranks, k)
+        for part in ("hits", "found", "first"):
+            torch.testing.assert_close(getattr(fast, part), getattr(slow, part))
 
 
 def test_validation_knows_nothing_of_test(tables: Tables) -> None:
@@ -102,8 +149,8 @@ def test_validation_knows_nothing_of_test(tables: Tables) -> None:
 def test_liked_frames_are_ranked_among_all_frames_of_their_movie_alone(tables: Tables) -> None:
     likes = held_out_likes(tables, index_ids(tables), "test")
     frame_scores = torch.arange(72).flip(0).double()  # within a movie, the liked first frame is best
-    assert rank_frames(Given(torch.zeros(30, 24), frame_scores), likes).above.tolist() == [0] * 30
-    assert rank_frames(Given(torch.zeros(30, 24), -frame_scores), likes).above.tolist() == [2] * 30
+    assert place_frames(Given(torch.zeros(30, 24), frame_scores), likes).ranks.above.tolist() == [0] * 30
+    assert place_frames(Given(torch.zeros(30, 24), -frame_scores), likes).ranks.above.tolist() == [2] * 30
 
 
 def test_a_like_of_a_frame_without_a_feature_is_left_out_and_counted(tables: Tables) -> None:
@@ -113,7 +160,7 @@ def test_a_like_of_a_frame_without_a_feature_is_left_out_and_counted(tables: Tab
     n = tables.frame_likes.filter(split="test", frame_id=liked).height
     assert likes.n_left_out == n
     assert len(likes.users) == 30 - n
-    assert rank_frames(_truth(tables), likes).above.max() <= 2
+    assert place_frames(_truth(tables), likes).ranks.above.max() <= 2
 
 
 def test_several_likes_of_one_movie_are_one_pair(tables: Tables) -> None:
@@ -121,39 +168,109 @@ def test_several_likes_of_one_movie_are_one_pair(tables: Tables) -> None:
     likes = held_out_likes(
         replace(tables, frame_likes=pl.concat([tables.frame_likes, more])), index_ids(tables), "test"
     )
-    ranks = rank_frames(_truth(tables), likes)
+    ranks = place_frames(_truth(tables), likes).ranks
     assert ranks.n_positives.tolist() == [2] * 30
-    assert ranks.above.tolist() == [0, 1] * 30
-    assert ranks.tied.tolist() == [1, 2] * 30
-
-
-def test_the_bootstrap_resamples_users_with_all_their_pairs() -> None:
-    rows = [("u0", m, 1.0) for m in "abcdefgh"] + [("u1", "a", 0.0), ("u2", "a", 0.0)]
-    users, movies, values = (list(column) for column in zip(*rows, strict=True))
-    table = pl.DataFrame({"user_id": users, "movie_id": movies, "value": values}).select(
-        pl.lit("m").alias("model"), pl.lit(0).alias("seed"), pl.lit("frame").alias("task"),
-        pl.lit("hr").alias("metric"), pl.lit(1, pl.UInt32).alias("k"), pl.all(),
-    )  # fmt: skip
-    row = average(table.cast({"seed": pl.Int64, "task": pl.Enum(["item", "frame"])}), CONFIG).row(0, named=True)
-    assert row["value"] == pytest.approx(0.8)
-    assert (row["ci_low"], row["ci_high"], row["n_users"]) == (0.0, 1.0, 10)
+    assert ranks.before.tolist() == [0, 1] * 30
+    assert ranks.above.tolist() == [0, 0] * 30
+    assert ranks.tied.tolist() == [0, 1] * 30
 
 
 @pytest.mark.parametrize("broken", [torch.nan, torch.inf])
-def test_scores_that_are_not_finite_are_refused(broken: float, tables: Tables) -> None:
+def test_scores_that_are_not_finite_are_refused_with_the_model_the_user_and_the_item(
+    broken: float, tables: Tables
+) -> None:
     scorer = _truth(tables)
     scorer.items[3, 5] = broken
-    with pytest.raises(TrainingError, match="1 of 720 scores of an item are not finite"):
-        evaluate(scorer, tables, "test", "broken", 0, CONFIG)
+    with pytest.raises(TrainingError, match=r"broken \(seed 7\) gives user 'u03' and item 'm05' the score (nan|inf)"):
+        evaluate(scorer, tables, "test", "broken", 7, CONFIG)
+    scorer = _truth(tables)
+    liked = tables.frame_likes.filter(split="test").sort("user_id", "movie_id")[0]
+    scorer.frames[index_ids(tables).frames.to_list().index(liked["frame_id"].item())] = broken
+    with pytest.raises(TrainingError, match=f"gives user '.*' and frame '{liked['frame_id'].item()}' the score"):
+        evaluate(scorer, tables, "test", "broken", 7, CONFIG)
+
+
+def test_users_without_a_held_out_positive_are_left_out_and_counted(tables: Tables) -> None:
+    gone = pl.col("user_id").is_in(["u00", "u01"]) & (pl.col("split").cast(pl.String) == "test")
+    fewer = replace(
+        tables, interactions=tables.interactions.filter(~gone), frame_likes=tables.frame_likes.filter(~gone)
+    )
+    evaluation = evaluate(_truth(fewer), fewer, "test", "truth", 0, CONFIG)
+    items = evaluation.metrics.filter(pl.col("task").cast(pl.String) == "item")
+    assert set(items["n_users"]) == {28}
+    assert set(items["n_left_out"]) == {2}
+    assert not {"u00", "u01"} & set(evaluation.user_metrics["user_id"])
+
+
+def test_every_metric_can_be_made_again_from_the_held_out_ranks(tables: Tables) -> None:
+    evaluation = evaluate(_random(tables), tables, "test", "random", 0, CONFIG)
+    ranks = evaluation.held_out_ranks.filter(pl.col("task").cast(pl.String) == "item")
+    rank = 1 + ranks["positives_before"] + ranks["negatives_above"]  # random scores do not tie
+    assert ranks["negatives_tied"].sum() == 0
+    hits = ranks.select("user_id", hit=rank <= 5).group_by("user_id").agg(pl.col("hit").mean()).sort("user_id")
+    recalls = evaluation.user_metrics.filter(metric="full_recall", k=5).sort("user_id")
+    assert hits["hit"].to_list() == pytest.approx(recalls["value"].to_list())
+
+
+@pytest.mark.parametrize("split", ["train", "validation"])
+def test_a_test_pair_planted_in_an_earlier_split_is_caught(split: str, tables: Tables) -> None:
+    test = tables.interactions.filter(pl.col("split").cast(pl.String) == "test").head(2)
+    planted = test.with_columns(pl.lit(split).cast(test["split"].dtype).alias("split"))
+    leaking = replace(tables, interactions=pl.concat([tables.interactions, planted]))
+    with pytest.raises(InvalidTableError, match="4 rows are of user-movie pairs that occur more than once"):
+        evaluate(_truth(tables), leaking, "test", "leak", 0, CONFIG)
+
+
+def test_a_like_planted_on_a_train_pair_is_caught(tables: Tables) -> None:
+    pair = tables.interactions.filter(pl.col("split").cast(pl.String) == "train").row(0, named=True)
+    planted = tables.frame_likes.head(1).with_columns(
+        user_id=pl.lit(pair["user_id"]), movie_id=pl.lit(pair["movie_id"]), frame_id=pl.lit(f"{pair['movie_id']}f0")
+    )
+    leaking = replace(tables, frame_likes=pl.concat([tables.frame_likes, planted]))
+    with pytest.raises(InvalidTableError, match="frame_likes: 1 rows are not of a held-out pair of their split"):
+        evaluate(_truth(tables), leaking, "test", "leak", 0, CONFIG)
+
+
+def test_held_out_pairs_planted_in_the_training_data_are_caught_before_training(tables: Tables) -> None:
+    ids = index_ids(tables)
+    data, validation = training_data(tables, ids), held_out_items(tables, ids, "validation")
+    leaking = replace(data, positives=held_out_items(tables, ids, "test").known)  # train and validation
+    with pytest.raises(InvalidTableError, match="30 held-out pairs are train interactions too"):
+        Trainer(leaking, validation, "bpr", default_config("bpr"), TrainingConfig(), 0)
+    forgotten = replace(validation, known=Ragged(torch.zeros(31, dtype=torch.int64), torch.zeros(0, dtype=torch.int64)))
+    with pytest.raises(InvalidTableError, match="180 train interactions would be ranked as if they were not known"):
+        Trainer(data, forgotten, "bpr", default_config("bpr"), TrainingConfig(), 0)
+
+
+def test_nothing_that_is_held_out_reaches_the_training_data_or_the_candidates(tables: Tables) -> None:
+    """Whatever the held-out rows and the likes are, training and candidate selection are the same."""
+    ids = index_ids(tables)
+    is_test = pl.col("split").cast(pl.String) == "test"
+    shuffled = pl.concat([
+        tables.interactions.filter(~is_test),
+        tables.interactions.filter(is_test).with_columns(pl.col("movie_id").shuffle(seed=1)),
+    ])  # fmt: skip
+    changed = replace(tables, interactions=shuffled, frame_likes=tables.frame_likes.head(0))
+    for make in (
+        lambda t: training_data(t, ids).positives,
+        lambda t: held_out_items(t, ids, "validation").known,
+        lambda t: held_out_items(t, ids, "validation").positives,
+        lambda t: held_out_items(t, ids, "test").known,
+    ):
+        before, after = make(tables), make(changed)
+        assert torch.equal(before.offsets, after.offsets)
+        assert torch.equal(before.values, after.values)
 
 
 def test_a_split_without_interactions_is_refused_with_the_remedy(tables: Tables) -> None:
-    train_only = replace(tables, interactions=tables.interactions.filter(split="train"))
+    train_only = replace(
+        tables, interactions=tables.interactions.filter(split="train"), frame_likes=tables.frame_likes.head(0)
+    )
     with pytest.raises(TooLittleDataError, match="0 rows in split 'test'"):
         evaluate(_truth(tables), train_only, "test", "truth", 0, CONFIG)
 
 
-def _data(tables: Tables):
-    from model.interactions import training_data
-
-    return training_data(tables, index_ids(tables))
+def _random(tables: Tables) -> FrameScorer:
+    scorer = make_model("random", default_config("random"), training_data(tables, index_ids(tables)), 1).scorer()
+    assert isinstance(scorer, FrameScorer)
+    return scorer

@@ -6,6 +6,7 @@ crawl's export on. Contiguous row numbers (`*_idx`) exist only inside `model/`.
 Raw tables (private):         `Movie`, `Rating`, `Frame`, `Image`, `RawFrameLike`
 Snapshot tables (published):  `SnapshotMovie`, `Frame`, `Interaction`, `FrameLike`, `FrameFeature`
 Beside them:                  `Quarantine` (rows that were dropped, with the reason)
+A snapshot's page:            `Distribution`, `Concentration`
 Results:                      `Training`, `Metric`, `UserMetric`, `HeldOutRank`, `SliceMetric`,
                               `Comparison`, `Recommendation`
 """
@@ -150,6 +151,27 @@ class Quarantine(dy.Schema):
     movie_id = dy.String(nullable=True)
     frame_id = dy.String(nullable=True)
     detail = dy.String(nullable=True)
+
+
+class Distribution(dy.Schema):
+    """How many of something have between `low` and `high` of something else, both included."""
+
+    distribution = dy.String(primary_key=True, min_length=1)
+    low = dy.UInt32(primary_key=True)
+    high = dy.UInt32()
+    n = dy.UInt32()
+
+
+class Concentration(dy.Schema):
+    """The share of all interactions that the `n` most popular movies or most active users have.
+
+    `n` is `top_share` of them, rounded, and at least one.
+    """
+
+    of = dy.Enum(["movie", "user"], primary_key=True)
+    top_share = dy.Float64(primary_key=True, min=0, max=1)
+    n = dy.UInt32(min=1)
+    share = dy.Float64(min=0, max=1)
 
 
 class Training(dy.Schema):

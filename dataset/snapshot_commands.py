@@ -1,4 +1,4 @@
-"""The commands on snapshots: publish, list, show, verify, diff, pull. A place is a path or an address."""
+"""The commands on snapshots: publish, list, show, verify, diff, pull, report. A place is a path or an address."""
 
 import argparse
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Any
 
 from dataset.card import NO_LICENCE, extractor_in_words
 from dataset.cli import progress
-from dataset.errors import InvalidSnapshotError
+from dataset.errors import InvalidSnapshotError, MissingInputError
 from dataset.files import atomic_path
 from dataset.snapshot import DEFAULT_ROOT, Snapshot, list_snapshots, newest_snapshot, publish, snapshot_at, verify
 from dataset.snapshot_diff import diff_tables, in_words
@@ -27,12 +27,16 @@ def add_snapshot_commands(commands: Any) -> None:
     for name, action, words in (
         ("show", _show, "say what a snapshot holds"),
         ("verify", _verify, "check every byte of a snapshot"),
+        ("report", _report, "write a snapshot's page: one HTML file with its numbers, charts and pictures"),
     ):
         command = commands.add_parser(name, help=words)
         command.set_defaults(command=action)
         command.add_argument("snapshot", nargs="?", help=f"{places} (the newest below --root if absent)")
-    for name in ("publish", "list", "show", "verify"):
+    for name in ("publish", "list", "show", "verify", "report"):
         commands.choices[name].add_argument("--root", default=str(DEFAULT_ROOT), help=f"of all snapshots: {places}")
+    command = commands.choices["report"]
+    command.add_argument("--raw", type=Path, help="raw folder with pictures (data/<name>/raw if absent)")
+    command.add_argument("--to", type=Path, help="folder to write (data/reports/<name>-v<version> if absent)")
 
     command = commands.add_parser("diff", help="say what changed between two snapshots, in rows and in words")
     command.set_defaults(command=_diff)
@@ -91,6 +95,17 @@ def _verify(arguments: argparse.Namespace) -> None:
     if problems:
         raise InvalidSnapshotError(f"{snapshot.folder}: {'; '.join(problems)}; take the snapshot from its source again")
     print(f"{snapshot.label}: every file is as it was published.")
+
+
+def _report(arguments: argparse.Namespace) -> None:
+    from dataset.report.snapshot import DEFAULT_REPORTS, write_dataset_report  # brings what draws charts
+
+    snapshot = _chosen(arguments)
+    raw = arguments.raw or Path("data") / snapshot.name / "raw"
+    if arguments.raw and not (raw / "images.parquet").is_file():
+        raise MissingInputError(f"{raw}: no images.parquet there; --raw takes the folder of raw tables")
+    destination = arguments.to or DEFAULT_REPORTS / f"{snapshot.name}-v{snapshot.version:04d}"
+    print(f"The page of {snapshot.label}: {write_dataset_report(snapshot, raw, destination)}")
 
 
 def _diff(arguments: argparse.Namespace) -> None:

@@ -1,9 +1,16 @@
-"""Small invented raw folders for every test that needs one."""
+"""Small invented raw folders for every test that needs one, and what reads a report as a sceptic would."""
 
+import json
+import os
 import random
-from collections.abc import Callable
+import re
+import shutil
+from collections.abc import Callable, Iterator, Mapping
 from datetime import date, timedelta
+from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, unquote
 
 import polars as pl
 import pytest
@@ -92,3 +99,149 @@ def make_raw(tmp_path: Path) -> Callable[..., Path]:
 def raw_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same, once for all tests that only read it."""
     return write_raw(tmp_path_factory.mktemp("raw"))
+
+
+class _Page(HTMLParser):
+    """The numbers of a page with their origins, and the text that is neither a number with one nor a name."""
+
+    _NAMES = ("code", "cite", "time", "svg", "style", "title", "th", "summary")
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.numbers: list[tuple[dict[str, str | None], str]] = []
+        self.text = ""
+        self._inside: list[str] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag in (*self._NAMES, "data"):
+            self._inside.append(tag)
+        if tag == "data":
+            self.numbers.append((dict(attrs), ""))
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in self._inside:
+            del self._inside[len(self._inside) - 1 - self._inside[::-1].index(tag) :]
+
+    def handle_data(self, data: str) -> None:
+        if "data" in self._inside:
+            attrs, text = self.numbers.pop()
+            self.numbers.append((attrs, text + data))
+        elif not self._inside:
+            self.text += data
+
+
+def _ask(origin: str, folders: tuple[Path, ...], documents: Mapping[str, Any]) -> float:
+    """Answer a number's question from the files alone, with code that shares nothing with the page's."""
+    place, _, what = origin.partition("#")
+    place, _, query = place.partition("?")
+    file, _, inner = place.partition("/")
+    path = next((folder / file for folder in folders if (folder / file).is_file()), None)
+    if file.endswith(".json"):
+        content = documents[file] if path is None else json.loads(path.read_text())
+        if not inner:
+            for key in what.split("/"):
+                content = content[unquote(key)]
+            return content
+        table = pl.DataFrame(content[inner])
+    else:
+        assert path is not None, f"{file} is in none of {folders}"
+        table = pl.read_parquet(path)
+    for column, value in parse_qsl(query, keep_blank_values=True):
+        dtype = table.schema[column]
+        wanted = pl.lit(value).cast(dtype if dtype.is_numeric() else pl.String)
+        table = table.filter((pl.col(column) if dtype.is_numeric() else pl.col(column).cast(pl.String)) == wanted)
+    if what == "n":
+        return table.height
+    how, _, column = what.rstrip(")").rpartition("(")
+    assert how or table.height == 1, f"{origin}: {table.height} rows"
+    return table.select(getattr(pl.col(column), how or "first")()).item()
+
+
+@pytest.fixture(scope="session")
+def ask_again() -> Callable[..., int]:
+    """Return a function that asks every number of a page again and returns how many there are.
+
+    It also fails on a number in the text that carries no origin, but for the names in `_FIXED`.
+    """
+
+    def ask_again(page: str, *folders: Path, documents: Mapping[str, Any] | None = None) -> int:
+        read = _Page(page)
+        for attrs, text in read.numbers:
+            origin, base = str(attrs["data-from"]), attrs.get("data-base")
+            value = _ask(origin, folders, documents or {})
+            if base is not None:
+                other = _ask(base, folders, documents or {})
+                value = {
+                    "share": lambda a, b: a / b,
+                    "gain": lambda a, b: a / b - 1,
+                    "total": lambda a, b: a + b,
+                }[str(attrs["data-operation"])](value, other)
+            assert float(str(attrs["value"])) == pytest.approx(value, rel=1e-12, abs=1e-15), origin
+            assert _agrees(text, value), f"{origin} is {value}, the page shows {text!r}"
+        loose = re.sub("|".join(_FIXED), "", read.text)
+        assert not re.findall(r"\S*\d\S*", loose)
+        return len(read.numbers)
+
+    return ask_again
+
+
+_FIXED = (
+    r"\b(?:HR|NDCG|Recall|Precision|MAP|MRR)@(?:\d+|K)",
+    r"95\s%",
+    r"\b2019\b",
+    r"VGG-19",
+    r"(?:Fig\.|Figure|Table|Eq\.)\s\d",
+)
+
+
+def _agrees(text: str, value: float) -> bool:
+    """Return whether a text is a value, rounded to the digits it shows."""
+    shown = text.replace(",", "").replace("−", "-").replace("\u202f", "").replace(" ", "")
+    if shown.startswith("<"):
+        return value < float(shown[1:])
+    scale = 100 if shown.endswith("%") else 1
+    digits = len(shown.rstrip("%").partition(".")[2])
+    return abs(float(shown.rstrip("%")) - value * scale) <= 0.5 * 10**-digits + 1e-9
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """A headless Chromium; tests are skipped without one, unless REQUIRE_BROWSER says that there must be one."""
+    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if path is None and os.environ.get("REQUIRE_BROWSER"):
+        pytest.fail("no Chromium on this machine, and REQUIRE_BROWSER is set")
+    if path is None:
+        pytest.skip("no Chromium on this machine (Debian: apt install chromium)")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def look_at(browser: Any) -> Callable[[Path], dict[str, Any]]:
+    """Return a function that opens a page on a phone and on a desk, light and dark, and says what it found."""
+
+    def look_at(page: Path) -> dict[str, Any]:
+        complaints, requests, widths = [], [], []
+        found: dict[str, Any] = {}
+        for width, scheme in ((390, "light"), (390, "dark"), (1280, "light")):
+            tab = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+            tab.on("console", lambda message: complaints.append(message.text))
+            tab.on("pageerror", lambda error: complaints.append(str(error)))
+            tab.on("request", lambda request: requests.append(request.url))
+            tab.goto(page.as_uri())
+            tab.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
+            widths.append(tab.evaluate("document.documentElement.scrollWidth") - width)
+            found = tab.evaluate(_LOOK)
+            tab.close()
+        outside = [url for url in requests if not url.startswith(("data:", page.as_uri()))]
+        return {**found, "complaints": complaints, "requests": outside, "sideways": max(widths)}
+
+    return look_at
+
+
+_LOOK = (Path(__file__).parent / "look.js").read_text(encoding="utf-8")

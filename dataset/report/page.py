@@ -1,0 +1,73 @@
+"""How a page is put together: Jinja2 templates over a base they share, and how numbers are written."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined, select_autoescape
+from markupsafe import Markup, escape
+
+from dataset.report.numbers import Number
+from dataset.report.theme import Chart, css_variables
+
+MISSING = Markup('<span class="none" title="not known">–</span>')
+
+
+def render(package: str, template: str, **content: Any) -> str:
+    """Return a page.
+
+    Args:
+        package: whose folder `templates` holds the template.
+        template: its name; it extends `base.html.j2` of this package.
+        content: what the template shows.
+    """
+    environment = Environment(
+        loader=ChoiceLoader([PackageLoader(package, "templates"), PackageLoader("dataset.report", "templates")]),
+        undefined=StrictUndefined,
+        autoescape=select_autoescape(["j2", "html"], default=True),
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"show": show, "drawing": _drawing}
+    environment.globals |= {"css_variables": css_variables}
+    return environment.get_template(template).render(**content)
+
+
+def show(number: Number | None, form: str = ",d") -> Markup:
+    """Return a number as HTML with its origin, in a format of Python's (`,d`, `.3f`, `+.1%`, `p` for p-values)."""
+    if number is None:
+        return MISSING
+    made_of = ""
+    if number.base is not None:
+        made_of = f' data-base="{escape(number.base)}" data-operation="{number.operation}"'
+    return Markup(f'<data value="{number.value!r}" data-from="{escape(number.origin)}"{made_of}>') + Markup(
+        f"{escape(written(number.value, form))}</data>"
+    )
+
+
+def written(value: float, form: str) -> str:
+    """Return a value as text: a true minus, a thin space before %, and p-values never as 0."""
+    if form == "p":
+        return "< 0.001" if value < 0.001 else f"{value:.3f}"
+    if form.endswith("d"):
+        value = round(value)
+    text = format(value, form).replace("-", "−")
+    return text.replace("%", "\u202f%")
+
+
+def interval(low: Number | None, high: Number | None, form: str = ".3f") -> Markup:
+    """Return an interval, `0.254 to 0.311`, that does not break at a line's end."""
+    if low is None or high is None:
+        return MISSING
+    return Markup('<span class="interval">') + show(low, form) + Markup("–") + show(high, form) + Markup("</span>")
+
+
+def flat(settings: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    """Return nested settings as a list of dotted names and values."""
+    found: list[tuple[str, Any]] = []
+    for key, value in settings.items():
+        found += flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else [(f"{prefix}{key}", value)]
+    return found
+
+
+def _drawing(chart: Chart) -> Markup:
+    return Markup(chart.in_page())

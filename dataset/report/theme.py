@@ -1,0 +1,107 @@
+"""How charts look: one palette, one type, light and dark, in the page and as files for papers.
+
+A chart is drawn once, in light colours. In the page every colour becomes a CSS variable, so that
+it follows the reader's light or dark scheme; a file keeps the light ones.
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import altair as alt
+import vl_convert
+
+from dataset.files import atomic_path, write_text
+from dataset.report.numbers import NumberTable
+
+INK, SOFT, LINE = "#1b2126", "#5b656e", "#d8d4ca"
+SERIES = ("#0067a5", "#c4500b", "#00805c", "#a3478a", "#a87400", "#3d94cc", "#6a737b")
+"""After Okabe & Ito, which colour-blind readers can tell apart; each at 3:1 or more on the page."""
+
+_DARK = {
+    INK: "#e9e7e2",
+    SOFT: "#a4adb5",
+    LINE: "#3a4249",
+    **dict(zip(SERIES, ("#62b6f2", "#f3935a", "#45cb9f", "#e59bca", "#e6b73c", "#a5d8f8", "#98a2aa"), strict=True)),
+}
+_NAMES = {INK: "ink", SOFT: "soft", LINE: "line", **{colour: f"c{n}" for n, colour in enumerate(SERIES)}}
+_COLOUR = re.compile("|".join(_NAMES))
+DASHES = ((1, 0), (7, 3), (2, 2), (9, 3, 2, 3))
+SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down")
+_PNG_SCALE = 3
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A chart of a page.
+
+    Attributes:
+        name: of its files, `<name>.svg` and `<name>.png`.
+        title: what is shown, in a line above it.
+        caption: what to see in it.
+        alt: for those who do not see it: the kind of chart and what it says.
+        drawing: the SVG, in light colours.
+        table: what is drawn, as numbers.
+    """
+
+    name: str
+    title: str
+    caption: str
+    alt: str
+    drawing: str
+    table: NumberTable | None = None
+
+    def in_page(self) -> str:
+        """Return the SVG with CSS variables for colours, named for a screen reader."""
+        coloured = _COLOUR.sub(lambda found: f"var(--{_NAMES[found[0]]})", self.drawing)
+        return coloured.replace("<svg ", '<svg role="img" aria-label="' + _attribute(self.alt) + '" ', 1)
+
+    def write(self, folder: Path) -> None:
+        """Write `<name>.svg` and `<name>.png` for papers and slides."""
+        write_text(folder / f"{self.name}.svg", self.drawing)
+        with atomic_path(folder / f"{self.name}.png") as temporary:
+            temporary.write_bytes(vl_convert.svg_to_png(self.drawing, scale=_PNG_SCALE))
+
+
+def css_variables(dark: bool) -> str:
+    """Return the palette as CSS declarations."""
+    return " ".join(f"--{name}: {_DARK[light] if dark else light};" for light, name in _NAMES.items())
+
+
+def drawn(chart: Any, width: int = 380, height: int | dict[str, int] = 240) -> str:
+    """Render an Altair chart as SVG in the project's style."""
+    styled = (
+        chart.properties(width=width, height=height, background="transparent", padding=4)
+        .configure(font="sans-serif", aria=False)
+        .configure_view(stroke=None)
+        .configure_axis(
+            labelColor=SOFT,
+            titleColor=SOFT,
+            domainColor=LINE,
+            tickColor=LINE,
+            gridColor=LINE,
+            labelFontSize=13,
+            titleFontSize=13,
+            titleFontWeight="normal",
+            labelLimit=220,
+            labelOverlap=True,
+        )
+        .configure_axisY(domain=False, ticks=False, tickCount=5, titleAngle=0, titleAlign="left", titleAnchor="start")
+        .configure_axisX(grid=False, tickSize=4)
+        .configure_text(color=INK, fontSize=13)
+        .configure_legend(
+            orient="top", title=None, labelColor=INK, labelFontSize=13, labelLimit=0, symbolStrokeWidth=2.4, offset=26
+        )
+    )
+    svg: str = vl_convert.vegalite_to_svg(styled.to_json())
+    return svg.replace('font-family="sans-serif"', 'font-family="system-ui, sans-serif"')
+
+
+def y_title(words: str) -> dict[str, Any]:
+    """Return the encoding options of a y axis whose title stands above it, level, where it can be read."""
+    return {"title": words, "axis": alt.Axis(titleX=0, titleY=-14, titleBaseline="bottom")}
+
+
+def _attribute(text: str) -> str:
+    return text.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;")

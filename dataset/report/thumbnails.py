@@ -1,0 +1,57 @@
+"""Small copies of frames, embedded in a page."""
+
+import base64
+import io
+from pathlib import Path
+
+from PIL import Image as PillowImage
+
+from dataset.schema import Image
+from dataset.tables import read_table
+
+_SIZE_PX = (280, 190)
+_QUALITY = 76
+
+
+class Thumbnails:
+    """Small WebP copies of frames as data URLs; None for a frame whose picture is not at hand.
+
+    Args:
+        raw: the raw folder with `images.parquet` and the pictures; None where there is none.
+    """
+
+    def __init__(self, raw: Path | None) -> None:
+        self._raw = raw
+        self._paths: dict[str, str] = {}
+        self._made: dict[str, str | None] = {}
+        if raw is not None and (raw / "images.parquet").is_file():
+            images = read_table(raw / "images.parquet", Image)
+            self._paths = dict(images.select("frame_id", "path").iter_rows())
+
+    def __bool__(self) -> bool:
+        return bool(self._paths)
+
+    def has(self, frame_id: str) -> bool:
+        """Return whether the picture of a frame is known (its file may still be unreadable)."""
+        return frame_id in self._paths
+
+    def of(self, frame_id: str) -> str | None:
+        """Return the thumbnail of a frame as a `data:` URL."""
+        if frame_id not in self._made:
+            self._made[frame_id] = self._make(frame_id)
+        return self._made[frame_id]
+
+    def _make(self, frame_id: str) -> str | None:
+        path = self._paths.get(frame_id)
+        if path is None or self._raw is None:
+            return None
+        try:
+            with PillowImage.open(self._raw / path) as picture:
+                picture.draft("RGB", _SIZE_PX)
+                small = picture.convert("RGB")
+        except (OSError, PillowImage.DecompressionBombError):
+            return None
+        small.thumbnail(_SIZE_PX)
+        buffer = io.BytesIO()
+        small.save(buffer, "WEBP", quality=_QUALITY, method=4)
+        return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()

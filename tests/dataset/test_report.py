@@ -1,0 +1,163 @@
+"""The dataset's page: every number asked again, missing parts said, and what a browser makes of it."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from dataset.build import DatasetConfig, build
+from dataset.files import write_json
+from dataset.report.distributions import concentration, distributions
+from dataset.report.health import crawl_pace
+from dataset.report.numbers import Number, Numbers, gain, total
+from dataset.report.page import show
+from dataset.report.snapshot import write_dataset_report
+from dataset.schema import RAW_TABLES
+from dataset.snapshot import Snapshot, publish
+from dataset.statistics import PAPER
+from dataset.tables import empty, read_table, write_table
+
+CRAWL = {
+    "source": "crawl",
+    "site": "sandbox",
+    "is_invented": True,
+    "first_request_at": "2026-01-01T00:00:00+00:00",
+    "last_request_at": "2026-01-01T03:00:00+00:00",
+    "pages": {"movie": {"done": 8, "gone": 1}, "user_likes": {"done": 12, "failed": 2, "pending": 5}},
+    "causes": {"timeout / 30 s": 2, "页面不存在": 1},
+    "claimed_and_seen": {"user_likes": {"lists": 12, "items_claimed": 96, "items_seen": 95}},
+}
+
+
+def published(raw: Path, folder: Path) -> Snapshot:
+    build(raw, folder / "dataset", DatasetConfig())
+    return publish(folder / "dataset", "toy", folder / "snapshots")[0]
+
+
+def page_of(snapshot: Snapshot, raw: Path | None, folder: Path) -> tuple[str, Path]:
+    path = write_dataset_report(snapshot, raw, folder / "report")
+    return path.read_text(encoding="utf-8"), path
+
+
+def test_every_number_is_found_again_in_the_tables(
+    make_raw: Callable[..., Path], ask_again: Callable[..., int], tmp_path: Path
+) -> None:
+    raw = make_raw()
+    write_json(raw / "provenance.json", CRAWL)
+    snapshot = published(raw, tmp_path)
+    page, path = page_of(snapshot, raw, tmp_path)
+    assert ask_again(page, snapshot.path, path.parent, documents={"paper.json": PAPER}) > 80
+    assert "An invented world." in page
+
+
+def test_a_wrong_number_would_be_noticed(
+    make_raw: Callable[..., Path], ask_again: Callable[..., int], tmp_path: Path
+) -> None:
+    raw = make_raw()
+    snapshot = published(raw, tmp_path)
+    page, path = page_of(snapshot, raw, tmp_path)
+    with pytest.raises(AssertionError, match="the page shows '97'"):
+        ask_again(page.replace(">96</data>", ">97</data>"), snapshot.path, path.parent, documents={"paper.json": PAPER})
+    with pytest.raises(AssertionError, match="4711"):
+        ask_again(
+            page.replace("In short", "In short 4711"), snapshot.path, path.parent, documents={"paper.json": PAPER}
+        )
+
+
+def test_a_browser_finds_charts_and_pictures_and_nothing_to_complain_of(
+    make_raw: Callable[..., Path], look_at: Callable[[Path], dict[str, Any]], tmp_path: Path
+) -> None:
+    raw = make_raw()
+    write_json(raw / "provenance.json", CRAWL)
+    _, path = page_of(published(raw, tmp_path), raw, tmp_path)
+    assert look_at(path) == {
+        "charts": 9,
+        "emptyCharts": 0,
+        "namelessCharts": 0,
+        "images": 23,
+        "brokenImages": 0,
+        "namelessImages": 0,
+        "overlaps": [],
+        "complaints": [],
+        "requests": [],
+        "sideways": 0,
+    }
+    assert len(list((path.parent / "charts").glob("*.svg"))) == 9
+    assert len(list((path.parent / "charts").glob("*.png"))) == 9
+
+
+@pytest.mark.parametrize(
+    ("emptied", "words"),
+    [
+        ("frame_likes", "There are no frame likes for the test"),
+        ("frames", "The dataset has no frames"),
+        ("images", "No pictures are at hand"),
+        (None, "so there is no crawl to report on"),
+    ],
+)
+def test_what_is_missing_is_said(
+    emptied: str | None, words: str, make_raw: Callable[..., Path], ask_again: Callable[..., int], tmp_path: Path
+) -> None:
+    raw = make_raw()
+    for name in {"frames": ("frames", "images", "frame_likes"), None: ()}.get(emptied, (emptied,)):
+        write_table(empty(RAW_TABLES[str(name)]), RAW_TABLES[str(name)], raw / f"{name}.parquet")
+    snapshot = published(raw, tmp_path)
+    page, path = page_of(snapshot, raw, tmp_path)
+    assert words in page
+    assert ask_again(page, snapshot.path, path.parent, documents={"paper.json": PAPER}) > 30
+
+
+def test_titles_cannot_break_the_page(make_raw: Callable[..., Path], tmp_path: Path) -> None:
+    raw = make_raw()
+    movies = read_table(raw / "movies.parquet", RAW_TABLES["movies"])
+    write_table(
+        movies.with_columns(title=pl.lit('"><script>alert(1)</script>')), RAW_TABLES["movies"], raw / "movies.parquet"
+    )
+    page, _ = page_of(published(raw, tmp_path), raw, tmp_path)
+    assert "<script" not in page
+    assert "&lt;script&gt;" in page
+
+
+def test_distributions_count_everything_once() -> None:
+    users = [f"u{n}" for n in range(40) for _ in range(n + 1)]
+    interactions = pl.DataFrame({"user_id": users, "movie_id": [f"m{n % 7}" for n in range(len(users))]}).with_columns(
+        rated_on=pl.lit(None, pl.Date)
+    )
+    movies = pl.DataFrame({"movie_id": [f"m{n}" for n in range(9)]})
+    frames = pl.DataFrame({"movie_id": ["m0", "m0", "m1"]})
+    table = distributions(
+        interactions, movies, frames, pl.DataFrame(schema={"user_id": pl.String, "movie_id": pl.String})
+    )
+    activity = table.filter(distribution="interactions a user").select("low", "high", "n").rows()
+    assert activity == [(1, 1, 1), (2, 3, 2), (4, 7, 4), (8, 15, 8), (16, 31, 16), (32, 63, 9)]
+    assert table.filter(distribution="frames a movie").select("low", "n").rows() == [(0, 7), (1, 1), (2, 1)]
+    assert set(table["distribution"]) == {"interactions a user", "interactions a movie", "frames a movie"}
+    top = concentration(interactions).filter(of="user", top_share=0.1)
+    assert top.select("n", "share").row(0) == (4, (40 + 39 + 38 + 37) / 820)
+
+
+def test_the_pace_counts_pages_that_were_asked_for() -> None:
+    assert crawl_pace(CRAWL) == {"pages": 23, "minutes": 180, "hours": 3, "pages_an_hour": pytest.approx(23 / 3)}
+    assert crawl_pace({"source": "import"}) == {}
+
+
+def test_a_number_carries_its_question_and_several_rows_have_no_one_value() -> None:
+    numbers = Numbers(
+        {"t.parquet": pl.DataFrame({"a": ["x", "x", "y"], "v": [1.0, 3.0, 4.0]})}, {"d.json": {"k": {"n": 7}}}
+    )
+    mean = numbers.of("t.parquet", "mean(v)", a="x")
+    assert mean == Number(2.0, "t.parquet?a=x#mean(v)")
+    assert numbers.of("t.parquet", "v", a="z") is None
+    assert numbers.at("d.json", "k", "missing") is None
+    with pytest.raises(ValueError, match="2 rows; choose one"):
+        numbers.of("t.parquet", "v", a="x")
+    one = numbers.of("t.parquet", "v", a="y")
+    assert one is not None
+    assert mean is not None
+    assert gain(one, mean).value == 1.0
+    with pytest.raises(ValueError, match="made of two"):
+        total(gain(one, mean), mean)
+    assert str(show(mean, "+.1%")) == '<data value="2.0" data-from="t.parquet?a=x#mean(v)">+200.0\u202f%</data>'
+    assert "–" in show(None)

@@ -43,7 +43,8 @@ clean: ## remove the environment and the caches, not the data
 	rm -rf $(VENV) $(PEERS) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 
 # The lock constrains versions and does not list what to install, so that another build of torch
-# (UV_TORCH_BACKEND=cpu) does not bring the GPU libraries of the default one.
+# (UV_TORCH_BACKEND=cpu) does not bring the GPU libraries of the default one. RecBole's wheel ships
+# MovieLens-100K, which a test reads; it lies in a folder of its own, where nothing imports it.
 $(INSTALLED): pyproject.toml requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Python 3.11 or newer is needed; name one with: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
@@ -53,6 +54,7 @@ $(INSTALLED): pyproject.toml requirements.lock
 		{ echo "the venv module is missing; install it (Debian: apt install python3-venv) and run make again" >&2; exit 1; }
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	@$(BIN)/uv pip install --python $(BIN)/python --constraints requirements.lock --editable '.[dev]'
+	@$(BIN)/uv pip install --quiet --no-deps --target $(VENV)/ml-100k recbole==1.2.1
 	@touch $@
 
 # What `make bench` compares with: never installed beside the project, whose versions it would change.

@@ -1,15 +1,21 @@
-"""The commands of `python -m dataset`: import and build here, those on snapshots in `snapshot_commands`."""
+"""The commands of `python -m dataset`; those on snapshots are in `snapshot_commands`."""
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 from dataset.build import DatasetConfig, build
 from dataset.cli import ArgumentParser, run
-from dataset.importing import RatingsFormat, import_ratings
+from dataset.exporting import FORMATS as EXPORT_FORMATS
+from dataset.exporting import export
+from dataset.importing import FORMATS, RatingsFormat, format_of, import_ratings
 from dataset.interactions import FeedbackConfig
+from dataset.kcore import k_core_parquet
 from dataset.snapshot_commands import add_snapshot_commands
-from dataset.split import SplitConfig
+from dataset.split import STRATEGIES, SplitConfig
+from dataset.statistics import beside_paper
 
 
 def main(argv: Sequence[str]) -> None:
@@ -19,14 +25,13 @@ def main(argv: Sequence[str]) -> None:
 
 
 def _import(arguments: argparse.Namespace) -> None:
-    form = RatingsFormat(
-        user_column=arguments.user_column,
-        item_column=arguments.item_column,
-        rating_column=arguments.rating_column,
-        time_column=arguments.time_column,
-        max_rating=arguments.max_rating,
-        separator=arguments.separator,
-    )
+    known = format_of(arguments.ratings) if arguments.format == "auto" else arguments.format
+    named = {
+        name: value
+        for name in ("user_column", "item_column", "rating_column", "time_column", "max_rating", "separator")
+        if (value := getattr(arguments, name)) is not None
+    }
+    form = replace(FORMATS.get(known or "columns", RatingsFormat()), **named)
     done = import_ratings(arguments.ratings, form, arguments.pictures, arguments.to)
     print(
         f"Imported {done.n_ratings:,} ratings of {done.n_items:,} items and {done.n_pictures:,} pictures "
@@ -39,8 +44,10 @@ def _build(arguments: argparse.Namespace) -> None:
     config = DatasetConfig(
         k_user=arguments.k_user,
         k_item=arguments.k_item,
-        feedback=FeedbackConfig(arguments.min_stars, not arguments.rated_only),
-        split=SplitConfig(arguments.seed, arguments.validation_share, arguments.test_share),
+        feedback=FeedbackConfig(arguments.min_stars, not arguments.rated_only, arguments.since, arguments.until),
+        split=SplitConfig(
+            arguments.seed, arguments.validation_share, arguments.test_share, arguments.split, not arguments.drop_cold
+        ),
     )
     built = build(arguments.raw, arguments.to, config)
     numbers = built.description["statistics"]
@@ -50,8 +57,36 @@ def _build(arguments: argparse.Namespace) -> None:
         f"{numbers['n_validation_interactions']:,} validation, {numbers['n_test_interactions']:,} test), "
         f"{numbers['n_frames']:,} frames, {numbers['n_test_frame_likes']:,} frame likes for test."
     )
+    for line in beside_paper(numbers):
+        print(f"  {line}")
+    print(
+        f"  cold in validation and test: {numbers['n_cold_interactions']:,} interactions, of "
+        f"{numbers['n_cold_users']:,} users and {numbers['n_cold_movies']:,} movies without one for training"
+    )
     for row in built.description["quarantined"]:
         print(f"  left out of {row['table']}: {row['rows']:,} ({row['reason']})")
+
+
+def _kcore(arguments: argparse.Namespace) -> None:
+    n, n_kept = k_core_parquet(
+        arguments.source,
+        arguments.to,
+        arguments.k_user,
+        arguments.k_item,
+        arguments.user_column,
+        arguments.item_column,
+    )
+    print(f"Kept {n_kept:,} of {n:,} rows in {arguments.to}: the core of {arguments.k_user} and {arguments.k_item}.")
+
+
+def _export(arguments: argparse.Namespace) -> None:
+    done = export(arguments.source, arguments.to, arguments.format, arguments.name)
+    print(f"Exported {arguments.source} as {arguments.format}:")
+    for file in done.files:
+        print(f"  {file}")
+    for column in ("stars", "rated_on"):
+        if column not in done.values:
+            print(f"  without {column}: not every interaction has one")
 
 
 def _parser() -> ArgumentParser:
@@ -60,13 +95,16 @@ def _parser() -> ArgumentParser:
 
     command = commands.add_parser("import", help="make raw tables from a ratings file of yours")
     command.set_defaults(command=_import)
-    command.add_argument("ratings", type=Path, help="a .csv, .tsv or .parquet file")
+    command.add_argument("ratings", type=Path, help="a .csv, .tsv, .parquet, .inter, ratings.dat or u.data file")
     command.add_argument("--to", type=Path, required=True, help="the raw folder to write")
-    command.add_argument("--user-column", default="user", help="column with the user's id")
-    command.add_argument("--item-column", default="item", help="column with the item's id")
+    command.add_argument(
+        "--format", choices=["auto", "columns", *FORMATS], default="auto", help="auto: by the file's name"
+    )
+    command.add_argument("--user-column", help="column with the user's id (without a known format: user)")
+    command.add_argument("--item-column", help="column with the item's id (without a known format: item)")
     command.add_argument("--rating-column", help="column with the rating")
     command.add_argument("--time-column", help="column with a date or seconds since 1970")
-    command.add_argument("--max-rating", type=float, default=5.0, help="the best rating there is")
+    command.add_argument("--max-rating", type=float, help="the best rating there is (if not named: 5)")
     command.add_argument("--separator", help="of a CSV file (by default a comma, or a tab in .tsv)")
     command.add_argument("--pictures", type=Path, help="folder with <item>.jpg or <item>/<any>.jpg")
 
@@ -74,16 +112,48 @@ def _parser() -> ArgumentParser:
     command.set_defaults(command=_build)
     command.add_argument("--raw", type=Path, default=Path("data/sandbox/raw"), help="the raw folder")
     command.add_argument("--to", type=Path, default=Path("data/sandbox/dataset"), help="the dataset folder to write")
-    command.add_argument("--k-user", type=int, default=5, help="interactions a user must keep")
-    command.add_argument("--k-item", type=int, default=5, help="interactions a movie must keep")
+    _add_k(command)
     command.add_argument("--min-stars", type=float, help="fewest stars that count (by default any rating)")
     command.add_argument("--rated-only", action="store_true", help="leave out what was watched but not rated")
+    command.add_argument("--since", type=_day, help="first day that counts, like 2015-01-31")
+    command.add_argument("--until", type=_day, help="last day that counts")
+    command.add_argument("--split", choices=list(STRATEGIES), default="random", help="how to split")
     command.add_argument("--seed", type=int, default=0, help="seed of the split")
     command.add_argument("--validation-share", type=float, default=0.1, help="share for validation")
     command.add_argument("--test-share", type=float, default=0.2, help="share for test")
+    command.add_argument(
+        "--drop-cold", action="store_true", help="leave out held-out interactions of users or movies not trained on"
+    )
+
+    command = commands.add_parser("kcore", help="filter a Parquet file, of any size, to its k-core")
+    command.set_defaults(command=_kcore)
+    command.add_argument("source", type=Path, help="a Parquet file, or a folder of them")
+    command.add_argument("--to", type=Path, required=True, help="the Parquet file to write")
+    command.add_argument("--user-column", default="user_id", help="column with the user's id")
+    command.add_argument("--item-column", default="movie_id", help="column with the item's id")
+    _add_k(command)
+
+    command = commands.add_parser("export", help="write a dataset for RecBole, LightGCN, Cornac, …")
+    command.set_defaults(command=_export)
+    command.add_argument("source", type=Path, help="a dataset folder, or a version's folder")
+    command.add_argument("--to", type=Path, required=True, help="the folder to write")
+    command.add_argument("--format", choices=list(EXPORT_FORMATS), default="recbole", help="whose format")
+    command.add_argument("--name", default="dataset", help="what RecBole shall call the dataset")
 
     add_snapshot_commands(commands)
     return parser
+
+
+def _add_k(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--k-user", type=int, default=5, help="interactions a user must keep")
+    command.add_argument("--k-item", type=int, default=5, help="interactions a movie must keep")
+
+
+def _day(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no day like 2015-01-31") from None
 
 
 if __name__ == "__main__":

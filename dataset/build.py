@@ -31,7 +31,7 @@ from dataset.schema import (
     RawFrameLike,
     SnapshotMovie,
 )
-from dataset.split import SplitConfig, split_randomly
+from dataset.split import SplitConfig, cold, split
 from dataset.statistics import statistics
 from dataset.tables import read_table, require_references, validate, write_table
 
@@ -94,15 +94,17 @@ def build(raw: Path, destination: Path, config: DatasetConfig) -> BuiltDataset:
             f"{raw}: none of {feedback.height:,} interactions is left in the core with k = {config.k_user} for users "
             f"and {config.k_item} for movies; crawl or import more, or lower --k-user and --k-item"
         )
-    interactions = split_randomly(validate(core, ImplicitFeedback, "k-core"), config.split)
-    frames = tables["frames"].join(core.select("movie_id").unique(), on="movie_id", how="semi")
+    interactions, cold_dropped = _split(validate(core, ImplicitFeedback, "k-core"), config.split)
+    movie_ids = interactions.select("movie_id").unique()
+    frames = tables["frames"].join(movie_ids, on="movie_id", how="semi")
     frame_likes, likes_dropped = held_out_likes(likes, frames, interactions)
-    movies = tables["movies"].drop("crawled_at").join(core.select("movie_id").unique(), on="movie_id", how="semi")
-    outside = "movie outside the k-core"
+    movies = tables["movies"].drop("crawled_at").join(movie_ids, on="movie_id", how="semi")
+    outside = "movie outside the k-core" if cold_dropped.is_empty() else "movie outside the k-core, or cold"
     quarantine = pl.concat(
         [
             dropped,
             quarantined(feedback.join(core, on=["user_id", "movie_id"], how="anti"), "ratings", "outside the k-core"),
+            cold_dropped,
             quarantined(tables["movies"].join(movies, on="movie_id", how="anti"), "movies", outside),
             quarantined(tables["frames"].join(frames, on="frame_id", how="anti"), "frames", outside),
             likes_dropped,
@@ -115,7 +117,7 @@ def build(raw: Path, destination: Path, config: DatasetConfig) -> BuiltDataset:
     write_table(frame_likes, FrameLike, destination / "frame_likes.parquet")
     write_table(quarantine, Quarantine, destination / "quarantine.parquet")
     description = {
-        "config": asdict(config),
+        "config": _as_json(config),
         "provenance": _provenance(raw),
         "quarantined": _counts(quarantine),
         "statistics": statistics(interactions, frames, frame_likes, tables["images"]["frame_id"]),
@@ -165,6 +167,26 @@ def read_description(dataset: Path) -> dict[str, Any]:
             f"{dataset}: no readable dataset.json there, so it is not a built dataset; run `python -m dataset build`"
         ) from None
     return description
+
+
+def _split(core: dy.DataFrame[ImplicitFeedback], config: SplitConfig) -> tuple[pl.DataFrame, dy.DataFrame[Quarantine]]:
+    """Return the interactions with their splits, and the cold ones that are not kept as quarantine rows."""
+    interactions = split(core, config)
+    if config.keep_cold:
+        return interactions, quarantined(interactions.clear(), "ratings")
+    dropped = cold(interactions)
+    reason = (
+        pl.when("is_cold_user")
+        .then(pl.lit("held out, but its user has no interaction for training (cold)"))
+        .otherwise(pl.lit("held out, but its movie has no interaction for training (cold)"))
+    )
+    kept = interactions.join(dropped, on=["user_id", "movie_id"], how="anti")
+    return kept, quarantined(dropped.with_columns(reason=reason), "ratings")
+
+
+def _as_json(config: DatasetConfig) -> dict[str, Any]:
+    """Return the configuration with dates as ISO text."""
+    return dict(json.loads(json.dumps(asdict(config), default=str)))
 
 
 def _provenance(raw: Path) -> dict[str, Any]:

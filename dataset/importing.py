@@ -32,12 +32,14 @@ class RatingsFormat:
     """Which columns of the ratings file hold what. None: the file has no such column.
 
     Attributes:
-        user_column: the user's id.
+        user_column: the user's id; in a file without a header, columns are called `column_1`, `column_2`, …
         item_column: the item's id.
         rating_column: the rating, from above 0 to `max_rating`; an empty one is "no rating given".
         time_column: a date, an ISO date or time as text, or seconds (or milliseconds) since 1970.
         max_rating: the best rating there is; ratings are scaled so that it becomes 5 stars.
-        separator: of a CSV file; None decides by the name (.tsv: tab, else comma).
+        separator: of a CSV file; None decides by the name (.tsv, .inter: tab, else comma).
+        has_header: whether the first line of a CSV file names the columns.
+        has_types: whether the names in the header carry a type, as RecBole's `user_id:token` does.
     """
 
     user_column: str = "user"
@@ -46,6 +48,34 @@ class RatingsFormat:
     time_column: str | None = None
     max_rating: float = 5.0
     separator: str | None = None
+    has_header: bool = True
+    has_types: bool = False
+
+
+FORMATS = {
+    "movielens-csv": RatingsFormat("userId", "movieId", "rating", "timestamp"),
+    # Fields of ratings.dat are parted by `::`: read with a separator of one character, each second column is empty.
+    "movielens-dat": RatingsFormat("column_1", "column_3", "column_5", "column_7", separator=":", has_header=False),
+    "movielens-100k": RatingsFormat("column_1", "column_2", "column_3", "column_4", separator="\t", has_header=False),
+    "recbole": RatingsFormat("user_id", "item_id", "rating", "timestamp", separator="\t", has_types=True),
+}
+"""Formats that need no column names."""
+
+_FORMAT_BY_NAME = {"ratings.csv": "movielens-csv", "ratings.dat": "movielens-dat", "u.data": "movielens-100k"}
+
+
+def format_of(path: Path) -> str | None:
+    """Return which of `FORMATS` a ratings file is in by its name (and the header of a `ratings.csv`), None if none."""
+    if path.suffix == ".inter":
+        return "recbole"
+    name = _FORMAT_BY_NAME.get(path.name)
+    if name == "movielens-csv":
+        try:
+            with path.open(encoding="utf-8", errors="replace") as file:
+                return name if file.readline().startswith("userId,movieId,") else None
+        except OSError:
+            return None
+    return name
 
 
 @dataclass(frozen=True)
@@ -92,15 +122,11 @@ def import_ratings(ratings: Path, form: RatingsFormat, pictures: Path | None, de
 
 
 def _read(path: Path, form: RatingsFormat) -> pl.DataFrame:
-    """Read the named columns of a CSV, TSV or Parquet file, each under our name for it."""
+    """Read the named columns of a CSV, TSV or Parquet file, each under our name for it; CSV's as text."""
     if not path.is_file():
-        raise MissingInputError(f"{path}: no such ratings file; give a .csv, .tsv or .parquet file")
+        raise MissingInputError(f"{path}: no such ratings file; give a .csv, .tsv or .parquet file (see --format)")
     try:
-        if path.suffix == ".parquet":
-            table = pl.read_parquet(path)
-        else:
-            separator = form.separator or ("\t" if path.suffix == ".tsv" else ",")
-            table = pl.read_csv(path, separator=separator, infer_schema_length=100_000)
+        table = pl.read_parquet(path) if path.suffix == ".parquet" else _read_csv(path, form)
     except (pl.exceptions.PolarsError, OSError, ValueError) as error:
         raise InvalidTableError(
             f"{path}: cannot be read as {'Parquet' if path.suffix == '.parquet' else 'CSV'} "
@@ -114,11 +140,23 @@ def _read(path: Path, form: RatingsFormat) -> pl.DataFrame:
     }
     for role, column in wanted.items():
         if column is not None and column not in table.columns:
+            if form.has_types and column in ("rating", "timestamp"):
+                continue  # RecBole's atomic files may come without
             raise InvalidTableError(
                 f"{path}: no column '{column}' for the {role}; it has {', '.join(map(repr, table.columns))}: "
                 f"name the right one with --{role}-column"
             )
-    return table.select(pl.col(column).alias(role) for role, column in wanted.items() if column is not None)
+    return table.select(pl.col(column).alias(role) for role, column in wanted.items() if column in table.columns)
+
+
+def _read_csv(path: Path, form: RatingsFormat) -> pl.DataFrame:
+    """Read all columns as text, so that an id like 007 stays what it is."""
+    separator = form.separator or ("\t" if path.suffix == ".tsv" else ",")
+    quoted = '"' if separator == "," else None
+    table = pl.read_csv(path, separator=separator, has_header=form.has_header, infer_schema=False, quote_char=quoted)
+    if not form.has_header:
+        table.columns = [f"column_{number}" for number in range(1, table.width + 1)]
+    return table.rename(lambda name: name.partition(":")[0]) if form.has_types else table
 
 
 def _to_ratings(source: pl.DataFrame, form: RatingsFormat, path: Path) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -138,7 +176,7 @@ def _to_ratings(source: pl.DataFrame, form: RatingsFormat, path: Path) -> tuple[
 
 
 def _stars(source: pl.DataFrame, form: RatingsFormat, path: Path) -> pl.Series:
-    if form.rating_column is None:
+    if "rating" not in source.columns:
         return pl.Series("stars", [None] * source.height, dtype=pl.Float32)
     if form.max_rating <= 0:
         raise UsageError(f"--max-rating must be above 0 (got {form.max_rating}); it is the best rating there is")
@@ -154,7 +192,7 @@ def _stars(source: pl.DataFrame, form: RatingsFormat, path: Path) -> pl.Series:
 
 
 def _date(source: pl.DataFrame, form: RatingsFormat, path: Path) -> pl.Series:
-    if form.time_column is None:
+    if "time" not in source.columns:
         return pl.Series("rated_on", [None] * source.height, dtype=pl.Date)
     times, what = source["time"], f"{path}: column '{form.time_column}'"
     if times.dtype.is_temporal():

@@ -1,10 +1,12 @@
 """Raw ratings become implicit feedback: each user-movie pair once, with what was dropped and why."""
 
 from dataclasses import dataclass
+from datetime import date
 
 import dataframely as dy
 import polars as pl
 
+from dataset.errors import UsageError
 from dataset.schema import ImplicitFeedback, Quarantine, Rating
 from dataset.tables import empty, validate
 
@@ -16,10 +18,19 @@ class FeedbackConfig:
     Attributes:
         min_stars: the fewest stars that count; None takes any rating, as the paper does.
         include_unrated: whether "watched, not rated" counts.
+        since: the first day that counts; None sets no bound. With a bound, ratings without a date do not count.
+        until: the last day that counts, likewise.
     """
 
     min_stars: float | None = None
     include_unrated: bool = True
+    since: date | None = None
+    until: date | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse bounds between which no day lies."""
+        if self.since and self.until and self.since > self.until:
+            raise UsageError(f"ratings: since {self.since} is after until {self.until}; exchange them")
 
 
 def to_implicit_feedback(
@@ -27,31 +38,47 @@ def to_implicit_feedback(
 ) -> tuple[dy.DataFrame[ImplicitFeedback], pl.DataFrame]:
     """Return the implicit feedback in `ratings`, and the dropped rows as a `Quarantine` table.
 
-    Of a repeated pair the newest rating stays (of several on one day, the one with most stars),
-    so the result does not depend on the order of rows.
+    Of a repeated pair the newest rating between the bounds stays (of several on one day, the one
+    with most stars), so the result does not depend on the order of rows. Stars are looked at
+    afterwards: an older, better rating does not replace a newer one that is too low.
 
     Args:
         ratings: raw ratings; pairs may repeat.
         movie_ids: the movies that are known; a rating of any other is dropped.
         config: which ratings count.
     """
-    newest_first = ratings.sort("user_id", "movie_id", "rated_on", "stars", descending=True, nulls_last=True)
+    ratings_judged = ratings.with_columns(reason=_outside(movie_ids, config))
+    counted = ratings_judged.filter(pl.col("reason").is_null()).drop("reason")
+    newest_first = counted.sort("rated_on", "stars", descending=True, nulls_last=True)
     is_first = pl.struct("user_id", "movie_id").is_first_distinct()
-    too_low = pl.col("stars").is_not_null() & (pl.col("stars") < (config.min_stars or 0))
     reason = (
-        pl.when(~pl.col("movie_id").is_in(movie_ids.implode()))
-        .then(pl.lit("movie unknown or deleted"))
-        .when(~is_first)
+        pl.when(~is_first)
         .then(pl.lit("repeated pair, a newer rating exists"))
         .when(pl.lit(not config.include_unrated) & pl.col("stars").is_null())
         .then(pl.lit("watched but not rated"))
-        .when(too_low)
+        .when(pl.col("stars").is_not_null() & (pl.col("stars") < (config.min_stars or 0)))
         .then(pl.lit(f"fewer than {config.min_stars} stars"))
     )
     judged = newest_first.with_columns(reason=reason)
     kept = judged.filter(pl.col("reason").is_null()).drop("reason")
-    dropped = judged.filter(pl.col("reason").is_not_null())
-    return validate(kept, ImplicitFeedback, "implicit feedback"), quarantined(dropped, "ratings")
+    dropped = [table.filter(pl.col("reason").is_not_null()) for table in (ratings_judged, judged)]
+    return validate(kept, ImplicitFeedback, "implicit feedback"), quarantined(pl.concat(dropped), "ratings")
+
+
+def _outside(movie_ids: pl.Series, config: FeedbackConfig) -> pl.Expr:
+    """Return why a rating does not count whatever the others are, null where it may."""
+    rated_on = pl.col("rated_on")
+    bounded = config.since is not None or config.until is not None
+    return (
+        pl.when(~pl.col("movie_id").is_in(movie_ids.implode()))
+        .then(pl.lit("movie unknown or deleted"))
+        .when(pl.lit(bounded) & rated_on.is_null())
+        .then(pl.lit("no date, and dates are bounded"))
+        .when(rated_on < pl.lit(config.since, pl.Date))
+        .then(pl.lit(f"before {config.since}"))
+        .when(rated_on > pl.lit(config.until, pl.Date))
+        .then(pl.lit(f"after {config.until}"))
+    )
 
 
 def quarantined(rows: pl.DataFrame, table: str, reason: str | None = None) -> dy.DataFrame[Quarantine]:

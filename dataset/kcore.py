@@ -1,10 +1,24 @@
-"""The k-core: the largest set in which every user and every item keeps enough interactions."""
+"""The k-core: the largest set in which every user and every item keeps enough interactions.
+
+Everything works on dense integer codes. Of a table that is larger than memory only these are
+held (`k_core_parquet`): 8 bytes a row, beside 20 for the moment in which they are made.
+"""
+
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from dataset.errors import UsageError
+from dataset.codes import Codes, dense_codes
+from dataset.errors import InvalidTableError, MissingInputError, UsageError
+from dataset.files import atomic_path
+
+Mask = npt.NDArray[np.bool_]
+Counts = npt.NDArray[np.int64]
+
+_SCANS = 8
+"""Rounds over all rows before the few that are left are followed one by one."""
 
 
 def k_core(interactions: pl.DataFrame, k_user: int = 5, k_item: int = 5) -> pl.DataFrame:
@@ -24,31 +38,117 @@ def k_core(interactions: pl.DataFrame, k_user: int = 5, k_item: int = 5) -> pl.D
 
     Source: Wu et al. 2019, section 4 ("each user and each item have at least 5 rating records").
     """
-    if k_user < 0 or k_item < 0:
-        raise UsageError(f"k-core: k must not be negative (got {k_user} for users, {k_item} for items); use 5")
-    users, movies = _codes(interactions["user_id"]), _codes(interactions["movie_id"])
-    return interactions[k_core_rows(users, movies, k_user, k_item)]
+    _require_bounds(k_user, k_item)
+    table = interactions.lazy()
+    return interactions.filter(
+        k_core_mask(dense_codes(table, "user_id"), dense_codes(table, "movie_id"), k_user, k_item)
+    )
 
 
-def k_core_rows(
-    users: npt.NDArray[np.uint32], movies: npt.NDArray[np.uint32], k_user: int, k_item: int
-) -> npt.NDArray[np.int64]:
-    """Return the row numbers of the k-core, ascending.
+def k_core_parquet(
+    source: Path,
+    destination: Path,
+    k_user: int = 5,
+    k_item: int = 5,
+    user_column: str = "user_id",
+    item_column: str = "movie_id",
+) -> tuple[int, int]:
+    """Write the k-core of a Parquet file, or of a folder of them, as one Parquet file; rows keep their order.
+
+    The rows stream from disk to disk; see the module on what is held meanwhile.
+
+    Returns:
+        The rows read, and those written.
+
+    Raises:
+        UsageError: a negative k.
+        MissingInputError: there is no such file.
+        InvalidTableError: it is not Parquet, lacks a column, or has a row without a user or an item.
+    """
+    _require_bounds(k_user, k_item)
+    if not source.exists():
+        raise MissingInputError(f"{source}: no such Parquet file or folder of them")
+    try:
+        table = pl.scan_parquet(source)
+        for column in (user_column, item_column):
+            _require_ids(table, column, source)
+        mask = k_core_mask(dense_codes(table, user_column), dense_codes(table, item_column), k_user, k_item)
+        kept = pl.LazyFrame({"kept in core": mask})
+        with atomic_path(destination) as temporary:
+            core = pl.concat([table, kept], how="horizontal").filter("kept in core").drop("kept in core")
+            core.sink_parquet(temporary, compression="zstd", compression_level=1, engine="streaming")
+    except pl.exceptions.PolarsError as error:
+        raise InvalidTableError(f"{source}: cannot be read as Parquet ({str(error).splitlines()[0]})") from None
+    return len(mask), int(mask.sum())
+
+
+def k_core_mask(users: Codes, movies: Codes, k_user: int, k_item: int) -> Mask:
+    """Return which rows belong to the k-core, (n,) bool.
 
     Args:
-        users: (n,) contiguous user codes.
-        movies: (n,) contiguous movie codes.
+        users: (n,) user codes from 0, dense for speed.
+        movies: (n,) movie codes, likewise.
         k_user: rows a user must keep.
         k_item: rows a movie must keep.
     """
-    rows = np.arange(len(users), dtype=np.int64)
-    while True:
-        kept = (np.bincount(users)[users] >= k_user) & (np.bincount(movies)[movies] >= k_item)
-        if kept.all():
-            return rows
-        rows, users, movies = rows[kept], users[kept], movies[kept]
+    counts_u, counts_m = np.bincount(users), np.bincount(movies)
+    u, m = users, movies
+    for _ in range(_SCANS):
+        dropped = (counts_u < k_user)[u] | (counts_m < k_item)[m]
+        if not dropped.any():
+            break
+        counts_u -= np.bincount(u[dropped], minlength=len(counts_u))
+        counts_m -= np.bincount(m[dropped], minlength=len(counts_m))
+        kept = ~dropped
+        u, m = u[kept], m[kept]
+    else:
+        _peel((u, m), (counts_u, counts_m), (k_user, k_item))
+    mask: Mask = (counts_u >= k_user)[users] & (counts_m >= k_item)[movies]
+    return mask
 
 
-def _codes(ids: pl.Series) -> npt.NDArray[np.uint32]:
-    """Return each id as a contiguous code: 0, 1, …, in no particular order."""
-    return (ids.rank("dense").cast(pl.UInt32) - 1).to_numpy()
+def _peel(sides: tuple[Codes, Codes], counts: tuple[Counts, Counts], bounds: tuple[int, int]) -> None:
+    """Lower `counts` to those of the k-core by following each dropped user and movie to its own rows only.
+
+    So long chains, where each round drops a row or two, take time linear in the rows.
+
+    Args:
+        sides: the rows' user codes and movie codes.
+        counts: rows of each user and of each movie; changed in place.
+        bounds: k for users and for movies.
+    """
+    rows_by_code = [np.argsort(side, kind="stable") for side in sides]
+    starts = [np.concatenate([[0], np.cumsum(count)]) for count in counts]
+    present = np.ones(len(sides[0]), dtype=bool)
+    waiting = [np.flatnonzero(count < k) for count, k in zip(counts, bounds, strict=True)]
+    while len(waiting[0]) or len(waiting[1]):
+        for side, other in ((0, 1), (1, 0)):
+            first = starts[side][waiting[side]]
+            rows = rows_by_code[side][_ranges(first, starts[side][waiting[side] + 1] - first)]
+            rows = rows[present[rows]]
+            present[rows] = False
+            counts[side][waiting[side]] = 0
+            touched, n_lost = np.unique(sides[other][rows], return_counts=True)
+            counts[other][touched] -= n_lost
+            waiting[side] = waiting[side][:0]
+            waiting[other] = np.union1d(waiting[other], touched[counts[other][touched] < bounds[other]])
+
+
+def _ranges(starts: Counts, lengths: Counts) -> Counts:
+    """Return the numbers `start, …, start + length - 1` of each range, one after the other."""
+    ends = np.cumsum(lengths)
+    return np.repeat(starts - ends + lengths, lengths) + np.arange(lengths.sum())
+
+
+def _require_bounds(k_user: int, k_item: int) -> None:
+    if k_user < 0 or k_item < 0:
+        raise UsageError(f"k-core: k must not be negative (got {k_user} for users, {k_item} for items); use 5")
+
+
+def _require_ids(table: pl.LazyFrame, column: str, source: Path) -> None:
+    columns = table.collect_schema().names()
+    if column not in columns:
+        raise InvalidTableError(f"{source}: no column '{column}'; it has {', '.join(map(repr, columns))}")
+    n_missing = table.select(pl.col(column).null_count()).collect(engine="streaming").item()
+    if n_missing:
+        raise InvalidTableError(f"{source}: {n_missing:,} rows have no '{column}'; leave them out first")

@@ -6,8 +6,8 @@ import pytest
 from PIL import Image as PillowImage
 
 from dataset.errors import InvalidTableError, MissingInputError, TooLittleDataError
-from dataset.importing import RatingsFormat, import_ratings
-from dataset.schema import RAW_TABLES
+from dataset.importing import FORMATS, RatingsFormat, format_of, import_ratings
+from dataset.schema import RAW_TABLES, Rating
 from dataset.tables import read_table
 
 
@@ -96,3 +96,38 @@ def test_nothing_to_import_is_said_in_words(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(TooLittleDataError, match="not one picture"):
         imported(tmp_path, "user,item\na,x\n", RatingsFormat(), tmp_path / "empty")
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("ratings.csv", "userId,movieId,rating,timestamp\n007,1193,5.0,978300760\n2,661,3.5,978302109\n"),
+        ("ratings.dat", "007::1193::5::978300760\n2::661::3.5::978302109\n"),
+        ("u.data", "007\t1193\t5\t978300760\n2\t661\t3.5\t978302109\n"),
+        (
+            "any.inter",
+            "timestamp:float\titem_id:token\tuser_id:token\trating:float\n978300760\t1193\t007\t5\n978302109\t661\t2\t3.5\n",
+        ),
+    ],
+)
+def test_known_formats_need_no_column_names_and_keep_ids_as_they_are(name: str, text: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text(text)
+    form = FORMATS[str(format_of(tmp_path / name))]
+    import_ratings(tmp_path / name, form, None, tmp_path / "raw")
+    assert read_table(tmp_path / "raw" / "ratings.parquet", Rating).rows() == [
+        ("007", "1193", 5.0, date(2000, 12, 31)),
+        ("2", "661", 3.5, date(2000, 12, 31)),
+    ]
+
+
+def test_recbole_s_file_may_come_without_rating_and_time(tmp_path: Path) -> None:
+    (tmp_path / "a.inter").write_text("user_id:token\titem_id:token\n1\t2\n")
+    import_ratings(tmp_path / "a.inter", FORMATS["recbole"], None, tmp_path / "raw")
+    assert read_table(tmp_path / "raw" / "ratings.parquet", Rating).rows() == [("1", "2", None, None)]
+
+
+def test_a_ratings_csv_of_other_columns_is_not_taken_for_movielens(tmp_path: Path) -> None:
+    (tmp_path / "ratings.csv").write_text("user,item\n1,2\n")
+    assert format_of(tmp_path / "ratings.csv") is None
+    assert format_of(tmp_path / "none" / "ratings.csv") is None
+    assert format_of(tmp_path / "mine.tsv") is None

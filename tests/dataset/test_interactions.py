@@ -1,7 +1,9 @@
 from datetime import date
 
 import polars as pl
+import pytest
 
+from dataset.errors import UsageError
 from dataset.interactions import FeedbackConfig, to_implicit_feedback
 
 RATINGS = pl.DataFrame(
@@ -23,7 +25,12 @@ def test_the_newest_of_a_repeated_pair_wins() -> None:
 
 
 def test_every_row_is_kept_or_quarantined_with_a_reason() -> None:
-    for config in (FeedbackConfig(), FeedbackConfig(min_stars=3), FeedbackConfig(include_unrated=False)):
+    for config in (
+        FeedbackConfig(),
+        FeedbackConfig(min_stars=3),
+        FeedbackConfig(include_unrated=False),
+        FeedbackConfig(since=date(2024, 1, 15)),
+    ):
         kept, dropped = to_implicit_feedback(RATINGS, MOVIES, config)
         assert kept.height + dropped.height == RATINGS.height
 
@@ -39,3 +46,27 @@ def test_the_order_of_rows_does_not_matter() -> None:
     first, _ = to_implicit_feedback(RATINGS, MOVIES, FeedbackConfig())
     second, _ = to_implicit_feedback(RATINGS.reverse(), MOVIES, FeedbackConfig())
     assert first.sort("user_id", "movie_id").equals(second.sort("user_id", "movie_id"))
+
+
+def test_of_a_repeated_pair_the_newest_between_the_bounds_wins() -> None:
+    kept, dropped = to_implicit_feedback(RATINGS, MOVIES, FeedbackConfig(until=date(2024, 1, 15)))
+    assert kept.rows() == [("a", "x", 2.0, date(2024, 1, 1))]
+    assert sorted(dropped["reason"]) == [
+        "after 2024-01-15",
+        "movie unknown or deleted",
+        "no date, and dates are bounded",
+        "no date, and dates are bounded",
+    ]
+    kept, dropped = to_implicit_feedback(RATINGS, MOVIES, FeedbackConfig(since=date(2024, 2, 1)))
+    assert kept["stars"].to_list() == [5.0]
+    assert "before 2024-02-01" in set(dropped["reason"])
+
+
+def test_an_older_better_rating_does_not_replace_one_that_is_too_low() -> None:
+    ratings = RATINGS[:2].with_columns(stars=pl.Series([5.0, 2.0], dtype=pl.Float32))
+    assert to_implicit_feedback(ratings, MOVIES, FeedbackConfig(min_stars=3))[0].is_empty()
+
+
+def test_bounds_with_no_day_between_them_are_refused() -> None:
+    with pytest.raises(UsageError, match="exchange them"):
+        FeedbackConfig(since=date(2024, 2, 1), until=date(2024, 1, 1))

@@ -1,10 +1,14 @@
+from pathlib import Path
+
+import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dataset.errors import UsageError
-from dataset.kcore import k_core
+from dataset import kcore
+from dataset.errors import InvalidTableError, MissingInputError, UsageError
+from dataset.kcore import k_core, k_core_mask, k_core_parquet
 
 pairs = st.sets(st.tuples(st.integers(0, 9), st.integers(0, 9)), max_size=70)
 
@@ -50,3 +54,61 @@ def test_rows_keep_their_order_and_other_columns() -> None:
 def test_a_negative_k_is_refused_with_the_remedy() -> None:
     with pytest.raises(UsageError, match="must not be negative"):
         k_core(as_table({(0, 0)}), -1, 5)
+
+
+@pytest.mark.parametrize("n_scans", [0, 1, 8])
+@given(edges=pairs, k_user=st.integers(0, 5), k_item=st.integers(0, 5))
+def test_following_single_rows_ends_where_scanning_all_does(
+    n_scans: int, edges: set[tuple[int, int]], k_user: int, k_item: int
+) -> None:
+    rows = sorted(edges)
+    users, movies = np.array(rows, dtype=np.int32).reshape(-1, 2).T
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kcore, "_SCANS", n_scans)
+        mask = k_core_mask(users, movies, k_user, k_item)
+    assert {row for row, kept in zip(rows, mask, strict=True) if kept} == brute_force(edges, k_user, k_item)
+
+
+def test_a_long_chain_unravels_to_its_end() -> None:
+    users = np.repeat(np.arange(3000), 2)
+    movies = np.concatenate([[0], np.repeat(np.arange(1, 3000), 2), [3000]])
+    assert not k_core_mask(users, movies, 2, 2).any()
+    assert k_core_mask(users, np.append(movies[:-1], 0), 2, 2).all()
+
+
+def test_a_parquet_file_and_a_folder_of_them_stream_to_the_same_core(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    table = as_table(set(zip(rng.integers(0, 60, 400).tolist(), rng.integers(0, 60, 400).tolist(), strict=True)))
+    table = table.with_columns(stars=pl.int_range(pl.len()))
+    (tmp_path / "parts").mkdir()
+    table.write_parquet(tmp_path / "whole.parquet", row_group_size=50)
+    for part in range(4):
+        table[part * 100 : part * 100 + 100].write_parquet(tmp_path / "parts" / f"{part}.parquet")
+    core = k_core(table, 4, 5)
+    assert 0 < core.height < table.height
+    for source in ("whole.parquet", "parts"):
+        written = k_core_parquet(tmp_path / source, tmp_path / "core.parquet", 4, 5)
+        assert written == (table.height, core.height)
+        assert pl.read_parquet(tmp_path / "core.parquet").equals(core)
+
+
+@pytest.mark.parametrize(
+    ("table", "words"),
+    [
+        (pl.DataFrame({"user_id": ["a"], "item": ["x"]}), "no column 'movie_id'; it has 'user_id', 'item'"),
+        (pl.DataFrame({"user_id": ["a", None], "movie_id": ["x", "y"]}), "1 rows have no 'user_id'"),
+    ],
+)
+def test_a_parquet_file_that_does_not_fit_is_refused(table: pl.DataFrame, words: str, tmp_path: Path) -> None:
+    table.write_parquet(tmp_path / "t.parquet")
+    with pytest.raises(InvalidTableError, match=words):
+        k_core_parquet(tmp_path / "t.parquet", tmp_path / "core.parquet")
+    assert not (tmp_path / "core.parquet").exists()
+
+
+def test_what_is_no_parquet_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(MissingInputError, match="no such Parquet file"):
+        k_core_parquet(tmp_path / "t.parquet", tmp_path / "core.parquet")
+    (tmp_path / "t.parquet").write_text("user,item")
+    with pytest.raises(InvalidTableError, match="cannot be read as Parquet"):
+        k_core_parquet(tmp_path / "t.parquet", tmp_path / "core.parquet")

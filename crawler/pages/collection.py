@@ -4,27 +4,17 @@ The same markup serves `/do` (watching) and `/wish`; a heading that does not say
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from lxml import etree
-from parsel import Selector
 
 from crawler.pages.reading import Document, text_of
 from crawler.pages.rows import CollectionPage, Person, RatingRow
 
-_CLASS = "contains(concat(' ', normalize-space(@class), ' '), ' {} ')"
-ITEMS = "//*[self::div or self::li][{item}][not(ancestor::*[{item} or {aside}])]".format(
-    item=_CLASS.format("item"), aside=_CLASS.format("aside")
-)
 HEADING = re.compile(r"看过的(?:影视|电影)(?: ?[(（]([0-9]+)[)）])?$")
 _MOVIE_LINK = re.compile(r"/subject/([0-9]+)/?$")
 _STARS = re.compile(r"rating([1-5])-t")
-# Compiled, because they are asked of every item: most pages of a crawl are of this kind.
-_HREFS = etree.XPath("descendant-or-self::a/@href")
-_DATES = etree.XPath(f"descendant-or-self::*[{_CLASS.format('date')}]")
 _TEXT = etree.XPath("string()")
-_MARKS_BESIDE = etree.XPath("preceding-sibling::span | ./span")
-_MARKS_ANYWHERE = etree.XPath("descendant-or-self::span[starts-with(@class, 'rating')]")
 
 
 def parse_collection(html: str, url: str) -> CollectionPage:
@@ -44,7 +34,7 @@ def parse_collection(html: str, url: str) -> CollectionPage:
     found = HEADING.search(heading)
     if heading and not found:
         raise page.not_understood("heading", f"is {heading[-30:]!r}, not of a list of watched movies")
-    items = page.root.xpath(ITEMS)
+    items = list(_items(page.root.root))
     if not items and (not found or page.root.css('.article a[href*="/subject/"]')):
         raise page.not_understood("items")
     person = page.person(header.css("a"), header.css("img")) or Person(url_uid, url_uid)
@@ -68,18 +58,36 @@ def _next_links(page: Document) -> list[str]:
     return links or page.root.css('link[rel="next"]::attr(href)').getall()
 
 
-def _rating(page: Document, item: Selector) -> RatingRow:
-    node = item.root
-    links = (_MOVIE_LINK.search(href) for href in _HREFS(node))
+def _items(root: etree._Element) -> Iterator[etree._Element]:
+    """Yield the items of the list: not what stands within another, nor aside.
+
+    Most pages of a crawl are of this kind, so items are walked through once and not asked by XPath.
+    """
+    for node in root.iter("div", "li"):
+        if "item" in _classes(node) and not any(
+            {"item", "aside"} & set(_classes(above)) for above in node.iterancestors()
+        ):
+            yield node
+
+
+def _rating(page: Document, item: etree._Element) -> RatingRow:
+    nodes = list(item.iter(etree.Element))
+    links = (_MOVIE_LINK.search(node.get("href", "")) for node in nodes if node.tag == "a")
     ids = {link[1] for link in links if link}
     if len(ids) != 1:
         raise page.not_understood("movie_id", f"is {sorted(ids)}" if ids else "not found in an item")
     movie_id = ids.pop()
-    dates = _DATES(node)
-    if not dates:
+    date = next((node for node in nodes if "date" in _classes(node)), None)
+    if date is None:
         raise page.not_understood("rated_on", f"not found for movie {movie_id}")
-    day = page.day("rated_on", " ".join(_TEXT(dates[0]).split()))
-    return RatingRow(movie_id, _stars(page, _MARKS_BESIDE(dates[0]) or _MARKS_ANYWHERE(node)), day)
+    day = page.day("rated_on", " ".join(_TEXT(date).split()))
+    beside = [*date.itersiblings("span", preceding=True), *date.iterchildren("span")]
+    anywhere = (node for node in nodes if node.tag == "span" and node.get("class", "").startswith("rating"))
+    return RatingRow(movie_id, _stars(page, beside or list(anywhere)), day)
+
+
+def _classes(node: etree._Element) -> list[str]:
+    return node.get("class", "").split()
 
 
 def _stars(page: Document, marks: Sequence[etree._Element]) -> int | None:

@@ -55,7 +55,7 @@ def parse_page(
     if status != 200:
         raise NotUnderstood(kind, "status", f"is {status}" + (f", to {location}" if location else ""))
     html = body.decode("utf-8", "replace")
-    if not html.strip():
+    if not html or html.isspace():
         raise NotUnderstood(kind, "body", "is empty")
     if "</html>" not in html[-_LONGEST_TAIL:].lower():
         raise NotUnderstood(kind, "end", "not found (no </html>): the page is cut off")

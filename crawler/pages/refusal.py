@@ -75,14 +75,16 @@ def classify(status: int, url: str, body: bytes, content_type: str | None, locat
             raise Refused(sign)
     if not content_type or content_type.strip().lower().startswith(("text/", "application/xhtml")):
         html = body.decode("utf-8", "replace")
-        if any(words in html for words in _ANY_WORDS) or _ANY_FORM.search(
-            html
-        ):  # most pages have none, and need not be parsed twice
+        if _has_a_sign(html):  # most pages have none, and need not be parsed twice
             _classify_page(Selector(html, type="html"))
     if status in REFUSING_STATUSES:
         raise Refused(REFUSING_STATUSES[status])
     if status in GONE_STATUSES:
         raise PageGone(f"no such page ({status})")
+
+
+def _has_a_sign(html: str) -> bool:
+    return any(words in html for words in _ANY_WORDS) or bool("<form" in html.lower() and _ANY_FORM.search(html))
 
 
 def _sign_of_address(url: str, address: str) -> str | None:

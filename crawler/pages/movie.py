@@ -6,12 +6,12 @@ from collections.abc import Iterator
 
 from parsel import Selector, SelectorList
 
-from crawler.pages.reading import Document, text_of
+from crawler.pages.reading import Document, one_line, text_of
 from crawler.pages.rows import MoviePage, MovieRow
 
 YEARS = range(1850, 2201)
 
-_TITLE_SUFFIX = re.compile(r"\s*\(豆瓣\)$")
+_TITLE_SUFFIX = re.compile(r"\s*[(（]豆瓣[)）]$")
 _KIND_OF_TYPE = {"Movie": "movie", "TVSeries": "tv"}
 _JSON_LD_TYPE = re.compile(r'"@type"\s*:\s*"(Movie|TVSeries)"')
 
@@ -56,7 +56,7 @@ def _titles(page: Document) -> tuple[str, str | None]:
     reviewed = text_of(page.root.css('h1 [property="v:itemreviewed"]'))
     if not reviewed:
         raise page.not_understood("title", "not found as v:itemreviewed")
-    picture = " ".join(page.root.css("#mainpic img::attr(alt)").get("").split())
+    picture = one_line(page.root.css("#mainpic img::attr(alt)").get(""))
     original = _original_title(page, title, reviewed, picture)
     _require_readable(page, "title", title)
     _require_readable(page, "original_title", original or "")
@@ -64,19 +64,25 @@ def _titles(page: Document) -> tuple[str, str | None]:
 
 
 def _original_title(page: Document, title: str, reviewed: str, picture: str) -> str | None:
-    """Return what the heading holds beyond the title, or else the poster's name where that differs."""
-    if rest := _after(title, reviewed):
-        return rest
-    if not picture and rest is None:
+    """Return the poster's name if that is what the heading says after the title, else what the heading says.
+
+    The heading alone decides whether there is one: posters are named by the original title, by the
+    Chinese one, or by both. Where the heading says no more than the title, the poster's other name counts.
+    """
+    in_heading, of_poster = _after(title, reviewed), _after(title, picture)
+    if of_poster is None:
+        of_poster = picture
+    if in_heading is None and not picture:
         raise page.not_understood("original_title", f"cannot be told: {reviewed[:60]!r} does not start as <title> does")
-    rest = _after(title, picture)
-    return (picture if rest is None else rest) or None
+    is_same = _folded(in_heading or "") == _folded(of_poster)
+    original = of_poster if is_same or not in_heading else in_heading
+    return original if original and _folded(original) != _folded(title) else None
 
 
 def _after(title: str, text: str) -> str | None:
     """Return what `text` says after `title`, None if it does not start with that.
 
-    Compared are the characters alone: white space, case and the width of a colon do not count.
+    Compared are the characters alone: white space, what is invisible, case and the width of a colon do not count.
     """
     wanted, read = _folded(title), ""
     for end, character in enumerate(text, 1):
@@ -93,7 +99,7 @@ def _folded(text: str) -> str:
 
 
 def _year(page: Document, is_rated: bool) -> int | None:
-    digits = text_of(page.root.css("h1 span.year")).strip("()（）")
+    digits = text_of(page.root.css("h1 span.year")).strip(" ()（）")
     if digits:
         year = page.count("year", digits)
         if year not in YEARS:
@@ -138,7 +144,7 @@ def _names_after(label: Selector) -> Iterator[str]:
     link = "self::a[not(starts-with(@href, 'javascript:'))]"
     for node in label.xpath(f"{behind}[{link} or self::br or self::text()[not(ancestor::a)]]"):
         if isinstance(node.root, str):
-            yield from (" ".join(name.split()).strip(" :：") for name in node.root.split("/"))
+            yield from (one_line(name).strip(" :：") for name in node.root.split("/"))
         elif node.root.tag == "br":
             return
         else:
@@ -153,7 +159,9 @@ def _rating(page: Document) -> tuple[float | None, int | None]:
         return None, None
     strong = section.css('strong[property="v:average"]')
     if not strong:
-        raise page.not_understood("rating_mean")
+        if section.css('.rating_wrap, .rating_self, [rel="v:rating"], [property="v:votes"]'):
+            raise page.not_understood("rating_mean")
+        return None, None
     text = text_of(strong)
     if not text:
         return None, None

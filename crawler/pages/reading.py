@@ -16,6 +16,8 @@ from crawler.pages.rows import NotUnderstood, Person
 DELETED_NAME = "[已注销]"
 LARGEST_COUNT = 2**32 - 1  # a UInt32 column's
 
+# Not the joiners (200c, 200d): scripts and emoji need them.
+_INVISIBLE = re.compile("[\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]")
 _DAY = re.compile(r"([0-9]{4})-([0-9]{1,2})-([0-9]{1,2})(?: [0-9]{1,2}:[0-9]{2}(?::[0-9]{2})?)?")
 _AVATAR_NUMBER = re.compile(r"/icon/u[lp]?([0-9]+)-[0-9]+\.")
 _PROFILE_PATH = re.compile(r"/people/([^/]+)")
@@ -135,8 +137,13 @@ class Document:
 
 
 def text_of(node: Selector | SelectorList[Selector]) -> str:
-    """Return all text below `node` (below the first of several) on one line, without runs of white space."""
-    return " ".join((node.xpath("string()").get() or "").split())
+    """Return all text below `node` (below the first of several), as `one_line` does."""
+    return one_line(node.xpath("string()").get() or "")
+
+
+def one_line(text: str) -> str:
+    """Return a text on one line, without runs of white space and what is invisible (marks of direction, …)."""
+    return " ".join(_INVISIBLE.sub("", text).split())
 
 
 def _path(path: str) -> str:

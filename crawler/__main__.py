@@ -2,11 +2,13 @@
 
 import argparse
 import signal
+import sqlite3
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from crawler import probe
+from crawler.database import explained
 from crawler.forecast import duration, forecast
 from crawler.options import (
     DEFAULT_CRAWL,
@@ -30,13 +32,20 @@ _STAGES = {
     "frames": "read the photos of the movies that survive the 5-core, with their picture files",
     "likes": "read who likes which photo",
 }
+_ENDS = (
+    "Exit status: 0 done; 1 an error, in one line; 2 a wrong option; 3 the site refuses us, stopped; 4 some pages "
+    "failed and wait for another try; 130 stopped by a signal. After each, the same command goes on."
+)
 _NEXT = {"ratings": "frames", "frames": "likes", "likes": "export"}
 
 
 def main(argv: Sequence[str]) -> None:
     """Run one command."""
     arguments = _parser().parse_args(argv)
-    arguments.run(arguments)
+    try:
+        arguments.run(arguments)
+    except sqlite3.DatabaseError as error:
+        raise explained(error, arguments.crawl) from error
 
 
 def _stage(arguments: argparse.Namespace) -> None:
@@ -115,7 +124,9 @@ def _export(arguments: argparse.Namespace) -> None:
 
 
 def _parser() -> ArgumentParser:
-    parser = ArgumentParser(prog="python -m crawler", description="Crawl movie ratings, frames and likes, politely.")
+    parser = ArgumentParser(
+        prog="python -m crawler", description="Crawl movie ratings, frames and likes, politely.", epilog=_ENDS
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     plan = commands.add_parser("plan", help="say how many requests each stage needs and how long they take; sends none")
     add_crawl_folder(plan)

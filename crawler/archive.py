@@ -11,6 +11,7 @@ called `….warc.gz.open`; what a killed crawl left of one is cut behind its las
 closed at the next start, so every `.warc.gz` is whole at any moment.
 """
 
+import errno
 import io
 import json
 import os
@@ -108,13 +109,9 @@ class Archive:
             PipelineError: it cannot be written.
         """
         try:
-            if self._file is None:
-                self._begin()
             if self._file is not None and self._file.tell() > ROTATE_AT_BYTES:
                 self.close()
-                self._begin()
-            if self._file is not None:
-                self._file.write(_record(Entry(key, answer, self._under, stored_as)))
+            self._append(self._file or self._begin(), _record(Entry(key, answer, self._under, stored_as)))
         except OSError as error:
             raise PipelineError(
                 f"{self._path}: cannot be written ({error.strerror}); make room, then run the same command again"
@@ -128,22 +125,37 @@ class Archive:
             self._file = None
             self._path.rename(self._path.with_suffix(""))
 
-    def _begin(self) -> None:
+    def _begin(self) -> BinaryIO:
         self._folder.mkdir(mode=0o700, exist_ok=True)
         number = max((int(path.name[:6]) for path in self._folder.glob("*.warc.gz")), default=0) + 1
         self._path = self._folder / f"{number:06}.warc.gz.open"
         descriptor = os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
         self._file = os.fdopen(descriptor, "wb", buffering=0)
-        self._file.write(_warcinfo(self._under))
+        self._append(self._file, _warcinfo(self._under))
+        return self._file
+
+    def _append(self, file: BinaryIO, record: bytes) -> None:
+        """Write a whole record, or none of it."""
+        before = file.tell()
+        try:
+            if file.write(record) < len(record):  # it does not fit: the system says so at the next write only
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError:
+            file.truncate(before)
+            raise
 
 
 def close_left_open(crawl_dir: Path) -> None:
     """Close what a killed crawl left open, behind its last whole record; belongs under the ledger's lock."""
     for path in (crawl_dir / "archive").glob("*.warc.gz.open"):
         with path.open("rb+") as file:
-            file.truncate(_whole_bytes(file))
+            n_whole = _whole_bytes(file)
+            file.truncate(n_whole)
             os.fsync(file.fileno())
-        path.rename(path.with_suffix(""))
+        if n_whole:
+            path.rename(path.with_suffix(""))
+        else:
+            path.unlink()
 
 
 def read_archive(crawl_dir: Path) -> Iterator[Entry]:
@@ -200,7 +212,7 @@ def _read_file(path: Path) -> Iterator[Entry]:
                 n_read += 1
     except (ArchiveLoadFailed, zlib.error, OSError, ValueError, KeyError, TypeError) as error:
         raise PipelineError(
-            f"{path}: damaged behind record {n_read:,} ({type(error).__name__}: {error}); restore it from a copy"
+            f"{path}: damaged behind record {n_read:,} ({type(error).__name__}); restore it from a copy"
         ) from error
 
 

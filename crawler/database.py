@@ -64,6 +64,20 @@ class Database:
         new_path.replace(path)
 
 
+def explained(error: sqlite3.DatabaseError, folder: Path) -> Exception:
+    """Return what to tell whoever ran a command on a folder; an error that they cannot cause is returned as it is."""
+    match getattr(error, "sqlite_errorcode", 0) & 0xFF:
+        case sqlite3.SQLITE_FULL | sqlite3.SQLITE_IOERR | sqlite3.SQLITE_READONLY | sqlite3.SQLITE_CANTOPEN:
+            remedy = "make room and see that the folder can be written, then run the same command again"
+        case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
+            remedy = "another program holds it; end that, then run the same command again"
+        case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
+            remedy = "move it away, then build it anew from the archive: python -m crawler reparse"
+        case _:
+            return error
+    return PipelineError(f"{folder / 'ledger.sqlite'}: cannot be used ({error}); {remedy}")
+
+
 def connect(path: Path) -> sqlite3.Connection:
     """Open a file for transactions that survive the end of the process."""
     connection = sqlite3.connect(path, isolation_level=None, timeout=30)

@@ -1,13 +1,14 @@
 """How much of a crawl there is to do, and how long that takes at the politeness rate.
 
 Known are the ledger's pending pages; what lies behind them is estimated from the lists read so
-far. Before anything of a kind is read, it is not yet known: no number is better than a made-up one.
+far, and for photos from the totals that movie pages claim. Before anything tells of a kind, it is not
+yet known: no number is better than a made-up one.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from crawler.plan import COMMENTS_A_PAGE, COMMENTS_REACH, HOSTS, Core, surviving
+from crawler.plan import COMMENTS_A_PAGE, COMMENTS_REACH, HOSTS, PHOTOS_A_PAGE, Core, surviving
 from crawler.settings import Scope
 from crawler.store import Ledger
 
@@ -51,7 +52,7 @@ def forecast(ledger: Ledger, scope: Scope) -> list[Forecast]:
     for kind, lists in _unplanned_lists(ledger, scope).items():
         known = sum(counts.get((kind, state), 0) for state in ("pending", "failed", "refused"))
         begun = ledger.value("SELECT count(*) FROM pages WHERE kind = ? AND state = 'pending' AND start = 0", (kind,))
-        pages_a_list = _pages_a_list(ledger, kind)
+        pages_a_list = _pages_a_list(ledger, scope, kind)
         if lists == begun == 0:
             expected: int | None = 0
         elif lists is None or pages_a_list is None:
@@ -115,8 +116,8 @@ def _count(ledger: Ledger, kind: str, state: str) -> int:
     return n
 
 
-def _pages_a_list(ledger: Ledger, kind: str) -> float | None:
-    """Return how many pages the lists of a kind have that were read so far; None before the first."""
+def _pages_a_list(ledger: Ledger, scope: Scope, kind: str) -> float | None:
+    """Return how many pages the lists of a kind have that were read so far; None if nothing tells."""
     if kind in _SINGLE:
         return 1.0
     query = (
@@ -127,14 +128,17 @@ def _pages_a_list(ledger: Ledger, kind: str) -> float | None:
     pages, lists = ledger.execute(query, (kind, kind)).fetchone()
     if lists:
         return float(pages / lists)
-    return COMMENTS_REACH / COMMENTS_A_PAGE if kind == "comments" else None
+    if kind == "comments":
+        return COMMENTS_REACH / COMMENTS_A_PAGE
+    total = ledger.value("SELECT avg(coalesce(photo_total, 0)) FROM movies") if kind == "photos" else None
+    return None if total is None else 1 + total / (PHOTOS_A_PAGE * len(scope.photo_kinds))
 
 
 def _users_to_be_found(ledger: Ledger, scope: Scope) -> float | None:
     """Estimate the users who are named, and whom the comments that are not read yet lead to."""
     named = _unplanned(ledger, "collection", scope.uids)
     unread = _count(ledger, "comments", "pending") + _unplanned(ledger, "comments", scope.movie_ids) * (
-        _pages_a_list(ledger, "comments") or 1.0
+        _pages_a_list(ledger, scope, "comments") or 1.0
     )
     if not unread:
         return named
@@ -147,10 +151,27 @@ def _users_to_be_found(ledger: Ledger, scope: Scope) -> float | None:
 
 
 def _expected_frames(ledger: Ledger, scope: Scope, core: Core) -> float | None:
-    known: int = ledger.value("SELECT count(*) FROM frames")
-    lists = len(scope.photo_kinds) * _unplanned(ledger, "photos", core.movie_ids)
-    unread = _count(ledger, "photos", "pending") + lists * (_pages_a_list(ledger, "photos") or 1.0)
-    read = _count(ledger, "photos", "done")
-    if not read:
-        return None if unread else float(known)
-    return known + unread * known / read
+    """Estimate the frames there will be: those known, and those that movie pages and begun lists claim.
+
+    A movie's total counts photos of every kind; how much of it becomes frames is told by the movies
+    whose lists are read. Until then all of it is expected, which is the most there can be.
+    """
+    totals: dict[str, int] = dict(ledger.execute("SELECT movie_id, coalesce(photo_total, 0) FROM movies"))
+    known: dict[str, int] = dict(ledger.execute("SELECT movie_id, count(*) FROM frames GROUP BY movie_id"))
+    begun = {row[0] for row in ledger.execute("SELECT subject FROM pages WHERE kind = 'photos' AND state <> 'pending'")}
+    ahead = [movie_id for movie_id in core.movie_ids if movie_id not in begun]
+    if ahead and not totals:
+        return None
+    read_total = sum(total for movie_id, total in totals.items() if movie_id in begun)
+    share = min(1.0, sum(known.get(movie_id, 0) for movie_id in begun) / read_total) if read_total else 1.0
+    mean = sum(totals.values()) / len(totals) if totals else 0.0
+    return sum(known.values()) + share * sum(totals.get(movie_id, mean) for movie_id in ahead) + _rest_of_lists(ledger)
+
+
+def _rest_of_lists(ledger: Ledger) -> int:
+    """Return how many photos the begun lists claim beyond those shown."""
+    rest: int | None = ledger.value(
+        "SELECT sum(rest) FROM (SELECT max(claimed) - sum(seen) AS rest FROM pages WHERE kind = 'photos' "
+        "GROUP BY subject, variant HAVING rest > 0 AND sum(state = 'pending') > 0)"
+    )
+    return rest or 0

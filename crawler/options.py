@@ -2,7 +2,7 @@
 
 import argparse
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from crawler.politeness import manners_for
@@ -185,21 +185,19 @@ def _count(text: str) -> int:
     return int(text)
 
 
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = -1.0
-    if not 0 <= seconds < 86_400:
-        raise argparse.ArgumentTypeError(f"{text!r}: give seconds, from 0")
-    return seconds
+def _number_of(unit: str, below: float) -> Callable[[str], float]:
+    """Return what reads a number of some unit, from 0 to less than `below`."""
+
+    def read(text: str) -> float:
+        try:
+            number = float(text)
+        except ValueError:
+            number = -1.0
+        if not 0 <= number < below:
+            raise argparse.ArgumentTypeError(f"{text!r}: give {unit}, from 0 to less than {below:g}")
+        return number
+
+    return read
 
 
-def _days(text: str) -> float:
-    try:
-        days = float(text)
-    except ValueError:
-        days = -1.0
-    if not 0 <= days < 36_500:
-        raise argparse.ArgumentTypeError(f"{text!r}: give days, from 0")
-    return days
+_seconds, _days = _number_of("seconds", 86_400), _number_of("days", 36_500)

@@ -18,6 +18,7 @@ from crawler.store import Key, Ledger
 from dataset.kcore import k_core
 
 COMMENTS_A_PAGE = 20
+PHOTOS_A_PAGE = 30
 COMMENTS_REACH = 200  # a logged-out reader is shown about so many comments of a movie
 
 # Where each kind of page is (a host's role), and its address.

@@ -19,7 +19,7 @@ from scrapy.crawler import Crawler
 from scrapy.exceptions import IgnoreRequest
 from scrapy.http import Response
 
-from crawler.sites import Site
+from crawler.sites import Site, robots_txt
 from dataset.errors import MissingInputError, RefusedError, UsageError
 
 FLOOR_S = 5.0
@@ -105,19 +105,19 @@ def read_robots(hosts: Mapping[str, str], manners: Manners, user_agent: str) -> 
     }
 
 
-def host_rules(base: str, robots_txt: str, manners: Manners, user_agent: str) -> HostRules:
+def host_rules(base: str, text: str, manners: Manners, user_agent: str) -> HostRules:
     """Return the rules of a host from the text of its robots.txt; off loopback, never below the floor."""
-    robots = Protego.parse(robots_txt)
+    robots = Protego.parse(text)
     if Site(base, base, base).is_loopback:
         return HostRules(manners.delay_s, robots, time.monotonic())
-    asked = [float(found) for found in _COMMENTED_DELAY.findall(robots_txt)]
+    asked = [float(found) for found in _COMMENTED_DELAY.findall(text)]
     delay_s = max(FLOOR_S, manners.delay_s, float(robots.crawl_delay(user_agent) or 0), *asked)
     return HostRules(delay_s, robots, time.monotonic())
 
 
 def _read_one(base: str, manners: Manners, user_agent: str) -> str:
     """Return the text of a host's robots.txt."""
-    url = f"{base}/robots.txt"
+    url = robots_txt(base)
     is_loopback = Site(base, base, base).is_loopback
     with requests.Session() as session:
         session.trust_env = not is_loopback

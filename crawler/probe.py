@@ -21,14 +21,13 @@ from crawler.options import add_site, site_from
 from crawler.pages.parse import parse_page
 from crawler.pages.refusal import classify
 from crawler.pages.rows import NotUnderstood, PageGone, Refused
-from crawler.plan import COMMENTS_REACH, HOSTS, address
+from crawler.plan import COMMENTS_REACH, HOSTS, PHOTOS_A_PAGE, address
 from crawler.politeness import HostRules, Manners, NoRobotsError, manners_for, read_robots
 from crawler.settings import user_agent
 from crawler.sites import Site
 from crawler.store import Key
 from dataset.errors import RefusedError
 
-PHOTOS_A_PAGE = 30
 KNOWN_MOVIE_ID = "1292052"  # on the real site: one with many photos and comments
 
 HELP = "check, with a dozen polite requests, what the crawler takes for granted; run it before the first crawl"

@@ -61,9 +61,10 @@ class Site:
         """Return the address of a photo's file in a size (`sqxs`, `s`, `m`, `l`)."""
         return f"{self.images}/view/photo/{size}/public/p{frame_id}.jpg"
 
-    def robots(self, base: str) -> str:
-        """Return the address of a host's robots.txt."""
-        return f"{base}/robots.txt"
+
+def robots_txt(base: str) -> str:
+    """Return the address of a host's robots.txt."""
+    return f"{base}/robots.txt"
 
 
 def _is_loopback(host: str) -> bool:

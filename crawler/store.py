@@ -293,7 +293,8 @@ class Ledger(Database):
                 return
         self.close()
         raise PipelineError(
-            f"{path}: not a ledger of version {LEDGER_VERSION}; choose another folder with --crawl, or delete this one"
+            f"{path}: not a ledger of version {LEDGER_VERSION}; choose another folder with --crawl, or, if "
+            "this one has an archive, move the ledger away and build it anew: python -m crawler reparse"
         )
 
 

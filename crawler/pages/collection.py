@@ -87,7 +87,8 @@ def _rating(page: Document, item: etree._Element) -> RatingRow:
 
 
 def _classes(node: etree._Element) -> list[str]:
-    return node.get("class", "").split()
+    classes: list[str] = node.get("class", "").split()
+    return classes
 
 
 def _stars(page: Document, marks: Sequence[etree._Element]) -> int | None:

@@ -28,7 +28,10 @@ class PageQueue:
         self.out = 0
 
     def take(self, now: float) -> Page | None:
-        """Return the next page to read at time `now`, or None if there is none yet or enough are out."""
+        """Return the next page to read, or None if there is none yet or enough are out.
+
+        `now` is of a clock that is never set back.
+        """
         if self.out >= self._window:
             return None
         if self._later and self._later[0][0] <= now:
@@ -50,10 +53,10 @@ class PageQueue:
             self._held.add(following.page_id)
             self._ready.appendleft(following)
 
-    def retry(self, page: Page) -> None:
-        """Take back a page that failed; it comes again at its `next_try_at`."""
+    def retry(self, page: Page, due: float) -> None:
+        """Take back a page that failed; it comes again when it is due, by the clock of `take`."""
         self.out -= 1
-        heapq.heappush(self._later, (page.next_try_at, page.page_id, page))
+        heapq.heappush(self._later, (due, page.page_id, page))
 
     def next_retry_at(self) -> float | None:
         """Return when the next failed page is due, if one is waiting."""

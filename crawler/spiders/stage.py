@@ -99,7 +99,7 @@ class StageSpider(scrapy.Spider):
     async def _next_page(self) -> Page | None:
         """Wait for a page that is due; None when all are settled, or when the crawl has to stop."""
         while not self._must_stop():
-            now = time.time()
+            now = time.monotonic()
             for queue in self.queues.values():
                 if page := queue.take(now):
                     return page
@@ -215,7 +215,7 @@ class StageSpider(scrapy.Spider):
             return
         self.tally["retried"] += 1
         wait_s = min(MAX_BACKOFF_S, manners.backoff_s * 2**page.attempts)
-        self._queue(page).retry(self.ledger.postpone(page, cause, time.time() + wait_s))
+        self._queue(page).retry(self.ledger.postpone(page, cause, time.time() + wait_s), time.monotonic() + wait_s)
 
     def _end(self, page: Page, state: str, cause: str) -> None:
         self.tally[state] += 1

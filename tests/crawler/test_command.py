@@ -126,6 +126,69 @@ def test_a_plan_of_an_empty_crawl_tells_no_number_that_nothing_stands_behind(tmp
     assert [row[3:] for row in rows[1:]] == [["not", "yet", "known"]] * 6
 
 
+def test_the_plan_tells_photos_from_the_totals_of_movie_pages_and_corrects_itself(tmp_path, site_file, capsys):
+    options = _options(tmp_path, "--site-file", site_file, "--everything", "--photo-kinds", "still")
+
+    def expected():
+        main(["plan", *options])
+        rows = [line.split() for line in capsys.readouterr().out.splitlines()[1:-1]]
+        return [row[3] for row in rows if row[1] in ("photos", "picture", "photo")]
+
+    with Ledger.open(tmp_path / "crawl", Source("sandbox", {"seed": 0})) as ledger:
+        ledger.execute("INSERT INTO ratings VALUES ('u', 'm1', 5, NULL, 0), ('u', 'm2', 5, NULL, 0)")
+        ledger.execute(
+            "INSERT INTO movies (movie_id, title, genres, directors, photo_total, crawled_at) "
+            "VALUES ('m1', 't', '[]', '[]', 90, 0), ('m2', 't', '[]', '[]', NULL, 0)"
+        )
+    assert expected() == ["5", "90", "90"]
+    with Ledger.open(tmp_path / "crawl", Source("sandbox", {"seed": 0})) as ledger:
+        ledger.execute("UPDATE movies SET photo_total = iif(movie_id = 'm1', 40, 200)")
+        key = Key("photos", "m1", "still")
+        ledger.add_pages([key])
+        ledger.mark_done(ledger.page(key), 1.0, seen=10, claimed=10)
+        ledger.executemany(
+            "INSERT INTO frames VALUES (?, 'm1', 'still', NULL, NULL, '', 0)", [(f"p{n}",) for n in range(10)]
+        )
+    assert expected() == ["1", "60", "60"]  # a quarter of a movie's photos are stills
+
+
+@pytest.mark.parametrize(
+    ("statements", "remedy"),
+    [
+        (["PRAGMA max_page_count = 1", "CREATE TABLE more (x)"], "make room"),
+        (["PRAGMA query_only = 1", "DELETE FROM pages"], "the folder can be written"),
+    ],
+)
+def test_a_ledger_that_cannot_be_written_is_told_in_one_line(tmp_path, monkeypatch, statements, remedy):
+    Ledger.open(tmp_path, SANDBOX).close()
+
+    def break_it(ledger, now):
+        for statement in statements:
+            ledger.execute(statement)
+
+    monkeypatch.setattr("crawler.__main__.status_lines", break_it)
+    with pytest.raises(PipelineError, match=rf"ledger\.sqlite: cannot be used .*{remedy}"):
+        main(["status", "--crawl", str(tmp_path)])
+
+
+def test_a_damaged_ledger_is_told_with_the_way_to_build_it_anew(tmp_path):
+    with Ledger.open(tmp_path, SANDBOX) as ledger:
+        ledger.add_pages(Key("movie", str(n)) for n in range(5000))
+    path = tmp_path / "ledger.sqlite"
+    content = path.read_bytes()
+    path.write_bytes(content[:8192] + b"\xaa" * (len(content) - 8192))
+    with pytest.raises(PipelineError, match="python -m crawler reparse"):
+        main(["status", "--crawl", str(tmp_path)])
+
+
+def test_a_ledger_of_another_version_names_the_way_to_build_it_anew(tmp_path):
+    with Ledger.open(tmp_path, SANDBOX) as ledger:
+        ledger.set_meta("version", "1")
+    for command in ("status", "reparse", "export"):
+        with pytest.raises(PipelineError, match=r"not a ledger of version .* python -m crawler reparse"):
+            main([command, "--crawl", str(tmp_path)])
+
+
 def test_watching_a_crawl_ends_quietly_at_ctrl_c(tmp_path, capsys, monkeypatch):
     def ctrl_c(seconds):
         raise KeyboardInterrupt

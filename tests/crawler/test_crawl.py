@@ -43,6 +43,27 @@ def test_a_stopped_crawl_says_how_to_go_on(sandbox):
     assert not done & set(crawl.requests()[n:])
 
 
+def test_a_refresh_reads_again_what_is_old_enough_and_follows_only_what_has_changed(sandbox):
+    crawl = sandbox(1)
+    crawl.run("ratings")
+    n = len(crawl.requests())
+    assert "0 pages and lists are old enough" in crawl.run("ratings", "--refresh")
+    assert len(crawl.requests()) == n
+    ratings_of = crawl.server.world.contents.ratings_of
+    user, ratings = max(ratings_of.items(), key=lambda item: len(item[1]))
+    ratings_of[user] = [replace(ratings[0], stars=1 if ratings[0].stars != 1 else 2), *ratings[1:]]
+    crawl.server.answers._page.cache_clear()
+    try:
+        told = crawl.run("ratings", "--refresh", "--collection-age-days", "0")
+        crawl.require_truth(["ratings"])
+    finally:
+        ratings_of[user] = ratings  # the world is shared with other tests
+    assert "pages and lists are old enough to be read again" in told
+    again = crawl.requests()[n:]
+    assert {path.split("?")[0].rsplit("/", 1)[1] for _, path in again} == {"collect"}
+    assert len([path for _, path in again if "start=0&" not in path]) <= 1  # the rest of the changed one at most
+
+
 def test_a_robots_txt_that_cannot_be_read_means_no_request_at_all(sandbox):
     crawl = sandbox(1, faults=lambda request, answer: Answer(503, b"busy"))
     assert "robots.txt: no clean answer (status 503)" in crawl.run("ratings", status=3)

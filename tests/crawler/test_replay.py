@@ -64,7 +64,8 @@ def _dump(crawl_dir, table):
         return sorted(ledger.execute(f"SELECT * FROM {table}"), key=repr)
 
 
-def test_reparse_gives_identical_tables(crawl_dir, tmp_path):
+def test_reparse_gives_identical_tables_without_a_request(server, crawl_dir, tmp_path):
+    n_requests = len(server.requests)
     before = _exported(crawl_dir, tmp_path / "before")
     tables = ("pages", "people", "movies", "ratings", "frames", "pictures", "likes")
     ledger_before = {table: _dump(crawl_dir, table) for table in tables}
@@ -73,6 +74,7 @@ def test_reparse_gives_identical_tables(crawl_dir, tmp_path):
     _assert_same(_exported(crawl_dir, tmp_path / "after"), before)
     assert (tmp_path / "before/provenance.json").read_bytes() == (tmp_path / "after/provenance.json").read_bytes()
     assert {table: _dump(crawl_dir, table) for table in tables} == ledger_before
+    assert len(server.requests) == n_requests
 
 
 def test_reparse_gives_identical_tables_when_the_ledger_is_lost(crawl_dir, tmp_path):

@@ -14,6 +14,7 @@ from crawler.sandbox.answers import Answer, Request
 from crawler.sandbox.server import SandboxServer
 from crawler.sandbox.truth import truth
 from crawler.sandbox.world import World, WorldConfig, generate_world
+from crawler.sites import robots_txt
 from dataset.errors import PipelineError
 
 REFERER = {"Referer": "https://www.douban.com/"}
@@ -50,7 +51,7 @@ def test_all_hosts_are_on_loopback_ports_of_their_own(server: SandboxServer) -> 
 
 def test_robots_disallow_what_the_real_site_disallows(server: SandboxServer) -> None:
     for base in (server.site.movie, server.site.www):
-        status, body, _ = get(server.site.robots(base))
+        status, body, _ = get(robots_txt(base))
         robots = RobotFileParser()
         robots.parse(body.decode().splitlines())
         assert status == 200
@@ -68,7 +69,7 @@ def test_robots_disallow_what_the_real_site_disallows(server: SandboxServer) -> 
 
 
 def test_robots_of_the_image_host_allow_pictures(server: SandboxServer) -> None:
-    status, body, _ = get(server.site.robots(server.site.images))
+    status, body, _ = get(robots_txt(server.site.images))
     robots = RobotFileParser()
     robots.parse(body.decode().splitlines())
     assert status == 200
@@ -152,7 +153,7 @@ def test_every_request_is_logged_in_memory_and_in_a_file(world: World, tmp_path:
     log = tmp_path / "logs" / "requests.jsonl"
     with SandboxServer(world, log_path=log) as server:
         get(server.site.movie_page("1"), {"User-Agent": "tester"})
-        get(server.site.robots(server.site.images))
+        get(robots_txt(server.site.images))
     first, second = (json.loads(line) for line in log.read_text().splitlines())
     assert (first["host"], first["method"], first["path"], first["status"]) == ("movie", "GET", "/subject/1/", 404)
     assert (first["user_agent"], second["host"], second["path"]) == ("tester", "images", "/robots.txt")
@@ -211,7 +212,7 @@ def test_what_is_not_http_closes_the_connection_and_harms_nobody(server: Sandbox
     with socket.create_connection((there.hostname or "", there.port or 0), timeout=10) as raw:
         raw.sendall(b"\x00\xff nonsense\r\n\r\n")
         assert raw.recv(100) == b""
-    assert get(server.site.robots(server.site.movie))[0] == 200
+    assert get(robots_txt(server.site.movie))[0] == 200
 
 
 def test_a_taken_port_is_one_line_with_the_remedy(server: SandboxServer, world: World) -> None:

@@ -71,7 +71,7 @@ def test_a_failed_page_comes_back_when_its_time_has_come_and_not_before(ledger):
     ledger.add_pages([Key("movie", "1"), Key("movie", "2")])
     queue = PageQueue(ledger, ["movie"], window=5)
     first = queue.take(0)
-    queue.retry(ledger.postpone(first, "HTTP 503", next_try_at=100.0))
+    queue.retry(ledger.postpone(first, "HTTP 503", next_try_at=7.0), due=100.0)
     assert queue.take(99).key.subject == "2"
     assert queue.take(99) is None
     assert queue.next_retry_at() == 100.0

@@ -1,0 +1,152 @@
+"""What stands in the archive's files, read by others' tools, and after a killed crawl."""
+
+import gzip
+import io
+import resource
+import subprocess
+import sys
+
+import pytest
+from warcio.archiveiterator import ArchiveIterator
+
+from crawler import archive as archive_module
+from crawler.archive import Answer, Archive, Circumstances, archive_files, close_left_open, read_archive
+from crawler.settings import Scope, Source
+from crawler.sites import Site
+from crawler.store import Key
+from dataset.errors import PipelineError
+
+UNDER = Circumstances(Source("sandbox", {"seed": 1}), Site(), Scope(movie_ids=("1",), uids=("somebody",)))
+DIGEST = "ab" * 32
+
+
+def _answer(n, status=200, body=None):
+    body = f"<html>页 {n}</html>".encode() if body is None else body
+    return Answer(status, f"https://movie.douban.com/subject/{n}/", body, None, "text/html; charset=utf-8", 1e9 + n)
+
+
+def _write(folder, *numbers):
+    with Archive(folder, UNDER) as archive:
+        for n in numbers:
+            archive.write(Key("movie", str(n)), _answer(n))
+
+
+@pytest.fixture
+def filled(tmp_path):
+    """An archive of pages of every sort: a page, an empty answer, a redirect, an odd status and a stored picture."""
+    with Archive(tmp_path, UNDER) as archive:
+        archive.write(Key("movie", "1"), _answer(1))
+        archive.write(Key("movie", "2"), _answer(2, 404, b""))
+        archive.write(Key("movie", "3"), Answer(302, "https://movie.douban.com/x?a=b", b"", "/misc/sorry", None, 3.0))
+        archive.write(Key("movie", "4"), _answer(4, 599))
+        picture = Answer(200, "https://img1.doubanio.com/p5.jpg", b"\xff\xd8", None, "image/jpeg", 5.0)
+        archive.write(Key("picture", "5", "m"), picture, f"pictures/ab/{DIGEST}.jpg")
+    return tmp_path
+
+
+def test_gzip_finds_every_file_whole(filled):
+    (path,) = archive_files(filled)
+    subprocess.run(["gzip", "-t", path], check=True)
+    assert gzip.decompress(path.read_bytes()).count(b"WARC/1.1\r\n") == 6
+
+
+def test_warcio_finds_every_digest_right(filled):
+    (path,) = archive_files(filled)
+    command = [sys.executable, "-c", "from warcio.cli import main; main()", "check", "-v", str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "digest pass" in done.stdout
+
+
+def test_the_records_say_what_they_are_in_the_standard_s_terms(filled):
+    (path,) = archive_files(filled)
+    records = [
+        (record.rec_type, record.rec_headers.get_header("WARC-Target-URI"), record.content_stream().read())
+        for record in ArchiveIterator(io.BytesIO(path.read_bytes()), check_digests="raise")
+    ]
+    assert [kind for kind, _, _ in records] == ["warcinfo", "response", "response", "response", "response", "revisit"]
+    assert records[1][1:] == ("https://movie.douban.com/subject/1/", "<html>页 1</html>".encode())
+    assert records[5][2] == b""
+    assert b"somebody" not in records[0][2]
+
+
+def test_what_is_read_is_what_was_written(filled):
+    entries = list(read_archive(filled))
+    assert [entry.answer.status for entry in entries] == [200, 404, 302, 599, 200]
+    assert entries[0] == (Key("movie", "1"), _answer(1), UNDER._replace(scope=Scope(movie_ids=("1",))), None)
+    assert entries[2].answer.location == "/misc/sorry"
+    assert (entries[4].stored_as, entries[4].answer.body) == (f"pictures/ab/{DIGEST}.jpg", b"")
+
+
+def _killed(folder, *numbers):
+    """Leave an archive as a killed crawl does, and return its open file."""
+    folder.mkdir(exist_ok=True)
+    archive = Archive(folder, UNDER)
+    for n in numbers:
+        archive.write(Key("movie", str(n)), _answer(n))
+    archive._file.close()
+    (path,) = (folder / "archive").glob("*.open")
+    return path
+
+
+def test_a_torn_end_is_cut_behind_the_last_whole_record_wherever_it_is_torn(tmp_path):
+    torn = _killed(tmp_path, 1, 2, 3)
+    content = torn.read_bytes()
+    third = content.rindex(b"\x1f\x8b\x08")
+    for end in (third, third + 1, third + 9, (third + len(content)) // 2, len(content) - 1):
+        folder = tmp_path / str(end)
+        (folder / "archive").mkdir(parents=True)
+        (folder / "archive" / torn.name).write_bytes(content[:end])
+        close_left_open(folder)
+        (path,) = archive_files(folder)
+        subprocess.run(["gzip", "-t", path], check=True)
+        assert [entry.key.subject for entry in read_archive(folder)] == ["1", "2"]
+
+
+def test_garbage_behind_the_last_record_is_cut_off_and_a_crawl_goes_on_in_the_next_file(tmp_path):
+    path = _killed(tmp_path, 1)
+    with path.open("ab") as file:
+        file.write(b"\x00" * 5000)
+    _write(tmp_path, 2)
+    assert [file.name for file in archive_files(tmp_path)] == ["000001.warc.gz", "000002.warc.gz"]
+    assert [entry.key.subject for entry in read_archive(tmp_path)] == ["1", "2"]
+
+
+def test_a_file_that_was_torn_before_its_first_record_holds_nothing_and_harms_nothing(tmp_path):
+    path = _killed(tmp_path, 1)
+    path.write_bytes(path.read_bytes()[:20])
+    _write(tmp_path, 2)
+    assert [file.name for file in archive_files(tmp_path)] == ["000001.warc.gz"]
+    assert [entry.key.subject for entry in read_archive(tmp_path)] == ["2"]
+
+
+def test_on_a_full_disk_the_command_says_so_and_every_file_is_whole(tmp_path):
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
+    try:
+        with pytest.raises(PipelineError, match=r"000001\.warc\.gz\.open: cannot be written .* make room"):
+            _write(tmp_path, *range(999))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    (path,) = archive_files(tmp_path)
+    subprocess.run(["gzip", "-t", path], check=True)
+    n_whole = len(list(read_archive(tmp_path)))
+    assert 10 < n_whole < 999
+    _write(tmp_path, 1000)
+    assert len(list(read_archive(tmp_path))) == n_whole + 1
+
+
+def test_files_are_closed_at_a_size(tmp_path, monkeypatch):
+    monkeypatch.setattr(archive_module, "ROTATE_AT_BYTES", 1000)
+    _write(tmp_path, *range(9))
+    assert len(archive_files(tmp_path)) > 2
+    assert [entry.key.subject for entry in read_archive(tmp_path)] == [str(n) for n in range(9)]
+
+
+def test_a_damaged_file_is_named(filled):
+    (path,) = archive_files(filled)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    path.write_bytes(content)
+    with pytest.raises(PipelineError, match=r"000001\.warc\.gz: damaged behind record .* restore it from a copy"):
+        list(read_archive(filled))

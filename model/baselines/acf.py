@@ -14,8 +14,11 @@ once, by W¹ₓ and W²ₓ in one product, and all else is as narrow as the atte
 Adapted: the components are the frames of a movie (theirs: the regions of a picture, the frames of
 a video). In training, a positive is left out of the history that is to predict it (as in FISM and
 NAIS); otherwise p_i learns to point at v_i, from which no held-out item gains. A longer history
-than `max_history` is represented by as many items, drawn once. Nobody's visual taste is a vector of
-its own, so ACF ranks no frames (Table 1).
+than `max_history` is represented by as many items, drawn once. Nobody's visual taste is a vector
+of its own, so ACF ranks no frames (Table 1).
+
+A batch projects the frames of all histories in it, so ACF is the slowest of the models; a larger
+batch shares more of this work.
 """
 
 from dataclasses import dataclass

@@ -85,11 +85,19 @@ def test_acf_leaves_a_positive_out_of_the_history_that_predicts_it() -> None:
     assert without == pytest.approx(_bpr(differences), abs=1e-10)
 
 
-def _acf_penalty(acf: ACF) -> float:
+def test_acf_trains_a_user_whose_whole_history_is_the_positive() -> None:
+    acf = _acf()
+    profile = acf.users[1]
+    loss = acf.loss(torch.tensor([1]), torch.tensor([2]), torch.tensor([[0]]))
+    plain = loss.item() - _acf_penalty(acf, (torch.tensor([1]), torch.tensor([2]), torch.tensor([[0]])))
+    assert plain == pytest.approx(_bpr([(profile @ (acf.items[2] - acf.items[0])).item()]), abs=1e-10)
+
+
+def _acf_penalty(acf: ACF, batch: tuple[Tensor, Tensor, Tensor] = BATCH) -> float:
     """What the loss of a copy with the same weights and no penalty lacks."""
     plain = ACF(ACFConfig(DIM, 5, l2=0, attention_l2=0), _data(), _generator()).double()
     plain.load_state_dict(acf.state_dict())
-    return acf.loss(*BATCH).item() - plain.loss(*BATCH).item()
+    return acf.loss(*batch).item() - plain.loss(*batch).item()
 
 
 def test_a_history_is_bounded_by_a_draw_from_it() -> None:

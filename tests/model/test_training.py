@@ -6,7 +6,8 @@ import torch
 
 from dataset.errors import TrainingError
 from model.interactions import HeldOutLikes, Tables, TrainingData, held_out_items, index_ids, training_data
-from model.registry import default_config
+from model.recommender import TrainableRecommender
+from model.registry import MODELS, default_config
 from model.training import Trainer, TrainingConfig, train_model, training_table
 
 TRAINING = TrainingConfig(epochs=6, batch_size=32, learning_rate=0.02, patience=3)
@@ -18,7 +19,7 @@ def _trainer(tables: Tables, name: str = "jifr", training: TrainingConfig = TRAI
     return Trainer(training_data(tables, ids), validation, name, default_config(name), training, seed=3)
 
 
-@pytest.mark.parametrize("name", ["jifr", "bpr"])
+@pytest.mark.parametrize("name", [name for name in MODELS if issubclass(MODELS[name].make, TrainableRecommender)])
 def test_a_resumed_training_equals_an_uninterrupted_one_bit_for_bit(name: str, tables: Tables) -> None:
     whole = _trainer(tables, name)
     while not whole.is_finished:

@@ -5,8 +5,9 @@
 The folder holds `train.parquet` and `test.parquet` with whole-number columns `user` and `item`.
 Protocol: rank all items but the user's train items; Recall@20 and NDCG@20, means over the users
 with a test item. First, settings and the number of epochs are chosen on a tenth held out of train;
-then the model is trained on all of train with these, and judged on test, once. Takes some 20 minutes
-on 2 cores.
+then the model is trained on all of train with these, and judged on test, once. Takes about an hour
+on 2 cores. (Larger steps, batches of 16,384 and a learning rate of 0.003, take a third of that and
+end at a Recall@20 of 0.1396 and an NDCG@20 of 0.1112.)
 """
 
 import os
@@ -29,10 +30,10 @@ K = 20
 PUBLISHED = {"Recall@20": 0.1491, "NDCG@20": 0.1235}
 """MF-BPR with d = 64 as freerec reports it, the best matrix factorisation published on this split."""
 TRAINING = TrainingConfig(
-    epochs=120, batch_size=16_384, learning_rate=3e-3, n_negatives=1, patience=3, validate_every=10, validation_k=K
+    epochs=200, batch_size=4096, learning_rate=1e-3, n_negatives=1, patience=3, validate_every=10, validation_k=K
 )
-CHOICES = [BPRConfig(dim=64, l2=l2) for l2 in (1e-3, 2e-3)]
-FIRST_EPOCHS = 30  # for each choice; then the best one goes on
+CHOICES = [BPRConfig(dim=64, l2=l2) for l2 in (5e-4, 1e-3)]
+FIRST_EPOCHS = 40  # for each choice; then the best one goes on
 HELD_OUT_SHARE, JUDGED_USERS = 0.1, 2000  # validation ranks so many users, or it would take longer than training
 
 

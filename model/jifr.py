@@ -26,7 +26,8 @@ from model.segments import softmax_by
 
 Attention = Literal["att", "avg"]
 _ATTENTION = ("frame_hidden", "frame_logit", "rating_hidden", "rating_logit")  # W¹, w¹, W², w²
-_SCORED_PAIRS = 1 << 18  # pairs scored at once, so that (pairs, h) stays small
+_SCORED_USERS = 16
+_SCORED_PAIRS = (1 << 12, 1 << 20)  # pairs scored at once on a CPU, where (pairs, h) stays in its cache, and on a GPU
 
 
 @dataclass(frozen=True)
@@ -216,8 +217,7 @@ class _JIFRScorer(FrameScorer):
         With `avg` both weights are 1 (Eq. 2, which is VBPR). Table 2's caption only asks that
         they be equal; one half each would rank the same and merely halve the scores.
         """
-        block = max(1, _SCORED_PAIRS // len(self._x))
-        return torch.cat([self._scores(part) for part in torch.split(users, block)])
+        return torch.cat([self._scores(part) for part in torch.split(users, _SCORED_USERS)])
 
     def _scores(self, users: Tensor) -> Tensor:
         jifr = self._jifr
@@ -226,8 +226,13 @@ class _JIFRScorer(FrameScorer):
         if self._of_item is None:
             return habit + looks
         of_user = jifr._rating_inputs(u, w)  # (2, B, h)
-        beta = jifr._rating_attention(of_user[:, :, None], self._of_item[:, None])  # (B, N)
-        return beta * habit + (1 - beta) * looks
+        logits = habit.new_empty(2, len(users), len(self._x))  # of habit and of looks
+        tile = _SCORED_PAIRS[users.device.type == "cuda"] // _SCORED_USERS
+        for part in (0, 1):
+            for start in range(0, len(self._x), tile):
+                hidden = of_user[part, :, None] + self._of_item[part, None, start : start + tile]  # (B, tile, h)
+                logits[part, :, start : start + tile] = hidden.relu_() @ jifr.rating_logit
+        return torch.lerp(looks, habit, torch.sigmoid(logits[0] - logits[1]))
 
     @torch.no_grad()
     def frame_scores(self, users: Tensor, frames: Tensor) -> Tensor:

@@ -1,0 +1,140 @@
+"""Evaluation: the paper's protocol and full ranking against RecBole and Cornac, and JIFR at the paper's size.
+
+6,000 users × 3,700 items with made BPR embeddings (d = 64), 33 held-out positives a user, K up to
+50. The peers' own evaluators are driven on the same interactions and embeddings. Two rows are
+against limits: the exact form (5,000 users a second), and JIFR with its rating attention at the
+paper's size (60 s). The last one checks the exact form on real data, where it is at hand:
+
+    GOWALLA_DATA=<folder> make bench ONLY=evaluation
+"""
+
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import torch
+from peers import run_peer
+from run import Result
+
+from model.expectation import expected_ranking
+from model.interactions import Frames, HeldOutItems, Ragged, TrainingData, ragged
+from model.jifr import JIFR, JIFRConfig
+from model.metrics import METRICS, RankDistribution
+from model.protocol import SampledNegatives, place_among_all, rank_among_all, rank_among_sampled
+from model.recommender import EmbeddingScorer, Scorer
+
+N_USERS, N_ITEMS, N_TRAIN, N_TEST, DIM = 6_000, 3_700, 117, 33, 64
+KS = (5, 10, 15, 20, 30, 50)
+N_REPEATS = 10
+PAPER_USERS, PAPER_ITEMS, PAPER_TRAIN, PAPER_TEST, PAPER_LIMIT_S = 16_166, 12_811, 23, 6, 60.0
+GOWALLA_USERS, GOWALLA_REPEATS = 2_000, 200
+
+
+def measure() -> list[Result]:
+    generator = torch.Generator().manual_seed(0)
+    train, test = _made(N_USERS, N_ITEMS, N_TRAIN, N_TEST, generator)
+    scorer = EmbeddingScorer(
+        torch.randn(N_USERS, DIM, generator=generator), torch.randn(N_ITEMS, DIM, generator=generator)
+    )
+    held_out = HeldOutItems(test, train)
+    full = N_USERS / _seconds(lambda: _values(rank_among_all(scorer, held_out, max(KS)), ("hr", "recall", "ndcg")))
+    exact = N_USERS / _seconds(lambda: _exact(scorer, held_out))
+    sampled = N_USERS * N_REPEATS / _seconds(lambda: _sampled(scorer, held_out))
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        np.savez(
+            folder / "world.npz", users=scorer.users.numpy(), items=scorer.items.numpy(),
+            train=np.stack([train.owners.numpy(), train.values.numpy()]),
+            test=np.stack([test.owners.numpy(), test.values.numpy()]),
+        )  # fmt: skip
+        recbole = run_peer("recbole_evaluation", folder)
+        cornac = run_peer("cornac_evaluation", folder)
+    return [
+        Result("the paper's protocol, 10 × 1,000 sampled", sampled, "RecBole, uni1000", recbole["uni1000"], "users/s"),
+        Result("full ranking", full, "RecBole, full", recbole["full"], "users/s"),
+        Result("full ranking", full, "Cornac", cornac["full"], "users/s"),
+        Result("the paper's protocol, exact", exact, "limit", 5000.0, "users/s"),
+        _paper_size(generator),
+        *_gowalla(),
+    ]
+
+
+def _values(ranking: RankDistribution, names: tuple[str, ...]) -> list[float]:
+    return [float(METRICS[name](ranking, k).mean()) for name in names for k in KS]
+
+
+def _exact(scorer: Scorer, held_out: HeldOutItems) -> list[float]:
+    return _values(expected_ranking(place_among_all(scorer, held_out).ranks, max(KS), 1000), ("hr", "ndcg"))
+
+
+def _sampled(scorer: EmbeddingScorer, held_out: HeldOutItems) -> list[list[float]]:
+    rankings = rank_among_sampled(scorer, held_out, max(KS), SampledNegatives(1000, N_REPEATS, 0))
+    return [_values(ranking, ("hr", "ndcg")) for ranking in rankings]
+
+
+def _paper_size(generator: torch.Generator) -> Result:
+    """Judge JIFR, weights made, by the exact protocol: from the first score to the last metric."""
+    train, test = _made(PAPER_USERS, PAPER_ITEMS, PAPER_TRAIN, PAPER_TEST, generator)
+    offsets = torch.arange(PAPER_ITEMS + 1) * 4  # evaluation's cost does not depend on frames: x_i is made once
+    frames = Frames(offsets, torch.randn(4 * PAPER_ITEMS, 128, generator=generator).half())
+    scorer = JIFR(JIFRConfig(), TrainingData(train, PAPER_ITEMS, frames), generator).scorer()
+    held_out = HeldOutItems(test, train)
+    took = _seconds(
+        lambda: _values(expected_ranking(place_among_all(scorer, held_out).ranks, max(KS), 1000), ("hr", "ndcg")), 1
+    )
+    return Result(
+        "JIFR at the paper's size, exact", PAPER_USERS / took, "limit of 60 s", PAPER_USERS / PAPER_LIMIT_S, "users/s"
+    )
+
+
+def _gowalla() -> list[Result]:
+    """Check that 200 sampled repeats agree with the exact form, for each metric and K; a ratio above 1 is agreement."""
+    folder = os.environ.get("GOWALLA_DATA", "")
+    if not (folder and (Path(folder) / "train.parquet").is_file()):
+        print("evaluation: Gowalla left out; set GOWALLA_DATA to the folder with its train.parquet and test.parquet")
+        return []
+    tables = [pl.read_parquet(Path(folder) / f"{split}.parquet") for split in ("train", "test")]
+    n_items = 1 + max(int(table["item"].max()) for table in tables)  # type: ignore[arg-type]
+    train, test = (
+        ragged(*(torch.from_numpy(few[c].cast(pl.Int64).to_numpy().copy()) for c in ("user", "item")), GOWALLA_USERS)
+        for few in (table.filter(pl.col("user") < GOWALLA_USERS) for table in tables)
+    )
+    # Popularity with a little noise: a plausible ranking, with no training to wait for.
+    counts = torch.from_numpy(np.bincount(tables[0]["item"].to_numpy(), minlength=n_items)).float().log1p()
+    generator = torch.Generator().manual_seed(0)
+    users = torch.cat([torch.ones(GOWALLA_USERS, 1), torch.randn(GOWALLA_USERS, 8, generator=generator)], 1)
+    items = torch.cat([counts[:, None], 0.3 * torch.randn(n_items, 8, generator=generator)], 1)
+    scorer, held_out = EmbeddingScorer(users, items), HeldOutItems(test, train)
+    exact = expected_ranking(place_among_all(scorer, held_out).ranks, max(KS), 1000)
+    repeats = rank_among_sampled(scorer, held_out, max(KS), SampledNegatives(1000, GOWALLA_REPEATS, 0))
+    worst = 0.0
+    for name, metric in METRICS.items():
+        for k in KS:
+            means = torch.stack([metric(repeat, k).mean() for repeat in repeats])
+            error = float((means.mean() - metric(exact, k).mean()).abs() / (means.std() / GOWALLA_REPEATS**0.5))
+            worst = max(worst, error)
+            print(f"  Gowalla {name}@{k}: exact {float(metric(exact, k).mean()):.6f}, {error:.2f} standard errors off")
+    return [Result("exact form on Gowalla, worst of 36 metrics", 1 / worst, "4 standard errors", 1 / 4, "1/errors")]
+
+
+def _made(n_users: int, n_items: int, n_train: int, n_test: int, generator: torch.Generator) -> tuple[Ragged, Ragged]:
+    chosen = torch.stack([torch.randperm(n_items, generator=generator)[: n_train + n_test] for _ in range(n_users)])
+
+    def part(items: torch.Tensor) -> Ragged:
+        return ragged(torch.arange(n_users).repeat_interleave(items.shape[1]), items.flatten(), n_users)
+
+    return part(chosen[:, :n_train]), part(chosen[:, n_train:])
+
+
+def _seconds(work: Callable[[], object], repeats: int = 3) -> float:
+    """Return the fastest of some runs."""
+    took = []
+    for _ in range(repeats):
+        started = time.perf_counter()
+        work()
+        took.append(time.perf_counter() - started)
+    return min(took)

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import sys
 import time
 import warnings
@@ -63,4 +64,5 @@ def _rate(folder: Path, world: dict, mode: str, n_users: int) -> float:
 
 if __name__ == "__main__":
     sys.argv, folder = sys.argv[:1], Path(sys.argv[1])  # RecBole reads the command line
+    os.chdir(folder)  # and leaves logs where it runs
     main(folder)

@@ -76,7 +76,9 @@ def _comparable(snapshot: Snapshot, table: str) -> pl.DataFrame:
     columns = [column for column, dtype in entry.columns.items() if not dtype.startswith("Array")]
     try:
         with snapshot.folder.open(entry.file) as file:
-            return pl.DataFrame(pl.from_arrow(pq.read_table(file, columns=columns)))
+            return pl.DataFrame(
+                pl.from_arrow(pq.read_table(file, columns=columns, use_threads=False, pre_buffer=False))
+            )
     except (OSError, pa.ArrowException) as error:
         raise InvalidTableError(
             f"{snapshot.folder}/{entry.file}: cannot be read as Parquet ({error}); "

@@ -169,7 +169,7 @@ class _StoreWriter(_Writer):
         now = found[f"{_CLAIMS}/{version_folder(number)}"].modified_at
         left: dict[int, list[str]] = {}
         for name in found:
-            if owner := _number_of(name):
+            if (owner := _number_of(name)) and owner != number:
                 left.setdefault(owner, []).append(name)
         for owner, names in left.items():
             is_published = f"{version_folder(owner)}/{FILE_NAME}" in found

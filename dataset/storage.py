@@ -8,13 +8,15 @@ growing pauses. Object stores know files only: a folder is what the names of its
 """
 
 import hashlib
+import io
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any, TypeVar
 
 import obstore
 from obstore.exceptions import (
@@ -29,8 +31,10 @@ from obstore.store import LocalStore, MemoryStore, ObjectStore, from_url
 
 from dataset.errors import StorageError, UsageError
 
+T = TypeVar("T")
+
 _BLOCK_BYTES = 8 << 20
-_UPLOAD_ATTEMPTS = 4
+_ATTEMPTS = 4
 _SCHEMES = ("s3", "gs", "az")
 _ADDRESS = re.compile(r"^(?P<scheme>[a-z][a-z0-9+]+):/+(?P<rest>.*)$")
 _RETRY: Any = {
@@ -38,16 +42,19 @@ _RETRY: Any = {
     "retry_timeout": timedelta(seconds=60),
     "backoff": {"init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(seconds=5), "base": 2},
 }
-_CLIENT: Any = {"connect_timeout": timedelta(seconds=5), "timeout": timedelta(seconds=120)}
 _REMEDIES = {
     "169.254.169.254": "no credentials in the environment; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
     "metadata.google.internal": "no credentials in the environment; set GOOGLE_APPLICATION_CREDENTIALS",
     "NoSuchBucket": "there is no such bucket; make it first, or correct the address",
     "ContainerNotFound": "there is no such container; make it first, or correct the address",
-    "URL scheme is not allowed": "plain http is refused; set AWS_ALLOW_HTTP=true if the endpoint is meant to be http",
+    "builder error": "plain http is refused; set AWS_ALLOW_HTTP=true if the endpoint is meant to be http",
     "InvalidAccessKeyId": "the store does not know these credentials; check AWS_ACCESS_KEY_ID",
     "SignatureDoesNotMatch": "the store does not know these credentials; check AWS_SECRET_ACCESS_KEY",
 }
+
+
+class _NoSuchFileError(StorageError):
+    """The store lacks a file, not the bucket it would be in."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +95,7 @@ class Folder:
             store: ObjectStore = LocalStore(path.absolute()) if path.is_dir() else MemoryStore()
             return cls(str(path), path, store)
         try:
-            store = from_url(address, client_options=_CLIENT, retry_config=_RETRY)
+            store = from_url(address, retry_config=_RETRY)  # client_options would hide those of the environment
         except (BaseError, ValueError, OSError) as error:
             raise _in_words(address, error) from None
         return cls(address, None, store)
@@ -107,37 +114,32 @@ class Folder:
 
     def folders(self) -> list[str]:
         """Return the names of the folders right below it, sorted."""
-        with self._errors():
-            found = obstore.list_with_delimiter(self.store, self.prefix or None)["common_prefixes"]
+        found = self._ask("", lambda: obstore.list_with_delimiter(self.store, self.prefix or None)["common_prefixes"])
         return sorted(str(name).rstrip("/").rpartition("/")[2] for name in found)
 
     def files(self) -> dict[str, StoredFile]:
         """Return every file in and below it, by its name relative to the folder, sorted."""
-        found: dict[str, StoredFile] = {}
-        with self._errors():
-            for batch in obstore.list(self.store, self.prefix or None):
-                for meta in cast("list[Any]", batch):
-                    name = str(meta["path"]).removeprefix(self.prefix)
-                    found[name] = StoredFile(meta["size"], meta["last_modified"])
-        return dict(sorted(found.items()))
+        listed: Any = self._ask("", lambda: obstore.list(self.store, self.prefix or None).collect())
+        found = {str(meta["path"]): StoredFile(meta["size"], meta["last_modified"]) for meta in listed}
+        return {name.removeprefix(self.prefix): found[name] for name in sorted(found)}
 
     def read(self, name: str) -> bytes | None:
         """Return a (small) file's bytes, None where there is no such file."""
-        with self._errors(name):
-            try:
-                return bytes(obstore.get(self.store, self.prefix + name).bytes())
-            except (NotFoundError, FileNotFoundError) as error:
-                if "NoSuchBucket" in str(error) or "ContainerNotFound" in str(error):
-                    raise
-                return None
+        try:
+            return self._ask(name, lambda: bytes(obstore.get(self.store, self.prefix + name).bytes()))
+        except _NoSuchFileError:
+            return None
 
     def blocks(self, name: str, size_bytes: int, start: int = 0) -> Iterator[bytes]:
         """Yield a file's bytes from `start` on, in blocks of a few MB, each asked for anew if its request fails."""
         for begin in range(start, size_bytes, _BLOCK_BYTES):
             end = min(begin + _BLOCK_BYTES, size_bytes)
-            with self._errors(name):
-                block = bytes(obstore.get_range(self.store, self.prefix + name, start=begin, end=end))
-            yield block
+            yield self.range(name, begin, end)
+
+    def range(self, name: str, start: int, end: int) -> bytes:
+        """Return a file's bytes from `start` up to `end`."""
+        path = self.prefix + name
+        return self._ask(name, lambda: bytes(obstore.get_range(self.store, path, start=start, end=end)))
 
     def sha256(self, name: str, size_bytes: int) -> str:
         """Return the SHA-256 of a file's bytes."""
@@ -148,8 +150,8 @@ class Folder:
 
     def open(self, name: str) -> IO[bytes]:
         """Return a file for reading at any place of it."""
-        with self._errors(name):
-            return cast(IO[bytes], obstore.open_reader(self.store, self.prefix + name))
+        size: int = self._ask(name, lambda: obstore.head(self.store, self.prefix + name)["size"])
+        return io.BufferedReader(_Reader(partial(self.range, name), size), buffer_size=1 << 20)
 
     def create(self, name: str, content: bytes) -> bool:
         """Write a small file unless one of that name exists; return whether it now holds our bytes.
@@ -171,26 +173,38 @@ class Folder:
 
     def upload(self, name: str, source: Path) -> str:
         """Write a file of any size, over one of that name; return the SHA-256 of the bytes sent."""
-        for attempt in range(1, _UPLOAD_ATTEMPTS + 1):
+        if source.stat().st_size <= _BLOCK_BYTES:
+            content = source.read_bytes()
+            self.write(name, content)
+            return hashlib.sha256(content).hexdigest()
+        for attempt in range(_ATTEMPTS):
             digest = hashlib.sha256()
             with source.open("rb") as file, self._errors(name):
                 blocks = _hashed(file, digest)
                 try:
                     obstore.put(self.store, self.prefix + name, blocks, chunk_size=_BLOCK_BYTES, max_concurrency=4)
-                    return digest.hexdigest()
-                except BaseError:  # the end of an upload in parts cannot be asked for twice in every store
-                    if attempt == _UPLOAD_ATTEMPTS:
+                    break
+                except (BaseError, FileNotFoundError):  # the last request of an upload in parts cannot be made twice
+                    if attempt == _ATTEMPTS - 1:
                         raise
-        raise StorageError(f"{self.address}/{name}: cannot be uploaded; try again")  # pragma: no cover
+        return digest.hexdigest()
 
     def delete(self, names: list[str]) -> None:
         """Delete files; what is not there is no error."""
         for name in names:
-            with self._errors(name):
+            with self._errors(name), suppress(NotFoundError, FileNotFoundError):
+                obstore.delete(self.store, self.prefix + name)
+
+    def _ask(self, name: str, request: Callable[[], T]) -> T:
+        """Make a request that reads, and again where its answer breaks off in the middle: obstore does not always."""
+        with self._errors(name):
+            for _ in range(_ATTEMPTS - 1):
                 try:
-                    obstore.delete(self.store, self.prefix + name)
-                except (NotFoundError, FileNotFoundError):
-                    continue
+                    return request()
+                except BaseError as error:
+                    if "body" not in str(error):
+                        raise
+            return request()
 
     @contextmanager
     def _errors(self, name: str = "") -> Iterator[None]:
@@ -199,6 +213,30 @@ class Folder:
             yield
         except (BaseError, OSError) as error:
             raise _in_words(f"{self.address.rstrip('/')}/{name}".rstrip("/"), error) from None
+
+
+class _Reader(io.RawIOBase):
+    """A file in a store, read range by range."""
+
+    def __init__(self, read: Callable[[int, int], bytes], size: int) -> None:
+        self._read, self._size, self._at = read, size, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        self._at = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
+        return self._at
+
+    def readinto(self, buffer: Any) -> int:
+        end = min(self._at + len(buffer), self._size)
+        block = self._read(self._at, end) if end > self._at else b""
+        buffer[: len(block)] = block
+        self._at += len(block)
+        return len(block)
 
 
 def remote_address(place: str | Path) -> str | None:
@@ -227,6 +265,8 @@ def _hashed(file: IO[bytes], digest: Any) -> Iterator[bytes]:
 
 def _in_words(address: str, error: Exception) -> StorageError:
     text = str(error)
+    if isinstance(error, NotFoundError | FileNotFoundError) and not any(sign in text for sign in _REMEDIES):
+        return _NoSuchFileError(f"{address}: there is no such file; check the address")
     for sign, remedy in _REMEDIES.items():
         if sign in text:
             return StorageError(f"{address}: {remedy}")

@@ -17,7 +17,7 @@ import torch
 
 from dataset.cli import run
 from dataset.schema import Metric, Recommendation, Training, UserMetric
-from dataset.snapshot import Snapshot
+from dataset.snapshot import Snapshot, open_snapshot
 from dataset.tables import read_table
 from model import evaluate, recommend, train
 from model.interactions import Tables
@@ -46,10 +46,10 @@ def command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.Capt
 
 
 def _publish(publish_tables: Publish, tables: Tables, tmp_path: Path) -> Snapshot:
-    snapshot = publish_tables(tables)
+    publish_tables(tables)
     (tmp_path / "data").mkdir()
     (tmp_path / "snapshots").rename(tmp_path / "data" / "snapshots")
-    return replace(snapshot, path=tmp_path / "data" / "snapshots" / "toy" / "v0001")
+    return open_snapshot(tmp_path / "data" / "snapshots" / "toy" / "v0001")
 
 
 def test_with_no_argument_it_trains_jifr_on_the_newest_snapshot_and_says_what_it_beat(

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
@@ -123,6 +124,7 @@ def test_a_publisher_overtaken_by_another_keeps_its_number(dataset: Dataset, roo
     slow.start()
     while "some/prefix/toy/v0001/croissant.json" not in "".join(path for _, path, _ in proxy.requests):
         assert slow.is_alive()
+        time.sleep(0.01)
     fast, is_new = publish(dataset(1), "toy", root)
     assert (fast.version, is_new, fast.manifest.parent) == (2, True, None)
     assert [snapshot.version for snapshot in snapshots_below(root)] == [2]

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from dataset.errors import InvalidTableError, MissingInputError, TooLittleDataError
 from dataset.tables import require_references
+from model.feature_cache import as_tensor
 
 
 @dataclass(frozen=True)
@@ -264,7 +265,9 @@ def _frames(tables: Tables, ids: Ids) -> Frames:
     if tables.frame_features is not None and len(ids.frames):
         table = tables.frame_features
         row_of_frame = _index(ids.frames, table["frame_id"]).numpy()
-        features = torch.from_numpy(table["feature"].to_numpy()[row_of_frame])
+        vectors = table["feature"].to_numpy()
+        in_order = np.array_equal(row_of_frame, np.arange(len(vectors)))  # as `feature_cache` maps them
+        features = as_tensor(vectors if in_order else vectors[row_of_frame])
     return Frames(_frame_offsets(tables, ids), features)
 
 

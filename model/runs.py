@@ -29,6 +29,7 @@ from dataset.schema import HELD_OUT_SPLITS, Training
 from dataset.snapshot import Snapshot, newest_snapshot, open_snapshot
 from dataset.tables import write_table
 from dataset.version import code_version
+from model.feature_cache import frame_features
 from model.interactions import Ids, Tables, TrainingData, index_ids, training_data, with_new_frames
 from model.recommender import Config, Recommender
 from model.registry import MODELS, default_config, make_model
@@ -63,7 +64,7 @@ def read_tables(snapshot: Snapshot) -> Tables:
         frames=snapshot.read("frames"),
         interactions=snapshot.read("interactions"),
         frame_likes=snapshot.read("frame_likes"),
-        frame_features=snapshot.read("frame_features") if snapshot.has("frame_features") else None,
+        frame_features=frame_features(snapshot) if snapshot.has("frame_features") else None,
     )
 
 

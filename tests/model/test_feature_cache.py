@@ -1,0 +1,94 @@
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from dataset.errors import InvalidSnapshotError
+from dataset.snapshot import Snapshot, open_snapshot
+from model.feature_cache import frame_features
+from model.interactions import Tables, index_ids, training_data
+from model.runs import read_tables
+
+
+@pytest.fixture
+def snapshot(tables: Tables, publish_tables: Callable[[Tables], Snapshot]) -> Snapshot:
+    return publish_tables(tables)
+
+
+def cache_of(snapshot: Snapshot) -> Path:
+    (path,) = (snapshot.path.parent / ".cache").glob("*.npy")
+    return path
+
+
+def test_the_cache_holds_the_tables_features_in_the_models_order(snapshot: Snapshot) -> None:
+    table = snapshot.read("frame_features").select("frame_id", "feature")
+    cached = frame_features(snapshot)
+    assert cached.sort("frame_id").equals(table.sort("frame_id"))
+    assert cached["frame_id"].equals(index_ids(read_tables(snapshot)).frames)
+
+
+def test_training_maps_the_cache_and_copies_nothing(snapshot: Snapshot) -> None:
+    tables = read_tables(snapshot)
+    assert tables.frame_features is not None
+    tensor = training_data(tables, index_ids(tables)).frames.features
+    assert tensor is not None
+    assert tensor.data_ptr() == tables.frame_features["feature"].to_numpy().ctypes.data
+    assert str(cache_of(snapshot)) in Path("/proc/self/maps").read_text()
+
+
+@pytest.mark.parametrize("damage", ["flip", "cut", "gone", "no digest"])
+def test_a_cache_that_is_damaged_is_made_again(snapshot: Snapshot, damage: str) -> None:
+    expected = frame_features(snapshot).clone()
+    path = cache_of(snapshot)
+    content = path.read_bytes()
+    if damage == "gone":
+        path.unlink()
+    elif damage == "no digest":
+        path.with_suffix(".json").write_text("{}")
+    else:
+        broken = bytearray(content)
+        broken[-3] ^= 1
+        path.unlink()  # what is mapped stays as it was
+        path.write_bytes(broken if damage == "flip" else content[:-10])
+    assert frame_features(snapshot).equals(expected)
+    assert path.read_bytes() == content
+
+
+def test_a_cache_that_is_whole_is_not_written_again(snapshot: Snapshot) -> None:
+    frame_features(snapshot)
+    before = cache_of(snapshot).stat()
+    frame_features(snapshot)
+    assert cache_of(snapshot).stat().st_ino == before.st_ino
+
+
+def test_another_version_has_a_cache_of_its_own(
+    tables: Tables, snapshot: Snapshot, publish_tables: Callable[[Tables], Snapshot]
+) -> None:
+    frame_features(snapshot)
+    before = cache_of(snapshot)
+    assert tables.frame_features is not None
+    features = tables.frame_features["feature"].to_numpy() + np.float16(1)
+    changed = tables.frame_features.with_columns(
+        pl.Series("feature", features, dtype=tables.frame_features.schema["feature"])
+    )
+    second = publish_tables(replace(tables, frame_features=changed))
+    assert (
+        frame_features(second)["feature"].to_numpy().tolist() != frame_features(snapshot)["feature"].to_numpy().tolist()
+    )
+    assert before.exists()
+
+
+def test_a_table_that_was_changed_after_it_was_published_is_refused(snapshot: Snapshot) -> None:
+    table = snapshot.path / "frame_features.parquet"
+    rows = pl.read_parquet(table)
+    rows.reverse().write_parquet(table)
+    with pytest.raises(InvalidSnapshotError, match="not the bytes that were published"):
+        frame_features(open_snapshot(snapshot.path))
+
+
+def test_where_no_cache_can_be_written_the_table_is_read(snapshot: Snapshot) -> None:
+    (snapshot.path.parent / ".cache").write_text("in the way")
+    assert frame_features(snapshot).equals(snapshot.read("frame_features").select("frame_id", "feature"))

@@ -1,31 +1,33 @@
-"""Feature extractors: VGG-19 up to fc7, on ImageNet's weights, random ones or a file's.
+"""Feature extractors: VGG-19 up to fc7, or another network of torchvision's up to any node.
 
 An extractor's identity (architecture, node, weights, preprocessing, precision) is part of the
 key of every feature it makes, and of the manifest of every snapshot that holds them.
 """
 
-import copy
+import functools
 import hashlib
 import json
-import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Literal
 
+import numpy as np
+import numpy.typing as npt
 import torch
-from PIL import Image
 from torch import Tensor, nn
-from torchvision.models import VGG19_Weights, vgg19
 
 from dataset.errors import UsageError, WeightsError
+from features.images import Geometry
+from features.networks import VGG19, cut_network, parse_extractor
+from features.weights import Weights
 
 IMAGENET = "IMAGENET1K_V1"
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
+DECODINGS = ("fast", "full")
 MIN_COSINE = 0.999
-"""A reduced precision is refused below this cosine to fp32."""
-_DOWNLOAD_TIMEOUT_S = 60
+"""Features are refused below this cosine to those of the plain way: fp32 on the CPU, pictures decoded in full."""
+
+Decoding = Literal["fast", "full"]
 
 
 @dataclass(frozen=True)
@@ -42,78 +44,166 @@ class ExtractorIdentity:
 
     @property
     def extractor_id(self) -> str:
-        """A short name of this identity: 16 hexadecimal digits of its SHA-256."""
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:16]
+        """A short name of this identity: 16 hexadecimal digits of a SHA-256.
+
+        What the weights are called is no part of it, what they are is.
+        """
+        key = {name: value for name, value in asdict(self).items() if name not in ("weights", "is_random")}
+        return hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class ExtractorConfig:
+    """Which extractor to use.
+
+    Attributes:
+        name: `architecture[:node]` of torchvision, for example `resnet50:avgpool`. `vgg19` ends at
+            fc7, the second fully connected layer, after its ReLU (Simonyan & Zisserman 2015; Wu et
+            al. 2019, section 3: c_k has 4096 dimensions); others at the input of their last
+            linear layer.
+        weights: a name of torchvision's (downloaded once), `random:<seed>`, or a state dict's file.
+        precision: `fp32`, `bf16`, or `auto` (bf16 where the processor has it).
+        decoding: `fast` decodes large JPEGs at a fraction of their size; `full` never does.
+    """
+
+    name: str = VGG19
+    weights: str = IMAGENET
+    precision: str = "auto"
+    decoding: str = "fast"
 
 
 class Extractor:
-    """VGG-19 up to fc7 (the second fully connected layer, after its ReLU), ready to run.
+    """A network up to a node, its weights loaded when they are first needed.
 
     Args:
-        weights: `IMAGENET1K_V1` (downloaded once by torchvision), `random:<seed>`, or the path of
-            a state dict of torchvision's `vgg19`.
-        precision: `fp32`, `bf16`, or `auto` (bf16 where the processor has it).
-        device: a torch device.
+        config: which extractor.
+        device: a torch device; `auto` is the GPU where there is one.
+        memory: a JSON file that remembers the SHA-256 of weights; None: they are hashed anew.
 
     Raises:
-        UsageError: an unknown precision or a bad seed.
+        UsageError: an unknown name, precision or decoding, or a bad seed.
         WeightsError: the weights cannot be downloaded or read.
-
-    Source: Simonyan & Zisserman 2015; Wu et al. 2019, section 3 (c_k has 4096 dimensions).
     """
 
-    def __init__(self, weights: str = IMAGENET, precision: str = "auto", device: str = "cpu") -> None:
-        self.device = torch.device(device)
-        precision = best_precision(self.device) if precision == "auto" else precision
+    def __init__(self, config: ExtractorConfig, device: str = "auto", memory: Path | None = None) -> None:
+        self.config = config
+        self.device = torch.device(best_device() if device == "auto" else device)
+        precision = best_precision(self.device) if config.precision == "auto" else config.precision
         if precision not in PRECISIONS:
             raise UsageError(f"precision {precision!r} is none of auto, {', '.join(PRECISIONS)}")
-        network = _load(weights)
+        if config.decoding not in DECODINGS:
+            raise UsageError(f"decoding {config.decoding!r} is none of {', '.join(DECODINGS)}")
+        architecture, node = parse_extractor(config.name)
+        self._weights = Weights(architecture, config.weights)
+        self._memory = memory
+        transforms = self._weights.transforms
+        self.geometry = Geometry(transforms.resize_size[0], transforms.crop_size[0], transforms.interpolation.value)
+        self._mean, self._std = (torch.tensor(v).view(1, 3, 1, 1) for v in (transforms.mean, transforms.std))
         self.identity = ExtractorIdentity(
-            architecture="vgg19",
-            node="fc7",
-            weights=weights if weights == IMAGENET or weights.startswith("random:") else Path(weights).name,
-            weights_sha256=_sha256_of_weights(network),
-            is_random=weights.startswith("random:"),
-            preprocessing=" ".join(str(VGG19_Weights.IMAGENET1K_V1.transforms()).split()),
+            architecture=architecture,
+            node=node,
+            weights=self._weights.label,
+            weights_sha256=self._weights.sha256(memory),
+            is_random=self._weights.is_random,
+            preprocessing=self._preprocessing(),
             precision=precision,
         )
-        self._preprocess = VGG19_Weights.IMAGENET1K_V1.transforms()
-        layers = [network.features, network.avgpool, nn.Flatten(), *network.classifier[:5]]
-        full = nn.Sequential(*layers).eval().to(self.device).to(memory_format=torch.channels_last)
-        self._layers = full if precision == "fp32" else copy.deepcopy(full).to(PRECISIONS[precision])
-        self._full: nn.Sequential | None = full
+        self._checked_cosine: float | None = None
 
-    def preprocess(self, picture: Image.Image) -> Tensor:
-        """Return a picture as torchvision's preset makes it: (3, 224, 224), float32, normalised."""
-        return cast(Tensor, self._preprocess(picture))
+    def _preprocessing(self) -> str:
+        """Say in words what is done to a picture before the network."""
+        geometry, transforms = self.geometry, self._weights.transforms
+        return (
+            f"{self.config.decoding} decoding, resize {geometry.resize_px} ({geometry.interpolation}, antialiased), "
+            f"centre crop {geometry.crop_px}, less {transforms.mean}, divided by {transforms.std}"
+        )
 
-    @torch.inference_mode()
-    def features(self, inputs: Tensor) -> Tensor:
-        """Return the features of a batch: (B, 3, 224, 224) float32 to (B, 4096) float32 on the CPU."""
+    @functools.cached_property
+    def _plain(self) -> nn.Module:
+        """The network in fp32 on the CPU."""
+        network = self._weights.load()
+        if self._weights.remember(network, self._memory) != self.identity.weights_sha256:
+            raise WeightsError(
+                f"weights {self.config.weights}: they have changed meanwhile; run the same command again"
+            )
+        cut = cut_network(network, self.identity.architecture, self.identity.node)
+        return cut.to(memory_format=torch.channels_last)
+
+    @functools.cached_property
+    def _network(self) -> nn.Module:
+        """The network as it is used."""
         dtype = PRECISIONS[self.identity.precision]
-        batch = inputs.to(self.device, dtype, memory_format=torch.channels_last)
-        return cast(Tensor, self._layers(batch)).float().cpu()
+        if self.device.type == "cpu" and dtype == torch.float32:
+            return self._plain
+        network = cut_network(self._weights.load(), self.identity.architecture, self.identity.node)
+        return network.to(self.device, dtype, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+
+    def compile(self, crops: npt.NDArray[np.uint8]) -> None:
+        """Let `torch.compile` make the network faster for batches of this shape, where that works."""
+        eager = self._network
+        self.__dict__["_network"] = torch.compile(eager, dynamic=False)
+        try:
+            self.features(crops)
+        except Exception:  # no compiler at hand, an unknown GPU: as fast as before, then
+            self.__dict__["_network"] = eager
 
     @torch.inference_mode()
-    def check_precision(self, inputs: Tensor) -> float:
-        """Return the smallest cosine between this extractor's features of `inputs` and fp32's.
+    def start(self, crops: npt.NDArray[np.uint8]) -> Tensor:
+        """Begin to compute the features of a batch, and return before they are done where the device works on its own.
 
-        To be called once, before the first batch: it drops the fp32 weights.
+        Args:
+            crops: (B, crop_px, crop_px, 3) uint8.
+
+        Returns:
+            (B, width) float32 on the device.
+        """
+        dtype = PRECISIONS[self.identity.precision]
+        inputs = self._normalised(_tensor(crops, self.device), dtype)
+        features: Tensor = self._network(inputs)
+        return features.float()
+
+    def features(self, crops: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """Return the features of a batch: (B, crop_px, crop_px, 3) uint8 to (B, width) float32."""
+        return self.start(crops).cpu().numpy()
+
+    @torch.inference_mode()
+    def check(self, crops: npt.NDArray[np.uint8], plain_crops: npt.NDArray[np.uint8]) -> float:
+        """Return the smallest cosine between this extractor's features and those of the plain way.
+
+        Args:
+            crops: a few pictures as this extractor gets them, (B, crop_px, crop_px, 3) uint8.
+            plain_crops: the same pictures, decoded in full.
 
         Raises:
-            WeightsError: it is below 0.999; the remedy is `--precision fp32`.
+            WeightsError: it is below 0.999; the remedy is `--precision fp32 --decoding full`.
         """
-        if self._full is None or self._full is self._layers:
+        if self._checked_cosine is not None:
+            return self._checked_cosine
+        if self._network is self._plain and np.array_equal(crops, plain_crops):
             return 1.0
-        full = self._full(inputs.to(self.device, memory_format=torch.channels_last)).float().cpu()
-        cosine = float(nn.functional.cosine_similarity(self.features(inputs), full).min())
-        self._full = None
-        if cosine < MIN_COSINE:
+        plain = self._plain(self._normalised(_tensor(plain_crops, torch.device("cpu")), torch.float32))
+        ours = torch.from_numpy(self.features(crops))
+        cosine = float(nn.functional.cosine_similarity(ours.double(), plain.double()).min())
+        if self._network is not self._plain:
+            del self.__dict__["_plain"]  # half of the memory
+        if not cosine >= MIN_COSINE:
             raise WeightsError(
-                f"{self.identity.precision} features have a cosine of only {cosine:.5f} to fp32 ones on your pictures "
-                f"(at least {MIN_COSINE} is asked for); run again with --precision fp32"
+                f"features in {self.identity.precision} with {self.config.decoding} decoding have a cosine of only "
+                f"{cosine:.5f} to plain ones on your pictures (at least {MIN_COSINE} is asked for); run again with "
+                "--precision fp32 --decoding full"
             )
+        self._checked_cosine = cosine
         return cosine
+
+    def _normalised(self, inputs: Tensor, dtype: torch.dtype) -> Tensor:
+        """(B, 3, S, S) uint8 to normalised, in torchvision's order of operations, then in `dtype`."""
+        mean, std = self._mean.to(inputs.device), self._std.to(inputs.device)
+        return inputs.float().div_(255).sub_(mean).div_(std).to(dtype)
+
+
+def best_device() -> str:
+    """Return `cuda` where there is a GPU, else `cpu`."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def best_precision(device: torch.device) -> str:
@@ -124,61 +214,9 @@ def best_precision(device: torch.device) -> str:
     return "bf16" if capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") else "fp32"
 
 
-def _load(weights: str) -> Any:
-    """Return torchvision's `vgg19` with the weights asked for."""
-    if weights == IMAGENET:
-        return _with_state(_download())
-    if weights.startswith("random:"):
-        seed = weights.removeprefix("random:")
-        if not seed.isdecimal():
-            raise UsageError(f"weights {weights!r}: the seed must be a whole number, as in random:0")
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(int(seed))
-            return vgg19(weights=None)
-    path = Path(weights)
-    if not path.is_file():
-        raise WeightsError(f"weights {weights!r} is no file; give {IMAGENET}, random:<seed>, or a state dict's file")
-    try:
-        return _with_state(torch.load(path, map_location="cpu", weights_only=True))
-    except Exception as error:  # torch.load raises many kinds; each means the same to the user
-        raise WeightsError(
-            f"{path}: not a state dict of torchvision's vgg19 ({' '.join(str(error).split())[:120]}); "
-            "save one with torch.save(network.state_dict(), file)"
-        ) from None
-
-
-def _with_state(state: Any) -> Any:
-    network = vgg19(weights=None, init_weights=False)
-    network.load_state_dict(state)
-    return network
-
-
-def _download() -> Any:
-    try:
-        with _socket_timeout(_DOWNLOAD_TIMEOUT_S):
-            return VGG19_Weights.IMAGENET1K_V1.get_state_dict(progress=True, check_hash=True)
-    except (OSError, RuntimeError) as error:
-        url = VGG19_Weights.IMAGENET1K_V1.url
-        folder = Path(torch.hub.get_dir()) / "checkpoints"
-        raise WeightsError(
-            f"the ImageNet weights of VGG-19 cannot be downloaded from {url} ({error}); put that file into {folder}, "
-            "or name it with --weights <file>, or try the pipeline out with --weights random:0"
-        ) from None
-
-
-@contextmanager
-def _socket_timeout(timeout_s: float) -> Iterator[None]:
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(timeout_s)
-    try:
-        yield
-    finally:
-        socket.setdefaulttimeout(before)
-
-
-def _sha256_of_weights(network: nn.Module) -> str:
-    digest = hashlib.sha256()
-    for name, tensor in sorted(network.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(memoryview(tensor.contiguous().numpy()).cast("B"))
-    return digest.hexdigest()
+def _tensor(crops: npt.NDArray[np.uint8], device: torch.device) -> Tensor:
+    """(B, S, S, 3) uint8 to (B, 3, S, S) on a device; as it lies in memory, that is channels-last already."""
+    tensor = torch.from_numpy(crops)
+    if device.type == "cuda":
+        tensor = tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.permute(0, 3, 1, 2)

@@ -19,7 +19,7 @@ from dataset.schema import RAW_TABLES
 from dataset.snapshot import Snapshot, publish
 from dataset.version import code_version
 from features.extract import extract, pictures_of
-from features.extractor import Extractor
+from features.extractor import Extractor, ExtractorConfig
 from flows.artifacts import show_snapshot
 from flows.children import run_stage
 from flows.stamps import Stamp, digests_of_files
@@ -107,7 +107,7 @@ def extract_features(home: Path, weights: str, precision: str, store: Path) -> N
     if stamp.fits():
         print("Skipped extracting features: the pictures and the extractor have not changed.")
         return
-    extractor = Extractor(weights, precision)
+    extractor = Extractor(ExtractorConfig(weights=weights, precision=precision), memory=store / "weights.json")
     with progress("pictures") as bar:
         total = pictures_of(raw, dataset)["image_sha256"].n_unique()
         line = bar.add_task("Extracting features", total=total, note="")

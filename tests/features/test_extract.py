@@ -1,36 +1,30 @@
 import json
+import random
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
-import torch
-from PIL import Image
-from torchvision.models import VGG19_Weights, vgg19
 
 from dataset.build import DatasetConfig, build
-from dataset.errors import InvalidTableError, UsageError, WeightsError
+from dataset.files import sha256_of_file
 from dataset.schema import FrameFeature
 from dataset.snapshot import publish
 from dataset.tables import read_table
-from features.extract import extract
-from features.extractor import Extractor
-from features.store import FeatureStore
+from features.extract import ExtractOptions, extract
+from features.extractor import Extractor, ExtractorConfig
+
+TINY = ExtractorConfig("mobilenet_v3_small", "random:0", "fp32")
+OPTIONS = ExtractOptions(batch_size=4, n_decoders=1)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def extractor() -> Extractor:
-    return Extractor("random:0", "fp32")
-
-
-@pytest.fixture(scope="module")
-def plain_vgg() -> torch.nn.Module:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        return vgg19(weights=None).eval()
+    return Extractor(TINY, "cpu")
 
 
 @pytest.fixture
@@ -38,29 +32,15 @@ def few_pictures(make_raw: Callable[..., Path], tmp_path: Path) -> tuple[Path, P
     """Return a raw and a dataset folder with 5 frames of 4 distinct pictures, one of them broken."""
     raw = make_raw()
     images = pl.read_parquet(raw / "images.parquet").head(5)
-    twin = images["image_sha256"][0]
-    images = images.with_columns(
-        image_sha256=pl.when(pl.col("frame_id") == images["frame_id"][1]).then(pl.lit(twin)).otherwise("image_sha256")
-    )
-    images.write_parquet(raw / "images.parquet")
+    (raw / images["path"][1]).write_bytes((raw / images["path"][0]).read_bytes())
     (raw / images["path"][4]).write_bytes(b"broken")
+    digests = [sha256_of_file(raw / path) for path in images["path"]]
+    images.with_columns(image_sha256=pl.Series(digests)).write_parquet(raw / "images.parquet")
     return raw, build(raw, tmp_path / "dataset", DatasetConfig()).path
 
 
-def test_features_are_fc7_after_the_relu_of_torchvisions_vgg19(
-    extractor: Extractor, plain_vgg: torch.nn.Module
-) -> None:
-    noise = np.random.default_rng(0).integers(0, 256, (300, 400, 3), dtype=np.uint8)
-    picture = Image.fromarray(noise)
-    inputs = VGG19_Weights.IMAGENET1K_V1.transforms()(picture)[None]
-    seen = {}
-    plain_vgg.classifier[4].register_forward_hook(lambda _m, _i, output: seen.update(fc7=output))
-    with torch.inference_mode():
-        plain_vgg(inputs)
-    features = extractor.features(extractor.preprocess(picture)[None])
-    assert features.shape == (1, 4096)
-    torch.testing.assert_close(features, seen["fc7"], rtol=1e-4, atol=1e-5)
-    assert (features >= 0).all()
+def ignore(_n: int) -> None:
+    pass
 
 
 def test_every_readable_picture_gets_its_feature_and_a_second_run_computes_nothing(
@@ -68,81 +48,161 @@ def test_every_readable_picture_gets_its_feature_and_a_second_run_computes_nothi
 ) -> None:
     raw, dataset = few_pictures
     seen: list[int] = []
-    done = extract(raw, dataset, extractor, tmp_path / "store", seen.append)
+    done = extract(raw, dataset, extractor, tmp_path / "store", seen.append, OPTIONS)
     assert (done.n_features, done.n_computed, done.n_unreadable) == (4, 3, 1)
+    assert sum(seen) == 4
     features = read_table(dataset / "frame_features.parquet", FrameFeature)
     first, twin = features["feature"][0].to_numpy(), features["feature"][1].to_numpy()
     assert np.array_equal(first, twin)
-    assert pl.read_parquet(dataset / "features_quarantine.parquet")["reason"].to_list() == ["picture cannot be decoded"]
+    quarantine = pl.read_parquet(dataset / "features_quarantine.parquet")
+    assert quarantine["reason"].to_list() == ["picture cannot be decoded"]
+    assert quarantine["detail"].to_list() == ["not a picture that Pillow knows"]
     before = (dataset / "frame_features.parquet").read_bytes()
 
-    def forbidden(_inputs: torch.Tensor) -> torch.Tensor:
-        raise AssertionError("a forward pass over known pictures")
-
-    monkeypatch.setattr(extractor, "features", forbidden)
-    again = extract(raw, dataset, extractor, tmp_path / "store", seen.append)
-    assert (again.n_features, again.n_computed) == (4, 0)
+    monkeypatch.setattr(Extractor, "start", lambda *_: pytest.fail("a forward pass over known pictures"))
+    monkeypatch.setattr("features.weights.Weights.load", lambda *_: pytest.fail("weights are loaded"))
+    monkeypatch.setattr("features.extract.DecoderPool", lambda *_: pytest.fail("pictures are decoded"))
+    again = extract(raw, dataset, extractor, tmp_path / "store", seen.append, OPTIONS)
+    assert (again.n_features, again.n_computed, again.n_unreadable) == (4, 0, 1)
     assert (dataset / "frame_features.parquet").read_bytes() == before
+
+
+def test_ten_thousand_known_pictures_take_no_forward_pass_and_stay_as_they_are(
+    extractor: Extractor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dataset.schema import Frame
+    from dataset.schema import Image as ImageSchema
+    from dataset.tables import empty, write_table
+    from features.store import FeatureStore
+
+    names = [f"{number:064x}" for number in range(10_000)]
+    store = FeatureStore(tmp_path / "store", extractor.identity)
+    for start in range(0, 10_000, 1000):
+        store.add(names[start : start + 1000], np.ones((1000, 4096), np.float16))
+    columns = {"frame_id": names, "movie_id": ["m"] * 10_000, "kind": ["still"] * 10_000}
+    frames = pl.DataFrame(columns, schema_overrides={"kind": empty(Frame).schema["kind"]})
+    rest = [pl.lit(None, t).alias(c) for c, t in empty(Frame).schema.items() if c not in columns]
+    write_table(frames.with_columns(rest), Frame, tmp_path / "raw" / "frames.parquet")
+    images = pl.DataFrame(
+        [(name, name, "jpeg", 1, 1, 1, "p.jpg") for name in names], schema=empty(ImageSchema).schema, orient="row"
+    )
+    write_table(images, ImageSchema, tmp_path / "raw" / "images.parquet")
+    monkeypatch.setattr(Extractor, "start", lambda *_: pytest.fail("a forward pass over known pictures"))
+    written = []
+    for _ in range(2):
+        done = extract(tmp_path / "raw", None, extractor, tmp_path / "store", ignore, OPTIONS)
+        assert (done.n_features, done.n_computed) == (10_000, 0)
+        written.append((done.table.stat().st_ino, done.table.stat().st_mtime_ns))
+    assert written[0] == written[1]
+
+
+def test_only_what_failed_is_tried_again_and_only_if_asked(
+    few_pictures: tuple[Path, Path], extractor: Extractor, tmp_path: Path
+) -> None:
+    raw, dataset = few_pictures
+    images = pl.read_parquet(raw / "images.parquet")
+    broken, unseen = raw / images["path"][4], raw / images["path"][3]
+    content = unseen.read_bytes()
+    unseen.unlink()
+    done = extract(raw, dataset, extractor, tmp_path / "store", ignore, OPTIONS)
+    assert (done.n_computed, done.n_unreadable) == (2, 2)
+    unseen.write_bytes(content)
+    tried: list[int] = []
+    extract(raw, dataset, extractor, tmp_path / "store", tried.append, OPTIONS, retry=True)
+    assert sum(tried) == 1, "the missing file was never a failure, and the broken one is tried"
+    done = extract(raw, dataset, extractor, tmp_path / "store", tried.append, OPTIONS)
+    assert sum(tried) == 2, "the file that has come back"
+    assert (done.n_computed, done.n_unreadable) == (1, 1)
+    assert broken.read_bytes() == b"broken"
+
+
+def test_a_torn_shard_is_reported_and_its_pictures_computed_again(
+    few_pictures: tuple[Path, Path], extractor: Extractor, tmp_path: Path
+) -> None:
+    raw, dataset = few_pictures
+    extract(raw, dataset, extractor, tmp_path / "store", ignore, OPTIONS)
+    before = (dataset / "frame_features.parquet").read_bytes()
+    (shard,) = (tmp_path / "store").glob("*/*.parquet")
+    shard.write_bytes(shard.read_bytes()[:-100])
+    done = extract(raw, dataset, extractor, tmp_path / "store", ignore, OPTIONS)
+    assert (done.torn, done.n_computed) == ([shard.name], 3)
+    assert (dataset / "frame_features.parquet").read_bytes() == before
+
+
+def test_a_feature_does_not_depend_on_the_pictures_beside_it(
+    few_pictures: tuple[Path, Path], extractor: Extractor, tmp_path: Path
+) -> None:
+    raw, dataset = few_pictures
+    extract(raw, dataset, extractor, tmp_path / "all", ignore, OPTIONS)
+    images = pl.read_parquet(raw / "images.parquet")
+    for n_pictures in (1, 2, 5):
+        images.head(n_pictures).write_parquet(raw / "images.parquet")
+        extract(raw, None, extractor, tmp_path / "some", ignore, OPTIONS)
+    assert (raw / "frame_features.parquet").read_bytes() == (dataset / "frame_features.parquet").read_bytes()
 
 
 def test_the_weights_that_were_used_are_in_the_manifest(
     few_pictures: tuple[Path, Path], extractor: Extractor, tmp_path: Path
 ) -> None:
     raw, dataset = few_pictures
-    extract(raw, dataset, extractor, tmp_path / "store", lambda _n: None)
+    extract(raw, dataset, extractor, tmp_path / "store", ignore, OPTIONS)
     snapshot, _ = publish(dataset, "toy", tmp_path / "snapshots")
     written = json.loads((snapshot.path / "manifest.json").read_text())["extractor"]
     assert (written["weights"], written["is_random"], written["precision"]) == ("random:0", True, "fp32")
+    assert (written["architecture"], written["node"]) == ("mobilenet_v3_small", "classifier.1")
+    assert written["preprocessing"].startswith("fast decoding, resize 256 (bilinear, antialiased), centre crop 224")
     assert "random weights: they carry no knowledge" in (snapshot.path / "README.md").read_text()
     assert snapshot.read("frame_features").height == 4
-
-
-def test_bf16_features_are_close_to_fp32_ones_and_kept_apart(extractor: Extractor) -> None:
-    half = Extractor("random:0", "bf16")
-    inputs = torch.randn(2, 3, 224, 224, generator=torch.Generator().manual_seed(0))
-    assert half.check_precision(inputs) >= 0.999
-    assert half.identity.extractor_id != extractor.identity.extractor_id
-    assert half.identity.weights_sha256 == extractor.identity.weights_sha256
-
-
-def test_a_state_dict_file_gives_the_same_weights(
-    extractor: Extractor, plain_vgg: torch.nn.Module, tmp_path: Path
-) -> None:
-    torch.save(plain_vgg.state_dict(), tmp_path / "vgg19.pth")
-    loaded = Extractor(str(tmp_path / "vgg19.pth"), "fp32")
-    assert loaded.identity.weights_sha256 == extractor.identity.weights_sha256
-    assert loaded.identity.weights == "vgg19.pth"
-
-
-def test_weights_that_cannot_be_had_are_named_with_the_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def no_network(*_a: object, **_k: object) -> None:
-        raise OSError("Name or service not known")
-
-    monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", no_network)
-    with pytest.raises(WeightsError, match=r"cannot be downloaded .*service not known.*--weights random:0"):
-        Extractor("IMAGENET1K_V1", "fp32")
-    with pytest.raises(WeightsError, match="is no file"):
-        Extractor("nowhere.pth", "fp32")
-    (tmp_path / "bad.pth").write_bytes(b"x")
-    with pytest.raises(WeightsError, match="not a state dict"):
-        Extractor(str(tmp_path / "bad.pth"), "fp32")
-    with pytest.raises(UsageError, match="whole number"):
-        Extractor("random:x", "fp32")
-
-
-def test_a_feature_that_is_not_finite_is_never_stored(extractor: Extractor, tmp_path: Path) -> None:
-    store = FeatureStore(tmp_path, extractor.identity)
-    with pytest.raises(InvalidTableError, match="picture b is not finite"):
-        store.add(["a", "b"], np.array([[1.0, 2.0], [np.inf, 0.0]], np.float16))
-    assert store.known() == set()
 
 
 def test_a_dataset_without_pictures_is_refused_in_one_line(make_raw: Callable[..., Path], tmp_path: Path) -> None:
     raw = make_raw()
     pl.read_parquet(raw / "images.parquet").head(0).write_parquet(raw / "images.parquet")
     dataset = build(raw, tmp_path / "dataset", DatasetConfig()).path
-    line = [sys.executable, "-m", "features", "extract", "--raw", str(raw), "--dataset", str(dataset)]
-    done = subprocess.run(line, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(command(raw, dataset, tmp_path), capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 1
     assert "no picture of the 24 frames" in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_killed_at_random_moments_it_ends_with_one_feature_a_picture_and_no_torn_shard(
+    make_raw: Callable[..., Path], tmp_path: Path
+) -> None:
+    raw = make_raw()
+    dataset = build(raw, tmp_path / "dataset", DatasetConfig()).path
+    rng = random.Random(0)
+    for _ in range(3):
+        process = subprocess.Popen(
+            command(raw, dataset, tmp_path), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        wanted = len(list(tmp_path.glob("store/*/*.parquet"))) + 1
+        while process.poll() is None and len(list(tmp_path.glob("store/*/*.parquet"))) < wanted:
+            time.sleep(0.01)
+        time.sleep(rng.random() / 20)
+        process.kill()
+        process.wait()
+    subprocess.run(command(raw, dataset, tmp_path), check=True, capture_output=True, timeout=120)
+    shards = [pl.read_parquet(path) for path in tmp_path.glob("store/*/*.parquet")]
+    pictures = pl.concat(shards)["image_sha256"]
+    images = pl.read_parquet(raw / "images.parquet")
+    frames = pl.read_parquet(dataset / "frames.parquet")
+    expected = images.join(frames, on="frame_id", how="semi")
+    assert pictures.sort().to_list() == expected["image_sha256"].unique().sort().to_list()
+    assert read_table(dataset / "frame_features.parquet", FrameFeature).height == expected.height
+    assert list(tmp_path.glob("store/*/*.corrupt")) == []
+
+
+def command(raw: Path, dataset: Path, folder: Path) -> list[str]:
+    """Return the command line of an extraction that writes a shard every two pictures."""
+    code = (
+        "import sys; import features.extract; features.extract.SHARD_SIZE = 2; "
+        "from dataset.cli import run; from features.__main__ import main; run(main, 'features')"
+    )
+    options = (
+        f"--extractor mobilenet_v3_small --weights random:0 --precision fp32 --batch-size 2 --store {folder}/store"
+    )
+    return [
+        *(sys.executable, "-c", code, "extract"),
+        *("--raw", str(raw), "--dataset", str(dataset)),
+        *options.split(),
+    ]

@@ -1,0 +1,196 @@
+"""Pictures are decoded ahead of the extractor, in processes that may die or hang without harm."""
+
+import os
+import selectors
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import IO, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from dataset.errors import PipelineError
+from features.decoder import HEADER, READY
+from features.images import Geometry, UnreadablePicture
+
+PICTURE_TIMEOUT_S = 10.0
+"""A picture that takes longer is given up."""
+_START_TIMEOUT_S = 120.0
+
+DECODER = [sys.executable, "-m", "features.decoder"]
+
+Crop = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """What became of a picture: a crop, (crop_px, crop_px, 3), or the reason why there is none."""
+
+    image_sha256: str
+    path: str
+    crop: Crop | None
+    reason: str = ""
+
+
+class DecoderPool:
+    """Processes that decode pictures, each fed by a thread of ours; use it as a context.
+
+    Args:
+        raw: the folder that paths are relative to.
+        geometry: how pictures are cut.
+        n_processes: how many.
+        timeout_s: after which a picture is given up.
+    """
+
+    def __init__(self, raw: Path, geometry: Geometry, n_processes: int, timeout_s: float = PICTURE_TIMEOUT_S) -> None:
+        self._raw, self._geometry, self._timeout_s = raw.resolve(), geometry, timeout_s
+        self._local = threading.local()
+        self._decoders: list[_Decoder] = []
+        self._threads = ThreadPoolExecutor(n_processes, "decoder")
+
+    def __enter__(self) -> "DecoderPool":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for decoder in list(self._decoders):
+            decoder.stop()  # first the processes, so that a thread that waits for one goes on
+        self._threads.shutdown(cancel_futures=True)
+        for decoder in self._decoders:
+            decoder.stop()
+
+    def decode(self, pictures: Iterable[tuple[str, str]], fast: bool, ahead: int) -> Iterator[Decoded]:
+        """Yield what became of each (image_sha256, path), in order, working on at most `ahead` at once."""
+        waiting: deque[Future[Decoded]] = deque()
+        for image_sha256, path in pictures:
+            waiting.append(self._threads.submit(self._decode, image_sha256, path, fast))
+            if len(waiting) >= ahead:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+    def _decode(self, image_sha256: str, path: str, fast: bool) -> Decoded:
+        try:
+            crop = self._decoder().decode(image_sha256, self._raw / path, fast)
+        except UnreadablePicture as reason:
+            return Decoded(image_sha256, path, None, str(reason))
+        return Decoded(image_sha256, path, crop)
+
+    def _decoder(self) -> "_Decoder":
+        """Return this thread's own decoder."""
+        if not hasattr(self._local, "decoder"):
+            self._local.decoder = _Decoder(self._geometry, self._timeout_s)
+            self._decoders.append(self._local.decoder)
+        return cast("_Decoder", self._local.decoder)
+
+
+class _Decoder:
+    """One decoder process, replaced when it dies."""
+
+    def __init__(self, geometry: Geometry, timeout_s: float) -> None:
+        self._geometry, self._timeout_s = geometry, timeout_s
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def decode(self, image_sha256: str, path: Path, fast: bool) -> Crop:
+        """Return a crop.
+
+        Raises:
+            UnreadablePicture: it cannot be decoded, takes too long, or has twice killed the decoder.
+        """
+        name = os.fsencode(path)
+        if b"\n" in name:
+            raise UnreadablePicture("its path has a line break in it")
+        request = b"%s %d %s\n" % (image_sha256.encode(), fast, name)
+        try:
+            return self._ask(request)
+        except _DecoderDiedError:  # perhaps it was not the picture's fault
+            try:
+                return self._ask(request)
+            except _DecoderDiedError as error:
+                raise UnreadablePicture(f"cannot be decoded: {error}") from None
+
+    def stop(self) -> None:
+        """End the process."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            for pipe in (self._process.stdin, self._process.stdout):
+                cast(IO[bytes], pipe).close()
+            self._process = None
+
+    def _ask(self, request: bytes) -> Crop:
+        process = self._process or self._start()
+        try:
+            cast(IO[bytes], process.stdin).write(request)
+        except OSError:
+            raise self._died() from None
+        deadline = time.monotonic() + self._timeout_s
+        (length,) = HEADER.unpack(self._read(HEADER.size, deadline))
+        content = self._read(abs(length), deadline)
+        if length <= 0:
+            raise UnreadablePicture(content.decode())
+        side = self._geometry.crop_px
+        return np.frombuffer(content, np.uint8).reshape(side, side, 3)
+
+    def _start(self) -> "subprocess.Popen[bytes]":
+        geometry = self._geometry
+        fields = [str(geometry.resize_px), str(geometry.crop_px), geometry.interpolation]
+        self._process = subprocess.Popen(
+            [*DECODER, *fields],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            bufsize=0,
+        )
+        try:
+            ready = self._read(len(READY), time.monotonic() + _START_TIMEOUT_S)
+        except (_DecoderDiedError, UnreadablePicture):
+            ready = bytearray()
+        if ready != READY:
+            raise PipelineError(
+                "a decoder process does not start; `python -m features.decoder 256 224 bilinear` says why"
+            )
+        return self._process
+
+    def _read(self, length: int, deadline: float) -> bytearray:
+        """Read so many bytes of the process's answer.
+
+        Raises:
+            UnreadablePicture: it takes too long; the process is ended.
+            _DecoderDiedError: the process has ended.
+        """
+        process = self._process
+        if process is None:  # stopped meanwhile
+            raise UnreadablePicture("stopped")
+        pipe = cast(IO[bytes], process.stdout)
+        content, n_read = bytearray(length), 0
+        with selectors.DefaultSelector() as selector:
+            selector.register(pipe, selectors.EVENT_READ)
+            while n_read < length:
+                if not selector.select(deadline - time.monotonic()):
+                    self.stop()
+                    raise UnreadablePicture(f"took longer than {self._timeout_s:g} s to decode")
+                n_new = pipe.readinto(memoryview(content)[n_read:])  # type: ignore[attr-defined]
+                if not n_new:
+                    raise self._died()
+                n_read += n_new
+        return content
+
+    def _died(self) -> "_DecoderDiedError":
+        process = self._process
+        code = None if process is None else process.wait()
+        self.stop()
+        return _DecoderDiedError(f"the decoder process died of it (exit status {code})")
+
+
+class _DecoderDiedError(Exception):
+    """A decoder process ended while it was at a picture."""

@@ -1,0 +1,85 @@
+"""Networks cut at a node: everything of a torchvision classifier up to one inner output."""
+
+import math
+import re
+import warnings
+
+import torch
+import torchvision.ops
+from torch import nn
+from torchvision import models
+from torchvision.models import list_models
+from torchvision.models.feature_extraction import NodePathTracer, create_feature_extractor
+
+from dataset.errors import UsageError
+from features.weights import skeleton
+
+VGG19 = "vgg19"
+_ALIASES = {"fc7": "classifier.4", "fc6": "classifier.1"}
+"""The names that the papers give to the layers of AlexNet and VGG (after the ReLU)."""
+
+
+def parse_extractor(name: str) -> tuple[str, str]:
+    """Split `architecture[:node]`, and fill in the usual node: what goes into the last linear layer.
+
+    Raises:
+        UsageError: torchvision has no such classifier, or it has no such node.
+    """
+    architecture, _, node = name.partition(":")
+    if architecture not in list_models(module=models):
+        raise UsageError(
+            f"extractor {name!r}: torchvision has no classifier {architecture!r}; it has vgg19, resnet50, vit_b_16, "
+            "convnext_base and others (torchvision.models.list_models(module=torchvision.models))"
+        )
+    if not node and architecture == VGG19:
+        return architecture, "fc7"
+    names, usual = _nodes(architecture)
+    node = node or usual
+    if not node:
+        raise UsageError(f"extractor {name!r}: {architecture} has no linear layer; name one of {', '.join(names[-5:])}")
+    if _layer(architecture, node) not in names:
+        close = [known for known in names if known.startswith(node.split(".")[0])] or names
+        raise UsageError(
+            f"extractor {name!r}: {architecture} has no node {node!r}; the last like it are {', '.join(close[-5:])}"
+        )
+    return architecture, node
+
+
+def cut_network(network: nn.Module, architecture: str, node: str) -> nn.Module:
+    """Return a network up to a node; its output is (B, width): what is more than a vector is made flat."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch warns of what training mode would have made otherwise
+        cut = create_feature_extractor(
+            network, return_nodes={_layer(architecture, node): "feature"}, suppress_diff_warning=True
+        )
+    return _Flat(cut).eval()
+
+
+class _Flat(nn.Module):
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        feature: torch.Tensor = self.network(inputs)["feature"]
+        return feature.flatten(1)
+
+
+def _nodes(architecture: str) -> tuple[list[str], str]:
+    """Return the names of all nodes, and that of what goes into the last linear layer (dropout aside), or ""."""
+    network = skeleton(architecture)
+    tracer = NodePathTracer(autowrap_modules=(math, torchvision.ops))
+    graph = tracer.trace(network)
+    modules, names = dict(network.named_modules()), tracer.node_to_qualname
+    usual = ""
+    for node in graph.nodes:
+        if node.op == "call_module" and isinstance(modules[node.target], nn.Linear):
+            before = node.args[0]
+            while before.op == "call_module" and isinstance(modules[before.target], nn.Dropout):
+                before = before.args[0]
+            usual = names[before]
+    return list(names.values()), usual
+
+
+def _layer(architecture: str, node: str) -> str:
+    return _ALIASES.get(node, node) if re.match(r"alexnet|vgg", architecture) else node

@@ -1,0 +1,86 @@
+"""The feature table of a dataset, written from the store's shards in bounded memory."""
+
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import BinaryIO, cast
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from dataset.files import atomic_path
+from dataset.schema import FrameFeature
+from dataset.tables import validate
+from features.store import FeatureStore
+
+ROWS_A_GROUP = 4096
+_STORE_KEY = b"extractor_id"
+
+
+def write_features(images: pl.DataFrame, shards: Iterable[Path], store: FeatureStore, path: Path) -> int:
+    """Write the `FrameFeature` table of all `images` that have a feature; return its number of rows.
+
+    The rows are put into their order in a file on disk, so that memory does not grow with their
+    number. A table that is up to date already stays as it is.
+
+    Args:
+        images: `frame_id`, `image_sha256`.
+        shards: the shards with the features.
+        store: where these shards are.
+        path: the table to write.
+
+    Raises:
+        InvalidTableError: a shard is not whole.
+    """
+    rows = images.sort("frame_id").select("frame_id", "image_sha256")
+    if _is_up_to_date(rows, store, path):
+        return rows.height
+    places: dict[str, list[int]] = {}
+    for place, name in enumerate(rows["image_sha256"]):
+        places.setdefault(name, []).append(place)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=path.parent) as scratch:
+        width = 0
+        for shard in shards:
+            names, features = store.read(shard)
+            width = features.shape[1]
+            for name, feature in zip(names, features, strict=True):
+                for place in places.pop(name, ()):
+                    scratch.seek(place * feature.nbytes)
+                    scratch.write(feature.data)
+        scratch.seek(0)
+        _write_in_groups(rows, width, cast(BinaryIO, scratch), store, path)
+    return rows.height
+
+
+def _write_in_groups(rows: pl.DataFrame, width: int, scratch: BinaryIO, store: FeatureStore, path: Path) -> None:
+    """Write the rows with the features that `scratch` holds in the same order, a row group at a time."""
+    vector = pl.Array(pl.Float16, max(width, 1))
+    schema = (
+        rows.clear()
+        .with_columns(pl.Series("feature", [], dtype=vector))
+        .to_arrow(compat_level=pl.CompatLevel.oldest())
+        .schema.with_metadata({_STORE_KEY: store.identity.extractor_id.encode()})
+    )
+    with (
+        atomic_path(path) as temporary,
+        pq.ParquetWriter(
+            temporary, schema, compression="zstd", compression_level=1, use_dictionary=False, write_page_checksum=True
+        ) as writer,
+    ):
+        for group in rows.iter_slices(ROWS_A_GROUP):
+            features = np.frombuffer(scratch.read(group.height * width * 2), np.float16).reshape(group.height, width)
+            table = group.with_columns(pl.Series("feature", features, dtype=vector))
+            valid = validate(table, FrameFeature, str(path))
+            writer.write_table(valid.to_arrow(compat_level=pl.CompatLevel.oldest()).cast(schema))
+
+
+def _is_up_to_date(rows: pl.DataFrame, store: FeatureStore, path: Path) -> bool:
+    try:
+        metadata = pq.read_schema(path).metadata or {}
+        keys = pl.read_parquet(path, columns=["frame_id", "image_sha256"], glob=False)
+    except (OSError, pa.ArrowException, pl.exceptions.PolarsError):
+        return False
+    return metadata.get(_STORE_KEY) == store.identity.extractor_id.encode() and keys.equals(rows)

@@ -1,0 +1,172 @@
+"""Weights of torchvision's networks: its own (downloaded once), random ones, or a file's.
+
+The SHA-256 of weights is over the names and bytes of all tensors, so that it says what they
+are, wherever they come from. It is remembered, so that a run that has nothing to compute need
+not load them.
+"""
+
+import hashlib
+import json
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import torch
+import torchvision
+from torch import nn
+from torchvision.models import get_model, get_model_weights
+
+from dataset.errors import PipelineError, UsageError, WeightsError
+from dataset.files import write_json
+
+_DOWNLOAD_TIMEOUT_S = 60
+
+
+class Weights:
+    """Where the weights of a network come from.
+
+    Args:
+        architecture: torchvision's name, for example `vgg19`.
+        source: a name of torchvision's for it (`IMAGENET1K_V1`, …), `random:<seed>`, or the path
+            of a state dict.
+
+    Raises:
+        UsageError: a bad seed.
+        WeightsError: `source` is none of these.
+    """
+
+    def __init__(self, architecture: str, source: str) -> None:
+        self.architecture, self.source = architecture, source
+        known = get_model_weights(architecture)
+        self.is_random = source.startswith("random:")
+        self.preset: Any = known[source] if source in known.__members__ else None
+        self.transforms: Any = (self.preset or next(iter(known))).transforms()
+        if self.is_random and not source.removeprefix("random:").isdecimal():
+            raise UsageError(f"weights {source!r}: the seed must be a whole number, as in random:0")
+        if not self.is_random and self.preset is None and not Path(source).is_file():
+            raise WeightsError(
+                f"weights {source!r} is no file; give {', '.join(known.__members__)}, random:<seed>, "
+                f"or the file of a state dict of torchvision's {architecture}"
+            )
+
+    @property
+    def label(self) -> str:
+        """What to call them, without a path of this machine."""
+        return self.source if self.is_random or self.preset is not None else Path(self.source).name
+
+    def load(self) -> nn.Module:
+        """Return the network with these weights, in evaluation mode.
+
+        Raises:
+            WeightsError: they cannot be downloaded or read.
+        """
+        if self.preset is not None:
+            return self._download()
+        if self.is_random:
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(int(self.source.removeprefix("random:")))
+                return _blank_network(self.architecture)
+        network = skeleton(self.architecture)
+        try:
+            state = torch.load(self.source, map_location="cpu", weights_only=True)
+            network.load_state_dict(state, assign=True)
+        except Exception as error:  # torch.load raises many kinds; each means the same to the user
+            raise WeightsError(
+                f"{self.source}: not a state dict of torchvision's {self.architecture} "
+                f"({' '.join(str(error).split())[:120]}); save one with torch.save(network.state_dict(), file)"
+            ) from None
+        return network
+
+    def sha256(self, memory: Path | None) -> str:
+        """Return their SHA-256, as `memory` (a JSON file) knows it, or by loading them.
+
+        Raises:
+            WeightsError: see `load`.
+        """
+        key, known = self._key(), _read_json(memory)
+        if key is not None and isinstance(known.get(key), str):
+            return str(known[key])
+        return self.remember(self.load(), memory)
+
+    def remember(self, network: nn.Module, memory: Path | None) -> str:
+        """Return the SHA-256 of a network's weights, and write it into `memory` as that of this source."""
+        digest = sha256_of_weights(network)
+        key, known = self._key(), _read_json(memory)
+        if memory is not None and key is not None and known.get(key) != digest:
+            with suppress(PipelineError):  # a folder that cannot be written costs time, nothing else
+                write_json(memory, {**known, key: digest})
+        return digest
+
+    def _key(self) -> str | None:
+        """Return what the same weights have in common, without reading them; None where they are not here yet."""
+        if self.is_random:
+            return f"{self.architecture} {self.source} torch {torch.__version__} {torchvision.__version__}"
+        path = Path(self.source)
+        if self.preset is not None:
+            path = Path(torch.hub.get_dir()) / "checkpoints" / Path(self.preset.url).name
+        try:
+            status = path.stat()
+        except OSError:
+            return None
+        return f"{self.architecture} {path.resolve()} {status.st_size} {status.st_mtime_ns}"
+
+    def _download(self) -> nn.Module:
+        folder = Path(torch.hub.get_dir()) / "checkpoints"
+        try:
+            with _socket_timeout(_DOWNLOAD_TIMEOUT_S):
+                network: nn.Module = get_model(self.architecture, weights=self.preset)
+                return network.eval()
+        except (OSError, RuntimeError) as error:
+            raise WeightsError(
+                f"the weights {self.source} of {self.architecture} cannot be downloaded from {self.preset.url} "
+                f"({error}); put that file into {folder}, or name it with --weights <file>, "
+                "or try the pipeline out with --weights random:0"
+            ) from None
+
+
+def skeleton(architecture: str) -> nn.Module:
+    """Return a network whose weights are still to come, in most cases without memory for them."""
+    try:
+        with torch.device("meta"):
+            return _blank_network(architecture)
+    except NotImplementedError:  # RegNet computes with its initial values
+        return _blank_network(architecture)
+
+
+def _blank_network(architecture: str) -> nn.Module:
+    """Return a network with its initial values, as its ImageNet weights want it built."""
+    # the two Inceptions take torchvision's usual input, and turn it into their own
+    options: dict[str, Any] = {}
+    if architecture in ("googlenet", "inception_v3"):
+        options = {"transform_input": True, "init_weights": True}
+    network: nn.Module = get_model(architecture, weights=None, **options)
+    return network.eval()
+
+
+def sha256_of_weights(network: nn.Module) -> str:
+    """Return the SHA-256 over the names and bytes of a network's tensors, sorted by name."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(network.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.contiguous().flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def _read_json(path: Path | None) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8")) if path is not None else {}
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+@contextmanager
+def _socket_timeout(timeout_s: float) -> Iterator[None]:
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(timeout_s)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)

@@ -1,5 +1,6 @@
 """The objective that all pairwise models share: BPR with an L2 penalty."""
 
+import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
@@ -31,3 +32,17 @@ def l2_penalty(users: Tensor, positives: Tensor, negatives: Tensor) -> Tensor:
     """
     of_positives = users.square().sum() + positives.square().sum()
     return (of_positives + negatives.square().sum() / negatives.shape[1]) / len(users)
+
+
+def occurrences(where: Tensor, n_distinct: int) -> Tensor:
+    """Return (m,) float32 weights of a batch's distinct items, with which `l2_penalty` is a sum over those alone.
+
+    An item weighs 1 / B where it is the positive, and 1 / (n B) where it is a negative.
+
+    Args:
+        where: (B, 1 + n) int64 below m, the positive first.
+        n_distinct: m.
+    """
+    of_positives = torch.bincount(where[:, 0], minlength=n_distinct)
+    of_negatives = torch.bincount(where[:, 1:].flatten(), minlength=n_distinct)
+    return (of_positives + of_negatives / (where.shape[1] - 1)) / len(where)

@@ -6,6 +6,8 @@ from torch import Tensor
 from dataset.errors import TooLittleDataError
 from model.interactions import Ragged
 
+_BLOCK_USERS = 1 << 16
+
 
 class NegativeSampler:
     """Draws negatives that are never a training positive, without rejection.
@@ -35,3 +37,11 @@ class NegativeSampler:
         rank = (uniform * self._n_negatives[users, None]).long()
         before = torch.searchsorted(self._keys, users[:, None] * self._n_items + rank, right=True)
         return rank + before - self._offsets[users, None]
+
+    def sample_all(self, users: Tensor, n_negatives: int, generator: torch.Generator) -> Tensor:
+        """Return what `sample` does for the (n,) `users` of a whole epoch, but (n, n_negatives) int32.
+
+        Faster than batch by batch where `users` ascend, since neighbours search in the same places.
+        """
+        parts = torch.split(users, _BLOCK_USERS)
+        return torch.cat([self.sample(part, n_negatives, generator).int() for part in parts])

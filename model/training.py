@@ -160,10 +160,10 @@ class Trainer:
             raise TypeError(f"{type(learner).__name__} has nothing to train")
         total = torch.zeros((), dtype=torch.float64, device=self._device)
         order = torch.randperm(len(self._users), generator=self._generator)
+        all_negatives = self._sampler.sample_all(self._users, self._training.n_negatives, self._generator)
         for batch in torch.split(order, self._training.batch_size):
-            users = self._users[batch]
-            negatives = self._sampler.sample(users, self._training.n_negatives, self._generator)
-            positives = self._data.positives.values[batch]
+            users, positives = self._users[batch], self._data.positives.values[batch]
+            negatives = all_negatives[batch].long()
             self._optimizer.zero_grad(set_to_none=True)
             loss = learner.loss(*(t.to(self._device) for t in (users, positives, negatives)))
             loss.backward()  # type: ignore[no-untyped-call]

@@ -38,7 +38,7 @@ class BPR(TrainableRecommender):
         """Return the BPR loss of a batch with its penalty."""
         u = nn.functional.embedding(users, self.users)  # (B, d)
         v = nn.functional.embedding(torch.cat([positives[:, None], negatives], 1), self.items)  # (B, 1 + n, d)
-        scores = (v @ u.unsqueeze(2)).squeeze(2)  # (B, 1 + n)
+        scores = (v * u.unsqueeze(1)).sum(2)  # (B, 1 + n)
         penalty = l2_penalty(u, v[:, 0], v[:, 1:])
         return bpr_loss(scores[:, 0], scores[:, 1:]) + self.config.l2 * penalty
 

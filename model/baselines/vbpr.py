@@ -17,7 +17,7 @@ from torch.nn.functional import embedding
 
 from dataset.errors import MissingInputError
 from model.interactions import TrainingData
-from model.loss import bpr_loss, l2_penalty
+from model.loss import bpr_loss, occurrences
 from model.projection import FeatureScaling, ScaledFeatures, mean_by_item
 from model.recommender import EmbeddingScorer, Scorer, TrainableRecommender
 
@@ -83,9 +83,9 @@ class VBPR(TrainableRecommender):
         items, where = torch.unique(torch.cat([positives[:, None], negatives], 1), return_inverse=True)
         of_item, bias = self._item_parts(items)  # (m, d1 + d2), (m,)
         u = embedding(users, self.users)  # (B, d1 + d2)
-        scores = (embedding(where, of_item) @ u.unsqueeze(2)).squeeze(2) + bias[where]  # (B, 1 + n)
-        learnt = torch.cat([self.items, self.item_bias[:, None]], 1)
-        penalty = l2_penalty(u, embedding(positives, learnt), embedding(negatives, learnt))
+        scores = (embedding(where, of_item) * u.unsqueeze(1)).sum(2) + bias[where]  # (B, 1 + n)
+        norms = self.items[items].square().sum(1) + self.item_bias[items].square()  # (m,)
+        penalty = u.square().sum() / len(users) + occurrences(where, len(items)).to(norms.dtype) @ norms
         of_projection = self.projection.square().sum() + self.visual_bias.square().sum()
         regularised = self.config.l2 * penalty + self.config.projection_l2 * of_projection
         return bpr_loss(scores[:, 0], scores[:, 1:]) + regularised

@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dataset.errors import TooLittleDataError
+from model import sampling
 from model.interactions import ragged
 from model.sampling import NegativeSampler
 
@@ -26,6 +27,17 @@ def test_a_negative_is_never_a_training_positive_and_always_an_item(rows: list[s
     drawn = _sampler(rows).sample(torch.arange(len(rows)), 40, torch.Generator().manual_seed(seed))
     for row, negatives in zip(rows, drawn.tolist(), strict=True):
         assert not row & set(negatives)
+        assert set(negatives) <= set(range(N_ITEMS))
+
+
+@given(histories, st.integers(0, 2**32))
+def test_the_negatives_of_an_epoch_are_never_training_positives_either(rows: list[set[int]], seed: int) -> None:
+    users = torch.arange(len(rows)).repeat_interleave(5)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sampling, "_BLOCK_USERS", 3)
+        drawn = _sampler(rows).sample_all(users, 4, torch.Generator().manual_seed(seed))
+    for user, negatives in zip(users.tolist(), drawn.tolist(), strict=True):
+        assert not rows[user] & set(negatives)
         assert set(negatives) <= set(range(N_ITEMS))
 
 

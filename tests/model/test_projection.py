@@ -1,0 +1,56 @@
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from model import projection
+from model.projection import ScaledFeatures, mean_by_item
+
+N_FRAMES, WIDTH, DIM = 40, 24, 5
+
+
+def _features(dtype: torch.dtype = torch.float16) -> torch.Tensor:
+    """Frames whose common part is ten times what tells them apart."""
+    generator = torch.Generator().manual_seed(0)
+    common = 10 * torch.rand(WIDTH, generator=generator)
+    return (common + torch.randn(N_FRAMES, WIDTH, generator=generator)).to(dtype)
+
+
+def _weight(dtype: torch.dtype = torch.float64) -> torch.Tensor:
+    return torch.randn(DIM, WIDTH, generator=torch.Generator().manual_seed(1), dtype=dtype).requires_grad_()
+
+
+@given(st.lists(st.integers(0, N_FRAMES - 1), max_size=30), st.integers(1, 7))
+def test_projections_and_gradients_are_those_of_one_product_whatever_the_blocks(frames: list[int], rows: int) -> None:
+    scaled, weight = ScaledFeatures(_features(), "standard").double(), _weight()
+    chosen = torch.tensor([*frames, *range(3, 12)])  # gathered and neighbouring ones
+    whole = (scaled.features.double() - scaled.shift) * scaled.inverse_scale
+    expected = whole[chosen] @ weight.T
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(projection._BLOCK_ROWS, "cpu", rows)
+        projected = scaled.project(weight, chosen)
+        of_weight = torch.autograd.grad(projected.square().sum(), weight)[0]
+    torch.testing.assert_close(projected, expected, rtol=0, atol=1e-12)
+    torch.testing.assert_close(of_weight, torch.autograd.grad(expected.square().sum(), weight)[0], rtol=0, atol=1e-10)
+
+
+def test_in_bfloat16_the_common_part_of_features_costs_no_accuracy(monkeypatch: pytest.MonkeyPatch) -> None:
+    scaled, frames = ScaledFeatures(_features(), "standard"), torch.arange(N_FRAMES)
+    results = []
+    for is_native in (False, True):
+        monkeypatch.setattr(projection, "multiplies_bfloat16", lambda device_type, native=is_native: native)
+        weight = _weight(torch.float32)
+        projected = scaled.project(weight, frames)
+        results.append((projected, torch.autograd.grad(projected.square().sum(), weight)[0]))
+    for full, half in zip(*results, strict=True):
+        assert half.dtype == torch.float32
+        assert not torch.equal(full, half)
+        assert torch.nn.functional.cosine_similarity(full.flatten(), half.flatten(), 0) > 0.9999
+
+
+def test_an_item_looks_like_the_mean_of_its_frames_and_one_without_frames_like_the_mean_of_items() -> None:
+    features = _features(torch.float32)
+    means = mean_by_item(features, torch.tensor([0, 3, 3, 10]))
+    torch.testing.assert_close(means[0], features[:3].mean(0))
+    torch.testing.assert_close(means[2], features[3:10].mean(0))
+    torch.testing.assert_close(means[1], (means[0] + means[2]) / 2)

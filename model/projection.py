@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 FeatureScaling = Literal["standard", "centre", "none"]
-_BLOCK_ROWS = {"cpu": 256, "cuda": 1 << 16}  # on a CPU, what its cache holds in float32
+_BLOCK_NUMBERS = {"cpu": 1 << 20, "cuda": 1 << 28}  # features at once; on a CPU, what its cache holds
 _BLOCK_ITEMS = 256
 _MIN_RELATIVE_STD = 1e-3
 
@@ -112,7 +112,7 @@ def _blocks(
 
     In a large batch most blocks are of frames that follow one another, which takes no gathering.
     """
-    size = _BLOCK_ROWS[features.device.type]
+    size = _block_rows(features)
     for start in range(0, len(frames), size):
         chosen = frames[start : start + size]
         first, last = int(chosen[0]), int(chosen[-1])
@@ -141,9 +141,13 @@ def mean_by_item(features: Tensor, offsets: Tensor) -> Tensor:
 def _moments(features: Tensor) -> tuple[Tensor, Tensor]:
     """Return (F,) float64 means and variances over the rows, in two passes over blocks."""
     mean, variance = torch.zeros(2, features.shape[1], dtype=torch.float64, device=features.device)
-    blocks = torch.split(features, _BLOCK_ROWS[features.device.type])
+    blocks = torch.split(features, _block_rows(features))
     for block in blocks:
         mean += block.double().sum(0) / len(features)
     for block in blocks:
         variance += (block.double() - mean).square().sum(0) / len(features)
     return mean, variance
+
+
+def _block_rows(features: Tensor) -> int:
+    return max(1, _BLOCK_NUMBERS[features.device.type] // features.shape[1])

@@ -27,7 +27,7 @@ def test_projections_and_gradients_are_those_of_one_product_whatever_the_blocks(
     whole = (scaled.features.double() - scaled.shift) * scaled.inverse_scale
     expected = whole[chosen] @ weight.T
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(projection._BLOCK_ROWS, "cpu", rows)
+        patch.setitem(projection._BLOCK_NUMBERS, "cpu", rows * WIDTH)
         projected = scaled.project(weight, chosen)
         of_weight = torch.autograd.grad(projected.square().sum(), weight)[0]
     torch.testing.assert_close(projected, expected, rtol=0, atol=1e-12)

@@ -75,7 +75,7 @@ class ScaledFeatures(nn.Module):
 def multiplies_bfloat16(device_type: str) -> bool:
     """Return whether a "cpu" or "cuda" device multiplies bfloat16 matrices natively."""
     if device_type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     capabilities = torch.cpu.get_capabilities()
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 

@@ -1,37 +1,94 @@
-"""The 5-core of 10 million Zipf-like interactions, on integer codes in memory, against DuckDB's SQL loop."""
+"""The 5-core of 10 and 50 million Zipf-like interactions, against RecBole's and Elliot's loops and DuckDB.
 
+In memory all start from the same integer codes. From Parquet with string ids to Parquet (one row more,
+at 10 million), the peer is RecBole's loop in memory, without reading or writing. Takes minutes.
+"""
+
+import resource
+import tempfile
 import time
+from pathlib import Path
 
 import duckdb
 import numpy as np
 import polars as pl
+from peers import run_peer
 from run import Result
 
-from dataset.kcore import k_core_rows
+from dataset.kcore import k_core_mask, k_core_parquet
 
-N_ROWS, N_USERS, N_ITEMS, K = 10_000_000, 1_000_000, 300_000, 5
+K = 5
+SIZES = (10_000_000, 50_000_000)
 
 
 def measure() -> list[Result]:
+    results = []
+    for n in SIZES:
+        users, items = zipf_like(n)
+        with tempfile.TemporaryDirectory() as name:
+            results += _compare(n, users, items, Path(name))
+    return results
+
+
+def zipf_like(n):
+    """Return the user and item codes of n interactions whose counts fall with a power of the rank."""
     rng = np.random.default_rng(0)
-    users = ((rng.pareto(0.9, N_ROWS) * 1e4).astype(np.int64) % N_USERS).astype(np.uint32)
-    items = ((rng.pareto(0.8, N_ROWS) * 1e3).astype(np.int64) % N_ITEMS).astype(np.uint32)
-    started = time.perf_counter()
-    kept = len(k_core_rows(users, items, K, K))
-    ours = time.perf_counter() - started
-    started = time.perf_counter()
-    kept_by_peer = _duckdb_core(pl.DataFrame({"u": users, "i": items}))
-    peers = time.perf_counter() - started
-    if kept != kept_by_peer:
-        raise SystemExit(f"the cores differ: {kept} rows against DuckDB's {kept_by_peer}")
-    million = N_ROWS / 1e6
-    return [Result("5-core of 10 million interactions", million / ours, "DuckDB", million / peers, "M rows/s")]
+    users = (rng.pareto(0.9, n) * n / 1000).astype(np.int64) % (n // 10)
+    items = (rng.pareto(0.8, n) * n / 10_000).astype(np.int64) % (3 * n // 100)
+    return users.astype(np.uint32), items.astype(np.uint32)
 
 
-def _duckdb_core(pairs: pl.DataFrame) -> int:
+def _compare(n, users, items, folder):
+    pl.DataFrame({"u": users, "i": items}).write_parquet(folder / "codes.parquet")
+    kept, ours_s = _timed(lambda: int(k_core_mask(users, items, K, K).sum()))
+    by_duckdb, duckdb_s = _timed(lambda: _duckdb_core(users, items))
+    peers = {"DuckDB": (by_duckdb, duckdb_s)}
+    for peer in ("recbole", "elliot"):
+        found = run_peer("kcore", peer, folder / "codes.parquet", K)
+        peers["RecBole" if peer == "recbole" else "Elliot's loop, restated"] = (found["kept"], found["seconds"])
+    for peer, (kept_by_peer, _) in peers.items():
+        if kept != kept_by_peer:
+            raise SystemExit(f"the cores differ: {kept} rows against {kept_by_peer} of {peer}")
+    million = n / 1e6
+    what = f"5-core of {million:.0f} million interactions"
+    results = [Result(what, million / ours_s, peer, million / s, "M rows/s") for peer, (_, s) in peers.items()]
+    if n == SIZES[0]:
+        _write_strings(users, items, folder / "strings.parquet")
+        written, parquet_s = _timed(lambda: k_core_parquet(folder / "strings.parquet", folder / "core.parquet", K, K))
+        if written != (n, kept):
+            raise SystemExit(f"the cores differ: {kept} rows in memory, {written[1]} from Parquet")
+        peer = "RecBole, in memory on integers"
+        results.append(
+            Result(
+                "same, Parquet of strings to Parquet",
+                million / parquet_s,
+                peer,
+                million / peers["RecBole"][1],
+                "M rows/s",
+            )
+        )
+    peak_gib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    print(f"  at {million:.0f} million: {kept:,} rows kept, peak memory so far {peak_gib:.1f} GiB", flush=True)
+    return results
+
+
+def _timed(act):
+    started = time.perf_counter()
+    done = act()
+    return done, time.perf_counter() - started
+
+
+def _write_strings(users, items, path):
+    ids = pl.LazyFrame({"user_id": users, "movie_id": items}).select(
+        pl.format("user-{}", "user_id").alias("user_id"), pl.format("m{}", "movie_id").alias("movie_id")
+    )
+    ids.sink_parquet(path)
+
+
+def _duckdb_core(users, items):
     """Repeat two grouped semi-joins until no row is dropped."""
     with duckdb.connect() as connection:
-        connection.register("pairs", pairs.to_arrow())
+        connection.register("pairs", pl.DataFrame({"u": users, "i": items}).to_arrow())
         connection.execute("create table core as select * from pairs")
         rows = -1
         while rows != (now := connection.execute("select count(*) from core").fetchall()[0][0]):

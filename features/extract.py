@@ -18,7 +18,7 @@ import polars as pl
 from torch import Tensor
 
 from dataset.build import read_description
-from dataset.errors import TooLittleDataError
+from dataset.errors import TooLittleDataError, UsageError
 from dataset.files import write_json
 from dataset.interactions import quarantined
 from dataset.schema import Frame, Image, Quarantine
@@ -55,7 +55,13 @@ class ExtractOptions:
     shard_time_s: float = 20.0
 
     def settled(self, device_type: str) -> "ExtractOptions":
-        """Return the options without zeros."""
+        """Return the options without zeros.
+
+        Raises:
+            UsageError: one is negative.
+        """
+        if min(self.batch_size, self.n_decoders) < 0:
+            raise UsageError("batch size and number of decoders must be 0 (by device) or more")
         on_gpu, n_cores = device_type == "cuda", os.cpu_count() or 1
         # one process decodes some 200 pictures a second: more than any CPU extracts, far less than a GPU does
         n_decoders = self.n_decoders or (max(2, n_cores - 1) if on_gpu else 2)

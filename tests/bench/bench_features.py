@@ -1,7 +1,13 @@
-"""VGG-19 fc7: the chosen precision against fp32 as usually written, and end to end against forward only."""
+"""VGG-19 fc7: the chosen precision against fp32 as usually written, end to end against forward only, and memory.
 
+Runs on the GPU where there is one, by the same command.
+"""
+
+import subprocess
+import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,66 +17,115 @@ from PIL import Image
 from run import Result
 from torchvision.models import vgg19
 
-from features.extract import BATCH_SIZE, extract
-from features.extractor import Extractor
+from dataset.files import sha256_of_file
+from dataset.schema import Frame
+from dataset.schema import Image as ImageSchema
+from dataset.tables import empty, write_table
+from features.extract import ExtractOptions, extract
+from features.extractor import PRECISIONS, Extractor, ExtractorConfig
 
-N_PICTURES, N_FORWARD = 160, 64
+GFLOP_AN_IMAGE = 39.3  # 19.6 G multiply-adds
+MATRIX = 4096
+N_PICTURES, N_MEMORY = 160, (400, 1600)
+MEMORY_LIMIT_MIB = 4096
+
+# Extracts with a small network, so that many pictures take seconds, and prints its peak memory with its decoders'.
+_MEMORY = """
+import resource, sys
+from pathlib import Path
+from features.decoding import DecoderPool
+from features.extract import extract
+from features.extractor import Extractor, ExtractorConfig
+extractor = Extractor(ExtractorConfig("mobilenet_v3_small", "random:0", "fp32"), "cpu")
+end, peaks = DecoderPool.__exit__, []
+def leave(pool, *rest):
+    pids = [decoder._process.pid for decoder in pool._decoders]
+    peaks.extend(int(Path(f"/proc/{pid}/status").read_text().split("VmHWM:")[1].split()[0]) for pid in pids)
+    return end(pool, *rest)
+DecoderPool.__exit__ = leave
+extract(Path(sys.argv[1]), None, extractor, Path(sys.argv[1]) / "store", lambda n: None)
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss + sum(peaks)) / 1024)
+"""
 
 
 def measure() -> list[Result]:
-    torch.manual_seed(0)
-    inputs = torch.randn(BATCH_SIZE, 3, 224, 224)
-    extractor = Extractor("random:0")
-    extractor.check_precision(inputs[:1])
-    usual = vgg19(weights=None, init_weights=False).eval()
-    with torch.inference_mode():
-        usual_rate = _rate(lambda: usual(inputs))
-    forward_rate = _rate(lambda: extractor.features(inputs))
+    extractor = Extractor(ExtractorConfig(weights="random:0"))
+    options = ExtractOptions().settled(extractor.device.type)
+    size, precision = options.batch_size, extractor.identity.precision
+    crops = np.random.default_rng(0).integers(0, 256, (size, 224, 224, 3), dtype=np.uint8)
+    usual_rate = _usual_rate(crops, extractor.device)
+    forward_rate = _rate(lambda: extractor.features(crops), size)
+    results = [Result(f"VGG-19 forward, {precision}", forward_rate, "fp32 as usually written", usual_rate, "img/s")]
+    if precision != "fp32":
+        plain = Extractor(ExtractorConfig(weights="random:0", precision="fp32"))
+        rate = _rate(lambda: plain.features(crops), size)
+        results.append(Result("VGG-19 forward, fp32", rate, "fp32 as usually written", usual_rate, "img/s"))
+    peak = _peak(PRECISIONS[precision], extractor.device)
+    matrix = f"a {MATRIX} x {MATRIX} matrix product"
+    results.append(Result(f"VGG-19 forward, {precision}", forward_rate * GFLOP_AN_IMAGE, matrix, peak, "GFLOP/s"))
     end_to_end_rate = _end_to_end(extractor)
-    precision = extractor.identity.precision
-    return [
-        Result(f"VGG-19 forward, {precision}", forward_rate, "fp32 as usually written", usual_rate, "img/s"),
-        Result(f"VGG-19 from JPEG to Parquet, {precision}", end_to_end_rate, "forward only", forward_rate, "img/s"),
-    ]
+    results.append(Result("VGG-19, JPEG files to Parquet", end_to_end_rate, "forward only", forward_rate, "img/s"))
+    few, many = (_memory(n_pictures) for n_pictures in N_MEMORY)
+    results.append(Result(f"memory of {N_MEMORY[1]:,} pictures", many, "limit", MEMORY_LIMIT_MIB, "MiB"))
+    results.append(Result("", many, f"of {N_MEMORY[0]:,} pictures", few, "MiB"))
+    return results
 
 
-def _rate(forward: object) -> float:
-    forward()  # type: ignore[operator]
+def _usual_rate(crops: np.ndarray, device: torch.device) -> float:
+    """Contiguous fp32, as most scripts have it."""
+    usual = vgg19(weights=None, init_weights=False).eval().to(device)
+    inputs = torch.from_numpy(crops).permute(0, 3, 1, 2).contiguous().float().div(255).to(device)
+    with torch.inference_mode():
+        return _rate(lambda: usual(inputs).cpu(), len(crops))
+
+
+def _rate(forward: Callable[[], object], n_images: int) -> float:
+    """Return images a second, the mean of three, after one to warm up."""
+    forward()
     started = time.perf_counter()
-    for _ in range(N_FORWARD // BATCH_SIZE):
-        forward()  # type: ignore[operator]
-    return N_FORWARD / (time.perf_counter() - started)
+    for _ in range(3):
+        forward()
+    return 3 * n_images / (time.perf_counter() - started)
+
+
+def _peak(dtype: torch.dtype, device: torch.device) -> float:
+    matrix = torch.randn(MATRIX, MATRIX, device=device).to(dtype)
+    with torch.inference_mode():
+        return _rate(lambda: (matrix @ matrix)[0, 0].item(), 1) * 2 * MATRIX**3 / 1e9
 
 
 def _end_to_end(extractor: Extractor) -> float:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        raw, dataset = _made_pictures(folder)
+        n_pictures = N_PICTURES if extractor.device.type == "cpu" else 50 * N_PICTURES
+        make_pictures(folder, n_pictures)
         started = time.perf_counter()
-        extract(raw, dataset, extractor, folder / "store", lambda _n: None)
-        return N_PICTURES / (time.perf_counter() - started)
+        extract(folder, None, extractor, folder / "store", lambda _n: None)
+        return n_pictures / (time.perf_counter() - started)
 
 
-def _made_pictures(folder: Path) -> tuple[Path, Path]:
+def _memory(n_pictures: int) -> float:
+    with tempfile.TemporaryDirectory() as name:
+        make_pictures(Path(name), n_pictures)
+        done = subprocess.run([sys.executable, "-c", _MEMORY, name], capture_output=True, text=True, check=True)
+        return float(done.stdout)
+
+
+def make_pictures(raw: Path, n_pictures: int) -> None:
     """Write 1280 x 720 JPEGs (smooth noise, so that they compress as photographs do) and their tables."""
-    from dataset.files import sha256_of_file, write_json
-    from dataset.schema import Frame
-    from dataset.schema import Image as ImageSchema
-    from dataset.tables import empty, write_table
-
     rng = np.random.default_rng(0)
-    raw, dataset, images = folder / "raw", folder / "dataset", []
-    raw.mkdir()
-    for number in range(N_PICTURES):
-        small = Image.fromarray(rng.integers(0, 256, (90, 160, 3), dtype=np.uint8))
+    images = []
+    for number in range(n_pictures):
         path = raw / f"{number}.jpg"
-        small.resize((1280, 720), Image.Resampling.BICUBIC).save(path, quality=90)
-        images.append((str(number), sha256_of_file(path), "jpeg", 1280, 720, path.stat().st_size, path.name))
+        if number < 100:
+            small = Image.fromarray(rng.integers(0, 256, (90, 160, 3), dtype=np.uint8))
+            small.resize((1280, 720), Image.Resampling.BICUBIC).save(path, quality=90)
+        else:  # the same again, but for a comment at the end: another file to the store
+            path.write_bytes((raw / f"{number % 100}.jpg").read_bytes() + f"{number}".encode())
+        images.append((f"{number:06}", sha256_of_file(path), "jpeg", 1280, 720, path.stat().st_size, path.name))
     table = pl.DataFrame(images, schema=empty(ImageSchema).schema, orient="row")
     write_table(table, ImageSchema, raw / "images.parquet")
-    columns = {"frame_id": table["frame_id"], "movie_id": pl.Series(["m"] * N_PICTURES), "kind": ["still"] * N_PICTURES}
+    columns = {"frame_id": table["frame_id"], "movie_id": ["m"] * n_pictures, "kind": ["still"] * n_pictures}
     frames = pl.DataFrame(columns, schema_overrides={"kind": empty(Frame).schema["kind"]})
     missing = [pl.lit(None, t).alias(c) for c, t in empty(Frame).schema.items() if c not in columns]
-    write_table(frames.with_columns(missing), Frame, dataset / "frames.parquet")
-    write_json(dataset / "dataset.json", {})
-    return raw, dataset
+    write_table(frames.with_columns(missing), Frame, raw / "frames.parquet")

@@ -1,0 +1,46 @@
+"""Where the tasks of a flow run: in this process, or on a Dask cluster."""
+
+import os
+from typing import Any
+
+import distributed
+from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
+from prefect_dask.task_runners import DaskTaskRunner
+
+from dataset.errors import UsageError
+
+LOCAL = "local"
+_CONNECT_TIMEOUT_S = 10
+_CORES_A_WORKER = 4
+
+
+def task_runner(name: str) -> TaskRunner[Any]:
+    """Return the task runner of a name.
+
+    Args:
+        name: `local`: one task at a time in this process; `dask`: a cluster of processes on this
+            machine, for as long as the flow runs; `dask:<address>`: a cluster that is there, for
+            example `dask:tcp://10.0.0.1:8786`. Its workers must have this project installed, and
+            see the same folders at the same paths.
+
+    Raises:
+        UsageError: an unknown name, or no scheduler answers at the address.
+    """
+    if name == LOCAL:
+        return ThreadPoolTaskRunner(max_workers=1)
+    kind, _, address = name.partition(":")
+    if kind != "dask":
+        raise UsageError(f"runner {name!r} is none of local, dask, dask:<address>")
+    if not address:
+        n_cores = os.cpu_count() or 1
+        n_workers = max(2, n_cores // _CORES_A_WORKER)
+        threads = max(1, n_cores // n_workers)
+        options = {"n_workers": n_workers, "threads_per_worker": threads, "dashboard_address": None}
+        return DaskTaskRunner(cluster_kwargs=options)
+    try:
+        distributed.Client(address, timeout=_CONNECT_TIMEOUT_S, set_as_default=False).close()  # type: ignore[no-untyped-call]
+    except (OSError, ValueError) as error:
+        raise UsageError(
+            f"runner {name!r}: no Dask scheduler answers there ({error}); start one with `dask scheduler`"
+        ) from None
+    return DaskTaskRunner(address=address)

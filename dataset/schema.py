@@ -8,7 +8,7 @@ Snapshot tables (published):  `SnapshotMovie`, `Frame`, `Interaction`, `FrameLik
 Beside them:                  `Quarantine` (rows that were dropped, with the reason)
 A snapshot's page:            `Distribution`, `Concentration`
 Results:                      `Training`, `Metric`, `UserMetric`, `HeldOutRank`, `SliceMetric`,
-                              `Comparison`, `Recommendation`
+                              `Comparison`, `Recommendation`, `Cost`, `Case`, `CaseFrame`, `CaseMovie`
 """
 
 from typing import Any
@@ -324,6 +324,61 @@ class Recommendation(dy.Schema):
     score = dy.Float64()
     key_frame_id = dy.String(nullable=True)
     frame_score = dy.Float64(nullable=True)
+
+
+class Cost(dy.Schema):
+    """What a run took: seconds, and memory at its peak, which is null where the system does not tell."""
+
+    model = dy.String(primary_key=True)
+    seed = dy.Int64(primary_key=True)
+    n_parameters = dy.UInt64()
+    n_epochs = dy.UInt32()
+    best_epoch = dy.UInt32()
+    train_s = dy.Float64(min=0)
+    evaluate_s = dy.Float64(min=0)
+    n_threads = dy.UInt32(min=1)
+    peak_memory_bytes = dy.UInt64(nullable=True)
+
+
+class Case(dy.Schema):
+    """A pair of a user and a movie in the report's gallery: one of the `n_alike` of `n_pairs` of its kind.
+
+    `habit_share` is β of the rating attention: how much habit counts for this pair, looks having the rest.
+    """
+
+    case = dy.UInt32(primary_key=True, min=1)
+    kind = dy.String(min_length=1)
+    user_id = dy.String()
+    movie_id = dy.String()
+    n_alike = dy.UInt32(min=1)
+    n_pairs = dy.UInt32(min=1)
+    habit_share = dy.Float64(min=0, max=1)
+
+
+class CaseFrame(dy.Schema):
+    """A frame of a case's movie as a model ranks it for the user; rank 1 is the key frame that it would show.
+
+    `attention` is the model's visual attention, null where it has none.
+    """
+
+    case = dy.UInt32(primary_key=True, min=1)
+    model = dy.String(primary_key=True)
+    frame_id = dy.String(primary_key=True)
+    rank = dy.UInt32(min=1)
+    score = dy.Float64()
+    attention = dy.Float64(nullable=True, min=0, max=1)
+    is_liked = dy.Bool()
+
+
+class CaseMovie(dy.Schema):
+    """A movie that a case's user watched (train) or that is recommended to her, with the frame to show it by."""
+
+    case = dy.UInt32(primary_key=True, min=1)
+    role = dy.Enum(["watched", "recommended"], primary_key=True)
+    rank = dy.UInt32(primary_key=True, min=1)
+    movie_id = dy.String()
+    frame_id = dy.String(nullable=True)
+    is_hit = dy.Bool()
 
 
 RAW_TABLES: dict[str, type[dy.Schema]] = {

@@ -1,85 +1,75 @@
-"""Train and judge several models on one snapshot, and write the report: `python -m model.experiment`.
+"""Train and judge several models with several seeds on one snapshot, with a report: `python -m model.experiment`.
 
-Writes the run folders (see `runs`) and, into the experiment's folder, the tables of all runs
-(`training`, `metrics`, `user_metrics`, `held_out_ranks`, `slices`, `comparisons`,
-`recommendations`) and `report.html`.
+Writes the run folders (see `runs`) and, into the experiment's folder:
+
+    report.html               one file that needs no network
+    charts/                   its charts as SVG and PNG, for papers
+    experiment.json           every run's whole description
+    metrics, user_metrics, held_out_ranks, slices, comparisons, training, costs, recommendations,
+    cases, case_frames, case_movies (.parquet)
+
+An experiment that was stopped goes on with what is missing (see `experiment_runs`).
 """
 
 import argparse
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import dataframely as dy
 import polars as pl
 import torch
 
-from dataset.cli import ArgumentParser, progress, run
+from dataset.cli import ArgumentParser, run
 from dataset.errors import MissingInputError, UsageError
-from dataset.files import write_text
-from dataset.schema import Comparison, Metric, Recommendation, Training, UserMetric
+from dataset.files import write_json
+from dataset.schema import Comparison, Cost, Recommendation, Training, UserMetric
 from dataset.snapshot import Snapshot
-from dataset.tables import write_table
-from model.evaluate import evaluate
-from model.interactions import HeldOutItems, Ids, Tables, TrainingData, held_out_items, index_ids, training_data
-from model.jifr import JIFR
+from dataset.tables import read_table, write_table
+from model.evaluate import EvaluationConfig
+from model.experiment_runs import RunTask, do_all, load_data
+from model.interactions import held_out_items
 from model.recommend import recommend
-from model.recommender import Recommender, TrainableRecommender
 from model.registry import MODELS, default_config
-from model.report.gallery import Case, Thumbnails, choose_cases
-from model.report.page import ReportData, render_report
+from model.report.cases import write_cases
+from model.report.page import write_report
 from model.results import EVALUATION_TABLES
-from model.runs import (
-    DEFAULT_RUNS,
-    describe_run,
-    find_snapshot,
-    read_tables,
-    run_folder,
-    start_run,
-    write_evaluation,
-    write_run,
-)
-from model.training import TrainedRun, TrainingConfig, train_model, training_table
+from model.runs import DEFAULT_RUNS, describe_run, find_snapshot, open_run, run_folder
+from model.settings import apply_settings, read_settings
+from model.training import TrainingConfig
 from model.uncertainty import compare
 
 DEFAULT_EXPERIMENTS = Path("data/experiments")
+_CORES_A_RUN = 4
+_GIB = 1 << 30
 
 
 @dataclass(frozen=True)
 class ExperimentConfig:
-    """Which models are trained, with which seeds; models that need features are left out without them."""
+    """Which models are trained and how; models that need features are left out without them.
+
+    Attributes:
+        models: names of `registry.MODELS`; the gallery shows the first one's view.
+        seeds: one run a model and seed.
+        training: the same for all models.
+        evaluation: the same for all models.
+        jobs: runs at a time; None chooses by cores and memory.
+        threads: CPU threads of a run; None shares the cores out.
+    """
 
     models: tuple[str, ...] = tuple(MODELS)
     seeds: tuple[int, ...] = (0,)
-
-
-@dataclass(frozen=True)
-class _Data:
-    """A snapshot, and what its tables become for training and judging."""
-
-    snapshot: Snapshot
-    tables: Tables
-    ids: Ids
-    training: TrainingData
-    validation: HeldOutItems
-
-
-@dataclass
-class _Results:
-    """What the runs of an experiment have given so far."""
-
-    tables: dict[type[dy.Schema], list[pl.DataFrame]] = field(
-        default_factory=lambda: {Training: []} | {schema: [] for schema in EVALUATION_TABLES.values()}
-    )
-    runs: list[dict[str, Any]] = field(default_factory=list)
-    shown: Recommender | None = None  # whose recommendations are written: the first model's, first seed
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    jobs: int | None = None
+    threads: int | None = None
 
 
 def run_experiment(
     snapshot: Snapshot, config: ExperimentConfig, destination: Path, runs: Path, raw: Path | None
 ) -> Path:
-    """Train and judge all models; return the path of the report.
+    """Do all runs that are not done, write the tables of all, and return the path of the report.
 
     Args:
         snapshot: what to train on.
@@ -91,76 +81,65 @@ def run_experiment(
     Raises:
         UsageError: an unknown model, or none that the snapshot has the features for.
     """
-    tables = read_tables(snapshot)
-    ids = index_ids(tables)
-    data = _Data(snapshot, tables, ids, training_data(tables, ids), held_out_items(tables, ids, "validation"))
+    tasks = _tasks(snapshot, config, runs)
+    jobs, threads = _shares(snapshot, config, len(tasks))
+    do_all(tasks, jobs, threads)
+    _write_tables(tasks, destination)
+    write_json(destination / "experiment.json", {"runs": [task.description for task in tasks]})
+    shown = tasks[0]
+    data = load_data(shown.snapshot, snapshot.content_digest)
+    opened = {task.model_name: open_run(task.folder, shown.snapshot) for task in tasks if task.seed == shown.seed}
+    known = held_out_items(data.tables, data.ids, "test").known
+    table = recommend(
+        opened[shown.model_name].model.scorer(), data.training, data.ids, torch.arange(len(data.ids.users)), known, k=10
+    )
+    write_table(table, Recommendation, destination / "recommendations.parquet")
+    write_cases(destination, {name: one.model for name, one in opened.items()}, shown.seed, data.tables, data.ids)
+    return write_report(destination, snapshot, raw)
+
+
+def _tasks(snapshot: Snapshot, config: ExperimentConfig, runs: Path) -> list[RunTask]:
     for name in config.models:
         default_config(name)  # refuses unknown names before anything runs
     names = [name for name in config.models if snapshot.has("frame_features") or not MODELS[name].make.needs_features]
     if not names:
         raise UsageError(f"{snapshot.path}: no frame features, but {', '.join(config.models)} need them; add bpr")
-    results = _Results()
-    for name in names:
-        for seed in config.seeds:
-            _run(name, seed, data, runs, results)
-    written = {
-        schema: write_table(pl.concat(parts), schema, destination / f"{file}.parquet")
-        for (schema, parts), file in zip(results.tables.items(), ("training", *EVALUATION_TABLES), strict=True)
-    }
-    if len(names) > 1:
-        write_table(compare(written[UserMetric]), Comparison, destination / "comparisons.parquet")
-    cases = _recommend(results.shown, data, destination, raw)
-    report = ReportData(snapshot.manifest, written[Metric], written[Training], results.runs, cases)
-    write_text(destination / "report.html", render_report(report))
-    return destination / "report.html"
-
-
-def _run(name: str, seed: int, data: _Data, runs: Path, results: _Results) -> None:
-    """Train and judge one model, write its run folder, and add to the results."""
-    folder, config, training = run_folder(runs, name, data.snapshot, seed), default_config(name), TrainingConfig()
-    description = describe_run(name, config, training, seed, data.snapshot)
-    start_run(folder, description)
-    trained = _train_with_progress(name, seed, training, data)
-    write_run(folder, name, seed, trained)
-    evaluation = evaluate(trained.model.scorer(), data.tables, "test", name, seed)
-    write_evaluation(folder, "test", evaluation)
-    results.tables[Training].append(training_table(name, seed, trained.epochs))
-    for table, schema in EVALUATION_TABLES.items():
-        results.tables[schema].append(getattr(evaluation, table))
-    results.runs.append(description)
-    results.shown = results.shown or trained.model
-
-
-def _train_with_progress(name: str, seed: int, training: TrainingConfig, data: _Data) -> TrainedRun:
-    validation = data.validation if len(data.validation.positives.values) else None
-    if not issubclass(MODELS[name].make, TrainableRecommender):
-        return train_model(data.training, validation, name, default_config(name), training, seed)
-    with progress("epochs") as bar:
-        line = bar.add_task(f"Training {name}", total=training.epochs, note="")
-        trained = train_model(
-            data.training,
-            validation,
-            name,
+    return [
+        RunTask(
+            run_folder(runs, name, snapshot, seed),
+            snapshot.path,
+            describe_run(name, default_config(name), config.training, seed, snapshot),
             default_config(name),
-            training,
-            seed,
-            on_epoch=lambda epoch: bar.update(line, completed=epoch.epoch, note=f"loss {epoch.loss:.4f}"),
+            config.training,
+            config.evaluation,
         )
-        bar.update(line, total=len(trained.epochs), completed=len(trained.epochs))
-    return trained
+        for name in dict.fromkeys(names)
+        for seed in dict.fromkeys(config.seeds)
+    ]
 
 
-def _recommend(shown: Recommender | None, data: _Data, destination: Path, raw: Path | None) -> list[Case]:
-    """Write the recommendations of the first model, and choose the gallery's cases where it is JIFR."""
-    if shown is None:
-        return []
-    known = held_out_items(data.tables, data.ids, "test").known
-    users = torch.arange(len(data.ids.users))
-    table = recommend(shown.scorer(), data.training, data.ids, users, known, k=10)
-    write_table(table, Recommendation, destination / "recommendations.parquet")
-    if not isinstance(shown, JIFR):
-        return []
-    return choose_cases(shown, data.tables, data.ids, table, Thumbnails(raw))
+def _shares(snapshot: Snapshot, config: ExperimentConfig, n_tasks: int) -> tuple[int, int]:
+    """Return how many runs go at a time, and the threads of each: a run for every four cores, as memory allows."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    jobs = config.jobs
+    if jobs is None:
+        features = snapshot.manifest.tables.get("frame_features")
+        needed = _GIB + (4 * features.size_bytes if features else 0)
+        available = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else _GIB
+        jobs = max(1, min(n_tasks, cores // _CORES_A_RUN, available // needed))
+    return jobs, config.threads or max(1, cores // jobs)
+
+
+def _write_tables(tasks: Sequence[RunTask], destination: Path) -> None:
+    """Write the tables of all runs, and the comparisons where there are two models."""
+    schemas: dict[str, type[dy.Schema]] = {"training": Training, "costs": Cost, **EVALUATION_TABLES}
+    for name, schema in schemas.items():
+        parts = [read_table(task.folder / f"{name}.parquet", schema) for task in tasks]
+        write_table(pl.concat(parts), schema, destination / f"{name}.parquet")
+    (destination / "comparisons.parquet").unlink(missing_ok=True)
+    if len({task.model_name for task in tasks}) > 1:
+        judged = read_table(destination / "user_metrics.parquet", UserMetric)
+        write_table(compare(judged), Comparison, destination / "comparisons.parquet")
 
 
 def main(argv: Sequence[str]) -> None:
@@ -170,7 +149,13 @@ def main(argv: Sequence[str]) -> None:
         seeds = tuple(int(seed) for seed in arguments.seeds.split(","))
     except ValueError:
         raise UsageError(f"--seeds {arguments.seeds!r} must be whole numbers, such as 0,1,2") from None
-    config = ExperimentConfig(tuple(arguments.models.split(",")), seeds)
+    for name in ("jobs", "threads"):
+        if (given := getattr(arguments, name)) is not None and given < 1:
+            raise UsageError(f"--{name} {given} is not possible; it must be at least 1")
+    (training,) = apply_settings(read_settings(None, arguments.set), TrainingConfig())
+    config = ExperimentConfig(
+        tuple(arguments.models.split(",")), seeds, training, jobs=arguments.jobs, threads=arguments.threads
+    )
     snapshot = find_snapshot(arguments.snapshot)
     raw = arguments.raw or Path("data") / snapshot.name / "raw"
     if arguments.raw and not (raw / "images.parquet").is_file():
@@ -182,10 +167,20 @@ def main(argv: Sequence[str]) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = ArgumentParser(
-        prog="python -m model.experiment", description="Train and judge several models, and write a report."
+        prog="python -m model.experiment",
+        description="Train and judge several models, and write a report. Stopped, it goes on with what is missing.",
     )
     parser.add_argument("--models", default=",".join(MODELS), help="names, separated by commas")
     parser.add_argument("--seeds", default="0", help="whole numbers, separated by commas")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="a setting of training for all models, for example epochs=50; may repeat",
+    )
+    parser.add_argument("--jobs", type=int, help="runs at a time (one for every four cores if absent)")
+    parser.add_argument("--threads", type=int, help="CPU threads of a run (its share of the cores if absent)")
     parser.add_argument("--snapshot", type=Path, help="a snapshot's folder (the newest if absent)")
     parser.add_argument("--raw", type=Path, help="the raw folder with pictures (data/<name>/raw if absent)")
     parser.add_argument("--to", type=Path, help="the folder to write (data/experiments/<name>-<version> if absent)")

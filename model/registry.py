@@ -27,6 +27,8 @@ class ModelKind:
 
 MODELS: dict[str, ModelKind] = {
     "jifr": ModelKind(JIFR, JIFRConfig()),
+    "jifr_visual": ModelKind(JIFR, JIFRConfig(rating_attention="avg")),
+    "jifr_rating": ModelKind(JIFR, JIFRConfig(visual_attention="avg")),
     "jifr_na": ModelKind(JIFR, JIFRConfig(visual_attention="avg", rating_attention="avg")),
     "acf": ModelKind(ACF, ACFConfig()),
     "vpoi": ModelKind(VPOI, VPOIConfig()),

@@ -9,6 +9,8 @@
         metrics.parquet        test metrics, once evaluated (validation: validation_metrics.parquet)
         user_metrics.parquet   the same per user
         held_out_ranks.parquet where every held-out positive stands: what all metrics follow from
+        costs.parquet          epochs, seconds and memory (runs of an experiment)
+        done.json              digest of all that determines the results (runs of an experiment; written last)
         slices.parquet         metrics by users' activity, and movies' popularity and number of frames
 
 From a number in a report one can walk back: metrics → config.json → snapshot digest → crawl.
@@ -201,6 +203,8 @@ def open_run(
 
 _RESULTS = (
     "training.parquet",
+    "costs.parquet",
+    "done.json",
     "recommendations.parquet",
     *(evaluation_path(Path(), split, name).name for split in HELD_OUT_SPLITS for name in EVALUATION_TABLES),
 )

@@ -170,13 +170,11 @@ def ask_again() -> Callable[..., int]:
         for attrs, text in read.numbers:
             origin, base = str(attrs["data-from"]), attrs.get("data-base")
             value = _ask(origin, folders, documents or {})
-            if base is not None:
-                other = _ask(base, folders, documents or {})
-                value = {
-                    "share": lambda a, b: a / b,
-                    "gain": lambda a, b: a / b - 1,
-                    "total": lambda a, b: a + b,
-                }[str(attrs["data-operation"])](value, other)
+            other = _ask(base, folders, documents or {}) if base is not None else 0
+            made = {None: value, "negative": -value, "total": value + other}
+            if other:
+                made |= {"share": value / other, "gain": value / other - 1}
+            value = made[attrs.get("data-operation")]
             assert float(str(attrs["value"])) == pytest.approx(value, rel=1e-12, abs=1e-15), origin
             assert _agrees(text, value), f"{origin} is {value}, the page shows {text!r}"
         loose = re.sub("|".join(_FIXED), "", read.text)
@@ -200,9 +198,9 @@ def _agrees(text: str, value: float) -> bool:
     shown = text.replace(",", "").replace("−", "-").replace("\u202f", "").replace(" ", "")
     if shown.startswith("<"):
         return value < float(shown[1:])
-    scale = 100 if shown.endswith("%") else 1
-    digits = len(shown.rstrip("%").partition(".")[2])
-    return abs(float(shown.rstrip("%")) - value * scale) <= 0.5 * 10**-digits + 1e-9
+    scale = 100 if shown.endswith("%") else 2**-20 if shown.endswith("MiB") else 1
+    shown = shown.rstrip("%MiB")
+    return abs(float(shown) - value * scale) <= 0.5 * 10 ** -len(shown.partition(".")[2]) + 1e-9
 
 
 @pytest.fixture(scope="session")

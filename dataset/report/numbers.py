@@ -5,7 +5,7 @@ the file, the rows that were chosen, and what was asked of them. Whoever doubts 
 again, and a test does, for all of them.
 
 What can be asked: `n` (rows), `value` (a column's, of the only row), and `sum(c)`, `mean(c)`,
-`median(c)`, `min(c)`, `max(c)`, `n_unique(c)` of column c. Of a JSON file, the address of a value
+`median(c)`, `std(c)`, `min(c)`, `max(c)`, `n_unique(c)` of column c. Of a JSON file, the address of a value
 inside (`manifest.json#statistics/n_users`); a list inside it is a table
 (`manifest.json/quarantined?table=ratings#sum(rows)`).
 """
@@ -18,7 +18,7 @@ from urllib.parse import quote, urlencode
 
 import polars as pl
 
-Operation = Literal["share", "gain", "total"]
+Operation = Literal["share", "gain", "total", "negative"]
 _QUESTION = re.compile(r"(\w+)\((\w+)\)")
 
 
@@ -30,13 +30,18 @@ class Number:
         value: the number itself.
         origin: the question, `file?rows#what`.
         base: the other number's origin, where this one is made of two.
-        operation: how: `share` is a / b, `gain` is a / b - 1, `total` is a + b.
+        operation: how: `share` is a / b, `gain` is a / b - 1, `total` is a + b;
+            `negative` is -a, of one number alone.
     """
 
     value: float
     origin: str
     base: str | None = None
     operation: Operation | None = None
+
+    def negative(self) -> "Number":
+        """Return the number with its sign turned."""
+        return Number(-self.value, self.origin, None, "negative")
 
 
 @dataclass(frozen=True)
@@ -131,7 +136,7 @@ def total(one: Number, other: Number) -> Number:
 
 
 def _of_two(one: Number, other: Number, value: float, operation: Operation) -> Number:
-    if one.base or other.base:
+    if one.operation or other.operation:
         raise ValueError(f"{operation}: a number made of two is not an origin for another")
     return Number(value, one.origin, other.origin, operation)
 

@@ -27,7 +27,7 @@ def render(package: str, template: str, **content: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"show": show, "drawing": _drawing}
+    environment.filters |= {"show": show, "drawing": _drawing, "bytes": _bytes}
     environment.globals |= {"css_variables": css_variables}
     return environment.get_template(template).render(**content)
 
@@ -36,9 +36,8 @@ def show(number: Number | None, form: str = ",d") -> Markup:
     """Return a number as HTML with its origin, in a format of Python's (`,d`, `.3f`, `+.1%`, `p` for p-values)."""
     if number is None:
         return MISSING
-    made_of = ""
-    if number.base is not None:
-        made_of = f' data-base="{escape(number.base)}" data-operation="{number.operation}"'
+    made_of = f' data-base="{escape(number.base)}"' if number.base is not None else ""
+    made_of += f' data-operation="{number.operation}"' if number.operation is not None else ""
     return Markup(f'<data value="{number.value!r}" data-from="{escape(number.origin)}"{made_of}>') + Markup(
         f"{escape(written(number.value, form))}</data>"
     )
@@ -48,6 +47,8 @@ def written(value: float, form: str) -> str:
     """Return a value as text: a true minus, a thin space before %, and p-values never as 0."""
     if form == "p":
         return "< 0.001" if value < 0.001 else f"{value:.3f}"
+    if form == "MiB":
+        return f"{value / 2**20:,.0f}\u202fMiB"
     if form.endswith("d"):
         value = round(value)
     text = format(value, form).replace("-", "−")
@@ -58,7 +59,13 @@ def interval(low: Number | None, high: Number | None, form: str = ".3f") -> Mark
     """Return an interval, `0.254 to 0.311`, that does not break at a line's end."""
     if low is None or high is None:
         return MISSING
-    return Markup('<span class="interval">') + show(low, form) + Markup("–") + show(high, form) + Markup("</span>")
+    return (
+        Markup('<span class="interval">')
+        + show(low, form)
+        + Markup(" to " if form.startswith("+") else "–")
+        + show(high, form)
+        + Markup("</span>")
+    )
 
 
 def flat(settings: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
@@ -67,6 +74,11 @@ def flat(settings: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]
     for key, value in settings.items():
         found += flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else [(f"{prefix}{key}", value)]
     return found
+
+
+def _bytes(number: Number | None) -> Markup:
+    """Return bytes as MiB."""
+    return show(number, "MiB")
 
 
 def _drawing(chart: Chart) -> Markup:

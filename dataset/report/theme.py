@@ -29,7 +29,9 @@ _NAMES = {INK: "ink", SOFT: "soft", LINE: "line", **{colour: f"c{n}" for n, colo
 _COLOUR = re.compile("|".join(_NAMES))
 DASHES = ((1, 0), (7, 3), (2, 2), (9, 3, 2, 3))
 SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down")
-_PNG_SCALE = 3
+_PNG_SCALE = 2
+_LARGEST = 1.15
+_WIDTH = re.compile(r'<svg[^>]* width="([0-9.]+)"')
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,9 @@ class Chart:
     def in_page(self) -> str:
         """Return the SVG with CSS variables for colours, named for a screen reader."""
         coloured = _COLOUR.sub(lambda found: f"var(--{_NAMES[found[0]]})", self.drawing)
-        return coloured.replace("<svg ", '<svg role="img" aria-label="' + _attribute(self.alt) + '" ', 1)
+        width_px = _LARGEST * float(_WIDTH.findall(self.drawing)[0])  # so that type is as large in all charts
+        named = f'<svg role="img" aria-label="{_attribute(self.alt)}" style="max-width: {width_px:.0f}px" '
+        return coloured.replace("<svg ", named, 1)
 
     def write(self, folder: Path) -> None:
         """Write `<name>.svg` and `<name>.png` for papers and slides."""
@@ -69,10 +73,11 @@ def css_variables(dark: bool) -> str:
     return " ".join(f"--{name}: {_DARK[light] if dark else light};" for light, name in _NAMES.items())
 
 
-def drawn(chart: Any, width: int = 380, height: int | dict[str, int] = 240) -> str:
-    """Render an Altair chart as SVG in the project's style."""
+def drawn(chart: Any, width: int = 380, height: int = 240) -> str:
+    """Render an Altair chart as SVG in the project's style; panels (`width` 0) keep their own size."""
+    size = {"width": width, "height": height} if width else {}
     styled = (
-        chart.properties(width=width, height=height, background="transparent", padding=4)
+        chart.properties(background="transparent", padding=4, **size)
         .configure(font="sans-serif", aria=False)
         .configure_view(stroke=None)
         .configure_axis(
@@ -87,11 +92,13 @@ def drawn(chart: Any, width: int = 380, height: int | dict[str, int] = 240) -> s
             labelLimit=220,
             labelOverlap=True,
         )
-        .configure_axisY(domain=False, ticks=False, tickCount=5, titleAngle=0, titleAlign="left", titleAnchor="start")
+        .configure_axisY(
+            domain=False, ticks=False, tickCount=5, titleAngle=0, titleAlign="left", titleAnchor="start", labelPadding=8
+        )
         .configure_axisX(grid=False, tickSize=4)
         .configure_text(color=INK, fontSize=13)
         .configure_legend(
-            orient="top", title=None, labelColor=INK, labelFontSize=13, labelLimit=0, symbolStrokeWidth=2.4, offset=26
+            orient="top", title=None, labelColor=INK, labelFontSize=13, labelLimit=0, symbolStrokeWidth=2.4, offset=30
         )
     )
     svg: str = vl_convert.vegalite_to_svg(styled.to_json())

@@ -1,5 +1,5 @@
 """The report page: one HTML file with the results of an experiment, without any network.
 
-In come a snapshot's manifest, the result tables and the gallery's cases; out comes a page.
-Start reading at `page.py`.
+In come an experiment's tables and its snapshot's manifest; out comes a page. Start reading at
+`page.py`; what it shares with the dataset's page is in `dataset/report`.
 """

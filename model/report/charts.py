@@ -1,111 +1,278 @@
-"""The report's charts: Altair specifications rendered to SVG, readable in light and dark."""
+"""The charts of an experiment's report. Each is drawn from numbers that the page shows beside it too."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import altair as alt
 import polars as pl
-import vl_convert
 
-TITLES = {
-    "jifr": "JIFR",
-    "jifr_na": "JIFR_NA (no attention)",
-    "acf": "ACF",
-    "vpoi": "VPOI",
-    "vbpr": "VBPR",
-    "cdl": "CDL",
-    "bpr": "BPR",
-    "popular": "most popular",
-    "random": "random",
-}
-"""How models are called in the report, in the order in which they are shown."""
+from dataset.report.numbers import Numbers, NumberTable, Row
+from dataset.report.theme import SOFT, Chart, drawn, y_title
+from model.report.names import in_order, look_of
 
-# Okabe & Ito, safe for colour-blind readers; not their yellow and black, lost on a light or a dark page.
-_COLOURS = ["#0072B2", "#56B4E9", "#D55E00", "#CC79A7", "#9A7D0A", "#7B5EA7", "#E69F00", "#009E73", "#8C8C8C"]
-_SHAPES = ["circle", "square", "triangle-down", "triangle-left", "triangle-right", "wedge", "triangle-up", "diamond"]
-_SHAPES += ["cross"]
-_INK = "#010203"  # stands for the page's text colour; replaced by `currentColor`
-_LEGEND = alt.Legend(orient="bottom", columns=3, symbolOpacity=1)
-_METRIC_TITLES = {"hr": "HR@K", "ndcg": "NDCG@K"}
+METRIC_TITLES = {"hr": "HR", "ndcg": "NDCG"}
+_WHAT = {"item": "movies", "frame": "key frames"}
+_WIDTH, _HEIGHT, _LABEL_GAP_PX = 300, 270, 16
+_MOST_POINTS = 60
 
 
-def title_of(model: str) -> str:
-    """Return how a model is called in the report."""
-    return TITLES.get(model, model)
-
-
-def metric_curves(metrics: pl.DataFrame, task: str, metric: str) -> str:
-    """Return an SVG of a metric over K, a line a model with its 95 % band.
+def metric_curves(numbers: Numbers, task: str, metric: str, figure: str) -> Chart:
+    """Return a metric over K: a line a model with its 95 % band, each named at its end.
 
     Args:
-        metrics: `Metric` rows; several seeds of a model are averaged.
+        numbers: with `metrics.parquet`; several seeds of a model are averaged.
         task: "item" or "frame".
         metric: "hr" or "ndcg".
+        figure: the paper's figure that shows the same.
     """
-    chosen = metrics.filter((pl.col("task").cast(pl.String) == task) & (pl.col("metric") == metric))
+    file = "metrics.parquet"
+    chosen = numbers.rows(file, task=task, metric=metric)
+    models, ks = in_order(set(chosen["model"])), sorted(set(chosen["k"]))
     rows = chosen.group_by("model", "k").agg(pl.col("value", "ci_low", "ci_high").mean()).sort("model", "k")
-    rows = rows.with_columns(model=pl.col("model").replace(TITLES), k=pl.col("k").cast(pl.Int64))
-    domain = _domain(rows)
-    base = alt.Chart(rows).encode(x=alt.X("k:Q", title="K", axis=alt.Axis(values=sorted(set(rows["k"])), format="d")))
-    low = alt.Y("ci_low:Q", title=_METRIC_TITLES[metric], scale=alt.Scale(zero=True))
-    band = base.mark_area(opacity=0.15).encode(low, alt.Y2("ci_high:Q"), _colour(domain))
-    line = base.mark_line(strokeWidth=2).encode(alt.Y("value:Q"), _colour(domain))
-    shape = alt.Shape("model:N", scale=_scale(domain, _SHAPES), title=None, legend=_LEGEND)
-    points = base.mark_point(filled=True, size=55, opacity=1).encode(alt.Y("value:Q"), _colour(domain), shape)
-    return _svg(alt.layer(band, line, points))
-
-
-def training_curves(training: pl.DataFrame) -> str:
-    """Return an SVG of validation NDCG over epochs, a line a run.
-
-    Args:
-        training: `Training` rows.
-    """
-    rows = training.filter(pl.col("validation_ndcg").is_not_null()).select(
-        pl.col("model").replace(TITLES), "seed", pl.col("epoch").cast(pl.Int64), "validation_ndcg"
+    rows = rows.with_columns(k=pl.col("k").cast(pl.Int64))
+    low, high = rows.select(pl.col("ci_low").min(), pl.col("ci_high").max()).row(0)
+    margin = 0.04 * (high - low) or 0.01
+    scale = alt.Scale(domain=[max(0.0, low - margin), high + margin], nice=False)
+    title = f"{METRIC_TITLES[metric]}@K"
+    x = alt.X("k:Q", title="K", scale=alt.Scale(nice=False), axis=alt.Axis(values=ks, format="d"))
+    base = alt.Chart(rows).encode(x=x)
+    band = base.mark_area(opacity=0.1).encode(
+        alt.Y("ci_low:Q", scale=scale, **y_title(title)), alt.Y2("ci_high:Q"), _colour(models)
     )
-    line = (
-        alt.Chart(rows)
-        .mark_line(strokeWidth=2)
+    line = base.mark_line(strokeWidth=2).encode(alt.Y("value:Q", scale=scale), _colour(models), _dash(models))
+    points = base.mark_point(filled=True, size=42, opacity=1).encode(
+        alt.Y("value:Q", scale=scale), _colour(models), _shape(models)
+    )
+    ends = _end_labels(rows.filter(k=ks[-1]), (max(0.0, low - margin), high + margin), scale, models)
+    table = NumberTable(
+        f"{title} of {_WHAT[task]}, mean over seeds",
+        "model",
+        [f"K = {k}" for k in ks],
+        [
+            Row(
+                look_of(m).title,
+                [(numbers.of(file, "mean(value)", model=m, task=task, metric=metric, k=k), ".3f") for k in ks],
+            )
+            for m in models
+        ],
+    )
+    best = rows.filter(k=ks[-1]).sort("value", descending=True)["model"][0]
+    words = (
+        f"Lines of {title} of {_WHAT[task]} for {len(models)} models. At K = {ks[-1]} {look_of(best).title} is highest."
+    )
+    return Chart(
+        f"{task}_{metric}",
+        f"{title} of {_WHAT[task]}",
+        f"The paper’s {figure}. Bands are 95\u202f% intervals over users.",
+        words,
+        drawn(alt.layer(band, line, points, ends), _WIDTH, _HEIGHT),
+        table,
+    )
+
+
+def _end_labels(ends: pl.DataFrame, domain: tuple[float, float], scale: alt.Scale, models: list[str]) -> Any:
+    """Name each line at its end; names that would lie over each other are moved apart, with a thread to their line."""
+    low, high = domain
+    wanted = ends.sort("value").with_columns(px=(pl.col("value") - low) / (high - low) * _HEIGHT)
+    placed = moved_apart(wanted["px"].to_list(), _LABEL_GAP_PX)
+    rows = wanted.with_columns(
+        placed=pl.Series([low + px / _HEIGHT * (high - low) for px in placed]),
+        title=pl.col("model").map_elements(lambda model: look_of(model).title, return_dtype=pl.String),
+    )
+    base = alt.Chart(rows)
+    thread = base.mark_rule(strokeWidth=1).encode(
+        alt.X(value=_WIDTH + 5),
+        alt.X2(value=_WIDTH + 18),
+        alt.Y("value:Q", scale=scale),
+        alt.Y2("placed:Q"),
+        _colour(models),
+    )
+    names = base.mark_text(align="left", baseline="middle").encode(
+        x=alt.value(_WIDTH + 22), y=alt.Y("placed:Q", scale=scale), text="title:N"
+    )
+    return alt.layer(thread, names)
+
+
+def moved_apart(places: Sequence[float], gap: float) -> list[float]:
+    """Return ascending places moved as little as need be, so that neighbours are at least `gap` apart."""
+    groups: list[tuple[float, int]] = []  # centre and size of labels that touch
+    for place in places:
+        groups.append((place, 1))
+        while len(groups) > 1 and groups[-1][0] - groups[-2][0] < gap * (groups[-1][1] + groups[-2][1]) / 2:
+            (upper, n_upper), (lower, n_lower) = groups.pop(), groups.pop()
+            groups.append(((upper * n_upper + lower * n_lower) / (n_upper + n_lower), n_upper + n_lower))
+    return [centre + gap * (i - (size - 1) / 2) for centre, size in groups for i in range(size)]
+
+
+def interval_chart(numbers: Numbers, task: str, metric: str, k: int) -> Chart:
+    """Return a dot a model with its 95 % interval, the best on top."""
+    file = "metrics.parquet"
+    rows = numbers.rows(file, task=task, metric=metric, k=k)
+    rows = rows.group_by("model").agg(pl.col("value", "ci_low", "ci_high").mean()).sort("value", descending=True)
+    titles = [look_of(model).title for model in rows["model"]]
+    rows = rows.with_columns(title=pl.Series(titles))
+    models = in_order(set(rows["model"]))
+    name = f"{METRIC_TITLES[metric]}@{k}"
+    y = alt.Y("title:N", sort=titles, title=None, axis=alt.Axis(domain=False, ticks=False, grid=True))
+    base = alt.Chart(rows).encode(y=y)
+    scale = alt.Scale(zero=True)
+    bars = base.mark_rule(strokeWidth=3, opacity=0.55).encode(
+        alt.X("ci_low:Q", title=name, scale=scale, axis=alt.Axis(tickCount=4, labelFlush=False)),
+        alt.X2("ci_high:Q"),
+        _colour(models),
+    )
+    dots = base.mark_point(filled=True, size=90, opacity=1).encode(
+        alt.X("value:Q", scale=scale), _colour(models), _shape(models)
+    )
+    table = NumberTable(
+        f"{name} of {_WHAT[task]} with its 95\u202f% interval, means over seeds",
+        "model",
+        [name, "from", "to"],
+        [
+            Row(
+                look_of(m).title,
+                [
+                    (numbers.of(file, f"mean({c})", model=m, task=task, metric=metric, k=k), ".4f")
+                    for c in ("value", "ci_low", "ci_high")
+                ],
+            )
+            for m in rows["model"]
+        ],
+    )
+    words = f"Dots with intervals, from the best: {', '.join(titles)}."
+    drawing = drawn(bars + dots, _WIDTH, 24 * rows.height)
+    return Chart(
+        f"{task}_intervals",
+        f"Who ranks {_WHAT[task]} best",
+        "A dot a model; the bar is the 95\u202f% interval over users.",
+        words,
+        drawing,
+        table,
+    )
+
+
+def training_curves(numbers: Numbers) -> Chart | None:
+    """Return validation NDCG over epochs, a panel a model and a line a seed; None where nothing was validated."""
+    rows = numbers.rows("training.parquet")
+    rows = rows.filter(pl.col("validation_ndcg").is_not_null()) if rows.height else rows
+    if rows.is_empty():
+        return None
+    models = in_order(set(rows["model"]))
+    every = rows.group_by("model", "seed").agg(every=(pl.len() / _MOST_POINTS).ceil().cast(pl.UInt32))
+    thin = rows.join(every, on=["model", "seed"]).filter(
+        (pl.col("epoch") % pl.col("every") == 0) | (pl.col("epoch") == 1)
+    )
+    titles = [look_of(model).title for model in models]
+    thin = thin.with_columns(
+        title=pl.col("model").map_elements(lambda model: look_of(model).title, return_dtype=pl.String),
+        epoch=pl.col("epoch").cast(pl.Int64),
+    )
+    panel = (
+        alt.Chart(thin)
+        .mark_line(strokeWidth=1.6)
         .encode(
-            alt.X("epoch:Q", title="epoch", axis=alt.Axis(tickMinStep=1, format="d")),
-            alt.Y("validation_ndcg:Q", title="validation NDCG@15"),
-            _colour(_domain(rows)),
+            alt.X("epoch:Q", title=None, axis=alt.Axis(tickCount=3, format="d")),
+            alt.Y("validation_ndcg:Q", title=None, axis=alt.Axis(tickCount=3)),
+            _colour(models),
             alt.Detail("seed:N"),
         )
+        .properties(width=165, height=80)
     )
-    return _svg(line)
-
-
-def _domain(rows: pl.DataFrame) -> list[str]:
-    """Return the models' titles in the order in which they are shown."""
-    present = set(rows["model"])
-    known = [title for title in TITLES.values() if title in present]
-    return known + sorted(present - set(known))
-
-
-def _scale(domain: list[str], choices: list[str]) -> alt.Scale:
-    """Give every model its own colour or shape, the same in each chart."""
-    titles = list(TITLES.values())
-    numbers = [titles.index(title) if title in titles else len(titles) for title in domain]
-    return alt.Scale(domain=domain, range=[choices[number % len(choices)] for number in numbers])
-
-
-def _colour(domain: list[str]) -> alt.Color:
-    return alt.Color("model:N", scale=_scale(domain, _COLOURS), title=None, legend=_LEGEND)
-
-
-def _svg(chart: Any) -> str:
-    """Render a chart as an SVG that takes its width and its text colour from the page."""
-    styled = (
-        chart.properties(width=380, height=250, background="transparent")
-        .configure(font="sans-serif")
-        .configure_view(stroke=None)
-        .configure_axis(
-            labelColor=_INK, titleColor=_INK, domainColor=_INK, tickColor=_INK, labelFontSize=12, titleFontSize=13
-        )
-        .configure_axisY(grid=True, gridColor=_INK, gridOpacity=0.12, domain=False, tickCount=5)
-        .configure_axisX(grid=False)
-        .configure_legend(labelColor=_INK, labelFontSize=13, labelLimit=240, symbolStrokeWidth=2)
+    header = alt.Header(
+        title=None, labelFontSize=13, labelAnchor="start", labelFontWeight=600, labelPadding=4, labelColor=SOFT
     )
-    svg = vl_convert.vegalite_to_svg(styled.to_json())
-    return svg.replace(_INK, "currentColor").replace("<svg ", '<svg role="img" ', 1)
+    chart = panel.facet(alt.Facet("title:N", sort=titles, header=header), columns=2, spacing=14)
+    table = NumberTable(
+        "Training of each model, over its seeds",
+        "model",
+        ["best validation NDCG@15", "fewest epochs", "most epochs"],
+        [
+            Row(
+                look_of(m).title,
+                [
+                    (numbers.of("training.parquet", "max(validation_ndcg)", model=m), ".4f"),
+                    (numbers.of("costs.parquet", "min(n_epochs)", model=m), ",d"),
+                    (numbers.of("costs.parquet", "max(n_epochs)", model=m), ",d"),
+                ],
+            )
+            for m in models
+        ],
+    )
+    return Chart(
+        "training",
+        "Validation NDCG@15 over epochs",
+        "A panel a model, a line a seed, all on one scale. It stops when it no longer helps; the best epoch is kept.",
+        f"Small line charts, one for each of {', '.join(titles)}.",
+        drawn(chart, 0, 0),
+        table,
+    )
+
+
+def slice_chart(numbers: Numbers, task: str, by: str, k: int, models: list[str]) -> Chart | None:
+    """Return NDCG by one kind of slice, a line a model; None where there are no slices."""
+    file = "slices.parquet"
+    where = {"task": task, "slice_by": by, "metric": "ndcg", "k": k}
+    rows = numbers.rows(file, **where)
+    rows = rows.filter(pl.col("model").is_in(models)) if rows.height else rows
+    if rows.is_empty():
+        return None
+    averaged = rows.group_by("model", "low", "high").agg(pl.col("value").mean()).sort("model", "low")
+    bounds = averaged.select("low", "high").unique().sort("low").rows()
+    label = {bound: str(bound[0]) if bound[0] == bound[1] else f"{bound[0]:,}–{bound[1]:,}" for bound in bounds}
+    titles = [look_of(m).title for m in models]
+    averaged = averaged.with_columns(
+        label=pl.Series([label[bound] for bound in averaged.select("low", "high").rows()]),
+        title=pl.col("model").map_elements(lambda model: look_of(model).title, return_dtype=pl.String),
+    )
+    of, each = _SLICES[by]
+    x = alt.X("label:N", sort=list(label.values()), title=each, axis=alt.Axis(labelAngle=0, grid=False))
+    keyed = [
+        alt.Color(
+            "title:N",
+            scale=alt.Scale(domain=titles, range=[look_of(m).colour for m in models]),
+            legend=alt.Legend(columns=2, columnPadding=20),
+        ),
+        alt.Shape("title:N", scale=alt.Scale(domain=titles, range=[look_of(m).shape for m in models])),
+        alt.StrokeDash(
+            "title:N", scale=alt.Scale(domain=titles, range=[list(look_of(m).dash) for m in models]), legend=None
+        ),
+    ]
+    base = alt.Chart(averaged).encode(x, alt.Y("value:Q", **y_title(f"NDCG@{k}")))
+    chart = base.mark_line(strokeWidth=1.8).encode(keyed[0], keyed[2]) + base.mark_point(
+        filled=True, size=55, opacity=1
+    ).encode(*keyed[:2])
+    table = NumberTable(
+        f"NDCG@{k} of {_WHAT[task]} by {of}, mean over seeds",
+        "model",
+        list(label.values()),
+        [
+            Row(
+                look_of(m).title,
+                [(numbers.of(file, "mean(value)", model=m, low=bound[0], **where), ".3f") for bound in bounds],
+            )
+            for m in models
+        ],
+    )
+    words = f"Lines of NDCG@{k} of {_WHAT[task]} by {of}, for {', '.join(titles)}."
+    return Chart(f"{task}_by_{by}", f"By {of}", "", words, drawn(chart, 340, 200), table)
+
+
+_SLICES = {
+    "user_activity": ("how active the person is", "movies that the person has in train"),
+    "item_popularity": ("how popular the movie is", "people who have the movie in train"),
+    "item_frames": ("how many frames the movie has", "frames of the movie"),
+}
+
+
+def _colour(models: list[str]) -> alt.Color:
+    return alt.Color("model:N", scale=alt.Scale(domain=models, range=[look_of(m).colour for m in models]), legend=None)
+
+
+def _dash(models: list[str]) -> alt.StrokeDash:
+    return alt.StrokeDash(
+        "model:N", scale=alt.Scale(domain=models, range=[list(look_of(m).dash) for m in models]), legend=None
+    )
+
+
+def _shape(models: list[str]) -> alt.Shape:
+    return alt.Shape("model:N", scale=alt.Scale(domain=models, range=[look_of(m).shape for m in models]), legend=None)

@@ -1,24 +1,40 @@
-"""The report as one HTML file: headline, results, gallery, and where every number comes from."""
+"""The report of an experiment, made from the tables in its folder."""
 
-from dataclasses import dataclass
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import polars as pl
-from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
-from markupsafe import Markup
 
 from dataset.card import extractor_in_words
-from dataset.manifest import Manifest
-from dataset.statistics import PAPER
-from model.report.charts import metric_curves, title_of, training_curves
-from model.report.gallery import Case
+from dataset.files import write_text
+from dataset.report.numbers import Number, Numbers, NumberTable, Row, gain
+from dataset.report.page import flat, interval, render
+from dataset.report.theme import Chart
+from dataset.report.thumbnails import Thumbnails
+from dataset.snapshot import Snapshot
+from model.registry import MODELS
+from model.report.charts import interval_chart, metric_curves, slice_chart, training_curves
+from model.report.gallery import gallery
+from model.report.names import in_order, look_of
+from model.report.words import TASKS, Verdict, headline, ranked, surprises, verdict
 
-_TASKS = (("item", "movies", 15), ("frame", "key frames", 3))
+TABLES = ("metrics", "slices", "comparisons", "training", "costs", "cases", "case_frames", "case_movies")
+PAPER_GAINS = {
+    "jifr_rating": {"item": {"hr": 0.0225, "ndcg": 0.0242}, "frame": {"hr": 0.0420, "ndcg": 0.0435}},
+    "jifr_visual": {"item": {"hr": 0.0402, "ndcg": 0.0444}, "frame": {"hr": 0.0807, "ndcg": 0.0862}},
+    "jifr": {"item": {"hr": 0.0549, "ndcg": 0.0594}, "frame": {"hr": 0.0970, "ndcg": 0.1053}},
+}
+"""Wu et al. 2019, Table 2: what attention adds to JIFR_NA, at K = 15 for items and 3 for frames."""
+
+_FIGURES = {"item": "Fig.\u00a03", "frame": "Fig.\u00a04"}
+_MOST_SLICED = 5
+_MANIFEST = "manifest.json"
 _STATISTICS = (
-    ("n_users", "users"),
+    ("n_users", "people"),
     ("n_movies", "movies"),
     ("n_train_interactions", "training interactions"),
-    ("n_validation_interactions", "validation interactions"),
     ("n_test_interactions", "test interactions"),
     ("n_frames", "frames"),
     ("n_test_frame_likes", "test frame likes"),
@@ -26,85 +42,171 @@ _STATISTICS = (
 
 
 @dataclass(frozen=True)
-class ReportData:
-    """What a report shows.
+class AblationRow:
+    """A row of the paper's Table 2: the gains over JIFR_NA, here and in the paper, and what to think of NDCG's."""
 
-    Attributes:
-        manifest: of the snapshot.
-        metrics: `Metric` rows of the test split.
-        training: `Training` rows.
-        runs: the description of each run (`model.runs.describe_run`).
-        cases: the gallery; empty where there are no likes or no pictures.
+    title: str
+    visual: str
+    rating: str
+    cells: list[tuple[Number | None, Number | None]]
+    verdicts: dict[str, Verdict | None]
+
+
+def write_report(folder: Path, snapshot: Snapshot, raw: Path | None) -> Path:
+    """Write `report.html` and `charts/` into an experiment's folder from its tables; return the page's path.
+
+    Args:
+        folder: of the experiment.
+        snapshot: that it ran on.
+        raw: the raw folder with pictures; None, or one without, for a report that says so.
     """
-
-    manifest: Manifest
-    metrics: pl.DataFrame
-    training: pl.DataFrame
-    runs: list[dict[str, Any]]
-    cases: list[Case]
-
-
-def render_report(data: ReportData) -> str:
-    """Return the page."""
-    environment = Environment(
-        loader=PackageLoader("model", "report/templates"),
-        undefined=StrictUndefined,
-        autoescape=select_autoescape(["j2", "html"], default=True),
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    tasks = [_task(data.metrics, task, what, k) for task, what, k in _TASKS]
-    has_validation = data.training["validation_ndcg"].null_count() < data.training.height
-    return environment.get_template("report.html.j2").render(
-        m=data.manifest,
-        statistics=[(words, data.manifest.statistics[key], PAPER.get(key)) for key, words in _STATISTICS],
-        features=extractor_in_words(data.manifest.extractor),
-        is_random=bool(data.manifest.extractor and data.manifest.extractor["is_random"]),
-        is_invented=bool(data.manifest.provenance.get("is_invented")),
+    manifest = asdict(snapshot.manifest)
+    runs: list[dict[str, Any]] = json.loads((folder / "experiment.json").read_text(encoding="utf-8"))["runs"]
+    found = {name: folder / f"{name}.parquet" for name in TABLES}
+    tables = {f"{name}.parquet": pl.read_parquet(path) for name, path in found.items() if path.is_file()}
+    movies = snapshot.read("movies")
+    numbers = Numbers(tables, {_MANIFEST: manifest, "paper.json": PAPER_GAINS})
+    tasks = [_task(numbers, task) for task in TASKS]
+    training = training_curves(numbers)
+    models = in_order({run["model"] for run in runs})
+    page = render(
+        "model.report",
+        "report.html.j2",
+        m=snapshot.manifest,
+        features=extractor_in_words(snapshot.manifest.extractor),
+        contents=_CONTENTS,
+        statistics=[(words, numbers.at(_MANIFEST, "statistics", key)) for key, words in _STATISTICS],
         tasks=tasks,
-        training_svg=Markup(training_curves(data.training)) if has_validation else None,
-        cases=data.cases,
-        runs=data.runs,
-        title_of=title_of,
+        surprises=surprises(numbers),
+        models=[_model_row(numbers, model) for model in models],
+        seeds=sorted({run["seed"] for run in runs}),
+        ablation=_ablation(numbers),
+        training=training,
+        costs=_costs(numbers, models),
+        cases=gallery(numbers, dict(movies.select("movie_id", "title").iter_rows()), Thumbnails(raw)),
+        runs=[run | {"settings": flat(run["config"]), "training": flat(run["training"])} for run in runs],
+        look_of=look_of,
+        interval=interval,
     )
+    charts = [training, *(chart for task in tasks if task for chart in [*task["charts"], *task["slices"]])]
+    for chart in charts:
+        if chart is not None:
+            chart.write(folder / "charts")
+    write_text(folder / "report.html", page)
+    return folder / "report.html"
 
 
-def _task(metrics: pl.DataFrame, task: str, what: str, k: int) -> dict[str, Any] | None:
-    """Return the headline, the table and the charts of a task, None where nothing was judged."""
-    of_task = metrics.filter(pl.col("task").cast(pl.String) == task, pl.col("metric").is_in(["hr", "ndcg"]))
-    if of_task.is_empty():
+def _task(numbers: Numbers, task: str) -> dict[str, Any] | None:
+    """Return what the page shows of a task, None where nothing was judged."""
+    said = headline(numbers, task)
+    if said is None:
         return None
-    at_k = of_task.filter(pl.col("k") == k)
-    rows = (
-        at_k.group_by("model", "metric")
-        .agg(pl.col("value", "ci_low", "ci_high").mean(), pl.col("n_users").first(), pl.len().alias("n_seeds"))
-        .pivot("metric", index=["model", "n_users", "n_seeds"], values=["value", "ci_low", "ci_high"])
-        .sort("value_ndcg", descending=True)
-    )
+    order = ranked(numbers, task)
+    usual = ["jifr", "jifr_na", "bpr", "popular", "random"]
+    sliced = [model for model in dict.fromkeys([order[0], *usual]) if model in order][:_MOST_SLICED]
+    slices = [
+        slice_chart(numbers, task, by, said.k, sliced) for by in ("user_activity", "item_popularity", "item_frames")
+    ]
+    charts: list[Chart] = [interval_chart(numbers, task, "ndcg", said.k)]
+    charts += [metric_curves(numbers, task, metric, _FIGURES[task]) for metric in ("hr", "ndcg")]
     return {
         "task": task,
-        "what": what,
-        "k": k,
-        "rows": rows.to_dicts(),
-        "headline": _headline(rows.to_dicts(), what, k),
-        "charts": [
-            (metric, Markup(metric_curves(of_task, task, metric)), f"{name} of {what} over K, a line a model")
-            for metric, name in (("hr", "Hit ratio"), ("ndcg", "NDCG"))
+        "said": said,
+        "rows": [_result_row(numbers, task, model, said.k) for model in order],
+        "n": numbers.of("metrics.parquet", "max(n_users)", task=task, metric="ndcg", k=said.k),
+        "left_out": numbers.of("metrics.parquet", "max(n_left_out)", task=task, metric="ndcg", k=said.k),
+        "charts": charts,
+        "against_best": [
+            v for model in order[1:] if (v := verdict(numbers, order[0], model, task=task, metric="ndcg", k=said.k))
         ],
+        "all_pairs": [
+            v
+            for n, one in enumerate(order)
+            for other in order[n + 1 :]
+            if (v := verdict(numbers, one, other, task=task, metric="ndcg", k=said.k))
+        ],
+        "slices": [chart for chart in slices if chart is not None],
     }
 
 
-def _headline(rows: list[dict[str, Any]], what: str, k: int) -> str:
-    """Say which model is best, by how much, and whether that is more than chance."""
-    best = rows[0]
-    words = f"{title_of(best['model'])} ranks {what} best, with an NDCG@{k} of {best['value_ndcg']:.3f}"
-    if len(rows) > 1:
-        second = rows[1]
-        gain = best["value_ndcg"] / second["value_ndcg"] - 1 if second["value_ndcg"] else 0.0
-        apart = best["ci_low_ndcg"] > second["ci_high_ndcg"]
-        words += f", {gain:.1%} above {title_of(second['model'])}"
-        words += " (their 95 % intervals do not overlap)" if apart else " (their 95 % intervals overlap: maybe chance)"
-    random = next((row for row in rows if row["model"] == "random"), None)
-    if random and best is not random and random["value_ndcg"]:
-        words += f"; that is {best['value_ndcg'] / random['value_ndcg']:.2f} times random"
-    return words + "."
+def _result_row(numbers: Numbers, task: str, model: str, k: int) -> dict[str, Any]:
+    def mean(column: str, metric: str) -> Number | None:
+        return numbers.of("metrics.parquet", f"mean({column})", model=model, task=task, metric=metric, k=k)
+
+    return {
+        "model": model,
+        **{f"{metric}_{name}": mean(column, metric) for metric in ("hr", "ndcg") for name, column in _COLUMNS.items()},
+        "full": mean("value", "full_ndcg"),
+        "between_seeds": numbers.of("metrics.parquet", "std(value)", model=model, task=task, metric="ndcg", k=k),
+    }
+
+
+def _model_row(numbers: Numbers, model: str) -> dict[str, Any]:
+    """Return a row of Table 1: what a model is given, and what it was judged on."""
+    judged = {task: numbers.rows("metrics.parquet", model=model, task=task).height > 0 for task in TASKS}
+    return {
+        "look": look_of(model),
+        "ratings": model != "random",
+        "images": model in MODELS and MODELS[model].make.needs_features,
+        **judged,
+    }
+
+
+def _ablation(numbers: Numbers) -> list[AblationRow]:
+    """Return Table 2 from the runs: the gains of each attention over none; empty where JIFR_NA did not run."""
+    if numbers.rows("metrics.parquet", model="jifr_na").is_empty():
+        return []
+    rows = []
+    for model, gains in PAPER_GAINS.items():
+        cells, verdicts = [], {}
+        for task, (_, k) in TASKS.items():
+            for metric in ("hr", "ndcg"):
+                where = {"task": task, "metric": metric, "k": k}
+                ours, base = (
+                    numbers.of("metrics.parquet", "mean(value)", model=m, **where) for m in (model, "jifr_na")
+                )
+                paper = numbers.at("paper.json", model, task, metric) if gains else None
+                cells.append((gain(ours, base) if ours and base and base.value else None, paper))
+            verdicts[task] = verdict(numbers, model, "jifr_na", task=task, metric="ndcg", k=k)
+        words = (
+            "att" if model in ("jifr", "jifr_visual") else "avg",
+            "att" if model in ("jifr", "jifr_rating") else "avg",
+        )
+        rows.append(AblationRow(look_of(model).title, *words, cells, verdicts))
+    return rows
+
+
+def _costs(numbers: Numbers, models: list[str]) -> NumberTable | None:
+    file = "costs.parquet"
+    if not numbers.has(file):
+        return None
+    asked = (
+        ("max(n_parameters)", ",d"),
+        ("mean(n_epochs)", ",.0f"),
+        ("mean(train_s)", ",.1f"),
+        ("mean(evaluate_s)", ",.1f"),
+        ("max(peak_memory_bytes)", "MiB"),
+    )
+    return NumberTable(
+        "Time and memory of each model: means over seeds, the highest peak of memory",
+        "model",
+        ["parameters", "epochs", "training, s", "judging, s", "peak memory"],
+        [
+            Row(look_of(model).title, [(numbers.of(file, what, model=model), form) for what, form in asked])
+            for model in models
+        ],
+    )
+
+
+_COLUMNS = {"value": "value", "low": "ci_low", "high": "ci_high"}
+_CONTENTS = [
+    ("short", "In short"),
+    ("models", "The models"),
+    ("item", "Which movie"),
+    ("frame", "Which picture"),
+    ("attention", "What attention adds"),
+    ("gallery", "Gallery"),
+    ("slices", "For whom it works"),
+    ("training", "Training, time, memory"),
+    ("origin", "Where it comes from"),
+]

@@ -1,23 +1,37 @@
-"""The experiment and its report: every number of the page is found again in the tables."""
+"""The experiment and its report: every number asked again, missing parts said, killed runs gone on with."""
 
+import itertools
 import re
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image as PillowImage
 
-from dataset.errors import UsageError
+from dataset.errors import PipelineError, TrainingError, UsageError
 from dataset.files import sha256_of_file
-from dataset.schema import Image, Metric, Recommendation, Training, UserMetric
+from dataset.schema import Case, CaseFrame, Comparison, Cost, Image, Metric, Recommendation, UserMetric
 from dataset.snapshot import Snapshot
 from dataset.tables import read_table, write_table
+from model import experiment_runs
 from model.experiment import ExperimentConfig, main, run_experiment
 from model.interactions import Tables
+from model.report.charts import moved_apart
+from model.report.page import PAPER_GAINS
+from model.training import TrainingConfig
 
 Publish = Callable[[Tables], Snapshot]
+AskAgain = Callable[..., int]
+SHORT = TrainingConfig(epochs=3)
 
 
 def pictures_of(tables: Tables, raw: Path) -> Path:
@@ -38,78 +52,201 @@ def pictures_of(tables: Tables, raw: Path) -> Path:
     return raw
 
 
-def experiment(snapshot: Snapshot, folder: Path, *models: str, raw: Path | None = None) -> tuple[str, Path]:
-    report = run_experiment(snapshot, ExperimentConfig(models), folder / "experiment", folder / "runs", raw)
+def with_more_frames(tables: Tables) -> Tables:
+    """Give every movie two more frames, so that choosing among them is hard enough for the gallery."""
+    parts, features = [tables.frames], [tables.frame_features]
+    for more in ("x", "y"):
+        renamed = pl.concat_str(pl.col("frame_id"), pl.lit(more)).alias("frame_id")
+        ends = pl.col("frame_id").str.ends_with("f1")
+        parts.append(tables.frames.filter(ends).with_columns(renamed))
+        assert tables.frame_features is not None
+        features.append(tables.frame_features.filter(ends).with_columns(renamed))
+    return replace(tables, frames=pl.concat(parts), frame_features=pl.concat(features))
+
+
+def experiment(
+    snapshot: Snapshot, folder: Path, *models: str, raw: Path | None = None, seeds: tuple[int, ...] = (0,)
+) -> tuple[str, Path]:
+    config = ExperimentConfig(models, seeds, SHORT, jobs=1, threads=1)
+    report = run_experiment(snapshot, config, folder / "experiment", folder / "runs", raw)
     return report.read_text(encoding="utf-8"), report.parent
 
 
-def test_every_number_of_the_results_is_found_again_in_the_tables(
-    publish_tables: Publish, tables: Tables, tmp_path: Path
+def asked(ask_again: AskAgain, page: str, snapshot: Snapshot, folder: Path) -> int:
+    return ask_again(page, folder, snapshot.path, documents={"paper.json": PAPER_GAINS})
+
+
+def test_every_number_of_the_report_is_found_again_in_the_tables(
+    publish_tables: Publish, tables: Tables, ask_again: AskAgain, tmp_path: Path
 ) -> None:
-    page, folder = experiment(publish_tables(tables), tmp_path, "jifr", "popular", "random")
-    metrics = read_table(folder / "metrics.parquet", Metric)
-    read_table(folder / "user_metrics.parquet", UserMetric)
-    read_table(folder / "training.parquet", Training)
+    snapshot = publish_tables(with_more_frames(tables))
+    models = ("jifr", "jifr_visual", "jifr_rating", "jifr_na", "bpr", "popular", "random")
+    page, folder = experiment(snapshot, tmp_path, *models, seeds=(0, 1))
+    assert asked(ask_again, page, snapshot, folder) > 400
+    assert read_table(folder / "metrics.parquet", Metric).select("model", "seed").n_unique() == 14
+    assert read_table(folder / "costs.parquet", Cost)["n_epochs"].max() == 3
+    assert read_table(folder / "comparisons.parquet", Comparison).height
     assert read_table(folder / "recommendations.parquet", Recommendation)["user_id"].n_unique() == 30
-    shown = 0
-    for task, k in (("item", 15), ("frame", 3)):
-        section = page[page.index(f'id="task-{task}"') :].split("</table>")[0]
-        rows = re.findall(r'<th scope="row">(.*?)</th>(.*?)</tr>', section)
-        titles = {"JIFR": "jifr", "most popular": "popular", "random": "random"}
-        for title, cells in rows:
-            hr, ndcg, interval, _ = re.findall(r'<td class="n">(.*?)</td>', cells)
-            at_k = metrics.filter(pl.col("task").cast(pl.String) == task, k=k, model=titles[title])
-            of = {row["metric"]: row for row in at_k.iter_rows(named=True)}
-            assert hr == f"{of['hr']['value']:.4f}"
-            assert ndcg == f"{of['ndcg']['value']:.4f}"
-            assert interval == f"{of['ndcg']['ci_low']:.4f} – {of['ndcg']['ci_high']:.4f}"
-            shown += 1
-    assert shown == 3 + 2  # most popular ranks no frames
-
-
-def test_the_page_is_one_file_that_asks_the_network_for_nothing(
-    publish_tables: Publish, tables: Tables, tmp_path: Path
-) -> None:
-    raw = pictures_of(tables, tmp_path / "raw")
-    page, _ = experiment(publish_tables(tables), tmp_path, "jifr", "random", raw=raw)
+    with pytest.raises(AssertionError, match="the page shows"):
+        asked(ask_again, re.sub(r">0\.\d{3}</data>", ">0.999</data>", page, count=1), snapshot, folder)
     sources = re.findall(r'(?:src|href)="(.*?)"', page)
-    assert sources
     assert all(source.startswith(("data:", "#")) for source in sources)
-    assert "@import" not in page
-    assert "url(" not in page.replace("url(#", "")
-    assert "<script" not in page
-    assert page.count("<svg") == 5  # two metrics of two tasks, and training
-    assert page.count('class="case"') >= 1
     assert "Random weights." in page
+    assert "does <strong>not</strong> beat" in page or page.count("more than chance</b>")
+
+
+def test_the_gallery_shows_what_the_tables_say(publish_tables: Publish, tables: Tables, tmp_path: Path) -> None:
+    tables = with_more_frames(tables)
+    raw = pictures_of(tables, tmp_path / "raw")
+    page, folder = experiment(publish_tables(tables), tmp_path, "jifr", "jifr_na", "random", raw=raw)
+    cases, frames = read_table(folder / "cases.parquet", Case), read_table(folder / "case_frames.parquet", CaseFrame)
+    assert page.count('class="case"') == cases.height >= 2
+    assert set(frames["model"]) == {"jifr", "jifr_na"}  # guessing shows no taste
+    assert frames.filter(model="jifr").group_by("case").agg(pl.col("attention").sum())["attention"].to_list() == (
+        pytest.approx([1.0] * cases.height, abs=1e-5)
+    )
+    judged = read_table(folder / "user_metrics.parquet", UserMetric).filter(
+        pl.col("task").cast(pl.String) == "frame", metric="hr", k=1, model="jifr"
+    )
+    for case in cases.iter_rows(named=True):
+        key = frames.filter(case=case["case"], model="jifr", rank=1)
+        right = judged.filter(user_id=case["user_id"], movie_id=case["movie_id"])["value"][0] == 1
+        assert key["is_liked"].item() == right
+        assert case["n_alike"] <= case["n_pairs"] == judged.height
+
+
+def test_a_browser_finds_charts_and_pictures_and_nothing_to_complain_of(
+    publish_tables: Publish, tables: Tables, look_at: Callable[[Path], dict[str, Any]], tmp_path: Path
+) -> None:
+    tables = with_more_frames(tables)
+    raw = pictures_of(tables, tmp_path / "raw")
+    _, folder = experiment(publish_tables(tables), tmp_path, "jifr", "jifr_na", "bpr", "popular", "random", raw=raw)
+    found = look_at(folder / "report.html")
+    assert found.pop("charts") == 1 + 2 * (3 + 3)
+    assert found.pop("images") > 20
+    assert found == {
+        "emptyCharts": 0,
+        "namelessCharts": 0,
+        "brokenImages": 0,
+        "namelessImages": 0,
+        "overlaps": [],
+        "complaints": [],
+        "requests": [],
+        "sideways": 0,
+    }
+
+
+@pytest.mark.parametrize(
+    ("missing", "models", "words"),
+    [
+        ("likes", ("jifr", "bpr"), "Key frames were not judged"),
+        ("features", ("jifr", "bpr"), "Key frames were not judged"),
+        ("pictures", ("jifr", "bpr"), "picture not on disk"),
+        ("models", ("jifr",), "Only one model was judged"),
+        ("validation", ("bpr", "random"), "No model was validated"),
+    ],
+)
+def test_a_missing_part_is_said_and_does_not_stop_the_report(
+    missing: str,
+    models: tuple[str, ...],
+    words: str,
+    publish_tables: Publish,
+    tables: Tables,
+    ask_again: AskAgain,
+    tmp_path: Path,
+) -> None:
+    tables = with_more_frames(tables)
+    if missing in ("likes", "features"):
+        tables = replace(tables, frame_likes=tables.frame_likes.head(0))
+    if missing == "features":
+        tables = replace(tables, frame_features=None)
+    if missing == "validation":
+        kept = pl.col("split").cast(pl.String) != "validation"
+        likes = tables.frame_likes.filter(kept)
+        tables = replace(tables, interactions=tables.interactions.filter(kept), frame_likes=likes)
+    snapshot = publish_tables(tables)
+    page, folder = experiment(snapshot, tmp_path, *models)
+    assert words in page
+    assert asked(ask_again, page, snapshot, folder) > 40
+    assert ("JIFR" in page.split('id="models"')[1].split("</table>")[0]) == ("jifr" in models and missing != "features")
 
 
 def test_titles_cannot_break_the_page(publish_tables: Publish, tables: Tables, tmp_path: Path) -> None:
-    named = replace(tables, movies=tables.movies.with_columns(title=pl.lit("<script>alert(1)</script>")))
-    raw = pictures_of(tables, tmp_path / "raw")
-    page, _ = experiment(publish_tables(named), tmp_path, "jifr", raw=raw)
+    tables = with_more_frames(tables)
+    named = replace(tables, movies=tables.movies.with_columns(title=pl.lit('"><script>alert(1)</script>')))
+    page, _ = experiment(publish_tables(named), tmp_path, "jifr", raw=pictures_of(tables, tmp_path / "raw"))
     assert "<script" not in page
     assert "&lt;script&gt;" in page
 
 
-@pytest.mark.parametrize(
-    ("missing", "words"),
-    [
-        ("likes", "Key frames were not judged"),
-        ("features", "Key frames were not judged"),
-        ("pictures", "picture not on disk"),
-    ],
-)
-def test_a_missing_part_is_said_and_does_not_stop_the_report(
-    missing: str, words: str, publish_tables: Publish, tables: Tables, tmp_path: Path
+def test_what_is_done_is_not_done_again_and_other_settings_are(
+    publish_tables: Publish, tables: Tables, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    models = ["jifr", "bpr"]
-    if missing == "likes":
-        tables = replace(tables, frame_likes=tables.frame_likes.head(0))
-    if missing == "features":
-        tables = replace(tables, frame_features=None, frame_likes=tables.frame_likes.head(0))
-    page, _ = experiment(publish_tables(tables), tmp_path, *models)
-    assert words in page
-    assert ("JIFR" in page.split("<main>")[1].split('id="gallery"')[0]) == (missing != "features")
+    snapshot = publish_tables(tables)
+    _, folder = experiment(snapshot, tmp_path, "bpr", "random")
+    before = read_table(folder / "metrics.parquet", Metric)
+    did: list[str] = []
+    do_run = experiment_runs.do_run
+    monkeypatch.setattr(experiment_runs, "do_run", lambda task, say: (did.append(task.model_name), do_run(task, say)))
+    experiment(snapshot, tmp_path, "bpr", "random")
+    assert did == []
+    _, folder = experiment(snapshot, tmp_path, "bpr", "popular", "random")
+    assert did == ["popular"]
+    assert read_table(folder / "metrics.parquet", Metric).filter(pl.col("model") != "popular").equals(before)
+    config = ExperimentConfig(("bpr",), (0,), TrainingConfig(epochs=4), jobs=1, threads=1)
+    run_experiment(snapshot, config, tmp_path / "experiment", tmp_path / "runs", None)
+    assert did == ["popular", "bpr"]
+
+
+def test_a_run_that_fails_does_not_take_the_others_with_it(
+    publish_tables: Publish, tables: Tables, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    do_run = experiment_runs.do_run
+
+    def fail(task: Any, say: Any) -> None:
+        if task.model_name == "bpr":
+            raise TrainingError("training: the loss of epoch 1 is nan")
+        do_run(task, say)
+
+    monkeypatch.setattr(experiment_runs, "do_run", fail)
+    with pytest.raises(PipelineError, match=r"1 of 2 runs failed \(bpr, seed 0\).*the others are kept"):
+        experiment(publish_tables(tables), tmp_path, "bpr", "random")
+    assert (tmp_path / "runs" / "random-toy-v0001-0" / "done.json").is_file()
+
+
+def test_an_experiment_killed_at_work_goes_on_and_ends_as_if_it_had_not_been(
+    publish_tables: Publish, tables: Tables, tmp_path: Path
+) -> None:
+    snapshot = publish_tables(tables)
+    arguments = ["--models", "random,popular,bpr", "--seeds", "0,1", "--set", "epochs=300", "--set", "patience=300"]
+    arguments += ["--jobs", "2", "--threads", "1", "--snapshot", str(snapshot.path)]
+    places = ["--to", str(tmp_path / "killed"), "--runs", str(tmp_path / "runs")]
+    command = [sys.executable, "-m", "model.experiment", *arguments, *places]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        deadline = time.monotonic() + 120
+        while not list((tmp_path / "runs").glob("*/done.json")) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        process.send_signal(signal.SIGKILL)
+    done = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").glob("*/done.json")}
+    assert 1 <= len(done) <= 6
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
+    assert (ended.returncode, "Traceback" in ended.stderr) == (0, False), ended.stderr
+    assert len(re.findall(r"\[\d/6\]", ended.stderr)) == 6 - len(done)
+    assert all(path.stat().st_mtime_ns == at for path, at in done.items())
+    main(
+        [
+            *arguments[:-6],
+            "--jobs",
+            "1",
+            *arguments[-4:],
+            "--to",
+            str(tmp_path / "at-once"),
+            "--runs",
+            str(tmp_path / "others"),
+        ]
+    )
+    killed, at_once = (read_table(tmp_path / name / "metrics.parquet", Metric) for name in ("killed", "at-once"))
+    assert killed.equals(at_once)
 
 
 def test_an_unknown_model_or_seed_is_refused_before_anything_runs(
@@ -121,6 +258,8 @@ def test_an_unknown_model_or_seed_is_refused_before_anything_runs(
     assert not (tmp_path / "runs").exists()
     with pytest.raises(UsageError, match="must be whole numbers"):
         main(["--seeds", "one", "--snapshot", str(snapshot.path)])
+    with pytest.raises(UsageError, match="--jobs 0 is not possible"):
+        main(["--jobs", "0", "--snapshot", str(snapshot.path)])
 
 
 def test_models_that_need_features_alone_cannot_run_without_them(
@@ -129,3 +268,11 @@ def test_models_that_need_features_alone_cannot_run_without_them(
     snapshot = publish_tables(replace(tables, frame_features=None))
     with pytest.raises(UsageError, match=r"no frame features.*add bpr"):
         experiment(snapshot, tmp_path, "jifr")
+
+
+@given(st.lists(st.floats(0, 300), min_size=1, max_size=12), st.floats(1, 30))
+def test_labels_are_moved_apart_and_stay_in_order(places: list[float], gap: float) -> None:
+    moved = moved_apart(sorted(places), gap)
+    assert len(moved) == len(places)
+    assert all(after - before >= gap - 1e-6 for before, after in itertools.pairwise(moved))
+    assert sum(moved) == pytest.approx(sum(places), abs=1e-6)

@@ -15,6 +15,7 @@ from flows.server import prefect_server
 
 DATA = Path("data")
 _WIDTH = 72
+_PATIENCE = 8  # epochs without a better validation; a study takes the default, which is more
 
 
 def main(argv: Sequence[str]) -> None:
@@ -40,20 +41,24 @@ def main(argv: Sequence[str]) -> None:
 
         _heading(2, "Crawling, filtering, extracting features, publishing")
         snapshot = build_dataset(source="sandbox", name="sandbox", data=DATA, weights="random:0", sandbox_port=port)
-    import torch
-
+    from dataset.report.snapshot import DEFAULT_REPORTS, write_dataset_report
     from model.experiment import DEFAULT_EXPERIMENTS, ExperimentConfig, run_experiment
     from model.runs import DEFAULT_RUNS
+    from model.training import TrainingConfig
 
     _heading(3, "Training JIFR and what it is compared with, and judging them")
-    torch.set_num_threads(1)  # the demo's tensors are small: on a busy machine, two threads wait for each other
-    destination = DEFAULT_EXPERIMENTS / f"{snapshot.name}-v{snapshot.version:04d}"
-    report = run_experiment(snapshot, ExperimentConfig(), destination, DEFAULT_RUNS, DATA / snapshot.name / "raw")
+    name, raw = f"{snapshot.name}-v{snapshot.version:04d}", DATA / snapshot.name / "raw"
+    page = write_dataset_report(snapshot, raw, DEFAULT_REPORTS / name)
+    # The demo's tensors are small: runs side by side on one thread each, not one run on all; and little patience.
+    config = ExperimentConfig(training=TrainingConfig(patience=_PATIENCE), jobs=min(4, os.cpu_count() or 1), threads=1)
+    report = run_experiment(snapshot, config, DEFAULT_EXPERIMENTS / name, DEFAULT_RUNS, raw)
     _say(
         "",
         f"Done in {(time.monotonic() - started) / 60:.1f} minutes. You now have",
         f"  a dataset:  {snapshot.path}",
         "              plain Parquet tables; its README.md says what is in them",
+        f"  its page:   {page}",
+        "              what was crawled, kept and left out, with charts and pictures",
         f"  a report:   {report}",
         "              open it in a browser: which model recommends best, with pictures",
         "",

@@ -187,8 +187,9 @@ def ask_again() -> Callable[..., int]:
 _FIXED = (
     r"\b(?:HR|NDCG|Recall|Precision|MAP|MRR)@(?:\d+|K)",
     r"95\s%",
+    r"K = \d+",
     r"\b2019\b",
-    r"VGG-19",
+    r"(?:VGG|SHA)-\d+",
     r"(?:Fig\.|Figure|Table|Eq\.)\s\d",
 )
 

@@ -210,7 +210,7 @@ def test_models_without_visual_part_need_no_features_and_jifr_says_so_in_one_lin
 @pytest.mark.parametrize(
     ("arguments", "status", "words"),
     [
-        (["--model", "svd"], 2, "model 'svd' is unknown; choose one of jifr, jifr_na, acf, vpoi, cdl, bpr"),
+        (["--model", "svd"], 2, "model 'svd' is unknown; choose one of jifr, jifr_visual, jifr_rating, jifr_na, acf"),
         (
             ["--set", "visual_dims=3"],
             2,

@@ -15,7 +15,7 @@ from model.training import TrainingConfig, train_model
 
 TRAINING = TrainingConfig(epochs=40, batch_size=32, learning_rate=0.02, n_negatives=4)
 LEARNING = [name for name, kind in MODELS.items() if issubclass(kind.make, TrainableRecommender)]
-RANKS_FRAMES = {"jifr", "jifr_na", "cdl", "random"}  # Table 1, and RND
+RANKS_FRAMES = {"jifr", "jifr_visual", "jifr_rating", "jifr_na", "cdl", "random"}  # Table 1, and RND
 
 
 def _trained(name: str, tables: Tables, seed: int = 0) -> Recommender:
@@ -97,5 +97,5 @@ def test_random_scores_are_uniform() -> None:
 
 
 def test_an_unknown_model_is_refused_with_the_names_there_are() -> None:
-    with pytest.raises(UsageError, match="'jifrr' is unknown; choose one of jifr, jifr_na, acf, vpoi, cdl"):
+    with pytest.raises(UsageError, match="'jifrr' is unknown; choose one of jifr, jifr_visual, jifr_rating, jifr_na"):
         default_config("jifrr")

@@ -230,7 +230,7 @@ def slice_chart(numbers: Numbers, task: str, by: str, k: int, models: list[str])
         alt.Color(
             "title:N",
             scale=alt.Scale(domain=titles, range=[look_of(m).colour for m in models]),
-            legend=alt.Legend(columns=2, columnPadding=20),
+            legend=alt.Legend(columns=2, columnPadding=20, symbolStrokeWidth=0, symbolDash=[1, 0]),
         ),
         alt.Shape("title:N", scale=alt.Scale(domain=titles, range=[look_of(m).shape for m in models])),
         alt.StrokeDash(

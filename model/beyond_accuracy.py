@@ -27,18 +27,29 @@ class RecommendedLists:
 
     def add(self, candidates: Tensor) -> None:
         """Add the lists of (B, N) scores, −inf where an item is no candidate."""
-        n_items = candidates.shape[1]
-        top = torch.topk(candidates, min(max(self.ks) + 1, n_items), dim=1)
-        means = torch.zeros(len(candidates), len(self.ks), dtype=torch.float64)
-        for number, k in enumerate(self.ks):
-            rows, items, probabilities = _list_of(candidates, top.values, top.indices, k)
-            self._exposure[number].index_add_(0, items, probabilities)
-            self._log_missing[number].index_add_(0, items, torch.log1p(-probabilities))
-            totals = torch.zeros(2, len(candidates), dtype=torch.float64)
-            totals[0].index_add_(0, rows, probabilities * self._popularity[items])
-            totals[1].index_add_(0, rows, probabilities)
-            means[:, number] = totals[0] / totals[1].clamp_min(1)
-        self._user_popularity.append(means)
+        top = torch.topk(candidates, min(max(self.ks) + 1, candidates.shape[1]), dim=1)
+        means = [self._add_lists(number, candidates, top.values, top.indices) for number in range(len(self.ks))]
+        self._user_popularity.append(torch.stack(means, 1))
+
+    def _add_lists(self, number: int, candidates: Tensor, values: Tensor, items: Tensor) -> Tensor:
+        """Add the lists of one length; return (B,) the mean popularity of each."""
+        k = self.ks[number]
+        edge, is_shared = _edge(values, k)
+        sure = values[:, :k] > torch.where(is_shared, edge, -torch.inf)[:, None]  # in the list, whatever the order
+        sure_items = items[:, :k][sure]
+        self._exposure[number].index_add_(0, sure_items, torch.ones(len(sure_items), dtype=torch.float64))
+        self._log_missing[number, sure_items] = -torch.inf
+        popularity = (self._popularity[items[:, :k]] * sure).sum(1)
+        length = sure.sum(1).double()
+        shared = is_shared.nonzero().squeeze(1)
+        if len(shared):
+            at_edge = (candidates[shared] == edge[shared, None]).double()
+            share = (k - length[shared]) / at_edge.sum(1)  # below 1: more items than places
+            self._exposure[number] += share @ at_edge
+            self._log_missing[number] += torch.log1p(-share) @ at_edge
+            popularity[shared] += share * (at_edge @ self._popularity)
+            length[shared] = k
+        return popularity / length.clamp_min(1)
 
     def average_popularity(self, k: int) -> Tensor:
         """Return (n_users,) mean number of train interactions of the items of each list.
@@ -68,19 +79,10 @@ class RecommendedLists:
         return float((weights @ exposure / (n * exposure.sum())).clamp_min(0))
 
 
-def _list_of(candidates: Tensor, values: Tensor, indices: Tensor, k: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Return (m,) rows, items and probabilities of all that may be in the top k of a row."""
+def _edge(values: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """Return the (B,) k-th highest scores, and whether more items share it than there are places left."""
     width = min(k, values.shape[1])
     edge = values[:, width - 1]
-    is_shared = torch.zeros(len(values), dtype=torch.bool)
-    if values.shape[1] > width:
-        is_shared = (values[:, width] == edge) & (edge > -torch.inf)
-    sure = values[:, :width] > torch.where(is_shared, edge, -torch.inf)[:, None]
-    rows, column = sure.nonzero(as_tuple=True)
-    items = indices[rows, column]
-    shared_rows = is_shared.nonzero().squeeze(1)
-    part, shared_items = (candidates[shared_rows] == edge[shared_rows, None]).nonzero(as_tuple=True)
-    places = (k - sure.sum(1)[shared_rows]).double()
-    share = (places / torch.bincount(part, minlength=len(shared_rows)))[part]
-    ones = torch.ones(len(rows), dtype=torch.float64)
-    return torch.cat([rows, shared_rows[part]]), torch.cat([items, shared_items]), torch.cat([ones, share])
+    if values.shape[1] == width:
+        return edge, torch.zeros(len(values), dtype=torch.bool)
+    return edge, (values[:, width] == edge) & (edge > -torch.inf)

@@ -25,6 +25,12 @@ infinitely many repetitions of the protocol is the sum over ranks of its gain ti
 
     P(rank = r) = Σ_m P(J = m) · P(H = r − 1 − a | g + m)
 
+The cost of the sum over m is bounded: users with the same U share P(H | x). And where nothing
+scores below the tie (a constant scorer; items never seen), all but the G of the g that are
+sampled are tied, n − G of them, so that with h = G + J
+
+    P(H = h) = C(n − h + p − 1 − j, p − 1 − j) · Σ_G P(G | g) / C(n − G + p, p) · C(h − G + j, j)
+
 HR@K and NDCG@K are sums over positives, so nothing more is needed: expectations add up, whether
 or not the positives' ranks depend on each other (they do). MRR and MAP are sums over positives
 too, because a is sure: the best positive is the one with a = 0, and Precision at the rank r of
@@ -44,6 +50,7 @@ from model.interactions import expand
 from model.metrics import RankDistribution
 
 _CHUNK = 1 << 15  # rows of probabilities made at once, so that (rows, K) stays small
+_DENSE = 1 << 20  # probabilities of m in a dense table
 _NEGLIGIBLE = 42.0  # −ln of the probabilities left out: below 1e-18
 
 
@@ -106,15 +113,17 @@ def expected_ranking(ranks: Ranks, k_max: int, n_sampled: int | None = None) -> 
         n_sampled: n, negatives sampled a user; None ranks among all.
     """
     sums = _Sums(len(ranks.n_positives), k_max)
+    log_factorial = _log_factorial(ranks, k_max)
     loose = (ranks.tied > 0).nonzero().squeeze(1)
     firm = (ranks.tied == 0).nonzero().squeeze(1)
     if n_sampled is None:
         sums.add(ranks, firm, ranks.above[firm, None], torch.ones(len(firm), 1, dtype=torch.float64))
         for part in torch.split(loose, _CHUNK):
-            rows, m, weights = _tie_order(*_tie(ranks, part), k_max - ranks.before[part] - ranks.above[part])
+            reach = k_max - ranks.before[part] - ranks.above[part]
+            rows, m, weights = _tie_order(*_tie(ranks, part), reach, log_factorial)
             sums.add(ranks, part[rows], ranks.above[part[rows], None] + m[:, None], weights[:, None])
     else:
-        _add_sampled(sums, ranks, firm, loose, n_sampled)
+        _add_sampled(sums, ranks, firm, loose, n_sampled, log_factorial)
     return RankDistribution(*sums.results(), ranks.n_positives)
 
 
@@ -141,28 +150,73 @@ class _Sums:
         return hits, found, first
 
 
-def _add_sampled(sums: _Sums, ranks: Ranks, firm: Tensor, loose: Tensor, n_sampled: int) -> None:
-    log_factorial = torch.lgamma(torch.arange(1.0, int(ranks.n_negatives.max()) + sums.k_max + 2, dtype=torch.float64))
+def _add_sampled(sums: _Sums, ranks: Ranks, firm: Tensor, loose: Tensor, n_sampled: int, log_factorial: Tensor) -> None:
     h = torch.arange(sums.k_max)[None, :]
     u = ranks.n_negatives[ranks.owners]
-    firm = firm[ranks.above[firm] < _reach(u[firm], n_sampled, sums.k_max)]
+    reach = _reach(u, n_sampled, sums.k_max)
+    is_near = (ranks.above < reach) & (ranks.before < sums.k_max)
+    firm, loose = firm[is_near[firm]], loose[is_near[loose]]
     for part in torch.split(firm, _CHUNK):
         probabilities = _hypergeometric(ranks.above[part], u[part], n_sampled, h, log_factorial)
         sums.add(ranks, part, h.expand_as(probabilities), probabilities)
-    # Ties cost a sum over m each; users with the same counts share it.
+    # Ties cost more; positives with the same counts share it.
     counts = torch.stack([u, ranks.above, *_tie(ranks, torch.arange(len(u)))], 1)[loose]
-    alike, which = torch.unique(counts, dim=0, return_inverse=True) if len(loose) else (counts, loose)
-    reach = _reach(alike[:, 0], n_sampled, sums.k_max) - alike[:, 1]
+    alike, which = _distinct(counts)
     mixed = torch.zeros(len(alike), sums.k_max, dtype=torch.float64)
-    longest = int(torch.minimum(reach, alike[:, 2] + 1).clamp_min(1).max()) if len(alike) else 1
-    for block in torch.split(torch.arange(len(alike)), max(1, _CHUNK // longest)):
-        u_alike, above, tied, place, group = alike[block].T
-        rows, m, weights = _tie_order(tied, place, group, reach[block])
-        given_x = _hypergeometric(above[rows] + m, u_alike[rows], n_sampled, h, log_factorial)
-        mixed.index_add_(0, block[rows], weights[:, None] * given_x)
+    is_last = alike[:, 1] + alike[:, 2] == alike[:, 0]  # nothing below the tie
+    for part in torch.split(is_last.nonzero().squeeze(1), _CHUNK):
+        mixed[part] = _tied_last(alike[part], n_sampled, h, log_factorial)
+    between = (~is_last).nonzero().squeeze(1)
+    for same_u in torch.split(between, torch.unique_consecutive(alike[between, 0], return_counts=True)[1].tolist()):
+        mixed[same_u] = _tied_between(alike[same_u], n_sampled, h, log_factorial)
     for part in torch.split(torch.arange(len(loose)), _CHUNK):
         probabilities = mixed[which[part]]
         sums.add(ranks, loose[part], h.expand_as(probabilities), probabilities)
+
+
+def _distinct(rows: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the distinct rows, in order, and which of them each row is; `torch.unique(dim=0)` is far slower."""
+    order = torch.from_numpy(np.lexsort(rows.T.flip(0).numpy()))
+    ordered = rows[order]
+    is_new = torch.ones(len(rows), dtype=torch.bool)
+    is_new[1:] = (ordered[1:] != ordered[:-1]).any(1)
+    which = torch.empty_like(order)
+    which[order] = is_new.cumsum(0) - 1
+    return ordered[is_new], which
+
+
+def _tied_last(alike: Tensor, n_sampled: int, h: Tensor, log_factorial: Tensor) -> Tensor:
+    """Return (n, K) P(H = h) for (n, 5) U, g, e, j, p with g + e = U."""
+    u, above, _, place, group = alike.T
+    n = u.clamp_max(n_sampled)[:, None]
+    j, p, rest = place[:, None], group[:, None], (group - 1 - place)[:, None]
+    possible = h <= n
+    of_all = _log_choose(log_factorial, n + p, p)  # keeps the factors in the range of a double
+    behind = torch.where(
+        possible, torch.exp(_log_choose(log_factorial, (n - h).clamp_min(0) + rest, rest) - of_all), 0.0
+    )
+    firm = _hypergeometric(above, u, n_sampled, h, log_factorial)  # P(G = h)
+    firm = firm * torch.exp(of_all - _log_choose(log_factorial, (n - h).clamp_min(0) + p, p))
+    before = torch.exp(_log_choose(log_factorial, h + j, j))
+    total = torch.zeros_like(before)
+    for g in firm.any(0).nonzero().squeeze(1).tolist():
+        total[:, g:] += firm[:, g : g + 1] * before[:, : before.shape[1] - g]
+    return behind * total
+
+
+def _tied_between(alike: Tensor, n_sampled: int, h: Tensor, log_factorial: Tensor) -> Tensor:
+    """Return (n, K) P(H = h) for (n, 5) U, g, e, j, p with the same U: Σ_m P(J = m) P(H = h | g + m)."""
+    reach = int(_reach(alike[:1, 0], n_sampled, h.shape[1]).minimum(alike[:1, 0] + 1))
+    x = torch.arange(reach)
+    given_x = _hypergeometric(x, alike[0, 0].expand(reach), n_sampled, h, log_factorial)
+    parts = []
+    for part in torch.split(alike, max(1, _DENSE // reach)):
+        _, above, tied, place, group = part.T
+        rows, m, weights = _tie_order(tied, place, group, reach - above, log_factorial)
+        of_x = torch.zeros(len(part), reach, dtype=torch.float64)
+        of_x[rows, above[rows] + m] = weights
+        parts.append(of_x @ given_x)
+    return torch.cat(parts)
 
 
 def _reach(u: Tensor, n_sampled: int, k_max: int) -> Tensor:
@@ -203,17 +257,24 @@ def _tie(ranks: Ranks, which: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return ranks.tied[which], ranks.place[which], ranks.group[which]
 
 
-def _tie_order(tied: Tensor, place: Tensor, group: Tensor, reach: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _tie_order(
+    tied: Tensor, place: Tensor, group: Tensor, reach: Tensor, log_factorial: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
     """Return all m < `reach` with P(J = m), for n positives: (w,) rows, (w,) m and (w,) float64 probabilities."""
     sizes = torch.minimum(tied + 1, reach.clamp_min(0))
     offsets = torch.cat([sizes.new_zeros(1), sizes.cumsum(0)])
     positions, rows = expand(offsets, torch.arange(len(tied)))
     m = positions - offsets[rows]
     e, j, p = tied[rows], place[rows], group[rows]
-    log_probability = _log_choose(m + j, j) + _log_choose(e - m + p - 1 - j, p - 1 - j) - _log_choose(e + p, p)
-    return rows, m, torch.exp(log_probability)
+    before, behind = _log_choose(log_factorial, m + j, j), _log_choose(log_factorial, e - m + p - 1 - j, p - 1 - j)
+    return rows, m, torch.exp(before + behind - _log_choose(log_factorial, e + p, p))
 
 
-def _log_choose(n: Tensor, k: Tensor) -> Tensor:
-    n, k = n.double(), k.double()
-    return torch.lgamma(n + 1) - torch.lgamma(k + 1) - torch.lgamma(n - k + 1)
+def _log_factorial(ranks: Ranks, k_max: int) -> Tensor:
+    """Return ln 0!, ln 1!, …, as far as needed; looked up, for it is wanted far more often than it is made."""
+    largest = int((ranks.n_negatives + ranks.n_positives).max()) if len(ranks.n_positives) else 0
+    return torch.lgamma(torch.arange(1.0, largest + k_max + 2, dtype=torch.float64))
+
+
+def _log_choose(log_factorial: Tensor, n: Tensor, k: Tensor) -> Tensor:
+    return log_factorial[n] - log_factorial[k] - log_factorial[n - k]

@@ -26,8 +26,7 @@ from model.segments import softmax_by
 
 Attention = Literal["att", "avg"]
 _ATTENTION = ("frame_hidden", "frame_logit", "rating_hidden", "rating_logit")  # W¹, w¹, W², w²
-_SCORED_USERS = 16
-_SCORED_PAIRS = (1 << 12, 1 << 20)  # pairs scored at once on a CPU, where (pairs, h) stays in its cache, and on a GPU
+_TILE = (1 << 12, 1 << 20)  # items attended at once on a CPU, where (2 h, items) stays in its cache, and on a GPU
 
 
 @dataclass(frozen=True)
@@ -202,13 +201,22 @@ class JIFR(TrainableRecommender):
 
 
 class _JIFRScorer(FrameScorer):
+    """The frozen model.
+
+    The rating attention differs for each pair, and all the time goes there. With relu(a + b) =
+    max(a, −b) + b, the logits' difference in Eq. 10 is the items' own part, made once, and a sum
+    over 2 h numbers max(a, −b) a pair, signed by the weights w² and −w².
+    """
+
     def __init__(self, trained: JIFR, item_visual: Tensor, frame_visual: Tensor) -> None:
         self._jifr = trained
         self._x = item_visual  # (N, d2)
         self._frames = frame_visual  # (L, d2)
-        self._of_item = None
         if trained.config.rating_attention == "att":
-            self._of_item = trained._rating_inputs(trained.item_collaborative, item_visual, item=True)  # (2, N, h)
+            of_item = trained._rating_inputs(trained.item_collaborative, item_visual, item=True)  # (2, N, h)
+            self._weights = torch.cat([trained.rating_logit, -trained.rating_logit])  # (2 h,)
+            self._minus_items = -of_item.transpose(1, 2).flatten(0, 1).contiguous()  # (2 h, N)
+            self._of_items = -(self._weights @ self._minus_items)  # (N,)
 
     @torch.no_grad()
     def item_scores(self, users: Tensor) -> Tensor:
@@ -217,22 +225,17 @@ class _JIFRScorer(FrameScorer):
         With `avg` both weights are 1 (Eq. 2, which is VBPR). Table 2's caption only asks that
         they be equal; one half each would rank the same and merely halve the scores.
         """
-        return torch.cat([self._scores(part) for part in torch.split(users, _SCORED_USERS)])
-
-    def _scores(self, users: Tensor) -> Tensor:
         jifr = self._jifr
         u, w = jifr.user_collaborative[users], jifr.user_visual[users]
         habit, looks = u @ jifr.item_collaborative.T, w @ self._x.T  # (B, N)
-        if self._of_item is None:
+        if jifr.config.rating_attention == "avg":
             return habit + looks
-        of_user = jifr._rating_inputs(u, w)  # (2, B, h)
-        logits = habit.new_empty(2, len(users), len(self._x))  # of habit and of looks
-        tile = _SCORED_PAIRS[users.device.type == "cuda"] // _SCORED_USERS
-        for part in (0, 1):
-            for start in range(0, len(self._x), tile):
-                hidden = of_user[part, :, None] + self._of_item[part, None, start : start + tile]  # (B, tile, h)
-                logits[part, :, start : start + tile] = hidden.relu_() @ jifr.rating_logit
-        return torch.lerp(looks, habit, torch.sigmoid(logits[0] - logits[1]))
+        logits = torch.empty_like(habit)  # of habit minus those of looks
+        tiles = torch.split(self._minus_items, _TILE[users.device.type == "cuda"], dim=1)
+        of_users = jifr._rating_inputs(u, w).transpose(0, 1).flatten(1)  # (B, 2 h)
+        for of_user, row in zip(of_users, logits, strict=True):
+            torch.cat([self._weights @ torch.maximum(of_user[:, None], tile) for tile in tiles], out=row)
+        return torch.lerp(looks, habit, torch.sigmoid_(logits.add_(self._of_items)))
 
     @torch.no_grad()
     def frame_scores(self, users: Tensor, frames: Tensor) -> Tensor:

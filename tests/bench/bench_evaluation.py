@@ -8,6 +8,7 @@ paper's size (60 s). The last one checks the exact form on real data, where it i
     GOWALLA_DATA=<folder> make bench ONLY=evaluation
 """
 
+import functools
 import os
 import tempfile
 import time
@@ -20,18 +21,21 @@ import torch
 from peers import run_peer
 from run import Result
 
+from model.baselines.bpr import BPRConfig
 from model.expectation import expected_ranking
 from model.interactions import Frames, HeldOutItems, Ragged, TrainingData, ragged
 from model.jifr import JIFR, JIFRConfig
 from model.metrics import METRICS, RankDistribution
 from model.protocol import SampledNegatives, place_among_all, rank_among_all, rank_among_sampled
 from model.recommender import EmbeddingScorer, Scorer
+from model.training import Trainer, TrainingConfig
 
 N_USERS, N_ITEMS, N_TRAIN, N_TEST, DIM = 6_000, 3_700, 117, 33, 64
 KS = (5, 10, 15, 20, 30, 50)
 N_REPEATS = 10
 PAPER_USERS, PAPER_ITEMS, PAPER_TRAIN, PAPER_TEST, PAPER_LIMIT_S = 16_166, 12_811, 23, 6, 60.0
-GOWALLA_USERS, GOWALLA_REPEATS = 2_000, 200
+GOWALLA_USERS, GOWALLA_JUDGED, GOWALLA_REPEATS = 2_000, 500, 200
+GOWALLA_TRAINING = TrainingConfig(epochs=10, batch_size=1024, learning_rate=5e-3, n_negatives=1)
 
 
 def measure() -> list[Result]:
@@ -58,6 +62,7 @@ def measure() -> list[Result]:
         Result("full ranking", full, "RecBole, full", recbole["full"], "users/s"),
         Result("full ranking", full, "Cornac", cornac["full"], "users/s"),
         Result("the paper's protocol, exact", exact, "limit", 5000.0, "users/s"),
+        *_ties(generator),
         _paper_size(generator),
         *_gowalla(),
     ]
@@ -74,6 +79,25 @@ def _exact(scorer: Scorer, held_out: HeldOutItems) -> list[float]:
 def _sampled(scorer: EmbeddingScorer, held_out: HeldOutItems) -> list[list[float]]:
     rankings = rank_among_sampled(scorer, held_out, max(KS), SampledNegatives(1000, N_REPEATS, 0))
     return [_values(ranking, ("hr", "ndcg")) for ranking in rankings]
+
+
+def _ties(generator: torch.Generator) -> list[Result]:
+    """Judge scorers that cannot tell items apart, for users of whom each rated another number of items."""
+    n_rated = torch.randint(60, 240, (N_USERS,), generator=generator)
+    users = torch.arange(N_USERS).repeat_interleave(n_rated)
+    keys = users * N_ITEMS + torch.randint(N_ITEMS, (len(users),), generator=generator)
+    keys = keys.unique()[torch.randperm(len(keys.unique()), generator=generator)]
+    is_test = torch.arange(len(keys)) < len(keys) // 5
+    test, train = (ragged(part // N_ITEMS, part % N_ITEMS, N_USERS) for part in (keys[is_test], keys[~is_test]))
+    held_out, ones = HeldOutItems(test, train), torch.ones(N_USERS, 1)
+    drawn = torch.rand(N_ITEMS, 1, generator=generator)
+    three = (drawn < 0.95).float() + (drawn < 0.01).float()  # 1 % above the tie, 5 % below
+    rows = []
+    for what, items in (("all items tie", torch.ones(N_ITEMS, 1)), ("nine of ten items tie", three)):
+        scorer = EmbeddingScorer(ones, items)
+        rate = N_USERS / _seconds(functools.partial(_exact, scorer, held_out), 2)
+        rows.append(Result(f"exact, {what}", rate, "limit", 1000.0, "users/s"))
+    return rows
 
 
 def _paper_size(generator: torch.Generator) -> Result:
@@ -99,16 +123,17 @@ def _gowalla() -> list[Result]:
         return []
     tables = [pl.read_parquet(Path(folder) / f"{split}.parquet") for split in ("train", "test")]
     n_items = 1 + max(int(table["item"].max()) for table in tables)  # type: ignore[arg-type]
-    train, test = (
-        ragged(*(torch.from_numpy(few[c].cast(pl.Int64).to_numpy().copy()) for c in ("user", "item")), GOWALLA_USERS)
-        for few in (table.filter(pl.col("user") < GOWALLA_USERS) for table in tables)
-    )
-    # Popularity with a little noise: a plausible ranking, with no training to wait for.
-    counts = torch.from_numpy(np.bincount(tables[0]["item"].to_numpy(), minlength=n_items)).float().log1p()
-    generator = torch.Generator().manual_seed(0)
-    users = torch.cat([torch.ones(GOWALLA_USERS, 1), torch.randn(GOWALLA_USERS, 8, generator=generator)], 1)
-    items = torch.cat([counts[:, None], 0.3 * torch.randn(n_items, 8, generator=generator)], 1)
-    scorer, held_out = EmbeddingScorer(users, items), HeldOutItems(test, train)
+
+    def of_users(table: pl.DataFrame, n: int) -> Ragged:
+        few = table.filter(pl.col("user") < n).cast(pl.Int64)
+        return ragged(few["user"].to_torch(), few["item"].to_torch(), GOWALLA_USERS)
+
+    train, test = of_users(tables[0], GOWALLA_USERS), of_users(tables[1], GOWALLA_JUDGED)
+    data = TrainingData(train, n_items, Frames(torch.zeros(n_items + 1, dtype=torch.int64), None))
+    trainer = Trainer(data, None, "bpr", BPRConfig(dim=32), GOWALLA_TRAINING, seed=0)
+    while not trainer.is_finished:
+        trainer.run_epoch()
+    scorer, held_out = trainer.finish().model.scorer(), HeldOutItems(test, train)
     exact = expected_ranking(place_among_all(scorer, held_out).ranks, max(KS), 1000)
     repeats = rank_among_sampled(scorer, held_out, max(KS), SampledNegatives(1000, GOWALLA_REPEATS, 0))
     worst = 0.0

@@ -5,9 +5,10 @@ import pytest
 import torch
 
 from dataset.errors import InvalidTableError, TooLittleDataError, TrainingError
-from model.evaluate import EvaluationConfig, evaluate
+from model.evaluate import evaluate
 from model.expectation import expected_ranking
 from model.interactions import Ragged, Tables, held_out_items, held_out_likes, index_ids, training_data
+from model.judged import EvaluationConfig
 from model.metrics import recall
 from model.protocol import SampledNegatives, place_among_all, place_frames, rank_among_all, rank_among_sampled
 from model.recommender import FrameScorer
@@ -108,11 +109,19 @@ def test_the_same_seed_samples_the_same_negatives_for_every_model_and_their_hash
     assert another_model["std"].max() > 0
 
 
+def test_more_repeats_go_on_from_the_same_and_one_has_no_deviation(tables: Tables) -> None:
+    held_out = held_out_items(tables, index_ids(tables), "test")
+    few, many = (rank_among_sampled(_random(tables), held_out, 5, SampledNegatives(4, n, 0)) for n in (2, 5))
+    assert [ranking.hits.tolist() for ranking in few] == [ranking.hits.tolist() for ranking in many[:2]]
+    once = evaluate(_random(tables), tables, "test", "random", 0, replace(CONFIG, n_repeats=1)).metrics
+    assert once.filter(pl.col("metric").str.starts_with("sampled_"))["std"].is_null().all()
+
+
 def test_negatives_do_not_depend_on_the_size_of_blocks(tables: Tables, monkeypatch: pytest.MonkeyPatch) -> None:
     held_out = held_out_items(tables, index_ids(tables), "test")
     hashes, values = set(), []
     for block_scores in (1, 24 * 7, 1 << 20):
-        monkeypatch.setattr("model.protocol._BLOCK_SCORES", block_scores)
+        monkeypatch.setattr("model.blocks._BLOCK_SCORES", block_scores)
         negatives = SampledNegatives(4, 2, 0)
         rankings = rank_among_sampled(_random(tables), held_out, 5, negatives)
         hashes.add(negatives.sha256)

@@ -8,7 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from model.expectation import Ranks, _hypergeometric, _reach, _tie_order, expected_ranking
+from model.expectation import (
+    Ranks,
+    _hypergeometric,
+    _reach,
+    _tie_order,
+    _tied_between,
+    _tied_last,
+    expected_ranking,
+)
 from model.interactions import HeldOutItems, ragged
 from model.metrics import METRICS
 from model.protocol import SampledNegatives, place_among_all, rank_among_sampled
@@ -41,7 +49,8 @@ def test_negatives_before_a_tied_positive_are_scipys_negative_hypergeometric(
 ) -> None:
     j = data.draw(st.integers(0, p - 1))
     one = torch.ones(1, dtype=torch.int64)
-    _, m, got = _tie_order(e * one, j * one, p * one, 1000 * one)
+    log_factorial = torch.lgamma(torch.arange(1.0, 100, dtype=torch.float64))
+    _, m, got = _tie_order(e * one, j * one, p * one, 1000 * one, log_factorial)
     assert m.tolist() == list(range(e + 1))
     expected = stats.nhypergeom(e + p, e, j + 1).pmf(m.numpy()) if e else [1.0]
     assert got.tolist() == pytest.approx(list(expected), abs=1e-10)
@@ -109,6 +118,28 @@ def test_200_sampled_repetitions_agree_with_the_expectation_in_every_metric_and_
         errors.append(difference / float(means.std() / n_repeats**0.5))
         assert abs(errors[-1]) < 4, (name, k)
     assert kind == "few unrated" or 0.2 < sum(e * e for e in errors) / len(errors) < 4
+
+
+@pytest.mark.parametrize(("u", "g", "j", "p"), [(300, 0, 0, 1), (300, 20, 3, 7), (300, 250, 0, 1), (60, 5, 1, 3)])
+def test_both_forms_for_ties_give_the_sum_over_all_places_of_the_tie(u: int, g: int, j: int, p: int) -> None:
+    """With nothing below the tie, the general form holds too; n = 100."""
+    h = torch.arange(50)[None, :]
+    log_factorial = torch.lgamma(torch.arange(1.0, 500, dtype=torch.float64))
+    m = range(u - g + 1)
+    places = stats.nhypergeom(u - g + p, u - g, j + 1).pmf(m)
+    expected = sum(places[i] * stats.hypergeom(u, g + i, min(100, u)).pmf(h[0].numpy()) for i in m)
+    for form in (_tied_last, _tied_between):
+        got = form(torch.tensor([[u, g, u - g, j, p]]), 100, h, log_factorial)[0]
+        assert got.tolist() == pytest.approx(list(expected), abs=1e-10), form.__name__
+
+
+def test_large_groups_of_tied_positives_neither_overflow_nor_vanish() -> None:
+    u, n_positives = 8000, 2000
+    j = torch.arange(n_positives)
+    owners, group = torch.zeros_like(j), torch.full_like(j, n_positives)
+    all_tied = Ranks(owners, j, 0 * j, 0 * j + u, j, group, group[:1], 0 * group[:1] + u)
+    got = METRICS["precision"](expected_ranking(all_tied, 50, 1000), 50).item()
+    assert got == pytest.approx(n_positives / (n_positives + 1000), abs=1e-9)
 
 
 def test_the_sum_of_a_tied_group_is_made_in_parts_and_right_for_a_large_catalogue() -> None:

@@ -12,6 +12,7 @@ from cornac.metrics import NDCG, HitRatio, Recall
 from cornac.models import MF
 
 KS = (5, 10, 15, 20, 30, 50)
+N_RUNS = 2
 
 
 def main(folder: Path) -> None:
@@ -29,9 +30,12 @@ def main(folder: Path) -> None:
     model.fit(train)
     model.u_factors, model.i_factors = world["users"], world["items"]
     metrics = [metric(k=k) for metric in (HitRatio, Recall, NDCG) for k in KS]
-    started = time.perf_counter()
-    ranking_eval(model, metrics, train, test)
-    print(json.dumps({"full": len(uid_map) / (time.perf_counter() - started)}))
+    took = []
+    for _ in range(N_RUNS):
+        started = time.perf_counter()
+        ranking_eval(model, metrics, train, test)
+        took.append(time.perf_counter() - started)
+    print(json.dumps({"full": len(uid_map) / min(took)}))
 
 
 if __name__ == "__main__":

@@ -36,6 +36,8 @@ from model.recommender import FrameScorer, Scorer
 from model.results import Evaluation
 from model.runs import open_run, write_evaluation
 
+__all__ = ["EvaluationConfig", "evaluate", "main"]
+
 _PAPER = ("hr", "ndcg")
 _MANY_SCORES = 20_000_000  # from so many on, a progress bar is shown
 

@@ -12,9 +12,8 @@ import torch
 
 from dataset.cli import ArgumentParser, progress, run
 from dataset.errors import PipelineError, UsageError
-from model.evaluate import evaluate
+from model.evaluate import EvaluationConfig, evaluate
 from model.interactions import Tables, held_out_items, index_ids, training_data
-from model.judged import EvaluationConfig
 from model.registry import MODELS, default_config, make_model
 from model.runs import (
     DEFAULT_RUNS,

@@ -5,10 +5,9 @@ import pytest
 import torch
 
 from dataset.errors import InvalidTableError, TooLittleDataError, TrainingError
-from model.evaluate import evaluate
+from model.evaluate import EvaluationConfig, evaluate
 from model.expectation import expected_ranking
 from model.interactions import Ragged, Tables, held_out_items, held_out_likes, index_ids, training_data
-from model.judged import EvaluationConfig
 from model.metrics import recall
 from model.protocol import SampledNegatives, place_among_all, place_frames, rank_among_all, rank_among_sampled
 from model.recommender import FrameScorer

@@ -1,0 +1,167 @@
+"""Faults of the machine: each ends in one clear line, loses nothing that was committed, and once it is mended the
+same command goes on.
+
+What is tried is in the tests' names. Disks are small tmpfs mounts, which need root on Linux.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from crawler.sandbox.server import SandboxServer
+from crawler.sandbox.world import WorldConfig, generate_world
+
+ROOT = Path(__file__).resolve().parents[2]
+KIB = 1024
+
+
+class Disk:
+    """A small disk of its own, which can be full, read-only, or made larger."""
+
+    def __init__(self, path):
+        self.path = path
+        path.mkdir()
+        self._mount("size=16m", "-t", "tmpfs", "tmpfs")
+
+    def fill(self, free_bytes=0):
+        left = os.statvfs(self.path)
+        with (self.path / "filler").open("wb") as filler:
+            filler.write(bytes(left.f_bavail * left.f_frsize - free_bytes))
+
+    def make_room(self):
+        (self.path / "filler").unlink()
+
+    def make_read_only(self):
+        self._mount("remount,ro")
+
+    def make_writable(self):
+        self._mount("remount,rw")
+
+    def close(self):
+        subprocess.run(["umount", "--lazy", self.path], check=True)
+
+    def _mount(self, options, *more):
+        subprocess.run(["mount", "-o", options, *more, self.path], check=True)
+
+
+@pytest.fixture
+def disk(tmp_path):
+    if sys.platform != "linux" or os.geteuid() != 0:
+        pytest.skip("mounting a small disk needs root on Linux")
+    try:
+        disk = Disk(tmp_path / "disk")
+    except (OSError, subprocess.CalledProcessError) as error:
+        pytest.skip(f"this machine does not let root mount a tmpfs ({error})")
+    yield disk
+    disk.close()
+
+
+@pytest.fixture(scope="module")
+def site():
+    """Serve a small sandbox; give its options for the crawler."""
+    world = generate_world(WorldConfig(seed=1, n_users=40, n_movies=12))
+    with SandboxServer(world) as server:
+        urls = ",".join((server.site.movie, server.site.www, server.site.images))
+        yield [f"--site-urls={urls}", f"--movies={','.join(world.seed_movie_ids)}"]
+
+
+def run(*arguments, status=0):
+    """Run `python -m …`; return what it printed, or its one line of error."""
+    done = subprocess.run(
+        [sys.executable, "-m", *map(str, arguments)], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == status, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    if status:
+        (line,) = done.stderr.strip().splitlines()[-1:]
+        return line
+    return done.stdout
+
+
+def harm(disk, fault, free_bytes=0):
+    disk.fill(free_bytes) if fault == "full" else disk.make_read_only()
+
+
+def mend(disk, fault):
+    disk.make_room() if fault == "full" else disk.make_writable()
+
+
+FAULTS = pytest.mark.parametrize("fault", ["full", "read_only"])
+
+
+@FAULTS
+def test_a_disk_that_is_full_or_read_only_while_crawling(fault, disk, site):
+    crawl = ["--crawl", disk.path / "crawl"]
+    run("crawler", "ratings", *crawl, *site, "--max-requests", 20)
+    harm(disk, fault)
+    assert str(disk.path) in run("crawler", "ratings", *crawl, *site, status=1)
+    mend(disk, fault)
+    run("crawler", "ratings", *crawl, *site)
+    told = run("crawler", "status", *crawl)
+    assert "pending" in told
+
+
+@FAULTS
+def test_a_disk_that_is_full_or_read_only_while_building(fault, disk, make_raw):
+    dataset = disk.path / "dataset"
+    command = ["dataset", "build", "--raw", make_raw(), "--to", dataset]
+    harm(disk, fault, free_bytes=8 * KIB)
+    line = run(*command, status=1)
+    assert "cannot be written" in line
+    assert str(dataset) in line
+    mend(disk, fault)
+    assert "Built" in run(*command)
+
+
+@FAULTS
+def test_a_disk_that_is_full_or_read_only_while_publishing(fault, disk, make_dataset):
+    command = ["dataset", "publish", "--dataset", make_dataset(), "--name", "made", "--root", disk.path / "snapshots"]
+    harm(disk, fault, free_bytes=16 * KIB)
+    assert "cannot be written" in run(*command, status=1)
+    assert "No snapshot" in run("dataset", "list", "--root", disk.path / "snapshots")
+    mend(disk, fault)
+    assert "Published made v0001" in run(*command)
+
+
+@FAULTS
+def test_a_disk_that_is_full_or_read_only_while_training(fault, disk, make_dataset, tmp_path):
+    run("dataset", "publish", "--dataset", make_dataset(), "--name", "made", "--root", tmp_path)
+    options = ["--snapshot", tmp_path / "made" / "v0001", "--epochs", 2, "--runs", disk.path / "runs", "--threads", 1]
+    harm(disk, fault, free_bytes=4 * KIB)
+    assert "cannot be written" in run("model.train", "--model", "bpr", *options, status=1)
+    mend(disk, fault)
+    run("model.train", "--model", "bpr", *options)
+
+
+def test_a_corrupted_page_of_the_ledger_is_named_and_the_archive_brings_the_tables_back(site, tmp_path):
+    crawl = ["--crawl", tmp_path / "crawl"]
+    run("crawler", "ratings", *crawl, *site)
+    run("crawler", "export", *crawl, "--to", tmp_path / "before")
+    ledger = tmp_path / "crawl" / "ledger.sqlite"
+    content = bytearray(ledger.read_bytes())
+    for start in range(4096, len(content), 8192):
+        content[start : start + 2048] = b"\xa5" * 2048
+    ledger.write_bytes(content)
+    line = run("crawler", "export", *crawl, "--to", tmp_path / "broken", status=1)
+    assert str(ledger) in line
+    assert "reparse" in line
+    run("crawler", "reparse", *crawl)
+    run("crawler", "export", *crawl, "--to", tmp_path / "after")
+    for name in ("ratings", "movies"):
+        assert (tmp_path / "after" / f"{name}.parquet").read_bytes() == (
+            tmp_path / "before" / f"{name}.parquet"
+        ).read_bytes()
+
+
+def test_a_clock_that_was_set_back_does_not_stop_a_crawl(site, tmp_path):
+    crawl = ["--crawl", tmp_path / "crawl"]
+    ahead = "import runpy, sys, time; now = time.time; time.time = lambda: now() + 30 * 86_400; "
+    code = f"{ahead}sys.argv[1:] = {list(map(str, ['ratings', *crawl, *site, '--max-requests', 20]))!r}; "
+    subprocess.run(
+        [sys.executable, "-c", f"{code}runpy.run_module('crawler', run_name='__main__')"], cwd=ROOT, check=True
+    )
+    run("crawler", "ratings", *crawl, *site)
+    run("crawler", "export", *crawl, "--to", tmp_path / "raw")

@@ -28,7 +28,7 @@ def recbole(data, batch_size):
     from recbole.trainer import Trainer
     from recbole.utils import init_seed
 
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory() as name, contextlib.chdir(name):  # it writes logs where it runs
         folder = Path(name) / "made"
         folder.mkdir()
         rows = (f"{user}\t{item}" for user, item in zip(data["users"], data["items"], strict=True))

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -22,19 +23,48 @@ def atomic_path(path: Path) -> Iterator[Path]:
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        raise PipelineError(
-            f"{path}: cannot be written ({error.strerror or error}); "
-            "make room or choose another folder, then run the same command again"
-        ) from error
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield temporary
+            with temporary.open("rb+") as file:
+                os.fsync(file.fileno())
+            temporary.replace(path)
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def writing(place: object) -> Iterator[None]:
+    """Turn a write to `place` that fails in here into one line.
+
+    Raises:
+        PipelineError: the system says that it cannot be written.
+    """
+    try:
+        yield
+    except Exception as error:
+        reason = _why_not_written(error)
+        if reason is None:
+            raise
+        raise PipelineError(
+            f"{place}: cannot be written ({reason}); "
+            "make room or choose another folder, then run the same command again"
+        ) from error
+
+
+def _why_not_written(error: BaseException) -> str | None:
+    """Return the system's reason if a write has failed, None for any other error.
+
+    polars gives an error of its own that quotes the system's, as Rust prints it; torch gives one that
+    followed upon the system's.
+    """
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    quoted = re.search(r"([^:]+) \(os error \d+\)", str(error))
+    if quoted:
+        return quoted[1].strip()
+    return _why_not_written(error.__context__) if isinstance(error.__context__, OSError) else None
 
 
 def write_text(path: Path, text: str) -> None:

@@ -25,7 +25,8 @@ import polars as pl
 from dataset.build import read_description
 from dataset.card import SPLIT_TABLES, split_file, write_card
 from dataset.croissant import write_croissant
-from dataset.errors import InvalidSnapshotError, InvalidTableError, MissingInputError, PipelineError, UsageError
+from dataset.errors import InvalidSnapshotError, InvalidTableError, MissingInputError, UsageError
+from dataset.files import writing
 from dataset.manifest import FILE_NAME, FORMAT_VERSION, Manifest, TableEntry, from_bytes, version_folder, version_number
 from dataset.schema import SNAPSHOT_TABLES
 from dataset.snapshot_contents import TableContent, content_digest, identity, read_contents
@@ -121,13 +122,8 @@ def publish(
     parent = latest(root, name)
     if parent and parent.content_digest == digest:
         return parent, False
-    try:
-        with open_writer(Folder.at(root) / name) as writer:
-            return _publish(writer, contents, digest, description, name, root, licence)
-    except OSError as error:
-        raise PipelineError(
-            f"{root}/{name}: cannot be written ({error.strerror or error}); make room or choose another --root"
-        ) from error
+    with writing(f"{root}/{name}"), open_writer(Folder.at(root) / name) as writer:
+        return _publish(writer, contents, digest, description, name, root, licence)
 
 
 def open_snapshot(path: Path) -> Snapshot:

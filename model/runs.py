@@ -211,8 +211,8 @@ _RESULTS = (
 
 
 def _save(path: Path, state: dict[str, Any]) -> None:
-    with atomic_path(path) as temporary:
-        torch.save(state, temporary)
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        torch.save(state, file)
 
 
 def _load(path: Path) -> dict[str, Any]:

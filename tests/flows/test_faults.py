@@ -129,11 +129,11 @@ def test_a_disk_that_is_full_or_read_only_while_publishing(fault, disk, make_dat
 @FAULTS
 def test_a_disk_that_is_full_or_read_only_while_training(fault, disk, make_dataset, tmp_path):
     run("dataset", "publish", "--dataset", make_dataset(), "--name", "made", "--root", tmp_path)
-    options = ["--snapshot", tmp_path / "made" / "v0001", "--epochs", 2, "--runs", disk.path / "runs", "--threads", 1]
+    options = ["--snapshot", tmp_path / "made" / "v0001", "--runs", disk.path / "runs"]
     harm(disk, fault, free_bytes=4 * KIB)
-    assert "cannot be written" in run("model.train", "--model", "bpr", *options, status=1)
+    assert "cannot be written" in run("model.train", "--model", "popular", *options, status=1)
     mend(disk, fault)
-    run("model.train", "--model", "bpr", *options)
+    run("model.train", "--model", "popular", *options)
 
 
 def test_a_corrupted_page_of_the_ledger_is_named_and_the_archive_brings_the_tables_back(site, tmp_path):
@@ -148,6 +148,8 @@ def test_a_corrupted_page_of_the_ledger_is_named_and_the_archive_brings_the_tabl
     line = run("crawler", "export", *crawl, "--to", tmp_path / "broken", status=1)
     assert str(ledger) in line
     assert "reparse" in line
+    for name in ("ledger.sqlite", "ledger.sqlite-wal", "ledger.sqlite-shm"):
+        (tmp_path / "crawl" / name).unlink(missing_ok=True)
     run("crawler", "reparse", *crawl)
     run("crawler", "export", *crawl, "--to", tmp_path / "after")
     for name in ("ratings", "movies"):

@@ -15,10 +15,11 @@ from dataset.build import DatasetConfig
 from dataset.errors import UsageError
 from dataset.snapshot import Snapshot
 from dataset.split import SplitConfig
-from features.extractor import IMAGENET
+from features.extractor import IMAGENET, ExtractorConfig
 from flows.limits import only_crawl_of
+from flows.runners import LOCAL
 from flows.sandbox import sandbox_site, use_known_key
-from flows.tasks import CRAWL_STAGES, build_tables, crawl, export_raw, extract_features, publish_dataset
+from flows.tasks import CRAWL_STAGES, build_tables, crawl, export_raw, extract, publish_dataset
 
 DEFAULT_SANDBOX_PORT = 8801
 
@@ -41,8 +42,13 @@ def build_dataset(
         str | None, Field(description="three addresses (movie,www,images) of another site of the same make")
     ] = None,
     delay_s: Annotated[float, Field(ge=0, description="seconds between requests; never below 5 on a real host")] = 0.0,
+    extractor: Annotated[str, Field(description="architecture[:node] of torchvision")] = ExtractorConfig.name,
     weights: Annotated[str, Field(description="IMAGENET1K_V1, random:<seed>, or a file")] = IMAGENET,
     precision: Annotated[Literal["auto", "fp32", "bf16"], Field(description="auto: bf16 where native")] = "auto",
+    runner: Annotated[
+        str,
+        Field(description="where features are computed: local, dask, dask:<address>", pattern=r"^(local|dask(:.+)?)$"),
+    ] = LOCAL,
     k: Annotated[int, Field(ge=0, description="the k of the k-core, for users and movies")] = 5,
     seed: Annotated[int, Field(ge=0, description="seed of the split")] = 0,
     sandbox_seed: Annotated[int, Field(ge=0, description="seed of the sandbox's world")] = WorldConfig.seed,
@@ -81,7 +87,7 @@ def build_dataset(
         export_raw(home)
     numbers = build_tables(home, DatasetConfig(k_user=k, k_item=k, split=SplitConfig(seed=seed)))
     if numbers["n_frames"] > numbers["n_frames_without_picture"]:
-        extract_features(home, weights, precision, data / "features")
+        extract(home, ExtractorConfig(extractor, weights, precision), data / "features", runner)
     return publish_dataset(home / "dataset", name, data / "snapshots")
 
 

@@ -12,6 +12,7 @@ from prefect.schedules import Cron, Schedule
 
 from dataset.errors import UsageError
 from flows.build_dataset import build_dataset
+from flows.extract_features import extract_features
 from flows.publish_snapshot import publish_snapshot
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -76,6 +77,12 @@ DEPLOYMENTS = (
         "import",
         "Publish imported raw tables (python -m dataset import … --to data/<name>/raw).",
         {"source": "import", "name": "import"},
+    ),
+    Deployment(
+        extract_features,
+        "any",
+        "Compute the features of a built dataset's pictures.",
+        {"raw": "data/sandbox/raw", "dataset": "data/sandbox/dataset", "weights": "random:0"},
     ),
     Deployment(
         publish_snapshot,

@@ -18,10 +18,13 @@ from dataset.errors import MissingInputError
 from dataset.schema import RAW_TABLES
 from dataset.snapshot import Snapshot, publish
 from dataset.version import code_version
-from features.extract import extract, pictures_of
+from features.extract import extract as extract_pictures
+from features.extract import pictures_of
 from features.extractor import Extractor, ExtractorConfig
 from flows.artifacts import show_snapshot
 from flows.children import run_stage
+from flows.extract_features import extract_features
+from flows.runners import LOCAL, task_runner
 from flows.stamps import Stamp, digests_of_files
 
 CRAWL_STAGES = ("ratings", "frames", "likes")
@@ -94,28 +97,44 @@ def build_tables(home: Path, config: DatasetConfig) -> dict[str, Any]:
     return numbers
 
 
-@task
-def extract_features(home: Path, weights: str, precision: str, store: Path) -> None:
-    """Compute the features of the dataset's pictures that the store lacks."""
+def extract(home: Path, config: ExtractorConfig, store: Path, runner: str) -> None:
+    """Compute the features of the dataset's pictures that the store lacks.
+
+    Args:
+        home: the dataset's folder.
+        config: the extractor.
+        store: where features are kept, by picture.
+        runner: where shards are computed, see `flows.runners.task_runner`.
+    """
     raw, dataset = home / "raw", home / "dataset"
-    tables = (dataset / "frames.parquet", raw / "images.parquet", Path(weights))
+    tables = (dataset / "frames.parquet", raw / "images.parquet", Path(config.weights))
     stamp = Stamp(
         home / "stamps" / "features.json",
-        {"tables": digests_of_files(tables), "weights": weights, "precision": precision},
+        {"tables": digests_of_files(tables), "extractor": asdict(config)},
         tuple(dataset / name for name in _FEATURE_FILES),
     )
     if stamp.fits():
         print("Skipped extracting features: the pictures and the extractor have not changed.")
         return
-    extractor = Extractor(ExtractorConfig(weights=weights, precision=precision), memory=store / "weights.json")
+    if runner == LOCAL:
+        extract_here(raw, dataset, config, store)
+    else:
+        on_runner: Any = extract_features.with_options(task_runner=task_runner(runner))
+        on_runner(raw, dataset, store, config.name, config.weights, config.precision, config.decoding)
+    stamp.write()
+
+
+@task(task_run_name="extract features")
+def extract_here(raw: Path, dataset: Path, config: ExtractorConfig, store: Path) -> None:
+    """Extract in this process, decoding, computing and writing side by side."""
+    extractor = Extractor(config, memory=store / "weights.json")
     with progress("pictures") as bar:
         total = pictures_of(raw, dataset)["image_sha256"].n_unique()
         line = bar.add_task("Extracting features", total=total, note="")
-        done = extract(raw, dataset, extractor, store, lambda n: bar.update(line, advance=n))
-    stamp.write()
+        done = extract_pictures(raw, dataset, extractor, store, lambda n: bar.update(line, advance=n))
     print(
         f"Features: {done.n_computed:,} pictures computed now, the others known; {done.n_features:,} frames have one "
-        f"(weights {weights}, {extractor.identity.precision})."
+        f"(weights {config.weights}, {extractor.identity.precision})."
     )
 
 

@@ -15,7 +15,7 @@ from dataset.build import DatasetConfig, build
 from flows.server import prefect_server
 
 ROOT = Path(__file__).resolve().parents[2]
-SMALL = {"sandbox_users": 40, "sandbox_movies": 12}
+SMALL = {"sandbox_users": 40, "sandbox_movies": 12, "extractor": "mobilenet_v3_small", "weights": "random:0"}
 Environment = dict[str, str]
 Done = subprocess.CompletedProcess[str]
 
@@ -115,7 +115,7 @@ def start_flow(server: Environment) -> Iterator[Callable[..., "subprocess.Popen[
     started: list[subprocess.Popen[str]] = []
 
     def start(**parameters: object) -> "subprocess.Popen[str]":
-        chosen = {"source": "sandbox", "weights": "random:0", **SMALL, **parameters}
+        chosen = {"source": "sandbox", **SMALL, **parameters}
         code = f"from flows.build_dataset import build_dataset\nbuild_dataset(**{chosen!r})"
         process = subprocess.Popen(
             [sys.executable, "-c", code],

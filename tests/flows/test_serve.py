@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
+import requests
 
 from dataset.snapshot import latest, verify
 from flows.server import is_healthy
@@ -19,7 +20,7 @@ def run_sandbox(served, prefect):
     """Return a function that runs the deployment `build-dataset/sandbox` and waits for its end."""
 
     def run(data, *parameters):
-        chosen = [f"data={data}", "sandbox_users=40", "sandbox_movies=12", *parameters]
+        chosen = [f"data={data}", "sandbox_users=40", "sandbox_movies=12", "extractor=mobilenet_v3_small", *parameters]
         options = [part for parameter in chosen for part in ("-p", parameter)]
         return prefect(served, "deployment", "run", "build-dataset/sandbox", "--watch", *options)
 
@@ -64,26 +65,19 @@ def test_the_weekly_schedule_is_there_and_off(served, prefect):
 
 
 def test_a_scheduled_run_fires(served, prefect, make_dataset, tmp_path):
-    parameters = f'{{"dataset": "{make_dataset()}", "name": "timed", "root": "{tmp_path}"}}'
-    made = prefect(
-        served,
-        "deployment",
-        "schedule",
-        "create",
-        "publish-snapshot/any",
-        "--interval",
-        "2",
-        "--parameters",
-        parameters,
-    )
-    assert made.returncode == 0, made.stdout + made.stderr
+    deployment = f"{served['PREFECT_API_URL']}/deployments/name/publish-snapshot/any"
+    schedules = f"{served['PREFECT_API_URL']}/deployments/{requests.get(deployment, timeout=30).json()['id']}/schedules"
+    parameters = {"dataset": str(make_dataset()), "name": "timed", "root": str(tmp_path)}
+    every_other_second = {"schedule": {"interval": 2}, "active": True, "parameters": parameters}
+    made = requests.post(schedules, json=[every_other_second], timeout=30)
+    assert made.ok, made.text
     try:
         deadline = time.monotonic() + 120
         while latest(tmp_path, "timed") is None:
             assert time.monotonic() < deadline, prefect(served, "flow-run", "ls").stdout
             time.sleep(0.5)
     finally:
-        prefect(served, "deployment", "schedule", "clear", "-y", "publish-snapshot/any")
+        requests.delete(f"{schedules}/{made.json()[0]['id']}", timeout=30)
 
 
 def test_nothing_is_left_running_after_the_end(ports, tmp_path):

@@ -28,7 +28,7 @@ def dense_codes(table: pl.DataFrame | pl.LazyFrame, column: str) -> Codes:
 def codes_of_hashes(hashes: pl.DataFrame) -> Codes | None:
     """Return the codes of the hashes `first`, or None where two ids share one: their hashes `second` differ."""
     encoded = pc.dictionary_encode(hashes["first"].rechunk().to_arrow())
-    codes: Codes = encoded.indices.to_numpy(zero_copy_only=False)
+    codes: Codes = pl.Series(encoded.indices).to_numpy()  # Arrow's own `to_numpy` imports pandas
     second = hashes["second"].to_numpy()
     second_of_code = np.empty(len(encoded.dictionary), dtype=np.uint64)
     second_of_code[codes] = second

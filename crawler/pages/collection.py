@@ -8,13 +8,14 @@ from collections.abc import Iterator, Sequence
 
 from lxml import etree
 
-from crawler.pages.reading import Document, text_of
+from crawler.pages.reading import Document
 from crawler.pages.rows import CollectionPage, Person, RatingRow
+from crawler.pages.tree import select, text_of
 
 HEADING = re.compile(r"看过的(?:影视|电影)(?: ?[(（]([0-9]+)[)）])?$")
 _MOVIE_LINK = re.compile(r"/subject/([0-9]+)/?$")
+_APART = frozenset(("item", "aside"))
 _STARS = re.compile(r"rating([1-5])-t")
-_TEXT = etree.XPath("string()")
 
 
 def parse_collection(html: str, url: str) -> CollectionPage:
@@ -29,15 +30,15 @@ def parse_collection(html: str, url: str) -> CollectionPage:
     """
     page = Document.read("collection", html, url)
     url_uid = page.id_in_url("uid", r"/people/([^/]+)/collect")
-    header = page.root.css("#db-usr-profile")
-    heading = text_of(header.css("h1"))
+    header = page.css("#db-usr-profile")
+    heading = text_of(select(header, "h1"))
     found = HEADING.search(heading)
     if heading and not found:
         raise page.not_understood("heading", f"is {heading[-30:]!r}, not of a list of watched movies")
-    items = list(_items(page.root.root))
-    if not items and (not found or page.root.css('.article a[href*="/subject/"]')):
+    items = list(_items(page.root))
+    if not items and (not found or page.css('.article a[href*="/subject/"]')):
         raise page.not_understood("items")
-    person = page.person(header.css("a"), header.css("img")) or Person(url_uid, url_uid)
+    person = page.person(select(header, "a"), select(header, "img")) or Person(url_uid, url_uid)
     return CollectionPage(
         person=person,
         ratings=tuple(_rating(page, item) for item in items),
@@ -49,13 +50,12 @@ def parse_collection(html: str, url: str) -> CollectionPage:
 def _total(page: Document, in_heading: str | None) -> int | None:
     if in_heading is not None:
         return page.count("claimed_total", in_heading)
-    shown = text_of(page.root.css("span.subject-num"))
+    shown = text_of(page.css("span.subject-num"))
     return page.count_after("claimed_total", "/ ?([0-9]+)$", shown) if shown else None
 
 
 def _next_links(page: Document) -> list[str]:
-    links = page.root.css(".paginator span.next a::attr(href)").getall()
-    return links or page.root.css('link[rel="next"]::attr(href)').getall()
+    return page.css(".paginator span.next a::attr(href)") or page.css('link[rel="next"]::attr(href)')
 
 
 def _items(root: etree._Element) -> Iterator[etree._Element]:
@@ -63,27 +63,35 @@ def _items(root: etree._Element) -> Iterator[etree._Element]:
 
     Most pages of a crawl are of this kind, so items are walked through once and not asked by XPath.
     """
+    apart: dict[etree._Element, bool] = {}  # whether what stands in an element is within an item, or aside
     for node in root.iter("div", "li"):
-        if "item" in _classes(node) and not any(
-            {"item", "aside"} & set(_classes(above)) for above in node.iterancestors()
-        ):
-            yield node
+        if "item" in _classes(node):
+            parent = node.getparent()
+            if parent not in apart:
+                apart[parent] = any(not _APART.isdisjoint(_classes(above)) for above in node.iterancestors())
+            if not apart[parent]:
+                yield node
 
 
 def _rating(page: Document, item: etree._Element) -> RatingRow:
-    nodes = list(item.iter(etree.Element))
-    links = (_MOVIE_LINK.search(node.get("href", "")) for node in nodes if node.tag == "a")
-    ids = {link[1] for link in links if link}
+    ids: set[str] = set()
+    date: etree._Element | None = None
+    marks: list[etree._Element] = []
+    for node in item.iter(etree.Element):
+        if node.tag == "a" and (link := _MOVIE_LINK.search(node.get("href", ""))):
+            ids.add(link[1])
+        if date is None and "date" in _classes(node):
+            date = node
+        if node.tag == "span" and node.get("class", "").startswith("rating"):
+            marks.append(node)
     if len(ids) != 1:
         raise page.not_understood("movie_id", f"is {sorted(ids)}" if ids else "not found in an item")
     movie_id = ids.pop()
-    date = next((node for node in nodes if "date" in _classes(node)), None)
     if date is None:
         raise page.not_understood("rated_on", f"not found for movie {movie_id}")
-    day = page.day("rated_on", " ".join(_TEXT(date).split()))
+    day = page.day("rated_on", text_of(date))
     beside = [*date.itersiblings("span", preceding=True), *date.iterchildren("span")]
-    anywhere = (node for node in nodes if node.tag == "span" and node.get("class", "").startswith("rating"))
-    return RatingRow(movie_id, _stars(page, beside or list(anywhere)), day)
+    return RatingRow(movie_id, _stars(page, beside or marks), day)
 
 
 def _classes(node: etree._Element) -> list[str]:

@@ -1,7 +1,8 @@
 """A movie's comments, where users are discovered: `/subject/<id>/comments` (grades C and H)."""
 
-from crawler.pages.reading import DELETED_NAME, Document, text_of
+from crawler.pages.reading import DELETED_NAME, Document
 from crawler.pages.rows import CommentsPage, Person
+from crawler.pages.tree import select, text_of
 
 
 def parse_comments(html: str, url: str) -> CommentsPage:
@@ -15,16 +16,16 @@ def parse_comments(html: str, url: str) -> CommentsPage:
     """
     page = Document.read("comments", html, url)
     page.id_in_url("movie_id", r"/subject/([0-9]+)/comments")
-    comments = page.root.css(".comment-item")
-    frame = page.root.css("#comments")
-    if not comments and (not frame or frame.css('a[href*="/people/"]')):
+    comments = page.css(".comment-item")
+    frame = page.css("#comments")
+    if not comments and (not frame or select(frame, 'a[href*="/people/"]')):
         raise page.not_understood("comments")
     people: list[Person] = []
     for comment in comments:
-        links = comment.css(".avatar a, .comment-info a")
-        person = page.person(links, comment.css(".avatar img"))
+        links = select(comment, ".avatar a, .comment-info a")
+        person = page.person(links, select(comment, ".avatar img"))
         if person is None:
             raise page.not_understood("person", "has no profile link in a comment")
-        if DELETED_NAME not in {*links.xpath("@title").getall(), *map(text_of, links)}:
+        if DELETED_NAME not in {*(link.get("title") for link in links), *map(text_of, links)}:
             people.append(person)
-    return CommentsPage(tuple(people), page.next_url(page.root.css("#paginator a.next::attr(href)").getall()))
+    return CommentsPage(tuple(people), page.next_url(page.css("#paginator a.next::attr(href)")))

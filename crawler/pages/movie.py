@@ -4,15 +4,21 @@ import re
 import unicodedata
 from collections.abc import Iterator
 
-from parsel import Selector, SelectorList
+from lxml import etree
 
-from crawler.pages.reading import Document, one_line, text_of
+from crawler.pages.reading import Document
 from crawler.pages.rows import MoviePage, MovieRow
+from crawler.pages.tree import compiled, one_line, select, text_of, title_of
 
 YEARS = range(1850, 2201)
 
 _TITLE_SUFFIX = re.compile(r"\s*[(（]豆瓣[)）]$")
 _KIND_OF_TYPE = {"Movie": "movie", "TVSeries": "tv"}
+_BEHIND = etree.XPath(
+    "following-sibling::node()/descendant-or-self::node()"
+    "[self::a[not(starts-with(@href, 'javascript:'))] or self::br or self::text()[not(ancestor::a)]]",
+    smart_strings=False,
+)
 _JSON_LD_TYPE = re.compile(r'"@type"\s*:\s*"(Movie|TVSeries)"')
 
 
@@ -29,7 +35,7 @@ def parse_movie(html: str, url: str) -> MoviePage:
     page = Document.read("movie", html, url)
     movie_id = page.id_in_url("movie_id", r"/subject/([0-9]+)/?$")
     title, original_title = _titles(page)
-    info = page.root.css("#info")
+    info = page.css("#info")
     if not info:
         raise page.not_understood("info")
     mean, count = _rating(page)
@@ -49,14 +55,13 @@ def parse_movie(html: str, url: str) -> MoviePage:
 
 def _titles(page: Document) -> tuple[str, str | None]:
     """Return the Chinese title and, where it differs, the original one."""
-    head = text_of(page.root.xpath("(//title[not(ancestor::*[local-name()='svg'])])[1]"))
-    title = _TITLE_SUFFIX.sub("", head)
+    title = _TITLE_SUFFIX.sub("", title_of(page.root))
     if not title:
         raise page.not_understood("title", "not found in <title>")
-    reviewed = text_of(page.root.css('h1 [property="v:itemreviewed"]'))
+    reviewed = text_of(page.css('h1 [property="v:itemreviewed"]'))
     if not reviewed:
         raise page.not_understood("title", "not found as v:itemreviewed")
-    picture = one_line(page.root.css("#mainpic img::attr(alt)").get(""))
+    picture = one_line(next(iter(page.css("#mainpic img::attr(alt)")), ""))
     original = _original_title(page, title, reviewed, picture)
     _require_readable(page, "title", title)
     _require_readable(page, "original_title", original or "")
@@ -99,67 +104,68 @@ def _folded(text: str) -> str:
 
 
 def _year(page: Document, is_rated: bool) -> int | None:
-    digits = text_of(page.root.css("h1 span.year")).strip(" ()（）")
+    digits = text_of(page.css("h1 span.year")).strip(" ()（）")
     if digits:
         year = page.count("year", digits)
         if year not in YEARS:
             raise page.not_understood("year", f"is {year}")
         return year
-    if is_rated and page.root.css('#info [property="v:initialReleaseDate"]'):
+    if is_rated and page.css('#info [property="v:initialReleaseDate"]'):
         raise page.not_understood("year", "not found, though the movie is out and rated")
     return None
 
 
-def _kind(page: Document, info: SelectorList[Selector]) -> str:
+def _kind(page: Document, info: list[etree._Element]) -> str:
     """Return the kind by the JSON-LD (read by pattern: it is often not valid JSON), else by the episodes label."""
-    for script in page.root.css('script[type="application/ld+json"]::text').getall():
+    for script in page.css('script[type="application/ld+json"]::text'):
         if found := _JSON_LD_TYPE.search(script):
             return _KIND_OF_TYPE[found[1]]
     return "tv" if _label(info, "集数") else "movie"
 
 
-def _genres(page: Document, info: SelectorList[Selector]) -> tuple[str, ...]:
-    genres = _distinct(text_of(genre) for genre in info.css('[property="v:genre"]'))
+def _genres(page: Document, info: list[etree._Element]) -> tuple[str, ...]:
+    genres = _distinct(text_of(genre) for genre in select(info, '[property="v:genre"]'))
     if not genres and _label(info, "类型"):
         raise page.not_understood("genres", "not found beside the label 类型")
     return _readable(page, "genres", genres)
 
 
-def _directors(page: Document, info: SelectorList[Selector]) -> tuple[str, ...]:
+def _directors(page: Document, info: list[etree._Element]) -> tuple[str, ...]:
     """Return the directors, linked or not: all names behind the label, up to the end of its line."""
     label = _label(info, "导演")
-    names = _distinct(_names_after(label[0])) if label else _distinct(map(text_of, info.css('a[rel~="v:directedBy"]')))
+    names = (
+        _distinct(_names_after(label[0])) if label else _distinct(map(text_of, select(info, 'a[rel~="v:directedBy"]')))
+    )
     if label and not names:
         raise page.not_understood("directors", "not found beside the label 导演")
     return _readable(page, "directors", names)
 
 
-def _label(info: SelectorList[Selector], text: str) -> SelectorList[Selector]:
-    return info.css("span.pl").xpath("self::*[starts-with(normalize-space(), $text)]", text=text)
+def _label(info: list[etree._Element], text: str) -> list[etree._Element]:
+    find = compiled("span.pl", "[starts-with(normalize-space(), $text)]")
+    return [label for one in info for label in find(one, text=text)]
 
 
-def _names_after(label: Selector) -> Iterator[str]:
+def _names_after(label: etree._Element) -> Iterator[str]:
     """Yield the texts of links, and between them those that `/` parts (a link that unfolds a list is no name)."""
-    behind = "following-sibling::node()/descendant-or-self::node()"
-    link = "self::a[not(starts-with(@href, 'javascript:'))]"
-    for node in label.xpath(f"{behind}[{link} or self::br or self::text()[not(ancestor::a)]]"):
-        if isinstance(node.root, str):
-            yield from (one_line(name).strip(" :：") for name in node.root.split("/"))
-        elif node.root.tag == "br":
+    for node in _BEHIND(label):
+        if isinstance(node, str):
+            yield from (one_line(name).strip(" :：") for name in node.split("/"))
+        elif node.tag == "br":
             return
         else:
             yield text_of(node)
 
 
 def _rating(page: Document) -> tuple[float | None, int | None]:
-    section = page.root.css("#interest_sectl")
+    section = page.css("#interest_sectl")
     if not section:
-        if page.root.css('[property="v:average"], [property="v:votes"]'):
+        if page.css('[property="v:average"], [property="v:votes"]'):
             raise page.not_understood("rating_mean", "stands outside #interest_sectl")
         return None, None
-    strong = section.css('strong[property="v:average"]')
+    strong = select(section, 'strong[property="v:average"]')
     if not strong:
-        if section.css('.rating_wrap, .rating_self, [rel="v:rating"], [property="v:votes"]'):
+        if select(section, '.rating_wrap, .rating_self, [rel="v:rating"], [property="v:votes"]'):
             raise page.not_understood("rating_mean")
         return None, None
     text = text_of(strong)
@@ -167,23 +173,23 @@ def _rating(page: Document) -> tuple[float | None, int | None]:
         return None, None
     if not re.fullmatch(r"10(\.0)?|[0-9](\.[0-9])?", text):
         raise page.not_understood("rating_mean", f"is {text[:20]!r}, not a mean out of 10")
-    votes = section.css('[property="v:votes"]')
+    votes = select(section, '[property="v:votes"]')
     if not votes:
         raise page.not_understood("rating_count")
     return float(text), page.count("rating_count", text_of(votes))
 
 
 def _photo_total(page: Document) -> int | None:
-    link = page.root.css('#related-pic h2 a[href*="/all_photos"]')
+    link = page.css('#related-pic h2 a[href*="/all_photos"]')
     if link:
         return page.count_after("photo_total", "图片 ?([0-9]+)", text_of(link))
-    if page.root.css('.related-pic-bd li:not(.label-trailer) a[href*="/photos/photo/"]'):
+    if page.css('.related-pic-bd li:not(.label-trailer) a[href*="/photos/photo/"]'):
         raise page.not_understood("photo_total", "not found, though there are photos")
     return None
 
 
 def _seen_total(page: Document) -> int | None:
-    links = page.root.css('.subject-others-interests-ft a[href*="status=P"]')
+    links = page.css('.subject-others-interests-ft a[href*="status=P"]')
     return page.count_after("seen_total", "^([0-9]+) ?人看过", text_of(links)) if links else None
 
 

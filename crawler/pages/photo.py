@@ -6,10 +6,11 @@ Grade G throughout: like widgets and lists of likers are known from topics, note
 
 from urllib.parse import parse_qs
 
-from parsel import Selector, SelectorList
+from lxml import etree
 
-from crawler.pages.reading import DELETED_NAME, Document, text_of
+from crawler.pages.reading import DELETED_NAME, Document
 from crawler.pages.rows import LikerRow, PhotoLikersPage
+from crawler.pages.tree import select, text_of
 
 FRAME = ".mainphoto, .topic-fav-list"
 COUNT_BEFORE_2020 = ".fav-num"  # `3人 喜欢`
@@ -29,10 +30,10 @@ def parse_photo_likers(html: str, url: str) -> PhotoLikersPage:
     """
     page = Document.read("photo", html, url)
     frame_id = page.id_in_url("frame_id", r"/photos/photo/([0-9]+)/?$")
-    if not page.root.css(FRAME):
+    if not page.css(FRAME):
         raise page.not_understood("photo")
     like_count = _like_count(page, frame_id)
-    items = page.root.css(".topic-fav-list li")
+    items = page.css(".topic-fav-list li")
     found = [_liker(page, item) for item in items]
     query = parse_qs(page.url.query)
     is_first_of_likers = query.get("type") == ["like"] and query.get("start", ["0"]) == ["0"]
@@ -44,32 +45,32 @@ def parse_photo_likers(html: str, url: str) -> PhotoLikersPage:
 
 def _like_count(page: Document, frame_id: str) -> int | None:
     """Return what the like widget says; one without a number counts 0, no widget is None."""
-    before = page.root.css(COUNT_BEFORE_2020)
+    before = page.css(COUNT_BEFORE_2020)
     if before:
-        if before[0].attrib.get("data-tid", frame_id) != frame_id:
+        if before[0].get("data-tid", frame_id) != frame_id:
             raise page.not_understood("like_count", "belongs to another photo")
         return _counted(page, before, "([0-9]+) ?人")
-    since = page.root.css(COUNT_SINCE_2020)
+    since = page.css(COUNT_SINCE_2020)
     return _counted(page, since, "^([0-9]+)$") if since else None
 
 
-def _counted(page: Document, widget: SelectorList[Selector], pattern: str) -> int:
+def _counted(page: Document, widget: list[etree._Element], pattern: str) -> int:
     text = text_of(widget)
     return page.count_after("like_count", pattern, text) if text not in ("", "喜欢") else 0
 
 
-def _liker(page: Document, item: Selector) -> LikerRow | None:
-    links = item.css(".content > a")
+def _liker(page: Document, item: etree._Element) -> LikerRow | None:
+    links = select(item, ".content > a")
     if not links:
         raise page.not_understood("liker", "has no link")
-    person = page.person(links, item.css("img"))
+    person = page.person(links, select(item, "img"))
     if person is None or text_of(links) == DELETED_NAME:
         return None
-    when = text_of(item.css("span.pubtime"))
+    when = text_of(select(item, "span.pubtime"))
     return LikerRow(person, page.day("liked_on", when) if when else None)
 
 
 def _next_url(page: Document) -> str | None:
     """Return the next page of likers; a paginator without `type=like` belongs to the photo's comments."""
-    hrefs = page.root.css(".paginator .next a::attr(href)").getall()
+    hrefs = page.css(".paginator .next a::attr(href)")
     return page.next_url([href for href in hrefs if "type=like" in href])

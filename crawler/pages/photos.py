@@ -3,10 +3,11 @@
 import re
 from urllib.parse import urljoin, urlsplit
 
-from parsel import Selector
+from lxml import etree
 
-from crawler.pages.reading import LARGEST_COUNT, Document, text_of
+from crawler.pages.reading import LARGEST_COUNT, Document
 from crawler.pages.rows import FrameRow, PhotoListPage
+from crawler.pages.tree import select, text_of
 
 LIST = 'ul[class*="poster-col"]'  # poster-col3: 30 a page; poster-col4, older: 40
 EMPTY_LIST_HEADING = re.compile("的(?:剧照|海报|壁纸|图片)")  # a guess: what stands when there is no list
@@ -27,30 +28,30 @@ def parse_photos(html: str, url: str) -> PhotoListPage:
     """
     page = Document.read("photos", html, url)
     movie_id = page.id_in_url("movie_id", r"/subject/([0-9]+)/photos")
-    counted = text_of(page.root.css(".paginator span.count"))
+    counted = text_of(page.css(".paginator span.count"))
     total = page.count_after("claimed_total", "共 ?([0-9]+) ?张", counted) if counted else None
-    items = page.root.css(f"{LIST} > li")
+    items = page.css(f"{LIST} > li")
     if not items and not _is_empty(page, total):
         raise page.not_understood("photos")
     return PhotoListPage(
         movie_id=movie_id,
         frames=tuple(_frame(page, item) for item in items),
         claimed_total=total,
-        next_url=page.next_url(page.root.css(".paginator span.next a::attr(href)").getall()),
+        next_url=page.next_url(page.css(".paginator span.next a::attr(href)")),
     )
 
 
 def _is_empty(page: Document, total: int | None) -> bool:
     """Return whether this is a photo list's page that shows no sign of photos, or lies past the list's end."""
-    is_list = page.root.css(LIST) or EMPTY_LIST_HEADING.search(text_of(page.root.css("#content h1")))
-    if not is_list or page.root.css('#content a[href*="/photos/photo/"]'):
+    is_list = page.css(LIST) or EMPTY_LIST_HEADING.search(text_of(page.css("#content h1")))
+    if not is_list or page.css('#content a[href*="/photos/photo/"]'):
         return False
-    return page.start() >= total if total is not None else not page.root.css(".paginator")
+    return page.start() >= total if total is not None else not page.css(".paginator")
 
 
-def _frame(page: Document, item: Selector) -> FrameRow:
+def _frame(page: Document, item: etree._Element) -> FrameRow:
     frame_id = _frame_id(page, item)
-    size = text_of(item.css(".prop"))
+    size = text_of(select(item, ".prop"))
     found = _SIZE.fullmatch(size)
     if size and not found:
         raise page.not_understood("size", f"is {size[:20]!r} for photo {frame_id}")
@@ -60,16 +61,16 @@ def _frame(page: Document, item: Selector) -> FrameRow:
     return FrameRow(frame_id, width_px, height_px, _image_url(page, item, frame_id))
 
 
-def _frame_id(page: Document, item: Selector) -> str:
-    links = (_PHOTO_LINK.search(href) for href in item.css("a::attr(href)").getall())
+def _frame_id(page: Document, item: etree._Element) -> str:
+    links = (_PHOTO_LINK.search(href) for href in select(item, "a::attr(href)"))
     ids = {link[1] for link in links if link} | {item.attrib[name] for name in ("data-id",) if name in item.attrib}
     if len(ids) != 1 or not re.fullmatch("[0-9]+", min(ids)):
         raise page.not_understood("frame_id", f"is {sorted(ids)}" if ids else "not found in a photo")
     return ids.pop()
 
 
-def _image_url(page: Document, item: Selector, frame_id: str) -> str:
-    source = item.css("img::attr(src)").get("").strip()
+def _image_url(page: Document, item: etree._Element, frame_id: str) -> str:
+    source: str = next(iter(select(item, "img::attr(src)")), "").strip()
     try:
         address = urlsplit(urljoin(page.url.geturl(), source))
     except ValueError:

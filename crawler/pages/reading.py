@@ -1,23 +1,23 @@
-"""What several parsers read alike: text, counts, dates, people and the link to the next page.
+"""What several parsers read alike: counts, dates, people and the link to the next page.
 
 Every page is UTF-8. Whatever is there but cannot be read is `NotUnderstood`, never a null.
 """
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
-from typing import Self
+from typing import Any, Self
 from urllib.parse import SplitResult, parse_qs, unquote, urljoin, urlsplit
 
-from parsel import Selector, SelectorList
+from lxml import etree
 
 from crawler.pages.rows import NotUnderstood, Person
+from crawler.pages.tree import select, tree_of
 
 DELETED_NAME = "[已注销]"
 LARGEST_COUNT = 2**32 - 1  # a UInt32 column's
 
-# Not the joiners (200c, 200d): scripts and emoji need them.
-_INVISIBLE = re.compile("[\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]")
 _DAY = re.compile(r"([0-9]{4})-([0-9]{1,2})-([0-9]{1,2})(?: [0-9]{1,2}:[0-9]{2}(?::[0-9]{2})?)?")
 _AVATAR_NUMBER = re.compile(r"/icon/u[lp]?([0-9]+)-[0-9]+\.")
 _PROFILE_PATH = re.compile(r"/people/([^/]+)")
@@ -29,12 +29,16 @@ class Document:
 
     kind: str
     url: SplitResult
-    root: Selector
+    root: etree._Element
 
     @classmethod
     def read(cls, kind: str, html: str, url: str) -> Self:
-        """Parse `html`, fetched from `url`; broken markup is read as a browser would."""
-        return cls(kind, urlsplit(url), Selector(html, type="html"))
+        """Parse `html`, fetched from `url`."""
+        return cls(kind, urlsplit(url), tree_of(html))
+
+    def css(self, selector: str) -> list[Any]:
+        """Return what a selector finds in the whole page (see `crawler.pages.tree.select`)."""
+        return select(self.root, selector)
 
     def not_understood(self, field: str, detail: str = "not found") -> NotUnderstood:
         """Return the exception to raise when `field` cannot be read."""
@@ -86,11 +90,11 @@ class Document:
             pass
         raise self.not_understood(field, f"is {_shown(text)}, not a date")
 
-    def person(self, links: SelectorList[Selector], avatars: SelectorList[Selector]) -> Person | None:
+    def person(self, links: Iterable[etree._Element], avatars: Iterable[etree._Element]) -> Person | None:
         """Return the person of the first link to a profile, numbered by the first avatar; None without a link."""
-        for href in links.xpath("@href").getall():
-            if uid := self.uid_of(href):
-                numbers = (_AVATAR_NUMBER.search(source) for source in avatars.xpath("@src").getall())
+        for link in links:
+            if (href := link.get("href")) is not None and (uid := self.uid_of(href)):
+                numbers = (_AVATAR_NUMBER.search(avatar.get("src", "")) for avatar in avatars)
                 return Person(next((number[1] for number in numbers if number), uid), uid)
         return None
 
@@ -134,16 +138,6 @@ class Document:
             return urlsplit(urljoin(self.url.geturl(), href.strip()))
         except ValueError:
             return None
-
-
-def text_of(node: Selector | SelectorList[Selector]) -> str:
-    """Return all text below `node` (below the first of several), as `one_line` does."""
-    return one_line(node.xpath("string()").get() or "")
-
-
-def one_line(text: str) -> str:
-    """Return a text on one line, without runs of white space and what is invisible (marks of direction, …)."""
-    return " ".join(_INVISIBLE.sub("", text).split())
 
 
 def _path(path: str) -> str:

@@ -10,10 +10,11 @@ The signs are of grade C (public spider code): no saved page of a refusal is kno
 import re
 from urllib.parse import SplitResult, parse_qs, urljoin, urlsplit
 
-from parsel import Selector
+from lxml import etree
 
-from crawler.pages.reading import DELETED_NAME, text_of
+from crawler.pages.reading import DELETED_NAME
 from crawler.pages.rows import PageGone, Refused
+from crawler.pages.tree import select, text_of, title_of, tree_of
 
 REFUSING_STATUSES = {
     403: "the address is not let in (403)",
@@ -38,8 +39,8 @@ GONE_WORDS = (
 )
 LONGEST_NOTICE = 80  # characters; the known ones have up to 40
 
-_ANY_WORDS = (*REFUSING_TITLES, *REFUSING_WORDS, *GONE_WORDS)
-_ANY_FORM = re.compile(r"<form[^>]*(?:\bsec\b|/c\b)", re.IGNORECASE)
+_ANY_WORDS = tuple(words.encode() for words in (*REFUSING_TITLES, *REFUSING_WORDS, *GONE_WORDS))
+_ANY_FORM = re.compile(rb"<form[^>]*(?:\bsec\b|/c\b)", re.IGNORECASE)
 _PROOF_OF_WORK = 'form#sec, form[action="/c"]'
 _CONTENT = ", ".join(
     (
@@ -50,9 +51,10 @@ _CONTENT = ", ".join(
     )
 )
 _COLLECTION_TITLE = re.compile(r"看过的(?:影视|电影)")
-_MESSAGES = (
+_MESSAGES = etree.XPath(
     "//body//text()[not(ancestor::script or ancestor::style or ancestor::template or ancestor::a)]"
-    "[not(ancestor::h1[ancestor::*[@id='db-usr-profile']])]"
+    "[not(ancestor::h1[ancestor::*[@id='db-usr-profile']])]",
+    smart_strings=False,
 )
 
 
@@ -73,18 +75,17 @@ def classify(status: int, url: str, body: bytes, content_type: str | None, locat
     for address in (url, location or ""):
         if sign := _sign_of_address(url, address):
             raise Refused(sign)
-    if not content_type or content_type.strip().lower().startswith(("text/", "application/xhtml")):
-        html = body.decode("utf-8", "replace")
-        if _has_a_sign(html):  # most pages have none, and need not be parsed twice
-            _classify_page(Selector(html, type="html"))
+    is_text = not content_type or content_type.strip().lower().startswith(("text/", "application/xhtml"))
+    if is_text and _has_a_sign(body):  # most pages have none, and need not be parsed twice
+        _classify_page(tree_of(body.decode("utf-8", "replace")))
     if status in REFUSING_STATUSES:
         raise Refused(REFUSING_STATUSES[status])
     if status in GONE_STATUSES:
         raise PageGone(f"no such page ({status})")
 
 
-def _has_a_sign(html: str) -> bool:
-    return any(words in html for words in _ANY_WORDS) or bool("<form" in html.lower() and _ANY_FORM.search(html))
+def _has_a_sign(body: bytes) -> bool:
+    return any(words in body for words in _ANY_WORDS) or bool(_ANY_FORM.search(body))
 
 
 def _sign_of_address(url: str, address: str) -> str | None:
@@ -104,17 +105,17 @@ def _sign_of_address(url: str, address: str) -> str | None:
     return None
 
 
-def _classify_page(page: Selector) -> None:
-    title = text_of(page.xpath("(//title[not(ancestor::*[local-name()='svg'])])[1]"))
+def _classify_page(page: etree._Element) -> None:
+    title = title_of(page)
     if title in REFUSING_TITLES:
         raise Refused(REFUSING_TITLES[title])
-    if page.css(_PROOF_OF_WORK):
+    if select(page, _PROOF_OF_WORK):
         raise Refused("blocked: a proof of work is asked for (form#sec)")
     if _shows_content(page):
         return
     if title in GONE_WORDS:
         raise PageGone(title)
-    for message in page.xpath(_MESSAGES).getall():
+    for message in _MESSAGES(page):
         words = " ".join(message.split())
         if len(words) > LONGEST_NOTICE:
             continue
@@ -125,9 +126,9 @@ def _classify_page(page: Selector) -> None:
             raise PageGone(words)
 
 
-def _shows_content(page: Selector) -> bool:
+def _shows_content(page: etree._Element) -> bool:
     """Return whether the page is one of the site's ordinary ones, whose texts are other people's."""
-    header = text_of(page.css("#db-usr-profile h1"))
+    header = text_of(select(page, "#db-usr-profile h1"))
     if header.startswith(DELETED_NAME):
-        return bool(page.css("div.item, li.item"))
-    return bool(page.css(_CONTENT)) or bool(_COLLECTION_TITLE.search(header))
+        return bool(select(page, "div.item, li.item"))
+    return bool(select(page, _CONTENT)) or bool(_COLLECTION_TITLE.search(header))

@@ -2,10 +2,11 @@
 
 import re
 
-from parsel import Selector
+from lxml import etree
 
-from crawler.pages.reading import Document, text_of
+from crawler.pages.reading import Document
 from crawler.pages.rows import UserLikeRow, UserLikesPage
+from crawler.pages.tree import select, text_of
 
 _PHOTO_LINK = re.compile(r"/photos/photo/([0-9]+)/?(?:[?#]|$)")
 
@@ -21,23 +22,23 @@ def parse_user_likes(html: str, url: str) -> UserLikesPage:
     """
     page = Document.read("user_likes", html, url)
     uid = page.id_in_url("uid", r"/people/([^/]+)/likes/photo")
-    frame = page.root.css(".fav-list")
-    items = frame.xpath("./li")
-    if not frame or (not items and page.root.css('#content a[href*="/photos/photo/"], .paginator .next a')):
+    frame = page.css(".fav-list")
+    items = [item for one in frame for item in one.iterchildren("li")]
+    if not frame or (not items and page.css('#content a[href*="/photos/photo/"], .paginator .next a')):
         raise page.not_understood("likes")
     return UserLikesPage(
         uid=uid,
         likes=tuple(_like(page, item) for item in items),
-        next_url=page.next_url(page.root.css(".paginator > .next > a::attr(href)").getall()),
+        next_url=page.next_url(page.css(".paginator > .next > a::attr(href)")),
     )
 
 
-def _like(page: Document, item: Selector) -> UserLikeRow:
-    links = (_PHOTO_LINK.search(href) for href in item.css("a::attr(href)").getall())
+def _like(page: Document, item: etree._Element) -> UserLikeRow:
+    links = (_PHOTO_LINK.search(href) for href in select(item, "a::attr(href)"))
     ids = {link[1] for link in links if link}
     if not ids:
-        ids = {number for number in item.css(".tag-add::attr(data-id)").getall() if re.fullmatch("[0-9]+", number)}
+        ids = {number for number in select(item, ".tag-add::attr(data-id)") if re.fullmatch("[0-9]+", number)}
     if len(ids) != 1:
         raise page.not_understood("frame_id", f"is {sorted(ids)}" if ids else "not found in a like")
-    when = text_of(item.css(".status-item .time"))
+    when = text_of(select(item, ".status-item .time"))
     return UserLikeRow(ids.pop(), page.day("liked_on", when) if when else None)

@@ -14,6 +14,7 @@ from dataset.errors import UsageError
 from flows.build_dataset import build_dataset
 from flows.extract_features import extract_features
 from flows.publish_snapshot import publish_snapshot
+from flows.run_experiment import run_experiment
 
 ROOT = Path(__file__).resolve().parents[1]
 WEEKLY = "0 3 * * 1"  # Mondays at 3, when a refresh disturbs the fewest
@@ -84,6 +85,7 @@ DEPLOYMENTS = (
         "Compute the features of a built dataset's pictures.",
         {"raw": "data/sandbox/raw", "dataset": "data/sandbox/dataset", "weights": "random:0"},
     ),
+    Deployment(run_experiment, "any", "Train and judge models on a snapshot, and write the report."),
     Deployment(
         publish_snapshot,
         "any",

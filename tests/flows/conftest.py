@@ -72,7 +72,7 @@ def served(server: Environment, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 
 def wait_until(is_true: Callable[[], bool], is_alive: Callable[[], bool], told: Callable[[], str]) -> None:
-    deadline = time.monotonic() + 150
+    deadline = time.monotonic() + 240
     while not is_true():
         assert is_alive(), told()
         assert time.monotonic() < deadline, told()
@@ -96,7 +96,7 @@ def prefect() -> Callable[..., Done]:
             env=environment,
             capture_output=True,
             text=True,
-            timeout=280,
+            timeout=600,
             check=False,
         )
 

@@ -8,12 +8,15 @@ import random
 import signal
 import time
 
+import pytest
+
 from crawler.store import Ledger
 from dataset.snapshot import latest, verify
 
 N_KILLS = int(os.environ.get("DOUBAN_FLOW_KILLS", "2"))
 
 
+@pytest.mark.timeout(900)
 def test_kills_at_random_moments_leave_the_same_snapshot(start_flow, prefect, server, ports, tmp_path):
     port = ports(3)
     started = time.monotonic()
@@ -41,6 +44,7 @@ def test_kills_at_random_moments_leave_the_same_snapshot(start_flow, prefect, se
     assert hunted.content_digest == calm.content_digest
 
 
+@pytest.mark.timeout(900)
 def test_two_runs_at_once_do_not_crawl_at_once(start_flow, ports, tmp_path):
     port = ports(3)  # one port for both: crawling at once, one of them could not even start its site
     runs = [start_flow(name=name, data=str(tmp_path), sandbox_port=port) for name in ("one", "two")]

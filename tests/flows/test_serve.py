@@ -27,6 +27,7 @@ def run_sandbox(served, prefect):
     return run
 
 
+@pytest.mark.timeout(900)
 def test_a_deployment_run_publishes_and_a_second_one_skips_every_stage(run_sandbox, ports, served, prefect, tmp_path):
     port = f"sandbox_port={ports(3)}"
     first = run_sandbox(tmp_path, port)
@@ -64,6 +65,7 @@ def test_the_weekly_schedule_is_there_and_off(served, prefect):
     assert "False" in told
 
 
+@pytest.mark.timeout(900)
 def test_a_scheduled_run_fires(served, prefect, make_dataset, tmp_path):
     deployment = f"{served['PREFECT_API_URL']}/deployments/name/publish-snapshot/any"
     schedules = f"{served['PREFECT_API_URL']}/deployments/{requests.get(deployment, timeout=30).json()['id']}/schedules"
@@ -72,7 +74,7 @@ def test_a_scheduled_run_fires(served, prefect, make_dataset, tmp_path):
     made = requests.post(schedules, json=[every_other_second], timeout=30)
     assert made.ok, made.text
     try:
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 240
         while latest(tmp_path, "timed") is None:
             assert time.monotonic() < deadline, prefect(served, "flow-run", "ls").stdout
             time.sleep(0.5)

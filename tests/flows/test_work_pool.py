@@ -24,6 +24,7 @@ def register():
     return run
 
 
+@pytest.mark.timeout(900)
 def test_a_worker_runs_a_deployment_that_was_registered_from_code(ports, prefect, register, make_dataset, tmp_path):
     home = tmp_path / "prefect"
     environment = {**os.environ, "PREFECT_HOME": str(home), "PREFECT_API_URL": f"http://127.0.0.1:{ports(1)}/api"}

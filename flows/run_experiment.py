@@ -1,0 +1,39 @@
+"""The flow `run-experiment`: train and judge several models on a snapshot, and show the report."""
+
+from pathlib import Path
+from typing import Annotated
+
+from prefect import flow
+from pydantic import Field
+
+from flows.artifacts import show_report
+from model.experiment import DEFAULT_EXPERIMENTS, ExperimentConfig
+from model.experiment import run_experiment as train_and_judge
+from model.registry import MODELS
+from model.runs import DEFAULT_RUNS, find_snapshot
+from model.training import TrainingConfig
+
+
+@flow(name="run-experiment", validate_parameters=True)
+def run_experiment(
+    snapshot: Annotated[Path | None, Field(description="a snapshot's folder; none: the newest one")] = None,
+    models: Annotated[list[str], Field(min_length=1, description="names of models")] = list(MODELS),  # noqa: B006
+    seeds: Annotated[list[int], Field(min_length=1, description="one run a model and seed")] = [0],  # noqa: B006
+    epochs: Annotated[int, Field(ge=1, description="epochs at most")] = TrainingConfig.epochs,
+    jobs: Annotated[int | None, Field(ge=1, description="runs at a time; none: by cores and memory")] = None,
+    raw: Annotated[Path | None, Field(description="raw folder with the gallery's pictures")] = None,
+    experiments: Annotated[Path, Field(description="folder of all experiments")] = DEFAULT_EXPERIMENTS,
+    runs: Annotated[Path, Field(description="folder of all runs")] = DEFAULT_RUNS,
+) -> Path:
+    """Do all runs that are not done yet, write the tables of all, and return the path of the report.
+
+    Raises:
+        UsageError: an unknown model, or none that the snapshot has the features for.
+    """
+    chosen = find_snapshot(snapshot)
+    name = f"{chosen.name}-v{chosen.version:04d}"
+    config = ExperimentConfig(tuple(models), tuple(seeds), TrainingConfig(epochs=epochs), jobs=jobs)
+    report = train_and_judge(chosen, config, experiments / name, runs, raw or Path("data") / chosen.name / "raw")
+    print(f"The report is {report}; the tables are beside it.")
+    show_report(report, name)
+    return report

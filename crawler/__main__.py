@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from crawler import probe
-from crawler.database import explained
+from crawler.database import explained, is_locked
 from crawler.forecast import duration, forecast
 from crawler.options import (
     DEFAULT_CRAWL,
@@ -88,7 +88,7 @@ def _status(arguments: argparse.Namespace) -> None:
         watch(arguments.crawl)
         return
     with Ledger.read(arguments.crawl) as ledger:
-        print("\n".join(status_lines(ledger, time.time())))
+        print("\n".join(status_lines(ledger, time.time(), is_locked(arguments.crawl / "lock"))))
 
 
 def _reparse(arguments: argparse.Namespace) -> None:

@@ -3,6 +3,7 @@
 import fcntl
 import os
 import sqlite3
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -95,12 +96,34 @@ def lock(path: Path) -> TextIO:
         PipelineError: another process has it.
     """
     file = os.fdopen(os.open(path, os.O_CREAT | os.O_RDWR, 0o600), "r+")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    if not _try_lock(file):
         file.close()
         raise PipelineError(
             f"{path.parent}: another command is crawling into this folder; wait until it ends "
             "(python -m crawler status shows how far it is)"
-        ) from None
+        )
     return file
+
+
+def is_locked(path: Path) -> bool:
+    """Return whether a command holds the lock of a folder right now."""
+    try:
+        with path.open("r") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # there is none yet
+        return False
+    return False
+
+
+def _try_lock(file: TextIO) -> bool:
+    """Try for a moment, as long as `is_locked` may take to look."""
+    for wait_s in (0.0, 0.05):
+        time.sleep(wait_s)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            continue
+        return True
+    return False

@@ -7,6 +7,7 @@ from pathlib import Path
 from rich.live import Live
 from rich.text import Text
 
+from crawler.database import is_locked
 from crawler.forecast import STATES, Forecast, duration, seconds_needed
 from crawler.store import Ledger
 
@@ -42,7 +43,7 @@ def plan_lines(forecasts: Sequence[Forecast], delay_s: float) -> list[str]:
     return lines
 
 
-def status_lines(ledger: Ledger, now: float) -> list[str]:
+def status_lines(ledger: Ledger, now: float, is_crawling: bool) -> list[str]:
     """Return how far a crawl is: pages by kind and state, what failed why, the pace, and the rows so far."""
     counts = ledger.counts()
     lines = [f"{'kind of page':<13}" + "".join(f"{state:>10}" for state in STATES)]
@@ -51,7 +52,7 @@ def status_lines(ledger: Ledger, now: float) -> list[str]:
     lines += _causes(ledger)
     lines += _pace(ledger, now, sum(n for (_, state), n in counts.items() if state == "pending"))
     lines += [str(ledger.value(query)) for query in CONTENTS.values()]
-    return lines
+    return [*lines, "A command is crawling right now." if is_crawling else "No command is crawling right now."]
 
 
 def _causes(ledger: Ledger) -> list[str]:
@@ -87,7 +88,9 @@ def watch(crawl_dir: Path) -> None:
     try:
         with Ledger.read(crawl_dir) as ledger, Live(refresh_per_second=1) as live:
             while True:
-                live.update(Text("\n".join(status_lines(ledger, time.time()))), refresh=True)
+                live.update(
+                    Text("\n".join(status_lines(ledger, time.time(), is_locked(crawl_dir / "lock")))), refresh=True
+                )
                 time.sleep(_REDRAW_S)
     except KeyboardInterrupt:
         return

@@ -162,7 +162,7 @@ def test_the_plan_tells_photos_from_the_totals_of_movie_pages_and_corrects_itsel
 def test_a_ledger_that_cannot_be_written_is_told_in_one_line(tmp_path, monkeypatch, statements, remedy):
     Ledger.open(tmp_path, SANDBOX).close()
 
-    def break_it(ledger, now):
+    def break_it(ledger, now, is_crawling):
         for statement in statements:
             ledger.execute(statement)
 
@@ -211,3 +211,12 @@ def test_status_shows_pages_by_state_and_the_causes_of_failures(tmp_path, capsys
     assert lines[1].split() == ["movie", "0", "1", "1", "0", "1"]
     assert "1 movie pages failed: ResponseTimeout" in lines
     assert "1 movie pages gone: no such page (404)" in lines
+
+
+def test_status_says_whether_a_command_is_crawling_right_now(tmp_path, capsys):
+    with Ledger.open(tmp_path / "crawl", SANDBOX):
+        main(["status", *_options(tmp_path)])
+        assert capsys.readouterr().out.endswith("A command is crawling right now.\n")
+    main(["status", *_options(tmp_path)])
+    assert capsys.readouterr().out.endswith("No command is crawling right now.\n")
+    Ledger.open(tmp_path / "crawl", SANDBOX).close()  # looking left no lock behind

@@ -1,6 +1,6 @@
 """`make bench [ONLY=<name>]`: measure speed and memory, each as a ratio to a peer or a limit in the same run.
 
-A row is a module of this folder with `measure() -> list[Result]`. Absolute times drift on shared
+A row is a module of this folder with `measure()`, which returns or yields `Result`s. Absolute times drift on shared
 machines; the ratio is what to quote.
 """
 

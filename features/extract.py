@@ -189,12 +189,12 @@ def compute(
         decoded = pool.decode(pictures.select("image_sha256", "path").rows(), fast, _BATCHES_AHEAD * options.batch_size)
         running: tuple[list[str], Tensor] | None = None
         for names, crops in _batches(decoded, options.batch_size, store, advance):
-            if not n_done:
-                _check(extractor, pool, pictures, names, crops)
-                if extractor.device.type == "cuda" and pictures.height >= _COMPILE_FROM:
-                    extractor.compile(crops)
-            n_done += len(names)
+            if not n_done and extractor.device.type == "cuda" and pictures.height >= _COMPILE_FROM:
+                extractor.compile(crops)
             started = extractor.start(crops)
+            if not n_done:
+                _check(extractor, pool, pictures, names, crops, started)
+            n_done += len(names)
             if running is not None:  # its copy to the host waits while the device is at the next batch
                 writer.add(*running)
             running = (names, started)
@@ -269,15 +269,21 @@ def _batches(
 
 
 def _check(
-    extractor: Extractor, pool: DecoderPool, pictures: pl.DataFrame, names: list[str], crops: npt.NDArray[np.uint8]
+    extractor: Extractor,
+    pool: DecoderPool,
+    pictures: pl.DataFrame,
+    names: list[str],
+    crops: npt.NDArray[np.uint8],
+    features: Tensor,
 ) -> None:
     """Compare this extractor's features of the first pictures with those of the plain way."""
     few = names[:_PICTURES_TO_CHECK]
     rows = pictures.filter(pl.col("image_sha256").is_in(few)).select("image_sha256", "path").rows()
     plain = {picture.image_sha256: picture.crop for picture in pool.decode(rows, fast=False, ahead=len(rows))}
-    both = [(crop, full) for name, crop in zip(names, crops, strict=False) if (full := plain.get(name)) is not None]
+    both = [(place, full) for place, name in enumerate(few) if (full := plain.get(name)) is not None]
     if both:
-        extractor.check(np.stack([crop for crop, _ in both]), np.stack([full for _, full in both]))
+        places = [place for place, _ in both]
+        extractor.check(crops[places], features[places], np.stack([full for _, full in both]))
 
 
 class _ShardWriter:

@@ -167,11 +167,14 @@ class Extractor:
         return self.start(crops).cpu().numpy()
 
     @torch.inference_mode()
-    def check(self, crops: npt.NDArray[np.uint8], plain_crops: npt.NDArray[np.uint8]) -> float:
+    def check(self, crops: npt.NDArray[np.uint8], features: Tensor, plain_crops: npt.NDArray[np.uint8]) -> float:
         """Return the smallest cosine between this extractor's features and those of the plain way.
+
+        Pictures that are the plain way's anyway are not computed twice.
 
         Args:
             crops: a few pictures as this extractor gets them, (B, crop_px, crop_px, 3) uint8.
+            features: what `start` made of them, (B, width).
             plain_crops: the same pictures, decoded in full.
 
         Raises:
@@ -179,10 +182,11 @@ class Extractor:
         """
         if self._checked_cosine is not None:
             return self._checked_cosine
-        if self._network is self._plain and np.array_equal(crops, plain_crops):
+        differs = (crops != plain_crops).any(axis=(1, 2, 3)) | (self._network is not self._plain)
+        ours, plain_crops = features.cpu()[torch.from_numpy(differs)], plain_crops[differs]
+        if not len(plain_crops):
             return 1.0
         plain = self._plain(self._normalised(_tensor(plain_crops, torch.device("cpu")), torch.float32))
-        ours = torch.from_numpy(self.features(crops))
         cosine = float(nn.functional.cosine_similarity(ours.double(), plain.double()).min())
         if self._network is not self._plain:
             del self.__dict__["_plain"]  # half of the memory

@@ -15,6 +15,8 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 MAX_PIXELS = 100_000_000
 """A picture of more pixels is refused before it is decoded; the largest posters have about 40 million."""
 MAX_FILE_BYTES = 1 << 29
+_DRAWINGS = ("EPS", "WMF")
+"""Programs in a page language: Pillow hands the first to Ghostscript, and no program of the web is run here."""
 
 _FAST_MARGIN = 1.4
 """A JPEG is decoded at 1/2, 1/4 or 1/8 of its size as long as its shorter side stays this many times what is needed.
@@ -98,6 +100,8 @@ def read_crop(path: Path, image_sha256: str, geometry: Geometry, fast: bool) -> 
 
 def _decode(content: bytes, min_side_px: int | None) -> Image.Image:
     with Image.open(io.BytesIO(content)) as picture:
+        if picture.format in _DRAWINGS:
+            raise UnreadablePicture(f"{picture.format} is a drawing to be run as a program, which is refused")
         if picture.width * picture.height > MAX_PIXELS:
             raise UnreadablePicture(f"too large: {picture.width} x {picture.height} pixels")
         if not min(picture.size):

@@ -1,16 +1,19 @@
 """A snapshot's frame features as a memory-mapped file, so that training opens any number of them at once.
 
     <the snapshots of a name>/.cache/<key>.npy    (L, F) float16, rows in the models' order of frames
-    <the snapshots of a name>/.cache/<key>.json   the SHA-256 of that file's blocks
+    <the snapshots of a name>/.cache/<key>.json   that file's size, time of change and SHA-256 of its blocks
 
 The key is made of the digests that the manifest gives for the two tables it is derived from, so
 another snapshot's cache is never taken for this one's; versions with the same frames share it.
+A file whose size and time of change are those that were written down is taken to be whole: to
+hash 2 GB takes seconds. Any other is hashed, and made anew where that differs.
 """
 
 import hashlib
 import json
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -32,8 +35,8 @@ _ROWS_AT_ONCE = 4096
 def frame_features(snapshot: Snapshot) -> pl.DataFrame:
     """Return a snapshot's frame features, ordered by movie and frame, without reading them into memory.
 
-    The cache is derived when there is none, and anew when its bytes are not those that were
-    written. Where it cannot be written, the table is read into memory as it is.
+    The cache is derived when there is none, and anew when it has been changed. Where it cannot be
+    written, the table is read into memory as it is.
 
     Returns:
         `frame_id`, `feature: Array[f16, F]`, the latter a view of the mapped file.
@@ -45,7 +48,7 @@ def frame_features(snapshot: Snapshot) -> pl.DataFrame:
     key = hashlib.sha256(f"{entries['frames'].sha256} {entries['frame_features'].sha256}".encode()).hexdigest()
     path = snapshot.path.parent / ".cache" / f"{key[:32]}.npy"
     frames = _frames_in_order(snapshot)
-    if _digest(path) != _digest_written(path):
+    if not _is_whole(path):
         try:
             _derive(snapshot, frames, path)
         except PipelineError as error:
@@ -86,13 +89,36 @@ def _derive(snapshot: Snapshot, frames: pl.Series, path: Path) -> None:
             cache[rows["place"].to_numpy()] = rows["feature"].to_numpy()
         cache.flush()
         del cache
-    write_json(path.with_suffix(".json"), {"blocks_sha256": _digest(path)})
+    _write_down(path, _digest(path))
 
 
-def _digest(path: Path) -> str | None:
-    """Return the SHA-256 of the SHA-256 of a file's blocks, which several cores can compute; None without a file."""
-    if not path.is_file():
-        return None
+def _is_whole(path: Path) -> bool:
+    """Return whether a cache is there as it was written."""
+    try:
+        written = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        if written["changed"] == _changed(path):
+            return True
+        if written["blocks_sha256"] != _digest(path):
+            return False
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    with suppress(PipelineError):  # a copy, for example; where it cannot be written down, the next run hashes again
+        _write_down(path, written["blocks_sha256"])
+    return True
+
+
+def _write_down(path: Path, digest: str) -> None:
+    write_json(path.with_suffix(".json"), {"changed": _changed(path), "blocks_sha256": digest})
+
+
+def _changed(path: Path) -> list[int]:
+    """Return the size in bytes and the time of the last change in ns."""
+    status = path.stat()
+    return [status.st_size, status.st_mtime_ns]
+
+
+def _digest(path: Path) -> str:
+    """Return the SHA-256 of the SHA-256 of a file's blocks, which several cores can compute."""
 
     def of_block(start: int) -> bytes:
         with path.open("rb") as file:
@@ -101,13 +127,6 @@ def _digest(path: Path) -> str | None:
 
     with ThreadPoolExecutor() as pool:
         return hashlib.sha256(b"".join(pool.map(of_block, range(0, path.stat().st_size, _BLOCK_BYTES)))).hexdigest()
-
-
-def _digest_written(path: Path) -> str:
-    try:
-        return str(json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))["blocks_sha256"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return "none"
 
 
 def _as_series(features: npt.NDArray[np.float16]) -> pl.Series:

@@ -1,4 +1,5 @@
 import json
+import os
 import random
 import subprocess
 import sys
@@ -12,11 +13,13 @@ import pytest
 
 from dataset.build import DatasetConfig, build
 from dataset.files import sha256_of_file
-from dataset.schema import FrameFeature
+from dataset.schema import Frame, FrameFeature
+from dataset.schema import Image as ImageSchema
 from dataset.snapshot import publish
-from dataset.tables import read_table
+from dataset.tables import empty, read_table, write_table
 from features.extract import ExtractOptions, extract
 from features.extractor import Extractor, ExtractorConfig
+from features.store import FeatureStore
 
 TINY = ExtractorConfig("mobilenet_v3_small", "random:0", "fp32")
 OPTIONS = ExtractOptions(batch_size=4, n_decoders=1)
@@ -70,23 +73,11 @@ def test_every_readable_picture_gets_its_feature_and_a_second_run_computes_nothi
 def test_ten_thousand_known_pictures_take_no_forward_pass_and_stay_as_they_are(
     extractor: Extractor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from dataset.schema import Frame
-    from dataset.schema import Image as ImageSchema
-    from dataset.tables import empty, write_table
-    from features.store import FeatureStore
-
     names = [f"{number:064x}" for number in range(10_000)]
     store = FeatureStore(tmp_path / "store", extractor.identity)
     for start in range(0, 10_000, 1000):
         store.add(names[start : start + 1000], np.ones((1000, 4096), np.float16))
-    columns = {"frame_id": names, "movie_id": ["m"] * 10_000, "kind": ["still"] * 10_000}
-    frames = pl.DataFrame(columns, schema_overrides={"kind": empty(Frame).schema["kind"]})
-    rest = [pl.lit(None, t).alias(c) for c, t in empty(Frame).schema.items() if c not in columns]
-    write_table(frames.with_columns(rest), Frame, tmp_path / "raw" / "frames.parquet")
-    images = pl.DataFrame(
-        [(name, name, "jpeg", 1, 1, 1, "p.jpg") for name in names], schema=empty(ImageSchema).schema, orient="row"
-    )
-    write_table(images, ImageSchema, tmp_path / "raw" / "images.parquet")
+    write_pictures(tmp_path / "raw", [(name, "p.jpg") for name in names])
     monkeypatch.setattr(Extractor, "start", lambda *_: pytest.fail("a forward pass over known pictures"))
     written = []
     for _ in range(2):
@@ -168,10 +159,11 @@ def test_a_dataset_without_pictures_is_refused_in_one_line(make_raw: Callable[..
 def test_killed_at_random_moments_it_ends_with_one_feature_a_picture_and_no_torn_shard(
     make_raw: Callable[..., Path], tmp_path: Path
 ) -> None:
+    """Kills twice, or TEST_KILLS times."""
     raw = make_raw()
     dataset = build(raw, tmp_path / "dataset", DatasetConfig()).path
     rng = random.Random(0)
-    for _ in range(3):
+    for _ in range(int(os.environ.get("TEST_KILLS", "2"))):
         process = subprocess.Popen(
             command(raw, dataset, tmp_path), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
@@ -190,6 +182,33 @@ def test_killed_at_random_moments_it_ends_with_one_feature_a_picture_and_no_torn
     assert pictures.sort().to_list() == expected["image_sha256"].unique().sort().to_list()
     assert read_table(dataset / "frame_features.parquet", FrameFeature).height == expected.height
     assert list(tmp_path.glob("store/*/*.corrupt")) == []
+
+
+@pytest.mark.skipif("TEST_PICTURES" not in os.environ, reason="set TEST_PICTURES to a folder of any files")
+def test_every_file_of_a_folder_is_a_feature_or_has_a_reason(extractor: Extractor, tmp_path: Path) -> None:
+    """For example Tests/images of Pillow's source distribution."""
+    source, raw = Path(os.environ["TEST_PICTURES"]).resolve(), tmp_path / "raw"
+    files = sorted(path for path in source.rglob("*") if path.is_file())
+    write_pictures(raw, [(sha256_of_file(file), str(file)) for file in files])
+    started = time.monotonic()
+    done = extract(raw, None, extractor, tmp_path / "store", ignore, ExtractOptions(n_decoders=2))
+    reasons = pl.read_parquet(raw / "features_quarantine.parquet")
+    print(f"{len(files)} files, {done.n_features} features in {time.monotonic() - started:.0f} s")
+    print(reasons["detail"].str.replace_all(r"\d+", "0").value_counts(sort=True).head(15))
+    assert done.n_features + reasons.height == len(files)
+    assert reasons["detail"].str.len_chars().min() > 0
+
+
+def write_pictures(raw: Path, pictures: list[tuple[str, str]]) -> None:
+    """Write a raw folder's tables of (image_sha256, path)."""
+    ids = [f"{number:05}" for number in range(len(pictures))]
+    images = [(name, digest, "jpeg", 1, 1, 1, path) for name, (digest, path) in zip(ids, pictures, strict=True)]
+    table = pl.DataFrame(images, schema=empty(ImageSchema).schema, orient="row")
+    write_table(table, ImageSchema, raw / "images.parquet")
+    columns = {"frame_id": ids, "movie_id": ["m"] * len(ids), "kind": ["still"] * len(ids)}
+    frames = pl.DataFrame(columns, schema_overrides={"kind": empty(Frame).schema["kind"]})
+    rest = [pl.lit(None, t).alias(c) for c, t in empty(Frame).schema.items() if c not in columns]
+    write_table(frames.with_columns(rest), Frame, raw / "frames.parquet")
 
 
 def command(raw: Path, dataset: Path, folder: Path) -> list[str]:

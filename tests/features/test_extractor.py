@@ -2,13 +2,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import skimage
 import torch
 from PIL import Image
 from torchvision.models import VGG19_Weights, resnet18, vgg19
 
 from dataset.errors import UsageError, WeightsError
+from dataset.files import sha256_of_file
 from features.extractor import Extractor, ExtractorConfig
-from features.images import cut
+from features.images import cut, read_crop, read_picture
 
 TINY = ExtractorConfig("mobilenet_v3_small", "random:0", "fp32")
 
@@ -39,16 +41,59 @@ def test_features_are_fc7_after_the_relu_of_torchvisions_vgg19(vgg: Extractor) -
     assert (vgg.identity.architecture, vgg.identity.node) == ("vgg19", "fc7")
 
 
-def test_bf16_features_are_close_to_fp32_ones_and_kept_apart(vgg: Extractor) -> None:
-    half = Extractor(ExtractorConfig(weights="random:0", precision="bf16"), "cpu")
-    assert 0.999 <= half.check(noise(2), noise(2)) < 1
-    assert half.identity.extractor_id != vgg.identity.extractor_id
-    assert half.identity.weights_sha256 == vgg.identity.weights_sha256
+@pytest.fixture(scope="module")
+def photographs(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[Path, int]]:
+    """Return JPEGs of real photographs, each with the fraction that fast decoding reads it at: 2 is one half."""
+    data, folder = Path(skimage.__file__).parent / "data", tmp_path_factory.mktemp("photographs")
+    tiles = []
+    for name in ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg"):
+        with Image.open(data / name) as picture:
+            tiles.append(picture.convert("RGB").crop((50, 0, 350, 300)))
+    pictures = [(data / "retina.jpg", 2), (data / "hubble_deep_field.jpg", 2)]
+    for n_tiles, fraction in ((1, 1), (5, 4), (10, 8)):  # larger ones are put together, as scaling makes them smooth
+        whole = Image.new("RGB", (300 * n_tiles, 300 * n_tiles))
+        for place in range(n_tiles * n_tiles):
+            whole.paste(tiles[place * 7 // 3 % 4], (300 * (place % n_tiles), 300 * (place // n_tiles)))
+        whole.save(folder / f"{n_tiles}.jpg", quality=92)
+        pictures.append((folder / f"{n_tiles}.jpg", fraction))
+    return pictures
+
+
+@pytest.mark.parametrize("name", ["resnet18", "vgg19"])
+def test_features_of_photographs_are_the_same_whatever_fraction_they_are_decoded_at(
+    name: str, vgg: Extractor, photographs: list[tuple[Path, int]]
+) -> None:
+    extractor = vgg if name == "vgg19" else Extractor(ExtractorConfig(name, "random:0", "fp32"), "cpu")
+    geometry, sides = extractor.geometry, 2 * (extractor.geometry.crop_px,)
+    crops = []
+    for path, fraction in photographs:
+        assert read_picture(path, min_side_px=359).width == -(-read_picture(path).width // fraction)
+        digest = sha256_of_file(path)
+        crops.append([np.frombuffer(read_crop(path, digest, geometry, fast), np.uint8) for fast in (True, False)])
+    features = extractor.features(np.array(crops).reshape(-1, *sides, 3)).reshape(len(crops), 2, -1)
+    fast, full = (features / np.linalg.norm(features, axis=2, keepdims=True)).swapaxes(0, 1)
+    assert ((fast * full).sum(axis=1) >= 0.999).all()
+    assert (full @ full.T - np.eye(len(full))).max() < 0.999, "other photographs are further away than that"
+
+
+def test_bf16_features_are_close_to_fp32_ones_and_kept_apart() -> None:
+    half, single = (Extractor(ExtractorConfig("resnet18", "random:0", p), "cpu") for p in ("bf16", "fp32"))
+    assert 0.999 <= half.check(noise(2), half.start(noise(2)), noise(2)) < 1
+    assert half.identity.extractor_id != single.identity.extractor_id
+    assert half.identity.weights_sha256 == single.identity.weights_sha256
+
+
+def test_pictures_that_are_the_plain_ways_anyway_are_not_computed_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    extractor = Extractor(TINY, "cpu")
+    features = extractor.start(noise(2))
+    monkeypatch.setattr(torch.nn.Module, "__call__", lambda *_: pytest.fail("a forward pass"))
+    assert extractor.check(noise(2), features, noise(2)) == 1
 
 
 def test_features_far_from_plain_ones_are_refused_with_the_remedy() -> None:
+    extractor = Extractor(TINY, "cpu")
     with pytest.raises(WeightsError, match=r"cosine of only .* run again with --precision fp32 --decoding full"):
-        Extractor(TINY, "cpu").check(noise(), 255 - noise())
+        extractor.check(noise(), extractor.start(noise()), 255 - noise())
 
 
 @pytest.mark.parametrize(

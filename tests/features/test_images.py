@@ -146,6 +146,13 @@ def test_what_is_no_picture_is_unreadable_with_a_reason(tmp_path: Path) -> None:
         read_picture(tmp_path / "none")
 
 
+def test_a_drawing_that_would_run_as_a_program_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("PIL.EpsImagePlugin.Ghostscript", lambda *_a, **_k: pytest.fail("Ghostscript is run"))
+    Image.new("RGB", (40, 30)).save(tmp_path / "p.eps")
+    with pytest.raises(UnreadablePicture, match="EPS is a drawing"):
+        read_picture(tmp_path / "p.eps")
+
+
 def test_a_bomb_is_refused_before_it_is_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("features.images.MAX_PIXELS", 100)
     Image.new("1", (11, 10)).save(tmp_path / "p.png")

@@ -1,3 +1,4 @@
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -57,11 +58,26 @@ def test_a_cache_that_is_damaged_is_made_again(snapshot: Snapshot, damage: str) 
     assert path.read_bytes() == content
 
 
-def test_a_cache_that_is_whole_is_not_written_again(snapshot: Snapshot) -> None:
+def test_a_cache_that_is_whole_is_neither_read_nor_written_again(
+    snapshot: Snapshot, monkeypatch: pytest.MonkeyPatch
+) -> None:
     frame_features(snapshot)
+    before = cache_of(snapshot).stat()
+    monkeypatch.setattr("model.feature_cache._digest", lambda _path: pytest.fail("2 GB are hashed"))
+    frame_features(snapshot)
+    assert cache_of(snapshot).stat().st_ino == before.st_ino
+
+
+def test_a_cache_that_was_only_touched_is_hashed_once_and_kept(
+    snapshot: Snapshot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frame_features(snapshot)
+    os.utime(cache_of(snapshot), ns=(1, 1))
     before = cache_of(snapshot).stat()
     frame_features(snapshot)
     assert cache_of(snapshot).stat().st_ino == before.st_ino
+    monkeypatch.setattr("model.feature_cache._digest", lambda _path: pytest.fail("hashed again"))
+    frame_features(snapshot)
 
 
 def test_another_version_has_a_cache_of_its_own(

@@ -40,7 +40,7 @@ Advance = Callable[[int], None]
 
 @dataclass(frozen=True)
 class ExtractOptions:
-    """How to compute: nothing here changes a feature.
+    """How to compute: nothing here changes a feature, but for its last bits (`batch_size`).
 
     Attributes:
         batch_size: pictures in one forward pass; 0: by device.
@@ -249,8 +249,8 @@ def _batches(
 ) -> Iterator[tuple[list[str], npt.NDArray[np.uint8]]]:
     """Yield (names, crops) of up to `batch_size` pictures; crops are filled up to (batch_size, S, S, 3).
 
-    Every batch has the same shape, so that a picture's feature does not depend, in its last bit,
-    on how many others were with it.
+    Every batch has the same shape, so that a picture's feature depends on its place alone and not
+    on how many others were with it. (A matrix product's last bits depend on the place of a row.)
     """
 
     def readable() -> Iterator[tuple[str, npt.NDArray[np.uint8]]]:

@@ -1,7 +1,12 @@
 """The flow `extract-features`: shards of pictures as tasks, in one process or on a cluster.
 
-`python -m flows.extract_features --runner dask` does what `python -m features extract` does, and
-gives the same table, whatever the number of workers. A shard whose worker is lost is done again.
+`python -m flows.extract_features --runner dask` does what `python -m features extract` does. A
+shard whose worker is lost is done again.
+
+The table is the same to the last bit whatever the number of workers and of losses, for the same
+pictures a shard and threads a shard on like machines: a shard is a run of the pictures sorted by
+SHA-256, cut into batches of one shape, and a feature's last bits depend on its place in the batch
+and on the number of threads, not on which worker computes it.
 """
 
 import functools
@@ -43,6 +48,7 @@ def extract_shard(
     config: ExtractorConfig,
     known: ExtractorIdentity,
     root: Path,
+    threads: int = 0,
 ) -> int:
     """Compute the features of some (image_sha256, path) into the store; return how many were left to compute.
 
@@ -53,6 +59,7 @@ def extract_shard(
         store = FeatureStore(root, known)
         if store.has_done([name for name, _ in pictures]):
             return 0  # a worker was lost after it had written the shard
+        torch.set_num_threads(threads or _threads_at_hand())
         extractor = _extractor(config, root)
         if extractor.identity.extractor_id != known.extractor_id:
             raise WeightsError(
@@ -75,6 +82,7 @@ def extract_features(
     decoding: Annotated[Literal["fast", "full"], Field(description="fast: large JPEGs at a fraction")] = "fast",
     retry: Annotated[bool, Field(description="try again the pictures that failed, and only them")] = False,
     pictures_a_shard: Annotated[int, Field(ge=1, description="pictures in one task")] = PICTURES_A_SHARD,
+    threads: Annotated[int, Field(ge=0, description="threads of a shard; 0: all its process has")] = 0,
 ) -> str:
     """Write the feature table of a dataset's pictures; return what was done, in words.
 
@@ -90,7 +98,8 @@ def extract_features(
     with progress("pictures") as bar:
         line = bar.add_task("Extracting features", total=to_do.missing.height, note="")
         futures = [
-            extract_shard.submit(number, raw, rows, config, whole.identity, root) for number, rows in enumerate(shards)
+            extract_shard.submit(number, raw, rows, config, whole.identity, root, threads)
+            for number, rows in enumerate(shards)
         ]
         for rows, future in zip(shards, futures, strict=True):
             future.result()
@@ -102,10 +111,15 @@ def extract_features(
 
 @functools.lru_cache(maxsize=1)
 def _extractor(config: ExtractorConfig, root: Path) -> Extractor:
-    """Return this process's extractor, which uses all threads that Dask has given the process."""
-    with suppress(ValueError):  # not in a Dask worker
-        torch.set_num_threads(distributed.get_worker().state.nthreads)
+    """Return this process's extractor."""
     return Extractor(config, memory=root / "weights.json")
+
+
+def _threads_at_hand() -> int:
+    """Return how many threads Dask has given this process; all that torch has where it is no worker of Dask's."""
+    with suppress(ValueError):
+        return int(distributed.get_worker().state.nthreads)
+    return torch.get_num_threads()
 
 
 def main(argv: Sequence[str]) -> None:
@@ -123,6 +137,9 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--decoding", default="fast", choices=["fast", "full"], help="of large JPEGs")
     parser.add_argument("--retry", action="store_true", help="try again the pictures that failed, and only them")
     parser.add_argument("--pictures-a-shard", type=int, default=PICTURES_A_SHARD, help="pictures in one task")
+    parser.add_argument(
+        "--threads", type=int, default=0, help="threads of a shard (0: all); the same number gives the same bits"
+    )
     parser.add_argument("--runner", default=LOCAL, help="local, dask (processes on this machine) or dask:<address>")
     options = vars(parser.parse_args(argv))
     runner = task_runner(options.pop("runner"))

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import distributed
 import pytest
-import torch
 from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 
 from dataset.errors import UsageError
@@ -23,7 +22,13 @@ from flows.runners import task_runner
 from flows.server import prefect_server
 
 on_request = pytest.mark.skipif("TEST_DASK" not in os.environ, reason="set TEST_DASK=1 to start a Dask cluster")
-OPTIONS = {"extractor": "mobilenet_v3_small", "weights": "random:0", "precision": "fp32", "pictures_a_shard": 2}
+OPTIONS = {
+    "extractor": "mobilenet_v3_small",
+    "weights": "random:0",
+    "precision": "fp32",
+    "pictures_a_shard": 2,
+    "threads": 1,
+}
 
 
 @pytest.fixture(scope="module")
@@ -45,12 +50,7 @@ def test_one_process_and_a_cluster_that_loses_a_worker_give_the_same_table(
 ) -> None:
     raw = make_raw()
     table = raw / "frame_features.parquet"
-    n_threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # as each worker below
-    try:
-        extract_features.with_options(task_runner=task_runner("local"))(raw, None, store=tmp_path / "one", **OPTIONS)
-    finally:
-        torch.set_num_threads(n_threads)
+    extract_features.with_options(task_runner=task_runner("local"))(raw, None, store=tmp_path / "one", **OPTIONS)
     alone = table.read_bytes()
     table.unlink()
     with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:

@@ -37,7 +37,8 @@ def parse_extractor(name: str) -> tuple[str, str]:
     node = node or usual
     if not node:
         raise UsageError(f"extractor {name!r}: {architecture} has no linear layer; name one of {', '.join(names[-5:])}")
-    if _layer(architecture, node) not in names:
+    layer = _layer(architecture, node)
+    if not any(name == layer or name.startswith(f"{layer}.") for name in names):  # a module is its last node
         close = [known for known in names if known.startswith(node.split(".")[0])] or names
         raise UsageError(
             f"extractor {name!r}: {architecture} has no node {node!r}; the last like it are {', '.join(close[-5:])}"

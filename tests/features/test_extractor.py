@@ -34,7 +34,7 @@ def test_features_are_fc7_after_the_relu_of_torchvisions_vgg19(vgg: Extractor) -
     plain.classifier[4].register_forward_hook(lambda _m, _i, output: seen.update(fc7=output))
     with torch.inference_mode():
         plain(inputs)
-    features = vgg.features(np.asarray(cut(picture, vgg.geometry))[None])
+    features = vgg.features(np.array(cut(picture, vgg.geometry))[None])
     assert features.shape == (1, 4096)
     torch.testing.assert_close(torch.from_numpy(features), seen["fc7"], rtol=1e-4, atol=1e-5)
     assert (features >= 0).all()
@@ -120,7 +120,7 @@ def test_another_network_computes_what_torchvisions_does() -> None:
     plain.fc = torch.nn.Identity()
     ours = Extractor(ExtractorConfig("resnet18", "random:3", "fp32"), "cpu")
     inputs = VGG19_Weights.IMAGENET1K_V1.transforms()(Image.fromarray(noise()[0]).resize((256, 256)))[None]
-    crop = np.asarray(cut(Image.fromarray(noise()[0]).resize((256, 256)), ours.geometry))[None]
+    crop = np.array(cut(Image.fromarray(noise()[0]).resize((256, 256)), ours.geometry))[None]
     with torch.inference_mode():
         torch.testing.assert_close(torch.from_numpy(ours.features(crop)), plain(inputs), rtol=1e-4, atol=1e-5)
 

@@ -84,7 +84,7 @@ def test_a_line_of_pixels_is_no_bomb() -> None:
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.data())
+@given(data=st.data())
 def test_broken_bytes_are_a_picture_or_unreadable_and_nothing_else(
     data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

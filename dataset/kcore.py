@@ -18,7 +18,10 @@ Mask = npt.NDArray[np.bool_]
 Counts = npt.NDArray[np.int64]
 
 _SCANS = 8
-"""Rounds over all rows before the few that are left are followed one by one."""
+"""Rounds over rows before the few that are left are followed one by one."""
+
+_PART = 1 << 16
+"""Rows that are looked up at a time."""
 
 
 def k_core(interactions: pl.DataFrame, k_user: int = 5, k_item: int = 5) -> pl.DataFrame:
@@ -82,17 +85,54 @@ def k_core_parquet(
     return len(mask), int(mask.sum())
 
 
-def k_core_mask(users: Codes, movies: Codes, k_user: int, k_item: int) -> Mask:
+def k_core_mask(users: Codes, movies: Codes, k_user: int, k_item: int, reach: int = 4) -> Mask:
     """Return which rows belong to the k-core, (n,) bool.
+
+    Dropping a row can soon end others only at users and movies with few rows. So after one scan of
+    all rows, only rows at such an end are looked at again; should another one fall all the same,
+    what is left is filtered anew with twice the reach.
 
     Args:
         users: (n,) user codes from 0, dense for speed.
         movies: (n,) movie codes, likewise.
         k_user: rows a user must keep.
         k_item: rows a movie must keep.
+        reach: how many times k rows are too many to fall soon, above 1; for speed alone.
     """
-    counts_u, counts_m = np.bincount(users), np.bincount(movies)
-    u, m = users, movies
+    sides, bounds = (users, movies), (k_user, k_item)
+    counts = [np.bincount(side) for side in sides]
+    levels = [(n >= k).astype(np.uint8) + (n >= reach * k) for n, k in zip(counts, bounds, strict=True)]
+    level = _lower(sides, levels)
+    mask: Mask = level > 0
+    dropped = ~mask
+    for side, count in zip(sides, counts, strict=True):
+        count -= np.bincount(side[dropped], minlength=len(count))
+    near = np.flatnonzero(level == 1)
+    mask[near] = _settle([side[near].astype(np.intp) for side in sides], counts, bounds)
+    if any(((of == 2) & (n < k)).any() for of, n, k in zip(levels, counts, bounds, strict=True)):
+        mask[mask] = k_core_mask(users[mask], movies[mask], k_user, k_item, 2 * reach)
+    return mask
+
+
+def _lower(sides: tuple[Codes, Codes], levels: list[npt.NDArray[np.uint8]]) -> npt.NDArray[np.uint8]:
+    """Return of each row the lower of its user's and its movie's level, (n,), in parts that stay in the cache."""
+    lower = np.empty(len(sides[0]), dtype=np.uint8)
+    for start in range(0, len(lower), _PART):
+        part = slice(start, start + _PART)
+        user, movie = (level.take(side[part].astype(np.intp)) for level, side in zip(levels, sides, strict=True))
+        np.minimum(user, movie, out=lower[part])
+    return lower
+
+
+def _settle(sides: list[Codes], counts: list[Counts], bounds: tuple[int, int]) -> Mask:
+    """Drop rows until their users and movies keep enough, lowering `counts`; return which rows stay.
+
+    Args:
+        sides: the user codes and movie codes of some rows.
+        counts: rows of each user and of each movie, these and others; changed in place.
+        bounds: k for users and for movies.
+    """
+    (k_user, k_item), (counts_u, counts_m), (u, m) = bounds, counts, sides
     for _ in range(_SCANS):
         dropped = (counts_u < k_user)[u] | (counts_m < k_item)[m]
         if not dropped.any():
@@ -102,23 +142,24 @@ def k_core_mask(users: Codes, movies: Codes, k_user: int, k_item: int) -> Mask:
         kept = ~dropped
         u, m = u[kept], m[kept]
     else:
-        _peel((u, m), (counts_u, counts_m), (k_user, k_item))
-    mask: Mask = (counts_u >= k_user)[users] & (counts_m >= k_item)[movies]
-    return mask
+        _peel((u, m), counts, bounds)
+    stays: Mask = (counts_u >= k_user)[sides[0]] & (counts_m >= k_item)[sides[1]]
+    return stays
 
 
-def _peel(sides: tuple[Codes, Codes], counts: tuple[Counts, Counts], bounds: tuple[int, int]) -> None:
+def _peel(sides: tuple[Codes, Codes], counts: list[Counts], bounds: tuple[int, int]) -> None:
     """Lower `counts` to those of the k-core by following each dropped user and movie to its own rows only.
 
     So long chains, where each round drops a row or two, take time linear in the rows.
 
     Args:
         sides: the rows' user codes and movie codes.
-        counts: rows of each user and of each movie; changed in place.
+        counts: rows of each user and of each movie, these and others; changed in place.
         bounds: k for users and for movies.
     """
     rows_by_code = [np.argsort(side, kind="stable") for side in sides]
-    starts = [np.concatenate([[0], np.cumsum(count)]) for count in counts]
+    n_rows = [np.bincount(side, minlength=len(count)) for side, count in zip(sides, counts, strict=True)]
+    starts = [np.concatenate([[0], np.cumsum(n)]) for n in n_rows]
     present = np.ones(len(sides[0]), dtype=bool)
     waiting = [np.flatnonzero(count < k) for count, k in zip(counts, bounds, strict=True)]
     while len(waiting[0]) or len(waiting[1]):

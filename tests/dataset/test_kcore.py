@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dataset import kcore
@@ -33,6 +33,7 @@ def as_table(edges: set[tuple[int, int]]) -> pl.DataFrame:
     return pl.DataFrame(rows, schema={"user_id": pl.String, "movie_id": pl.String}, orient="row")
 
 
+@settings(deadline=None)
 @given(pairs, st.integers(0, 5), st.integers(0, 5))
 def test_k_core_equals_a_brute_force_fixed_point(edges: set[tuple[int, int]], k_user: int, k_item: int) -> None:
     assert set(k_core(as_table(edges), k_user, k_item).rows()) == set(
@@ -40,6 +41,7 @@ def test_k_core_equals_a_brute_force_fixed_point(edges: set[tuple[int, int]], k_
     )
 
 
+@settings(deadline=None)
 @given(pairs)
 def test_a_core_of_a_core_is_itself(edges: set[tuple[int, int]]) -> None:
     core = k_core(as_table(edges), 3, 2)
@@ -56,16 +58,17 @@ def test_a_negative_k_is_refused_with_the_remedy() -> None:
         k_core(as_table({(0, 0)}), -1, 5)
 
 
-@pytest.mark.parametrize("n_scans", [0, 1, 8])
+@pytest.mark.parametrize(("n_scans", "reach"), [(0, 4), (1, 4), (8, 4), (8, 1), (0, 2)])
+@settings(deadline=None)
 @given(edges=pairs, k_user=st.integers(0, 5), k_item=st.integers(0, 5))
 def test_following_single_rows_ends_where_scanning_all_does(
-    n_scans: int, edges: set[tuple[int, int]], k_user: int, k_item: int
+    n_scans: int, reach: int, edges: set[tuple[int, int]], k_user: int, k_item: int
 ) -> None:
     rows = sorted(edges)
     users, movies = np.array(rows, dtype=np.int32).reshape(-1, 2).T
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(kcore, "_SCANS", n_scans)
-        mask = k_core_mask(users, movies, k_user, k_item)
+        mask = k_core_mask(users, movies, k_user, k_item, reach)
     assert {row for row, kept in zip(rows, mask, strict=True) if kept} == brute_force(edges, k_user, k_item)
 
 
@@ -74,6 +77,13 @@ def test_a_long_chain_unravels_to_its_end() -> None:
     movies = np.concatenate([[0], np.repeat(np.arange(1, 3000), 2), [3000]])
     assert not k_core_mask(users, movies, 2, 2).any()
     assert k_core_mask(users, np.append(movies[:-1], 0), 2, 2).all()
+
+
+def test_many_rows_may_fall_with_the_few_beside_them() -> None:
+    """A user of 100 movies falls to 4, far from the first rows that are dropped."""
+    movies = np.concatenate([np.arange(100), np.arange(100), np.arange(96)])
+    users = np.concatenate([np.zeros(100, int), np.ones(100, int), np.arange(96) + 2])
+    assert not k_core_mask(users, movies, 5, 3).any()
 
 
 def test_a_parquet_file_and_a_folder_of_them_stream_to_the_same_core(tmp_path: Path) -> None:

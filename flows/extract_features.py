@@ -40,6 +40,11 @@ _one_at_a_time = threading.Lock()
 """A worker's threads share one network, which keeps all of them busy by itself."""
 
 
+def _alone() -> threading.Lock:
+    """Return the lock; a task's body goes to workers by value, and a lock that it names cannot."""
+    return _one_at_a_time
+
+
 @task(task_run_name="shard {number}", cache_policy=NO_CACHE, retries=1)
 def extract_shard(
     number: int,
@@ -55,7 +60,7 @@ def extract_shard(
     Raises:
         WeightsError: this machine's extractor is not the one that the flow began with.
     """
-    with _one_at_a_time:
+    with _alone():
         store = FeatureStore(root, known)
         if store.has_done([name for name, _ in pictures]):
             return 0  # a worker was lost after it had written the shard

@@ -75,4 +75,5 @@ def progress(unit: str) -> Progress:
         TextColumn("{task.fields[note]}"),
         console=console,
         refresh_per_second=4,
+        disable=not console.is_terminal,  # in a log it would be one line at the end, which says nothing more
     )

@@ -8,8 +8,9 @@ import torch
 
 from dataset.cli import ArgumentParser, progress, run
 from dataset.errors import UsageError
+from features.config import DECODINGS, IMAGENET, ExtractorConfig
 from features.extract import ExtractOptions, compute, finish, plan
-from features.extractor import DECODINGS, IMAGENET, PRECISIONS, Extractor, ExtractorConfig
+from features.extractor import PRECISIONS, Extractor
 from features.store import DEFAULT_ROOT, FeatureStore
 
 

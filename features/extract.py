@@ -23,8 +23,9 @@ from dataset.files import write_json
 from dataset.interactions import quarantined
 from dataset.schema import Frame, Image, Quarantine
 from dataset.tables import read_table, write_table
+from features.config import ExtractorIdentity
 from features.decoding import PICTURE_TIMEOUT_S, Decoded, DecoderPool
-from features.extractor import Extractor, ExtractorIdentity
+from features.extractor import Extractor
 from features.store import FeatureStore
 from features.table import write_features
 

@@ -1,15 +1,7 @@
-"""Feature extractors: VGG-19 up to fc7, or another network of torchvision's up to any node.
-
-An extractor's identity (architecture, node, weights, preprocessing, precision) is part of the
-key of every feature it makes, and of the manifest of every snapshot that holds them.
-"""
+"""Feature extractors: VGG-19 up to fc7, or another network of torchvision's up to any node."""
 
 import functools
-import hashlib
-import json
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -17,59 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from dataset.errors import UsageError, WeightsError
+from features.config import DECODINGS, ExtractorConfig, ExtractorIdentity
 from features.images import Geometry
-from features.networks import VGG19, cut_network, parse_extractor
+from features.networks import cut_network, parse_extractor
 from features.weights import Weights
 
-IMAGENET = "IMAGENET1K_V1"
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
-DECODINGS = ("fast", "full")
 MIN_COSINE = 0.999
 """Features are refused below this cosine to those of the plain way: fp32 on the CPU, pictures decoded in full."""
-
-Decoding = Literal["fast", "full"]
-
-
-@dataclass(frozen=True)
-class ExtractorIdentity:
-    """What tells one extractor's features from another's."""
-
-    architecture: str
-    node: str
-    weights: str
-    weights_sha256: str
-    is_random: bool
-    preprocessing: str
-    precision: str
-
-    @property
-    def extractor_id(self) -> str:
-        """A short name of this identity: 16 hexadecimal digits of a SHA-256.
-
-        What the weights are called is no part of it, what they are is.
-        """
-        key = {name: value for name, value in asdict(self).items() if name not in ("weights", "is_random")}
-        return hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
-
-
-@dataclass(frozen=True)
-class ExtractorConfig:
-    """Which extractor to use.
-
-    Attributes:
-        name: `architecture[:node]` of torchvision, for example `resnet50:avgpool`. `vgg19` ends at
-            fc7, the second fully connected layer, after its ReLU (Simonyan & Zisserman 2015; Wu et
-            al. 2019, section 3: c_k has 4096 dimensions); others at the input of their last
-            linear layer.
-        weights: a name of torchvision's (downloaded once), `random:<seed>`, or a state dict's file.
-        precision: `fp32`, `bf16`, or `auto` (bf16 where the processor has it).
-        decoding: `fast` decodes large JPEGs at a fraction of their size; `full` never does.
-    """
-
-    name: str = VGG19
-    weights: str = IMAGENET
-    precision: str = "auto"
-    decoding: str = "fast"
 
 
 class Extractor:

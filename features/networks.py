@@ -12,9 +12,9 @@ from torchvision.models import list_models
 from torchvision.models.feature_extraction import NodePathTracer, create_feature_extractor
 
 from dataset.errors import UsageError
+from features.config import VGG19
 from features.weights import skeleton
 
-VGG19 = "vgg19"
 _ALIASES = {"fc7": "classifier.4", "fc6": "classifier.1"}
 """The names that the papers give to the layers of AlexNet and VGG (after the ReLU)."""
 

@@ -24,7 +24,7 @@ import polars as pl
 
 from dataset.errors import InvalidTableError
 from dataset.files import atomic_path, write_json, write_text
-from features.extractor import ExtractorIdentity
+from features.config import ExtractorIdentity
 
 DEFAULT_ROOT = Path("data/features")
 _STALE_PART_S = 600

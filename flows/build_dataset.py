@@ -15,7 +15,7 @@ from dataset.build import DatasetConfig
 from dataset.errors import UsageError
 from dataset.snapshot import Snapshot
 from dataset.split import SplitConfig
-from features.extractor import IMAGENET, ExtractorConfig
+from features.config import IMAGENET, ExtractorConfig
 from flows.limits import only_crawl_of
 from flows.runners import LOCAL
 from flows.sandbox import sandbox_site, use_known_key

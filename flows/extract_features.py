@@ -16,11 +16,9 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-import distributed
 import polars as pl
-import torch
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect.settings import PREFECT_API_URL, get_current_settings, temporary_settings
@@ -28,11 +26,13 @@ from pydantic import Field
 
 from dataset.cli import ArgumentParser, progress, run
 from dataset.errors import WeightsError
-from features.extract import ExtractOptions, compute, finish, plan
-from features.extractor import IMAGENET, Extractor, ExtractorConfig, ExtractorIdentity
+from features.config import IMAGENET, ExtractorConfig, ExtractorIdentity
 from features.store import DEFAULT_ROOT, FeatureStore
 from flows.runners import LOCAL, task_runner
 from flows.server import prefect_server
+
+if TYPE_CHECKING:
+    from features.extractor import Extractor
 
 PICTURES_A_SHARD = 256
 
@@ -60,6 +60,10 @@ def extract_shard(
     Raises:
         WeightsError: this machine's extractor is not the one that the flow began with.
     """
+    import torch  # takes seconds, which serving the flow does not
+
+    from features.extract import ExtractOptions, compute
+
     with _alone():
         store = FeatureStore(root, known)
         if store.has_done([name for name, _ in pictures]):
@@ -94,6 +98,9 @@ def extract_features(
     Raises:
         PipelineError: see `features.extract`.
     """
+    from features.extract import finish, plan
+    from features.extractor import Extractor
+
     raw, root = raw.resolve(), store.resolve()  # workers may run in another folder
     whole = Extractor(ExtractorConfig(extractor, weights, precision, decoding), memory=root / "weights.json")
     config = replace(whole.config, precision=whole.identity.precision)
@@ -115,13 +122,18 @@ def extract_features(
 
 
 @functools.lru_cache(maxsize=1)
-def _extractor(config: ExtractorConfig, root: Path) -> Extractor:
+def _extractor(config: ExtractorConfig, root: Path) -> "Extractor":
     """Return this process's extractor."""
+    from features.extractor import Extractor
+
     return Extractor(config, memory=root / "weights.json")
 
 
 def _threads_at_hand() -> int:
     """Return how many threads Dask has given this process; all that torch has where it is no worker of Dask's."""
+    import distributed
+    import torch
+
     with suppress(ValueError):
         return int(distributed.get_worker().state.nthreads)
     return torch.get_num_threads()

@@ -7,32 +7,34 @@ from prefect import flow
 from pydantic import Field
 
 from flows.artifacts import show_report
-from model.experiment import DEFAULT_EXPERIMENTS, ExperimentConfig
-from model.experiment import run_experiment as train_and_judge
-from model.registry import MODELS
-from model.runs import DEFAULT_RUNS, find_snapshot
-from model.training import TrainingConfig
 
 
 @flow(name="run-experiment", validate_parameters=True)
 def run_experiment(
     snapshot: Annotated[Path | None, Field(description="a snapshot's folder; none: the newest one")] = None,
-    models: Annotated[list[str], Field(min_length=1, description="names of models")] = list(MODELS),  # noqa: B006
+    models: Annotated[list[str] | None, Field(min_length=1, description="names of models; none: all")] = None,
     seeds: Annotated[list[int], Field(min_length=1, description="one run a model and seed")] = [0],  # noqa: B006
-    epochs: Annotated[int, Field(ge=1, description="epochs at most")] = TrainingConfig.epochs,
+    epochs: Annotated[int | None, Field(ge=1, description="epochs at most; none: the usual number")] = None,
     jobs: Annotated[int | None, Field(ge=1, description="runs at a time; none: by cores and memory")] = None,
     raw: Annotated[Path | None, Field(description="raw folder with the gallery's pictures")] = None,
-    experiments: Annotated[Path, Field(description="folder of all experiments")] = DEFAULT_EXPERIMENTS,
-    runs: Annotated[Path, Field(description="folder of all runs")] = DEFAULT_RUNS,
+    experiments: Annotated[Path, Field(description="folder of all experiments")] = Path("data/experiments"),
+    runs: Annotated[Path, Field(description="folder of all runs")] = Path("data/runs"),
 ) -> Path:
     """Do all runs that are not done yet, write the tables of all, and return the path of the report.
 
     Raises:
         UsageError: an unknown model, or none that the snapshot has the features for.
     """
+    from model.experiment import ExperimentConfig  # torch takes seconds, and serving this flow does not need it
+    from model.experiment import run_experiment as train_and_judge
+    from model.registry import MODELS
+    from model.runs import find_snapshot
+    from model.training import TrainingConfig
+
     chosen = find_snapshot(snapshot)
     name = f"{chosen.name}-v{chosen.version:04d}"
-    config = ExperimentConfig(tuple(models), tuple(seeds), TrainingConfig(epochs=epochs), jobs=jobs)
+    training = TrainingConfig() if epochs is None else TrainingConfig(epochs=epochs)
+    config = ExperimentConfig(tuple(models or MODELS), tuple(seeds), training, jobs=jobs)
     report = train_and_judge(chosen, config, experiments / name, runs, raw or Path("data") / chosen.name / "raw")
     print(f"The report is {report}; the tables are beside it.")
     show_report(report, name)

@@ -3,9 +3,7 @@
 import os
 from typing import Any
 
-import distributed
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
-from prefect_dask.task_runners import DaskTaskRunner
 
 from dataset.errors import UsageError
 
@@ -28,6 +26,9 @@ def task_runner(name: str) -> TaskRunner[Any]:
     """
     if name == LOCAL:
         return ThreadPoolTaskRunner(max_workers=1)
+    import distributed  # takes a second
+    from prefect_dask.task_runners import DaskTaskRunner
+
     kind, _, address = name.partition(":")
     if kind != "dask":
         raise UsageError(f"runner {name!r} is none of local, dask, dask:<address>")

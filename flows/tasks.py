@@ -18,9 +18,7 @@ from dataset.errors import MissingInputError
 from dataset.schema import RAW_TABLES
 from dataset.snapshot import Snapshot, publish
 from dataset.version import code_version
-from features.extract import extract as extract_pictures
-from features.extract import pictures_of
-from features.extractor import Extractor, ExtractorConfig
+from features.config import ExtractorConfig
 from flows.artifacts import show_snapshot
 from flows.children import run_stage
 from flows.extract_features import extract_features
@@ -127,6 +125,10 @@ def extract(home: Path, config: ExtractorConfig, store: Path, runner: str) -> No
 @task(task_run_name="extract features")
 def extract_here(raw: Path, dataset: Path, config: ExtractorConfig, store: Path) -> None:
     """Extract in this process, decoding, computing and writing side by side."""
+    from features.extract import extract as extract_pictures  # torch takes seconds, and only this task needs it
+    from features.extract import pictures_of
+    from features.extractor import Extractor
+
     extractor = Extractor(config, memory=store / "weights.json")
     with progress("pictures") as bar:
         total = pictures_of(raw, dataset)["image_sha256"].n_unique()

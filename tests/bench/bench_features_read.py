@@ -14,7 +14,7 @@ from run import Result
 from dataset.files import sha256_of_file
 from dataset.schema import Frame, FrameFeature
 from dataset.tables import empty, read_table, write_table
-from features.extractor import ExtractorIdentity
+from features.config import ExtractorIdentity
 from features.store import FeatureStore
 from features.table import write_features
 from model.feature_cache import frame_features

@@ -7,7 +7,7 @@ import pytest
 from dataset.errors import InvalidTableError
 from dataset.schema import FrameFeature
 from dataset.tables import read_table
-from features.extractor import ExtractorIdentity
+from features.config import ExtractorIdentity
 from features.store import FeatureStore
 from features.table import write_features
 

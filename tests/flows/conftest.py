@@ -133,4 +133,5 @@ def start_flow(server: Environment) -> Iterator[Callable[..., "subprocess.Popen[
     for process in started:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
+        process.wait()
+        process.stdout.close()

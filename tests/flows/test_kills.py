@@ -1,6 +1,6 @@
 """The whole flow killed with `kill -9` at random moments and run again: the same snapshot as undisturbed.
 
-`DOUBAN_FLOW_KILLS` sets the number of kills (two by default).
+`DOUBAN_FLOW_KILLS` sets the number of kills (one by default).
 """
 
 import os
@@ -13,7 +13,7 @@ import pytest
 from crawler.store import Ledger
 from dataset.snapshot import latest, verify
 
-N_KILLS = int(os.environ.get("DOUBAN_FLOW_KILLS", "2"))
+N_KILLS = int(os.environ.get("DOUBAN_FLOW_KILLS", "1"))
 
 
 @pytest.mark.timeout(900)

@@ -7,6 +7,8 @@ INSTALLED := $(VENV)/.installed
 PEERS := .venv-peers
 PEERS_INSTALLED := $(PEERS)/.installed
 ONLY ?=
+# How many test files run side by side: one more than two cores, since tests of servers often wait.
+TEST_JOBS ?= 3
 
 .PHONY: help demo test check bench serve format lock clean
 
@@ -17,7 +19,7 @@ demo: $(INSTALLED) ## crawl the sandbox, build, publish, train, report: everythi
 	@$(BIN)/python -m flows.demo
 
 test: $(INSTALLED) ## run the tests
-	@$(BIN)/python -m pytest
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_JOBS) --dist loadfile --no-loadscope-reorder
 
 check: $(INSTALLED) ## lint, format, types, import layers
 	@$(BIN)/ruff check .

@@ -24,6 +24,6 @@ def only_crawl_of(site: str) -> Iterator[None]:
     name = f"crawl-{site}"
     with get_client(sync_client=True) as client, suppress(ObjectAlreadyExists):
         client.upsert_global_concurrency_limit_by_name(name, limit=1)
-    print(f"Waiting for the right to crawl {site} (one crawl of a site at a time).")
+    print(f"One crawl of a site at a time: taking the turn of {site}, or waiting for it.")
     with concurrency(name, occupy=1, lease_duration=LEASE_S, strict=True):
         yield

@@ -20,9 +20,13 @@ Environment = dict[str, str]
 Done = subprocess.CompletedProcess[str]
 
 
+# below those that the system hands out; each of the processes that test side by side has its own
+_ports = iter(range(20_000 + 3_000 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]), 32_000, 3))
+
+
 def free_ports(count: int) -> int:
-    """Return the first of `count` ports in a row that are free now."""
-    for port in range(20000 + os.getpid() % 5000, 60000, count):
+    """Return the first of `count` ports (at most 3) in a row that are free now, and not given before."""
+    for port in _ports:
         try:
             for offset in range(count):
                 with socket.socket() as probe:
@@ -45,6 +49,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Environment]:
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "NO_COLOR": "1",
         "COLUMNS": "200",
+        "PREFECT_RUNNER_POLL_FREQUENCY": "1",
     }
     with prefect_server(api_url, home / "server.log", home):
         yield environment

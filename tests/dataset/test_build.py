@@ -7,6 +7,7 @@ import pytest
 from dataset.build import DatasetConfig, build
 from dataset.errors import InvalidTableError, MissingInputError, TooLittleDataError
 from dataset.schema import Frame, FrameLike, Interaction, Quarantine
+from dataset.split import SplitConfig
 from dataset.tables import read_table
 
 
@@ -67,3 +68,25 @@ def test_a_raw_table_that_breaks_its_schema_is_refused(make_raw: Callable[..., P
     pl.read_parquet(raw / "ratings.parquet").drop("stars").write_parquet(raw / "ratings.parquet")
     with pytest.raises(InvalidTableError, match=r"ratings\.parquet: .*stars"):
         build(raw, tmp_path / "dataset", DatasetConfig())
+
+
+def test_cold_users_and_movies_are_counted_and_left_out_if_asked_for(
+    make_raw: Callable[..., Path], tmp_path: Path
+) -> None:
+    shares = {"validation_share": 0.1, "test_share": 0.8}
+    raw = make_raw()
+    kept, dropped = (
+        build(raw, tmp_path / str(keep_cold), DatasetConfig(split=SplitConfig(**shares, keep_cold=keep_cold)))
+        for keep_cold in (True, False)
+    )
+    n_cold = kept.description["statistics"]["n_cold_interactions"]
+    assert n_cold > 0
+    assert dropped.description["statistics"]["n_cold_interactions"] == 0
+    interactions = read_table(dropped.path / "interactions.parquet", Interaction)
+    assert interactions.height == 12 * 8 - n_cold
+    train = interactions.filter(pl.col("split") == "train")
+    for column in ("user_id", "movie_id"):
+        assert set(interactions[column]) == set(train[column])
+    quarantine = read_table(dropped.path / "quarantine.parquet", Quarantine)
+    assert quarantine.filter(pl.col("reason").str.contains("cold"), table="ratings").height == n_cold
+    assert set(read_table(dropped.path / "frames.parquet", Frame)["movie_id"]) <= set(interactions["movie_id"])

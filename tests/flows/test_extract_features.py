@@ -16,8 +16,9 @@ from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 
 from dataset.errors import UsageError
 from dataset.schema import FrameFeature
+from dataset.snapshot import latest
 from dataset.tables import read_table
-from flows.extract_features import extract_features
+from flows.extract_features import PICTURES_A_SHARD, extract_features
 from flows.runners import task_runner
 from flows.server import prefect_server
 
@@ -63,8 +64,28 @@ def test_one_process_and_a_cluster_that_loses_a_worker_give_the_same_table(
     assert table.read_bytes() == alone
 
 
-def _kill_a_worker(cluster: distributed.LocalCluster, store: Path) -> None:
-    while len(list(store.glob("*/*.parquet"))) < 3:
+@on_request
+@pytest.mark.timeout(900)
+def test_a_whole_flow_on_a_cluster_that_loses_a_worker_publishes_the_same_snapshot(start_flow, ports, tmp_path):
+    port = ports(3)
+    size = {"sandbox_users": 120, "sandbox_movies": 60, "sandbox_port": port, "name": "made"}
+    calm = start_flow(data=str(tmp_path / "calm"), **size)
+    told, _ = calm.communicate()
+    assert calm.returncode == 0, told
+    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
+        lost = threading.Thread(target=_kill_a_worker, args=(cluster, tmp_path / "hunted" / "features", 1))
+        lost.start()
+        hunted = start_flow(data=str(tmp_path / "hunted"), runner=f"dask:{cluster.scheduler_address}", **size)
+        told, _ = hunted.communicate()
+        assert hunted.returncode == 0, told
+        lost.join()
+    one, other = (latest(tmp_path / name / "snapshots", "made") for name in ("calm", "hunted"))
+    assert one.manifest.tables["frame_features"].rows > PICTURES_A_SHARD
+    assert other.content_digest == one.content_digest
+
+
+def _kill_a_worker(cluster: distributed.LocalCluster, store: Path, n_shards: int = 3) -> None:
+    while len(list(store.glob("*/*.parquet"))) < n_shards:
         time.sleep(0.02)
     os.kill(next(iter(cluster.workers.values())).pid, signal.SIGKILL)
 

@@ -7,12 +7,20 @@ What is tried is in the tests' names. Disks are small tmpfs mounts, which need r
 import os
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
+import requests
+from moto.server import ThreadedMotoServer
 
 from crawler.sandbox.server import SandboxServer
 from crawler.sandbox.world import WorldConfig, generate_world
+from dataset import storage
+from dataset.build import DatasetConfig, build
+from dataset.errors import StorageError
+from dataset.snapshot import latest, list_snapshots, publish, verify
+from dataset.split import SplitConfig
 
 ROOT = Path(__file__).resolve().parents[2]
 KIB = 1024
@@ -167,3 +175,73 @@ def test_a_clock_that_was_set_back_does_not_stop_a_crawl(site, tmp_path):
     )
     run("crawler", "ratings", *crawl, *site)
     run("crawler", "export", *crawl, "--to", tmp_path / "raw")
+
+
+class Store:
+    """An S3 server on loopback that can go away and come back, and keeps what it has."""
+
+    def __init__(self):
+        self._server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+        self._server.start()
+        _, self.port = self._server.get_host_and_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+
+    def go(self):
+        self._server.stop()
+
+    def come_back(self):
+        self._server = ThreadedMotoServer(ip_address="127.0.0.1", port=self.port, verbose=False)
+        self._server.start()
+
+
+@pytest.fixture
+def store(monkeypatch):
+    store = Store()
+    for name, value in {
+        "AWS_ENDPOINT_URL": store.url,
+        "AWS_ALLOW_HTTP": "true",
+        "AWS_REGION": "us-east-1",
+        "AWS_ACCESS_KEY_ID": "anybody",
+        "AWS_SECRET_ACCESS_KEY": "anything",
+    }.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setitem(storage._RETRY, "retry_timeout", timedelta(seconds=2))
+    yield store
+    store.go()
+
+
+def test_an_object_store_that_is_gone_while_publishing(store, make_raw, tmp_path):
+    assert requests.put(f"{store.url}/bucket", timeout=30).ok
+    first, second = (
+        build(make_raw(), tmp_path / f"dataset-{seed}", DatasetConfig(split=SplitConfig(seed=seed))).path
+        for seed in (0, 1)
+    )
+    publish(first, "made", "s3://bucket")
+    store.go()
+    with pytest.raises(StorageError) as told:
+        publish(second, "made", "s3://bucket")
+    assert "s3://bucket" in str(told.value)
+    assert "\n" not in str(told.value)
+    store.come_back()
+    assert [snapshot.label for snapshot in list_snapshots("s3://bucket")] == ["made v0001"]
+    publish(second, "made", "s3://bucket")
+    newest = latest("s3://bucket", "made")
+    assert newest.version == 2
+    assert verify(newest) == []
+
+
+def test_a_corrupted_shard_of_features_is_put_aside_and_its_pictures_computed_again(make_dataset, tmp_path):
+    dataset = make_dataset()
+    (raw,) = tmp_path.glob("raw-*")
+    command = ["features", "extract", "--raw", raw, "--dataset", dataset, "--store", tmp_path / "store"]
+    command += ["--extractor", "mobilenet_v3_small", "--weights", "random:0"]
+    run(*command)
+    features = (dataset / "frame_features.parquet").read_bytes()
+    (shard, *_) = (tmp_path / "store").glob("*/*.parquet")
+    content = bytearray(shard.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    shard.write_bytes(content)
+    (dataset / "frame_features.parquet").unlink()
+    assert "computed" in run(*command)
+    assert (dataset / "frame_features.parquet").read_bytes() == features
+    assert list((tmp_path / "store").glob("*/*.corrupt"))

@@ -15,8 +15,10 @@ FOLDER = Path(__file__).resolve().parent
 PYTHON = FOLDER.parents[1] / ".venv-peers" / "bin" / "python"
 
 
-def run_peer(script: str, *arguments: object) -> Any:
+def run_peer(script: str, *arguments: object, limit_s: float | None = None) -> Any:
     """Run `tests/bench/peers/<script>.py` with arguments; return what its last line says.
+
+    A peer that is not done after `limit_s` seconds is stopped, and None is returned.
 
     Raises:
         SystemExit: the environment is missing, or the script failed (its output is shown).
@@ -25,7 +27,10 @@ def run_peer(script: str, *arguments: object) -> Any:
         sys.exit("make bench: the peers' environment is missing; run `make bench`, which sets it up")
     command = [str(PYTHON), str(FOLDER / "peers" / f"{script}.py"), *map(str, arguments)]
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=limit_s, check=False)
+    except subprocess.TimeoutExpired:
+        return None
     if done.returncode:
         sys.exit(f"make bench: the peer {script} failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
     return json.loads(done.stdout.strip().splitlines()[-1])

@@ -47,6 +47,8 @@ clean: ## remove the environment and the caches, not the data
 # The lock constrains versions and does not list what to install, so that another build of torch
 # (UV_TORCH_BACKEND=cpu) does not bring the GPU libraries of the default one. RecBole's wheel ships
 # MovieLens-100K, which a test reads; it lies in a folder of its own, where nothing imports it.
+# Bytecode is made once here: where Python is told not to write any (as in many containers), every start would
+# compile what it imports, and take twice as long.
 $(INSTALLED): pyproject.toml requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Python 3.11 or newer is needed; name one with: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
@@ -55,7 +57,7 @@ $(INSTALLED): pyproject.toml requirements.lock
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || \
 		{ echo "the venv module is missing; install it (Debian: apt install python3-venv) and run make again" >&2; exit 1; }
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	@$(BIN)/uv pip install --python $(BIN)/python --constraints requirements.lock --editable '.[dev]'
+	@$(BIN)/uv pip install --compile-bytecode --python $(BIN)/python --constraints requirements.lock --editable '.[dev]'
 	@$(BIN)/uv pip install --quiet --no-deps --target $(VENV)/ml-100k recbole==1.2.1
 	@touch $@
 

@@ -85,6 +85,7 @@ def connect(path: Path) -> sqlite3.Connection:
     with suppress(sqlite3.DatabaseError):  # not a database: `_check` says so
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute("PRAGMA wal_autocheckpoint = 8192")  # 32 MiB: pages that change often are merged first
         connection.execute("PRAGMA foreign_keys = ON")
     return connection
 

@@ -14,7 +14,7 @@ from crawler.pages.tree import select, text_of
 
 HEADING = re.compile(r"看过的(?:影视|电影)(?: ?[(（]([0-9]+)[)）])?$")
 _MOVIE_LINK = re.compile(r"/subject/([0-9]+)/?$")
-_APART = frozenset(("item", "aside"))
+_APART = ("item", "aside")
 _STARS = re.compile(r"rating([1-5])-t")
 
 
@@ -65,10 +65,12 @@ def _items(root: etree._Element) -> Iterator[etree._Element]:
     """
     apart: dict[etree._Element, bool] = {}  # whether what stands in an element is within an item, or aside
     for node in root.iter("div", "li"):
-        if "item" in _classes(node):
+        if _is_of(node.get("class"), "item"):
             parent = node.getparent()
             if parent not in apart:
-                apart[parent] = any(not _APART.isdisjoint(_classes(above)) for above in node.iterancestors())
+                apart[parent] = any(
+                    _is_of(above.get("class"), name) for above in node.iterancestors() for name in _APART
+                )
             if not apart[parent]:
                 yield node
 
@@ -80,10 +82,11 @@ def _rating(page: Document, item: etree._Element) -> RatingRow:
     for node in item.iter(etree.Element):
         if node.tag == "a" and (link := _MOVIE_LINK.search(node.get("href", ""))):
             ids.add(link[1])
-        if date is None and "date" in _classes(node):
-            date = node
-        if node.tag == "span" and node.get("class", "").startswith("rating"):
-            marks.append(node)
+        if (classes := node.get("class")) is not None:
+            if date is None and _is_of(classes, "date"):
+                date = node
+            if node.tag == "span" and classes.startswith("rating"):
+                marks.append(node)
     if len(ids) != 1:
         raise page.not_understood("movie_id", f"is {sorted(ids)}" if ids else "not found in an item")
     movie_id = ids.pop()
@@ -94,9 +97,9 @@ def _rating(page: Document, item: etree._Element) -> RatingRow:
     return RatingRow(movie_id, _stars(page, beside or marks), day)
 
 
-def _classes(node: etree._Element) -> list[str]:
-    classes: list[str] = node.get("class", "").split()
-    return classes
+def _is_of(classes: str | None, name: str) -> bool:
+    """Return whether a class is one of an element's; most elements have nothing like it, and are not split."""
+    return classes is not None and name in classes and name in classes.split()
 
 
 def _stars(page: Document, marks: Sequence[etree._Element]) -> int | None:

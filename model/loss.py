@@ -16,7 +16,12 @@ def bpr_loss(positive: Tensor, negative: Tensor) -> Tensor:
     (minimising σ would rank the positives last). The mean, not the printed sum over all pairs,
     so that the learning rate does not depend on the batch size.
     """
-    return -logsigmoid(positive.unsqueeze(1) - negative).mean()
+    return bpr_loss_of_margins(positive.unsqueeze(1) - negative)
+
+
+def bpr_loss_of_margins(margins: Tensor) -> Tensor:
+    """Return the same of (B, n) differences r̂_ai − r̂_aj, where a model has them at less cost than both scores."""
+    return -logsigmoid(margins).mean()
 
 
 def l2_penalty(users: Tensor, positives: Tensor, negatives: Tensor) -> Tensor:
@@ -32,6 +37,20 @@ def l2_penalty(users: Tensor, positives: Tensor, negatives: Tensor) -> Tensor:
     """
     of_positives = users.square().sum() + positives.square().sum()
     return (of_positives + negatives.square().sum() / negatives.shape[1]) / len(users)
+
+
+def squared_norms(table: Tensor, rows: Tensor, taken: Tensor) -> Tensor:
+    """Return Σ ‖table[row]‖² over `rows`, a scalar: from the rows taken, or from counts where those are fewer.
+
+    Args:
+        table: (m, d) embeddings.
+        rows: (k,) int64 below m.
+        taken: (k, d), `table[rows]`.
+    """
+    if len(rows) < len(table):
+        flat = taken.flatten()
+        return flat.dot(flat)
+    return torch.bincount(rows, minlength=len(table)).to(table.dtype) @ table.square().sum(1)
 
 
 def occurrences(where: Tensor, n_distinct: int) -> Tensor:

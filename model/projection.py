@@ -15,6 +15,7 @@ from torch import Tensor, nn
 FeatureScaling = Literal["standard", "centre", "none"]
 _BLOCK_NUMBERS = {"cpu": 1 << 20, "cuda": 1 << 28}  # features at once; on a CPU, what its cache holds
 _BLOCK_ITEMS = 256
+_KEPT_NUMBERS = 1 << 27  # features that are kept a second time, shifted and rounded: 256 MiB
 _MIN_RELATIVE_STD = 1e-3
 
 
@@ -54,6 +55,7 @@ class ScaledFeatures(nn.Module):
         self.register_buffer("features", features, persistent=False)
         self.register_buffer("shift", shift.float())
         self.register_buffer("inverse_scale", (inverse / norm.clamp_min(1e-12)).float())
+        self._rounded: Tensor | None = None
 
     @property
     def width(self) -> int:
@@ -65,10 +67,19 @@ class ScaledFeatures(nn.Module):
         folded = weight * self.inverse_scale  # (d, F)
         projected: Tensor
         if weight.dtype == torch.float32 and multiplies_bfloat16(weight.device.type):
-            projected = _Project.apply(folded, self.features, frames, self.shift)
+            is_small = self.features.numel() <= _KEPT_NUMBERS
+            source = (self._shifted_and_rounded(), None) if is_small else (self.features, self.shift)
+            projected = _Project.apply(folded, source[0], frames, source[1])
             return projected
         projected = _Project.apply(folded, self.features, frames, None)
         return projected - folded @ self.shift  # (m, d)
+
+    def _shifted_and_rounded(self) -> Tensor:
+        """Return (L, F) `features - shift` in bfloat16, made once: every batch would make the same of its part."""
+        if self._rounded is None or self._rounded.device != self.features.device:
+            blocks = torch.split(self.features, _block_rows(self.features))
+            self._rounded = torch.cat([(block.float() - self.shift).bfloat16() for block in blocks])
+        return self._rounded
 
 
 @cache
@@ -85,6 +96,7 @@ class _Project(torch.autograd.Function):
 
     With a (F,) `shift` it is `(features[frames] - shift) @ weight.T` in bfloat16: it must be taken
     off before the rounding, which would otherwise be that of the part that all frames share.
+    Features that are bfloat16 already are multiplied as they are.
     """
 
     @staticmethod
@@ -117,8 +129,10 @@ def _blocks(
         chosen = frames[start : start + size]
         first, last = int(chosen[0]), int(chosen[-1])
         is_run = last - first + 1 == len(chosen) and bool((chosen.diff() == 1).all())
-        block = (features[first : last + 1] if is_run else features[chosen]).to(dtype)
-        yield slice(start, start + size), block if shift is None else (block - shift).bfloat16()
+        block = features[first : last + 1] if is_run else features.index_select(0, chosen)
+        if shift is not None:
+            block = (block.to(dtype) - shift).bfloat16()
+        yield slice(start, start + size), block if block.dtype == torch.bfloat16 else block.to(dtype)
 
 
 def mean_by_item(features: Tensor, offsets: Tensor) -> Tensor:

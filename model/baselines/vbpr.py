@@ -17,7 +17,7 @@ from torch.nn.functional import embedding
 
 from dataset.errors import MissingInputError
 from model.interactions import TrainingData
-from model.loss import bpr_loss, occurrences
+from model.loss import bpr_loss_of_margins, occurrences
 from model.projection import FeatureScaling, ScaledFeatures, mean_by_item
 from model.recommender import EmbeddingScorer, Scorer, TrainableRecommender
 
@@ -81,23 +81,32 @@ class VBPR(TrainableRecommender):
         Each distinct item of the batch is projected once, however often it occurs.
         """
         items, where = torch.unique(torch.cat([positives[:, None], negatives], 1), return_inverse=True)
-        of_item, bias = self._item_parts(items)  # (m, d1 + d2), (m,)
-        u = embedding(users, self.users)  # (B, d1 + d2)
-        scores = (embedding(where, of_item) * u.unsqueeze(1)).sum(2) + bias[where]  # (B, 1 + n)
-        norms = self.items[items].square().sum(1) + self.item_bias[items].square()  # (m,)
-        penalty = u.square().sum() / len(users) + occurrences(where, len(items)).to(norms.dtype) @ norms
+        gamma, beta = embedding(items, self.items), embedding(items, self.item_bias[:, None])  # (m, d1), (m, 1)
+        of_item = self._of_items(items, gamma, beta)  # (m, D)
+        theta = embedding(users, self.users)
+        u = torch.cat([theta, theta.new_ones(len(users), 1)], 1)  # (B, D)
+        others = embedding(where[:, 1:].flatten(), of_item).view(*negatives.shape, -1)  # (B, n, D)
+        apart = embedding(where[:, 0], of_item).unsqueeze(1) - others
+        margins = (u.unsqueeze(1) * apart) @ u.new_ones(u.shape[1])  # (B, n)
+        norms = gamma.square().sum(1) + beta.square().sum(1)  # (m,)
+        penalty = theta.square().sum() / len(users) + occurrences(where, len(items)).to(norms.dtype) @ norms
         of_projection = self.projection.square().sum() + self.visual_bias.square().sum()
         regularised = self.config.l2 * penalty + self.config.projection_l2 * of_projection
-        return bpr_loss(scores[:, 0], scores[:, 1:]) + regularised
+        return bpr_loss_of_margins(margins) + regularised
 
-    def _item_parts(self, items: Tensor) -> tuple[Tensor, Tensor]:
-        """Return (m, d1 + d2) [γ_i, E f_i] and (m,) β_i + β'ᵀ f_i; E and β' are one product."""
+    def _of_items(self, items: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
+        """Return (m, d1 + d2 + 1) [γ_i, E f_i, β_i + β'ᵀ f_i], which is multiplied with [γ_u, θ_u, 1].
+
+        E and β' are one product.
+        """
         both = self.features.project(torch.cat([self.projection, self.visual_bias[None]]), items)  # (m, d2 + 1)
-        return torch.cat([self.items[items], both[:, :-1]], 1), self.item_bias[items] + both[:, -1]
+        return torch.cat([gamma, both[:, :-1], beta + both[:, -1:]], 1)
 
     @torch.no_grad()
     def scorer(self) -> Scorer:
         """Return inner products: [γ_u, θ_u, 1] with [γ_i, E f_i, β_i + β'ᵀ f_i]."""
-        of_item, bias = self._item_parts(torch.arange(len(self.items), device=self.items.device))
+        items = torch.arange(len(self.items), device=self.items.device)
         one = torch.ones(len(self.users), 1, device=self.users.device)
-        return EmbeddingScorer(torch.cat([self.users, one], 1), torch.cat([of_item, bias[:, None]], 1))
+        return EmbeddingScorer(
+            torch.cat([self.users, one], 1), self._of_items(items, self.items, self.item_bias[:, None])
+        )

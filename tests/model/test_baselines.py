@@ -1,4 +1,4 @@
-"""ACF, VPOI and CDL against their equations, number by number, in float64."""
+"""ACF, BPR, VPOI and CDL against their equations, number by number, in float64."""
 
 import math
 
@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from model.baselines.acf import ACF, ACFConfig, _bounded
+from model.baselines.bpr import BPR, BPRConfig
 from model.baselines.cdl import CDL, CDLConfig
 from model.baselines.vpoi import VPOI, VPOIConfig
 from model.interactions import Frames, Ragged, TrainingData
@@ -109,6 +110,19 @@ def test_a_history_is_bounded_by_a_draw_from_it() -> None:
     assert bounded.values[:10].max() > 9  # not the first ten
 
 
+@pytest.mark.parametrize("repeats", [1, 5], ids=["fewer rows than embeddings", "more"])
+def test_the_bpr_loss_equals_its_equation(repeats: int) -> None:
+    bpr = BPR(BPRConfig(DIM, init_std=1.0), _data(), _generator()).double()
+    batch = tuple(part.repeat(repeats, *([1] * (part.ndim - 1))) for part in BATCH)
+    differences, penalty = [], 0.0
+    for user, positive, negatives in zip(*(part.tolist() for part in batch), strict=True):
+        u, v = bpr.users[user], bpr.items[positive]
+        differences += [(u @ (v - bpr.items[negative])).item() for negative in negatives]
+        penalty += (_squares(u, v) + _squares(*(bpr.items[n] for n in negatives)) / 2) / len(batch[0])
+    expected = _bpr(differences) + bpr.config.l2 * penalty
+    assert bpr.loss(*batch).item() == pytest.approx(expected, abs=1e-10)
+
+
 def test_the_vpoi_loss_equals_its_equation() -> None:
     config = VPOIConfig(DIM, init_std=1.0, projection_std=1.0, image_weight=0.7)
     vpoi = VPOI(config, _data(), _generator()).double()
@@ -157,10 +171,11 @@ def test_cdl_scores_are_mean_distances_to_frames_and_its_loss_compares_them() ->
         ACF(ACFConfig(DIM, 5, init_std=1.0, projection_std=1.0), _data(), _generator()),
         VPOI(VPOIConfig(DIM, init_std=1.0, projection_std=1.0), _data(), _generator()),
         CDL(CDLConfig(DIM, 5, init_std=1.0, projection_std=1.0), _data(), _generator()),
+        BPR(BPRConfig(DIM, init_std=1.0), _data(), _generator()),
     ],
-    ids=["acf", "vpoi", "cdl"],
+    ids=["acf", "vpoi", "cdl", "bpr"],
 )
-def test_gradients_equal_finite_differences(model: ACF | CDL | VPOI) -> None:
+def test_gradients_equal_finite_differences(model: ACF | BPR | CDL | VPOI) -> None:
     model = model.double()
     names, values = zip(*((name, value.detach().clone()) for name, value in model.named_parameters()), strict=True)
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 FeatureScaling = Literal["standard", "centre", "none"]
-_BLOCK_NUMBERS = {"cpu": 1 << 20, "cuda": 1 << 28}  # features at once; on a CPU, what its cache holds
+_BLOCK_NUMBERS = {"cpu": 1 << 21, "cuda": 1 << 28}  # features at once; on a CPU, what its cache holds
 _BLOCK_ITEMS = 256
 _KEPT_NUMBERS = 1 << 27  # features that are kept a second time, shifted and rounded: 256 MiB
 _MIN_RELATIVE_STD = 1e-3

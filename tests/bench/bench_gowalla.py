@@ -30,10 +30,10 @@ K = 20
 PUBLISHED = {"Recall@20": 0.1491, "NDCG@20": 0.1235}
 """MF-BPR with d = 64 as freerec reports it, the best matrix factorisation published on this split."""
 TRAINING = TrainingConfig(
-    epochs=200, batch_size=4096, learning_rate=1e-3, n_negatives=1, patience=3, validate_every=10, validation_k=K
+    epochs=150, batch_size=4096, learning_rate=1e-3, n_negatives=10, patience=3, validate_every=5, validation_k=K
 )
 CHOICES = [BPRConfig(dim=64, l2=l2) for l2 in (5e-4, 1e-3)]
-FIRST_EPOCHS = 40  # for each choice; then the best one goes on
+FIRST_EPOCHS = 20  # for each choice; then the best one goes on
 HELD_OUT_SHARE, JUDGED_USERS = 0.1, 2000  # validation ranks so many users, or it would take longer than training
 
 

@@ -23,7 +23,7 @@ from model.recommender import EmbeddingScorer
 from model.training import TrainingConfig
 
 BATCH_SIZES = "128,256,512,1024,2048"
-EPOCHS = int(os.environ.get("BENCH_VBPR_EPOCHS", "2"))
+EPOCHS = int(os.environ.get("BENCH_VBPR_EPOCHS", "5"))
 LIMIT_PAIRS = 1e6  # a second, on 2 cores with AVX-512 BF16
 
 

@@ -56,6 +56,7 @@ class ScaledFeatures(nn.Module):
         self.register_buffer("shift", shift.float())
         self.register_buffer("inverse_scale", (inverse / norm.clamp_min(1e-12)).float())
         self._rounded: Tensor | None = None
+        self._room: Tensor | None = None
 
     @property
     def width(self) -> int:
@@ -69,9 +70,9 @@ class ScaledFeatures(nn.Module):
         if weight.dtype == torch.float32 and multiplies_bfloat16(weight.device.type):
             is_small = self.features.numel() <= _KEPT_NUMBERS
             source = (self._shifted_and_rounded(), None) if is_small else (self.features, self.shift)
-            projected = _Project.apply(folded, source[0], frames, source[1])
+            projected = _Project.apply(folded, *source, frames, self._room_for(source[0]))
             return projected
-        projected = _Project.apply(folded, self.features, frames, None)
+        projected = _Project.apply(folded, self.features, None, frames, self._room_for(self.features))
         return projected - folded @ self.shift  # (m, d)
 
     def _shifted_and_rounded(self) -> Tensor:
@@ -80,6 +81,12 @@ class ScaledFeatures(nn.Module):
             blocks = torch.split(self.features, _block_rows(self.features))
             self._rounded = torch.cat([(block.float() - self.shift).bfloat16() for block in blocks])
         return self._rounded
+
+    def _room_for(self, features: Tensor) -> Tensor:
+        """Return room for a block of features, the same every time: fresh memory costs more than what goes into it."""
+        if self._room is None or (self._room.device, self._room.dtype) != (features.device, features.dtype):
+            self._room = features.new_empty(_block_rows(features), features.shape[1])
+        return self._room
 
 
 @cache
@@ -96,40 +103,45 @@ class _Project(torch.autograd.Function):
 
     With a (F,) `shift` it is `(features[frames] - shift) @ weight.T` in bfloat16: it must be taken
     off before the rounding, which would otherwise be that of the part that all frames share.
-    Features that are bfloat16 already are multiplied as they are.
+    Features that are bfloat16 already are multiplied as they are. `room` is overwritten.
     """
 
     @staticmethod
-    def forward(ctx: Any, weight: Tensor, features: Tensor, frames: Tensor, shift: Tensor | None) -> Tensor:
-        ctx.save_for_backward(features, frames, shift)
+    def forward(
+        ctx: Any, weight: Tensor, features: Tensor, shift: Tensor | None, frames: Tensor, room: Tensor
+    ) -> Tensor:
+        ctx.save_for_backward(features, shift, frames)
+        ctx.room = room
         projected = weight.new_empty(len(frames), len(weight))
-        for rows, block in _blocks(features, frames, shift, weight.dtype):
+        for rows, block in _blocks(features, shift, frames, weight.dtype, room):
             projected[rows] = block @ weight.T.to(block.dtype)
         return projected
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None, None]:
         (gradient,) = gradients
-        features, frames, shift = ctx.saved_tensors
+        features, shift, frames = ctx.saved_tensors
         of_weight = gradient.new_zeros(gradient.shape[1], features.shape[1])
-        for rows, block in _blocks(features, frames, shift, gradient.dtype):
+        for rows, block in _blocks(features, shift, frames, gradient.dtype, ctx.room):
             of_weight += gradient[rows].T.to(block.dtype) @ block
-        return of_weight, None, None, None
+        return of_weight, None, None, None, None
 
 
 def _blocks(
-    features: Tensor, frames: Tensor, shift: Tensor | None, dtype: torch.dtype
+    features: Tensor, shift: Tensor | None, frames: Tensor, dtype: torch.dtype, room: Tensor
 ) -> Iterator[tuple[slice, Tensor]]:
     """Yield the features of `frames` block by block: where in `frames`, and (rows, F) in `dtype` or bfloat16.
 
-    In a large batch most blocks are of frames that follow one another, which takes no gathering.
+    A block is in `room`, and gone with the next one; in a large batch most blocks are of frames that
+    follow one another, which takes no gathering.
     """
-    size = _block_rows(features)
+    size = len(room)
     for start in range(0, len(frames), size):
         chosen = frames[start : start + size]
         first, last = int(chosen[0]), int(chosen[-1])
         is_run = last - first + 1 == len(chosen) and bool((chosen.diff() == 1).all())
-        block = features[first : last + 1] if is_run else features.index_select(0, chosen)
+        gathered = None if is_run else torch.index_select(features, 0, chosen, out=room[: len(chosen)])
+        block = features[first : last + 1] if gathered is None else gathered
         if shift is not None:
             block = (block.to(dtype) - shift).bfloat16()
         yield slice(start, start + size), block if block.dtype == torch.bfloat16 else block.to(dtype)

@@ -161,14 +161,14 @@ class Trainer:
         total = torch.zeros((), dtype=torch.float64, device=self._device)
         order = torch.randperm(len(self._users), generator=self._generator)
         all_negatives = self._sampler.sample_all(self._users, self._training.n_negatives, self._generator)
-        for batch in torch.split(order, self._training.batch_size):
-            users, positives = self._users[batch], self._data.positives.values[batch]
-            negatives = all_negatives[batch].long()
+        shuffled = (self._users[order], self._data.positives.values[order], all_negatives[order])
+        batches = zip(*(torch.split(part, self._training.batch_size) for part in shuffled), strict=True)
+        for users, positives, negatives in batches:
             self._optimizer.zero_grad(set_to_none=True)
-            loss = learner.loss(*(t.to(self._device) for t in (users, positives, negatives)))
+            loss = learner.loss(*(part.to(self._device) for part in (users, positives, negatives.long())))
             loss.backward()  # type: ignore[no-untyped-call]
             self._optimizer.step()
-            total += loss.detach() * len(batch)
+            total += loss.detach() * len(users)
         mean = float(total) / len(order)
         if not torch.isfinite(torch.tensor(mean)):
             raise TrainingError(

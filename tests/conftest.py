@@ -101,6 +101,18 @@ def raw_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_raw(tmp_path_factory.mktemp("raw"))
 
 
+@pytest.fixture(scope="session")
+def s3_environment() -> Callable[[str], dict[str, str]]:
+    """Return a function that gives the variables which make an address on this machine the S3 server."""
+    return lambda url: {
+        "AWS_ENDPOINT_URL": url,
+        "AWS_ALLOW_HTTP": "true",
+        "AWS_REGION": "us-east-1",
+        "AWS_ACCESS_KEY_ID": "anybody",
+        "AWS_SECRET_ACCESS_KEY": "anything",
+    }
+
+
 class _Page(HTMLParser):
     """The numbers of a page with their origins, and the text that is neither a number with one nor a name."""
 

@@ -98,15 +98,11 @@ def server() -> Iterator[tuple[str, int]]:
 
 
 @pytest.fixture
-def proxy(server: tuple[str, int], monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyProxy]:
+def proxy(
+    server: tuple[str, int], s3_environment: Callable[[str], dict[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[FaultyProxy]:
     proxy = FaultyProxy(*server)
-    for name, value in {
-        "AWS_ENDPOINT_URL": proxy.url,
-        "AWS_ALLOW_HTTP": "true",
-        "AWS_REGION": "us-east-1",
-        "AWS_ACCESS_KEY_ID": "anybody",
-        "AWS_SECRET_ACCESS_KEY": "anything",
-    }.items():
+    for name, value in s3_environment(proxy.url).items():
         monkeypatch.setenv(name, value)
     yield proxy
     proxy.close()

@@ -195,15 +195,9 @@ class Store:
 
 
 @pytest.fixture
-def store(monkeypatch):
+def store(s3_environment, monkeypatch):
     store = Store()
-    for name, value in {
-        "AWS_ENDPOINT_URL": store.url,
-        "AWS_ALLOW_HTTP": "true",
-        "AWS_REGION": "us-east-1",
-        "AWS_ACCESS_KEY_ID": "anybody",
-        "AWS_SECRET_ACCESS_KEY": "anything",
-    }.items():
+    for name, value in s3_environment(store.url).items():
         monkeypatch.setenv(name, value)
     monkeypatch.setitem(storage._RETRY, "retry_timeout", timedelta(seconds=2))
     yield store

@@ -1,7 +1,7 @@
 """The README's commands, run as printed, in a copy of the checkout's tracked files.
 
-The section for own data runs always. The others crawl, extract VGG-19 features and train every model, which takes a
-quarter of an hour, so they run on request: TEST_README=1 pytest tests/flows/test_readme.py
+The section for own data runs always. The others crawl, extract VGG-19 features and train every model, which takes ten
+minutes, so they run on request: TEST_README=1 pytest tests/flows/test_readme.py
 """
 
 import os
@@ -23,7 +23,7 @@ from PIL import Image
 ROOT = Path(__file__).resolve().parents[2]
 SECTIONS = dict(re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", (ROOT / "README.md").read_text("utf-8"), re.M | re.S))
 N_PICTURES = 30
-on_request = pytest.mark.skipif("TEST_README" not in os.environ, reason="set TEST_README=1: takes a quarter of an hour")
+on_request = pytest.mark.skipif("TEST_README" not in os.environ, reason="set TEST_README=1: takes ten minutes")
 
 
 def commands(section, block):
@@ -92,7 +92,7 @@ def bring_movielens(folder):
         Image.effect_noise((64, 48), 90).save(folder / "posters" / f"{item}.jpg")
 
 
-def test_own_data_from_a_file_to_a_snapshot_on_s3_and_back(checkout):
+def test_own_data_from_a_file_to_a_snapshot_on_s3_and_back(checkout, s3_environment):
     bring_movielens(checkout.folder)
     to_raw, build, extract, publish, train = commands("I have my own data", 0)
     checkout.run(to_raw)
@@ -103,13 +103,7 @@ def test_own_data_from_a_file_to_a_snapshot_on_s3_and_back(checkout):
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
-    checkout.environment |= {
-        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
-        "AWS_ALLOW_HTTP": "true",
-        "AWS_REGION": "us-east-1",
-        "AWS_ACCESS_KEY_ID": "anybody",
-        "AWS_SECRET_ACCESS_KEY": "anything",
-    }
+    checkout.environment |= s3_environment(f"http://{host}:{port}")
     try:
         assert requests.put(f"http://{host}:{port}/bucket", timeout=30).ok
         publish, diff, pull = commands("I only want to read a snapshot", 0)

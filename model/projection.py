@@ -82,10 +82,15 @@ class ScaledFeatures(nn.Module):
             self._rounded = torch.cat([(block.float() - self.shift).bfloat16() for block in blocks])
         return self._rounded
 
+    def _load_from_state_dict(self, *arguments: Any) -> None:
+        """Load, and forget the rounded features: the shift that is loaded may be another."""
+        super()._load_from_state_dict(*arguments)  # type: ignore[no-untyped-call]
+        self._rounded = None
+
     def _room_for(self, features: Tensor) -> Tensor:
         """Return room for a block of features, the same every time: fresh memory costs more than what goes into it."""
         if self._room is None or (self._room.device, self._room.dtype) != (features.device, features.dtype):
-            self._room = features.new_empty(_block_rows(features), features.shape[1])
+            self._room = features.new_empty(max(1, min(_block_rows(features), len(features))), features.shape[1])
         return self._room
 
 

@@ -48,6 +48,28 @@ def test_in_bfloat16_the_common_part_of_features_costs_no_accuracy(monkeypatch: 
         assert torch.nn.functional.cosine_similarity(full.flatten(), half.flatten(), 0) > 0.9999
 
 
+def test_in_bfloat16_features_that_are_kept_rounded_give_what_rounding_them_each_time_does(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(projection, "multiplies_bfloat16", lambda _device_type: True)
+    scaled, frames = ScaledFeatures(_features(), "standard"), torch.tensor([7, 3, 20, 21, 22])
+    kept = scaled.project(_weight(torch.float32), frames)
+    monkeypatch.setattr(projection, "_KEPT_NUMBERS", 0)
+    assert torch.equal(scaled.project(_weight(torch.float32), frames), kept)
+
+
+def test_features_that_are_kept_rounded_follow_a_shift_that_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(projection, "multiplies_bfloat16", lambda _device_type: True)
+    scaled, other = ScaledFeatures(_features(), "standard"), ScaledFeatures(_features() + 1, "standard")
+    weight, frames = _weight(torch.float32), torch.arange(N_FRAMES)
+    before = scaled.project(weight, frames)
+    scaled.load_state_dict(other.state_dict())
+    fresh = ScaledFeatures(_features(), "standard")
+    fresh.load_state_dict(other.state_dict())
+    assert torch.equal(scaled.project(weight, frames), fresh.project(weight, frames))
+    assert not torch.equal(scaled.project(weight, frames), before)
+
+
 def test_an_item_looks_like_the_mean_of_its_frames_and_one_without_frames_like_the_mean_of_items() -> None:
     features = _features(torch.float32)
     means = mean_by_item(features, torch.tensor([0, 3, 3, 10]))

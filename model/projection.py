@@ -84,7 +84,7 @@ class ScaledFeatures(nn.Module):
 
     def _load_from_state_dict(self, *arguments: Any) -> None:
         """Load, and forget the rounded features: the shift that is loaded may be another."""
-        super()._load_from_state_dict(*arguments)  # type: ignore[no-untyped-call]
+        super()._load_from_state_dict(*arguments)
         self._rounded = None
 
     def _room_for(self, features: Tensor) -> Tensor:

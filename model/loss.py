@@ -53,15 +53,13 @@ def squared_norms(table: Tensor, rows: Tensor, taken: Tensor) -> Tensor:
     return torch.bincount(rows, minlength=len(table)).to(table.dtype) @ table.square().sum(1)
 
 
-def occurrences(where: Tensor, n_distinct: int) -> Tensor:
-    """Return (m,) float32 weights of a batch's distinct items, with which `l2_penalty` is a sum over those alone.
-
-    An item weighs 1 / B where it is the positive, and 1 / (n B) where it is a negative.
+def items_penalty(norms: Tensor, where: Tensor) -> Tensor:
+    """Return the items' part of `l2_penalty`, a scalar, from a batch's distinct items alone.
 
     Args:
-        where: (B, 1 + n) int64 below m, the positive first.
-        n_distinct: m.
+        norms: (m,) squared norms ‖item‖² of the distinct items.
+        where: (B, 1 + n) int64 below m, which of them each pair has; the positive first.
     """
-    of_positives = torch.bincount(where[:, 0], minlength=n_distinct)
-    of_negatives = torch.bincount(where[:, 1:].flatten(), minlength=n_distinct)
-    return (of_positives + of_negatives / (where.shape[1] - 1)) / len(where)
+    of_positives = torch.bincount(where[:, 0], minlength=len(norms)).to(norms.dtype)
+    of_negatives = torch.bincount(where[:, 1:].flatten(), minlength=len(norms)).to(norms.dtype)
+    return (of_positives + of_negatives / (where.shape[1] - 1)) @ norms / len(where)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 FeatureScaling = Literal["standard", "centre", "none"]
 _BLOCK_NUMBERS = {"cpu": 1 << 21, "cuda": 1 << 28}  # features at once; on a CPU, what its cache holds
+_WHOLE_NUMBERS = 1 << 23  # features of a batch that is one block, which the backward pass finds gathered: 16 MiB
 _BLOCK_ITEMS = 256
 _KEPT_NUMBERS = 1 << 27  # features that are kept a second time, shifted and rounded: 256 MiB
 _MIN_RELATIVE_STD = 1e-3
@@ -90,7 +91,8 @@ class ScaledFeatures(nn.Module):
     def _room_for(self, features: Tensor) -> Tensor:
         """Return room for a block of features, the same every time: fresh memory costs more than what goes into it."""
         if self._room is None or (self._room.device, self._room.dtype) != (features.device, features.dtype):
-            self._room = features.new_empty(max(1, min(_block_rows(features), len(features))), features.shape[1])
+            rows = max(_block_rows(features), _WHOLE_NUMBERS // features.shape[1])
+            self._room = features.new_empty(min(rows, len(features)), features.shape[1])
         return self._room
 
 
@@ -108,7 +110,8 @@ class _Project(torch.autograd.Function):
 
     With a (F,) `shift` it is `(features[frames] - shift) @ weight.T` in bfloat16: it must be taken
     off before the rounding, which would otherwise be that of the part that all frames share.
-    Features that are bfloat16 already are multiplied as they are. `room` is overwritten.
+    Features that are bfloat16 already are multiplied as they are. `room` is overwritten; the
+    backward pass of a batch of one block takes what is left there, unless another batch came between.
     """
 
     @staticmethod
@@ -116,20 +119,29 @@ class _Project(torch.autograd.Function):
         ctx: Any, weight: Tensor, features: Tensor, shift: Tensor | None, frames: Tensor, room: Tensor
     ) -> Tensor:
         ctx.save_for_backward(features, shift, frames)
-        ctx.room = room
         projected = weight.new_empty(len(frames), len(weight))
+        last = None
         for rows, block in _blocks(features, shift, frames, weight.dtype, room):
-            projected[rows] = block @ weight.T.to(block.dtype)
+            projected[rows] = _multiplied(block, weight.to(block.dtype))
+            last = rows, block
+        ctx.room, ctx.last, ctx.version = room, last, room._version
         return projected
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None, None]:
         (gradient,) = gradients
         features, shift, frames = ctx.saved_tensors
+        is_still_there = 0 < len(frames) <= len(ctx.room) and ctx.room._version == ctx.version
+        blocks = [ctx.last] if is_still_there else _blocks(features, shift, frames, gradient.dtype, ctx.room)
         of_weight = gradient.new_zeros(gradient.shape[1], features.shape[1])
-        for rows, block in _blocks(features, shift, frames, gradient.dtype, ctx.room):
+        for rows, block in blocks:
             of_weight += gradient[rows].T.to(block.dtype) @ block
         return of_weight, None, None, None, None
+
+
+def _multiplied(block: Tensor, weight: Tensor) -> Tensor:
+    """Return (rows, d) `block @ weight.T`, in the order of operands that is faster for this d."""
+    return block @ weight.T if len(weight) % 16 == 0 else (weight @ block.T).T
 
 
 def _blocks(
@@ -140,7 +152,7 @@ def _blocks(
     A block is in `room`, and gone with the next one; in a large batch most blocks are of frames that
     follow one another, which takes no gathering.
     """
-    size = len(room)
+    size = len(room) if len(frames) <= len(room) else _block_rows(features)
     for start in range(0, len(frames), size):
         chosen = frames[start : start + size]
         first, last = int(chosen[0]), int(chosen[-1])

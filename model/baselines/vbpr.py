@@ -17,7 +17,7 @@ from torch.nn.functional import embedding
 
 from dataset.errors import MissingInputError
 from model.interactions import TrainingData
-from model.loss import bpr_loss_of_margins, occurrences
+from model.loss import bpr_loss_of_margins, items_penalty
 from model.projection import FeatureScaling, ScaledFeatures, mean_by_item
 from model.recommender import EmbeddingScorer, Scorer, TrainableRecommender
 
@@ -70,10 +70,11 @@ class VBPR(TrainableRecommender):
             return nn.Parameter(torch.randn(*shape, generator=generator) * std)
 
         self.users = normal(config.init_std, data.n_users, config.dim + config.visual_dim)  # γ_u, θ_u
-        self.items = normal(config.init_std, data.n_items, config.dim)  # γ_i
-        self.item_bias = nn.Parameter(torch.zeros(data.n_items))  # β_i
-        self.projection = normal(config.projection_std, config.visual_dim, self.features.width)  # E
-        self.visual_bias = nn.Parameter(torch.zeros(self.features.width))  # β'
+        self.items = nn.Parameter(torch.zeros(data.n_items, config.dim + 1))  # γ_i, β_i
+        self.visual = nn.Parameter(torch.zeros(1 + config.visual_dim, self.features.width))  # β', E
+        with torch.no_grad():
+            self.items[:, :-1].normal_(0, config.init_std, generator=generator)
+            self.visual[1:].normal_(0, config.projection_std, generator=generator)
 
     def loss(self, users: Tensor, positives: Tensor, negatives: Tensor) -> Tensor:
         """Return the BPR loss of a batch (Eq. 5) with its penalty.
@@ -81,32 +82,26 @@ class VBPR(TrainableRecommender):
         Each distinct item of the batch is projected once, however often it occurs.
         """
         items, where = torch.unique(torch.cat([positives[:, None], negatives], 1), return_inverse=True)
-        gamma, beta = embedding(items, self.items), embedding(items, self.item_bias[:, None])  # (m, d1), (m, 1)
-        of_item = self._of_items(items, gamma, beta)  # (m, D)
-        theta = embedding(users, self.users)
-        u = torch.cat([theta, theta.new_ones(len(users), 1)], 1)  # (B, D)
-        others = embedding(where[:, 1:].flatten(), of_item).view(*negatives.shape, -1)  # (B, n, D)
-        apart = embedding(where[:, 0], of_item).unsqueeze(1) - others
+        of_users, of_items = embedding(users, self.users), embedding(items, self.items)
+        u, i = self._users_side(of_users), self._items_side(of_items, items)  # (B, D), (m, D)
+        others = embedding(where[:, 1:].flatten(), i).view(*negatives.shape, -1)  # (B, n, D)
+        apart = embedding(where[:, 0], i).unsqueeze(1) - others
         margins = (u.unsqueeze(1) * apart) @ u.new_ones(u.shape[1])  # (B, n)
-        norms = gamma.square().sum(1) + beta.square().sum(1)  # (m,)
-        penalty = theta.square().sum() / len(users) + occurrences(where, len(items)).to(norms.dtype) @ norms
-        of_projection = self.projection.square().sum() + self.visual_bias.square().sum()
-        regularised = self.config.l2 * penalty + self.config.projection_l2 * of_projection
+        penalty = of_users.square().sum() / len(users) + items_penalty(of_items.square().sum(1), where)
+        regularised = self.config.l2 * penalty + self.config.projection_l2 * self.visual.square().sum()
         return bpr_loss_of_margins(margins) + regularised
 
-    def _of_items(self, items: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
-        """Return (m, d1 + d2 + 1) [γ_i, E f_i, β_i + β'ᵀ f_i], which is multiplied with [γ_u, θ_u, 1].
+    def _users_side(self, users: Tensor) -> Tensor:
+        """Return (B, D = d1 + d2 + 2) [γ_u, 1, 1, θ_u] of (B, d1 + d2) rows of `self.users`."""
+        d1 = self.config.dim
+        return torch.cat([users[:, :d1], users.new_ones(len(users), 2), users[:, d1:]], 1)
 
-        E and β' are one product.
-        """
-        both = self.features.project(torch.cat([self.projection, self.visual_bias[None]]), items)  # (m, d2 + 1)
-        return torch.cat([gamma, both[:, :-1], beta + both[:, -1:]], 1)
+    def _items_side(self, items: Tensor, numbers: Tensor) -> Tensor:
+        """Return (m, D) [γ_i, β_i, β'ᵀ f_i, E f_i] of (m, d1 + 1) rows of `self.items` and (m,) their numbers."""
+        return torch.cat([items, self.features.project(self.visual, numbers)], 1)
 
     @torch.no_grad()
     def scorer(self) -> Scorer:
-        """Return inner products: [γ_u, θ_u, 1] with [γ_i, E f_i, β_i + β'ᵀ f_i]."""
-        items = torch.arange(len(self.items), device=self.items.device)
-        one = torch.ones(len(self.users), 1, device=self.users.device)
-        return EmbeddingScorer(
-            torch.cat([self.users, one], 1), self._of_items(items, self.items, self.item_bias[:, None])
-        )
+        """Return inner products of the two sides."""
+        numbers = torch.arange(len(self.items), device=self.items.device)
+        return EmbeddingScorer(self._users_side(self.users), self._items_side(self.items, numbers))

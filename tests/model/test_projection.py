@@ -20,18 +20,30 @@ def _weight(dtype: torch.dtype = torch.float64) -> torch.Tensor:
     return torch.randn(DIM, WIDTH, generator=torch.Generator().manual_seed(1), dtype=dtype).requires_grad_()
 
 
-@given(st.lists(st.integers(0, N_FRAMES - 1), max_size=30), st.integers(1, 7))
-def test_projections_and_gradients_are_those_of_one_product_whatever_the_blocks(frames: list[int], rows: int) -> None:
+@given(st.lists(st.integers(0, N_FRAMES - 1), max_size=30), st.integers(1, 7), st.sampled_from([0, 20, 100]))
+def test_projections_and_gradients_are_those_of_one_product_whatever_the_blocks(
+    frames: list[int], rows: int, whole_rows: int
+) -> None:
     scaled, weight = ScaledFeatures(_features(), "standard").double(), _weight()
     chosen = torch.tensor([*frames, *range(3, 12)])  # gathered and neighbouring ones
     whole = (scaled.features.double() - scaled.shift) * scaled.inverse_scale
     expected = whole[chosen] @ weight.T
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(projection._BLOCK_NUMBERS, "cpu", rows * WIDTH)
+        patch.setattr(projection, "_WHOLE_NUMBERS", whole_rows * WIDTH)
         projected = scaled.project(weight, chosen)
         of_weight = torch.autograd.grad(projected.square().sum(), weight)[0]
     torch.testing.assert_close(projected, expected, rtol=0, atol=1e-12)
     torch.testing.assert_close(of_weight, torch.autograd.grad(expected.square().sum(), weight)[0], rtol=0, atol=1e-10)
+
+
+def test_a_gradient_is_of_its_own_frames_where_others_are_projected_before_it_is_taken() -> None:
+    scaled, weight = ScaledFeatures(_features(), "standard").double(), _weight()
+    first, second = torch.tensor([7, 3, 20]), torch.tensor([1, 30, 2])
+    of_first = torch.autograd.grad(scaled.project(weight, first).square().sum(), weight)[0]
+    projected = scaled.project(weight, first)
+    scaled.project(weight, second)
+    assert torch.equal(torch.autograd.grad(projected.square().sum(), weight)[0], of_first)
 
 
 def test_in_bfloat16_the_common_part_of_features_costs_no_accuracy(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,8 +23,8 @@ def _data() -> TrainingData:
 def _vbpr() -> VBPR:
     generator = torch.Generator().manual_seed(0)
     vbpr = VBPR(CONFIG, _data(), generator).double()
-    vbpr.item_bias.data.normal_(generator=generator)
-    vbpr.visual_bias.data.normal_(generator=generator)
+    vbpr.items.data[:, -1].normal_(generator=generator)  # the biases, which begin at 0
+    vbpr.visual.data[0].normal_(generator=generator)
     return vbpr
 
 
@@ -46,10 +46,11 @@ class Reference:
 
     def score(self, user: int, item: int) -> float:
         p, f = self.p, self.f[item]
-        looks = [_dot(row, f) for row in p["projection"]]
-        gamma, theta = p["users"][user][:4], p["users"][user][4:]
-        habit = _dot(gamma, p["items"][item])
-        return p["item_bias"][item] + habit + _dot(theta, looks) + _dot(p["visual_bias"], f)
+        visual_bias, *projection = p["visual"]
+        (*of_item, item_bias), of_user = p["items"][item], p["users"][user]
+        gamma, theta = of_user[:4], of_user[4:]
+        looks = [_dot(row, f) for row in projection]
+        return item_bias + _dot(gamma, of_item) + _dot(theta, looks) + _dot(visual_bias, f)
 
 
 def test_scores_equal_eq_4_number_by_number() -> None:
@@ -68,9 +69,8 @@ def test_the_loss_is_bpr_with_penalties_on_all_that_is_learnt() -> None:
         for negative in others:
             expected += math.log1p(math.exp(scores[user][negative] - scores[user][positive])) / 9
             vectors = [p["users"][user], p["items"][positive], p["items"][negative]]
-            vectors += [[p["item_bias"][item]] for item in (positive, negative)]
             expected += CONFIG.l2 * sum(_dot(vector, vector) for vector in vectors) / 9
-    of_projection = sum(_dot(row, row) for row in [*p["projection"], p["visual_bias"]])
+    of_projection = sum(_dot(row, row) for row in p["visual"])
     loss = vbpr.loss(torch.tensor(users), torch.tensor(positives), torch.tensor(negatives))
     assert loss.item() == pytest.approx(expected + CONFIG.projection_l2 * of_projection, abs=1e-10)
 

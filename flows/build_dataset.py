@@ -72,13 +72,7 @@ def build_dataset(
     options += [f"--movies={','.join(movies)}"] if movies else []
     options += [f"--users={','.join(users)}"] if users else []
     if source == "sandbox":
-        use_known_key(home / "crawl")
-        site_file = home / "site.json"
-        with (
-            only_crawl_of("sandbox"),
-            sandbox_site(site_file, sandbox_seed, sandbox_users, sandbox_movies, sandbox_port),
-        ):
-            _crawl_all(home, ["--site=sandbox", f"--site-file={site_file}", *options], refresh)
+        _crawl_sandbox(home, (sandbox_seed, sandbox_users, sandbox_movies, sandbox_port), options, refresh)
     if source == "douban":
         where = f"--site-urls={site_urls}" if site_urls else "--site=douban"
         with only_crawl_of("douban"):
@@ -89,6 +83,14 @@ def build_dataset(
     if numbers["n_frames"] > numbers["n_frames_without_picture"]:
         extract(home, ExtractorConfig(extractor, weights, precision), data / "features", runner)
     return publish_dataset(home / "dataset", name, data / "snapshots")
+
+
+def _crawl_sandbox(home: Path, world_and_port: tuple[int, int, int, int], options: list[str], refresh: bool) -> None:
+    """Start the sandbox for as long as the crawl takes; see `sandbox_site` for the world and the port."""
+    use_known_key(home / "crawl")
+    site_file = home / "site.json"
+    with only_crawl_of("sandbox"), sandbox_site(site_file, *world_and_port):
+        _crawl_all(home, ["--site=sandbox", f"--site-file={site_file}", *options], refresh)
 
 
 def _crawl_all(home: Path, options: list[str], refresh: bool) -> None:

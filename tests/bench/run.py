@@ -5,11 +5,14 @@ machines; the ratio is what to quote.
 """
 
 import importlib
+import os
 import platform
 import resource
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+
+import torch
 
 FOLDER = Path(__file__).resolve().parent
 
@@ -36,14 +39,35 @@ def main(names: list[str]) -> None:
         rows = ", ".join(name.removeprefix("bench_") for name in known)
         sys.exit(f"make bench: no row {unknown[0].removeprefix('bench_')!r}; ONLY=<name> takes one of {rows}")
     sys.path.insert(0, str(FOLDER))
-    print(f"{platform.processor() or platform.machine()}, Python {platform.python_version()}, one run of all rows\n")
+    print(f"{machine()}\n")
     print(f"{'what':<44} {'ours':>14} {'peer':>14}  {'ratio':>6}  against")
     for name in chosen:
         for result in importlib.import_module(name).measure():
-            ours, peers = f"{result.ours:,.1f} {result.unit}", f"{result.peers:,.1f}"
+            ours, peers = f"{_number(result.ours)} {result.unit}", _number(result.peers)
             print(f"{result.what:<44} {ours:>14} {peers:>14}  {result.ratio:>6.2f}  {result.peer}", flush=True)
     peak_gib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print(f"\nPeak memory of this process: {peak_gib:.1f} GiB")
+
+
+def machine() -> str:
+    """Return what this machine is, in a line: processor, what it can multiply, memory, GPU, versions."""
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    processor = names[0] if names else platform.processor() or platform.machine()
+    capabilities = [
+        name.upper() for name, has in torch.cpu.get_capabilities().items() if "bf16" in name and has is True
+    ]
+    memory_gib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
+    return (
+        f"{os.cpu_count()} cores of {processor} ({', '.join(capabilities) or 'no bfloat16'}), {memory_gib:.0f} GiB, "
+        f"{gpu}; Python {platform.python_version()}, torch {torch.__version__}"
+    )
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 if __name__ == "__main__":

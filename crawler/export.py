@@ -11,7 +11,6 @@ import shutil
 from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ from dataset.errors import MissingInputError
 from dataset.files import atomic_path, write_json
 from dataset.schema import Frame, Image, Movie, Quarantine, Rating, RawFrameLike
 from dataset.tables import write_table
+from dataset.version import code_version
 
 _OF_FRAMES = "frame_id IN (SELECT frame_id FROM frames)"  # after `reparse` a list of photos can be missing
 _TABLE_OF_KIND = {
@@ -155,7 +155,7 @@ def _provenance(ledger: Ledger, counts: dict[str, int]) -> dict[str, Any]:
         "site": source.site,
         "is_invented": source.is_invented,
         "world": source.world,
-        "code_version": version("douban-keyframes"),
+        "code_version": code_version(),
         "first_request_at": _time(first),
         "last_request_at": _time(last),
         "pages": states,

@@ -15,7 +15,7 @@ from typing import Any, cast
 import dataframely as dy
 import polars as pl
 
-from dataset.errors import MissingInputError, TooLittleDataError
+from dataset.errors import InvalidTableError, MissingInputError, TooLittleDataError
 from dataset.files import write_json
 from dataset.interactions import FeedbackConfig, quarantined, to_implicit_feedback
 from dataset.kcore import k_core
@@ -191,7 +191,12 @@ def _as_json(config: DatasetConfig) -> dict[str, Any]:
 
 def _provenance(raw: Path) -> dict[str, Any]:
     path = raw / "provenance.json"
-    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {"source": "unknown"}
+    if not path.is_file():
+        return {"source": "unknown"}
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        raise InvalidTableError(f"{path}: cannot be read as JSON; make the raw tables again") from None
 
 
 def _counts(quarantine: pl.DataFrame) -> list[dict[str, Any]]:

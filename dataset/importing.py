@@ -216,14 +216,9 @@ def _cast(column: pl.Series, dtype: type[pl.DataType], where: str, what: str) ->
 
 def _movies(items: pl.Series) -> pl.DataFrame:
     """Return a `Movie` row an item, with its id for a title: an import knows no more of it."""
-    known = pl.DataFrame({"movie_id": items, "title": items})
-    nothing: list[str] = []
-    missing = [
-        pl.lit(nothing, dtype).alias(name) if isinstance(dtype, pl.List) else pl.lit(None, dtype).alias(name)
-        for name, dtype in empty(Movie).schema.items()
-        if name not in known.columns
-    ]
-    return known.with_columns(missing)
+    none = pl.lit([], pl.List(pl.String))
+    known = pl.DataFrame({"movie_id": items, "title": items}).with_columns(genres=none, directors=none)
+    return _fit(known, empty(Movie).schema)
 
 
 def _import_pictures(
@@ -259,7 +254,7 @@ def _import_pictures(
     known = pl.DataFrame(images, schema=empty(Image).schema)
     sizes = known.select("frame_id", "width_px", "height_px")
     found = pl.DataFrame(frames).join(sizes, on="frame_id")
-    return pl.concat([empty(Frame), _fit(found, empty(Frame).schema)]), known, quarantine
+    return _fit(found, empty(Frame).schema), known, quarantine
 
 
 def _fit(table: pl.DataFrame, schema: pl.Schema) -> pl.DataFrame:

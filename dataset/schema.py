@@ -7,8 +7,9 @@ Raw tables (private):         `Movie`, `Rating`, `Frame`, `Image`, `RawFrameLike
 Snapshot tables (published):  `SnapshotMovie`, `Frame`, `Interaction`, `FrameLike`, `FrameFeature`
 Beside them:                  `Quarantine` (rows that were dropped, with the reason)
 A snapshot's page:            `Distribution`, `Concentration`
-Results:                      `Training`, `Metric`, `UserMetric`, `HeldOutRank`, `SliceMetric`,
+Results:                      `Training`, `Tuning`, `Metric`, `UserMetric`, `HeldOutRank`, `SliceMetric`,
                               `Comparison`, `Recommendation`, `Cost`, `Case`, `CaseFrame`, `CaseMovie`
+From you, to recommend with:  `NewFrame`
 """
 
 from typing import Any

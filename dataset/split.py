@@ -90,8 +90,7 @@ def cold(interactions: pl.DataFrame) -> pl.DataFrame:
         (~pl.col(f"{side}_id").is_in(train[f"{side}_id"].unique().implode())).alias(f"is_cold_{side}")
         for side in ("user", "movie")
     ]
-    held_out = interactions.filter(pl.col("split") != "train").with_columns(is_cold)
-    return held_out.filter(pl.col("is_cold_user") | pl.col("is_cold_movie"))
+    return interactions.with_columns(is_cold).filter(pl.col("is_cold_user") | pl.col("is_cold_movie"))
 
 
 def _random(ordered: pl.DataFrame, config: SplitConfig) -> Sides:

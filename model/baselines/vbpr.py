@@ -15,11 +15,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import embedding
 
-from dataset.errors import MissingInputError
 from model.interactions import TrainingData
 from model.loss import bpr_loss_of_margins, items_penalty
 from model.projection import FeatureScaling, ScaledFeatures, mean_by_item
-from model.recommender import EmbeddingScorer, Scorer, TrainableRecommender
+from model.recommender import EmbeddingScorer, Scorer, TrainableRecommender, require_features
 
 
 @dataclass(frozen=True)
@@ -58,13 +57,9 @@ class VBPR(TrainableRecommender):
 
     def __init__(self, config: VBPRConfig, data: TrainingData, generator: torch.Generator) -> None:
         super().__init__()
-        if data.frames.features is None:
-            raise MissingInputError(
-                "vbpr: the snapshot has no frame features; run `python -m features extract` and publish again, "
-                "or train --model bpr, which needs none"
-            )
         self.config = config
-        self.features = ScaledFeatures(mean_by_item(data.frames.features, data.frames.offsets), config.feature_scaling)
+        of_items = mean_by_item(require_features(data.frames, "vbpr"), data.frames.offsets)
+        self.features = ScaledFeatures(of_items, config.feature_scaling)
 
         def normal(std: float, *shape: int) -> nn.Parameter:
             return nn.Parameter(torch.randn(*shape, generator=generator) * std)

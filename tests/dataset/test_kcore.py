@@ -53,6 +53,17 @@ def test_rows_keep_their_order_and_other_columns() -> None:
     assert k_core(table, 1, 2)["stars"].to_list() == [2, 3]
 
 
+def test_five_is_enough_unless_something_else_is_asked_for(tmp_path: Path) -> None:
+    five = as_table({(user, movie) for user in range(5) for movie in range(5)})
+    five.write_parquet(tmp_path / "five.parquet")
+    assert k_core(five).height == 25
+    assert k_core_parquet(tmp_path / "five.parquet", tmp_path / "core.parquet") == (25, 25)
+    four = five.filter(pl.col("movie_id") != "m4")
+    four.write_parquet(tmp_path / "four.parquet")
+    assert k_core(four).is_empty()
+    assert k_core_parquet(tmp_path / "four.parquet", tmp_path / "core.parquet") == (20, 0)
+
+
 def test_a_negative_k_is_refused_with_the_remedy() -> None:
     with pytest.raises(UsageError, match="must not be negative"):
         k_core(as_table({(0, 0)}), -1, 5)
@@ -68,6 +79,7 @@ def test_following_single_rows_ends_where_scanning_all_does(
     users, movies = np.array(rows, dtype=np.int32).reshape(-1, 2).T
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(kcore, "_SCANS", n_scans)
+        patch.setattr(kcore, "_PART", 7)
         mask = k_core_mask(users, movies, k_user, k_item, reach)
     assert {row for row, kept in zip(rows, mask, strict=True) if kept} == brute_force(edges, k_user, k_item)
 
@@ -111,7 +123,7 @@ def test_a_parquet_file_and_a_folder_of_them_stream_to_the_same_core(tmp_path: P
 )
 def test_a_parquet_file_that_does_not_fit_is_refused(table: pl.DataFrame, words: str, tmp_path: Path) -> None:
     table.write_parquet(tmp_path / "t.parquet")
-    with pytest.raises(InvalidTableError, match=words):
+    with pytest.raises(InvalidTableError, match=f"t.parquet: {words}"):
         k_core_parquet(tmp_path / "t.parquet", tmp_path / "core.parquet")
     assert not (tmp_path / "core.parquet").exists()
 
@@ -120,5 +132,5 @@ def test_what_is_no_parquet_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(MissingInputError, match="no such Parquet file"):
         k_core_parquet(tmp_path / "t.parquet", tmp_path / "core.parquet")
     (tmp_path / "t.parquet").write_text("user,item")
-    with pytest.raises(InvalidTableError, match="cannot be read as Parquet"):
+    with pytest.raises(InvalidTableError, match=r"t.parquet: cannot be read as Parquet \(parquet: .+\)"):
         k_core_parquet(tmp_path / "t.parquet", tmp_path / "core.parquet")

@@ -8,6 +8,7 @@ import torch
 from dataset.errors import MissingInputError, UsageError
 from model.interactions import Frames, Ragged, TrainingData
 from model.jifr import JIFR, JIFRConfig
+from model.projection import FeatureScaling, ScaledFeatures
 
 FRAMES_OF_ITEM = [[0, 1, 2], [], [3], [4, 5, 6, 7]]
 USERS, WIDTH, DIM = 3, 6, 4
@@ -98,10 +99,10 @@ def test_scores_and_attention_equal_the_equations_number_by_number(config: JIFRC
     assert alpha.tolist() == pytest.approx(expected, abs=1e-10)
     for user, item in product(range(USERS), range(4)):
         assert scores[user, item].item() == pytest.approx(reference.score(user, item), abs=1e-10)
-    if config.rating_attention == "att":
-        beta = jifr.rating_attention(torch.arange(USERS), torch.arange(4))
-        for user, item in product(range(USERS), range(4)):
-            assert beta[user, item].item() == pytest.approx(reference.beta(user, item), abs=1e-10)
+    beta = jifr.rating_attention(torch.arange(USERS), torch.arange(4))
+    for user, item in product(range(USERS), range(4)):
+        expected = reference.beta(user, item) if config.rating_attention == "att" else 0.5
+        assert beta[user, item].item() == pytest.approx(expected, abs=1e-10)
     for user, frame in product(range(USERS), range(8)):
         expected = _dot(reference.parameters["user_visual"][user], reference.project(frame))
         got = scorer.frame_scores(torch.tensor([user]), torch.tensor([frame])).item()
@@ -167,9 +168,46 @@ def test_scaled_features_have_mean_zero_and_mean_squared_norm_one() -> None:
     torch.testing.assert_close(c.square().sum(1).mean().item(), 1.0, rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize("scaling", ["standard", "centre", "none"])
+def test_features_are_scaled_as_configured(scaling: FeatureScaling) -> None:
+    jifr = _jifr(replace(CONFIGS[0], feature_scaling=scaling))
+    same = ScaledFeatures(jifr.features.features, scaling)
+    assert torch.equal(jifr.features.shift.float(), same.shift)
+    assert torch.equal(jifr.features.inverse_scale.float(), same.inverse_scale)
+
+
+def test_initial_values_are_the_generators_and_spread_as_documented() -> None:
+    config = JIFRConfig(
+        64, 64, reduced_dim=200, visual_attention_width=400, rating_attention_width=400, projection_std=0.2
+    )
+    first, again, other = (JIFR(config, _data(), torch.Generator().manual_seed(seed)) for seed in (0, 0, 1))
+    stds = {
+        "user_collaborative": config.init_std,
+        "item_collaborative": config.init_std,
+        "user_visual": config.init_std,
+        "projection": config.projection_std,
+        "reduction": config.projection_std,
+        "frame_hidden": (64 + 200) ** -0.5,
+        "frame_logit": 400**-0.5,
+        "rating_hidden": (64 + 64) ** -0.5,
+        "rating_logit": 400**-0.5,
+    }
+    assert dict(first.named_parameters()).keys() == stds.keys()
+    for name, values in first.named_parameters():
+        assert values.std().item() == pytest.approx(stds[name], rel=0.15)
+        assert torch.equal(values, again.get_parameter(name))
+        assert not torch.equal(values, other.get_parameter(name))
+
+
+def test_what_is_saved_is_what_is_learnt_and_the_scaling() -> None:
+    saved = _jifr(CONFIGS[0]).state_dict().keys()
+    learnt = dict(_jifr(CONFIGS[0]).named_parameters()).keys()
+    assert saved - learnt == {"features.shift", "features.inverse_scale"}
+
+
 def test_without_features_it_says_which_model_needs_none() -> None:
     data = _data()
-    with pytest.raises(MissingInputError, match="--model bpr"):
+    with pytest.raises(MissingInputError, match=r"^jifr: .*--model bpr"):
         JIFR(CONFIGS[0], replace(data, frames=replace(data.frames, features=None)), torch.Generator())
 
 

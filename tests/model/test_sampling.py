@@ -60,6 +60,26 @@ def test_a_seed_decides_the_negatives_and_the_next_draw_is_another() -> None:
     assert not torch.equal(first, second)
 
 
+def test_a_seed_decides_the_negatives_of_an_epoch() -> None:
+    sampler, users = _sampler([{1, 2}, {3}]), torch.arange(2).repeat_interleave(30)
+    first, again, other = (sampler.sample_all(users, 4, torch.Generator().manual_seed(seed)) for seed in (5, 5, 6))
+    assert first.dtype == torch.int32
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+def test_users_have_negatives_of_their_own_and_so_has_each_positive() -> None:
+    drawn = _sampler([set(), set()]).sample(torch.tensor([0, 0, 1]), 40, torch.Generator().manual_seed(0))
+    assert drawn.shape == (3, 40)
+    assert len(torch.unique(drawn, dim=0)) == 3
+
+
+def test_any_item_of_a_very_large_catalogue_is_drawn() -> None:
+    sampler = NegativeSampler(ragged(_int([]), _int([]), 1), 1 << 40)
+    drawn = sampler.sample(torch.tensor([0]), 2000, torch.Generator().manual_seed(0))
+    assert len(torch.unique(drawn % 1024)) > 500  # a float32 would reach every 65,536th item only
+
+
 def test_a_user_who_has_seen_everything_is_refused_with_the_count() -> None:
-    with pytest.raises(TooLittleDataError, match="1 users have interacted with all of the 9 movies"):
+    with pytest.raises(TooLittleDataError, match="1 users have interacted with all of the 9 movies in train, so they"):
         _sampler([{1}, set(range(N_ITEMS))])

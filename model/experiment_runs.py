@@ -44,7 +44,7 @@ from model.runs import (
     write_evaluation,
     write_run,
 )
-from model.training import TrainedRun, Trainer, TrainingConfig
+from model.training import Epoch, TrainedRun, Trainer, TrainingConfig
 
 _CHECKPOINT_EVERY_S = 10.0
 _LEFT_OUT_OF_DIGEST = ("code_version", "torch_version", "provenance", "dataset")
@@ -121,14 +121,15 @@ def do_run(task: RunTask, on_epoch: OnEpoch) -> None:
     trainer = Trainer(data.training, data.validation, name, task.config, task.training, seed)
     _begin(task, trainer)
     written = time.monotonic()
-    while not trainer.is_finished:
-        epoch = trainer.run_epoch()
-        validated = "" if epoch.validation_ndcg is None else f", validation NDCG {epoch.validation_ndcg:.4f}"
-        on_epoch(epoch.epoch, task.training.epochs, f"loss {epoch.loss:.4f}{validated}")
+
+    def keep(epoch: Epoch) -> None:
+        nonlocal written
+        on_epoch(epoch.epoch, task.training.epochs, str(epoch))
         if time.monotonic() - written > _CHECKPOINT_EVERY_S:
             write_checkpoint(task.folder, trainer)
             written = time.monotonic()
-    trained = trainer.finish()
+
+    trained = trainer.run(keep)
     write_run(task.folder, name, seed, trained)
     started = time.perf_counter()
     write_evaluation(

@@ -28,7 +28,7 @@ from model.runs import (
     write_run,
 )
 from model.settings import apply_settings, read_settings
-from model.training import Trainer, TrainingConfig
+from model.training import Epoch, TrainedRun, Trainer, TrainingConfig
 
 
 class StoppedError(PipelineError):
@@ -73,12 +73,11 @@ def main(argv: Sequence[str]) -> None:
     else:
         start_run(folder, description)
     try:
-        _train(trainer, training, folder)
+        trained = _train(trainer, training, folder)
     except KeyboardInterrupt:
         raise StoppedError(
             f"stopped after epoch {len(trainer.epochs)}; add --resume to the same command to go on"
         ) from None
-    trained = trainer.finish()
     write_run(folder, model_name, seed, trained)
 
     if has_validation:
@@ -89,16 +88,18 @@ def main(argv: Sequence[str]) -> None:
     print(f"Run: {folder}\nNext: python -m model.evaluate --run {folder}")
 
 
-def _train(trainer: Trainer, training: TrainingConfig, folder: Path) -> None:
+def _train(trainer: Trainer, training: TrainingConfig, folder: Path) -> TrainedRun:
     """Train to the end with a progress bar, writing a checkpoint after every epoch."""
     with progress("epochs") as bar:
         task = bar.add_task("training", total=training.epochs, completed=len(trainer.epochs), note="")
-        while not trainer.is_finished:
-            epoch = trainer.run_epoch()
+
+        def on_epoch(epoch: Epoch) -> None:
             write_checkpoint(folder, trainer)
-            validated = "" if epoch.validation_ndcg is None else f", validation NDCG {epoch.validation_ndcg:.4f}"
-            bar.update(task, advance=1, note=f"loss {epoch.loss:.4f}{validated}")
+            bar.update(task, advance=1, note=str(epoch))
+
+        trained = trainer.run(on_epoch)
         bar.update(task, total=len(trainer.epochs))
+        return trained
 
 
 def _baselines(tables: Tables, model_name: str, seed: int) -> pl.DataFrame:

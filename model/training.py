@@ -58,6 +58,10 @@ class Epoch:
     validation_ndcg: float | None
     seconds: float
 
+    def __str__(self) -> str:
+        validated = "" if self.validation_ndcg is None else f", validation NDCG {self.validation_ndcg:.4f}"
+        return f"loss {self.loss:.4f}{validated}"
+
 
 @dataclass(frozen=True)
 class TrainedRun:
@@ -110,6 +114,12 @@ class Trainer:
         waited = (done - self._best["epoch"]) // self._training.validate_every
         has_stopped = self._validation is not None and waited >= self._training.patience
         return not isinstance(self.model, TrainableRecommender) or done >= self._training.epochs or has_stopped
+
+    def run(self, on_epoch: Callable[[Epoch], None] = lambda epoch: None) -> TrainedRun:
+        """Train to the end, calling `on_epoch` after each epoch; see `run_epoch` and `finish`."""
+        while not self.is_finished:
+            on_epoch(self.run_epoch())
+        return self.finish()
 
     def run_epoch(self) -> Epoch:
         """Train for one epoch, and validate where it is due.
@@ -182,23 +192,6 @@ class Trainer:
         k = self._training.validation_k
         per_user: Tensor = ndcg(rank_among_all(self.model.scorer(), validation, k, self._device), k)
         return float(per_user.mean()) if len(per_user) else 0.0
-
-
-def train_model(
-    data: TrainingData,
-    validation: HeldOutItems | None,
-    model_name: str,
-    config: Config,
-    training: TrainingConfig,
-    seed: int,
-    device: str = "cpu",
-    on_epoch: Callable[[Epoch], None] = lambda epoch: None,
-) -> TrainedRun:
-    """Train a model to the end, calling `on_epoch` after each epoch; see `Trainer` for the arguments."""
-    trainer = Trainer(data, validation, model_name, config, training, seed, device)
-    while not trainer.is_finished:
-        on_epoch(trainer.run_epoch())
-    return trainer.finish()
 
 
 def training_table(model_name: str, seed: int, epochs: list[Epoch]) -> pl.DataFrame:

@@ -127,8 +127,7 @@ def _run_trial(
     started, error = time.perf_counter(), None
     trainer = Trainer(data, validation, search.model_name, config, training, search.seed, device)
     try:
-        while not trainer.is_finished:
-            on_epoch(trainer.run_epoch())
+        trainer.run(on_epoch)
     except TrainingError as failure:
         error = str(failure)
     best = max((epoch for epoch in trainer.epochs if epoch.validation_ndcg is not None), key=_ndcg, default=None)

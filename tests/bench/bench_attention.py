@@ -18,7 +18,7 @@ from run import Result
 from model.metrics import ndcg
 from model.protocol import rank_among_all, rank_frames
 from model.registry import default_config
-from model.training import train_model
+from model.training import Trainer
 
 TEST = Path(__file__).resolve().parents[1] / "model" / "test_planted.py"
 SEEDS = 3
@@ -50,7 +50,7 @@ def measure() -> list[Result]:
 def _judge(planted, visual, rating, seed, world):
     """Train a variant; return its item NDCG@15 and frame NDCG@3 on test."""
     config = replace(default_config("jifr"), visual_attention=visual, rating_attention=rating)
-    trained = train_model(world.data, world.validation, "jifr", config, planted.TRAINING, seed)
+    trained = Trainer(world.data, world.validation, "jifr", config, planted.TRAINING, seed).run()
     scorer = trained.model.scorer()
     items = ndcg(rank_among_all(scorer, world.test, 15), 15).mean().item()
     return items, ndcg(rank_frames(scorer, world.likes), 3).mean().item()

@@ -136,9 +136,7 @@ def _gowalla() -> list[Result]:
     train, test = of_users(tables[0], GOWALLA_USERS), of_users(tables[1], GOWALLA_JUDGED)
     data = TrainingData(train, n_items, Frames(torch.zeros(n_items + 1, dtype=torch.int64), None))
     trainer = Trainer(data, None, "bpr", BPRConfig(dim=32), GOWALLA_TRAINING, seed=0)
-    while not trainer.is_finished:
-        trainer.run_epoch()
-    scorer, held_out = trainer.finish().model.scorer(), HeldOutItems(test, train)
+    scorer, held_out = trainer.run().model.scorer(), HeldOutItems(test, train)
     exact = expected_ranking(place_among_all(scorer, held_out).ranks, max(KS), 1000)
     repeats = rank_among_sampled(scorer, held_out, max(KS), SampledNegatives(1000, GOWALLA_REPEATS, 0))
     worst = 0.0

@@ -45,10 +45,9 @@ def measure() -> list[Result]:
     config, n_epochs = _choose(train, n_items)
     started = time.perf_counter()
     trainer = _trainer(train, None, n_items, config, replace(TRAINING, epochs=n_epochs))
-    while not trainer.is_finished:
-        trainer.run_epoch()
+    trained = trainer.run()
     print(f"  all of train: {n_epochs} epochs in {time.perf_counter() - started:.0f} s", flush=True)
-    ranks = rank_among_all(trainer.finish().model.scorer(), HeldOutItems(test, train), K)
+    ranks = rank_among_all(trained.model.scorer(), HeldOutItems(test, train), K)
     found = {"Recall@20": recall(ranks, K).mean().item(), "NDCG@20": ndcg(ranks, K).mean().item()}
     for name, value in found.items():
         print(f"  {name} {value:.4f}, published {PUBLISHED[name]:.4f}", flush=True)
@@ -73,8 +72,7 @@ def _choose(whole: Ragged, n_items: int) -> tuple[BPRConfig, int]:
             trainer.run_epoch()
         _tell(config, trainer)
     best = max(range(len(trainers)), key=lambda number: _best(trainers[number]).validation_ndcg)
-    while not trainers[best].is_finished:
-        trainers[best].run_epoch()
+    trainers[best].run()
     _tell(CHOICES[best], trainers[best])
     return CHOICES[best], _best(trainers[best]).epoch
 

@@ -33,7 +33,7 @@ from model.metrics import hit_ratio, ndcg
 from model.protocol import rank_among_all, rank_frames
 from model.recommender import FrameScorer
 from model.registry import MODELS, default_config
-from model.training import TrainingConfig, train_model
+from model.training import Trainer, TrainingConfig
 
 WORLD = WorldConfig(seed=1, n_users=2500, n_movies=60)
 TRAINING = TrainingConfig(epochs=60, batch_size=1024, learning_rate=5e-3, patience=8)
@@ -53,7 +53,7 @@ def measure() -> list[Result]:
     )
     of_items, of_frames = {}, {}
     for name in MODELS:
-        trained = train_model(data, validation, name, default_config(name), TRAINING, seed=0)
+        trained = Trainer(data, validation, name, default_config(name), TRAINING, seed=0).run()
         scorer = trained.model.scorer()
         of_items[name] = ndcg(rank_among_all(scorer, items, ITEM_K), ITEM_K).mean().item()
         if isinstance(scorer, FrameScorer):

@@ -57,10 +57,9 @@ def rate_of_epochs(
 ) -> tuple[float, Recommender]:
     """Train all epochs; return positives a second, set-up not counted, and the model."""
     trainer = Trainer(data, None, model_name, config, training, seed=0)
-    while not trainer.is_finished:
-        trainer.run_epoch()
+    trained = trainer.run()
     seconds = sum(epoch.seconds for epoch in trainer.epochs)
-    return len(trainer.epochs) * len(data.positives.values) / seconds, trainer.finish().model
+    return len(trainer.epochs) * len(data.positives.values) / seconds, trained.model
 
 
 def save_for_peers(data: TrainingData, item_features: torch.Tensor, path: Path) -> None:

@@ -11,7 +11,7 @@ from model.metrics import hit_ratio
 from model.protocol import rank_among_all, rank_frames
 from model.recommender import FrameScorer, Recommender, TrainableRecommender
 from model.registry import MODELS, default_config, make_model
-from model.training import TrainingConfig, train_model
+from model.training import Trainer, TrainingConfig
 
 TRAINING = TrainingConfig(epochs=40, batch_size=32, learning_rate=0.02, n_negatives=4)
 LEARNING = [name for name, kind in MODELS.items() if issubclass(kind.make, TrainableRecommender)]
@@ -20,7 +20,7 @@ RANKS_FRAMES = {"jifr", "jifr_visual", "jifr_rating", "jifr_na", "cdl", "random"
 
 def _trained(name: str, tables: Tables, seed: int = 0) -> Recommender:
     data = training_data(tables, index_ids(tables))
-    return train_model(data, None, name, default_config(name), TRAINING, seed).model
+    return Trainer(data, None, name, default_config(name), TRAINING, seed).run().model
 
 
 def _scores(model: Recommender, tables: Tables) -> list[torch.Tensor]:

@@ -9,7 +9,7 @@ from model.jifr import JIFR
 from model.metrics import ndcg
 from model.protocol import rank_among_all
 from model.registry import default_config
-from model.training import TrainingConfig, train_model
+from model.training import Trainer, TrainingConfig
 
 USERS, MOVIES, FRAMES, THEMED, THEMES, WIDTH, PER_USER = 300, 150, 10, 3, 8, 32, 14
 TRAINING = TrainingConfig(epochs=40, learning_rate=5e-3, patience=8)
@@ -77,7 +77,7 @@ def _likes(test: torch.Tensor, loved: torch.Tensor, theme: torch.Tensor, is_them
 
 
 def _trained(name: str, world: World, seed: int) -> tuple[JIFR, float]:
-    model = train_model(world.data, world.validation, name, default_config(name), TRAINING, seed).model
+    model = Trainer(world.data, world.validation, name, default_config(name), TRAINING, seed).run().model
     assert isinstance(model, JIFR)
     return model, ndcg(rank_among_all(model.scorer(), world.test, 15), 15).mean().item()
 

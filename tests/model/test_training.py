@@ -8,7 +8,7 @@ from dataset.errors import TrainingError
 from model.interactions import HeldOutLikes, Tables, TrainingData, held_out_items, index_ids, training_data
 from model.recommender import TrainableRecommender
 from model.registry import MODELS, default_config
-from model.training import Trainer, TrainingConfig, train_model, training_table
+from model.training import Trainer, TrainingConfig, training_table
 
 TRAINING = TrainingConfig(epochs=6, batch_size=32, learning_rate=0.02, patience=3)
 
@@ -58,8 +58,7 @@ def test_an_infinite_loss_stops_with_words(tables: Tables) -> None:
 
 def test_nothing_that_trains_can_hold_a_like_or_a_held_out_pair(tables: Tables) -> None:
     assert {field.name for field in dataclasses.fields(TrainingData)} == {"positives", "n_items", "frames"}
-    for function in (train_model, Trainer.__init__):
-        assert all(p.annotation is not HeldOutLikes for p in inspect.signature(function).parameters.values())
+    assert all(p.annotation is not HeldOutLikes for p in inspect.signature(Trainer.__init__).parameters.values())
     data, train = training_data(tables, index_ids(tables)), tables.interactions.filter(split="train")
     assert len(data.positives.values) == train.height
     ids = index_ids(tables)
@@ -70,9 +69,8 @@ def test_nothing_that_trains_can_hold_a_like_or_a_held_out_pair(tables: Tables) 
 def test_the_training_table_has_a_row_an_epoch(tables: Tables) -> None:
     ids = index_ids(tables)
     seen = []
-    trained = train_model(
-        training_data(tables, ids), None, "bpr", default_config("bpr"), TRAINING, 3, on_epoch=seen.append
-    )
+    trainer = Trainer(training_data(tables, ids), None, "bpr", default_config("bpr"), TRAINING, 3)
+    trained = trainer.run(seen.append)
     table = training_table("bpr", 3, trained.epochs)
     assert table["epoch"].to_list() == [1, 2, 3, 4, 5, 6] == [epoch.epoch for epoch in seen]
     assert table["validation_ndcg"].null_count() == 6

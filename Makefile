@@ -10,7 +10,7 @@ ONLY ?=
 # How many test files run side by side: one more than two cores, since tests of servers often wait.
 TEST_JOBS ?= 3
 
-.PHONY: help demo test check bench serve format lock clean
+.PHONY: help demo test check bench mutants serve format lock clean
 
 help: ## show the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -21,14 +21,20 @@ demo: $(INSTALLED) ## crawl the sandbox, build, publish, train, report: everythi
 test: $(INSTALLED) ## run the tests
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_JOBS) --dist loadfile --no-loadscope-reorder
 
-check: $(INSTALLED) ## lint, format, types, import layers
+check: $(INSTALLED) ## lint, format, types, import layers, lengths, lines that stand twice
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+	@$(BIN)/pylint crawler dataset features model flows
+	@$(BIN)/python tests/lengths.py
 
 bench: $(INSTALLED) $(PEERS_INSTALLED) ## measure speed and memory against peers (ONLY=<name> for one row)
 	@$(BIN)/python tests/bench/run.py $(ONLY)
+
+mutants: $(INSTALLED) ## break the core, the splits, metrics, sampling and JIFR line by line; see which the tests miss
+	@OMP_NUM_THREADS=1 $(BIN)/mutmut run
+	@$(BIN)/mutmut results
 
 serve: $(INSTALLED) ## serve the Prefect deployments on this machine
 	@$(BIN)/python -m flows.serve
@@ -42,7 +48,7 @@ lock: $(INSTALLED) ## write requirements.lock anew: names and versions, for ever
 		--no-header --no-annotate pyproject.toml -o requirements.lock
 
 clean: ## remove the environment and the caches, not the data
-	rm -rf $(VENV) $(PEERS) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(PEERS) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache mutants
 
 # The lock constrains versions and does not list what to install, so that another build of torch
 # (UV_TORCH_BACKEND=cpu) does not bring the GPU libraries of the default one. RecBole's wheel ships

@@ -208,7 +208,17 @@ class NewFrame(dy.Schema):
     feature = HalfVector()
 
 
-class Metric(dy.Schema):
+class ModelMetric(dy.Schema):
+    """What every table of metrics begins with: which model, trained with which seed, judged how."""
+
+    model = dy.String(primary_key=True)
+    seed = dy.Int64(primary_key=True)
+    task = dy.Enum(TASKS, primary_key=True)
+    metric = dy.String(primary_key=True)
+    k = dy.UInt32(primary_key=True, min=1)
+
+
+class Metric(ModelMetric):
     """A metric averaged over users (task `item`) or user-movie pairs (task `frame`), both in `n_users`.
 
     `ci_low` and `ci_high` bound a 95 % bootstrap interval over users; they are null for what is of
@@ -217,11 +227,6 @@ class Metric(dy.Schema):
     deviation of `value` between the repeats, and `negatives_sha256` says which negatives.
     """
 
-    model = dy.String(primary_key=True)
-    seed = dy.Int64(primary_key=True)
-    task = dy.Enum(TASKS, primary_key=True)
-    metric = dy.String(primary_key=True)
-    k = dy.UInt32(primary_key=True, min=1)
     value = dy.Float64(min=0)
     ci_low = dy.Float64(nullable=True)
     ci_high = dy.Float64(nullable=True)
@@ -231,14 +236,9 @@ class Metric(dy.Schema):
     negatives_sha256 = dy.String(nullable=True, regex="^[0-9a-f]{64}$")
 
 
-class UserMetric(dy.Schema):
+class UserMetric(ModelMetric):
     """A metric of one user (task `item`) or of one of her movies (task `frame`)."""
 
-    model = dy.String(primary_key=True)
-    seed = dy.Int64(primary_key=True)
-    task = dy.Enum(TASKS, primary_key=True)
-    metric = dy.String(primary_key=True)
-    k = dy.UInt32(primary_key=True, min=1)
     user_id = dy.String(primary_key=True)
     movie_id = dy.String(primary_key=True)  # empty for task `item`
     value = dy.Float64()
@@ -267,7 +267,7 @@ class HeldOutRank(dy.Schema):
     n_negatives = dy.UInt32()
 
 
-class SliceMetric(dy.Schema):
+class SliceMetric(ModelMetric):
     """A metric over the held-out positives of which the number `slice_by` is from `low` to `high`.
 
     `user_activity`: the user's train interactions; `item_popularity`: the movie's (0 to 0 are the
@@ -275,14 +275,9 @@ class SliceMetric(dy.Schema):
     ranked among all candidates. `n_users` and the interval are as in `Metric`.
     """
 
-    model = dy.String(primary_key=True)
-    seed = dy.Int64(primary_key=True)
-    task = dy.Enum(TASKS, primary_key=True)
     slice_by = dy.Enum(SLICES, primary_key=True)
     low = dy.UInt32(primary_key=True)
     high = dy.UInt32()
-    metric = dy.String(primary_key=True)
-    k = dy.UInt32(primary_key=True, min=1)
     value = dy.Float64(min=0)
     ci_low = dy.Float64()
     ci_high = dy.Float64()

@@ -165,4 +165,4 @@ def _parser() -> ArgumentParser:
 
 
 if __name__ == "__main__":
-    run(main, "crawler")
+    run(main, "python -m crawler")

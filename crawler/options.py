@@ -8,6 +8,7 @@ from pathlib import Path
 from crawler.politeness import manners_for
 from crawler.settings import CrawlSettings, Scope, Source
 from crawler.sites import PHOTO_TYPES, Site
+from dataset.cli import whole_number
 from dataset.errors import MissingInputError, UsageError
 
 DEFAULT_CRAWL = Path("data/sandbox/crawl")
@@ -50,17 +51,17 @@ def add_site(parser: argparse.ArgumentParser) -> None:
 def add_site_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that say what is crawled, and how politely."""
     add_site(parser)
-    parser.add_argument("--attempts", type=_count, default=5, help="tries before a page is called failed")
+    parser.add_argument("--attempts", type=whole_number(), default=5, help="tries before a page is called failed")
 
     scope = parser.add_argument_group("the scope")
     scope.add_argument("--movies", type=_ids, default=(), metavar="ID,…", help="movies whose comments lead to users")
     scope.add_argument("--movies-file", type=Path, metavar="FILE", help="more of them, one id a line")
     scope.add_argument("--users", type=_ids, default=(), metavar="UID,…", help="users to start from")
-    scope.add_argument("--max-users", type=_count, metavar="N", help="take at most so many users")
+    scope.add_argument("--max-users", type=whole_number(), metavar="N", help="take at most so many users")
     scope.add_argument(
-        "--max-movies", type=_count, metavar="N", help="take at most so many movies, the most-rated ones"
+        "--max-movies", type=whole_number(), metavar="N", help="take at most so many movies, the most-rated ones"
     )
-    scope.add_argument("--max-requests", type=_count, metavar="N", help="stop after so many requests")
+    scope.add_argument("--max-requests", type=whole_number(), metavar="N", help="stop after so many requests")
     scope.add_argument(
         "--photo-kinds", type=_photo_kinds, default=("still", "poster"), help="of still,poster,wallpaper"
     )
@@ -68,7 +69,9 @@ def add_site_options(parser: argparse.ArgumentParser) -> None:
     scope.add_argument(
         "--liker-source", choices=tuple(LIKER_SOURCES), default="photo_page", help="where likers are read"
     )
-    scope.add_argument("--k", type=_count, default=5, help="frames and likes only for the k-core of the ratings so far")
+    scope.add_argument(
+        "--k", type=whole_number(), default=5, help="frames and likes only for the k-core of the ratings"
+    )
     scope.add_argument("--everything", action="store_true", help="frames and likes for all movies and users")
 
 
@@ -177,12 +180,6 @@ def _photo_kinds(text: str) -> tuple[str, ...]:
 
 def _ids(text: str) -> tuple[str, ...]:
     return tuple(text.replace(",", " ").split())
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r}: give a whole number from 1")
-    return int(text)
 
 
 def _number_of(unit: str, below: float) -> Callable[[str], float]:

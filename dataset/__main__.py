@@ -7,7 +7,7 @@ from datetime import date
 from pathlib import Path
 
 from dataset.build import DatasetConfig, build
-from dataset.cli import ArgumentParser, run
+from dataset.cli import ArgumentParser, run, whole_number
 from dataset.exporting import FORMATS as EXPORT_FORMATS
 from dataset.exporting import export
 from dataset.importing import FORMATS, RatingsFormat, format_of, import_ratings
@@ -118,7 +118,7 @@ def _parser() -> ArgumentParser:
     command.add_argument("--since", type=_day, help="first day that counts, like 2015-01-31")
     command.add_argument("--until", type=_day, help="last day that counts")
     command.add_argument("--split", choices=list(STRATEGIES), default="random", help="how to split")
-    command.add_argument("--seed", type=int, default=0, help="seed of the split")
+    command.add_argument("--seed", type=whole_number(0), default=0, help="seed of the split")
     command.add_argument("--validation-share", type=float, default=0.1, help="share for validation")
     command.add_argument("--test-share", type=float, default=0.2, help="share for test")
     command.add_argument(
@@ -145,8 +145,8 @@ def _parser() -> ArgumentParser:
 
 
 def _add_k(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--k-user", type=int, default=5, help="interactions a user must keep")
-    command.add_argument("--k-item", type=int, default=5, help="interactions a movie must keep")
+    command.add_argument("--k-user", type=whole_number(0), default=5, help="interactions a user must keep")
+    command.add_argument("--k-item", type=whole_number(0), default=5, help="interactions a movie must keep")
 
 
 def _day(text: str) -> date:

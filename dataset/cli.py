@@ -41,6 +41,21 @@ class ArgumentParser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
 
 
+def whole_number(least: int = 1, most: int = 2**63 - 2) -> Callable[[str], int]:
+    """Return what reads an option's whole number in these bounds, for `add_argument(type=…)`.
+
+    The usual `most` is what a table's column and torch's generators can hold.
+    """
+    bounds = f"from {least}" if most >= 2**63 - 2 else f"from {least} to {most}"
+
+    def read(text: str) -> int:
+        if not text.isdecimal() or not least <= int(text) <= most:
+            raise argparse.ArgumentTypeError(f"{text!r}: give a whole number {bounds}")
+        return int(text)
+
+    return read
+
+
 def run(main: Callable[[Sequence[str]], None], program: str) -> None:
     """Run a command's `main(argv)` and exit; a `PipelineError` becomes one line on stderr."""
     try:
@@ -52,9 +67,20 @@ def run(main: Callable[[Sequence[str]], None], program: str) -> None:
     except KeyboardInterrupt:
         print(f"{program}: stopped; run the same command again to go on", file=sys.stderr)
         sys.exit(130)
+    except (MemoryError, RuntimeError) as error:
+        if not _is_out_of_memory(error):
+            raise
+        print(f"{program}: out of memory; close other programs, or ask for less at a time", file=sys.stderr)
+        sys.exit(1)
     except BrokenPipeError:  # the reader of our output went away (`| head`)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Return whether it is one: torch raises a RuntimeError, of another kind for each device."""
+    words = str(error).lower()
+    return isinstance(error, MemoryError) or "out of memory" in words or "can't allocate memory" in words
 
 
 def progress(unit: str) -> Progress:

@@ -28,7 +28,9 @@ class FeedbackConfig:
     until: date | None = None
 
     def __post_init__(self) -> None:
-        """Refuse bounds between which no day lies."""
+        """Refuse bounds between which no day lies, and stars that nobody can give."""
+        if self.min_stars is not None and not 0 <= self.min_stars <= 5:
+            raise UsageError(f"ratings: min_stars {self.min_stars} must be from 0 to 5; there are no more stars")
         if self.since and self.until and self.since > self.until:
             raise UsageError(f"ratings: since {self.since} is after until {self.until}; exchange them")
 

@@ -52,7 +52,7 @@ class SplitConfig:
     def __post_init__(self) -> None:
         """Refuse shares that leave nothing to train on, and what is not a strategy or a seed."""
         shares = (self.validation_share, self.test_share)
-        if min(shares) < 0 or sum(shares) >= 1:
+        if not (all(share >= 0 for share in shares) and sum(shares) < 1):
             raise UsageError(
                 f"split: shares {shares[0]} (validation) and {shares[1]} (test) must not be negative "
                 "and must leave some for training; the paper's are 0.1 and 0.2"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from dataset.cli import ArgumentParser, progress, run
+from dataset.cli import ArgumentParser, progress, run, whole_number
 from dataset.errors import UsageError
 from features.config import DECODINGS, IMAGENET, ExtractorConfig
 from features.extract import ExtractOptions, compute, finish, plan
@@ -71,8 +71,8 @@ def _parser() -> ArgumentParser:
     command.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"], help="auto: the GPU if any")
     command.add_argument("--store", type=Path, default=DEFAULT_ROOT, help="where features are kept, by picture")
     command.add_argument("--retry", action="store_true", help="try again the pictures that failed, and only them")
-    command.add_argument("--batch-size", type=int, default=0, help="pictures in a batch (0: by device)")
-    command.add_argument("--decoders", type=int, default=0, help="decoder processes (0: by device)")
+    command.add_argument("--batch-size", type=whole_number(0), default=0, help="pictures in a batch (0: by device)")
+    command.add_argument("--decoders", type=whole_number(0), default=0, help="decoder processes (0: by device)")
     return parser
 
 

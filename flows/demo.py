@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from dataset.cli import ArgumentParser, run
+from dataset.cli import ArgumentParser, run, whole_number
 from flows.server import prefect_server
 
 DATA = Path("data")
@@ -21,7 +21,7 @@ _PATIENCE = 8  # epochs without a better validation; a study takes the default, 
 def main(argv: Sequence[str]) -> None:
     """Run the demo."""
     parser = ArgumentParser(prog="python -m flows.demo", description=__doc__)
-    parser.add_argument("--port", type=int, default=8801, help="first of three ports for the local site")
+    parser.add_argument("--port", type=whole_number(1, 65_533), default=8801, help="first of three for the local site")
     port = parser.parse_args(argv).port
     started = time.monotonic()
     _say(

@@ -24,7 +24,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.settings import PREFECT_API_URL, get_current_settings, temporary_settings
 from pydantic import Field
 
-from dataset.cli import ArgumentParser, progress, run
+from dataset.cli import ArgumentParser, progress, run, whole_number
 from dataset.errors import WeightsError
 from features.config import IMAGENET, ExtractorConfig, ExtractorIdentity
 from features.store import DEFAULT_ROOT, FeatureStore
@@ -153,9 +153,12 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--precision", default="auto", choices=["auto", "fp32", "bf16"], help="auto: bf16 where native")
     parser.add_argument("--decoding", default="fast", choices=["fast", "full"], help="of large JPEGs")
     parser.add_argument("--retry", action="store_true", help="try again the pictures that failed, and only them")
-    parser.add_argument("--pictures-a-shard", type=int, default=PICTURES_A_SHARD, help="pictures in one task")
+    parser.add_argument("--pictures-a-shard", type=whole_number(), default=PICTURES_A_SHARD, help="pictures a task")
     parser.add_argument(
-        "--threads", type=int, default=0, help="threads of a shard (0: all); the same number gives the same bits"
+        "--threads",
+        type=whole_number(0),
+        default=0,
+        help="of a shard (0: all); the same number gives the same bits",
     )
     parser.add_argument("--runner", default=LOCAL, help="local, dask (processes on this machine) or dask:<address>")
     options = vars(parser.parse_args(argv))

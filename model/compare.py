@@ -2,12 +2,14 @@
 
 Reads the `user_metrics` of evaluated runs (several seeds of a model are runs of the same model),
 tests every pair of models in every metric (`model.uncertainty.compare`), and writes the
-`comparisons` table.
+`comparisons` table. Runs of one model with other settings are models of their own there, called
+by what tells them apart (`bpr dim=64`).
 """
 
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -24,27 +26,41 @@ def compare_runs(runs: Sequence[Path], split: str = "test") -> pl.DataFrame:
 
     Raises:
         MissingInputError: a folder is not a run, or has not been evaluated on the split.
-        UsageError: the runs are not of the same snapshot, or two are of the same model and seed.
+        UsageError: the runs are not of the same snapshot, or two are of the same model, settings and seed.
     """
     digests: dict[str, Path] = {}
     seen: dict[tuple[str, int], Path] = {}
     tables = []
-    for folder in runs:
-        description = read_description(folder)
+    descriptions = [read_description(folder) for folder in runs]
+    for folder, description, label in zip(runs, descriptions, _labels(descriptions), strict=True):
         digests.setdefault(description["snapshot"]["content_digest"], folder)
-        first = seen.setdefault((description["model"], description["seed"]), folder)
+        first = seen.setdefault((label, description["seed"]), folder)
         if first != folder:
-            raise UsageError(
-                f"{first} and {folder} are both {description['model']} with seed {description['seed']}; leave one out"
-            )
+            raise UsageError(f"{first} and {folder} are both {label} with seed {description['seed']}; leave one out")
         path = evaluation_path(folder, split, "user_metrics")
         if not path.is_file():
             raise MissingInputError(f"{path}: no such table; run `python -m model.evaluate --run {folder}` first")
-        tables.append(read_table(path, UserMetric))
+        tables.append(read_table(path, UserMetric).with_columns(model=pl.lit(label)))
     if len(digests) > 1:
         one, another, *_ = digests.values()
         raise UsageError(f"{one} and {another} are of different snapshots; compare runs on the same data")
     return compare(pl.concat(tables))
+
+
+def _labels(descriptions: Sequence[dict[str, Any]]) -> list[str]:
+    """Return what to call the model of each run: its name, and the settings in which runs of it differ."""
+    labels = []
+    for description in descriptions:
+        alike = [_settings(other) for other in descriptions if other["model"] == description["model"]]
+        differing = [
+            f"{key}={value}" for key, value in _settings(description).items() if any(s[key] != value for s in alike)
+        ]
+        labels.append(" ".join([description["model"], *differing]))
+    return labels
+
+
+def _settings(description: dict[str, Any]) -> dict[str, Any]:
+    return {**description["config"], **description["training"]}
 
 
 def main(argv: Sequence[str]) -> None:

@@ -21,11 +21,12 @@ from pathlib import Path
 import polars as pl
 import torch
 
-from dataset.cli import ArgumentParser, progress, run
-from dataset.errors import TooLittleDataError, TrainingError, UsageError
+from dataset.cli import ArgumentParser, progress, run, whole_number
+from dataset.errors import TooLittleDataError, TrainingError
 from dataset.schema import HELD_OUT_SPLITS
 from model.beyond_accuracy import RecommendedLists
 from model.blocks import NotFiniteError, score_blocks, users_with_positives
+from model.device import use_device
 from model.expectation import expected_ranking
 from model.interactions import Tables, held_out_items, held_out_likes, index_ids
 from model.judged import PROTOCOLS, EvaluationConfig, Judged, Protocol
@@ -148,8 +149,7 @@ def _judge_frames(judged: Judged, scorer: FrameScorer, split: str, device: str) 
 def main(argv: Sequence[str]) -> None:
     """Evaluate a run and write its result tables into its folder."""
     arguments = _parser().parse_args(argv)
-    if arguments.repeats < 1:
-        raise UsageError(f"--repeats {arguments.repeats} must be at least 1")
+    use_device(arguments.device)
     config = EvaluationConfig(protocol=arguments.protocol, n_repeats=arguments.repeats, seed=arguments.seed)
     opened = open_run(arguments.run, arguments.snapshot, arguments.device)
     n_users = len(opened.ids.users)
@@ -202,8 +202,10 @@ def _parser() -> argparse.ArgumentParser:
         help="exact: the paper's 1,000 negatives, in expectation, and all items; sampled: with really sampled ones "
         "too; full: all items only",
     )
-    parser.add_argument("--repeats", type=int, default=10, help="how often negatives are sampled (--protocol sampled)")
-    parser.add_argument("--seed", type=int, default=0, help="of the sampled negatives and the intervals")
+    parser.add_argument(
+        "--repeats", type=whole_number(), default=10, help="samplings of negatives (--protocol sampled)"
+    )
+    parser.add_argument("--seed", type=whole_number(0), default=0, help="of the sampled negatives and the intervals")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     return parser
 

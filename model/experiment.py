@@ -21,7 +21,7 @@ import dataframely as dy
 import polars as pl
 import torch
 
-from dataset.cli import ArgumentParser, run
+from dataset.cli import ArgumentParser, run, whole_number
 from dataset.errors import MissingInputError, UsageError
 from dataset.files import write_json
 from dataset.schema import Comparison, Cost, Recommendation, Training, UserMetric
@@ -145,16 +145,9 @@ def _write_tables(tasks: Sequence[RunTask], destination: Path) -> None:
 def main(argv: Sequence[str]) -> None:
     """Run an experiment from the command line."""
     arguments = _parser().parse_args(argv)
-    try:
-        seeds = tuple(int(seed) for seed in arguments.seeds.split(","))
-    except ValueError:
-        raise UsageError(f"--seeds {arguments.seeds!r} must be whole numbers, such as 0,1,2") from None
-    for name in ("jobs", "threads"):
-        if (given := getattr(arguments, name)) is not None and given < 1:
-            raise UsageError(f"--{name} {given} is not possible; it must be at least 1")
     (training,) = apply_settings(read_settings(None, arguments.set), TrainingConfig())
     config = ExperimentConfig(
-        tuple(arguments.models.split(",")), seeds, training, jobs=arguments.jobs, threads=arguments.threads
+        tuple(arguments.models.split(",")), arguments.seeds, training, jobs=arguments.jobs, threads=arguments.threads
     )
     snapshot = find_snapshot(arguments.snapshot)
     raw = arguments.raw or Path("data") / snapshot.name / "raw"
@@ -165,13 +158,17 @@ def main(argv: Sequence[str]) -> None:
     print(f"The report is {report}; the tables are beside it.")
 
 
+def _seeds(text: str) -> tuple[int, ...]:
+    return tuple(whole_number(0)(seed) for seed in text.split(","))
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = ArgumentParser(
         prog="python -m model.experiment",
         description="Train and judge several models, and write a report. Stopped, it goes on with what is missing.",
     )
     parser.add_argument("--models", default=",".join(MODELS), help="names, separated by commas")
-    parser.add_argument("--seeds", default="0", help="whole numbers, separated by commas")
+    parser.add_argument("--seeds", type=_seeds, default="0", help="whole numbers, separated by commas")
     parser.add_argument(
         "--set",
         action="append",
@@ -179,8 +176,8 @@ def _parser() -> argparse.ArgumentParser:
         metavar="KEY=VALUE",
         help="a setting of training for all models, for example epochs=50; may repeat",
     )
-    parser.add_argument("--jobs", type=int, help="runs at a time (one for every four cores if absent)")
-    parser.add_argument("--threads", type=int, help="CPU threads of a run (its share of the cores if absent)")
+    parser.add_argument("--jobs", type=whole_number(), help="runs at a time (one for every four cores if absent)")
+    parser.add_argument("--threads", type=whole_number(), help="of a run (its share of the cores if absent)")
     parser.add_argument("--snapshot", type=Path, help="a snapshot's folder (the newest if absent)")
     parser.add_argument("--raw", type=Path, help="the raw folder with pictures (data/<name>/raw if absent)")
     parser.add_argument("--to", type=Path, help="the folder to write (data/experiments/<name>-<version> if absent)")

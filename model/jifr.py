@@ -155,7 +155,7 @@ class JIFR(TrainableRecommender):
         """
         frames, owners = expand(self.frame_offsets, items)
         if self.config.visual_attention == "avg":
-            counts = torch.bincount(owners, minlength=len(items))[owners]
+            counts = torch.bincount(owners)[owners]
             projected = self.features.project(self.projection, frames)
             return frames, owners, 1 / counts.to(projected.dtype), projected
         both = self.features.project(torch.cat([self.projection, self.reduction]), frames)  # (k, d2 + d0)

@@ -11,10 +11,11 @@ import polars as pl
 import torch
 from torch import Tensor
 
-from dataset.cli import ArgumentParser, run
+from dataset.cli import ArgumentParser, run, whole_number
 from dataset.errors import UsageError
 from dataset.schema import NewFrame, Recommendation
 from dataset.tables import read_table, validate, write_table
+from model.device import use_device
 from model.interactions import Ids, Ragged, TrainingData, expand
 from model.recommender import FrameScorer, Scorer
 from model.runs import open_run
@@ -85,12 +86,13 @@ def _key_frames(
 def main(argv: Sequence[str]) -> None:
     """Write the recommendations of a run as `recommendations.parquet` into its folder."""
     arguments = _parser().parse_args(argv)
+    use_device(arguments.device)
     new_frames = None if arguments.frames is None else read_table(arguments.frames, NewFrame)
     opened = open_run(arguments.run, arguments.snapshot, arguments.device, new_frames)
     position = pl.DataFrame({"user_id": opened.ids.users}).with_row_index("user_idx")
     wanted = position
     if arguments.user:
-        wanted = pl.DataFrame({"user_id": arguments.user}).join(position, on="user_id", how="left")
+        wanted = pl.DataFrame({"user_id": list(dict.fromkeys(arguments.user))}).join(position, on="user_id", how="left")
         if unknown := wanted.filter(pl.col("user_idx").is_null())["user_id"].to_list():
             raise UsageError(
                 f"--user {unknown[0]!r} is not in {opened.snapshot_label} ({position.height:,} users; "
@@ -121,7 +123,7 @@ def _parser() -> argparse.ArgumentParser:
         help="a Parquet file of new pictures of known movies (frame_id, movie_id, feature), scored without training; "
         "their features must come from the snapshot's extractor",
     )
-    parser.add_argument("--k", type=int, default=10, help="movies a user")
+    parser.add_argument("--k", type=whole_number(), default=10, help="movies a user")
     parser.add_argument("--to", type=Path, help="the file to write (recommendations.parquet in the run's folder)")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     return parser

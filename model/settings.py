@@ -10,6 +10,8 @@ from dataset.errors import MissingInputError, UsageError
 
 C = TypeVar("C")
 
+_MAY_BE_ZERO = ("epochs", "patience")  # of the whole numbers; the others count or measure something that must be there
+
 
 def read_settings(config_file: Path | None, assignments: list[str]) -> dict[str, Any]:
     """Return the settings of a TOML file (flat `key = value` lines), overridden by `key=value` assignments.
@@ -57,13 +59,14 @@ def _parse(key: str, value: Any, kind: Any) -> Any:
         if value in get_args(kind):
             return value
         raise UsageError(f"setting {key}={value!r} is not possible; choose one of {', '.join(get_args(kind))}")
+    least = 1 if kind is int and key not in _MAY_BE_ZERO else 0
     try:
         parsed = kind(value)
         if isinstance(value, bool) or (isinstance(value, float) and parsed != value):
             raise ValueError
-        if parsed >= 0:
+        if least <= parsed < float("inf"):
             return parsed
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         pass
-    words = {int: "a whole number, at least 0", float: "a number, at least 0"}[kind]
+    words = {int: f"a whole number, at least {least}", float: "a number, at least 0"}[kind]
     raise UsageError(f"setting {key}={value!r} is not possible; it must be {words}")

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import polars as pl
-import torch
 
-from dataset.cli import ArgumentParser, progress, run
-from dataset.errors import PipelineError, UsageError
+from dataset.cli import ArgumentParser, progress, run, whole_number
+from dataset.errors import PipelineError
+from model.device import use_device
 from model.evaluate import EvaluationConfig, evaluate
 from model.interactions import Tables, held_out_items, index_ids, training_data
 from model.registry import MODELS, default_config, make_model
@@ -139,27 +139,13 @@ def _compared(name: str, value: float, baseline: float) -> str:
     return f"{verb} {words} ({baseline:.4f}{ratio})"
 
 
-def use_device(device: str, threads: int | None) -> None:
-    """Check that `device` is there, and use as many CPU threads (None: all).
-
-    Raises:
-        UsageError: there is no such device.
-    """
-    if threads:
-        torch.set_num_threads(threads)
-    if device not in ("cpu", "cuda"):
-        raise UsageError(f"--device {device!r} is unknown; choose cpu or cuda")
-    if device == "cuda" and not torch.cuda.is_available():
-        raise UsageError("--device cuda: this machine has no CUDA GPU that torch can use; choose cpu")
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = ArgumentParser(
         prog="python -m model.train",
         description="Train a model on a snapshot. With no option: JIFR on the newest one below data/snapshots.",
     )
     parser.add_argument("--model", help=f"one of {', '.join(MODELS)} (jifr if absent)")
-    parser.add_argument("--epochs", type=int, help="epochs at most, short for --set epochs=…")
+    parser.add_argument("--epochs", type=whole_number(0), help="epochs at most, short for --set epochs=…")
     parser.add_argument("--resume", action="store_true", help="go on with the run of this name where it stopped")
     parser.add_argument("--runs", type=Path, default=DEFAULT_RUNS, help="the folder of all runs")
     add_common_options(parser)
@@ -169,7 +155,7 @@ def _parser() -> argparse.ArgumentParser:
 def add_common_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that training and tuning share."""
     parser.add_argument("--snapshot", type=Path, help="a snapshot's folder (the newest if absent)")
-    parser.add_argument("--seed", type=int, default=0, help="of initial values, batches and negatives")
+    parser.add_argument("--seed", type=whole_number(0), default=0, help="of initial values, batches and negatives")
     parser.add_argument(
         "--set",
         action="append",
@@ -180,7 +166,9 @@ def add_common_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", type=Path, help="a TOML file of settings; --set goes before it")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument(
-        "--threads", type=int, help="CPU threads (all if absent); one is faster for a small dataset on a busy machine"
+        "--threads",
+        type=whole_number(),
+        help="CPU threads (all if absent); one is faster for a small dataset on a busy machine",
     )
 
 

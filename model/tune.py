@@ -28,17 +28,18 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, dist
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from dataset.cli import ArgumentParser, progress, run
+from dataset.cli import ArgumentParser, progress, run, whole_number
 from dataset.errors import TooLittleDataError, TrainingError, UsageError
 from dataset.files import write_json, write_text
 from dataset.schema import Tuning
 from dataset.tables import validate, write_table
+from model.device import use_device
 from model.interactions import HeldOutItems, TrainingData, held_out_items, index_ids, training_data
 from model.registry import MODELS, default_config
 from model.runs import describe_run, find_snapshot, read_description, read_tables
 from model.search_space import read_space
 from model.settings import apply_settings, read_settings
-from model.train import add_common_options, use_device
+from model.train import add_common_options
 from model.training import Epoch, Trainer, TrainingConfig
 
 DEFAULT_TUNING = Path("data/tuning")
@@ -262,7 +263,9 @@ def _parser() -> argparse.ArgumentParser:
         help="choices (l2=0.001,0.01) or a range (learning_rate=0.0005..0.01); keys that go together are joined "
         "(collaborative_dim,visual_dim=16,32); may repeat; the paper's dimensions and penalties if absent",
     )
-    parser.add_argument("--trials", type=int, help="how many settings Optuna proposes (every combination if absent)")
+    parser.add_argument(
+        "--trials", type=whole_number(), help="settings that Optuna proposes (every combination if absent)"
+    )
     parser.add_argument("--to", type=Path, help=f"the folder of the search (one below {DEFAULT_TUNING} if absent)")
     add_common_options(parser)
     return parser

@@ -16,7 +16,7 @@ from types import FrameType
 from crawler.sandbox.server import SandboxServer
 from crawler.sandbox.switches import HELP, faults_from
 from crawler.sandbox.world import WorldConfig, generate_world
-from dataset.errors import UsageError
+from dataset.cli import whole_number
 from dataset.files import write_json
 
 _LAST_PORT = 65_535
@@ -24,11 +24,14 @@ _LAST_PORT = 65_535
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options to its parser."""
-    parser.add_argument("--seed", type=int, default=0, help="which world: equal seeds give equal worlds")
-    parser.add_argument("--users", type=int, default=300, help="how many people live in it")
-    parser.add_argument("--movies", type=int, default=120, help="how many movies there are")
+    parser.add_argument("--seed", type=whole_number(0), default=0, help="which world: equal seeds give equal worlds")
+    parser.add_argument("--users", type=whole_number(), default=300, help="how many people live in it")
+    parser.add_argument("--movies", type=whole_number(), default=120, help="how many movies there are")
     parser.add_argument(
-        "--port", type=int, default=8801, help="the first of three ports in a row; 0 takes any free ones"
+        "--port",
+        type=whole_number(0, _LAST_PORT - 2),
+        default=8801,
+        help="the first of three ports in a row; 0 takes any free ones",
     )
     parser.add_argument(
         "--site-file",
@@ -48,8 +51,6 @@ def run(arguments: argparse.Namespace) -> None:
         PipelineError: a port is taken, or a file cannot be written.
     """
     port = arguments.port
-    if not 0 <= port <= _LAST_PORT - 2:
-        raise UsageError(f"--port is {port}; choose 0 (any free ports) or a number up to {_LAST_PORT - 2}")
     config = WorldConfig(seed=arguments.seed, n_users=arguments.users, n_movies=arguments.movies)
     stop = threading.Event()
     before = {number: signal.signal(number, _set(stop)) for number in (signal.SIGINT, signal.SIGTERM)}

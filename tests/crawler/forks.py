@@ -21,7 +21,7 @@ def start(argv, output, errors):
     for number, path in ((1, output), (2, errors)):
         os.dup2(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_TRUNC), number)
     sys.argv[1:] = argv
-    run(main, "crawler")
+    run(main, "python -m crawler")
     sys.exit(0)
 
 

@@ -85,7 +85,7 @@ def test_an_error_ends_the_command_in_one_line_and_its_own_status(tmp_path):
     )
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == (
-        f"crawler: {tmp_path}/ledger.sqlite: no such ledger; start a crawl with: python -m crawler ratings\n"
+        f"python -m crawler: {tmp_path}/ledger.sqlite: no such ledger; start a crawl with: python -m crawler ratings\n"
     )
 
 

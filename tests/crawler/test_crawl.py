@@ -90,7 +90,7 @@ def test_a_page_that_fails_again_and_again_leaves_the_stage_unfinished_until_it_
 
     crawl = sandbox(1, faults=break_one)
     message = crawl.run("ratings", "--attempts", "3", status=4)
-    assert message.startswith("crawler: 1 pages failed 3 times each (mostly: ")
+    assert message.startswith("python -m crawler: 1 pages failed 3 times each (mostly: ")
     assert Counter(crawl.requests())[("movie", broken[0])] == 3
     broken[0] = "healed"
     crawl.run("ratings")

@@ -61,11 +61,18 @@ def test_it_serves_until_told_to_stop_and_removes_its_site_file(tmp_path: Path, 
 
 @pytest.mark.parametrize(
     ("options", "named"),
-    [(["--port", "65534"], "--port"), (["--users", "2"], "n_users"), (["--movies", "-1"], "n_movies")],
+    [(["--users", "2"], "n_users"), (["--movies", "9"], "n_movies")],
 )
-def test_a_bad_number_is_named(options: list[str], named: str) -> None:
+def test_a_world_that_is_too_small_is_refused(options: list[str], named: str) -> None:
     with pytest.raises(UsageError, match=named):
         command.run(arguments(*options))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("options", [["--port", "65534"], ["--port", "x"], ["--users", "-1"]])
+def test_a_bad_number_is_a_wrong_option(options: list[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        arguments(*options)
+    assert ended.value.code == 2
 
 
 def test_a_site_file_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:

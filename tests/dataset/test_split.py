@@ -15,7 +15,7 @@ from dataset.tables import empty
 
 pairs = st.lists(st.tuples(st.integers(0, 20), st.integers(0, 20)), min_size=1, max_size=80, unique=True)
 strategies = st.sampled_from(list(STRATEGIES))
-shares = st.sampled_from([(0.1, 0.2), (0.0, 0.3), (0.45, 0.5)])
+shares = st.sampled_from([(0.1, 0.2), (0.0, 0.3), (0.45, 0.5), (0.1, 0.8)])
 KEYS = ["user_id", "movie_id"]
 
 
@@ -140,6 +140,13 @@ def test_cold_users_and_movies_are_those_without_training() -> None:
     assert cold(table).rows() == [("a", "y", "test", False, True), ("b", "x", "validation", True, False)]
 
 
+def test_the_largest_seed_splits_too() -> None:
+    rows = feedback([(user, movie) for user in range(9) for movie in range(9)])
+    for strategy in STRATEGIES:
+        split = split_interactions(rows, SplitConfig(2**64 - 1, strategy=strategy))
+        assert split["split"].n_unique() == 3
+
+
 def test_nothing_to_split_is_an_error_with_a_remedy() -> None:
     with pytest.raises(TooLittleDataError, match="lower k"):
         split_interactions(empty(ImplicitFeedback), SplitConfig())
@@ -157,7 +164,9 @@ def test_a_temporal_split_of_undated_rows_is_refused_with_the_remedy() -> None:
         ({"validation_share": -0.1}, "leave some for training"),
         ({"validation_share": 0.5, "test_share": 0.5}, "leave some for training"),
         ({"strategy": "leave-one-out"}, "there are random, per-user, temporal, stable"),
+        ({"test_share": float("nan")}, r"shares 0.1 \(validation\) and nan \(test\) must not be negative"),
         ({"seed": -1}, "must be from 0"),
+        ({"seed": 2**64}, "must be from 0"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(settings_: dict[str, object], words: str) -> None:

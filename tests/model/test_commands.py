@@ -218,6 +218,12 @@ def test_models_without_visual_part_need_no_features_and_jifr_says_so_in_one_lin
         ),
         (["--set", "visual_dim=wide"], 2, "visual_dim='wide' is not possible; it must be a whole number"),
         (["--set", "learning_rate=-1"], 2, "it must be a number, at least 0"),
+        (["--set", "learning_rate=inf"], 2, "it must be a number, at least 0"),
+        (["--set", "batch_size=0"], 2, "it must be a whole number, at least 1"),
+        (["--set", "patience=-1"], 2, "it must be a whole number, at least 0"),
+        (["--seed", "-1"], 2, "'-1': give a whole number from 0"),
+        (["--seed", "9223372036854775807"], 2, "give a whole number from 0"),
+        (["--threads", "0"], 2, "'0': give a whole number from 1"),
         (["--set", "visual_attention=some"], 2, "choose one of att, avg"),
         (["--set", "visual_dim"], 2, "write it as --set key=value"),
         (["--config", "none.toml"], 1, "none.toml: no such file"),
@@ -232,6 +238,42 @@ def test_wrong_input_ends_in_one_line_with_the_remedy(command, arguments: list[s
     assert got == status
     assert words in err
     assert err.count("\n") == 1
+
+
+def test_a_run_folder_that_cannot_be_made_and_a_model_that_fits_no_memory_end_in_one_line(
+    command, publish_tables: Publish, tables: Tables, tmp_path: Path
+) -> None:
+    _publish(publish_tables, tables, tmp_path)
+    (tmp_path / "file").touch()
+    status, _, err = command(train, "--model", "popular", "--runs", str(tmp_path / "file"))
+    assert (status, err.count("\n")) == (1, 1)
+    assert "popular-toy-v0001-0: cannot be written (Not a directory)" in err
+    status, _, err = command(train, "--model", "bpr", "--set", "dim=10000000000000")
+    assert (status, err) == (
+        1,
+        "python -m model.train: out of memory; close other programs, or ask for less at a time\n",
+    )
+
+
+@pytest.mark.parametrize("judge", [evaluate, recommend])
+def test_a_device_that_is_not_there_is_refused(command, judge, publish_tables: Publish, tables, tmp_path: Path) -> None:
+    _publish(publish_tables, tables, tmp_path)
+    command(train, "--model", "popular")
+    status, _, err = command(judge, "--run", "data/runs/popular-toy-v0001-0", "--device", "tpu")
+    assert status == 2
+    assert "--device 'tpu' is unknown; choose cpu or cuda" in err
+
+
+def test_a_user_who_is_named_twice_is_recommended_to_once(
+    command, publish_tables: Publish, tables: Tables, tmp_path: Path
+) -> None:
+    _publish(publish_tables, tables, tmp_path)
+    command(train, "--model", "popular")
+    user = tables.interactions["user_id"][0]
+    run = ("--run", "data/runs/popular-toy-v0001-0")
+    status, out, err = command(recommend, *run, "--user", user, "--user", user, "--k", "3")
+    assert status == 0, err
+    assert "3 recommendations for 1 users" in out
 
 
 def test_a_run_that_is_not_one_and_an_unknown_user_are_named(

@@ -33,11 +33,18 @@ def command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.Capt
     return command
 
 
-def _evaluated(model: str, seed: int, gain: float, digest: str = "d") -> str:
-    """Write an evaluated run below data/runs; all models have the same users, easy and hard ones."""
-    folder = Path("data/runs") / f"{model}-{seed}"
+def _description(model: str, seed: int, digest: str = "d", **config: int) -> dict[str, object]:
+    training = {"learning_rate": 0.1}
+    return {
+        "model": model, "seed": seed, "snapshot": {"content_digest": digest}, "config": config, "training": training,
+    }  # fmt: skip
+
+
+def _evaluated(model: str, seed: int, gain: float, digest: str = "d", runs: str = "data/runs", **config: int) -> str:
+    """Write an evaluated run; all models have the same users, easy and hard ones."""
+    folder = Path(runs) / f"{model}-{seed}"
     folder.mkdir(parents=True)
-    write_json(folder / "config.json", {"model": model, "seed": seed, "snapshot": {"content_digest": digest}})
+    write_json(folder / "config.json", _description(model, seed, digest, **config))
     ease = np.random.default_rng(0).random(N_USERS) * 0.5
     noise = np.random.default_rng([seed, *model.encode()]).normal(0, 0.02, N_USERS)
     rows = pl.DataFrame({
@@ -73,11 +80,20 @@ def test_runs_of_several_seeds_are_one_model_and_the_table_goes_where_it_is_aske
     assert (row["n_seeds"], row["other_n_seeds"], row["n_users"]) == (2, 2, N_USERS)
 
 
+def test_runs_of_one_model_with_other_settings_are_told_apart_by_them(command) -> None:
+    runs = [_evaluated("a", 0, gain, runs=f"dim{dim}", dim=dim, width=8) for dim, gain in ((16, 0.0), (32, 0.05))]
+    status, out, err = command("--runs", *runs, _evaluated("b", 0, 0.0, dim=64))
+    assert status == 0, err
+    table = read_table(Path("dim16/comparisons.parquet"), Comparison)
+    assert set(table["model"]) | set(table["other"]) == {"a dim=16", "a dim=32", "b"}
+    assert "a dim=32" in out
+
+
 def test_what_cannot_be_compared_is_refused_in_one_line(command) -> None:
     first, other_data = _evaluated("a", 0, 0.0), _evaluated("b", 0, 0.0, digest="e")
     not_evaluated = Path("data/runs/c-0")
     not_evaluated.mkdir()
-    write_json(not_evaluated / "config.json", {"model": "c", "seed": 0, "snapshot": {"content_digest": "d"}})
+    write_json(not_evaluated / "config.json", _description("c", 0))
     for arguments, code, words in (
         (["--runs", first, other_data], 2, "are of different snapshots; compare runs on the same data"),
         (["--runs", first, str(not_evaluated)], 1, "run `python -m model.evaluate --run data/runs/c-0` first"),

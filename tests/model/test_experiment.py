@@ -245,10 +245,10 @@ def test_an_unknown_model_or_seed_is_refused_before_anything_runs(
     with pytest.raises(UsageError, match="model 'best' is unknown; choose one of jifr"):
         experiment(snapshot, tmp_path, "popular", "best")
     assert not (tmp_path / "runs").exists()
-    with pytest.raises(UsageError, match="must be whole numbers"):
-        main(["--seeds", "one", "--snapshot", str(snapshot.path)])
-    with pytest.raises(UsageError, match="--jobs 0 is not possible"):
-        main(["--jobs", "0", "--snapshot", str(snapshot.path)])
+    for option, value in (("--seeds", "0,one"), ("--jobs", "0"), ("--threads", "-1")):
+        with pytest.raises(SystemExit) as ended:
+            main([option, value, "--snapshot", str(snapshot.path)])
+        assert ended.value.code == 2
 
 
 def test_models_that_need_features_alone_cannot_run_without_them(

@@ -26,7 +26,7 @@ def dense_codes(table: pl.DataFrame | pl.LazyFrame, column: str) -> Codes:
 
 
 def codes_of_hashes(hashes: pl.DataFrame) -> Codes | None:
-    """Return the codes of the hashes `first`, or None where two ids share one: their hashes `second` differ."""
+    """Return (n,) int32 codes of the hashes `first`; None where two ids share one, as their hashes `second` tell."""
     encoded = pc.dictionary_encode(hashes["first"].rechunk().to_arrow())
     codes: Codes = pl.Series(encoded.indices).to_numpy()  # Arrow's own `to_numpy` imports pandas
     second = hashes["second"].to_numpy()

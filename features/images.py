@@ -75,7 +75,11 @@ def read_picture(path: Path, image_sha256: str | None = None, min_side_px: int |
 
 
 def cut(picture: Image.Image, geometry: Geometry) -> Image.Image:
-    """Resize a picture and crop its middle, to the last bit as torchvision's presets do."""
+    """Resize a picture and crop its middle, to the last bit as torchvision's presets do.
+
+    Raises:
+        UnreadablePicture: it is so thin that resizing would blow it up beyond all bounds.
+    """
     width, height = picture.size
     short, long = sorted((width, height))
     long = int(geometry.resize_px * long / short)

@@ -56,12 +56,12 @@ class Block:
     known_items: Tensor
 
     def candidates(self) -> Tensor:
-        """Return a copy of the scores with −inf for what is no candidate."""
+        """Return a copy of the (B, N) scores with −inf for what is no candidate."""
         scores = self.scores.clone(memory_format=torch.contiguous_format)
         return _without(scores, self.known_rows, self.known_items)
 
     def negatives(self) -> Tensor:
-        """Return a copy of the scores with −inf for all but the negatives."""
+        """Return a copy of the (B, N) scores with −inf for all but the negatives."""
         return _without(self.candidates(), self.rows, self.items)
 
     def positive_scores(self) -> Tensor:

@@ -99,7 +99,11 @@ class Data:
 
 @functools.lru_cache(maxsize=1)
 def load_data(snapshot: Path, content_digest: str) -> Data:
-    """Read a snapshot for training and judging; the last one is kept for the next run of this process."""
+    """Read a snapshot for training and judging; the last one is kept for the next run of this process.
+
+    Raises:
+        MissingInputError: its content is no longer that of the digest.
+    """
     opened = open_snapshot(snapshot)
     if opened.content_digest != content_digest:
         raise MissingInputError(f"{snapshot}: its content has changed since the experiment began; run it again")

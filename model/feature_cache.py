@@ -59,7 +59,7 @@ def frame_features(snapshot: Snapshot) -> pl.DataFrame:
 
 
 def as_tensor(features: npt.NDArray[np.float16]) -> Tensor:
-    """Return a tensor on the same memory, mapped or not. It must not be written to."""
+    """Return (L, F) float16 on the same memory, mapped or not. It must not be written to."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The given NumPy array is not writable")
         return torch.from_numpy(features)

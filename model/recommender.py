@@ -63,7 +63,7 @@ class EmbeddingScorer(Scorer):
     items: Tensor
 
     def item_scores(self, users: Tensor) -> Tensor:
-        """Return u_aᵀ v_i for all items."""
+        """Return (B, N) scores u_aᵀ v_i of all items for (B,) int64 `users`."""
         return self.users[users] @ self.items.T
 
 

@@ -105,7 +105,11 @@ class Numbers:
 
 
 def answer(rows: pl.DataFrame, what: str) -> float | None:
-    """Return what is asked of some rows (see the module)."""
+    """Return what is asked of some rows (see the module).
+
+    Raises:
+        ValueError: a column's value is asked of several rows.
+    """
     if what == "n":
         return rows.height
     if rows.is_empty():

@@ -96,7 +96,7 @@ class ACF(TrainableRecommender):
         self.projection = normal(config.projection_std, 2 * h, self.features.width)  # W¹ₓ, W²ₓ
 
     def loss(self, users: Tensor, positives: Tensor, negatives: Tensor) -> Tensor:
-        """Return the BPR loss of a batch with its penalties."""
+        """Return the BPR loss of a batch with its penalties, a scalar."""
         where, owners = expand(self.history_offsets, users)
         others = self.history[where] != positives[owners]  # all of the history but the positive itself
         history, owners = self.history[where[others]], owners[others]

@@ -72,7 +72,7 @@ class VBPR(TrainableRecommender):
             self.visual[1:].normal_(0, config.projection_std, generator=generator)
 
     def loss(self, users: Tensor, positives: Tensor, negatives: Tensor) -> Tensor:
-        """Return the BPR loss of a batch (Eq. 5) with its penalty.
+        """Return the BPR loss of a batch (Eq. 5) with its penalty, a scalar.
 
         Each distinct item of the batch is projected once, however often it occurs.
         """

@@ -76,7 +76,7 @@ class VPOI(TrainableRecommender):
         self.projection = normal(config.projection_std, config.dim, self.features.width)  # Q
 
     def loss(self, users: Tensor, positives: Tensor, negatives: Tensor) -> Tensor:
-        """Return the BPR loss of a batch, the relation of items and frames, and the penalties."""
+        """Return the BPR loss of a batch, the relation of items and frames, and the penalties: a scalar."""
         u = embedding(users, self.users)  # (B, d)
         v = embedding(torch.cat([positives[:, None], negatives], 1), self.items)  # (B, 1 + n, d)
         scores = (v @ u.unsqueeze(2)).squeeze(2)  # (B, 1 + n)

@@ -90,12 +90,13 @@ def progress(unit: str) -> Progress:
     `bar.update(task, advance=1, note="loss 0.31")`.
     """
     console = Console(stderr=True)
+    is_wide = console.width >= 100
     return Progress(
-        TextColumn("{task.description:<22}"),
-        BarColumn(bar_width=24),
+        TextColumn("{task.description:<20}"),
+        BarColumn(bar_width=24 if is_wide else 8),
         MofNCompleteColumn(),
         TextColumn(unit),
-        TimeElapsedColumn(),
+        *([TimeElapsedColumn()] if is_wide else []),
         TextColumn("left"),
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}"),

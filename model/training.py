@@ -51,7 +51,10 @@ class TrainingConfig:
 
 @dataclass(frozen=True)
 class Epoch:
-    """What is known after an epoch. `validation_ndcg` is None in epochs without validation."""
+    """What is known after an epoch. `validation_ndcg` is None in epochs without validation.
+
+    As text it is short enough for the line of a progress bar.
+    """
 
     epoch: int
     loss: float
@@ -59,8 +62,8 @@ class Epoch:
     seconds: float
 
     def __str__(self) -> str:
-        validated = "" if self.validation_ndcg is None else f", validation NDCG {self.validation_ndcg:.4f}"
-        return f"loss {self.loss:.4f}{validated}"
+        validated = "" if self.validation_ndcg is None else f", NDCG {self.validation_ndcg:.3f}"
+        return f"loss {self.loss:.3f}{validated}"
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,11 @@ N_PICTURES = 30
 on_request = pytest.mark.skipif("TEST_README" not in os.environ, reason="set TEST_README=1: takes ten minutes")
 
 
+def example(section):
+    """Return the Python of a section."""
+    return re.search(r"^```python\n(.*?)^```$", SECTIONS[section], re.M | re.S)[1]
+
+
 def commands(section, block):
     """Return the commands of a section's n-th fenced block without a language, without their comments."""
     blocks = re.findall(r"^```(\w*)\n(.*?)^```$", SECTIONS[section], re.M | re.S)
@@ -45,6 +50,7 @@ class Checkout:
             shutil.copy(ROOT / name, target)
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         self.environment = {**os.environ, "PATH": path, "PREFECT_HOME": str(folder / "prefect"), "COLUMNS": "200"}
+        self.environment |= {"HF_HOME": str(folder / "huggingface"), "HF_HUB_OFFLINE": "1"}
 
     def run(self, command):
         """Run a command to its end; return what it printed."""
@@ -99,6 +105,13 @@ def test_own_data_from_a_file_to_a_snapshot_on_s3_and_back(checkout, s3_environm
     checkout.run(build)
     checkout.run(f"{extract} --extractor mobilenet_v3_small --weights random:0")  # no download here
     assert "Published mine v0001" in checkout.run(publish)
+    read = example("I only want to read a snapshot").replace("sandbox", "mine")
+    (checkout.folder / "read.py").write_text(
+        f"{read}print(len(features), len(likes), popular[0][1] > popular[-1][1], len(train))\n"
+    )
+    n_features, n_likes, is_ranked, n_train = checkout.run("python read.py").split()
+    assert (int(n_features), n_likes, is_ranked) == (N_PICTURES, "0", "True")
+    assert int(n_train) > 50_000
     checkout.run(f"{train} --model bpr --epochs 2")
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()

@@ -25,6 +25,7 @@ check: $(INSTALLED) ## lint, format, types, import layers, lengths, lines that s
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@MYPYPATH=tests/bench $(BIN)/mypy --config-file= --check-untyped-defs --ignore-missing-imports --no-strict-optional tests/bench/*.py
 	@$(BIN)/lint-imports
 	@$(BIN)/pylint crawler dataset features model flows
 	@$(BIN)/python tests/lengths.py

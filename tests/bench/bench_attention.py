@@ -17,6 +17,7 @@ from run import Result
 
 from model.metrics import ndcg
 from model.protocol import rank_among_all, rank_frames
+from model.recommender import FrameScorer
 from model.registry import default_config
 from model.training import Trainer
 
@@ -52,6 +53,7 @@ def _judge(planted, visual, rating, seed, world):
     config = replace(default_config("jifr"), visual_attention=visual, rating_attention=rating)
     trained = Trainer(world.data, world.validation, "jifr", config, planted.TRAINING, seed).run()
     scorer = trained.model.scorer()
+    assert isinstance(scorer, FrameScorer)
     items = ndcg(rank_among_all(scorer, world.test, 15), 15).mean().item()
     return items, ndcg(rank_frames(scorer, world.likes), 3).mean().item()
 

@@ -64,7 +64,7 @@ def _write_raw(raw):
         },
     }
     for name, schema in RAW_TABLES.items():
-        columns = dict(empty(schema).schema)
+        columns = empty(schema).schema
         table = pl.DataFrame(tables[name])
         if name == "frame_likes":
             table = table.unique(["user_id", "frame_id"])

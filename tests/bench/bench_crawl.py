@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from run import Result
@@ -54,9 +55,10 @@ def measure() -> list[Result]:
             urls = folder / "urls.txt"
             urls.write_text("\n".join(site["movie"] + request["path"] for request in requests))
             fetch = [sys.executable, "-c", BARE, str(urls), str(SANDBOX_CONCURRENCY)]
-            ours, bare = [], []
+            ours: list[float] = []
+            bare: list[float] = []
             for number in range(1, 6):
-                works = [(bare, lambda: run(fetch)), (ours, lambda n=number: crawl(folder, "ratings", n))]
+                works = [(bare, partial(run, fetch)), (ours, partial(crawl, folder, "ratings", number))]
                 for found, work in works if number % 2 else reversed(works):
                     seconds, fetched = _timed(folder, work)
                     found.append(len(fetched) / seconds)

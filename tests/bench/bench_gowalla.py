@@ -101,6 +101,6 @@ def _read(folder: Path) -> tuple[Ragged, Ragged, int]:
     """Return the train and the test items of each user, and the number of items."""
     parts = [pl.read_parquet(folder / f"{name}.parquet").cast(pl.Int64) for name in ("train", "test")]
     both = pl.concat(parts)
-    n_users, n_items = int(both["user"].max()) + 1, int(both["item"].max()) + 1
+    n_users, n_items = (int(both[name].to_numpy().max()) + 1 for name in ("user", "item"))
     train, test = (ragged(part["user"].to_torch(), part["item"].to_torch(), n_users) for part in parts)
     return train, test, n_items

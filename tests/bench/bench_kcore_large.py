@@ -26,7 +26,7 @@ def measure() -> list[Result]:
         (folder / "parts").mkdir()
         for part in range(N_PARTS):
             _write_part(part, folder / "parts" / f"{part:03}.parquet")
-        command = [sys.executable, "-c", _CHILD, folder / "parts", folder / "core.parquet"]
+        command = [sys.executable, "-c", _CHILD, str(folder / "parts"), str(folder / "core.parquet")]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(f"the filter failed: {done.stderr[-2000:]}")

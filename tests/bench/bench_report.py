@@ -5,6 +5,7 @@ import json
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -56,7 +57,7 @@ def _snapshot(folder):
     rng = np.random.default_rng(0)
     pairs = np.unique(rng.integers(0, N_USERS * N_MOVIES, N_INTERACTIONS))
     movies = [f"m{n:05}" for n in range(N_MOVIES)]
-    tables = {
+    tables: dict[str, dict[str, Any]] = {
         "movies": {"movie_id": movies, "title": [f"Movie {n}" for n in range(N_MOVIES)]},
         "frames": {
             "frame_id": [f"{m}f{n}" for m in movies for n in range(N_FRAMES)],
@@ -73,7 +74,7 @@ def _snapshot(folder):
     frames = {}
     for name, columns in tables.items():
         schema = empty(SNAPSHOT_TABLES[name]).schema
-        filled = {"genres": [], "directors": []}
+        filled: dict[str, list[str]] = {"genres": [], "directors": []}
         rest = [pl.lit(filled.get(c), t).alias(c) for c, t in schema.items() if c not in columns]
         table = pl.DataFrame(columns).with_columns(rest) if columns else empty(SNAPSHOT_TABLES[name])
         frames[name] = table.select(pl.col(c).cast(t) for c, t in schema.items())
@@ -95,7 +96,7 @@ def _judged():
             interval = (value - 0.01, value + 0.01)
             metrics.append((model, seed, task, metric, k, value, *interval, N_USERS, 0, None, None))
         for by, (low, high), metric, k in itertools.product(SLICES, BOUNDS, ("hr", "ndcg"), ks):
-            slices.append((model, seed, task, by, low, high, metric, k, 0.2, 0.1, 0.3, 4000, 9000))
+            slices.append((model, seed, task, metric, k, by, low, high, 0.2, 0.1, 0.3, 4000, 9000))
     return metrics, slices
 
 

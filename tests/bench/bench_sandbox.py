@@ -11,14 +11,15 @@ users must give p < 0.01. Takes some minutes.
 
 import io
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import torch
 from PIL import Image
 from run import Result
 from scipy.stats import ttest_rel
-from torch.nn.functional import interpolate
 
 from crawler.sandbox.pictures import encode
 from crawler.sandbox.truth import truth
@@ -27,7 +28,9 @@ from dataset.build import DatasetConfig, build
 from dataset.files import write_json
 from dataset.schema import RAW_TABLES
 from dataset.tables import write_table
+from features.config import ExtractorConfig
 from features.extractor import Extractor
+from features.images import cut
 from model.interactions import Tables, held_out_items, held_out_likes, index_ids, training_data
 from model.metrics import hit_ratio, ndcg
 from model.protocol import rank_among_all, rank_frames
@@ -104,14 +107,15 @@ def _tables(world: World) -> Tables:
 
 def _features(world: World, frame_ids: list[str]) -> pl.DataFrame:
     """Draw the frames' pictures, and return VGG-19's features of them with random weights."""
-    extractor = Extractor("random:0")
+    extractor = Extractor(ExtractorConfig(weights="random:0"))
+    geometry = replace(extractor.geometry, resize_px=SIDE_PX * 8 // 7, crop_px=SIDE_PX)  # 256 to 224, in small
     features = []
     for start in range(0, len(frame_ids), _BATCH):
         pictures = [world.contents.frames[frame_id].picture for frame_id in frame_ids[start : start + _BATCH]]
-        opened = [Image.open(io.BytesIO(encode(picture))).convert("RGB") for picture in pictures]
-        inputs = torch.stack([extractor.preprocess(one) for one in opened])  # (B, 3, 224, 224)
-        features.append(extractor.features(interpolate(inputs, size=SIDE_PX, mode="bilinear", antialias=True)).half())
+        opened = (Image.open(io.BytesIO(encode(picture))).convert("RGB") for picture in pictures)
+        crops = np.stack([np.asarray(cut(one, geometry)) for one in opened])  # (B, 96, 96, 3)
+        features.append(extractor.features(crops).astype(np.float16))
     return pl.DataFrame(
-        {"frame_id": frame_ids, "feature": torch.cat(features).numpy()},
+        {"frame_id": frame_ids, "feature": np.concatenate(features)},
         schema={"frame_id": pl.String, "feature": pl.Array(pl.Float16, features[0].shape[1])},
     )

@@ -12,6 +12,7 @@ from dataset.exporting import FORMATS as EXPORT_FORMATS
 from dataset.exporting import export
 from dataset.importing import FORMATS, RatingsFormat, format_of, import_ratings
 from dataset.interactions import FeedbackConfig
+from dataset.items import items_beside, items_named
 from dataset.kcore import k_core_parquet
 from dataset.snapshot_commands import add_snapshot_commands
 from dataset.split import STRATEGIES, SplitConfig
@@ -32,9 +33,13 @@ def _import(arguments: argparse.Namespace) -> None:
         if (value := getattr(arguments, name)) is not None
     }
     form = replace(FORMATS.get(known or "columns", RatingsFormat()), **named)
-    done = import_ratings(arguments.ratings, form, arguments.pictures, arguments.to)
+    items = items_beside(arguments.ratings, known)
+    if arguments.items:
+        items = items_named(arguments.items, form.item_column, arguments.title_column)
+    done = import_ratings(arguments.ratings, form, arguments.pictures, arguments.to, items)
+    titles = f" ({done.n_titles:,} with a title)" if items else ""
     print(
-        f"Imported {done.n_ratings:,} ratings of {done.n_items:,} items and {done.n_pictures:,} pictures "
+        f"Imported {done.n_ratings:,} ratings of {done.n_items:,} items{titles} and {done.n_pictures:,} pictures "
         f"into {done.path} ({done.n_quarantined:,} rows left out, see quarantine.parquet there).\n"
         f"Next: python -m dataset build --raw {done.path} --to <folder>"
     )
@@ -106,6 +111,8 @@ def _parser() -> ArgumentParser:
     command.add_argument("--time-column", help="column with a date or seconds since 1970")
     command.add_argument("--max-rating", type=float, help="the best rating there is (if not named: 5)")
     command.add_argument("--separator", help="of a CSV file (by default a comma, or a tab in .tsv)")
+    command.add_argument("--items", type=Path, help="a file of titles (found by itself beside MovieLens and RecBole)")
+    command.add_argument("--title-column", default="title", help="column of --items with the title")
     command.add_argument("--pictures", type=Path, help="folder with <item>.jpg or <item>/<any>.jpg")
 
     command = commands.add_parser("build", help="filter and split raw tables")

@@ -1,4 +1,4 @@
-"""Bring your own data: a ratings file, and optionally a folder of pictures, become raw tables.
+"""Bring your own data: a ratings file, and optionally a folder of pictures and a file of titles, become raw tables.
 
 User and item ids are kept as they are, as text. Pictures are `<item>.jpg` or `<item>/<any>.jpg`
 (any format Pillow reads); each becomes a frame of its item. What cannot be used goes to
@@ -19,8 +19,10 @@ from PIL import UnidentifiedImageError
 from dataset.errors import InvalidTableError, MissingInputError, TooLittleDataError, UsageError
 from dataset.files import atomic_path, write_json
 from dataset.interactions import quarantined
+from dataset.items import ItemsFile, read_items
 from dataset.schema import RAW_TABLES, Frame, Image, Movie, Quarantine, Rating
 from dataset.tables import empty, validate, write_table
+from dataset.text_tables import read_text_table
 from dataset.version import code_version
 
 _MILLISECONDS_FROM = 100_000_000_000
@@ -85,18 +87,22 @@ class Imported:
     path: Path
     n_ratings: int
     n_items: int
+    n_titles: int
     n_pictures: int
     n_quarantined: int
 
 
-def import_ratings(ratings: Path, form: RatingsFormat, pictures: Path | None, destination: Path) -> Imported:
-    """Write a raw folder (see `dataset.build`) from a ratings file and a folder of pictures.
+def import_ratings(
+    ratings: Path, form: RatingsFormat, pictures: Path | None, destination: Path, items_file: ItemsFile | None = None
+) -> Imported:
+    """Write a raw folder (see `dataset.build`) from a ratings file, a folder of pictures and a file of titles.
 
     Raises:
-        MissingInputError: the file or the folder is not there.
-        InvalidTableError: the file cannot be read, or a column is missing or not what it should be.
+        MissingInputError: a file or the folder is not there.
+        InvalidTableError: a file cannot be read, or a column is missing or not what it should be.
         TooLittleDataError: the file has no usable row.
     """
+    known = read_items(items_file) if items_file else None
     source = _read(ratings, form)
     rows, incomplete = _to_ratings(source, form, ratings)
     items = rows["movie_id"].unique().sort()
@@ -104,7 +110,8 @@ def import_ratings(ratings: Path, form: RatingsFormat, pictures: Path | None, de
     if pictures is not None:
         frames, images, bad_pictures = _import_pictures(pictures, set(items), destination)
     tables = {name: empty(schema) for name, schema in RAW_TABLES.items()}
-    tables |= {"movies": _movies(items), "ratings": rows, "frames": frames, "images": images}
+    movies = _movies(items, known)
+    tables |= {"movies": movies, "ratings": rows, "frames": frames, "images": images}
     for name, schema in RAW_TABLES.items():
         write_table(tables[name], schema, destination / f"{name}.parquet")
     quarantine = pl.concat([incomplete, bad_pictures])
@@ -114,11 +121,13 @@ def import_ratings(ratings: Path, form: RatingsFormat, pictures: Path | None, de
         {
             "source": "import",
             "file": ratings.name,
+            "items_file": items_file.path.name if items_file else None,
             "has_pictures": pictures is not None,
             "code_version": code_version(),
         },
     )
-    return Imported(destination, rows.height, len(items), images.height, quarantine.height)
+    n_titles = 0 if known is None else int(items.is_in(known["movie_id"].implode()).sum())
+    return Imported(destination, rows.height, len(items), n_titles, images.height, quarantine.height)
 
 
 def _read(path: Path, form: RatingsFormat) -> pl.DataFrame:
@@ -126,7 +135,10 @@ def _read(path: Path, form: RatingsFormat) -> pl.DataFrame:
     if not path.is_file():
         raise MissingInputError(f"{path}: no such ratings file; give a .csv, .tsv or .parquet file (see --format)")
     try:
-        table = pl.read_parquet(path) if path.suffix == ".parquet" else _read_csv(path, form)
+        if path.suffix == ".parquet":
+            table = pl.read_parquet(path)
+        else:
+            table = read_text_table(path, form.separator, form.has_header, form.has_types)
     except (pl.exceptions.PolarsError, OSError, ValueError) as error:
         raise InvalidTableError(
             f"{path}: cannot be read as {'Parquet' if path.suffix == '.parquet' else 'CSV'} "
@@ -147,16 +159,6 @@ def _read(path: Path, form: RatingsFormat) -> pl.DataFrame:
                 f"name the right one with --{role}-column"
             )
     return table.select(pl.col(column).alias(role) for role, column in wanted.items() if column in table.columns)
-
-
-def _read_csv(path: Path, form: RatingsFormat) -> pl.DataFrame:
-    """Read all columns as text, so that an id like 007 stays what it is."""
-    separator = form.separator or ("\t" if path.suffix == ".tsv" else ",")
-    quoted = '"' if separator == "," else None
-    table = pl.read_csv(path, separator=separator, has_header=form.has_header, infer_schema=False, quote_char=quoted)
-    if not form.has_header:
-        table.columns = [f"column_{number}" for number in range(1, table.width + 1)]
-    return table.rename(lambda name: name.partition(":")[0]) if form.has_types else table
 
 
 def _to_ratings(source: pl.DataFrame, form: RatingsFormat, path: Path) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -214,11 +216,17 @@ def _cast(column: pl.Series, dtype: type[pl.DataType], where: str, what: str) ->
     return cast
 
 
-def _movies(items: pl.Series) -> pl.DataFrame:
-    """Return a `Movie` row an item, with its id for a title: an import knows no more of it."""
+def _movies(items: pl.Series, known: pl.DataFrame | None) -> pl.DataFrame:
+    """Return a `Movie` row an item; one of which nothing is known has its id for a title."""
     none = pl.lit([], pl.List(pl.String))
-    known = pl.DataFrame({"movie_id": items, "title": items}).with_columns(genres=none, directors=none)
-    return _fit(known, empty(Movie).schema)
+    movies = pl.DataFrame({"movie_id": items})
+    if known is None:
+        movies = movies.with_columns(title=pl.col("movie_id"), genres=none)
+    else:
+        movies = movies.join(known, on="movie_id", how="left").with_columns(
+            title=pl.coalesce("title", "movie_id"), genres=pl.col("genres").fill_null([])
+        )
+    return _fit(movies.with_columns(directors=none), empty(Movie).schema)
 
 
 def _import_pictures(

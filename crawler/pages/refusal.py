@@ -72,7 +72,7 @@ def classify(status: int, url: str, body: bytes, content_type: str | None, locat
         Refused: blocked, banned, a login wall or a rate limit.
         PageGone: the movie, photo or person does not exist (any more).
     """
-    for address in (url, location or ""):
+    for address in filter(None, (url, location)):
         if sign := _sign_of_address(url, address):
             raise Refused(sign)
     is_text = not content_type or content_type.strip().lower().startswith(("text/", "application/xhtml"))

@@ -4,6 +4,7 @@ Scrapy's reactor starts once in a process, so a command runs one stage; flows st
 as a child process.
 """
 
+import gc
 import logging
 import time
 from collections.abc import Sequence
@@ -79,6 +80,8 @@ def _crawl(
         crawler, crawl=crawl, ledger=ledger, archive=archive, rules=rules, phases=phases, on_page=meter.update
     )
     running.addErrback(problems.append)
+    gc.collect()
+    gc.freeze()  # what is loaded by now stays: looking through it again and again would take time, and find nothing
     process.start()
     for problem in problems:
         problem.raiseException()

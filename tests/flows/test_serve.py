@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 import requests
+from requests.adapters import HTTPAdapter
+from urllib3.util import Retry
 
 from dataset.snapshot import latest, verify
 from flows.server import is_healthy
@@ -67,11 +69,16 @@ def test_the_weekly_schedule_is_there_and_off(served, prefect):
 
 @pytest.mark.timeout(900)
 def test_a_scheduled_run_fires(served, prefect, make_dataset, tmp_path):
-    deployment = f"{served['PREFECT_API_URL']}/deployments/name/publish-snapshot/any"
-    schedules = f"{served['PREFECT_API_URL']}/deployments/{requests.get(deployment, timeout=30).json()['id']}/schedules"
+    api = requests.Session()  # a server whose SQLite file is busy says 503; Prefect's own client asks again too
+    api.mount(
+        "http://", HTTPAdapter(max_retries=Retry(8, backoff_factor=0.5, status_forcelist=[503], allowed_methods=None))
+    )
+    deployments = f"{served['PREFECT_API_URL']}/deployments"
+    deployment = api.get(f"{deployments}/name/publish-snapshot/any", timeout=30).json()
+    schedules = f"{deployments}/{deployment['id']}/schedules"
     parameters = {"dataset": str(make_dataset()), "name": "timed", "root": str(tmp_path)}
     every_other_second = {"schedule": {"interval": 2}, "active": True, "parameters": parameters}
-    made = requests.post(schedules, json=[every_other_second], timeout=30)
+    made = api.post(schedules, json=[every_other_second], timeout=30)
     assert made.ok, made.text
     try:
         deadline = time.monotonic() + 240
@@ -79,7 +86,7 @@ def test_a_scheduled_run_fires(served, prefect, make_dataset, tmp_path):
             assert time.monotonic() < deadline, prefect(served, "flow-run", "ls").stdout
             time.sleep(0.5)
     finally:
-        requests.delete(f"{schedules}/{made.json()[0]['id']}", timeout=30)
+        api.delete(f"{schedules}/{made.json()[0]['id']}", timeout=30)
 
 
 def test_nothing_is_left_running_after_the_end(ports, tmp_path):

@@ -43,8 +43,9 @@ class Weights:
         self.is_random = source.startswith("random:")
         self.preset: Any = known[source] if source in known.__members__ else None
         self.transforms: Any = (self.preset or next(iter(known))).transforms()
-        if self.is_random and not source.removeprefix("random:").isdecimal():
-            raise UsageError(f"weights {source!r}: the seed must be a whole number, as in random:0")
+        seed = source.removeprefix("random:")
+        if self.is_random and not (seed.isdecimal() and int(seed) < 2**63):
+            raise UsageError(f"weights {source!r}: the seed must be a whole number below 2**63, as in random:0")
         if not self.is_random and self.preset is None and not Path(source).is_file():
             raise WeightsError(
                 f"weights {source!r} is no file; give {', '.join(known.__members__)}, random:<seed>, "

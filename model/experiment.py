@@ -103,7 +103,7 @@ def _tasks(snapshot: Snapshot, config: ExperimentConfig, runs: Path) -> list[Run
         default_config(name)  # refuses unknown names before anything runs
     names = [name for name in config.models if snapshot.has("frame_features") or not MODELS[name].make.needs_features]
     if not names:
-        raise UsageError(f"{snapshot.path}: no frame features, but {', '.join(config.models)} need them; add bpr")
+        raise UsageError(f"{snapshot.path}: no frame features, so none of {', '.join(config.models)} can run; add bpr")
     return [
         RunTask(
             run_folder(runs, name, snapshot, seed),

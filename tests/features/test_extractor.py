@@ -178,5 +178,6 @@ def test_weights_that_cannot_be_had_are_named_with_the_remedy(tmp_path: Path, mo
     (tmp_path / "bad.pth").write_bytes(b"x")
     with pytest.raises(WeightsError, match="not a state dict"):
         Extractor(ExtractorConfig(weights=str(tmp_path / "bad.pth")))
-    with pytest.raises(UsageError, match="whole number"):
-        Extractor(ExtractorConfig(weights="random:x"))
+    for seed in ("x", "-1", str(2**63)):
+        with pytest.raises(UsageError, match="whole number"):
+            Extractor(ExtractorConfig(weights=f"random:{seed}"))

@@ -35,7 +35,7 @@ def _import(arguments: argparse.Namespace) -> None:
     form = replace(FORMATS.get(known or "columns", RatingsFormat()), **named)
     items = items_beside(arguments.ratings, known)
     if arguments.items:
-        items = items_named(arguments.items, form.item_column, arguments.title_column)
+        items = items_named(arguments.items, arguments.items_id_column or form.item_column, arguments.title_column)
     done = import_ratings(arguments.ratings, form, arguments.pictures, arguments.to, items)
     titles = f" ({done.n_titles:,} with a title)" if items else ""
     print(
@@ -112,6 +112,9 @@ def _parser() -> ArgumentParser:
     command.add_argument("--max-rating", type=float, help="the best rating there is (if not named: 5)")
     command.add_argument("--separator", help="of a CSV file (by default a comma, or a tab in .tsv)")
     command.add_argument("--items", type=Path, help="a file of titles (found by itself beside MovieLens and RecBole)")
+    command.add_argument(
+        "--items-id-column", help="column of --items with the item's id (if absent, as in the ratings)"
+    )
     command.add_argument("--title-column", default="title", help="column of --items with the title")
     command.add_argument("--pictures", type=Path, help="folder with <item>.jpg or <item>/<any>.jpg")
 

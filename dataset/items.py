@@ -17,7 +17,7 @@ class ItemsFormat:
     """Which columns of the items file hold what. None: the file has no such column.
 
     Attributes:
-        item_column: the item's id, as in the ratings; without a header, columns are called `column_1`, `column_2`, …
+        item_column: the id that the ratings have; without a header, columns are called `column_1`, `column_2`, …
         title_column: the title; a year in brackets at its end is taken off, and is the year where no column tells it.
         year_column: the year; the file need not have it.
         genres_column: the genres, parted by `genre_separator`; likewise.
@@ -97,7 +97,7 @@ def read_items(file: ItemsFile) -> pl.DataFrame:
             table = read_text_table(path, form.separator, form.has_header, form.has_types, form.encoding)
     except (pl.exceptions.PolarsError, OSError, ValueError, LookupError) as error:
         raise InvalidTableError(f"{path}: cannot be read ({str(error).splitlines()[0]}); check the file") from None
-    for option, column in (("--item-column", form.item_column), ("--title-column", form.title_column)):
+    for option, column in (("--items-id-column", form.item_column), ("--title-column", form.title_column)):
         if column not in table.columns:
             if not file.was_named:
                 return _NOTHING

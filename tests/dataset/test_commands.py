@@ -43,3 +43,15 @@ def test_a_wrong_command_ends_in_one_line_with_the_remedy(
     assert (done.returncode, done.stdout) == (status, "")
     assert words in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_titles_come_from_a_file_that_is_named_with_its_columns(tmp_path: Path) -> None:
+    (tmp_path / "r.csv").write_text("user,item\na,x\na,y\n")
+    (tmp_path / "i.csv").write_text("id,name\nx,One\n")
+    to = ("import", tmp_path / "r.csv", "--to", tmp_path / "raw", "--items", tmp_path / "i.csv")
+    done = command(*to, "--items-id-column", "id", "--title-column", "name")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "2 items (1 with a title)" in done.stdout
+    done = command(*to)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "name the right one with --items-id-column" in done.stderr

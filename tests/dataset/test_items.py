@@ -82,7 +82,7 @@ def test_what_is_no_items_file_is_refused_if_it_was_named_and_left_alone_if_it_w
         read_items(items_named(tmp_path / "i.csv", "item", "title"))
     (tmp_path / "i.csv").write_text("id,title\n1,One\n")
     with pytest.raises(
-        InvalidTableError, match="no column 'item'; it has 'id', 'title': name the right one with --item"
+        InvalidTableError, match="no column 'item'; it has 'id', 'title': name the right one with --items-id-column"
     ):
         read_items(items_named(tmp_path / "i.csv", "item", "title"))
     with pytest.raises(InvalidTableError, match=r"no column 'name'.*--title-column"):

@@ -128,5 +128,5 @@ def _genres(table: pl.DataFrame, form: ItemsFormat) -> pl.Expr:
     genres = pl.col(form.genres_column)
     if not isinstance(table.schema[form.genres_column], pl.List):
         genres = genres.cast(pl.String).str.split(form.genre_separator)
-    cleaned = genres.cast(pl.List(pl.String)).list.eval(pl.element().drop_nulls().str.strip_chars())
-    return cleaned.fill_null([]).list.set_difference(["", _NO_GENRES])
+    genre = pl.element().drop_nulls().str.strip_chars()
+    return genres.cast(pl.List(pl.String)).list.eval(genre.filter(~genre.is_in(["", _NO_GENRES]))).fill_null([])

@@ -53,7 +53,7 @@ def _labels(descriptions: Sequence[dict[str, Any]]) -> list[str]:
     for description in descriptions:
         alike = [_settings(other) for other in descriptions if other["model"] == description["model"]]
         differing = [
-            f"{key}={value}" for key, value in _settings(description).items() if any(s[key] != value for s in alike)
+            f"{key}={value}" for key, value in _settings(description).items() if any(s.get(key) != value for s in alike)
         ]
         labels.append(" ".join([description["model"], *differing]))
     return labels

@@ -18,6 +18,7 @@ From a number in a report one can walk back: metrics → config.json → snapsho
 
 import json
 import pickle
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -111,7 +112,7 @@ def resume_run(folder: Path, description: dict[str, Any], trainer: Trainer) -> i
 
     Raises:
         MissingInputError: there is no run.
-        TrainingError: the run has other settings, or its checkpoint cannot be read.
+        TrainingError: the run has other settings, or its checkpoint cannot be read or is of another version's model.
     """
     before = read_description(folder)
     for key in ("model", "config", "training", "seed"):
@@ -123,7 +124,7 @@ def resume_run(folder: Path, description: dict[str, Any], trainer: Trainer) -> i
         raise TrainingError(f"{folder}: was started on other data; give its snapshot, or no --resume")
     checkpoint = folder / "checkpoint.pt"
     if checkpoint.is_file():
-        trainer.load_state_dict(_load(checkpoint))
+        _restore(trainer.load_state_dict, checkpoint)
     return len(trainer.epochs)
 
 
@@ -179,6 +180,7 @@ def open_run(
     Raises:
         MissingInputError: the folder is not a run, or its training has not ended.
         InvalidSnapshotError: the snapshot's content is not what the run was trained on.
+        TrainingError: the weights cannot be read, or are of another version's model.
     """
     description = read_description(folder)
     if not (folder / "model.pt").is_file():
@@ -198,7 +200,7 @@ def open_run(
     default_config(description["model"])
     config = type(MODELS[description["model"]].config)(**description["config"])
     model = make_model(description["model"], config, data, description["seed"])
-    model.load_state_dict(_load(folder / "model.pt"))
+    _restore(model.load_state_dict, folder / "model.pt")
     return OpenedRun(description["model"], description["seed"], model.to(device), snapshot.label, tables, ids, data)
 
 
@@ -214,6 +216,16 @@ _RESULTS = (
 def _save(path: Path, state: dict[str, Any]) -> None:
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         torch.save(state, file)
+
+
+def _restore(load_state_dict: Callable[[dict[str, Any]], object], path: Path) -> None:
+    """Put into a model, or a trainer, what a file holds."""
+    state = _load(path)
+    try:
+        load_state_dict(state)
+    except (RuntimeError, KeyError, ValueError, TypeError) as error:
+        what = " ".join(str(error).split())[:120]
+        raise TrainingError(f"{path}: not of this version's model ({what}); train again without --resume") from error
 
 
 def _load(path: Path) -> dict[str, Any]:

@@ -255,6 +255,26 @@ def test_a_run_folder_that_cannot_be_made_and_a_model_that_fits_no_memory_end_in
     )
 
 
+def test_weights_and_checkpoints_of_another_version_s_model_are_refused_in_one_line(
+    command, publish_tables: Publish, tables: Tables, tmp_path: Path
+) -> None:
+    _publish(publish_tables, tables, tmp_path)
+    run_of_bpr = ("--model", "bpr", "--epochs", "2", *SMALL)
+    command(train, *run_of_bpr)
+    folder = Path("data/runs/bpr-toy-v0001-0")
+    weights = torch.load(folder / "model.pt", weights_only=True)
+    torch.save({f"old_{name}": value for name, value in weights.items()}, folder / "model.pt")
+    status, _, err = command(evaluate, "--run", str(folder))
+    assert (status, err.count("\n")) == (1, 1)
+    assert "model.pt: not of this version's model" in err
+    checkpoint = torch.load(folder / "checkpoint.pt", weights_only=True)
+    del checkpoint["generator"]
+    torch.save(checkpoint, folder / "checkpoint.pt")
+    status, _, err = command(train, *run_of_bpr, "--resume")
+    assert (status, err.count("\n")) == (1, 1)
+    assert "checkpoint.pt: not of this version's model ('generator'); train again without --resume" in err
+
+
 @pytest.mark.parametrize("judge", [evaluate, recommend])
 def test_a_device_that_is_not_there_is_refused(command, judge, publish_tables: Publish, tables, tmp_path: Path) -> None:
     _publish(publish_tables, tables, tmp_path)

@@ -20,9 +20,9 @@ from dataset.errors import InvalidTableError, MissingInputError, TooLittleDataEr
 from dataset.files import atomic_path, write_json
 from dataset.interactions import quarantined
 from dataset.items import ItemsFile, read_items
+from dataset.own_tables import read_own_table
 from dataset.schema import RAW_TABLES, Frame, Image, Movie, Quarantine, Rating
 from dataset.tables import empty, validate, write_table
-from dataset.text_tables import read_text_table
 from dataset.version import code_version
 
 _MILLISECONDS_FROM = 100_000_000_000
@@ -135,10 +135,7 @@ def _read(path: Path, form: RatingsFormat) -> pl.DataFrame:
     if not path.is_file():
         raise MissingInputError(f"{path}: no such ratings file; give a .csv, .tsv or .parquet file (see --format)")
     try:
-        if path.suffix == ".parquet":
-            table = pl.read_parquet(path)
-        else:
-            table = read_text_table(path, form.separator, form.has_header, form.has_types)
+        table = read_own_table(path, form.separator, form.has_header, form.has_types)
     except (pl.exceptions.PolarsError, OSError, ValueError) as error:
         raise InvalidTableError(
             f"{path}: cannot be read as {'Parquet' if path.suffix == '.parquet' else 'CSV'} "

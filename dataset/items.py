@@ -6,7 +6,7 @@ from pathlib import Path
 import polars as pl
 
 from dataset.errors import InvalidTableError, MissingInputError
-from dataset.text_tables import read_text_table
+from dataset.own_tables import read_own_table
 
 _YEAR = r"\s*\(((?:18|19|20|21)\d\d)\)\s*$"
 _NO_GENRES = "(no genres listed)"
@@ -91,10 +91,7 @@ def read_items(file: ItemsFile) -> pl.DataFrame:
     if not path.is_file():
         raise MissingInputError(f"{path}: no such items file; give a .csv, .tsv or .parquet file, or leave --items out")
     try:
-        if path.suffix == ".parquet":
-            table = pl.read_parquet(path)
-        else:
-            table = read_text_table(path, form.separator, form.has_header, form.has_types, form.encoding)
+        table = read_own_table(path, form.separator, form.has_header, form.has_types, form.encoding)
     except (pl.exceptions.PolarsError, OSError, ValueError, LookupError) as error:
         raise InvalidTableError(f"{path}: cannot be read ({str(error).splitlines()[0]}); check the file") from None
     for option, column in (("--items-id-column", form.item_column), ("--title-column", form.title_column)):

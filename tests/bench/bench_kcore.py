@@ -22,7 +22,7 @@ from run import Result
 from dataset.kcore import k_core_mask, k_core_parquet
 
 K = 5
-SHORT_RUNS = 3  # of what takes a second or less: one run may meet a busy moment
+SHORT_RUNS = 3  # of what takes seconds: one run alone may meet a busy moment
 SIZES = (10_000_000, 50_000_000)
 
 

@@ -1,4 +1,4 @@
-"""CSV, TSV and the like: every column as text, so that an id like 007 stays what it is."""
+"""Tables of a user's own: Parquet as it is, and CSV, TSV and the like as text, so that an id like 007 stays one."""
 
 import io
 from pathlib import Path
@@ -8,13 +8,13 @@ import polars as pl
 _FIELD_END = "\x1f"
 
 
-def read_text_table(
+def read_own_table(
     path: Path, separator: str | None, has_header: bool, has_types: bool, encoding: str = "utf-8"
 ) -> pl.DataFrame:
-    """Return a text file's columns, all String.
+    """Return a file's columns; those of a text file are all String.
 
     Args:
-        path: the file.
+        path: the file; what ends in `.parquet` is Parquet, all else is text, which the other arguments describe.
         separator: what parts fields, one character or several; None decides by the name (.tsv: tab, else comma).
         has_header: whether the first line names the columns; else they are `column_1`, `column_2`, …
         has_types: whether the names carry a type behind a colon, as RecBole's `user_id:token` does; it is taken off.
@@ -23,6 +23,8 @@ def read_text_table(
     Raises:
         PolarsError, OSError, ValueError, LookupError: it cannot be read; no such encoding.
     """
+    if path.suffix == ".parquet":
+        return pl.read_parquet(path)
     separator = separator or ("\t" if path.suffix == ".tsv" else ",")
     source: Path | io.StringIO = path
     if encoding != "utf-8" or len(separator.encode()) > 1:

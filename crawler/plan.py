@@ -15,7 +15,7 @@ from crawler.pages.rows import NotUnderstood
 from crawler.settings import Scope
 from crawler.sites import Site
 from crawler.store import Key, Ledger
-from dataset.kcore import k_core
+from dataset.building.kcore import k_core
 
 COMMENTS_A_PAGE = 20
 PHOTOS_A_PAGE = 30

@@ -6,17 +6,17 @@ from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
-from dataset.build import DatasetConfig, build
+from dataset.building.build import DatasetConfig, build
+from dataset.building.feedback import FeedbackConfig
+from dataset.building.kcore import k_core_parquet
+from dataset.building.split import STRATEGIES, SplitConfig
+from dataset.building.statistics import beside_paper
 from dataset.cli import ArgumentParser, run, whole_number
-from dataset.exporting import FORMATS as EXPORT_FORMATS
-from dataset.exporting import export
-from dataset.importing import FORMATS, RatingsFormat, format_of, import_ratings
-from dataset.interactions import FeedbackConfig
-from dataset.items import items_beside, items_named
-from dataset.kcore import k_core_parquet
-from dataset.snapshot_commands import add_snapshot_commands
-from dataset.split import STRATEGIES, SplitConfig
-from dataset.statistics import beside_paper
+from dataset.commands.snapshots import add_snapshot_commands
+from dataset.formats.exporting import FORMATS as EXPORT_FORMATS
+from dataset.formats.exporting import export
+from dataset.formats.importing import FORMATS, RatingsFormat, format_of, import_ratings
+from dataset.formats.items import items_beside, items_named
 
 
 def main(argv: Sequence[str]) -> None:

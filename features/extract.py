@@ -17,10 +17,10 @@ import numpy.typing as npt
 import polars as pl
 from torch import Tensor
 
-from dataset.build import read_description
+from dataset.building.build import read_description
+from dataset.building.feedback import quarantined
 from dataset.errors import TooLittleDataError, UsageError
 from dataset.files import write_json
-from dataset.interactions import quarantined
 from dataset.schema import Frame, Image, Quarantine
 from dataset.tables import read_table, write_table
 from features.config import ExtractorIdentity

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from prefect.artifacts import create_link_artifact, create_markdown_artifact
 
-from dataset.snapshot import Snapshot
+from dataset.snapshots.snapshot import Snapshot
 
 
 def show_snapshot(snapshot: Snapshot) -> None:

@@ -11,10 +11,10 @@ from prefect import flow
 from pydantic import Field
 
 from crawler.sandbox.world import WorldConfig
-from dataset.build import DatasetConfig
+from dataset.building.build import DatasetConfig
+from dataset.building.split import SplitConfig
 from dataset.errors import UsageError
-from dataset.snapshot import Snapshot
-from dataset.split import SplitConfig
+from dataset.snapshots.snapshot import Snapshot
 from features.config import IMAGENET, ExtractorConfig
 from flows.limits import only_crawl_of
 from flows.runners import LOCAL

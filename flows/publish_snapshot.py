@@ -6,7 +6,7 @@ from typing import Annotated
 from prefect import flow
 from pydantic import Field
 
-from dataset.snapshot import Snapshot
+from dataset.snapshots.snapshot import Snapshot
 from flows.tasks import publish_dataset
 
 

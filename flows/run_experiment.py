@@ -27,9 +27,9 @@ def run_experiment(
     """
     from model.experiment import ExperimentConfig  # torch takes seconds, and serving this flow does not need it
     from model.experiment import run_experiment as train_and_judge
-    from model.registry import MODELS
-    from model.runs import find_snapshot
-    from model.training import TrainingConfig
+    from model.experiments.run_folder import find_snapshot
+    from model.models.registry import MODELS
+    from model.training.trainer import TrainingConfig
 
     chosen = find_snapshot(snapshot)
     name = f"{chosen.name}-v{chosen.version:04d}"

@@ -1,7 +1,7 @@
 """Which models really differ: `python -m model.compare --runs <folder> <folder> …`.
 
 Reads the `user_metrics` of evaluated runs (several seeds of a model are runs of the same model),
-tests every pair of models in every metric (`model.uncertainty.compare`), and writes the
+tests every pair of models in every metric (`model.evaluation.uncertainty.compare`), and writes the
 `comparisons` table. Runs of one model with other settings are models of their own there, called
 by what tells them apart (`bpr dim=64`).
 """
@@ -17,8 +17,8 @@ from dataset.cli import ArgumentParser, run
 from dataset.errors import MissingInputError, UsageError
 from dataset.schema import HELD_OUT_SPLITS, Comparison, UserMetric
 from dataset.tables import read_table, write_table
-from model.runs import DEFAULT_RUNS, evaluation_path, read_description
-from model.uncertainty import compare
+from model.evaluation.uncertainty import compare
+from model.experiments.run_folder import DEFAULT_RUNS, evaluation_path, read_description
 
 
 def compare_runs(runs: Sequence[Path], split: str = "test") -> pl.DataFrame:

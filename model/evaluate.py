@@ -1,17 +1,17 @@
 """Evaluation of a trained run on held-out data: `python -m model.evaluate --run <folder>`.
 
 Metrics are computed per user (task `item`) or per user-movie pair (task `frame`), kept as the
-`user_metrics` table, and averaged in `model.uncertainty` and nowhere else. Their names:
+`user_metrics` table, and averaged in `model.evaluation.uncertainty` and nowhere else. Their names:
 
 - `hr`, `ndcg`: the paper's protocol, 1,000 sampled unrated items, as the exact expectation over
-  infinitely many repeats (`model.expectation`); for frames, all frames of the movie;
+  infinitely many repeats (`model.evaluation.expectation`); for frames, all frames of the movie;
 - `sampled_hr`, `sampled_ndcg`: the same with negatives that are really sampled, mean and standard
   deviation of 10 repeats (only with `--protocol sampled`): the check of the two above;
 - `full_hr`, `full_ndcg`, `full_recall`, `full_precision`, `full_mrr`, `full_map`: all items but
   the known ones (`HeldOutItems.known`);
-- `full_coverage`, `full_gini`, `full_arp`: of the same lists (`model.beyond_accuracy`).
+- `full_coverage`, `full_gini`, `full_arp`: of the same lists (`model.evaluation.beyond_accuracy`).
 
-`model.metrics` defines them. Users without a held-out interaction are left out, and counted.
+`model.evaluation.metrics` defines them. Users without a held-out interaction are left out, and counted.
 """
 
 import argparse
@@ -24,18 +24,18 @@ import torch
 from dataset.cli import ArgumentParser, progress, run, whole_number
 from dataset.errors import TooLittleDataError, TrainingError
 from dataset.schema import HELD_OUT_SPLITS
-from model.beyond_accuracy import RecommendedLists
-from model.blocks import NotFiniteError, score_blocks, users_with_positives
-from model.device import use_device
-from model.expectation import expected_ranking
-from model.interactions import Tables, held_out_items, held_out_likes, index_ids
-from model.judged import PROTOCOLS, EvaluationConfig, Judged, Protocol
-from model.leakage import require_no_leak, require_separate_splits
-from model.metrics import METRICS, RankDistribution
-from model.protocol import Placed, SampledNegatives, join_placed, place_block, place_frames
-from model.recommender import FrameScorer, Scorer
-from model.results import Evaluation
-from model.runs import open_run, write_evaluation
+from model.data.indexed import Tables, held_out_items, held_out_likes, index_ids
+from model.data.leakage import require_no_leak, require_separate_splits
+from model.evaluation.beyond_accuracy import RecommendedLists
+from model.evaluation.blocks import NotFiniteError, score_blocks, users_with_positives
+from model.evaluation.collector import PROTOCOLS, EvaluationConfig, Judged, Protocol
+from model.evaluation.expectation import expected_ranking
+from model.evaluation.metrics import METRICS, RankDistribution
+from model.evaluation.protocol import Placed, SampledNegatives, join_placed, place_block, place_frames
+from model.evaluation.results import Evaluation
+from model.experiments.run_folder import open_run, write_evaluation
+from model.models.recommender import FrameScorer, Scorer
+from model.training.device import use_device
 
 __all__ = ["EvaluationConfig", "evaluate", "main"]
 

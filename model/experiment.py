@@ -25,20 +25,20 @@ from dataset.cli import ArgumentParser, run, whole_number
 from dataset.errors import MissingInputError, UsageError
 from dataset.files import write_json
 from dataset.schema import Comparison, Cost, Recommendation, Training, UserMetric
-from dataset.snapshot import Snapshot
+from dataset.snapshots.snapshot import Snapshot
 from dataset.tables import read_table, write_table
+from model.data.indexed import held_out_items
 from model.evaluate import EvaluationConfig
-from model.experiment_runs import RunTask, do_all, load_data
-from model.interactions import held_out_items
+from model.evaluation.results import EVALUATION_TABLES
+from model.evaluation.uncertainty import compare
+from model.experiments.run_folder import DEFAULT_RUNS, describe_run, find_snapshot, open_run, run_folder
+from model.experiments.runner import RunTask, do_all, load_data
+from model.experiments.settings import apply_settings, read_settings
+from model.models.registry import MODELS, default_config
 from model.recommend import recommend
-from model.registry import MODELS, default_config
 from model.report.cases import write_cases
 from model.report.page import write_report
-from model.results import EVALUATION_TABLES
-from model.runs import DEFAULT_RUNS, describe_run, find_snapshot, open_run, run_folder
-from model.settings import apply_settings, read_settings
-from model.training import TrainingConfig
-from model.uncertainty import compare
+from model.training.trainer import TrainingConfig
 
 DEFAULT_EXPERIMENTS = Path("data/experiments")
 _CORES_A_RUN = 4

@@ -15,10 +15,10 @@ from dataset.cli import ArgumentParser, run, whole_number
 from dataset.errors import UsageError
 from dataset.schema import NewFrame, Recommendation
 from dataset.tables import read_table, validate, write_table
-from model.device import use_device
-from model.interactions import Ids, Ragged, TrainingData, expand
-from model.recommender import FrameScorer, Scorer
-from model.runs import open_run
+from model.data.indexed import Ids, Ragged, TrainingData, expand
+from model.experiments.run_folder import open_run
+from model.models.recommender import FrameScorer, Scorer
+from model.training.device import use_device
 
 _BLOCK_USERS = 256
 

@@ -11,11 +11,9 @@ import polars as pl
 
 from dataset.cli import ArgumentParser, progress, run, whole_number
 from dataset.errors import PipelineError
-from model.device import use_device
+from model.data.indexed import Tables, held_out_items, index_ids, training_data
 from model.evaluate import EvaluationConfig, evaluate
-from model.interactions import Tables, held_out_items, index_ids, training_data
-from model.registry import MODELS, default_config, make_model
-from model.runs import (
+from model.experiments.run_folder import (
     DEFAULT_RUNS,
     describe_run,
     find_snapshot,
@@ -27,8 +25,10 @@ from model.runs import (
     write_evaluation,
     write_run,
 )
-from model.settings import apply_settings, read_settings
-from model.training import Epoch, TrainedRun, Trainer, TrainingConfig
+from model.experiments.settings import apply_settings, read_settings
+from model.models.registry import MODELS, default_config, make_model
+from model.training.device import use_device
+from model.training.trainer import Epoch, TrainedRun, Trainer, TrainingConfig
 
 
 class StoppedError(PipelineError):

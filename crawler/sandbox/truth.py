@@ -21,7 +21,7 @@ from crawler.sandbox.views import View, n_withheld
 from crawler.sandbox.world import World, discoverable_users
 from crawler.sites import Site
 from dataset import schema
-from dataset.kcore import k_core
+from dataset.building.kcore import k_core
 
 Tables = dict[str, pl.DataFrame]
 

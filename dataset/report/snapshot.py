@@ -5,7 +5,7 @@ from pathlib import Path
 
 import polars as pl
 
-from dataset.card import extractor_in_words
+from dataset.building.statistics import PAPER
 from dataset.files import write_json, write_text
 from dataset.report.charts import concentration_chart, fate_chart, histogram
 from dataset.report.distributions import concentration, distributions
@@ -15,8 +15,8 @@ from dataset.report.page import flat, render
 from dataset.report.theme import Chart
 from dataset.report.thumbnails import Thumbnails
 from dataset.schema import HELD_OUT_SPLITS, SPLITS, Concentration, Distribution
-from dataset.snapshot import Snapshot
-from dataset.statistics import PAPER
+from dataset.snapshots.card import extractor_in_words
+from dataset.snapshots.snapshot import Snapshot
 from dataset.tables import write_table
 
 DEFAULT_REPORTS = Path("data/reports")

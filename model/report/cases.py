@@ -12,9 +12,9 @@ import torch
 
 from dataset.schema import Case, CaseFrame, CaseMovie, Recommendation, UserMetric
 from dataset.tables import empty, read_table, write_table
-from model.interactions import Ids, Tables
-from model.jifr import JIFR
-from model.recommender import FrameScorer, Recommender
+from model.data.indexed import Ids, Tables
+from model.models.recommender import FrameScorer, Recommender
+from model.models.visual.jifr import JIFR
 
 KINDS = {
     "attention helps": "JIFR shows a frame that this person likes; without attention it would not have",

@@ -7,14 +7,14 @@ from typing import Any
 
 import polars as pl
 
-from dataset.card import extractor_in_words
 from dataset.files import write_text
 from dataset.report.numbers import Number, Numbers, NumberTable, Row, gain
 from dataset.report.page import flat, interval, render
 from dataset.report.theme import Chart
 from dataset.report.thumbnails import Thumbnails
-from dataset.snapshot import Snapshot
-from model.registry import MODELS
+from dataset.snapshots.card import extractor_in_words
+from dataset.snapshots.snapshot import Snapshot
+from model.models.registry import MODELS
 from model.report.charts import interval_chart, metric_curves, slice_chart, training_curves
 from model.report.gallery import gallery
 from model.report.names import in_order, look_of

@@ -15,11 +15,11 @@ from pathlib import Path
 import torch
 from run import Result
 
-from model.metrics import ndcg
-from model.protocol import rank_among_all, rank_frames
-from model.recommender import FrameScorer
-from model.registry import default_config
-from model.training import Trainer
+from model.evaluation.metrics import ndcg
+from model.evaluation.protocol import rank_among_all, rank_frames
+from model.models.recommender import FrameScorer
+from model.models.registry import default_config
+from model.training.trainer import Trainer
 
 TEST = Path(__file__).resolve().parents[1] / "model" / "test_planted.py"
 SEEDS = 3

@@ -12,8 +12,8 @@ from made import made_data, rate_of_epochs, save_for_peers
 from peers import run_peer
 from run import Result
 
-from model.baselines.bpr import BPRConfig
-from model.training import TrainingConfig
+from model.models.factors.bpr import BPRConfig
+from model.training.trainer import TrainingConfig
 
 BATCH_SIZE = 8192
 

@@ -21,14 +21,14 @@ import torch
 from peers import run_peer
 from run import Result
 
-from model.baselines.bpr import BPRConfig
-from model.expectation import expected_ranking
-from model.interactions import Frames, HeldOutItems, Ragged, TrainingData, ragged
-from model.jifr import JIFR, JIFRConfig
-from model.metrics import METRICS, RankDistribution
-from model.protocol import SampledNegatives, place_among_all, rank_among_all, rank_among_sampled
-from model.recommender import EmbeddingScorer, Scorer
-from model.training import Trainer, TrainingConfig
+from model.data.indexed import Frames, HeldOutItems, Ragged, TrainingData, ragged
+from model.evaluation.expectation import expected_ranking
+from model.evaluation.metrics import METRICS, RankDistribution
+from model.evaluation.protocol import SampledNegatives, place_among_all, rank_among_all, rank_among_sampled
+from model.models.factors.bpr import BPRConfig
+from model.models.recommender import EmbeddingScorer, Scorer
+from model.models.visual.jifr import JIFR, JIFRConfig
+from model.training.trainer import Trainer, TrainingConfig
 
 N_USERS, N_ITEMS, N_TRAIN, N_TEST, DIM = 6_000, 3_700, 117, 33, 64
 KS = (5, 10, 15, 20, 30, 50)

@@ -17,7 +17,7 @@ from dataset.tables import empty, read_table, write_table
 from features.config import ExtractorIdentity
 from features.store import FeatureStore
 from features.table import write_features
-from model.feature_cache import frame_features
+from model.data.feature_cache import frame_features
 
 WIDTH, N_TABLE, N_CACHE, N_ROWS = 4096, 50_000, 250_000, 1000
 READ_LIMIT_MB_S, ROWS_LIMIT_S = 400.0, 0.1

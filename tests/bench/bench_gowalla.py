@@ -18,11 +18,11 @@ import polars as pl
 import torch
 from run import Result
 
-from model.baselines.bpr import BPRConfig
-from model.interactions import Frames, HeldOutItems, Ragged, TrainingData, ragged
-from model.metrics import ndcg, recall
-from model.protocol import rank_among_all
-from model.training import Epoch, Trainer, TrainingConfig
+from model.data.indexed import Frames, HeldOutItems, Ragged, TrainingData, ragged
+from model.evaluation.metrics import ndcg, recall
+from model.evaluation.protocol import rank_among_all
+from model.models.factors.bpr import BPRConfig
+from model.training.trainer import Epoch, Trainer, TrainingConfig
 
 VARIABLE = "GOWALLA_DATA"
 K = 20

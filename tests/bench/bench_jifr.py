@@ -12,10 +12,10 @@ from made import interactions, made_data, made_frames
 from run import Result
 from torch import Tensor
 
-from model.interactions import Frames, TrainingData
-from model.jifr import JIFR, JIFRConfig
-from model.loss import bpr_loss, l2_penalty
-from model.sampling import NegativeSampler
+from model.data.indexed import Frames, TrainingData
+from model.models.loss import bpr_loss, l2_penalty
+from model.models.visual.jifr import JIFR, JIFRConfig
+from model.training.sampling import NegativeSampler
 
 FRAMES, BATCH_SIZE, N_NEGATIVES = 20, 8192, 10
 N_BATCHES = int(os.environ.get("BENCH_JIFR_BATCHES", "2"))

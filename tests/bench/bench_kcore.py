@@ -19,7 +19,7 @@ import polars as pl
 from peers import run_peer
 from run import Result
 
-from dataset.kcore import k_core_mask, k_core_parquet
+from dataset.building.kcore import k_core_mask, k_core_parquet
 
 K = 5
 SHORT_RUNS = 3  # of what takes seconds: one run alone may meet a busy moment

@@ -14,7 +14,7 @@ N_ROWS, N_PARTS, LIMIT_GIB = 200_000_000, 20, 16
 _CHILD = """
 import resource, sys
 from pathlib import Path
-from dataset.kcore import k_core_parquet
+from dataset.building.kcore import k_core_parquet
 n, kept = k_core_parquet(Path(sys.argv[1]), Path(sys.argv[2]))
 print(n, kept, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
 """

@@ -11,7 +11,8 @@ import numpy as np
 import polars as pl
 from run import Result
 
-from dataset.build import DatasetConfig
+from dataset.building.build import DatasetConfig
+from dataset.building.statistics import statistics
 from dataset.files import write_json
 from dataset.schema import (
     SLICES,
@@ -25,8 +26,7 @@ from dataset.schema import (
     SliceMetric,
     Training,
 )
-from dataset.snapshot import publish
-from dataset.statistics import statistics
+from dataset.snapshots.snapshot import publish
 from dataset.tables import empty, write_table
 from model.report.cases import KINDS
 from model.report.page import write_report

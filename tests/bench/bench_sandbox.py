@@ -24,19 +24,19 @@ from scipy.stats import ttest_rel
 from crawler.sandbox.pictures import encode
 from crawler.sandbox.truth import truth
 from crawler.sandbox.world import World, WorldConfig, generate_world
-from dataset.build import DatasetConfig, build
+from dataset.building.build import DatasetConfig, build
 from dataset.files import write_json
 from dataset.schema import RAW_TABLES
 from dataset.tables import write_table
 from features.config import ExtractorConfig
 from features.extractor import Extractor
 from features.images import cut
-from model.interactions import Tables, held_out_items, held_out_likes, index_ids, training_data
-from model.metrics import hit_ratio, ndcg
-from model.protocol import rank_among_all, rank_frames
-from model.recommender import FrameScorer
-from model.registry import MODELS, default_config
-from model.training import Trainer, TrainingConfig
+from model.data.indexed import Tables, held_out_items, held_out_likes, index_ids, training_data
+from model.evaluation.metrics import hit_ratio, ndcg
+from model.evaluation.protocol import rank_among_all, rank_frames
+from model.models.recommender import FrameScorer
+from model.models.registry import MODELS, default_config
+from model.training.trainer import Trainer, TrainingConfig
 
 WORLD = WorldConfig(seed=1, n_users=2500, n_movies=60)
 TRAINING = TrainingConfig(epochs=60, batch_size=1024, learning_rate=5e-3, patience=8)

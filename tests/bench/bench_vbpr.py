@@ -15,12 +15,12 @@ from made import made_data, rate_of_epochs, save_for_peers
 from peers import run_peer
 from run import Result
 
-from model.baselines.vbpr import VBPRConfig
-from model.metrics import ndcg
-from model.projection import mean_by_item
-from model.protocol import rank_among_all
-from model.recommender import EmbeddingScorer
-from model.training import TrainingConfig
+from model.evaluation.metrics import ndcg
+from model.evaluation.protocol import rank_among_all
+from model.models.recommender import EmbeddingScorer
+from model.models.visual.projection import mean_by_item
+from model.models.visual.vbpr import VBPRConfig
+from model.training.trainer import TrainingConfig
 
 BATCH_SIZES = "128,256,512,1024,2048"
 EPOCHS = int(os.environ.get("BENCH_VBPR_EPOCHS", "5"))

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from model.interactions import Frames, HeldOutItems, Ragged, TrainingData, ragged
-from model.recommender import Config, Recommender
-from model.training import Trainer, TrainingConfig
+from model.data.indexed import Frames, HeldOutItems, Ragged, TrainingData, ragged
+from model.models.recommender import Config, Recommender
+from model.training.trainer import Trainer, TrainingConfig
 
 N_USERS, N_ITEMS, N_INTERACTIONS, WIDTH = 6_000, 3_700, 1_000_000, 4096
 N_THEMES, HELD_OUT = 40, 0.1

@@ -8,8 +8,8 @@ from crawler.sandbox.tastes import FloatArray, looks, utilities
 from crawler.sandbox.truth import crawl_truth, taste_tables, truth
 from crawler.sandbox.world import COMMENTS_REACH, World, WorldConfig, discoverable_users, generate_world
 from crawler.sites import Site
+from dataset.building.kcore import k_core
 from dataset.errors import UsageError
-from dataset.kcore import k_core
 from dataset.schema import RAW_TABLES
 from dataset.tables import require_references, validate
 

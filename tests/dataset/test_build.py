@@ -4,10 +4,10 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from dataset.build import DatasetConfig, build
+from dataset.building.build import DatasetConfig, build
+from dataset.building.split import SplitConfig
 from dataset.errors import InvalidTableError, MissingInputError, TooLittleDataError
 from dataset.schema import Frame, FrameLike, Interaction, Quarantine
-from dataset.split import SplitConfig
 from dataset.tables import read_table
 
 

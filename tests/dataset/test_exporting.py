@@ -4,11 +4,11 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from dataset.build import DatasetConfig, build
+from dataset.building.build import DatasetConfig, build
+from dataset.building.feedback import FeedbackConfig
 from dataset.errors import MissingInputError, UsageError
-from dataset.exporting import export
-from dataset.interactions import FeedbackConfig
-from dataset.snapshot import publish
+from dataset.formats.exporting import export
+from dataset.snapshots.snapshot import publish
 
 
 @pytest.fixture

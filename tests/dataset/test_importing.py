@@ -6,7 +6,7 @@ import pytest
 from PIL import Image as PillowImage
 
 from dataset.errors import InvalidTableError, MissingInputError, TooLittleDataError
-from dataset.importing import FORMATS, RatingsFormat, format_of, import_ratings
+from dataset.formats.importing import FORMATS, RatingsFormat, format_of, import_ratings
 from dataset.schema import RAW_TABLES, Rating
 from dataset.tables import read_table
 

@@ -3,8 +3,8 @@ from datetime import date
 import polars as pl
 import pytest
 
+from dataset.building.feedback import FeedbackConfig, to_implicit_feedback
 from dataset.errors import UsageError
-from dataset.interactions import FeedbackConfig, to_implicit_feedback
 
 RATINGS = pl.DataFrame(
     {

@@ -4,10 +4,10 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from dataset.build import DatasetConfig, build
+from dataset.building.build import DatasetConfig, build
 from dataset.errors import InvalidTableError, MissingInputError
-from dataset.importing import FORMATS, RatingsFormat, import_ratings
-from dataset.items import ItemsFile, ItemsFormat, items_beside, items_named, read_items
+from dataset.formats.importing import FORMATS, RatingsFormat, import_ratings
+from dataset.formats.items import ItemsFile, ItemsFormat, items_beside, items_named, read_items
 from dataset.schema import Movie, SnapshotMovie
 from dataset.tables import read_table
 

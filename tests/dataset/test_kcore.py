@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dataset import kcore
+from dataset.building.kcore import k_core, k_core_mask, k_core_parquet
 from dataset.errors import InvalidTableError, MissingInputError, UsageError
-from dataset.kcore import k_core, k_core_mask, k_core_parquet
 
 pairs = st.sets(st.tuples(st.integers(0, 9), st.integers(0, 9)), max_size=70)
 

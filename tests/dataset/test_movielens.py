@@ -6,10 +6,10 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from dataset.build import BuiltDataset, DatasetConfig, build
-from dataset.exporting import export
-from dataset.importing import FORMATS, format_of, import_ratings
-from dataset.snapshot import publish
+from dataset.building.build import BuiltDataset, DatasetConfig, build
+from dataset.formats.exporting import export
+from dataset.formats.importing import FORMATS, format_of, import_ratings
+from dataset.snapshots.snapshot import publish
 
 FOLDER = Path(sys.prefix) / "ml-100k" / "recbole" / "dataset_example" / "ml-100k"
 COUNTS = ["n_users", "n_movies", "n_interactions", "n_train_interactions", "n_validation_interactions"]

@@ -11,10 +11,10 @@ import pandas as pd
 import polars as pl
 import pytest
 
-from dataset.build import DatasetConfig, build
+from dataset.building.build import DatasetConfig, build
 from dataset.files import write_json
 from dataset.schema import FrameFeature
-from dataset.snapshot import Snapshot, publish
+from dataset.snapshots.snapshot import Snapshot, publish
 from dataset.tables import write_table
 
 WIDTH = 8

@@ -7,7 +7,8 @@ from typing import Any
 import polars as pl
 import pytest
 
-from dataset.build import DatasetConfig, build
+from dataset.building.build import DatasetConfig, build
+from dataset.building.statistics import PAPER
 from dataset.files import write_json
 from dataset.report.distributions import concentration, distributions
 from dataset.report.health import crawl_pace
@@ -15,8 +16,7 @@ from dataset.report.numbers import Number, Numbers, gain, total
 from dataset.report.page import show
 from dataset.report.snapshot import write_dataset_report
 from dataset.schema import RAW_TABLES
-from dataset.snapshot import Snapshot, publish
-from dataset.statistics import PAPER
+from dataset.snapshots.snapshot import Snapshot, publish
 from dataset.tables import empty, read_table, write_table
 
 CRAWL = {

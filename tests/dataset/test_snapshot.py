@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataset.build import DatasetConfig, build
+from dataset.building.build import DatasetConfig, build
+from dataset.building.split import SplitConfig
 from dataset.errors import InvalidSnapshotError, InvalidTableError, MissingInputError, UsageError
-from dataset.snapshot import list_snapshots, newest_snapshot, open_snapshot, publish, verify
-from dataset.split import SplitConfig
+from dataset.snapshots.snapshot import list_snapshots, newest_snapshot, open_snapshot, publish, verify
 
 
 @pytest.fixture

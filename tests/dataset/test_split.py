@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dataset.building.split import STRATEGIES, SplitConfig, cold
+from dataset.building.split import split as split_interactions
 from dataset.errors import InvalidTableError, TooLittleDataError, UsageError
 from dataset.schema import ImplicitFeedback
-from dataset.split import STRATEGIES, SplitConfig, cold
-from dataset.split import split as split_interactions
 from dataset.tables import empty
 
 pairs = st.lists(st.tuples(st.integers(0, 20), st.integers(0, 20)), min_size=1, max_size=80, unique=True)

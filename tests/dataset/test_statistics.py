@@ -1,7 +1,7 @@
 import polars as pl
 
+from dataset.building.statistics import beside_paper, long_tail, statistics
 from dataset.schema import Frame, FrameLike, Interaction
-from dataset.statistics import beside_paper, long_tail, statistics
 from dataset.tables import empty
 
 

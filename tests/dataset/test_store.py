@@ -17,12 +17,12 @@ import pytest
 
 from dataset import snapshot_writer, storage
 from dataset.__main__ import main
-from dataset.build import DatasetConfig, build
+from dataset.building.build import DatasetConfig, build
+from dataset.building.split import SplitConfig
 from dataset.errors import InvalidSnapshotError, PipelineError, StorageError, UsageError
-from dataset.snapshot import Snapshot, latest, list_snapshots, newest_snapshot, open_snapshot, publish, verify
-from dataset.snapshot_pull import pull
-from dataset.split import SplitConfig
-from dataset.storage import Folder
+from dataset.snapshots.pull import pull
+from dataset.snapshots.snapshot import Snapshot, latest, list_snapshots, newest_snapshot, open_snapshot, publish, verify
+from dataset.snapshots.storage import Folder
 
 Dataset = Callable[[int], Path]
 

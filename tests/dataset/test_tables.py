@@ -5,7 +5,7 @@ import pytest
 
 from dataset.errors import InvalidTableError, MissingInputError
 from dataset.schema import SPLITS, Interaction
-from dataset.snapshot_contents import table_digest
+from dataset.snapshots.contents import table_digest
 from dataset.tables import read_table, require_references, validate, write_table
 
 TABLE = pl.DataFrame(

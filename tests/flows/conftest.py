@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from dataset.build import DatasetConfig, build
+from dataset.building.build import DatasetConfig, build
 from flows.server import prefect_server
 
 ROOT = Path(__file__).resolve().parents[2]

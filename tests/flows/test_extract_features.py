@@ -16,7 +16,7 @@ from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 
 from dataset.errors import UsageError
 from dataset.schema import FrameFeature
-from dataset.snapshot import latest
+from dataset.snapshots.snapshot import latest
 from dataset.tables import read_table
 from flows.extract_features import PICTURES_A_SHARD, extract_features
 from flows.runners import task_runner

@@ -17,10 +17,10 @@ from moto.server import ThreadedMotoServer
 from crawler.sandbox.server import SandboxServer
 from crawler.sandbox.world import WorldConfig, generate_world
 from dataset import storage
-from dataset.build import DatasetConfig, build
+from dataset.building.build import DatasetConfig, build
+from dataset.building.split import SplitConfig
 from dataset.errors import StorageError
-from dataset.snapshot import latest, list_snapshots, publish, verify
-from dataset.split import SplitConfig
+from dataset.snapshots.snapshot import latest, list_snapshots, publish, verify
 
 ROOT = Path(__file__).resolve().parents[2]
 KIB = 1024

@@ -11,7 +11,7 @@ import time
 import pytest
 
 from crawler.store import Ledger
-from dataset.snapshot import latest, verify
+from dataset.snapshots.snapshot import latest, verify
 
 N_KILLS = int(os.environ.get("DOUBAN_FLOW_KILLS", "1"))
 

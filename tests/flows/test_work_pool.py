@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dataset.snapshot import latest
+from dataset.snapshots.snapshot import latest
 from flows.server import prefect_server
 
 ROOT = Path(__file__).resolve().parents[2]

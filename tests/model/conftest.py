@@ -9,13 +9,13 @@ import pytest
 import torch
 from hypothesis import settings
 
-from dataset.build import DatasetConfig
+from dataset.building.build import DatasetConfig
+from dataset.building.statistics import statistics
 from dataset.files import write_json
 from dataset.schema import SNAPSHOT_TABLES
-from dataset.snapshot import Snapshot, publish
-from dataset.statistics import statistics
+from dataset.snapshots.snapshot import Snapshot, publish
 from dataset.tables import empty, write_table
-from model.interactions import Tables
+from model.data.indexed import Tables
 
 torch.set_num_threads(1)  # the tensors here are small
 settings.register_profile("model", deadline=None)

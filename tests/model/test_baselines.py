@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from model.baselines.acf import ACF, ACFConfig, _bounded
-from model.baselines.bpr import BPR, BPRConfig
-from model.baselines.cdl import CDL, CDLConfig
-from model.baselines.vpoi import VPOI, VPOIConfig
-from model.interactions import Frames, Ragged, TrainingData
+from model.data.indexed import Frames, Ragged, TrainingData
+from model.models.factors.bpr import BPR, BPRConfig
+from model.models.visual.acf import ACF, ACFConfig, _bounded
+from model.models.visual.cdl import CDL, CDLConfig
+from model.models.visual.vpoi import VPOI, VPOIConfig
 
 FRAMES_OF_ITEM = [[0, 1, 2], [], [3], [4, 5, 6, 7]]
 HISTORY = [[0, 1, 3], [2], []]
@@ -185,7 +185,7 @@ def test_gradients_equal_finite_differences(model: ACF | BPR | CDL | VPOI) -> No
             self.model = model
 
         def forward(self) -> Tensor:
-            return model.loss(*BATCH)
+            return model.models.loss(*BATCH)
 
     def loss(*parameters: Tensor) -> Tensor:
         named = {f"model.{name}": value for name, value in zip(names, parameters, strict=True)}

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from model.beyond_accuracy import RecommendedLists
+from model.evaluation.beyond_accuracy import RecommendedLists
 
 
 def lists_of(scores: list[list[float]], k: int, popularity: list[int] | None = None) -> RecommendedLists:

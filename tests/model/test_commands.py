@@ -17,10 +17,10 @@ import torch
 
 from dataset.cli import run
 from dataset.schema import Metric, Recommendation, Training, UserMetric
-from dataset.snapshot import Snapshot, open_snapshot
+from dataset.snapshots.snapshot import Snapshot, open_snapshot
 from dataset.tables import read_table
 from model import evaluate, recommend, train
-from model.interactions import Tables
+from model.data.indexed import Tables
 
 Publish = Callable[[Tables], Snapshot]
 ROOT = Path(__file__).resolve().parents[2]

@@ -5,14 +5,20 @@ import pytest
 import torch
 
 from dataset.errors import InvalidTableError, TooLittleDataError, TrainingError
+from model.data.indexed import Ragged, Tables, held_out_items, held_out_likes, index_ids, training_data
 from model.evaluate import EvaluationConfig, evaluate
-from model.expectation import expected_ranking
-from model.interactions import Ragged, Tables, held_out_items, held_out_likes, index_ids, training_data
-from model.metrics import recall
-from model.protocol import SampledNegatives, place_among_all, place_frames, rank_among_all, rank_among_sampled
-from model.recommender import FrameScorer
-from model.registry import default_config, make_model
-from model.training import Trainer, TrainingConfig
+from model.evaluation.expectation import expected_ranking
+from model.evaluation.metrics import recall
+from model.evaluation.protocol import (
+    SampledNegatives,
+    place_among_all,
+    place_frames,
+    rank_among_all,
+    rank_among_sampled,
+)
+from model.models.recommender import FrameScorer
+from model.models.registry import default_config, make_model
+from model.training.trainer import Trainer, TrainingConfig
 
 CONFIG = EvaluationConfig(
     item_ks=(1, 5), frame_ks=(1, 2), protocol="sampled", n_negatives=4, n_repeats=3, n_bootstrap=200
@@ -120,7 +126,7 @@ def test_negatives_do_not_depend_on_the_size_of_blocks(tables: Tables, monkeypat
     held_out = held_out_items(tables, index_ids(tables), "test")
     hashes, values = set(), []
     for block_scores in (1, 24 * 7, 1 << 20):
-        monkeypatch.setattr("model.blocks._BLOCK_SCORES", block_scores)
+        monkeypatch.setattr("model.evaluation.blocks._BLOCK_SCORES", block_scores)
         negatives = SampledNegatives(4, 2, 0)
         rankings = rank_among_sampled(_random(tables), held_out, 5, negatives)
         hashes.add(negatives.sha256)

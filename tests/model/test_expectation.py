@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from model.expectation import (
+from model.data.indexed import HeldOutItems, ragged
+from model.evaluation.expectation import (
     Ranks,
     _hypergeometric,
     _reach,
@@ -17,10 +18,9 @@ from model.expectation import (
     _tied_last,
     expected_ranking,
 )
-from model.interactions import HeldOutItems, ragged
-from model.metrics import METRICS
-from model.protocol import SampledNegatives, place_among_all, rank_among_sampled
-from model.recommender import Scorer
+from model.evaluation.metrics import METRICS
+from model.evaluation.protocol import SampledNegatives, place_among_all, rank_among_sampled
+from model.models.recommender import Scorer
 
 
 class Table(Scorer):

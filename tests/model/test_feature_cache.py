@@ -8,10 +8,10 @@ import polars as pl
 import pytest
 
 from dataset.errors import InvalidSnapshotError
-from dataset.snapshot import Snapshot, open_snapshot
-from model.feature_cache import frame_features
-from model.interactions import Tables, index_ids, training_data
-from model.runs import read_tables
+from dataset.snapshots.snapshot import Snapshot, open_snapshot
+from model.data.feature_cache import frame_features
+from model.data.indexed import Tables, index_ids, training_data
+from model.experiments.run_folder import read_tables
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ def test_a_cache_that_is_whole_is_neither_read_nor_written_again(
 ) -> None:
     frame_features(snapshot)
     before = cache_of(snapshot).stat()
-    monkeypatch.setattr("model.feature_cache._digest", lambda _path: pytest.fail("2 GB are hashed"))
+    monkeypatch.setattr("model.data.feature_cache._digest", lambda _path: pytest.fail("2 GB are hashed"))
     frame_features(snapshot)
     assert cache_of(snapshot).stat().st_ino == before.st_ino
 
@@ -76,7 +76,7 @@ def test_a_cache_that_was_only_touched_is_hashed_once_and_kept(
     before = cache_of(snapshot).stat()
     frame_features(snapshot)
     assert cache_of(snapshot).stat().st_ino == before.st_ino
-    monkeypatch.setattr("model.feature_cache._digest", lambda _path: pytest.fail("hashed again"))
+    monkeypatch.setattr("model.data.feature_cache._digest", lambda _path: pytest.fail("hashed again"))
     frame_features(snapshot)
 
 

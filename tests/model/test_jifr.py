@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from dataset.errors import MissingInputError, UsageError
-from model.interactions import Frames, Ragged, TrainingData
-from model.jifr import JIFR, JIFRConfig
-from model.projection import FeatureScaling, ScaledFeatures
+from model.data.indexed import Frames, Ragged, TrainingData
+from model.models.visual.jifr import JIFR, JIFRConfig
+from model.models.visual.projection import FeatureScaling, ScaledFeatures
 
 FRAMES_OF_ITEM = [[0, 1, 2], [], [3], [4, 5, 6, 7]]
 USERS, WIDTH, DIM = 3, 6, 4

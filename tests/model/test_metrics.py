@@ -18,8 +18,8 @@ from torchmetrics.functional.retrieval import (
     retrieval_reciprocal_rank,
 )
 
-from model.expectation import Ranks, expected_ranking, order_positives
-from model.metrics import METRICS, average_precision, hit_ratio, ndcg, precision, recall, reciprocal_rank
+from model.evaluation.expectation import Ranks, expected_ranking, order_positives
+from model.evaluation.metrics import METRICS, average_precision, hit_ratio, ndcg, precision, recall, reciprocal_rank
 
 
 def ranks_of(rows: list[list[float]], positives: list[int]) -> Ranks:

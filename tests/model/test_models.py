@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from dataset.errors import UsageError
-from model.interactions import Tables, held_out_items, held_out_likes, index_ids, training_data
-from model.metrics import hit_ratio
-from model.protocol import rank_among_all, rank_frames
-from model.recommender import FrameScorer, Recommender, TrainableRecommender
-from model.registry import MODELS, default_config, make_model
-from model.training import Trainer, TrainingConfig
+from model.data.indexed import Tables, held_out_items, held_out_likes, index_ids, training_data
+from model.evaluation.metrics import hit_ratio
+from model.evaluation.protocol import rank_among_all, rank_frames
+from model.models.recommender import FrameScorer, Recommender, TrainableRecommender
+from model.models.registry import MODELS, default_config, make_model
+from model.training.trainer import Trainer, TrainingConfig
 
 TRAINING = TrainingConfig(epochs=40, batch_size=32, learning_rate=0.02, n_negatives=4)
 LEARNING = [name for name, kind in MODELS.items() if issubclass(kind.make, TrainableRecommender)]
@@ -88,7 +88,7 @@ def test_popular_scores_are_the_numbers_of_train_interactions(tables: Tables) ->
 
 
 def test_random_scores_are_uniform() -> None:
-    from model.baselines.random import _uniform
+    from model.models.simple.random import _uniform
 
     scores = _uniform(12345, torch.arange(300)[:, None], torch.arange(400)[None, :]).flatten()
     counts = torch.histc(scores.float(), bins=20, min=0, max=1)

@@ -4,12 +4,12 @@ from dataclasses import dataclass
 
 import torch
 
-from model.interactions import Frames, HeldOutItems, HeldOutLikes, Ragged, TrainingData, ragged
-from model.jifr import JIFR
-from model.metrics import ndcg
-from model.protocol import rank_among_all
-from model.registry import default_config
-from model.training import Trainer, TrainingConfig
+from model.data.indexed import Frames, HeldOutItems, HeldOutLikes, Ragged, TrainingData, ragged
+from model.evaluation.metrics import ndcg
+from model.evaluation.protocol import rank_among_all
+from model.models.registry import default_config
+from model.models.visual.jifr import JIFR
+from model.training.trainer import Trainer, TrainingConfig
 
 USERS, MOVIES, FRAMES, THEMED, THEMES, WIDTH, PER_USER = 300, 150, 10, 3, 8, 32, 14
 TRAINING = TrainingConfig(epochs=40, learning_rate=5e-3, patience=8)

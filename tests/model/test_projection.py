@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model import projection
-from model.projection import ScaledFeatures, mean_by_item
+from model.models.visual.projection import ScaledFeatures, mean_by_item
 
 N_FRAMES, WIDTH, DIM = 40, 24, 5
 

@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 
 from dataset.errors import TooLittleDataError
 from model import sampling
-from model.interactions import ragged
-from model.sampling import NegativeSampler
+from model.data.indexed import ragged
+from model.training.sampling import NegativeSampler
 
 N_ITEMS = 9
 histories = st.lists(st.sets(st.integers(0, N_ITEMS - 1), max_size=N_ITEMS - 1), min_size=1, max_size=6)

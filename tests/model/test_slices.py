@@ -2,10 +2,10 @@ import polars as pl
 import pytest
 import torch
 
-from model.expectation import Ranks
-from model.interactions import Tables
-from model.slices import slice_metrics, slice_numbers
-from model.uncertainty import Bootstrap
+from model.data.indexed import Tables
+from model.evaluation.expectation import Ranks
+from model.evaluation.slices import slice_metrics, slice_numbers
+from model.evaluation.uncertainty import Bootstrap
 
 DISCOUNT = 0.63092975357  # 1 / log2(3), of rank 2
 

@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from dataset.errors import TrainingError
-from model.interactions import HeldOutLikes, Tables, TrainingData, held_out_items, index_ids, training_data
-from model.recommender import TrainableRecommender
-from model.registry import MODELS, default_config
-from model.training import Trainer, TrainingConfig, training_table
+from model.data.indexed import HeldOutLikes, Tables, TrainingData, held_out_items, index_ids, training_data
+from model.models.recommender import TrainableRecommender
+from model.models.registry import MODELS, default_config
+from model.training.trainer import Trainer, TrainingConfig, training_table
 
 TRAINING = TrainingConfig(epochs=6, batch_size=32, learning_rate=0.02, patience=3)
 

@@ -14,11 +14,11 @@ import pytest
 from dataset.cli import run
 from dataset.errors import UsageError
 from dataset.schema import Tuning
-from dataset.snapshot import Snapshot
+from dataset.snapshots.snapshot import Snapshot
 from dataset.tables import read_table
 from model import train, tune
-from model.interactions import Tables, held_out_items, index_ids, training_data
-from model.search_space import read_space
+from model.data.indexed import Tables, held_out_items, index_ids, training_data
+from model.experiments.search_space import read_space
 from model.tune import Search, tuning_table
 
 FAST = {"learning_rate": 0.02, "batch_size": 64, "epochs": 2}

@@ -9,7 +9,7 @@ from scipy import stats
 
 from dataset.errors import TooLittleDataError, UsageError
 from dataset.schema import UserMetric
-from model.uncertainty import Bootstrap, compare, holm
+from model.evaluation.uncertainty import Bootstrap, compare, holm
 
 
 def user_metrics(values: dict[tuple[str, int], np.ndarray], users: list[str] | None = None) -> pl.DataFrame:

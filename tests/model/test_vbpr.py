@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from dataset.errors import MissingInputError
-from model.baselines.vbpr import VBPR, VBPRConfig
-from model.interactions import Frames, Ragged, TrainingData
+from model.data.indexed import Frames, Ragged, TrainingData
+from model.models.visual.vbpr import VBPR, VBPRConfig
 
 FRAMES_OF_ITEM = [[0, 1, 2], [], [3], [4, 5, 6, 7]]
 USERS, WIDTH = 3, 6

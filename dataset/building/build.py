@@ -1,0 +1,203 @@
+"""Raw tables become a dataset: implicit feedback, 5-core, splits, and the likes of held-out pairs.
+
+A raw folder holds `movies`, `ratings`, `frames`, `images` and `frame_likes` (`.parquet`),
+`provenance.json` and the picture files. A dataset folder holds `movies`, `frames`, `interactions`
+and `frame_likes` as a snapshot will, `quarantine.parquet` with every row left out and why, and
+`dataset.json` with the configuration, the provenance and the statistics. Equal input and
+configuration give equal bytes.
+"""
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import dataframely as dy
+import polars as pl
+
+from dataset.building.feedback import FeedbackConfig, quarantined, to_implicit_feedback
+from dataset.building.kcore import k_core
+from dataset.building.split import SplitConfig, cold, split
+from dataset.building.statistics import statistics
+from dataset.errors import InvalidTableError, MissingInputError, TooLittleDataError
+from dataset.files import write_json
+from dataset.schema import (
+    HELD_OUT_SPLITS,
+    RAW_TABLES,
+    Frame,
+    FrameLike,
+    ImplicitFeedback,
+    Interaction,
+    Quarantine,
+    Rating,
+    RawFrameLike,
+    SnapshotMovie,
+)
+from dataset.tables import read_table, require_references, validate, write_table
+
+
+@dataclass(frozen=True)
+class DatasetConfig:
+    """How a dataset is made from raw tables; the defaults are the paper's.
+
+    Attributes:
+        k_user: interactions a user must keep (the k of the k-core).
+        k_item: interactions a movie must keep.
+        feedback: which ratings count.
+        split: how the interactions are split.
+    """
+
+    k_user: int = 5
+    k_item: int = 5
+    feedback: FeedbackConfig = field(default_factory=FeedbackConfig)
+    split: SplitConfig = field(default_factory=SplitConfig)
+
+
+@dataclass(frozen=True)
+class BuiltDataset:
+    """What `build` wrote: the folder, and the content of its `dataset.json`."""
+
+    path: Path
+    description: dict[str, Any]
+
+
+def read_raw(raw: Path) -> dict[str, pl.DataFrame]:
+    """Read and validate the five raw tables of a raw folder.
+
+    Raises:
+        MissingInputError: it is not a raw folder.
+        InvalidTableError: a table is broken.
+    """
+    if not (raw / "ratings.parquet").is_file():
+        raise MissingInputError(
+            f"{raw}: no ratings.parquet there, so it is not a folder of raw tables; make one with "
+            "`python -m crawler export` or `python -m dataset import`"
+        )
+    return {name: read_table(raw / f"{name}.parquet", schema) for name, schema in RAW_TABLES.items()}
+
+
+def build(raw: Path, destination: Path, config: DatasetConfig) -> BuiltDataset:
+    """Build a dataset folder from a raw folder.
+
+    Raises:
+        MissingInputError: `raw` is not a raw folder.
+        InvalidTableError: a raw table is broken.
+        TooLittleDataError: nothing is left after filtering.
+    """
+    tables = read_raw(raw)
+    ratings = cast("dy.DataFrame[Rating]", tables["ratings"])
+    likes = cast("dy.DataFrame[RawFrameLike]", tables["frame_likes"])
+    feedback, dropped = to_implicit_feedback(ratings, tables["movies"]["movie_id"], config.feedback)
+    core = k_core(feedback, config.k_user, config.k_item)
+    if core.is_empty():
+        raise TooLittleDataError(
+            f"{raw}: none of {feedback.height:,} interactions is left in the core with k = {config.k_user} for users "
+            f"and {config.k_item} for movies; crawl or import more, or lower --k-user and --k-item"
+        )
+    interactions, cold_dropped = _split(validate(core, ImplicitFeedback, "k-core"), config.split)
+    movie_ids = interactions.select("movie_id").unique()
+    frames = tables["frames"].join(movie_ids, on="movie_id", how="semi")
+    frame_likes, likes_dropped = held_out_likes(likes, frames, interactions)
+    movies = tables["movies"].drop("crawled_at").join(movie_ids, on="movie_id", how="semi")
+    outside = "movie outside the k-core" if cold_dropped.is_empty() else "movie outside the k-core, or cold"
+    quarantine = pl.concat(
+        [
+            dropped,
+            quarantined(feedback.join(core, on=["user_id", "movie_id"], how="anti"), "ratings", "outside the k-core"),
+            cold_dropped,
+            quarantined(tables["movies"].join(movies, on="movie_id", how="anti"), "movies", outside),
+            quarantined(tables["frames"].join(frames, on="frame_id", how="anti"), "frames", outside),
+            likes_dropped,
+        ]
+    )
+    require_references(interactions, movies, ["movie_id"], "interactions", "movies")
+    write_table(movies, SnapshotMovie, destination / "movies.parquet")
+    write_table(frames, Frame, destination / "frames.parquet")
+    write_table(interactions, Interaction, destination / "interactions.parquet")
+    write_table(frame_likes, FrameLike, destination / "frame_likes.parquet")
+    write_table(quarantine, Quarantine, destination / "quarantine.parquet")
+    description = {
+        "config": _as_json(config),
+        "provenance": _provenance(raw),
+        "quarantined": _counts(quarantine),
+        "statistics": statistics(interactions, frames, frame_likes, tables["images"]["frame_id"]),
+    }
+    write_json(destination / "dataset.json", description)
+    return BuiltDataset(destination, description)
+
+
+def held_out_likes(
+    frame_likes: dy.DataFrame[RawFrameLike], frames: pl.DataFrame, interactions: pl.DataFrame
+) -> tuple[pl.DataFrame, dy.DataFrame[Quarantine]]:
+    """Return the likes of frames of held-out user-movie pairs, and the others as quarantine rows.
+
+    Likes are for evaluation only, so those of training pairs are left out here, for good.
+
+    Source: Wu et al. 2019, section 4.
+    """
+    joined = frame_likes.join(frames.select("frame_id", "movie_id"), on="frame_id", how="left").join(
+        interactions.select("user_id", "movie_id", "split"), on=["user_id", "movie_id"], how="left"
+    )
+    reason = (
+        pl.when(pl.col("movie_id").is_null())
+        .then(pl.lit("frame not in the dataset"))
+        .when(pl.col("split").is_null())
+        .then(pl.lit("user has no interaction with the movie in the dataset"))
+        .when(pl.col("split") == "train")
+        .then(pl.lit("training pair (likes never train)"))
+    )
+    judged = joined.with_columns(reason=reason)
+    kept = judged.filter(pl.col("reason").is_null())
+    split = pl.col("split").cast(pl.String).cast(pl.Enum(HELD_OUT_SPLITS))
+    likes = kept.select("user_id", "movie_id", "frame_id", split)
+    return likes, quarantined(judged.filter(pl.col("reason").is_not_null()), "frame_likes")
+
+
+def read_description(dataset: Path) -> dict[str, Any]:
+    """Return the content of a dataset folder's `dataset.json`.
+
+    Raises:
+        MissingInputError: it is not a dataset folder.
+    """
+    path = dataset / "dataset.json"
+    try:
+        description: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise MissingInputError(
+            f"{dataset}: no readable dataset.json there, so it is not a built dataset; run `python -m dataset build`"
+        ) from None
+    return description
+
+
+def _split(core: dy.DataFrame[ImplicitFeedback], config: SplitConfig) -> tuple[pl.DataFrame, dy.DataFrame[Quarantine]]:
+    """Return the interactions with their splits, and the cold ones that are not kept as quarantine rows."""
+    interactions = split(core, config)
+    if config.keep_cold:
+        return interactions, quarantined(interactions.clear(), "ratings")
+    dropped = cold(interactions)
+    reason = (
+        pl.when("is_cold_user")
+        .then(pl.lit("held out, but its user has no interaction for training (cold)"))
+        .otherwise(pl.lit("held out, but its movie has no interaction for training (cold)"))
+    )
+    kept = interactions.join(dropped, on=["user_id", "movie_id"], how="anti")
+    return kept, quarantined(dropped.with_columns(reason=reason), "ratings")
+
+
+def _as_json(config: DatasetConfig) -> dict[str, Any]:
+    """Return the configuration with dates as ISO text."""
+    return dict(json.loads(json.dumps(asdict(config), default=str)))
+
+
+def _provenance(raw: Path) -> dict[str, Any]:
+    path = raw / "provenance.json"
+    if not path.is_file():
+        return {"source": "unknown"}
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        raise InvalidTableError(f"{path}: cannot be read as JSON; make the raw tables again") from None
+
+
+def _counts(quarantine: pl.DataFrame) -> list[dict[str, Any]]:
+    return quarantine.group_by("table", "reason").len("rows").sort("table", "reason").to_dicts()

@@ -1,0 +1,183 @@
+"""Splits of the interactions into train, validation and test.
+
+| strategy | who is held out | counts | depends on |
+|---|---|---|---|
+| `random` | any interaction alike (the paper's) | exact, of all | seed, set of pairs |
+| `per-user` | of each user the same share | exact, of each user | seed, set of pairs |
+| `temporal` | the newest: train, then validation, then test | exact, of all | dates, seed for those of one day |
+| `stable` | by a keyed hash of the pair | about the shares | seed and the pair alone |
+
+None depends on the order of rows. With `stable`, an interaction keeps its split when the dataset
+grows, so that no version trains on what another one tests.
+"""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import dataframely as dy
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from dataset.building.codes import dense_codes
+from dataset.errors import InvalidTableError, TooLittleDataError, UsageError
+from dataset.schema import SPLITS, ImplicitFeedback, Interaction
+from dataset.tables import canonical, validate
+
+Sides = npt.NDArray[np.uint8]
+"""(n,) the split of each row: 0 train, 1 validation, 2 test."""
+
+_WORDS = npt.NDArray[np.uint64]
+
+
+@dataclass(frozen=True)
+class SplitConfig:
+    """How interactions are split.
+
+    Attributes:
+        seed: of the random order; for `stable`, the key of the hash.
+        validation_share: share of all interactions for validation, the paper's 10 %.
+        test_share: share of all interactions for test, the paper's 20 %.
+        strategy: `random`, `per-user`, `temporal` or `stable`.
+        keep_cold: whether interactions for validation and test stay whose user or movie has none for training.
+    """
+
+    seed: int = 0
+    validation_share: float = 0.1
+    test_share: float = 0.2
+    strategy: str = "random"
+    keep_cold: bool = True
+
+    def __post_init__(self) -> None:
+        """Refuse shares that leave nothing to train on, and what is not a strategy or a seed."""
+        shares = (self.validation_share, self.test_share)
+        if not (all(share >= 0 for share in shares) and sum(shares) < 1):
+            raise UsageError(
+                f"split: shares {shares[0]} (validation) and {shares[1]} (test) must not be negative "
+                "and must leave some for training; the paper's are 0.1 and 0.2"
+            )
+        if self.strategy not in STRATEGIES:
+            raise UsageError(f"split: no strategy {self.strategy!r}; there are {', '.join(STRATEGIES)}")
+        if not 0 <= self.seed < 2**64:
+            raise UsageError(f"split: seed {self.seed} must be from 0 to 2**64 - 1")
+
+
+def split(feedback: dy.DataFrame[ImplicitFeedback], config: SplitConfig) -> dy.DataFrame[Interaction]:
+    """Return all of `feedback` in canonical order, each row in one split.
+
+    Raises:
+        TooLittleDataError: there is no interaction at all.
+        InvalidTableError: strategy `temporal`, and a row has no date.
+    """
+    if feedback.is_empty():
+        raise TooLittleDataError(
+            "split: no interaction is left after filtering; lower k (--k-user, --k-item) or bring more ratings"
+        )
+    ordered = canonical(feedback, ImplicitFeedback)
+    sides = STRATEGIES[config.strategy](ordered, config)
+    names = pl.Series("split", sides).cat.to(pl.Enum(SPLITS))
+    return validate(ordered.with_columns(names), Interaction, "interactions")
+
+
+def cold(interactions: pl.DataFrame) -> pl.DataFrame:
+    """Return the held-out interactions whose user or movie has none for training, with `is_cold_user`, `is_cold_movie`.
+
+    A model has learnt nothing of these users and movies.
+    """
+    train = interactions.filter(pl.col("split") == "train")
+    is_cold = [
+        (~pl.col(f"{side}_id").is_in(train[f"{side}_id"].unique().implode())).alias(f"is_cold_{side}")
+        for side in ("user", "movie")
+    ]
+    return interactions.with_columns(is_cold).filter(pl.col("is_cold_user") | pl.col("is_cold_movie"))
+
+
+def _random(ordered: pl.DataFrame, config: SplitConfig) -> Sides:
+    """Draw `round(share * n)` rows for test and for validation from all rows alike.
+
+    Source: Wu et al. 2019, section 4 ("randomly select 70% user-movie ratings for training,
+    10% for validation and 20% for test").
+    """
+    sides = np.empty(ordered.height, dtype=np.uint8)
+    sides[np.random.default_rng(config.seed).permutation(ordered.height)] = _in_turn(ordered.height, config)
+    return sides
+
+
+def _temporal(ordered: pl.DataFrame, config: SplitConfig) -> Sides:
+    """Cut the rows, oldest first, where the shares end; rows of one day are in a random order."""
+    n_undated = ordered["rated_on"].null_count()
+    if n_undated:
+        raise InvalidTableError(
+            f"split: {n_undated:,} of {ordered.height:,} interactions have no date, which a temporal split needs; "
+            "leave them out with --since (any early day will do), or take another --split"
+        )
+    days = ordered["rated_on"].to_physical().to_numpy()
+    draw = np.random.default_rng(config.seed).permutation(ordered.height)
+    sides = np.empty(ordered.height, dtype=np.uint8)
+    sides[np.lexsort([draw, days])] = _in_turn(ordered.height, config)
+    return sides
+
+
+def _per_user(ordered: pl.DataFrame, config: SplitConfig) -> Sides:
+    """Draw of each user's n rows `round(share * n)` for test and for validation; one at least stays for training."""
+    users = dense_codes(ordered, "user_id")
+    by_user = np.lexsort([np.random.default_rng(config.seed).permutation(ordered.height), users])
+    n_of_user = np.bincount(users)
+    place = np.arange(ordered.height) - np.repeat(np.cumsum(n_of_user) - n_of_user, n_of_user)
+    n_test = np.minimum(np.round(config.test_share * n_of_user), n_of_user - 1)
+    n_held_out = np.minimum(n_test + np.round(config.validation_share * n_of_user), n_of_user - 1)
+    sides = np.empty(ordered.height, dtype=np.uint8)
+    sides[by_user] = (place < n_held_out[users[by_user]]).astype(np.uint8) + (place < n_test[users[by_user]])
+    return sides
+
+
+def _stable(ordered: pl.DataFrame, config: SplitConfig) -> Sides:
+    """Compare a hash of the pair with the shares: test lies lowest, then validation, then train.
+
+    The hash is `mix(mix(h("user", user_id)) + h("movie", movie_id))`, all modulo 2**64, where h is
+    BLAKE2b of the id in UTF-8 with 8 bytes of digest read little-endian, the seed's 8 bytes
+    (little-endian) as its key and the word as its person; mix is the finaliser of SplitMix64. So it
+    is the same on any machine and with any version of any library.
+
+    Source: Steele, Lea, Flood 2014, "Fast splittable pseudorandom number generators", Figure 17.
+    """
+    users, movies = (_hashes(ordered, f"{side}_id", side.encode(), config.seed) for side in ("user", "movie"))
+    position = _mix(_mix(users) + movies)
+    n_test, n_held_out = (
+        round(share * 2**64) for share in (config.test_share, config.test_share + config.validation_share)
+    )
+    return (position < np.uint64(n_held_out)).astype(np.uint8) + (position < np.uint64(n_test))
+
+
+def _in_turn(n: int, config: SplitConfig) -> Sides:
+    """Return n sides in the order train, validation, test; exactly `round(share * n)` of the latter two."""
+    n_test, n_validation = round(config.test_share * n), round(config.validation_share * n)
+    return np.repeat(np.arange(3, dtype=np.uint8), [n - n_test - n_validation, n_validation, n_test])
+
+
+def _hashes(table: pl.DataFrame, column: str, person: bytes, seed: int) -> _WORDS:
+    """Return the keyed BLAKE2b of each id, (n,), computed once an id."""
+    codes = dense_codes(table, column)
+    row_of_code = np.empty(codes.max() + 1, dtype=np.int64)
+    row_of_code[codes] = np.arange(len(codes))
+    key = seed.to_bytes(8, "little")
+    digests = b"".join(
+        hashlib.blake2b(id_.encode(), digest_size=8, key=key, person=person).digest()
+        for id_ in table[column].gather(row_of_code)
+    )
+    return np.frombuffer(digests, dtype="<u8").astype(np.uint64)[codes]
+
+
+def _mix(words: _WORDS) -> _WORDS:
+    words = (words ^ (words >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    words = (words ^ (words >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return words ^ (words >> np.uint64(31))
+
+
+STRATEGIES: dict[str, Callable[[pl.DataFrame, SplitConfig], Sides]] = {
+    "random": _random,
+    "per-user": _per_user,
+    "temporal": _temporal,
+    "stable": _stable,
+}

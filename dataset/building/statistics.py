@@ -1,0 +1,85 @@
+"""The numbers that describe a dataset, beside the paper's."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from dataset.building.split import cold
+from dataset.schema import HELD_OUT_SPLITS, SPLITS
+
+PAPER: dict[str, int] = {
+    "n_users": 16_166,
+    "n_movies": 12_811,
+    "n_train_interactions": 379_767,
+    "n_test_interactions": 98_425,
+    "n_test_frame_likes": 4_760,
+}
+"""Wu et al. 2019, section 4: the pruned dataset."""
+
+_TAIL_PERCENT = (1, 5, 20, 50)
+
+
+def statistics(
+    interactions: pl.DataFrame, frames: pl.DataFrame, frame_likes: pl.DataFrame, frame_ids_with_picture: pl.Series
+) -> dict[str, Any]:
+    """Return the statistics of a dataset as a flat dictionary of numbers.
+
+    Args:
+        interactions: `Interaction` rows.
+        frames: `Frame` rows.
+        frame_likes: `FrameLike` rows.
+        frame_ids_with_picture: ids of the frames whose picture is at hand.
+    """
+    n = interactions.height
+    n_users, n_movies = interactions["user_id"].n_unique(), interactions["movie_id"].n_unique()
+    a_movie = interactions["movie_id"].value_counts()["count"]
+    frames_a_movie = frames["movie_id"].value_counts()["count"]
+    tail = long_tail(interactions)
+    cold_rows = cold(interactions)
+    return {
+        "n_users": n_users,
+        "n_movies": n_movies,
+        "n_interactions": n,
+        **{f"n_{s}_interactions": interactions.filter(pl.col("split") == s).height for s in SPLITS},
+        "n_cold_users": cold_rows.filter("is_cold_user")["user_id"].n_unique(),
+        "n_cold_movies": cold_rows.filter("is_cold_movie")["movie_id"].n_unique(),
+        "n_cold_interactions": cold_rows.height,
+        "density": n / max(1, n_users * n_movies),
+        **_spread("interactions_a_user", interactions["user_id"].value_counts()["count"]),
+        **_spread("interactions_a_movie", a_movie),
+        "share_of_most_popular_tenth_of_movies": float(tail[max(1, n_movies // 10)]),
+        **{
+            f"share_of_most_popular_{percent}_percent_of_movies": float(tail[max(1, n_movies * percent // 100)])
+            for percent in _TAIL_PERCENT
+        },
+        "n_frames": frames.height,
+        "n_frames_without_picture": frames.filter(~pl.col("frame_id").is_in(frame_ids_with_picture.implode())).height,
+        **_spread("frames_a_movie", frames_a_movie),
+        "n_movies_without_frame": n_movies - len(frames_a_movie),
+        **{f"n_{s}_frame_likes": frame_likes.filter(pl.col("split") == s).height for s in HELD_OUT_SPLITS},
+        "n_user_movie_pairs_with_likes": frame_likes.select("user_id", "movie_id").n_unique(),
+        "n_users_with_likes": frame_likes["user_id"].n_unique(),
+        **_spread("likes_a_user_with_likes", frame_likes["user_id"].value_counts()["count"]),
+    }
+
+
+def long_tail(interactions: pl.DataFrame) -> npt.NDArray[np.float64]:
+    """Return the long-tail curve, (n_movies + 1,): the share of interactions that the m most popular movies have."""
+    a_movie = interactions["movie_id"].value_counts()["count"].sort(descending=True).to_numpy().astype(np.int64)
+    return np.concatenate([[0], np.cumsum(a_movie)]) / max(1, interactions.height)
+
+
+def beside_paper(numbers: dict[str, Any]) -> list[str]:
+    """Return a line for each number of the paper's dataset, with ours beside it."""
+    return [
+        f"{name.removeprefix('n_').replace('_', ' '):<20} {numbers[name]:>10,}  (paper: {paper:,})"
+        for name, paper in PAPER.items()
+    ]
+
+
+def _spread(name: str, counts: pl.Series) -> dict[str, float]:
+    """Return mean, median and maximum; 0 where nothing is counted."""
+    found = counts if len(counts) else pl.Series([0])
+    return {f"{name}_{figure}": getattr(found, figure)() for figure in ("mean", "median", "max")}

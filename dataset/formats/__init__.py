@@ -1,0 +1,1 @@
+"""Files of other tools: what a dataset can be imported from and exported to."""

@@ -1,0 +1,129 @@
+"""What is known of items beside their ratings: titles, and where the file tells them years and genres."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from dataset.errors import InvalidTableError, MissingInputError
+from dataset.formats.user_files import read_own_table
+
+_YEAR = r"\s*\(((?:18|19|20|21)\d\d)\)\s*$"
+_NO_GENRES = "(no genres listed)"
+
+
+@dataclass(frozen=True)
+class ItemsFormat:
+    """Which columns of the items file hold what. None: the file has no such column.
+
+    Attributes:
+        item_column: the id that the ratings have; without a header, columns are called `column_1`, `column_2`, …
+        title_column: the title; a year in brackets at its end is taken off, and is the year where no column tells it.
+        year_column: the year; the file need not have it.
+        genres_column: the genres, parted by `genre_separator`; likewise.
+        genre_separator: what parts genres.
+        separator: of a text file; None decides by the name (.tsv: tab, else comma).
+        has_header: whether the first line names the columns.
+        has_types: whether the names in the header carry a type, as RecBole's `item_id:token` does.
+        encoding: of a text file.
+    """
+
+    item_column: str = "item"
+    title_column: str = "title"
+    year_column: str | None = None
+    genres_column: str | None = None
+    genre_separator: str = "|"
+    separator: str | None = None
+    has_header: bool = True
+    has_types: bool = False
+    encoding: str = "utf-8"
+
+
+@dataclass(frozen=True)
+class ItemsFile:
+    """An items file. One that was only found beside the ratings may lack the columns; it is left alone then."""
+
+    path: Path
+    form: ItemsFormat
+    was_named: bool = True
+
+
+_KNOWN = {
+    "movielens-csv": ItemsFormat("movieId", "title", genres_column="genres"),
+    "movielens-dat": ItemsFormat("column_1", "column_2", None, "column_3", "|", "::", False, encoding="latin-1"),
+    "movielens-100k": ItemsFormat("column_1", "column_2", separator="|", has_header=False, encoding="latin-1"),
+    "recbole": ItemsFormat("item_id", "movie_title", "release_year", "class", " ", "\t", has_types=True),
+}
+_NOTHING = pl.DataFrame(
+    schema={"movie_id": pl.String, "title": pl.String, "year": pl.Int16, "genres": pl.List(pl.String)}
+)
+_NAMES = {"movielens-csv": "movies.csv", "movielens-dat": "movies.dat", "movielens-100k": "u.item"}
+
+
+def items_beside(ratings: Path, format_name: str | None) -> ItemsFile | None:
+    """Return the items file that comes with a ratings file of a known format (`importing.FORMATS`), if it is there."""
+    if format_name not in _KNOWN:
+        return None
+    path = ratings.with_suffix(".item") if format_name == "recbole" else ratings.with_name(_NAMES[format_name])
+    return ItemsFile(path, _KNOWN[format_name], was_named=False) if path.is_file() else None
+
+
+def items_named(path: Path, item_column: str, title_column: str) -> ItemsFile:
+    """Return an items file that a user names, by the columns they name; RecBole's `.item` is known by its name."""
+    is_recbole = path.suffix == ".item"
+    return ItemsFile(
+        path, _KNOWN["recbole"] if is_recbole else ItemsFormat(item_column, title_column, "year", "genres")
+    )
+
+
+def read_items(file: ItemsFile) -> pl.DataFrame:
+    """Return what a file tells of items.
+
+    Returns:
+        `movie_id`, `title`, `year: Int16` (null where unknown) and `genres: List[String]`; an item that stands
+        twice is taken as it stands first, one without a title is left out.
+
+    Raises:
+        MissingInputError: there is no such file.
+        InvalidTableError: it cannot be read, or lacks the column of the ids or titles.
+    """
+    path, form = file.path, file.form
+    if not path.is_file():
+        raise MissingInputError(f"{path}: no such items file; give a .csv, .tsv or .parquet file, or leave --items out")
+    try:
+        table = read_own_table(path, form.separator, form.has_header, form.has_types, form.encoding)
+    except (pl.exceptions.PolarsError, OSError, ValueError, LookupError) as error:
+        raise InvalidTableError(f"{path}: cannot be read ({str(error).splitlines()[0]}); check the file") from None
+    for option, column in (("--items-id-column", form.item_column), ("--title-column", form.title_column)):
+        if column not in table.columns:
+            if not file.was_named:
+                return _NOTHING
+            raise InvalidTableError(
+                f"{path}: no column '{column}'; it has {', '.join(map(repr, table.columns))}: "
+                f"name the right one with {option}"
+            )
+    title = pl.col(form.title_column).cast(pl.String)
+    known = table.select(
+        movie_id=pl.col(form.item_column).cast(pl.String),
+        title=title.str.replace(_YEAR, "").str.strip_chars(),
+        year=_year(table, form, title),
+        genres=_genres(table, form),
+    )
+    has_both = pl.all_horizontal(pl.col("movie_id", "title").fill_null("") != "")
+    return known.filter(has_both).unique("movie_id", keep="first", maintain_order=True)
+
+
+def _year(table: pl.DataFrame, form: ItemsFormat, title: pl.Expr) -> pl.Expr:
+    told = [pl.col(form.year_column).cast(pl.String)] if form.year_column in table.columns else []
+    year = pl.coalesce(*told, title.str.extract(_YEAR)).str.extract(r"^\s*(\d{4})\b").cast(pl.Int16)
+    return pl.when(year.is_between(1850, 2200)).then(year)
+
+
+def _genres(table: pl.DataFrame, form: ItemsFormat) -> pl.Expr:
+    if form.genres_column not in table.columns:
+        return pl.lit([], pl.List(pl.String))
+    genres = pl.col(form.genres_column)
+    if not isinstance(table.schema[form.genres_column], pl.List):
+        genres = genres.cast(pl.String).str.split(form.genre_separator)
+    genre = pl.element().drop_nulls().str.strip_chars()
+    return genres.cast(pl.List(pl.String)).list.eval(genre.filter(~genre.is_in(["", _NO_GENRES]))).fill_null([])

@@ -1,0 +1,158 @@
+"""What a dataset folder would publish: its tables, checked and digested, in memory bounded by a batch.
+
+A table is read batch by batch where its rows lie in their one order, as `write_table` leaves them:
+increasing primary keys are unique keys, so no batch need know of another. A table in any other order,
+or one that is broken, is read as a whole: that gives the same digest, or the full account of what is wrong.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from dataset.errors import InvalidTableError
+from dataset.schema import SNAPSHOT_TABLES
+from dataset.snapshots.digest import TableDigest
+from dataset.tables import Schema, canonical, read_table, require_references, validate
+
+_OPTIONAL_TABLES = ("frame_features",)
+_BATCH_BYTES = 32 << 20
+_MAX_BATCH_ROWS = 262_144
+_REFERENCES = (
+    ("frames", "movies", ["movie_id"]),
+    ("interactions", "movies", ["movie_id"]),
+    ("frame_likes", "frames", ["frame_id", "movie_id"]),
+    ("frame_likes", "interactions", ["user_id", "movie_id", "split"]),
+    ("frame_features", "frames", ["frame_id"]),
+)
+
+
+@dataclass(frozen=True)
+class FileIdentity:
+    """What tells whether a file is the one it was: writers replace files, they do not write into them."""
+
+    size_bytes: int
+    modified_ns: int
+    inode: int
+
+
+@dataclass(frozen=True)
+class TableContent:
+    """A checked table: its file, and what is in it. `keys` are its ids and splits, as text."""
+
+    source: Path
+    identity: FileIdentity
+    rows: int
+    columns: dict[str, str]
+    content_sha256: str
+    keys: pl.DataFrame
+
+
+def read_contents(dataset: Path) -> dict[str, TableContent]:
+    """Check every table of a dataset folder and the references between them, and describe them.
+
+    Raises:
+        MissingInputError: a table is missing.
+        InvalidTableError: a table or a reference is broken.
+    """
+    contents = {
+        name: _read(dataset / f"{name}.parquet", schema)
+        for name, schema in SNAPSHOT_TABLES.items()
+        if name not in _OPTIONAL_TABLES or (dataset / f"{name}.parquet").is_file()
+    }
+    for child, parent, columns in _REFERENCES:
+        if child in contents and parent in contents:
+            require_references(contents[child].keys, contents[parent].keys, columns, child, parent)
+    return contents
+
+
+def identity(path: Path) -> FileIdentity:
+    """Return a file's identity."""
+    found = path.stat()
+    return FileIdentity(found.st_size, found.st_mtime_ns, found.st_ino)
+
+
+def content_digest(contents: dict[str, TableContent], config: dict[str, Any], extractor: dict[str, Any] | None) -> str:
+    """Return the SHA-256 of the tables' rows and what they were made with: the same on any machine."""
+    value = {
+        "tables": {name: content.content_sha256 for name, content in contents.items()},
+        "config": config,
+        "extractor": extractor,
+    }
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+def table_digest(table: pl.DataFrame, schema: Schema) -> str:
+    """Return the digest of a table's rows, whatever their order (`dataset.snapshots.digest`)."""
+    digest = TableDigest(table.schema)
+    digest.update(canonical(table, schema))
+    return digest.hexdigest()
+
+
+def _read(path: Path, schema: Schema) -> TableContent:
+    if not path.is_file():
+        read_table(path, schema)  # raises
+    before = identity(path)
+    described = _read_in_batches(path, schema)
+    if described is None:
+        rows = read_table(path, schema)
+        described = rows.height, rows.schema, table_digest(rows, schema), _keys(rows)
+    height, columns, digest, keys = described
+    return TableContent(path, before, height, {name: str(dtype) for name, dtype in columns.items()}, digest, keys)
+
+
+def _read_in_batches(path: Path, schema: Schema) -> tuple[int, pl.Schema, str, pl.DataFrame] | None:
+    """Return the number of rows, the column types, the digest and the keys of a table whose rows lie in order.
+
+    Returns None where they do not, or where the table is broken.
+    """
+    digest, keys, columns, last = None, [], pl.Schema(), None
+    primary = schema.primary_key()
+    try:
+        for batch in _batches(path):
+            rows = validate(batch, schema, str(path))
+            if digest is None:
+                digest, columns = TableDigest(rows.schema), rows.schema
+            head = rows.select(primary)
+            if not _increases(head if last is None else pl.concat([last, head])):
+                return None
+            digest.update(rows)
+            keys.append(_keys(rows))
+            last = head.tail(1)
+    except (InvalidTableError, OSError, pa.ArrowException):
+        return None
+    if digest is None:
+        return None
+    together = pl.concat(keys)
+    return together.height, columns, digest.hexdigest(), together
+
+
+def _batches(path: Path) -> Iterator[pl.DataFrame]:
+    """Yield a Parquet file's rows in batches of bounded bytes, holding no row group as a whole."""
+    with pq.ParquetFile(path, buffer_size=1 << 20, pre_buffer=False) as file:
+        rows, size = (
+            file.metadata.num_rows,
+            sum(file.metadata.row_group(group).total_byte_size for group in range(file.metadata.num_row_groups)),
+        )
+        batch_rows = min(_MAX_BATCH_ROWS, max(1, _BATCH_BYTES * rows // max(1, size)))
+        for batch in file.iter_batches(batch_size=batch_rows):
+            yield pl.DataFrame(pl.from_arrow(batch))
+
+
+def _keys(rows: pl.DataFrame) -> pl.DataFrame:
+    return rows.select(pl.col(name).cast(pl.String) for name in rows.columns if name.endswith("_id") or name == "split")
+
+
+def _increases(keys: pl.DataFrame) -> bool:
+    """Return whether each row is greater than the one before it, by the first column that differs."""
+    greater: pl.Expr = pl.lit(False)
+    for name in reversed(keys.columns):
+        before = pl.col(name).shift(1)
+        greater = (pl.col(name) > before) | ((pl.col(name) == before) & greater)
+    return keys.height < 2 or bool(keys.select(greater)[1:].to_series().all())

@@ -1,0 +1,146 @@
+"""What changed between two versions of a dataset, in rows and in words."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from dataset.errors import InvalidTableError
+from dataset.schema import SNAPSHOT_TABLES
+from dataset.snapshots.card import extractor_in_words
+from dataset.snapshots.manifest import Manifest, flat
+from dataset.snapshots.snapshot import Snapshot
+
+_EXAMPLES = 3
+
+
+@dataclass(frozen=True)
+class TableDiff:
+    """How a table's rows differ.
+
+    Attributes:
+        table: its name.
+        rows: a row for each that differs: its key, `change` (added, removed, changed) and, of a changed row,
+            `columns`: the names of those whose values differ.
+        is_hidden: whether only vectors differ, which are not compared one by one.
+    """
+
+    table: str
+    rows: pl.DataFrame
+    is_hidden: bool = False
+
+
+def diff_tables(before: Snapshot, after: Snapshot) -> list[TableDiff]:
+    """Return the tables that differ between two snapshots, and how.
+
+    Tables of equal digest are not read; of those read, vectors are left out.
+
+    Raises:
+        InvalidTableError: a file cannot be read.
+        StorageError: its store cannot be reached.
+    """
+    found = []
+    for table in SNAPSHOT_TABLES:
+        one, other = before.manifest.tables.get(table), after.manifest.tables.get(table)
+        if one == other or (one and other and one.content_sha256 == other.content_sha256):
+            continue
+        rows = _compare(_comparable(before, table), _comparable(after, table), table)
+        is_hidden = rows.is_empty() and min(before.manifest.format_version, after.manifest.format_version) > 1
+        if is_hidden or not rows.is_empty():
+            found.append(TableDiff(table, rows, is_hidden))
+    return found
+
+
+def in_words(before: Snapshot, after: Snapshot, tables: list[TableDiff]) -> Iterator[str]:
+    """Yield what changed, line by line; nothing where nothing did."""
+    for diff in tables:
+        yield from _rows_in_words(diff, before, after)
+    one, other = before.manifest, after.manifest
+    yield from _values_in_words("setting", flat(one.config), flat(other.config))
+    if one.extractor != other.extractor:
+        yield f"features: {extractor_in_words(one.extractor)} → {extractor_in_words(other.extractor)}"
+        yield from _values_in_words("  extractor", one.extractor or {}, other.extractor or {})
+    yield from _values_in_words("statistic", flat(one.statistics), flat(other.statistics))
+    yield from _values_in_words("", _facts(one), _facts(other))
+
+
+def _comparable(snapshot: Snapshot, table: str) -> pl.DataFrame:
+    """Return a table's rows without its vectors; no row where the snapshot lacks the table."""
+    entry = snapshot.manifest.tables.get(table)
+    if entry is None:
+        keys = SNAPSHOT_TABLES[table].primary_key()
+        return pl.DataFrame(schema=dict.fromkeys(keys, pl.String))
+    columns = [column for column, dtype in entry.columns.items() if not dtype.startswith("Array")]
+    try:
+        with snapshot.folder.open(entry.file) as file:
+            return pl.DataFrame(
+                pl.from_arrow(pq.read_table(file, columns=columns, use_threads=False, pre_buffer=False))
+            )
+    except (OSError, pa.ArrowException) as error:
+        raise InvalidTableError(
+            f"{snapshot.folder}/{entry.file}: cannot be read as Parquet ({error}); "
+            f"`python -m dataset verify {snapshot.folder}` says what is wrong"
+        ) from None
+
+
+def _compare(before: pl.DataFrame, after: pl.DataFrame, table: str) -> pl.DataFrame:
+    """Return the keys that differ, with `change` and the `columns` that differ."""
+    keys = SNAPSHOT_TABLES[table].primary_key()
+    columns = [column for column in after.columns if column in before.columns and column not in keys]
+    joined = before.with_columns(_in=True).join(
+        after.with_columns(_in=True), on=keys, how="full", coalesce=True, suffix=" after", maintain_order="left_right"
+    )
+    differs = [pl.when(pl.col(column).ne_missing(pl.col(f"{column} after"))).then(pl.lit(column)) for column in columns]
+    changed = pl.concat_list(differs).list.drop_nulls() if differs else pl.lit([], pl.List(pl.String))
+    change = (
+        pl.when(pl.col("_in").is_null())
+        .then(pl.lit("added"))
+        .when(pl.col("_in after").is_null())
+        .then(pl.lit("removed"))
+        .when(pl.col("columns").list.len() > 0)
+        .then(pl.lit("changed"))
+    )
+    rows = joined.with_columns(columns=changed).with_columns(change=change)
+    kept = rows.filter(pl.col("change").is_not_null())
+    only_changed = pl.when(pl.col("change") == "changed").then(pl.col("columns"))
+    return kept.select(*keys, "change", columns=only_changed).sort(keys)
+
+
+def _rows_in_words(diff: TableDiff, before: Snapshot, after: Snapshot) -> Iterator[str]:
+    one, other = before.manifest.tables.get(diff.table), after.manifest.tables.get(diff.table)
+    yield f"{diff.table}: {one.rows if one else 0:,} → {other.rows if other else 0:,} rows"
+    if diff.is_hidden:
+        yield "  the same rows, with other vectors"
+    for change in ("added", "removed", "changed"):
+        rows = diff.rows.filter(change=change)
+        if rows.is_empty():
+            continue
+        counts = rows["columns"].drop_nulls().explode(empty_as_null=False).value_counts(sort=True).rows()
+        where = f" ({', '.join(f'{column} in {n:,}' for column, n in counts)})" if counts else ""
+        examples = rows.drop("change", "columns").head(_EXAMPLES).rows()
+        shown = ", ".join("/".join(map(str, key)) for key in examples) + (" …" if rows.height > len(examples) else "")
+        yield f"  {rows.height:,} {change}{where}: {shown}"
+
+
+def _values_in_words(what: str, before: dict[str, Any], after: dict[str, Any]) -> Iterator[str]:
+    for key in [*before, *(key for key in after if key not in before)]:
+        one, other = before.get(key), after.get(key)
+        if one != other and not isinstance(one or other, list):
+            yield f"{what} {key}: {_spoken(one)} → {_spoken(other)}".lstrip()
+
+
+def _facts(manifest: Manifest) -> dict[str, Any]:
+    return {
+        "source": manifest.provenance.get("source"),
+        "licence": manifest.licence,
+        "code version": manifest.code_version,
+    }
+
+
+def _spoken(value: Any) -> str:
+    if value is None:
+        return "not set"
+    return f"{value:,.6g}" if isinstance(value, float) else f"{value:,}" if type(value) is int else str(value)

@@ -1,0 +1,103 @@
+"""Metrics by what kind of user or movie: active or not, popular or cold, many frames or few."""
+
+import numpy as np
+import polars as pl
+import torch
+
+from dataset.schema import SLICES, SliceMetric
+from model.data.indexed import Tables
+from model.evaluation.expectation import Ranks, expected_ranking
+from model.evaluation.metrics import METRICS
+from model.evaluation.uncertainty import Bootstrap, by_user
+
+_METRICS = ("hr", "ndcg")
+_QUARTILES = (0.25, 0.5, 0.75)
+
+
+def slice_numbers(tables: Tables, users: pl.Series, movies: pl.Series) -> pl.DataFrame:
+    """Return, for (n,) positives, the number that each of `SLICES` goes by.
+
+    Args:
+        tables: of the snapshot.
+        users: (n,) user_id.
+        movies: (n,) movie_id.
+    """
+    train = tables.interactions.filter(pl.col("split").cast(pl.String) == "train")
+    counted = {
+        "user_activity": ("user_id", train),
+        "item_popularity": ("movie_id", train),
+        "item_frames": ("movie_id", tables.frames),
+    }
+    positives = pl.DataFrame({"user_id": users, "movie_id": movies})
+    for name, (key, rows) in counted.items():
+        counts = rows.group_by(key).agg(pl.len().alias(name))
+        positives = positives.join(counts, on=key, how="left", maintain_order="left")
+    return positives.select(pl.col(name).fill_null(0).cast(pl.Int64) for name in SLICES)
+
+
+def slice_metrics(
+    ranks: Ranks,
+    users: pl.Series,
+    numbers: pl.DataFrame,
+    ks: tuple[int, ...],
+    n_sampled: int | None,
+    bootstrap: Bootstrap,
+) -> pl.DataFrame:
+    """Return the `slices` of one task and run, without `model`, `seed` and `task`.
+
+    What has the number 0 (cold) is a slice of its own; the others are cut at the quartiles of the
+    users (`user_activity`) or the positives, equal numbers together.
+
+    Args:
+        ranks: of all positives.
+        users: (n_owners,) user_id of each owner.
+        numbers: (n,) rows, what `slice_numbers` returned for the positives.
+        ks: the K of the metrics.
+        n_sampled: see `expected_ranking`; None ranks among all.
+        bootstrap: makes the intervals.
+    """
+    rows: list[tuple[object, ...]] = []
+    for name in SLICES:
+        number = numbers[name].to_numpy()
+        of_owners = number[np.unique(ranks.owners.numpy(), return_index=True)[1]]
+        for low, high in _bounds(of_owners if name == "user_activity" else number):
+            chosen = torch.from_numpy((number >= low) & (number <= high))
+            part, owners = _restricted(ranks, chosen)
+            ranking = expected_ranking(part, max(ks), n_sampled)
+            ids = users[owners.numpy()]
+            for metric in _METRICS:
+                for k in ks:
+                    values = by_user(pl.DataFrame({"user_id": ids, "value": METRICS[metric](ranking, k).numpy()}))
+                    sums, counts = values["sum"].to_numpy(), values["n"].to_numpy()
+                    mean = sums.sum() / counts.sum()
+                    interval = bootstrap.interval(sums, counts)
+                    rows.append((name, low, high, metric, k, mean, *interval, len(owners), int(chosen.sum())))
+    names = ["slice_by", "low", "high", "metric", "k", "value", "ci_low", "ci_high", "n_users", "n_positives"]
+    return pl.DataFrame(rows, schema={name: SliceMetric.columns()[name].dtype for name in names}, orient="row")
+
+
+def _bounds(numbers: np.ndarray) -> list[tuple[int, int]]:
+    """Return the lowest and highest number of each slice."""
+    rest = np.sort(numbers[numbers > 0])
+    bounds = [(0, 0)] if len(rest) < len(numbers) else []
+    if not len(rest):
+        return bounds
+    edges = np.unique([*np.quantile(rest, _QUARTILES, method="lower"), rest[-1]])
+    slices = np.split(rest, np.searchsorted(rest, edges, side="right"))
+    return bounds + [(int(part[0]), int(part[-1])) for part in slices if len(part)]
+
+
+def _restricted(ranks: Ranks, chosen: torch.Tensor) -> tuple[Ranks, torch.Tensor]:
+    """Return the ranks of the chosen positives alone, and the owners who have one; ranks are as they were."""
+    owners, number, counts = np.unique(ranks.owners[chosen].numpy(), return_inverse=True, return_counts=True)
+    part = Ranks(
+        owners=torch.from_numpy(number),
+        before=ranks.before[chosen],
+        above=ranks.above[chosen],
+        tied=ranks.tied[chosen],
+        place=ranks.place[chosen],
+        group=ranks.group[chosen],
+        n_positives=torch.from_numpy(counts),
+        n_negatives=ranks.n_negatives[owners],
+    )
+    return part, torch.from_numpy(owners)

@@ -1,0 +1,1 @@
+"""Runs, searches and experiments: what is trained, where it is kept, how runs are compared."""

@@ -1,0 +1,236 @@
+"""Run folders: all files that models read and write, in one place.
+
+    data/runs/<model>-<snapshot>-v<version>-<seed>/
+        config.json            model, settings, seed, code version; snapshot (name, version, digest), and of its
+                               manifest how it was built, its extractor, and the provenance of the crawl
+        checkpoint.pt          everything an epoch changes; what --resume goes on from
+        training.parquet       a row an epoch
+        model.pt               the best weights
+        metrics.parquet        test metrics, once evaluated (validation: validation_metrics.parquet)
+        user_metrics.parquet   the same per user
+        held_out_ranks.parquet where every held-out positive stands: what all metrics follow from
+        costs.parquet          epochs, seconds and memory (runs of an experiment)
+        done.json              digest of all that determines the results (runs of an experiment; written last)
+        slices.parquet         metrics by users' activity, and movies' popularity and number of frames
+
+From a number in a report one can walk back: metrics → config.json → snapshot digest → crawl.
+"""
+
+import json
+import pickle
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import torch
+
+from dataset.errors import InvalidSnapshotError, MissingInputError, TrainingError
+from dataset.files import atomic_path, write_json, writing
+from dataset.schema import HELD_OUT_SPLITS, Training
+from dataset.snapshots.snapshot import Snapshot, newest_snapshot, open_snapshot
+from dataset.tables import write_table
+from dataset.version import code_version
+from model.data.feature_cache import frame_features
+from model.data.indexed import Ids, Tables, TrainingData, index_ids, training_data, with_new_frames
+from model.evaluation.results import EVALUATION_TABLES, Evaluation
+from model.models.recommender import Config, Recommender
+from model.models.registry import MODELS, default_config, make_model
+from model.training.trainer import TrainedRun, Trainer, TrainingConfig, training_table
+
+DEFAULT_RUNS = Path("data/runs")
+
+
+@dataclass(frozen=True)
+class OpenedRun:
+    """A trained run with its data."""
+
+    model_name: str
+    seed: int
+    model: Recommender
+    snapshot_label: str
+    tables: Tables
+    ids: Ids
+    data: TrainingData
+
+
+def find_snapshot(path: Path | None) -> Snapshot:
+    """Return the snapshot in a folder, or the newest one."""
+    return newest_snapshot() if path is None else open_snapshot(path)
+
+
+def read_tables(snapshot: Snapshot) -> Tables:
+    """Read what the models use of a snapshot."""
+    return Tables(
+        movies=snapshot.read("movies"),
+        frames=snapshot.read("frames"),
+        interactions=snapshot.read("interactions"),
+        frame_likes=snapshot.read("frame_likes"),
+        frame_features=frame_features(snapshot) if snapshot.has("frame_features") else None,
+    )
+
+
+def run_folder(runs: Path, model_name: str, snapshot: Snapshot, seed: int) -> Path:
+    """Return the folder of a run."""
+    return runs / f"{model_name}-{snapshot.name}-v{snapshot.version:04d}-{seed}"
+
+
+def describe_run(
+    model_name: str, config: Config, training: TrainingConfig, seed: int, snapshot: Snapshot
+) -> dict[str, Any]:
+    """Return the content of `config.json`."""
+    return {
+        "model": model_name,
+        "config": asdict(config),
+        "training": asdict(training),
+        "seed": seed,
+        "snapshot": {
+            "name": snapshot.name,
+            "version": snapshot.version,
+            "content_digest": snapshot.content_digest,
+            "path": str(snapshot.path),
+        },
+        "dataset": snapshot.manifest.config,
+        "provenance": snapshot.manifest.provenance,
+        "extractor": snapshot.manifest.extractor,
+        "code_version": code_version(),
+        "torch_version": torch.__version__,
+    }
+
+
+def start_run(folder: Path, description: dict[str, Any]) -> None:
+    """Make a run's folder, without the results of an earlier run of the same name."""
+    for name in ("checkpoint.pt", "model.pt", *_RESULTS):
+        with writing(folder):
+            (folder / name).unlink(missing_ok=True)
+    write_json(folder / "config.json", description)
+
+
+def resume_run(folder: Path, description: dict[str, Any], trainer: Trainer) -> int:
+    """Put a trainer where the folder's run stopped; return the number of epochs done.
+
+    Raises:
+        MissingInputError: there is no run.
+        TrainingError: the run has other settings, or its checkpoint cannot be read or is of another version's model.
+    """
+    before = read_description(folder)
+    for key in ("model", "config", "training", "seed"):
+        if before[key] != description[key]:
+            raise TrainingError(
+                f"{folder}: was started with another {key} ({before[key]}); use the same, or no --resume"
+            )
+    if before["snapshot"]["content_digest"] != description["snapshot"]["content_digest"]:
+        raise TrainingError(f"{folder}: was started on other data; give its snapshot, or no --resume")
+    checkpoint = folder / "checkpoint.pt"
+    if checkpoint.is_file():
+        _restore(trainer.load_state_dict, checkpoint)
+    return len(trainer.epochs)
+
+
+def write_checkpoint(folder: Path, trainer: Trainer) -> None:
+    """Write what `resume_run` reads, atomically."""
+    _save(folder / "checkpoint.pt", trainer.state_dict())
+
+
+def write_run(folder: Path, model_name: str, seed: int, trained: TrainedRun) -> None:
+    """Write the trained weights and the `training` table."""
+    write_table(training_table(model_name, seed, trained.epochs), Training, folder / "training.parquet")
+    _save(folder / "model.pt", trained.model.state_dict())
+
+
+def write_evaluation(folder: Path, split: str, evaluation: Evaluation) -> Path:
+    """Write the result tables of a split; return the path of the averages."""
+    for name, schema in EVALUATION_TABLES.items():
+        write_table(getattr(evaluation, name), schema, evaluation_path(folder, split, name))
+    return evaluation_path(folder, split, "metrics")
+
+
+def evaluation_path(folder: Path, split: str, table: str) -> Path:
+    """Return the path of a result table of a split."""
+    return folder / f"{table if split == 'test' else f'{split}_{table}'}.parquet"
+
+
+def read_description(folder: Path, name: str = "config.json") -> dict[str, Any]:
+    """Return the content of a run's `config.json`, or of a search's `search.json`.
+
+    Raises:
+        MissingInputError: the folder is not a run.
+    """
+    try:
+        description: dict[str, Any] = json.loads((folder / name).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise MissingInputError(f"{folder}: not a run (no {name} there); `python -m model.train` makes one") from None
+    return description
+
+
+def open_run(
+    folder: Path, snapshot_path: Path | None = None, device: str = "cpu", new_frames: pl.DataFrame | None = None
+) -> OpenedRun:
+    """Load a trained model with the snapshot it was trained on.
+
+    Features are no part of what a model learns, so it can be given pictures that it has not seen.
+
+    Args:
+        folder: of the run.
+        snapshot_path: its snapshot, None where it was when the run was trained.
+        device: "cpu" or "cuda".
+        new_frames: `NewFrame` rows, taken as further frames of their movies.
+
+    Raises:
+        MissingInputError: the folder is not a run, or its training has not ended.
+        InvalidSnapshotError: the snapshot's content is not what the run was trained on.
+        TrainingError: the weights cannot be read, or are of another version's model.
+    """
+    description = read_description(folder)
+    if not (folder / "model.pt").is_file():
+        raise MissingInputError(f"{folder}: training has not ended; go on with `python -m model.train --resume`")
+    expected = description["snapshot"]
+    snapshot = open_snapshot(snapshot_path or Path(expected["path"]))
+    if snapshot.content_digest != expected["content_digest"]:
+        raise InvalidSnapshotError(
+            f"{snapshot.path}: its content ({snapshot.content_digest[:12]}) is not what {folder} was trained on "
+            f"({expected['content_digest'][:12]}, {expected['name']} v{expected['version']:04d}); give --snapshot"
+        )
+    tables = read_tables(snapshot)
+    if new_frames is not None:
+        tables = with_new_frames(tables, new_frames)
+    ids = index_ids(tables)
+    data = training_data(tables, ids)
+    default_config(description["model"])
+    config = type(MODELS[description["model"]].config)(**description["config"])
+    model = make_model(description["model"], config, data, description["seed"])
+    _restore(model.load_state_dict, folder / "model.pt")
+    return OpenedRun(description["model"], description["seed"], model.to(device), snapshot.label, tables, ids, data)
+
+
+_RESULTS = (
+    "training.parquet",
+    "costs.parquet",
+    "done.json",
+    "recommendations.parquet",
+    *(evaluation_path(Path(), split, name).name for split in HELD_OUT_SPLITS for name in EVALUATION_TABLES),
+)
+
+
+def _save(path: Path, state: dict[str, Any]) -> None:
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        torch.save(state, file)
+
+
+def _restore(load_state_dict: Callable[[dict[str, Any]], object], path: Path) -> None:
+    """Put into a model, or a trainer, what a file holds."""
+    state = _load(path)
+    try:
+        load_state_dict(state)
+    except (RuntimeError, KeyError, ValueError, TypeError) as error:
+        what = " ".join(str(error).split())[:120]
+        raise TrainingError(f"{path}: not of this version's model ({what}); train again without --resume") from error
+
+
+def _load(path: Path) -> dict[str, Any]:
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, pickle.UnpicklingError, OSError) as error:
+        raise TrainingError(f"{path}: cannot be read ({error}); train again without --resume") from error
+    return state

@@ -1,0 +1,1 @@
+"""The models: `recommender.py` says what they have in common, `registry.py` lists them."""

@@ -1,0 +1,1 @@
+"""Models that factorise the interactions alone."""

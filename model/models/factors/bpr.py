@@ -1,0 +1,55 @@
+"""Matrix factorisation trained with BPR (Rendle et al. 2009): r̂_ai = u_aᵀ v_i."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from model.data.indexed import TrainingData
+from model.models.loss import bpr_loss_of_margins, squared_norms
+from model.models.recommender import EmbeddingScorer, Scorer, TrainableRecommender
+
+
+@dataclass(frozen=True)
+class BPRConfig:
+    """What can be chosen.
+
+    Attributes:
+        dim: size of the embeddings.
+        l2: weight of the L2 penalty on the embeddings of a batch, a mean over all pairs (`loss.l2_penalty`).
+        init_std: standard deviation of the initial embeddings, N(0, init_std²).
+    """
+
+    dim: int = 64
+    l2: float = 1e-3
+    init_std: float = 0.01
+
+
+class BPR(TrainableRecommender):
+    """Free embeddings of users and items, nothing else."""
+
+    def __init__(self, config: BPRConfig, data: TrainingData, generator: torch.Generator) -> None:
+        super().__init__()
+        self.config = config
+        self.users = nn.Parameter(torch.randn(data.n_users, config.dim, generator=generator) * config.init_std)
+        self.items = nn.Parameter(torch.randn(data.n_items, config.dim, generator=generator) * config.init_std)
+
+    def loss(self, users: Tensor, positives: Tensor, negatives: Tensor) -> Tensor:
+        """Return the BPR loss of a batch with its penalty.
+
+        A margin is u_aᵀ (v_i − v_j), one product where two scores take two; and a product with ones is
+        a faster sum over d than `sum`.
+        """
+        others = negatives.flatten()  # (B n,)
+        u = nn.functional.embedding(users, self.users)  # (B, d)
+        v = nn.functional.embedding(positives, self.items)  # (B, d)
+        w = nn.functional.embedding(others, self.items)  # (B n, d)
+        apart = v.unsqueeze(1) - w.view(*negatives.shape, -1)  # (B, n, d)
+        margins = (u.unsqueeze(1) * apart) @ u.new_ones(u.shape[1])  # (B, n)
+        of_items = squared_norms(self.items, positives, v) + squared_norms(self.items, others, w) / negatives.shape[1]
+        penalty = (squared_norms(self.users, users, u) + of_items) / len(users)
+        return bpr_loss_of_margins(margins) + self.config.l2 * penalty
+
+    def scorer(self) -> Scorer:
+        """Return the inner products of the embeddings."""
+        return EmbeddingScorer(self.users.detach(), self.items.detach())

@@ -1,0 +1,84 @@
+"""What all models have in common: a loss to train on, and a scorer to rank with."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from torch import Tensor, nn
+
+from dataset.errors import MissingInputError
+from model.data.indexed import Frames
+
+
+class Scorer(ABC):
+    """A frozen model: all that does not depend on the user has been computed once."""
+
+    @abstractmethod
+    def item_scores(self, users: Tensor) -> Tensor:
+        """Return (B, N) scores of all items for (B,) int64 `users`."""
+
+
+class FrameScorer(Scorer):
+    """A scorer that ranks frames too: the models with "Frame Rec" in Table 1, and RND."""
+
+    @abstractmethod
+    def frame_scores(self, users: Tensor, frames: Tensor) -> Tensor:
+        """Return (n,) scores of (n,) int64 `frames` for as many `users`, pair by pair."""
+
+
+class Recommender(nn.Module, ABC):
+    """A model. Its constructor takes its config, the `TrainingData` and a generator of initial values."""
+
+    needs_features: ClassVar[bool] = False
+
+    @abstractmethod
+    def scorer(self) -> Scorer:
+        """Return the frozen model as it is now, without gradients."""
+
+
+class TrainableRecommender(Recommender):
+    """A model that learns from pairs of a positive and a negative item."""
+
+    @abstractmethod
+    def loss(self, users: Tensor, positives: Tensor, negatives: Tensor) -> Tensor:
+        """Return the loss of a batch with its penalty, a scalar.
+
+        Args:
+            users: (B,) int64.
+            positives: (B,) int64 items.
+            negatives: (B, n) int64 items.
+        """
+
+
+@dataclass(frozen=True)
+class EmbeddingScorer(Scorer):
+    """Scores that are inner products.
+
+    Attributes:
+        users: (M, d) float.
+        items: (N, d) float.
+    """
+
+    users: Tensor
+    items: Tensor
+
+    def item_scores(self, users: Tensor) -> Tensor:
+        """Return (B, N) scores u_aᵀ v_i of all items for (B,) int64 `users`."""
+        return self.users[users] @ self.items.T
+
+
+Config = Any  # a frozen dataclass beside each model
+
+
+def require_features(frames: Frames, model_name: str) -> Tensor:
+    """Return the (L, F) features of frames.
+
+    Raises:
+        MissingInputError: there are none.
+    """
+    if frames.features is None:
+        raise MissingInputError(
+            f"{model_name}: the snapshot has no frame features; run `python -m features extract` and publish again, "
+            "or train --model bpr, which needs none"
+        )
+    return frames.features

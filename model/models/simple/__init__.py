@@ -1,0 +1,1 @@
+"""Models without anything to train."""

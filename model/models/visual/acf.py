@@ -1,0 +1,165 @@
+"""ACF: attentive collaborative filtering (Chen et al., SIGIR 2017).
+
+A user is her own vector and an attentive sum of vectors p_l of the items R(a) in her history, as
+in SVD++; how much an item of the history counts depends on what its components look like to her:
+
+    r̂_ai = (u_a + Σ_{l ∈ R(a)} α_al p_l)ᵀ v_i,
+    α_al ∝ exp(w¹ᵀ f(W¹ᵤ u_a + W¹ᵥ v_l + W¹ₚ p_l + W¹ₓ x̄_al + b¹)),
+    x̄_al = Σ_{k ∈ S_l} β_alk c_k,    β_alk ∝ exp(w²ᵀ f(W²ᵤ u_a + W²ₓ c_k + b²)),
+
+f is the ReLU; α sums to 1 over a history, β over the components of an item. (Their c¹ and c² cancel
+in a softmax.) x̄ is never made: W¹ₓ x̄_al = Σ β_alk W¹ₓ c_k, so each distinct frame is projected
+once, by W¹ₓ and W²ₓ in one product, and all else is as narrow as the attention.
+
+Adapted: the components are the frames of a movie (theirs: the regions of a picture, the frames of
+a video). In training, a positive is left out of the history that is to predict it (as in FISM and
+NAIS); otherwise p_i learns to point at v_i, from which no held-out item gains. A longer history
+than `max_history` is represented by as many items, drawn once. Nobody's visual taste is a vector
+of its own, so ACF ranks no frames (Table 1).
+
+A batch projects the frames of all histories in it, so ACF is the slowest of the models; a larger
+batch shares more of this work.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import embedding, relu
+
+from model.data.indexed import Ragged, TrainingData, expand
+from model.models.loss import bpr_loss, l2_penalty
+from model.models.recommender import EmbeddingScorer, Scorer, TrainableRecommender, require_features
+from model.models.segments import softmax_by, sum_by
+from model.models.visual.projection import FeatureScaling, ScaledFeatures
+
+_BLOCK_USERS = 512  # users profiled at once by the scorer
+
+
+@dataclass(frozen=True)
+class ACFConfig:
+    """What can be chosen.
+
+    Attributes:
+        dim: size of the embeddings.
+        attention_width: h, rows of each W¹ and W².
+        max_history: items of a user's history that are looked at.
+        l2: weight of the L2 penalty on the embeddings of a batch (`loss.l2_penalty`), p included.
+        attention_l2: weight of the squared norms of the attention's matrices.
+        feature_scaling: how features are scaled before all else (`projection.ScaledFeatures`).
+        init_std: standard deviation of the initial u, v and p, N(0, init_std²).
+        projection_std: the same for W¹ₓ and W²ₓ; features have norm 1 on average.
+    """
+
+    dim: int = 32
+    attention_width: int = 32
+    max_history: int = 50
+    l2: float = 1e-3
+    attention_l2: float = 1e-4
+    feature_scaling: FeatureScaling = "standard"
+    init_std: float = 0.01
+    projection_std: float = 0.1
+
+
+class ACF(TrainableRecommender):
+    """The model. An item without frames has x̄ = 0; a user without history is u_a alone.
+
+    Raises:
+        MissingInputError: the data have no frame features.
+    """
+
+    needs_features = True
+
+    def __init__(self, config: ACFConfig, data: TrainingData, generator: torch.Generator) -> None:
+        super().__init__()
+        self.config = config
+        self.features = ScaledFeatures(require_features(data.frames, "acf"), config.feature_scaling)
+        history = _bounded(data.positives, config.max_history, generator)
+        self.frame_offsets: Tensor
+        self.history_offsets: Tensor
+        self.history: Tensor
+        self.register_buffer("frame_offsets", data.frames.offsets, persistent=False)
+        self.register_buffer("history_offsets", history.offsets)
+        self.register_buffer("history", history.values)
+        d, h = config.dim, config.attention_width
+
+        def normal(std: float, *shape: int) -> nn.Parameter:
+            return nn.Parameter(torch.randn(*shape, generator=generator) * std)
+
+        self.users = normal(config.init_std, data.n_users, d)  # u
+        self.items = normal(config.init_std, data.n_items, d)  # v
+        self.watched = normal(config.init_std, data.n_items, d)  # p
+        self.item_attention = normal(d**-0.5, 3, h, d)  # W¹ᵤ, W¹ᵥ, W¹ₚ
+        self.item_bias, self.item_logit = nn.Parameter(torch.zeros(h)), normal(h**-0.5, h)  # b¹, w¹
+        self.frame_attention = normal(d**-0.5, h, d)  # W²ᵤ
+        self.frame_bias, self.frame_logit = nn.Parameter(torch.zeros(h)), normal(h**-0.5, h)  # b², w²
+        self.projection = normal(config.projection_std, 2 * h, self.features.width)  # W¹ₓ, W²ₓ
+
+    def loss(self, users: Tensor, positives: Tensor, negatives: Tensor) -> Tensor:
+        """Return the BPR loss of a batch with its penalties, a scalar."""
+        where, owners = expand(self.history_offsets, users)
+        others = self.history[where] != positives[owners]  # all of the history but the positive itself
+        history, owners = self.history[where[others]], owners[others]
+        u, p = embedding(users, self.users), embedding(history, self.watched)  # (B, d), (m, d)
+        alpha = self._attend(u, history, owners, p)
+        profile = u + sum_by(owners, alpha[:, None] * p, len(users))  # (B, d)
+        v = embedding(torch.cat([positives[:, None], negatives], 1), self.items)  # (B, 1 + n, d)
+        scores = (v @ profile.unsqueeze(2)).squeeze(2)  # (B, 1 + n)
+        penalty = self.config.l2 * (l2_penalty(u, v[:, 0], v[:, 1:]) + (alpha * p.square().sum(1)).sum() / len(users))
+        attention = (self.item_attention, self.frame_attention, self.projection, self.item_logit, self.frame_logit)
+        penalty = penalty + self.config.attention_l2 * sum(weight.square().sum() for weight in attention)
+        return bpr_loss(scores[:, 0], scores[:, 1:]) + penalty
+
+    def _attend(self, u: Tensor, history: Tensor, owners: Tensor, p: Tensor) -> Tensor:
+        """Return (m,) weights α of (m,) `history`, whose rows belong to the users `owners` of (B, d) `u`.
+
+        Args:
+            u: (B, d) users.
+            history: (m,) int64 items.
+            owners: (m,) int64, ascending numbers into `u`.
+            p: (m, d) their vectors.
+        """
+        of_user, of_item, of_watched = self.item_attention  # (h, d) each
+        hidden = (u @ of_user.T)[owners] + embedding(history, self.items @ of_item.T) + p @ of_watched.T
+        hidden = hidden + self._looks(u, history, owners) + self.item_bias  # (m, h)
+        return softmax_by(owners, relu(hidden) @ self.item_logit, len(u))
+
+    def _looks(self, u: Tensor, history: Tensor, owners: Tensor) -> Tensor:
+        """Return (m, h) rows W¹ₓ x̄_al: what the items of the history look like to their users."""
+        items, which = torch.unique(history, return_inverse=True)
+        frames, frame_owners = expand(self.frame_offsets, items)
+        both = self.features.project(self.projection, frames)  # (k, 2h), each distinct frame once
+        of_looks, of_frame = torch.split(both, self.config.attention_width, 1)
+        starts = torch.cat([items.new_zeros(1), torch.bincount(frame_owners, minlength=len(items)).cumsum(0)])
+        components, of_row = expand(starts, which)  # (c,) the frames of every row of the history
+        of_user = u @ self.frame_attention.T + self.frame_bias  # (B, h)
+        logits = relu(of_user[owners[of_row]] + of_frame[components]) @ self.frame_logit  # (c,)
+        beta = softmax_by(of_row, logits, len(history))
+        return sum_by(of_row, beta[:, None] * of_looks[components], len(history))
+
+    @torch.no_grad()
+    def scorer(self) -> Scorer:
+        """Return the frozen model: all users with their histories, and the items."""
+        every = torch.arange(len(self.users), device=self.users.device)
+        return EmbeddingScorer(
+            torch.cat([self._profile(users) for users in torch.split(every, _BLOCK_USERS)]), self.items.detach().clone()
+        )
+
+    def _profile(self, users: Tensor) -> Tensor:
+        """Return (B, d) rows u_a + Σ α_al p_l."""
+        where, owners = expand(self.history_offsets, users)
+        history = self.history[where]
+        u, p = self.users[users], self.watched[history]
+        alpha = self._attend(u, history, owners, p)
+        return u + sum_by(owners, alpha[:, None] * p, len(users))
+
+
+def _bounded(positives: Ragged, longest: int, generator: torch.Generator) -> Ragged:
+    """Return `positives` with at most `longest` values a row, a uniform draw of each longer row."""
+    keys = torch.rand(len(positives.values), generator=generator, dtype=torch.float64)
+    order = torch.argsort(positives.owners + keys)  # shuffled within rows
+    place = torch.empty_like(order)
+    place[order] = torch.arange(len(order)) - positives.offsets[positives.owners]
+    kept = place < longest
+    lengths = positives.lengths.clamp_max(longest)
+    return Ragged(torch.cat([lengths.new_zeros(1), lengths.cumsum(0)]), positives.values[kept])

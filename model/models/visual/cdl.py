@@ -1,0 +1,127 @@
+"""CDL: comparative deep learning (Lei et al., CVPR 2016), purely visual.
+
+A user and a picture are points in one space, and she likes what is near her. With h_k = f(W¹ c_k + b¹)
+and f the ReLU,
+
+    φ(c_k) = W² h_k + b²,    l̂_ak = −‖w_a − φ(c_k)‖²,    r̂_ai = −D(a, i) = Σ_{k ∈ S_i} l̂_ak / |S_i|,
+
+and the comparison of a positive with a negative is their loss −ln σ(D(a, j) − D(a, i)).
+
+Adapted, because this setting lacks what the original has: the original learns the whole network of
+the pictures, here VGG-19 is fixed and two layers on top of it are learnt; it describes a user by
+her tags and groups, here she is a free vector; it compares single pictures that she has marked,
+here items, whose frames all count alike. The distances are averaged, not the places of the frames:
+a mean place is nearer to the middle than any frame, and a user drawn to it would be far from all.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import embedding, relu
+
+from model.data.indexed import TrainingData, expand
+from model.models.loss import bpr_loss
+from model.models.recommender import FrameScorer, TrainableRecommender, require_features
+from model.models.segments import mean_by
+from model.models.visual.projection import FeatureScaling, ScaledFeatures
+
+
+@dataclass(frozen=True)
+class CDLConfig:
+    """What can be chosen.
+
+    Attributes:
+        dim: d, size of the space of users and pictures.
+        hidden_dim: rows of W¹.
+        l2: weight of the squared norms of the users of a batch.
+        projection_l2: the same for W¹ and W². Without it, they learn the noise of single pictures by heart.
+        feature_scaling: how features are scaled before all else (`projection.ScaledFeatures`).
+        init_std: standard deviation of the initial users, N(0, init_std²).
+        projection_std: the same for W¹; features have norm 1 on average.
+    """
+
+    dim: int = 32
+    hidden_dim: int = 64
+    l2: float = 1e-3
+    projection_l2: float = 3e-3
+    feature_scaling: FeatureScaling = "standard"
+    init_std: float = 0.01
+    projection_std: float = 0.1
+
+
+class CDL(TrainableRecommender):
+    """The model. An item without frames is at the origin.
+
+    D(a, i) = ‖w_a‖² − 2 w_aᵀ x_i + s_i, where x_i and s_i are the means over the item's frames of
+    φ(c_k) and of ‖φ(c_k)‖², so a pair costs no more than an inner product.
+
+    Raises:
+        MissingInputError: the data have no frame features.
+    """
+
+    needs_features = True
+
+    def __init__(self, config: CDLConfig, data: TrainingData, generator: torch.Generator) -> None:
+        super().__init__()
+        self.config = config
+        self.frame_offsets: Tensor
+        self.register_buffer("frame_offsets", data.frames.offsets, persistent=False)
+        self.features = ScaledFeatures(require_features(data.frames, "cdl"), config.feature_scaling)
+        d, h = config.dim, config.hidden_dim
+
+        def normal(std: float, *shape: int) -> nn.Parameter:
+            return nn.Parameter(torch.randn(*shape, generator=generator) * std)
+
+        self.users = normal(config.init_std, data.n_users, d)  # w
+        self.hidden = normal(config.projection_std, h, self.features.width)  # W¹
+        self.hidden_bias = nn.Parameter(torch.zeros(h))  # b¹
+        self.last = normal(h**-0.5, d, h)  # W²
+        self.last_bias = nn.Parameter(torch.zeros(d))  # b²
+
+    def loss(self, users: Tensor, positives: Tensor, negatives: Tensor) -> Tensor:
+        """Return the mean of −ln σ(D(a, j) − D(a, i)) over all pairs, with its penalty."""
+        items, where = torch.unique(torch.cat([positives[:, None], negatives], 1), return_inverse=True)
+        frames, owners = expand(self.frame_offsets, items)
+        x, s = _means(self._place(frames), owners, len(items))
+        w = embedding(users, self.users)  # (B, d)
+        scores = 2 * (x[where] @ w.unsqueeze(2)).squeeze(2) - s[where]  # (B, 1 + n), less ‖w‖², the same for all
+        penalty = self.config.l2 * w.square().sum() / len(users)
+        penalty = penalty + self.config.projection_l2 * (self.hidden.square().sum() + self.last.square().sum())
+        return bpr_loss(scores[:, 0], scores[:, 1:]) + penalty
+
+    def _place(self, frames: Tensor) -> Tensor:
+        """Return (k, d) rows φ(c_k) of (k,) `frames`."""
+        hidden = relu(self.features.project(self.hidden, frames) + self.hidden_bias)  # (k, h)
+        return hidden @ self.last.T + self.last_bias
+
+    @torch.no_grad()
+    def scorer(self) -> FrameScorer:
+        """Return the frozen model: all pictures are placed once."""
+        frames = torch.arange(len(self.features.features), device=self.frame_offsets.device)
+        placed = self._place(frames)
+        items = torch.arange(len(self.frame_offsets) - 1, device=self.frame_offsets.device)
+        positions, owners = expand(self.frame_offsets, items)
+        return _CDLScorer(self.users.detach().clone(), *_means(placed[positions], owners, len(items)), placed)
+
+
+@dataclass(frozen=True)
+class _CDLScorer(FrameScorer):
+    users: Tensor  # (M, d)
+    items: Tensor  # (N, d) x
+    squares: Tensor  # (N,) s
+    frames: Tensor  # (L, d)
+
+    def item_scores(self, users: Tensor) -> Tensor:
+        """Return −D(a, i) for all items."""
+        w = self.users[users]
+        return 2 * w @ self.items.T - w.square().sum(1)[:, None] - self.squares
+
+    def frame_scores(self, users: Tensor, frames: Tensor) -> Tensor:
+        """Return −‖w_a − φ(c_k)‖²."""
+        return -(self.users[users] - self.frames[frames]).square().sum(1)
+
+
+def _means(placed: Tensor, owners: Tensor, n_items: int) -> tuple[Tensor, Tensor]:
+    """Return (n_items, d) x_i and (n_items,) s_i of the (k, d) placed frames of `owners`; zero without frames."""
+    return mean_by(owners, placed, n_items), mean_by(owners, placed.square().sum(1), n_items)

@@ -1,0 +1,102 @@
+"""Visual Bayesian personalised ranking (He & McAuley 2016): habit, looks and two biases.
+
+x̂_ui = α + β_u + β_i + γ_uᵀ γ_i + θ_uᵀ (E f_i) + β'ᵀ f_i        (Eq. 4)
+
+f_i is the mean of the features of an item's frames, as Wu et al. 2019 use it. α and β_u drop out
+of x̂_ui − x̂_uj (Eq. 6) and of every ranking of a user's, so they are left out, as its authors do.
+
+Sizes: M users, N items, F the width of a feature, d1 and d2 the dimensions of γ and θ, B a
+batch, n negatives a positive.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import embedding
+
+from model.data.indexed import TrainingData
+from model.models.loss import bpr_loss_of_margins, items_penalty
+from model.models.recommender import EmbeddingScorer, Scorer, TrainableRecommender, require_features
+from model.models.visual.projection import FeatureScaling, ScaledFeatures, mean_by_item
+
+
+@dataclass(frozen=True)
+class VBPRConfig:
+    """What can be chosen.
+
+    Attributes:
+        dim: d1, size of the embeddings γ.
+        visual_dim: d2, size of the visual embeddings θ.
+        l2: weight of the L2 penalty on β_i, γ and θ_u of a batch (`loss.l2_penalty`).
+        projection_l2: the same for E and β'.
+        feature_scaling: how the items' features are scaled before all else (`projection.ScaledFeatures`).
+        init_std: standard deviation of the initial γ and θ, N(0, init_std²).
+        projection_std: the same for E; features have norm 1 on average. Biases begin at 0.
+    """
+
+    dim: int = 32
+    visual_dim: int = 32
+    l2: float = 1e-3
+    projection_l2: float = 1e-4
+    feature_scaling: FeatureScaling = "standard"
+    init_std: float = 0.01
+    projection_std: float = 0.1
+
+
+class VBPR(TrainableRecommender):
+    """The model. It ranks no frames (Table 1): θ_u is learnt for the mean of an item's frames.
+
+    An item without frames looks as the average item does.
+
+    Raises:
+        MissingInputError: the data have no frame features.
+    """
+
+    needs_features = True
+
+    def __init__(self, config: VBPRConfig, data: TrainingData, generator: torch.Generator) -> None:
+        super().__init__()
+        self.config = config
+        of_items = mean_by_item(require_features(data.frames, "vbpr"), data.frames.offsets)
+        self.features = ScaledFeatures(of_items, config.feature_scaling)
+
+        def normal(std: float, *shape: int) -> nn.Parameter:
+            return nn.Parameter(torch.randn(*shape, generator=generator) * std)
+
+        self.users = normal(config.init_std, data.n_users, config.dim + config.visual_dim)  # γ_u, θ_u
+        self.items = nn.Parameter(torch.zeros(data.n_items, config.dim + 1))  # γ_i, β_i
+        self.visual = nn.Parameter(torch.zeros(1 + config.visual_dim, self.features.width))  # β', E
+        with torch.no_grad():
+            self.items[:, :-1].normal_(0, config.init_std, generator=generator)
+            self.visual[1:].normal_(0, config.projection_std, generator=generator)
+
+    def loss(self, users: Tensor, positives: Tensor, negatives: Tensor) -> Tensor:
+        """Return the BPR loss of a batch (Eq. 5) with its penalty, a scalar.
+
+        Each distinct item of the batch is projected once, however often it occurs.
+        """
+        items, where = torch.unique(torch.cat([positives[:, None], negatives], 1), return_inverse=True)
+        of_users, of_items = embedding(users, self.users), embedding(items, self.items)
+        u, i = self._users_side(of_users), self._items_side(of_items, items)  # (B, D), (m, D)
+        others = embedding(where[:, 1:].flatten(), i).view(*negatives.shape, -1)  # (B, n, D)
+        apart = embedding(where[:, 0], i).unsqueeze(1) - others
+        margins = (u.unsqueeze(1) * apart) @ u.new_ones(u.shape[1])  # (B, n)
+        penalty = of_users.square().sum() / len(users) + items_penalty(of_items.square().sum(1), where)
+        regularised = self.config.l2 * penalty + self.config.projection_l2 * self.visual.square().sum()
+        return bpr_loss_of_margins(margins) + regularised
+
+    def _users_side(self, users: Tensor) -> Tensor:
+        """Return (B, D = d1 + d2 + 2) [γ_u, 1, 1, θ_u] of (B, d1 + d2) rows of `self.users`."""
+        d1 = self.config.dim
+        return torch.cat([users[:, :d1], users.new_ones(len(users), 2), users[:, d1:]], 1)
+
+    def _items_side(self, items: Tensor, numbers: Tensor) -> Tensor:
+        """Return (m, D) [γ_i, β_i, β'ᵀ f_i, E f_i] of (m, d1 + 1) rows of `self.items` and (m,) their numbers."""
+        return torch.cat([items, self.features.project(self.visual, numbers)], 1)
+
+    @torch.no_grad()
+    def scorer(self) -> Scorer:
+        """Return inner products of the two sides."""
+        numbers = torch.arange(len(self.items), device=self.items.device)
+        return EmbeddingScorer(self._users_side(self.users), self._items_side(self.items, numbers))

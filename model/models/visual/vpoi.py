@@ -1,0 +1,103 @@
+"""VPOI (Wang et al., WWW 2017) as Wu et al. 2019 adapt it: pictures regularise free embeddings.
+
+    r̂_ai = u_aᵀ v_i,    P(frame k is one of item i's) = σ(v_iᵀ Q c_k),
+
+and the loss of a user a, a positive i and negatives j is BPR's plus, with j the first negative,
+
+    γ ( Σ_{k ∈ S_i} −ln σ(v_iᵀ Q c_k) / |S_i| + Σ_{k ∈ S_j} −ln σ(−v_iᵀ Q c_k) / |S_j| ).
+
+So v_i is drawn to what its frames show and away from what another item's show. Frames take no part
+in a score, and there is no visual user: VPOI ranks no frames (Table 1).
+
+Adapted: the original factorises visits with a squared loss, here the objective is BPR as for all
+models. It has a second such term for the pictures that a user has posted; nobody posts here, and
+of VPOI the paper says that "each item has a free embedding, and the relationship between images
+and POIs are used as side information in the regularization terms". The original draws frames of
+other places as negatives; here they are those of an item that was drawn anyway.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import embedding, logsigmoid
+
+from model.data.indexed import TrainingData, expand
+from model.models.loss import bpr_loss, l2_penalty
+from model.models.recommender import EmbeddingScorer, Scorer, TrainableRecommender, require_features
+from model.models.segments import mean_by
+from model.models.visual.projection import FeatureScaling, ScaledFeatures
+
+
+@dataclass(frozen=True)
+class VPOIConfig:
+    """What can be chosen.
+
+    Attributes:
+        dim: size of the embeddings.
+        l2: weight of the L2 penalty on the embeddings of a batch (`loss.l2_penalty`).
+        image_weight: γ.
+        projection_l2: weight of ‖Q‖².
+        feature_scaling: how features are scaled before all else (`projection.ScaledFeatures`).
+        init_std: standard deviation of the initial embeddings, N(0, init_std²).
+        projection_std: the same for Q; features have norm 1 on average.
+    """
+
+    dim: int = 32
+    l2: float = 1e-3
+    image_weight: float = 0.1
+    projection_l2: float = 1e-4
+    feature_scaling: FeatureScaling = "standard"
+    init_std: float = 0.01
+    projection_std: float = 0.1
+
+
+class VPOI(TrainableRecommender):
+    """The model. An item without frames has no share in the regularisation.
+
+    Raises:
+        MissingInputError: the data have no frame features.
+    """
+
+    needs_features = True
+
+    def __init__(self, config: VPOIConfig, data: TrainingData, generator: torch.Generator) -> None:
+        super().__init__()
+        self.config = config
+        self.frame_offsets: Tensor
+        self.register_buffer("frame_offsets", data.frames.offsets, persistent=False)
+        self.features = ScaledFeatures(require_features(data.frames, "vpoi"), config.feature_scaling)
+
+        def normal(std: float, *shape: int) -> nn.Parameter:
+            return nn.Parameter(torch.randn(*shape, generator=generator) * std)
+
+        self.users = normal(config.init_std, data.n_users, config.dim)  # u
+        self.items = normal(config.init_std, data.n_items, config.dim)  # v
+        self.projection = normal(config.projection_std, config.dim, self.features.width)  # Q
+
+    def loss(self, users: Tensor, positives: Tensor, negatives: Tensor) -> Tensor:
+        """Return the BPR loss of a batch, the relation of items and frames, and the penalties: a scalar."""
+        u = embedding(users, self.users)  # (B, d)
+        v = embedding(torch.cat([positives[:, None], negatives], 1), self.items)  # (B, 1 + n, d)
+        scores = (v @ u.unsqueeze(2)).squeeze(2)  # (B, 1 + n)
+        penalty = self.config.l2 * l2_penalty(u, v[:, 0], v[:, 1:])
+        penalty = penalty + self.config.projection_l2 * self.projection.square().sum()
+        of_images = self.config.image_weight * self.image_loss(positives, negatives[:, 0])
+        return bpr_loss(scores[:, 0], scores[:, 1:]) + of_images + penalty
+
+    def image_loss(self, positives: Tensor, others: Tensor) -> Tensor:
+        """Return how badly (B,) `positives` tell their own frames from those of (B,) `others`, a mean over B."""
+        items, where = torch.unique(torch.stack([positives, others], 1), return_inverse=True)
+        of_item, owners = expand(self.frame_offsets, items)
+        projected = self.features.project(self.projection, of_item)  # (k, d), each distinct frame once
+        starts = torch.cat([owners.new_zeros(1), torch.bincount(owners, minlength=len(items)).cumsum(0)])
+        v, total = embedding(positives, self.items), self.projection.new_zeros(())
+        for side, sign in ((0, 1.0), (1, -1.0)):
+            frames, pairs = expand(starts, where[:, side])
+            logits = (v[pairs] * projected[frames]).sum(1)
+            total = total - mean_by(pairs, logsigmoid(sign * logits), len(positives)).mean()
+        return total
+
+    def scorer(self) -> Scorer:
+        """Return the inner products of the free embeddings."""
+        return EmbeddingScorer(self.users.detach().clone(), self.items.detach().clone())

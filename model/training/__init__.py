@@ -1,0 +1,1 @@
+"""Training by pairs. Start reading at `trainer.py`."""

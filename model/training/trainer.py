@@ -1,0 +1,204 @@
+"""Training by pairs: Adam, new negatives every epoch, early stopping on validation.
+
+`Trainer` holds everything that an epoch changes, and can be put into a checkpoint and back: a
+training that is stopped after any epoch and resumed goes on bit for bit (on a CPU).
+"""
+
+import copy
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+import torch
+from torch import Tensor
+
+from dataset.errors import TrainingError
+from dataset.schema import Training
+from dataset.tables import validate
+from model.data.indexed import HeldOutItems, TrainingData
+from model.data.leakage import require_no_leak
+from model.evaluation.metrics import ndcg
+from model.evaluation.protocol import rank_among_all
+from model.models.recommender import Config, Recommender, TrainableRecommender
+from model.models.registry import make_model
+from model.training.sampling import NegativeSampler
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How any model is trained; the paper states Adam and 10 negatives, and leaves the rest open.
+
+    Attributes:
+        epochs: passes over the train interactions at most.
+        batch_size: positives in a batch.
+        learning_rate: of Adam.
+        n_negatives: negatives drawn for each positive, anew every epoch; the paper's 10.
+        patience: stop after so many validations in a row without a better one.
+        validate_every: epochs between validations.
+        validation_k: validation is NDCG@K over all items, with this K.
+    """
+
+    epochs: int = 300
+    batch_size: int = 256
+    learning_rate: float = 2e-3
+    n_negatives: int = 10
+    patience: int = 30
+    validate_every: int = 1
+    validation_k: int = 15
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What is known after an epoch. `validation_ndcg` is None in epochs without validation.
+
+    As text it is short enough for the line of a progress bar.
+    """
+
+    epoch: int
+    loss: float
+    validation_ndcg: float | None
+    seconds: float
+
+    def __str__(self) -> str:
+        validated = "" if self.validation_ndcg is None else f", NDCG {self.validation_ndcg:.3f}"
+        return f"loss {self.loss:.3f}{validated}"
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """A trained model: its best weights on validation, and the epochs that led there."""
+
+    model: Recommender
+    best_epoch: int
+    epochs: list[Epoch]
+
+
+class Trainer:
+    """Trains one model, epoch by epoch.
+
+    Args:
+        data: what the model may see.
+        validation: held-out interactions that decide when to stop; None trains all epochs.
+        model_name: a name of `registry.MODELS`.
+        config: the model's config.
+        training: how to train.
+        seed: of the initial values, the order of batches and the negatives.
+        device: "cpu" or "cuda".
+    """
+
+    def __init__(
+        self,
+        data: TrainingData,
+        validation: HeldOutItems | None,
+        model_name: str,
+        config: Config,
+        training: TrainingConfig,
+        seed: int,
+        device: str = "cpu",
+    ) -> None:
+        self.model = make_model(model_name, config, data, seed).to(device)
+        self.epochs: list[Epoch] = []
+        if validation is not None:
+            require_no_leak(data.positives, validation)
+        self._data, self._validation, self._training, self._device = data, validation, training, device
+        self._generator = torch.Generator().manual_seed(seed + 1)
+        self._best: dict[str, Any] = {"epoch": 0, "ndcg": -1.0, "weights": None}
+        if isinstance(self.model, TrainableRecommender):
+            self._sampler = NegativeSampler(data.positives, data.n_items)
+            self._users = data.positives.owners
+            self._optimizer = torch.optim.Adam(self.model.parameters(), lr=training.learning_rate, fused=True)
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether all epochs are done, or validation has not got better for long enough, or nothing learns."""
+        done = len(self.epochs)
+        waited = (done - self._best["epoch"]) // self._training.validate_every
+        has_stopped = self._validation is not None and waited >= self._training.patience
+        return not isinstance(self.model, TrainableRecommender) or done >= self._training.epochs or has_stopped
+
+    def run(self, on_epoch: Callable[[Epoch], None] = lambda epoch: None) -> TrainedRun:
+        """Train to the end, calling `on_epoch` after each epoch; see `run_epoch` and `finish`."""
+        while not self.is_finished:
+            on_epoch(self.run_epoch())
+        return self.finish()
+
+    def run_epoch(self) -> Epoch:
+        """Train for one epoch, and validate where it is due.
+
+        Raises:
+            TrainingError: the loss is not finite.
+        """
+        started = time.perf_counter()
+        loss = self._train()
+        number = len(self.epochs) + 1
+        validation_ndcg = None
+        if self._validation is not None and number % self._training.validate_every == 0:
+            validation_ndcg = self._validate(self._validation)
+            if validation_ndcg > self._best["ndcg"]:
+                weights = copy.deepcopy(self.model.state_dict())
+                self._best = {"epoch": number, "ndcg": validation_ndcg, "weights": weights}
+        self.epochs.append(Epoch(number, loss, validation_ndcg, time.perf_counter() - started))
+        return self.epochs[-1]
+
+    def finish(self) -> TrainedRun:
+        """Return the model with its best weights (its last ones where nothing was validated)."""
+        if self._best["weights"] is not None:
+            self.model.load_state_dict(self._best["weights"])
+        return TrainedRun(self.model, self._best["epoch"] or len(self.epochs), self.epochs)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return everything that an epoch changes."""
+        return {
+            "model": self.model.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "generator": self._generator.get_state(),
+            "best": self._best,
+            "epochs": [vars(epoch) for epoch in self.epochs],
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go back to where `state_dict` was taken."""
+        self.model.load_state_dict(state["model"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        self._generator.set_state(state["generator"])
+        self._best = state["best"]
+        self.epochs = [Epoch(**epoch) for epoch in state["epochs"]]
+
+    def _train(self) -> float:
+        """Go once through the train interactions in random order; return the mean loss."""
+        learner = self.model
+        if not isinstance(learner, TrainableRecommender):
+            raise TypeError(f"{type(learner).__name__} has nothing to train")
+        total = torch.zeros((), dtype=torch.float64, device=self._device)
+        order = torch.randperm(len(self._users), generator=self._generator)
+        all_negatives = self._sampler.sample_all(self._users, self._training.n_negatives, self._generator)
+        shuffled = (self._users[order], self._data.positives.values[order], all_negatives[order])
+        batches = zip(*(torch.split(part, self._training.batch_size) for part in shuffled), strict=True)
+        for users, positives, negatives in batches:
+            self._optimizer.zero_grad(set_to_none=True)
+            loss = learner.loss(*(part.to(self._device) for part in (users, positives, negatives.long())))
+            loss.backward()  # type: ignore[no-untyped-call]
+            self._optimizer.step()
+            total += loss.detach() * len(users)
+        mean = float(total) / len(order)
+        if not torch.isfinite(torch.tensor(mean)):
+            raise TrainingError(
+                f"training: the loss of epoch {len(self.epochs) + 1} is {mean}; "
+                f"lower learning_rate (it is {self._training.learning_rate}) or scale the features"
+            )
+        return mean
+
+    def _validate(self, validation: HeldOutItems) -> float:
+        """Return the mean NDCG over all items; 0 where no user has a validation item."""
+        k = self._training.validation_k
+        per_user: Tensor = ndcg(rank_among_all(self.model.scorer(), validation, k, self._device), k)
+        return float(per_user.mean()) if len(per_user) else 0.0
+
+
+def training_table(model_name: str, seed: int, epochs: list[Epoch]) -> pl.DataFrame:
+    """Return the `training` table of a run."""
+    columns = {name: column.dtype for name, column in Training.columns().items()}
+    rows = [{"model": model_name, "seed": seed, **vars(epoch)} for epoch in epochs]
+    return validate(pl.DataFrame(rows, schema=columns), Training, "training")

@@ -8,7 +8,7 @@ import polars as pl
 
 from dataset.report.numbers import Numbers, NumberTable, Row
 from dataset.report.theme import SOFT, Chart, drawn, y_title
-from model.report.names import in_order, look_of
+from model.report.model_styles import in_order, style_of
 
 METRIC_TITLES = {"hr": "HR", "ndcg": "NDCG"}
 _WHAT = {"item": "movies", "frame": "key frames"}
@@ -50,16 +50,14 @@ def metric_curves(numbers: Numbers, task: str, metric: str, figure: str) -> Char
         [f"K = {k}" for k in ks],
         [
             Row(
-                look_of(m).title,
+                style_of(m).title,
                 [(numbers.of(file, "mean(value)", model=m, task=task, metric=metric, k=k), ".3f") for k in ks],
             )
             for m in models
         ],
     )
     best = rows.filter(k=ks[-1]).sort("value", descending=True)["model"][0]
-    words = (
-        f"Lines of {title} of {_WHAT[task]} for {len(models)} models. At K = {ks[-1]} {look_of(best).title} is highest."
-    )
+    words = f"{title} of {_WHAT[task]} for {len(models)} models. At K = {ks[-1]} {style_of(best).title} is highest."
     return Chart(
         f"{task}_{metric}",
         f"{title} of {_WHAT[task]}",
@@ -77,7 +75,7 @@ def _end_labels(ends: pl.DataFrame, domain: tuple[float, float], scale: alt.Scal
     placed = moved_apart(wanted["px"].to_list(), _LABEL_GAP_PX)
     rows = wanted.with_columns(
         placed=pl.Series([low + px / _HEIGHT * (high - low) for px in placed]),
-        title=pl.col("model").map_elements(lambda model: look_of(model).title, return_dtype=pl.String),
+        title=pl.col("model").map_elements(lambda model: style_of(model).title, return_dtype=pl.String),
     )
     base = alt.Chart(rows)
     thread = base.mark_rule(strokeWidth=1).encode(
@@ -109,7 +107,7 @@ def interval_chart(numbers: Numbers, task: str, metric: str, k: int) -> Chart:
     file = "metrics.parquet"
     rows = numbers.rows(file, task=task, metric=metric, k=k)
     rows = rows.group_by("model").agg(pl.col("value", "ci_low", "ci_high").mean()).sort("value", descending=True)
-    titles = [look_of(model).title for model in rows["model"]]
+    titles = [style_of(model).title for model in rows["model"]]
     rows = rows.with_columns(title=pl.Series(titles))
     models = in_order(set(rows["model"]))
     name = f"{METRIC_TITLES[metric]}@{k}"
@@ -130,7 +128,7 @@ def interval_chart(numbers: Numbers, task: str, metric: str, k: int) -> Chart:
         [name, "from", "to"],
         [
             Row(
-                look_of(m).title,
+                style_of(m).title,
                 [
                     (numbers.of(file, f"mean({c})", model=m, task=task, metric=metric, k=k), ".4f")
                     for c in ("value", "ci_low", "ci_high")
@@ -162,9 +160,9 @@ def training_curves(numbers: Numbers) -> Chart | None:
     thin = rows.join(every, on=["model", "seed"]).filter(
         (pl.col("epoch") % pl.col("every") == 0) | (pl.col("epoch") == 1)
     )
-    titles = [look_of(model).title for model in models]
+    titles = [style_of(model).title for model in models]
     thin = thin.with_columns(
-        title=pl.col("model").map_elements(lambda model: look_of(model).title, return_dtype=pl.String),
+        title=pl.col("model").map_elements(lambda model: style_of(model).title, return_dtype=pl.String),
         epoch=pl.col("epoch").cast(pl.Int64),
     )
     panel = (
@@ -188,7 +186,7 @@ def training_curves(numbers: Numbers) -> Chart | None:
         ["best validation NDCG@15", "fewest epochs", "most epochs"],
         [
             Row(
-                look_of(m).title,
+                style_of(m).title,
                 [
                     (numbers.of("training.parquet", "max(validation_ndcg)", model=m), ".4f"),
                     (numbers.of("costs.parquet", "min(n_epochs)", model=m), ",d"),
@@ -219,22 +217,22 @@ def slice_chart(numbers: Numbers, task: str, by: str, k: int, models: list[str])
     averaged = rows.group_by("model", "low", "high").agg(pl.col("value").mean()).sort("model", "low")
     bounds = averaged.select("low", "high").unique().sort("low").rows()
     label = {bound: str(bound[0]) if bound[0] == bound[1] else f"{bound[0]:,}–{bound[1]:,}" for bound in bounds}
-    titles = [look_of(m).title for m in models]
+    titles = [style_of(m).title for m in models]
     averaged = averaged.with_columns(
         label=pl.Series([label[bound] for bound in averaged.select("low", "high").rows()]),
-        title=pl.col("model").map_elements(lambda model: look_of(model).title, return_dtype=pl.String),
+        title=pl.col("model").map_elements(lambda model: style_of(model).title, return_dtype=pl.String),
     )
     of, each = _SLICES[by]
     x = alt.X("label:N", sort=list(label.values()), title=each, axis=alt.Axis(labelAngle=0, grid=False))
     keyed = [
         alt.Color(
             "title:N",
-            scale=alt.Scale(domain=titles, range=[look_of(m).colour for m in models]),
+            scale=alt.Scale(domain=titles, range=[style_of(m).colour for m in models]),
             legend=alt.Legend(columns=2, columnPadding=20, symbolStrokeWidth=0, symbolDash=[1, 0]),
         ),
-        alt.Shape("title:N", scale=alt.Scale(domain=titles, range=[look_of(m).shape for m in models])),
+        alt.Shape("title:N", scale=alt.Scale(domain=titles, range=[style_of(m).shape for m in models])),
         alt.StrokeDash(
-            "title:N", scale=alt.Scale(domain=titles, range=[list(look_of(m).dash) for m in models]), legend=None
+            "title:N", scale=alt.Scale(domain=titles, range=[list(style_of(m).dash) for m in models]), legend=None
         ),
     ]
     base = alt.Chart(averaged).encode(x, alt.Y("value:Q", **y_title(f"NDCG@{k}")))
@@ -247,7 +245,7 @@ def slice_chart(numbers: Numbers, task: str, by: str, k: int, models: list[str])
         list(label.values()),
         [
             Row(
-                look_of(m).title,
+                style_of(m).title,
                 [(numbers.of(file, "mean(value)", model=m, low=bound[0], **where), ".3f") for bound in bounds],
             )
             for m in models
@@ -265,14 +263,14 @@ _SLICES = {
 
 
 def _colour(models: list[str]) -> alt.Color:
-    return alt.Color("model:N", scale=alt.Scale(domain=models, range=[look_of(m).colour for m in models]), legend=None)
+    return alt.Color("model:N", scale=alt.Scale(domain=models, range=[style_of(m).colour for m in models]), legend=None)
 
 
 def _dash(models: list[str]) -> alt.StrokeDash:
     return alt.StrokeDash(
-        "model:N", scale=alt.Scale(domain=models, range=[list(look_of(m).dash) for m in models]), legend=None
+        "model:N", scale=alt.Scale(domain=models, range=[list(style_of(m).dash) for m in models]), legend=None
     )
 
 
 def _shape(models: list[str]) -> alt.Shape:
-    return alt.Shape("model:N", scale=alt.Scale(domain=models, range=[look_of(m).shape for m in models]), legend=None)
+    return alt.Shape("model:N", scale=alt.Scale(domain=models, range=[style_of(m).shape for m in models]), legend=None)

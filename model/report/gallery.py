@@ -6,8 +6,8 @@ import polars as pl
 
 from dataset.report.numbers import Number, Numbers
 from dataset.report.thumbnails import Thumbnails
-from model.report.cases import KINDS
-from model.report.names import in_order, look_of
+from model.report.gallery_cases import KINDS
+from model.report.model_styles import in_order, style_of
 
 _SHOWN_FRAMES = 8
 _REFERENCE = "jifr"
@@ -104,7 +104,7 @@ def _frames(numbers: Numbers, case: object, movie: str, thumbnails: Thumbnails) 
     first = rows.filter(pl.col("rank") == 1)
     keys: dict[str, list[str]] = {}
     for model in in_order(set(first["model"])):
-        keys.setdefault(first.filter(pl.col("model") == model)["frame_id"][0], []).append(look_of(model).title)
+        keys.setdefault(first.filter(pl.col("model") == model)["frame_id"][0], []).append(style_of(model).title)
     frames = []
     for frame, rank, is_liked in (
         rows.filter(model=_REFERENCE).sort("rank").select("frame_id", "rank", "is_liked").iter_rows()

@@ -17,8 +17,8 @@ from dataset.snapshots.snapshot import Snapshot
 from model.models.registry import MODELS
 from model.report.charts import interval_chart, metric_curves, slice_chart, training_curves
 from model.report.gallery import gallery
-from model.report.names import in_order, look_of
-from model.report.words import TASKS, Verdict, headline, ranked, surprises, verdict
+from model.report.headlines import TASKS, Difference, difference, headline, ranked, surprises
+from model.report.model_styles import in_order, style_of
 
 TABLES = ("metrics", "slices", "comparisons", "training", "costs", "cases", "case_frames", "case_movies")
 PAPER_GAINS = {
@@ -49,7 +49,7 @@ class AblationRow:
     visual: str
     rating: str
     cells: list[tuple[Number | None, Number | None]]
-    verdicts: dict[str, Verdict | None]
+    differences: dict[str, Difference | None]
 
 
 def write_report(folder: Path, snapshot: Snapshot, raw: Path | None) -> Path:
@@ -85,7 +85,7 @@ def write_report(folder: Path, snapshot: Snapshot, raw: Path | None) -> Path:
         costs=_costs(numbers, models),
         cases=gallery(numbers, dict(movies.select("movie_id", "title").iter_rows()), Thumbnails(raw)),
         runs=[run | {"settings": flat(run["config"]), "training": flat(run["training"])} for run in runs],
-        look_of=look_of,
+        style_of=style_of,
         interval=interval,
     )
     charts = [training, *(chart for task in tasks if task for chart in [*task["charts"], *task["slices"]])]
@@ -117,13 +117,13 @@ def _task(numbers: Numbers, task: str) -> dict[str, Any] | None:
         "left_out": numbers.of("metrics.parquet", "max(n_left_out)", task=task, metric="ndcg", k=said.k),
         "charts": charts,
         "against_best": [
-            v for model in order[1:] if (v := verdict(numbers, order[0], model, task=task, metric="ndcg", k=said.k))
+            d for model in order[1:] if (d := difference(numbers, order[0], model, task=task, metric="ndcg", k=said.k))
         ],
         "all_pairs": [
-            v
+            d
             for n, one in enumerate(order)
             for other in order[n + 1 :]
-            if (v := verdict(numbers, one, other, task=task, metric="ndcg", k=said.k))
+            if (d := difference(numbers, one, other, task=task, metric="ndcg", k=said.k))
         ],
         "slices": [chart for chart in slices if chart is not None],
     }
@@ -145,7 +145,7 @@ def _model_row(numbers: Numbers, model: str) -> dict[str, Any]:
     """Return a row of Table 1: what a model is given, and what it was judged on."""
     judged = {task: numbers.rows("metrics.parquet", model=model, task=task).height > 0 for task in TASKS}
     return {
-        "look": look_of(model),
+        "look": style_of(model),
         "ratings": model != "random",
         "images": model in MODELS and MODELS[model].make.needs_features,
         **judged,
@@ -158,7 +158,7 @@ def _ablation(numbers: Numbers) -> list[AblationRow]:
         return []
     rows = []
     for model, gains in PAPER_GAINS.items():
-        cells, verdicts = [], {}
+        cells, differences = [], {}
         for task, (_, k) in TASKS.items():
             for metric in ("hr", "ndcg"):
                 where = {"task": task, "metric": metric, "k": k}
@@ -167,12 +167,12 @@ def _ablation(numbers: Numbers) -> list[AblationRow]:
                 )
                 paper = numbers.at("paper.json", model, task, metric) if gains else None
                 cells.append((gain(ours, base) if ours and base and base.value else None, paper))
-            verdicts[task] = verdict(numbers, model, "jifr_na", task=task, metric="ndcg", k=k)
+            differences[task] = difference(numbers, model, "jifr_na", task=task, metric="ndcg", k=k)
         words = (
             "att" if model in ("jifr", "jifr_visual") else "avg",
             "att" if model in ("jifr", "jifr_rating") else "avg",
         )
-        rows.append(AblationRow(look_of(model).title, *words, cells, verdicts))
+        rows.append(AblationRow(style_of(model).title, *words, cells, differences))
     return rows
 
 
@@ -192,7 +192,7 @@ def _costs(numbers: Numbers, models: list[str]) -> NumberTable | None:
         "model",
         ["parameters", "epochs", "training, s", "judging, s", "peak memory"],
         [
-            Row(look_of(model).title, [(numbers.of(file, what, model=model), form) for what, form in asked])
+            Row(style_of(model).title, [(numbers.of(file, what, model=model), form) for what, form in asked])
             for model in models
         ],
     )

@@ -28,7 +28,7 @@ from dataset.schema import (
 )
 from dataset.snapshots.snapshot import publish
 from dataset.tables import empty, write_table
-from model.report.cases import KINDS
+from model.report.gallery_cases import KINDS
 from model.report.page import write_report
 
 MODELS = ("jifr", "jifr_visual", "jifr_rating", "jifr_na", "acf", "vbpr", "bpr", "random")

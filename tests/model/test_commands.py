@@ -21,6 +21,7 @@ from dataset.snapshots.snapshot import Snapshot, open_snapshot
 from dataset.tables import read_table
 from model import evaluate, recommend, train
 from model.data.indexed import Tables
+from model.experiments import training_run
 
 Publish = Callable[[Tables], Snapshot]
 ROOT = Path(__file__).resolve().parents[2]
@@ -146,18 +147,18 @@ def test_a_killed_training_resumes_to_the_same_weights(
     _publish(publish_tables, tables, tmp_path)
     arguments = ["--model", "bpr", "--epochs", "4", *SMALL]
     command(train, *arguments, "--runs", "whole")
-    written = train.write_checkpoint
+    written = training_run.write_checkpoint
 
     def stop_after_two(folder: Path, trainer) -> None:
         written(folder, trainer)
         if len(trainer.epochs) == 2:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(train, "write_checkpoint", stop_after_two)
+    monkeypatch.setattr(training_run, "write_checkpoint", stop_after_two)
     status, _, err = command(train, *arguments, "--runs", "stopped")
     assert status == 130
     assert "add --resume" in err
-    monkeypatch.setattr(train, "write_checkpoint", written)
+    monkeypatch.setattr(training_run, "write_checkpoint", written)
     status, out, _ = command(train, *arguments, "--runs", "stopped", "--resume")
     assert status == 0
     assert "Resuming after epoch 2." in out
@@ -308,4 +309,4 @@ def test_a_run_that_is_not_one_and_an_unknown_user_are_named(
     command(train, "--model", "popular")
     status, _, err = command(recommend, "--run", "data/runs/popular-toy-v0001-0", "--user", "nobody")
     assert status == 2
-    assert "--user 'nobody' is not in toy v0001 (30 users" in err
+    assert "user 'nobody' is not in toy v0001 (30 users" in err

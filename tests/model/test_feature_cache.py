@@ -11,7 +11,7 @@ from dataset.errors import InvalidSnapshotError
 from dataset.snapshots.snapshot import Snapshot, open_snapshot
 from model.data.feature_cache import frame_features
 from model.data.indexed import Tables, index_ids, training_data
-from model.experiments.run_folder import read_tables
+from model.data.loading import read_tables
 
 
 @pytest.fixture

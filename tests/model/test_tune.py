@@ -18,8 +18,9 @@ from dataset.snapshots.snapshot import Snapshot
 from dataset.tables import read_table
 from model import train, tune
 from model.data.indexed import Tables, held_out_items, index_ids, training_data
+from model.experiments import tuning
 from model.experiments.search_space import read_space
-from model.tune import Search, tuning_table
+from model.experiments.tuning import Search, tuning_table
 
 FAST = {"learning_rate": 0.02, "batch_size": 64, "epochs": 2}
 SPACE = ["l2=0.0001..0.1", "dim=4,8"]
@@ -45,7 +46,7 @@ def _tuned(tables: Tables, search: Search, study: optuna.Study | None = None, st
 
     data, validation = training_data(tables, ids), held_out_items(tables, ids, "validation")
     with suppress(KeyboardInterrupt):
-        tune.tune(search, data, validation, study, on_trial=on_trial)
+        tuning.tune(search, data, validation, study, on_trial=on_trial)
     return tuning_table(search, study).drop("seconds", "trial")
 
 

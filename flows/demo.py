@@ -42,10 +42,11 @@ def main(argv: Sequence[str]) -> None:
         _heading(2, "Crawling, filtering, extracting features, publishing")
         snapshot = build_dataset(source="sandbox", name="sandbox", data=DATA, weights="random:0", sandbox_port=port)
     from dataset.report.snapshot import DEFAULT_REPORTS, write_dataset_report
+    from model.experiments.config import ExperimentConfig
     from model.experiments.console import console_reporter
-    from model.experiments.experiment import DEFAULT_EXPERIMENTS, ExperimentConfig, run_experiment
-    from model.experiments.run_folder import DEFAULT_RUNS
-    from model.training.trainer import TrainingConfig
+    from model.experiments.experiment import run_experiment
+    from model.experiments.folders import DEFAULT_EXPERIMENTS, DEFAULT_RUNS
+    from model.training.config import TrainingConfig
 
     _heading(3, "Training JIFR and what it is compared with, and judging them")
     name, raw = f"{snapshot.name}-v{snapshot.version:04d}", DATA / snapshot.name / "raw"

@@ -26,12 +26,12 @@ def run_experiment(
         UsageError: an unknown model, or none that the snapshot has the features for.
     """
     # torch takes seconds to import, and serving this flow does not need it
+    from model.experiments.config import ExperimentConfig
     from model.experiments.console import console_reporter
-    from model.experiments.experiment import ExperimentConfig
     from model.experiments.experiment import run_experiment as train_and_judge
     from model.experiments.run_folder import find_snapshot
     from model.models.registry import MODELS
-    from model.training.trainer import TrainingConfig
+    from model.training.config import TrainingConfig
 
     chosen = find_snapshot(snapshot)
     name = f"{chosen.name}-v{chosen.version:04d}"

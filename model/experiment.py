@@ -3,63 +3,61 @@
 What it writes is described in `experiments/experiment.py`.
 """
 
-import argparse
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Annotated
 
-from dataset.cli import ArgumentParser, run, whole_number
+from cyclopts import Parameter
+
+from dataset.cli import FLAT, command_line, execute, run
 from dataset.errors import MissingInputError
-from model.experiments.console import console_reporter
-from model.experiments.experiment import DEFAULT_EXPERIMENTS, ExperimentConfig, run_experiment
-from model.experiments.run_folder import DEFAULT_RUNS, find_snapshot
-from model.experiments.settings import apply_settings, read_settings
-from model.models.registry import MODELS
-from model.training.trainer import TrainingConfig
+from model.experiments.config import ExperimentConfig
+from model.experiments.folders import DEFAULT_EXPERIMENTS, DEFAULT_RUNS
+
+app = command_line("python -m model.experiment")
 
 
-def main(argv: Sequence[str]) -> None:
-    """Run an experiment from the command line."""
-    arguments = _parser().parse_args(argv)
-    (training,) = apply_settings(read_settings(None, arguments.set), TrainingConfig())
-    config = ExperimentConfig(
-        tuple(arguments.models.split(",")), arguments.seeds, training, jobs=arguments.jobs, threads=arguments.threads
-    )
-    snapshot = find_snapshot(arguments.snapshot)
-    raw = arguments.raw or Path("data") / snapshot.name / "raw"
-    if arguments.raw and not (raw / "images.parquet").is_file():
+@app.default
+def experiment(
+    *,
+    config: Annotated[ExperimentConfig, FLAT] = ExperimentConfig(),  # noqa: B008 - frozen
+    settings: Annotated[tuple[str, ...], Parameter(name="--set")] = (),
+    snapshot: Path | None = None,
+    raw: Path | None = None,
+    to: Path | None = None,
+    runs: Path = DEFAULT_RUNS,
+) -> None:
+    """Train and judge several models, and write a report; a stopped experiment continues where it was.
+
+    Args:
+        config: the models and seeds
+        settings: a setting of training for all models as KEY=VALUE, for example epochs=50; may be repeated
+        snapshot: a snapshot's folder (the newest if absent)
+        raw: the raw folder with pictures (data/<name>/raw if absent)
+        to: the folder to write (data/experiments/<name>-<version> if absent)
+        runs: the parent of all run folders
+    """
+    from model.experiments.console import console_reporter
+    from model.experiments.experiment import run_experiment
+    from model.experiments.run_folder import find_snapshot
+    from model.experiments.settings import apply_settings, read_settings
+
+    (training,) = apply_settings(read_settings(None, settings), config.training)
+    opened = find_snapshot(snapshot)
+    pictures = raw or Path("data") / opened.name / "raw"
+    if raw and not (raw / "images.parquet").is_file():
         raise MissingInputError(f"{raw}: no images.parquet there; --raw takes the folder of raw tables")
-    destination = arguments.to or DEFAULT_EXPERIMENTS / f"{snapshot.name}-v{snapshot.version:04d}"
+    destination = to or DEFAULT_EXPERIMENTS / f"{opened.name}-v{opened.version:04d}"
     with console_reporter() as reporter:
-        report = run_experiment(snapshot, config, destination, arguments.runs, raw, reporter)
+        report = run_experiment(opened, replace(config, training=training), destination, runs, pictures, reporter)
     print(f"The report is {report}; the tables are beside it.")
 
 
-def _seeds(text: str) -> tuple[int, ...]:
-    return tuple(whole_number(0)(seed) for seed in text.split(","))
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = ArgumentParser(
-        prog="python -m model.experiment",
-        description="Train and judge several models, and write a report. If it was stopped, it continues where it was.",
-    )
-    parser.add_argument("--models", default=",".join(MODELS), help="names, separated by commas")
-    parser.add_argument("--seeds", type=_seeds, default="0", help="whole numbers, separated by commas")
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="a setting of training for all models, for example epochs=50; may repeat",
-    )
-    parser.add_argument("--jobs", type=whole_number(), help="runs at the same time (one per four cores if absent)")
-    parser.add_argument("--threads", type=whole_number(), help="CPU threads per run (its share of the cores if absent)")
-    parser.add_argument("--snapshot", type=Path, help="a snapshot's folder (the newest if absent)")
-    parser.add_argument("--raw", type=Path, help="the raw folder with pictures (data/<name>/raw if absent)")
-    parser.add_argument("--to", type=Path, help="the folder to write (data/experiments/<name>-<version> if absent)")
-    parser.add_argument("--runs", type=Path, default=DEFAULT_RUNS, help="the parent of all run folders")
-    return parser
+def main(argv: Sequence[str]) -> None:
+    """Run the command."""
+    execute(app, argv)
 
 
 if __name__ == "__main__":
-    run(main, "python -m model.experiment")
+    run(app)

@@ -30,8 +30,9 @@ from model.experiments.run_folder import open_run as open_run_folder
 from model.experiments.settings import apply_settings
 from model.models.recommender import Recommender
 from model.models.registry import MODELS, default_config
+from model.training.config import TrainingConfig
 from model.training.device import use_device
-from model.training.trainer import Epoch, Trainer, TrainingConfig, training_table
+from model.training.trainer import Epoch, Trainer, training_table
 
 __all__ = [
     "MODEL_NAMES",

@@ -12,7 +12,6 @@ A stopped experiment continues with the runs that are not finished (see `runner`
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import dataframely as dy
@@ -25,9 +24,9 @@ from dataset.schema import Comparison, Cost, Recommendation, Training, UserMetri
 from dataset.snapshots.snapshot import Snapshot
 from dataset.tables import read_table, write_table
 from model.data.indexed import held_out_items
-from model.evaluate import EvaluationConfig
 from model.evaluation.results import EVALUATION_TABLES
 from model.evaluation.uncertainty import compare
+from model.experiments.config import ExperimentConfig
 from model.experiments.memory import available_memory_bytes, usable_cores
 from model.experiments.recommend import recommend
 from model.experiments.run_folder import describe_run, open_run, run_folder
@@ -36,32 +35,9 @@ from model.experiments.runner import Reporter, load_once, run_all
 from model.models.registry import MODELS, default_config
 from model.report.gallery_cases import write_cases
 from model.report.page import write_report
-from model.training.trainer import TrainingConfig
 
-DEFAULT_EXPERIMENTS = Path("data/experiments")
 _CORES_PER_RUN = 4
 _GIB = 1 << 30
-
-
-@dataclass(frozen=True)
-class ExperimentConfig:
-    """Which models are trained and how; models that need features are left out if the snapshot has none.
-
-    Attributes:
-        models: names of `registry.MODELS`; the report's gallery shows what the first one recommends.
-        seeds: one run per model and seed.
-        training: the same for all models.
-        evaluation: the same for all models.
-        jobs: runs at the same time; None decides by cores and memory.
-        threads: CPU threads per run; None divides the cores among the runs.
-    """
-
-    models: tuple[str, ...] = tuple(MODELS)
-    seeds: tuple[int, ...] = (0,)
-    training: TrainingConfig = field(default_factory=TrainingConfig)
-    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
-    jobs: int | None = None
-    threads: int | None = None
 
 
 def run_experiment(

@@ -11,7 +11,8 @@ from dataset.errors import MissingInputError, TrainingError
 from model.evaluate import EvaluationConfig
 from model.experiments.run_folder import read_description, resume_run, start_run
 from model.models.recommender import Config
-from model.training.trainer import Trainer, TrainingConfig
+from model.training.config import TrainingConfig
+from model.training.trainer import Trainer
 
 _LEFT_OUT_OF_DIGEST = ("code_version", "torch_version", "provenance", "dataset")
 _log = logging.getLogger(__name__)

@@ -13,7 +13,8 @@ from model.experiments.run_folder import write_checkpoint, write_evaluation, wri
 from model.models.registry import default_config, make_model
 from model.training.trainer import Epoch, Trainer
 
-BASELINES = ("popular", "random")
+_BASELINES = {"popular": "most popular", "random": "random"}
+_SHOWN = (("item", "full_ndcg", 15), ("frame", "ndcg", 3))
 _VALIDATION = EvaluationConfig(protocol="full")
 
 
@@ -60,10 +61,45 @@ def train_and_validate(
     return evaluation
 
 
-def validate_baselines(data: SnapshotData, seed: int) -> pl.DataFrame:
-    """Return the validation metrics of most popular and random."""
-    judged = []
-    for name in BASELINES:
-        scorer = make_model(name, default_config(name), data.training, seed).scorer()
-        judged.append(evaluate(scorer, data.tables, "validation", name, seed, _VALIDATION).metrics)
-    return pl.concat(judged)
+def compare_with_baselines(metrics: pl.DataFrame, data: SnapshotData, model_name: str, seed: int) -> list[str]:
+    """Return one line per task: the model's NDCG on validation, and how it compares with each baseline.
+
+    Args:
+        metrics: the model's `metrics` table on validation.
+        data: what it was trained on.
+        model_name: the model.
+        seed: of the random baseline.
+    """
+    baselines = {
+        name: evaluate(
+            make_model(name, default_config(name), data.training, seed).scorer(),
+            data.tables, "validation", name, seed, _VALIDATION,
+        ).metrics
+        for name in _BASELINES if name != model_name
+    }  # fmt: skip
+    lines = []
+    for task, metric, k in _SHOWN:
+        value = _value(metrics, task, metric, k)
+        if value is None:
+            lines.append(f"{task}s: nothing to judge ({model_name} ranks no {task}s, or validation has no likes).")
+            continue
+        compared = [
+            _compared(_BASELINES[name], value, baseline)
+            for name, table in baselines.items()
+            if (baseline := _value(table, task, metric, k)) is not None
+        ]
+        lines.append(f"{task}s: NDCG@{k} {value:.4f}; " + "; ".join(compared) + ".")
+    return lines
+
+
+def _value(metrics: pl.DataFrame, task: str, metric: str, k: int) -> float | None:
+    found = metrics.filter(pl.col("task").cast(pl.String) == task, pl.col("metric") == metric, pl.col("k") == k)
+    return None if found.is_empty() else float(found["value"][0])
+
+
+def _compared(words: str, value: float, baseline: float) -> str:
+    if value == baseline:
+        return f"as good as {words}"
+    verb = "beats" if value > baseline else "does not beat"
+    ratio = f", {value / baseline:.2f} times" if baseline else ""
+    return f"{verb} {words} ({baseline:.4f}{ratio})"

@@ -21,21 +21,21 @@ from typing import Any
 
 import optuna
 import polars as pl
-from optuna.distributions import BaseDistribution, CategoricalDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution, distribution_to_json
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from dataset.errors import TrainingError, UsageError
-from dataset.files import write_json
+from dataset.files import write_json, write_text
 from dataset.schema import Tuning
-from dataset.tables import validate
+from dataset.snapshots.snapshot import Snapshot
+from dataset.tables import validate, write_table
 from model.data.indexed import HeldOutItems, TrainingData
-from model.experiments.run_folder import read_description
+from model.experiments.run_folder import describe_run, read_description
 from model.experiments.settings import apply_settings
 from model.models.registry import default_config
-from model.training.trainer import Epoch, Trainer, TrainingConfig
-
-DEFAULT_TUNING = Path("data/tuning")
+from model.training.config import TrainingConfig
+from model.training.trainer import Epoch, Trainer
 
 
 @dataclass(frozen=True)
@@ -176,12 +176,15 @@ def best_toml(search: Search, study: optuna.Study) -> str:
     return "\n".join([found, f"model = {json.dumps(search.model_name)}", *lines, ""])
 
 
-def open_study(folder: Path, description: dict[str, Any]) -> optuna.Study:
-    """Open a search's folder, a new one or the one that is to go on.
+def open_search(folder: Path, search: Search, snapshot: Snapshot) -> optuna.Study:
+    """Open a search's folder: a new one, or the one that is to be continued.
 
     Raises:
         UsageError: the folder holds another search.
     """
+    config, training = search.configs({})
+    description = describe_run(search.model_name, config, training, search.seed, snapshot)
+    description["search"] = {key: json.loads(distribution_to_json(kind)) for key, kind in search.space.items()}
     if (folder / "search.json").is_file():
         before = read_description(folder, "search.json")
         for key in ("model", "config", "training", "seed", "search"):
@@ -194,3 +197,14 @@ def open_study(folder: Path, description: dict[str, Any]) -> optuna.Study:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     storage = optuna.storages.JournalStorage(JournalFileBackend(str(folder / "journal.log")))
     return optuna.create_study(storage=storage, study_name="search", direction="maximize", load_if_exists=True)
+
+
+def write_search(folder: Path, search: Search, study: optuna.Study) -> pl.DataFrame:
+    """Write `trials.parquet` and `best.toml` into a search's folder; return the `tuning` table.
+
+    Raises:
+        TrainingError: no trial could be trained.
+    """
+    table = write_table(tuning_table(search, study), Tuning, folder / "trials.parquet")
+    write_text(folder / "best.toml", best_toml(search, study))
+    return table

@@ -23,30 +23,8 @@ from model.evaluation.metrics import ndcg
 from model.evaluation.protocol import rank_among_all
 from model.models.recommender import Config, Recommender, TrainableRecommender
 from model.models.registry import make_model
+from model.training.config import TrainingConfig
 from model.training.sampling import NegativeSampler
-
-
-@dataclass(frozen=True)
-class TrainingConfig:
-    """How any model is trained; the paper states Adam and 10 negatives, and leaves the rest open.
-
-    Attributes:
-        epochs: passes over the train interactions at most.
-        batch_size: positives in a batch.
-        learning_rate: of Adam.
-        n_negatives: negatives drawn for each positive, anew every epoch; the paper's 10.
-        patience: stop after so many validations in a row without a better one.
-        validate_every: epochs between validations.
-        validation_k: validation is NDCG@K over all items, with this K.
-    """
-
-    epochs: int = 300
-    batch_size: int = 256
-    learning_rate: float = 2e-3
-    n_negatives: int = 10
-    patience: int = 30
-    validate_every: int = 1
-    validation_k: int = 15
 
 
 @dataclass(frozen=True)

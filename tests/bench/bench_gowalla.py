@@ -22,7 +22,8 @@ from model.data.indexed import Frames, HeldOutItems, Ragged, TrainingData, ragge
 from model.evaluation.metrics import ndcg, recall
 from model.evaluation.protocol import rank_among_all
 from model.models.factors.bpr import BPRConfig
-from model.training.trainer import Epoch, Trainer, TrainingConfig
+from model.training.config import TrainingConfig
+from model.training.trainer import Epoch, Trainer
 
 VARIABLE = "GOWALLA_DATA"
 K = 20

@@ -11,7 +11,8 @@ from model.evaluation.metrics import hit_ratio
 from model.evaluation.protocol import rank_among_all, rank_frames
 from model.models.recommender import FrameScorer, Recommender, TrainableRecommender
 from model.models.registry import MODELS, default_config, make_model
-from model.training.trainer import Trainer, TrainingConfig
+from model.training.config import TrainingConfig
+from model.training.trainer import Trainer
 
 TRAINING = TrainingConfig(epochs=40, batch_size=32, learning_rate=0.02, n_negatives=4)
 LEARNING = [name for name, kind in MODELS.items() if issubclass(kind.make, TrainableRecommender)]

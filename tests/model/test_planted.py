@@ -9,7 +9,8 @@ from model.evaluation.metrics import ndcg
 from model.evaluation.protocol import rank_among_all
 from model.models.registry import default_config
 from model.models.visual.jifr import JIFR
-from model.training.trainer import Trainer, TrainingConfig
+from model.training.config import TrainingConfig
+from model.training.trainer import Trainer
 
 USERS, MOVIES, FRAMES, THEMED, THEMES, WIDTH, PER_USER = 300, 150, 10, 3, 8, 32, 14
 TRAINING = TrainingConfig(epochs=40, learning_rate=5e-3, patience=8)

@@ -1,0 +1,26 @@
+"""The settings of training. This module imports no torch, so `--help` is fast."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How any model is trained; the paper states Adam and 10 negatives, and leaves the rest open.
+
+    Attributes:
+        epochs: the most passes over the train interactions.
+        batch_size: positives per batch.
+        learning_rate: of Adam.
+        n_negatives: negatives drawn per positive, again in every epoch; the paper's 10.
+        patience: stop after this many validations in a row without a better one.
+        validate_every: epochs between validations.
+        validation_k: validation is NDCG@K over all items, with this K.
+    """
+
+    epochs: int = 300
+    batch_size: int = 256
+    learning_rate: float = 2e-3
+    n_negatives: int = 10
+    patience: int = 30
+    validate_every: int = 1
+    validation_k: int = 15

@@ -185,7 +185,7 @@ def test_gradients_equal_finite_differences(model: ACF | BPR | CDL | VPOI) -> No
             self.model = model
 
         def forward(self) -> Tensor:
-            return model.models.loss(*BATCH)
+            return self.model.loss(*BATCH)
 
     def loss(*parameters: Tensor) -> Tensor:
         named = {f"model.{name}": value for name, value in zip(names, parameters, strict=True)}

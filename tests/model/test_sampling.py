@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dataset.errors import TooLittleDataError
-from model import sampling
+from model.training import sampling
 from model.data.indexed import ragged
 from model.training.sampling import NegativeSampler
 

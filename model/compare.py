@@ -15,10 +15,11 @@ import polars as pl
 
 from dataset.cli import ArgumentParser, run
 from dataset.errors import MissingInputError, UsageError
-from dataset.schema import HELD_OUT_SPLITS, Comparison, UserMetric
+from dataset.schema import HELD_OUT_SPLITS
 from dataset.tables import read_table, write_table
 from model.evaluation.uncertainty import compare
 from model.experiments.run_folder import DEFAULT_RUNS, evaluation_path, read_description
+from model.schema import Comparison, UserMetric
 
 
 def compare_runs(runs: Sequence[Path], split: str = "test") -> pl.DataFrame:

@@ -24,7 +24,6 @@ import torch
 from dataset.cli import ArgumentParser, run, whole_number
 from dataset.errors import MissingInputError, UsageError
 from dataset.files import write_json
-from dataset.schema import Comparison, Cost, Recommendation, Training, UserMetric
 from dataset.snapshots.snapshot import Snapshot
 from dataset.tables import read_table, write_table
 from model.data.indexed import held_out_items
@@ -38,6 +37,7 @@ from model.models.registry import MODELS, default_config
 from model.recommend import recommend
 from model.report.cases import write_cases
 from model.report.page import write_report
+from model.schema import Comparison, Cost, Recommendation, Training, UserMetric
 from model.training.trainer import TrainingConfig
 
 DEFAULT_EXPERIMENTS = Path("data/experiments")

@@ -13,11 +13,11 @@ from torch import Tensor
 
 from dataset.cli import ArgumentParser, run, whole_number
 from dataset.errors import UsageError
-from dataset.schema import NewFrame, Recommendation
 from dataset.tables import read_table, validate, write_table
 from model.data.indexed import Ids, Ragged, TrainingData, expand
 from model.experiments.run_folder import open_run
 from model.models.recommender import FrameScorer, Scorer
+from model.schema import NewFrame, Recommendation
 from model.training.device import use_device
 
 _BLOCK_USERS = 256

@@ -31,13 +31,13 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from dataset.cli import ArgumentParser, progress, run, whole_number
 from dataset.errors import TooLittleDataError, TrainingError, UsageError
 from dataset.files import write_json, write_text
-from dataset.schema import Tuning
 from dataset.tables import validate, write_table
 from model.data.indexed import HeldOutItems, TrainingData, held_out_items, index_ids, training_data
 from model.experiments.run_folder import describe_run, find_snapshot, read_description, read_tables
 from model.experiments.search_space import read_space
 from model.experiments.settings import apply_settings, read_settings
 from model.models.registry import MODELS, default_config
+from model.schema import Tuning
 from model.train import add_common_options
 from model.training.device import use_device
 from model.training.trainer import Epoch, Trainer, TrainingConfig

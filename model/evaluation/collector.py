@@ -7,7 +7,6 @@ import dataframely as dy
 import polars as pl
 from torch import Tensor
 
-from dataset.schema import HeldOutRank, SliceMetric, UserMetric
 from dataset.tables import validate
 from model.data.indexed import Ids, Tables
 from model.evaluation.metrics import METRICS, RankDistribution
@@ -15,6 +14,7 @@ from model.evaluation.protocol import Placed
 from model.evaluation.results import Evaluation
 from model.evaluation.slices import slice_metrics, slice_numbers
 from model.evaluation.uncertainty import Bootstrap, average
+from model.schema import HeldOutRank, SliceMetric, UserMetric
 
 Protocol = Literal["exact", "sampled", "full"]
 PROTOCOLS: tuple[Protocol, ...] = ("exact", "sampled", "full")

@@ -4,11 +4,11 @@ import numpy as np
 import polars as pl
 import torch
 
-from dataset.schema import SLICES, SliceMetric
 from model.data.indexed import Tables
 from model.evaluation.expectation import Ranks, expected_ranking
 from model.evaluation.metrics import METRICS
 from model.evaluation.uncertainty import Bootstrap, by_user
+from model.schema import SLICES, SliceMetric
 
 _METRICS = ("hr", "ndcg")
 _QUARTILES = (0.25, 0.5, 0.75)

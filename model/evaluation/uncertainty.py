@@ -13,8 +13,8 @@ import polars as pl
 from scipy import stats
 
 from dataset.errors import TooLittleDataError, UsageError
-from dataset.schema import Comparison, Metric
 from dataset.tables import validate
+from model.schema import Comparison, Metric
 
 ALPHA = 0.05
 _KEYS = ["task", "metric", "k"]

@@ -28,7 +28,7 @@ import torch
 
 from dataset.errors import InvalidSnapshotError, MissingInputError, TrainingError
 from dataset.files import atomic_path, write_json, writing
-from dataset.schema import HELD_OUT_SPLITS, Training
+from dataset.schema import HELD_OUT_SPLITS
 from dataset.snapshots.snapshot import Snapshot, newest_snapshot, open_snapshot
 from dataset.tables import write_table
 from dataset.version import code_version
@@ -37,6 +37,7 @@ from model.data.indexed import Ids, Tables, TrainingData, index_ids, training_da
 from model.evaluation.results import EVALUATION_TABLES, Evaluation
 from model.models.recommender import Config, Recommender
 from model.models.registry import MODELS, default_config, make_model
+from model.schema import Training
 from model.training.trainer import TrainedRun, Trainer, TrainingConfig, training_table
 
 DEFAULT_RUNS = Path("data/runs")

@@ -28,7 +28,6 @@ import torch
 from dataset.cli import progress
 from dataset.errors import MissingInputError, PipelineError, TrainingError
 from dataset.files import write_json
-from dataset.schema import Cost
 from dataset.snapshots.snapshot import open_snapshot
 from dataset.tables import write_table
 from model.data.indexed import HeldOutItems, Ids, Tables, TrainingData, held_out_items, index_ids, training_data
@@ -44,6 +43,7 @@ from model.experiments.run_folder import (
     write_run,
 )
 from model.models.recommender import Config
+from model.schema import Cost
 from model.training.trainer import Epoch, TrainedRun, Trainer, TrainingConfig
 
 _CHECKPOINT_EVERY_S = 10.0

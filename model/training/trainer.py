@@ -15,7 +15,6 @@ import torch
 from torch import Tensor
 
 from dataset.errors import TrainingError
-from dataset.schema import Training
 from dataset.tables import validate
 from model.data.indexed import HeldOutItems, TrainingData
 from model.data.leakage import require_no_leak
@@ -23,6 +22,7 @@ from model.evaluation.metrics import ndcg
 from model.evaluation.protocol import rank_among_all
 from model.models.recommender import Config, Recommender, TrainableRecommender
 from model.models.registry import make_model
+from model.schema import Training
 from model.training.sampling import NegativeSampler
 
 

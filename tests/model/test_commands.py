@@ -16,11 +16,11 @@ import pytest
 import torch
 
 from dataset.cli import run
-from dataset.schema import Metric, Recommendation, Training, UserMetric
 from dataset.snapshots.snapshot import Snapshot, open_snapshot
 from dataset.tables import read_table
 from model import evaluate, recommend, train
 from model.data.indexed import Tables
+from model.schema import Metric, Recommendation, Training, UserMetric
 
 Publish = Callable[[Tables], Snapshot]
 ROOT = Path(__file__).resolve().parents[2]

@@ -8,9 +8,9 @@ import pytest
 
 from dataset.cli import run
 from dataset.files import write_json
-from dataset.schema import Comparison, UserMetric
 from dataset.tables import read_table, write_table
 from model import compare
+from model.schema import Comparison, UserMetric
 
 N_USERS = 200
 

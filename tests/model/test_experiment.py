@@ -19,7 +19,7 @@ from PIL import Image as PillowImage
 
 from dataset.errors import PipelineError, TrainingError, UsageError
 from dataset.files import sha256_of_file
-from dataset.schema import Case, CaseFrame, Comparison, Cost, Image, Metric, Recommendation, UserMetric
+from dataset.schema import Image
 from dataset.snapshots.snapshot import Snapshot
 from dataset.tables import read_table, write_table
 from model import experiment_runs
@@ -27,6 +27,7 @@ from model.data.indexed import Tables
 from model.experiment import ExperimentConfig, main, run_experiment
 from model.report.charts import moved_apart
 from model.report.page import PAPER_GAINS
+from model.schema import Case, CaseFrame, Comparison, Cost, Metric, Recommendation, UserMetric
 from model.training.trainer import TrainingConfig
 
 Publish = Callable[[Tables], Snapshot]

@@ -13,12 +13,12 @@ import pytest
 
 from dataset.cli import run
 from dataset.errors import UsageError
-from dataset.schema import Tuning
 from dataset.snapshots.snapshot import Snapshot
 from dataset.tables import read_table
 from model import train, tune
 from model.data.indexed import Tables, held_out_items, index_ids, training_data
 from model.experiments.search_space import read_space
+from model.schema import Tuning
 from model.tune import Search, tuning_table
 
 FAST = {"learning_rate": 0.02, "batch_size": 64, "epochs": 2}

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from dataset.errors import TooLittleDataError, UsageError
-from dataset.schema import UserMetric
 from model.evaluation.uncertainty import Bootstrap, compare, holm
+from model.schema import UserMetric
 
 
 def user_metrics(values: dict[tuple[str, int], np.ndarray], users: list[str] | None = None) -> pl.DataFrame:

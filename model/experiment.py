@@ -26,8 +26,8 @@ from dataset.errors import MissingInputError, UsageError
 from dataset.files import write_json
 from dataset.snapshots.snapshot import Snapshot
 from dataset.tables import read_table, write_table
-from model.data.indexed import held_out_items
-from model.evaluate import EvaluationConfig
+from model.data.tensors import held_out_items
+from model.evaluation.config import EvaluationConfig
 from model.evaluation.results import EVALUATION_TABLES
 from model.evaluation.uncertainty import compare
 from model.experiments.run_folder import DEFAULT_RUNS, describe_run, find_snapshot, open_run, run_folder
@@ -101,7 +101,9 @@ def run_experiment(
 def _tasks(snapshot: Snapshot, config: ExperimentConfig, runs: Path) -> list[RunTask]:
     for name in config.models:
         default_config(name)  # refuses unknown names before anything runs
-    names = [name for name in config.models if snapshot.has("frame_features") or not MODELS[name].make.needs_features]
+    names = [
+        name for name in config.models if snapshot.has("frame_features") or not MODELS[name].model_class.needs_features
+    ]
     if not names:
         raise UsageError(f"{snapshot.path}: no frame features, so none of {', '.join(config.models)} can run; add bpr")
     return [

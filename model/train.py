@@ -11,8 +11,10 @@ import polars as pl
 
 from dataset.cli import ArgumentParser, progress, run, whole_number
 from dataset.errors import PipelineError
-from model.data.indexed import Tables, held_out_items, index_ids, training_data
-from model.evaluate import EvaluationConfig, evaluate
+from model.data.tables import Tables, index_ids
+from model.data.tensors import held_out_items, training_data
+from model.evaluation.config import EvaluationConfig
+from model.evaluation.evaluate import evaluate
 from model.experiments.run_folder import (
     DEFAULT_RUNS,
     describe_run,

@@ -32,7 +32,8 @@ from dataset.cli import ArgumentParser, progress, run, whole_number
 from dataset.errors import TooLittleDataError, TrainingError, UsageError
 from dataset.files import write_json, write_text
 from dataset.tables import validate, write_table
-from model.data.indexed import HeldOutItems, TrainingData, held_out_items, index_ids, training_data
+from model.data.tables import index_ids
+from model.data.tensors import HeldOutItems, TrainingData, held_out_items, training_data
 from model.experiments.run_folder import describe_run, find_snapshot, read_description, read_tables
 from model.experiments.search_space import read_space
 from model.experiments.settings import apply_settings, read_settings

@@ -1,4 +1,4 @@
-"""The tables that judging a model gives."""
+"""The tables that an evaluation returns."""
 
 from dataclasses import dataclass
 
@@ -17,7 +17,7 @@ EVALUATION_TABLES: dict[str, type[dy.Schema]] = {
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What is known of a model on one split; the tables are those of `model.schema`.
+    """The results of one model on one split, as tables of `model.schema`.
 
     Attributes:
         metrics: `Metric`.

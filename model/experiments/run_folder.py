@@ -33,7 +33,8 @@ from dataset.snapshots.snapshot import Snapshot, newest_snapshot, open_snapshot
 from dataset.tables import write_table
 from dataset.version import code_version
 from model.data.feature_cache import frame_features
-from model.data.indexed import Ids, Tables, TrainingData, index_ids, training_data, with_new_frames
+from model.data.tables import Ids, Tables, index_ids, with_new_frames
+from model.data.tensors import TrainingData, training_data
 from model.evaluation.results import EVALUATION_TABLES, Evaluation
 from model.models.recommender import Config, Recommender
 from model.models.registry import MODELS, default_config, make_model

@@ -30,8 +30,10 @@ from dataset.errors import MissingInputError, PipelineError, TrainingError
 from dataset.files import write_json
 from dataset.snapshots.snapshot import open_snapshot
 from dataset.tables import write_table
-from model.data.indexed import HeldOutItems, Ids, Tables, TrainingData, held_out_items, index_ids, training_data
-from model.evaluate import EvaluationConfig, evaluate
+from model.data.tables import Ids, Tables, index_ids
+from model.data.tensors import HeldOutItems, TrainingData, held_out_items, training_data
+from model.evaluation.config import EvaluationConfig
+from model.evaluation.evaluate import evaluate
 from model.experiments.memory import peak_memory_bytes, reset_peak_memory
 from model.experiments.run_folder import (
     read_description,

@@ -26,7 +26,7 @@ def read_space(texts: list[str], model_name: str) -> dict[str, BaseDistribution]
         UsageError: a key is unknown, or a value is not possible.
     """
     default = default_config(model_name)
-    if not issubclass(MODELS[model_name].make, TrainableRecommender):
+    if not issubclass(MODELS[model_name].model_class, TrainableRecommender):
         raise UsageError(f"model {model_name!r} learns nothing, so there is nothing to tune")
     known = {field.name for field in fields(default)}
     dims = ",".join(name for name in ("collaborative_dim", "visual_dim", "dim") if name in known)

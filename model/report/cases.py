@@ -11,7 +11,7 @@ import polars as pl
 import torch
 
 from dataset.tables import empty, read_table, write_table
-from model.data.indexed import Ids, Tables
+from model.data.tables import Ids, Tables
 from model.models.recommender import FrameScorer, Recommender
 from model.models.visual.jifr import JIFR
 from model.schema import Case, CaseFrame, CaseMovie, Recommendation, UserMetric

@@ -19,7 +19,7 @@ from dataset.cli import run
 from dataset.snapshots.snapshot import Snapshot, open_snapshot
 from dataset.tables import read_table
 from model import evaluate, recommend, train
-from model.data.indexed import Tables
+from model.data.tables import Tables
 from model.schema import Metric, Recommendation, Training, UserMetric
 
 Publish = Callable[[Tables], Snapshot]
@@ -126,7 +126,7 @@ def test_new_pictures_of_known_movies_are_scored_without_training(
     assert (table["key_frame_id"] == "new-" + table["movie_id"]).all()
     for broken, words in (
         (new.with_columns(movie_id=pl.lit("m99")), "24 rows have no match in the snapshot's movies"),
-        (new.with_columns(frame_id="m00f" + pl.int_range(24).cast(pl.String)), "3 of 24 are in the snapshot already"),
+        (new.with_columns(frame_id="m00f" + pl.int_range(24).cast(pl.String)), "3 of 24 are already in the snapshot"),
         (new.with_columns(feature=new["feature"].arr.head(3).list.to_array(3)), "extract both with the same extractor"),
         (
             new.with_columns(feature=pl.Series([[math.inf] * 16] * 24, dtype=new.schema["feature"])),

@@ -23,7 +23,7 @@ from dataset.schema import Image
 from dataset.snapshots.snapshot import Snapshot
 from dataset.tables import read_table, write_table
 from model import experiment_runs
-from model.data.indexed import Tables
+from model.data.tables import Tables
 from model.experiment import ExperimentConfig, main, run_experiment
 from model.report.charts import moved_apart
 from model.report.page import PAPER_GAINS

@@ -16,7 +16,8 @@ from dataset.errors import UsageError
 from dataset.snapshots.snapshot import Snapshot
 from dataset.tables import read_table
 from model import train, tune
-from model.data.indexed import Tables, held_out_items, index_ids, training_data
+from model.data.tables import Tables, index_ids
+from model.data.tensors import held_out_items, training_data
 from model.experiments.search_space import read_space
 from model.schema import Tuning
 from model.tune import Search, tuning_table

@@ -1,4 +1,8 @@
-"""Atomic writes: a reader sees the whole new file or what was there before, never a part."""
+"""Files: atomic writes, digests, and whether a file has changed.
+
+A write is atomic: a reader sees the whole new file or the old one, never a part. Because writers replace
+files and never edit them, a file's size and time of change tell whether it is still the same (`FileState`).
+"""
 
 import hashlib
 import json
@@ -7,11 +11,28 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from dataset.errors import PipelineError
 
 _READ_SIZE_BYTES = 1 << 20
+
+
+class FileState(NamedTuple):
+    """A file's size and time of last change; the file has changed when they have. In JSON, a list of two numbers."""
+
+    size_bytes: int
+    modified_ns: int
+
+    @classmethod
+    def of(cls, path: Path) -> "FileState":
+        """Return the present state of a file.
+
+        Raises:
+            OSError: the file is missing or cannot be examined.
+        """
+        status = path.stat()
+        return cls(status.st_size, status.st_mtime_ns)
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from torch import nn
 from torchvision.models import get_model, get_model_weights
 
 from dataset.errors import PipelineError, UsageError, WeightsError
-from dataset.files import write_json
+from dataset.files import FileState, write_json
 
 _DOWNLOAD_TIMEOUT_S = 60
 
@@ -108,10 +108,10 @@ class Weights:
         if self.preset is not None:
             path = Path(torch.hub.get_dir()) / "checkpoints" / Path(self.preset.url).name
         try:
-            status = path.stat()
+            state = FileState.of(path)
         except OSError:
             return None
-        return f"{self.architecture} {path.resolve()} {status.st_size} {status.st_mtime_ns}"
+        return f"{self.architecture} {path.resolve()} {state.size_bytes} {state.modified_ns}"
 
     def _download(self) -> nn.Module:
         folder = Path(torch.hub.get_dir()) / "checkpoints"

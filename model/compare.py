@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
+import polars as pl
 from cyclopts import Parameter
 
 from dataset.cli import command_line, execute, run
@@ -29,11 +30,9 @@ def compare(
         split: the split that they were evaluated on
         to: the file to write (comparisons.parquet beside the first run if absent)
     """
-    import polars as pl
-
-    from dataset.schema import Comparison
     from dataset.tables import write_table
     from model.experiments.compare import compare_runs
+    from model.schema import Comparison
 
     folders = runs or tuple(sorted(path.parent for path in DEFAULT_RUNS.glob("*/user_metrics.parquet")))
     if not folders:

@@ -16,13 +16,12 @@ from typing import Any
 
 import polars as pl
 
-from dataset.schema import Training
 from dataset.snapshots.snapshot import Snapshot
 from dataset.snapshots.snapshot import open_snapshot as open_snapshot_at
 from dataset.tables import read_table
 from model.data.loading import SnapshotData, data_of, load
-from model.evaluate import EvaluationConfig
-from model.evaluate import evaluate as evaluate_scorer
+from model.evaluation.config import EvaluationConfig
+from model.evaluation.evaluate import evaluate as evaluate_scorer
 from model.evaluation.results import Evaluation
 from model.experiments.recommend import recommend as recommend_with
 from model.experiments.recommend import user_indices
@@ -30,6 +29,7 @@ from model.experiments.run_folder import open_run as open_run_folder
 from model.experiments.settings import apply_settings
 from model.models.recommender import Recommender
 from model.models.registry import MODELS, default_config
+from model.schema import Training
 from model.training.config import TrainingConfig
 from model.training.device import use_device
 from model.training.trainer import Epoch, Trainer, training_table

@@ -3,7 +3,10 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from dataset.cli import Count, command_line, execute, run
+import polars as pl
+
+from dataset.cli import Count, command_line, execute
+from dataset.cli import run as run_command
 
 app = command_line("python -m model.recommend")
 
@@ -31,12 +34,10 @@ def recommend_movies(
         to: the file to write (recommendations.parquet in the run folder if absent)
         device: cpu or cuda
     """
-    import polars as pl
-
-    from dataset.schema import NewFrame, Recommendation
     from dataset.tables import read_table, write_table
     from model.experiments.recommend import recommend, user_indices
     from model.experiments.run_folder import open_run
+    from model.schema import NewFrame, Recommendation
     from model.training.device import use_device
 
     use_device(device)
@@ -58,4 +59,4 @@ def main(argv: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    run(app)
+    run_command(app)

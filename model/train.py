@@ -14,10 +14,10 @@ app = command_line("python -m model.train")
 @app.default
 def train(
     *,
+    options: Annotated[TrainingOptions, FLAT] = TrainingOptions(),  # noqa: B008 - frozen
     epochs: CountOrZero | None = None,
     resume: bool = False,
     runs: Path = DEFAULT_RUNS,
-    options: Annotated[TrainingOptions, FLAT] = TrainingOptions(),  # noqa: B008 - frozen
 ) -> None:
     """Train a model on a snapshot; with no option, JIFR on the newest one below data/snapshots.
 

@@ -19,10 +19,10 @@ app = command_line("python -m model.tune")
 @app.default
 def tune_settings(
     *,
+    options: Annotated[TrainingOptions, FLAT] = TrainingOptions(),  # noqa: B008 - frozen
     tried: Annotated[tuple[str, ...], Parameter(name="--try")] = (),
     trials: Count | None = None,
     to: Path | None = None,
-    options: Annotated[TrainingOptions, FLAT] = TrainingOptions(),  # noqa: B008 - frozen
 ) -> None:
     """Search for a model's best settings by validation NDCG; a stopped search continues where it was.
 

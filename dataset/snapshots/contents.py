@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dataset.errors import InvalidTableError
+from dataset.files import FileState
 from dataset.schema import SNAPSHOT_TABLES
 from dataset.snapshots.digest import TableDigest
 from dataset.tables import Schema, canonical, read_table, require_references, validate
@@ -34,20 +35,11 @@ _REFERENCES = (
 
 
 @dataclass(frozen=True)
-class FileIdentity:
-    """What tells whether a file is the one it was: writers replace files, they do not write into them."""
-
-    size_bytes: int
-    modified_ns: int
-    inode: int
-
-
-@dataclass(frozen=True)
 class TableContent:
     """A checked table: its file, and what is in it. `keys` are its ids and splits, as text."""
 
     source: Path
-    identity: FileIdentity
+    state: FileState
     rows: int
     columns: dict[str, str]
     content_sha256: str
@@ -72,12 +64,6 @@ def read_contents(dataset: Path) -> dict[str, TableContent]:
     return contents
 
 
-def identity(path: Path) -> FileIdentity:
-    """Return a file's identity."""
-    found = path.stat()
-    return FileIdentity(found.st_size, found.st_mtime_ns, found.st_ino)
-
-
 def content_digest(contents: dict[str, TableContent], config: dict[str, Any], extractor: dict[str, Any] | None) -> str:
     """Return the SHA-256 of the tables' rows and what they were made with: the same on any machine."""
     value = {
@@ -98,7 +84,7 @@ def table_digest(table: pl.DataFrame, schema: Schema) -> str:
 def _read(path: Path, schema: Schema) -> TableContent:
     if not path.is_file():
         read_table(path, schema)  # raises
-    before = identity(path)
+    before = FileState.of(path)
     described = _read_in_batches(path, schema)
     if described is None:
         rows = read_table(path, schema)

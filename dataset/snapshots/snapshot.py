@@ -24,10 +24,10 @@ import polars as pl
 
 from dataset.building.build import read_description
 from dataset.errors import InvalidSnapshotError, InvalidTableError, MissingInputError, UsageError
-from dataset.files import writing
+from dataset.files import FileState, writing
 from dataset.schema import SNAPSHOT_TABLES
 from dataset.snapshots.card import SPLIT_TABLES, split_file, write_card
-from dataset.snapshots.contents import TableContent, content_digest, identity, read_contents
+from dataset.snapshots.contents import TableContent, content_digest, read_contents
 from dataset.snapshots.croissant import write_croissant
 from dataset.snapshots.manifest import (
     FILE_NAME,
@@ -255,9 +255,9 @@ def _add(writer: SnapshotWriter, content: TableContent) -> TableEntry:
     """Add a table's file, which must still be the one that was checked."""
     file = content.source.name
     sha256 = writer.add(content.source, file)
-    if content.identity != identity(content.source):
+    if content.state != FileState.of(content.source):
         raise InvalidTableError(f"{content.source}: was changed while it was published; publish again")
-    return TableEntry(file, content.rows, content.identity.size_bytes, sha256, content.content_sha256, content.columns)
+    return TableEntry(file, content.rows, content.state.size_bytes, sha256, content.content_sha256, content.columns)
 
 
 def _add_splits(writer: SnapshotWriter, contents: dict[str, TableContent]) -> dict[str, str]:

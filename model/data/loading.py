@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 from dataset.snapshots.snapshot import Snapshot
 from model.data.feature_cache import frame_features
-from model.data.indexed import HeldOutItems, Ids, Tables, TrainingData, held_out_items, index_ids, training_data
+from model.data.tables import Ids, Tables, index_ids
+from model.data.tensors import HeldOutItems, TrainingData, held_out_items, training_data
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,10 @@ from typing import Any
 import polars as pl
 
 from dataset.errors import MissingInputError, UsageError
-from dataset.schema import UserMetric
 from dataset.tables import read_table
 from model.evaluation.uncertainty import compare
 from model.experiments.run_folder import evaluation_path, read_description
+from model.schema import UserMetric
 
 
 def compare_runs(runs: Sequence[Path], split: str = "test") -> pl.DataFrame:

@@ -20,10 +20,9 @@ import torch
 
 from dataset.errors import UsageError
 from dataset.files import write_json
-from dataset.schema import Comparison, Cost, Recommendation, Training, UserMetric
 from dataset.snapshots.snapshot import Snapshot
 from dataset.tables import read_table, write_table
-from model.data.indexed import held_out_items
+from model.data.tensors import held_out_items
 from model.evaluation.results import EVALUATION_TABLES
 from model.evaluation.uncertainty import compare
 from model.experiments.config import ExperimentConfig
@@ -35,6 +34,7 @@ from model.experiments.runner import Reporter, load_once, run_all
 from model.models.registry import MODELS, default_config
 from model.report.gallery_cases import write_cases
 from model.report.page import write_report
+from model.schema import Comparison, Cost, Recommendation, Training, UserMetric
 
 _CORES_PER_RUN = 4
 _GIB = 1 << 30
@@ -74,7 +74,9 @@ def run_experiment(
 def _tasks(snapshot: Snapshot, config: ExperimentConfig, runs: Path) -> list[RunTask]:
     for name in config.models:
         default_config(name)  # refuses an unknown name before anything runs
-    names = [name for name in config.models if snapshot.has("frame_features") or not MODELS[name].make.needs_features]
+    names = [
+        name for name in config.models if snapshot.has("frame_features") or not MODELS[name].model_class.needs_features
+    ]
     if not names:
         raise UsageError(f"{snapshot.path}: no frame features, so none of {', '.join(config.models)} can run; add bpr")
     return [

@@ -7,16 +7,18 @@ import torch
 from torch import Tensor
 
 from dataset.errors import UsageError
-from dataset.schema import Recommendation
 from dataset.tables import validate
-from model.data.indexed import Ids, Ragged, TrainingData, expand
+from model.data.jagged import JaggedTensor, row_positions
+from model.data.tables import Ids
+from model.data.tensors import TrainingData
 from model.models.recommender import FrameScorer, Scorer
+from model.schema import Recommendation
 
 _BLOCK_USERS = 256
 
 
 def recommend(
-    scorer: Scorer, data: TrainingData, ids: Ids, users: Tensor, known: Ragged, k: int, device: str = "cpu"
+    scorer: Scorer, data: TrainingData, ids: Ids, users: Tensor, known: JaggedTensor, k: int, device: str = "cpu"
 ) -> pl.DataFrame:
     """Return the `recommendations` table: the top `k` movies of each user with their key frames.
 
@@ -63,7 +65,7 @@ def _key_frames(
     chosen = pl.Series([None] * len(users), dtype=pl.Int64)
     best_score = pl.Series([None] * len(users), dtype=pl.Float64)
     if isinstance(scorer, FrameScorer):
-        frames, pairs = expand(data.frames.offsets, items)
+        frames, pairs = row_positions(data.frames.offsets, items)
         scores = scorer.frame_scores(users[pairs].to(device), frames.to(device)).cpu().double()
         scored = pl.DataFrame({"pair": pairs.numpy(), "frame": frames.numpy(), "score": scores.numpy()})
         best = scored.sort("pair", "score", descending=[False, True], maintain_order=True).unique("pair", keep="first")

@@ -28,15 +28,17 @@ import torch
 
 from dataset.errors import InvalidSnapshotError, MissingInputError, TrainingError
 from dataset.files import atomic_path, write_json, writing
-from dataset.schema import HELD_OUT_SPLITS, Training
+from dataset.schema import HELD_OUT_SPLITS
 from dataset.snapshots.snapshot import Snapshot, newest_snapshot, open_snapshot
 from dataset.tables import write_table
 from dataset.version import code_version
-from model.data.indexed import Ids, Tables, TrainingData, index_ids, training_data, with_new_frames
 from model.data.loading import read_tables
+from model.data.tables import Ids, Tables, index_ids, with_new_frames
+from model.data.tensors import TrainingData, training_data
 from model.evaluation.results import EVALUATION_TABLES, Evaluation
 from model.models.recommender import Config, Recommender
 from model.models.registry import MODELS, default_config, make_model
+from model.schema import Training
 from model.training.config import TrainingConfig
 from model.training.trainer import TrainedRun, Trainer, training_table
 

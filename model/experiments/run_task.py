@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dataset.errors import MissingInputError, TrainingError
-from model.evaluate import EvaluationConfig
+from model.evaluation.config import EvaluationConfig
 from model.experiments.run_folder import read_description, resume_run, start_run
 from model.models.recommender import Config
 from model.training.config import TrainingConfig

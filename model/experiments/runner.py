@@ -6,13 +6,15 @@ repeated, and a stopped run continues from its last checkpoint.
 """
 
 import functools
+import multiprocessing
 import os
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +24,14 @@ import torch
 
 from dataset.errors import MissingInputError, PipelineError, TrainingError
 from dataset.files import write_json
-from dataset.schema import Cost
 from dataset.snapshots.snapshot import open_snapshot
 from dataset.tables import write_table
 from model.data.loading import SnapshotData, load
-from model.evaluate import evaluate
+from model.evaluation.evaluate import evaluate
 from model.experiments.memory import peak_memory_bytes, reset_peak_memory
 from model.experiments.run_folder import write_checkpoint, write_evaluation, write_run
 from model.experiments.run_task import RunTask
+from model.schema import Cost
 from model.training.trainer import Epoch, TrainedRun, Trainer
 
 OnEpoch = Callable[[Epoch], None]
@@ -117,7 +119,7 @@ def _run_here(tasks: Sequence[RunTask], jobs: int, threads: int, reporter: Repor
 def _run_in_processes(tasks: Sequence[RunTask], jobs: int, threads: int, reporter: Reporter) -> Ended:
     """Run the tasks in `jobs` worker processes; yield each with its error when it has ended."""
     epochs = loky.backend.get_context("loky").Queue()
-    with _workers(jobs, (epochs, threads, os.getpid())) as pool:
+    with _workers(jobs, epochs, threads) as pool:
         running = {pool.submit(_run_in_worker, number, task): task for number, task in enumerate(tasks)}
         while running:
             ended, _ = wait(running, timeout=_POLL_S, return_when=FIRST_COMPLETED)
@@ -132,9 +134,10 @@ def _run_in_processes(tasks: Sequence[RunTask], jobs: int, threads: int, reporte
 
 
 @contextmanager
-def _workers(jobs: int, arguments: tuple[Any, ...]) -> Iterator[loky.ProcessPoolExecutor]:
+def _workers(jobs: int, epochs: Any, threads: int) -> Iterator[loky.ProcessPoolExecutor]:
     """Start worker processes (spawned, because a fork hangs once torch has run) and kill them at the end."""
-    pool = loky.ProcessPoolExecutor(jobs, initializer=_start_worker, initargs=arguments)
+    lifeline, held_here = multiprocessing.Pipe(duplex=False)  # closes when this process ends, even by SIGKILL
+    pool = loky.ProcessPoolExecutor(jobs, initializer=_start_worker, initargs=(epochs, threads, lifeline))
     try:
         yield pool
     except loky.process_executor.TerminatedWorkerError:
@@ -144,23 +147,24 @@ def _workers(jobs: int, arguments: tuple[Any, ...]) -> Iterator[loky.ProcessPool
         ) from None
     finally:
         pool.shutdown(kill_workers=True)
+        held_here.close()
 
 
 _epochs: Any = None  # in a worker: the queue that its epochs go to
 
 
-def _start_worker(epochs: Any, threads: int, parent: int) -> None:
-    """Prepare a worker process. It leaves Ctrl-C to its parent, and ends if the parent is killed."""
+def _start_worker(epochs: Any, threads: int, lifeline: Connection) -> None:
+    """Prepare a worker process. It leaves Ctrl-C to its parent, and ends when the parent does, even if killed."""
     global _epochs
     _epochs = epochs
     torch.set_num_threads(threads)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_exit_with_parent, args=(parent,), daemon=True).start()
+    threading.Thread(target=_exit_with_parent, args=(lifeline,), daemon=True).start()
 
 
-def _exit_with_parent(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(_POLL_S)
+def _exit_with_parent(lifeline: Connection) -> None:
+    with suppress(EOFError):
+        lifeline.recv()
     os._exit(1)
 
 

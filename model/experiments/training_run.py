@@ -7,7 +7,8 @@ import polars as pl
 
 from dataset.errors import PipelineError
 from model.data.loading import SnapshotData
-from model.evaluate import EvaluationConfig, evaluate
+from model.evaluation.config import EvaluationConfig
+from model.evaluation.evaluate import evaluate
 from model.evaluation.results import Evaluation
 from model.experiments.run_folder import write_checkpoint, write_evaluation, write_run
 from model.models.registry import default_config, make_model

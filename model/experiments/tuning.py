@@ -27,13 +27,13 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from dataset.errors import TrainingError, UsageError
 from dataset.files import write_json, write_text
-from dataset.schema import Tuning
 from dataset.snapshots.snapshot import Snapshot
 from dataset.tables import validate, write_table
-from model.data.indexed import HeldOutItems, TrainingData
+from model.data.tensors import HeldOutItems, TrainingData
 from model.experiments.run_folder import describe_run, read_description
 from model.experiments.settings import apply_settings
 from model.models.registry import default_config
+from model.schema import Tuning
 from model.training.config import TrainingConfig
 from model.training.trainer import Epoch, Trainer
 

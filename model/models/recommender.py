@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 
 from dataset.errors import MissingInputError
-from model.data.indexed import Frames
+from model.data.tensors import Frames
 
 
 class Scorer(ABC):

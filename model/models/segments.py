@@ -1,6 +1,6 @@
 """Sums, means and softmaxes over rows of different lengths: (n, …) values, and whose each is.
 
-`owners` are (n,) int64 numbers below `n_owners`, as `interactions.expand` returns them.
+`owners` are (n,) int64 numbers below `n_owners`, as `jagged.row_positions` returns them.
 """
 
 import torch

@@ -10,11 +10,11 @@ from pathlib import Path
 import polars as pl
 import torch
 
-from dataset.schema import Case, CaseFrame, CaseMovie, Recommendation, UserMetric
 from dataset.tables import empty, read_table, write_table
-from model.data.indexed import Ids, Tables
+from model.data.tables import Ids, Tables
 from model.models.recommender import FrameScorer, Recommender
 from model.models.visual.jifr import JIFR
+from model.schema import Case, CaseFrame, CaseMovie, Recommendation, UserMetric
 
 KINDS = {
     "attention helps": "JIFR shows a frame that this person likes; without attention it would not have",

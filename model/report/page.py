@@ -147,7 +147,7 @@ def _model_row(numbers: Numbers, model: str) -> dict[str, Any]:
     return {
         "look": style_of(model),
         "ratings": model != "random",
-        "images": model in MODELS and MODELS[model].make.needs_features,
+        "images": model in MODELS and MODELS[model].model_class.needs_features,
         **judged,
     }
 

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from dataset.errors import TooLittleDataError
-from model.data.indexed import Ragged
+from model.data.jagged import JaggedTensor
 
 _BLOCK_USERS = 1 << 16
 
@@ -18,7 +18,7 @@ class NegativeSampler:
     user · N + (p_k − k) ascend over all users.
     """
 
-    def __init__(self, positives: Ragged, n_items: int) -> None:
+    def __init__(self, positives: JaggedTensor, n_items: int) -> None:
         lengths, owners = positives.lengths, positives.owners
         if len(full := (lengths >= n_items).nonzero()):
             raise TooLittleDataError(

@@ -15,14 +15,14 @@ import torch
 from torch import Tensor
 
 from dataset.errors import TrainingError
-from dataset.schema import Training
 from dataset.tables import validate
-from model.data.indexed import HeldOutItems, TrainingData
 from model.data.leakage import require_no_leak
+from model.data.tensors import HeldOutItems, TrainingData
 from model.evaluation.metrics import ndcg
-from model.evaluation.protocol import rank_among_all
+from model.evaluation.ranking import full_ranking
 from model.models.recommender import Config, Recommender, TrainableRecommender
 from model.models.registry import make_model
+from model.schema import Training
 from model.training.config import TrainingConfig
 from model.training.sampling import NegativeSampler
 
@@ -171,7 +171,7 @@ class Trainer:
     def _validate(self, validation: HeldOutItems) -> float:
         """Return the mean NDCG over all items; 0 where no user has a validation item."""
         k = self._training.validation_k
-        per_user: Tensor = ndcg(rank_among_all(self.model.scorer(), validation, k, self._device), k)
+        per_user: Tensor = ndcg(full_ranking(self.model.scorer(), validation, k, self._device), k)
         return float(per_user.mean()) if len(per_user) else 0.0
 
 

@@ -12,7 +12,7 @@ from made import interactions, made_data, made_frames
 from run import Result
 from torch import Tensor
 
-from model.data.indexed import Frames, TrainingData
+from model.data.tensors import Frames, TrainingData
 from model.models.loss import bpr_loss, l2_penalty
 from model.models.visual.jifr import JIFR, JIFRConfig
 from model.training.sampling import NegativeSampler

@@ -15,7 +15,13 @@ from dataset.files import write_json
 from dataset.schema import SNAPSHOT_TABLES
 from dataset.snapshots.snapshot import Snapshot, publish
 from dataset.tables import empty, write_table
-from model.data.indexed import Tables
+from model.data.tables import Tables
+from model.data.tensors import HeldOutItems
+from model.evaluation.expectation import expected_ranking
+from model.evaluation.metrics import RankDistribution
+from model.evaluation.ranking import SampledNegatives, concat_ranked
+from model.evaluation.score_blocks import score_blocks
+from model.models.recommender import Scorer
 
 torch.set_num_threads(1)  # the tensors here are small
 settings.register_profile("model", deadline=None)
@@ -60,6 +66,19 @@ def tables() -> Tables:
             schema={"frame_id": pl.String, "image_sha256": pl.String, "feature": pl.Array(pl.Float16, WIDTH)},
         ),
     )
+
+
+@pytest.fixture(scope="session")
+def sampled_rankings() -> Callable[[Scorer, HeldOutItems, int, SampledNegatives], list[RankDistribution]]:
+    """Return a function that ranks the positives among sampled negatives, up to rank `k_max`, for each repeat."""
+
+    def sampled_rankings(
+        scorer: Scorer, held_out: HeldOutItems, k_max: int, negatives: SampledNegatives
+    ) -> list[RankDistribution]:
+        blocks = [negatives.rank_block(block) for block in score_blocks(scorer, held_out)]
+        return [expected_ranking(concat_ranked(list(parts)).counts, k_max) for parts in zip(*blocks, strict=True)]
+
+    return sampled_rankings
 
 
 @pytest.fixture

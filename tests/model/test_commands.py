@@ -16,12 +16,12 @@ import pytest
 import torch
 
 from dataset.cli import run
-from dataset.schema import Metric, Recommendation, Training, UserMetric
 from dataset.snapshots.snapshot import Snapshot, open_snapshot
 from dataset.tables import read_table
 from model import evaluate, recommend, train
-from model.data.indexed import Tables
+from model.data.tables import Tables
 from model.experiments import training_run
+from model.schema import Metric, Recommendation, Training, UserMetric
 
 Publish = Callable[[Tables], Snapshot]
 ROOT = Path(__file__).resolve().parents[2]
@@ -37,7 +37,7 @@ def command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.Capt
         monkeypatch.setattr("sys.argv", ["program", *arguments])
         status = 0
         try:
-            run(module.main, f"python -m {module.__name__}")
+            run(module.app)
         except SystemExit as ended:
             status = int(ended.code or 0)
         captured = capsys.readouterr()
@@ -127,7 +127,7 @@ def test_new_pictures_of_known_movies_are_scored_without_training(
     assert (table["key_frame_id"] == "new-" + table["movie_id"]).all()
     for broken, words in (
         (new.with_columns(movie_id=pl.lit("m99")), "24 rows have no match in the snapshot's movies"),
-        (new.with_columns(frame_id="m00f" + pl.int_range(24).cast(pl.String)), "3 of 24 are in the snapshot already"),
+        (new.with_columns(frame_id="m00f" + pl.int_range(24).cast(pl.String)), "3 of 24 are already in the snapshot"),
         (new.with_columns(feature=new["feature"].arr.head(3).list.to_array(3)), "extract both with the same extractor"),
         (
             new.with_columns(feature=pl.Series([[math.inf] * 16] * 24, dtype=new.schema["feature"])),
@@ -222,13 +222,13 @@ def test_models_without_visual_part_need_no_features_and_jifr_says_so_in_one_lin
         (["--set", "learning_rate=inf"], 2, "it must be a number, at least 0"),
         (["--set", "batch_size=0"], 2, "it must be a whole number, at least 1"),
         (["--set", "patience=-1"], 2, "it must be a whole number, at least 0"),
-        (["--seed", "-1"], 2, "'-1': give a whole number from 0"),
-        (["--seed", "9223372036854775807"], 2, "give a whole number from 0"),
-        (["--threads", "0"], 2, "'0': give a whole number from 1"),
+        (["--seed", "-1"], 2, "--seed '-1': Input should be greater than or equal to 0"),
+        (["--seed", "9223372036854775807"], 2, "less than or equal to 9223372036854775806"),
+        (["--threads", "0"], 2, "--threads '0': Input should be greater than or equal to 1"),
         (["--set", "visual_attention=some"], 2, "choose one of att, avg"),
         (["--set", "visual_dim"], 2, "write it as --set key=value"),
         (["--config", "none.toml"], 1, "none.toml: no such file"),
-        (["--colour"], 2, "unrecognized arguments: --colour"),
+        (["--colour"], 2, "Unknown option: --colour"),
         (["--device", "tpu"], 2, "choose cpu or cuda"),
         (["--snapshot", "nowhere"], 1, "nowhere: not a snapshot"),
         ([], 1, "data/snapshots: no snapshot there"),
@@ -252,7 +252,7 @@ def test_a_run_folder_that_cannot_be_made_and_a_model_that_fits_no_memory_end_in
     status, _, err = command(train, "--model", "bpr", "--set", "dim=10000000000000")
     assert (status, err) == (
         1,
-        "python -m model.train: out of memory; close other programs, or ask for less at a time\n",
+        "python -m model.train: out of memory; close other programs, or use smaller settings\n",
     )
 
 

@@ -10,8 +10,9 @@ import pytest
 from dataset.errors import InvalidSnapshotError
 from dataset.snapshots.snapshot import Snapshot, open_snapshot
 from model.data.feature_cache import frame_features
-from model.data.indexed import Tables, index_ids, training_data
 from model.data.loading import read_tables
+from model.data.tables import Tables, index_ids
+from model.data.tensors import training_data
 
 
 @pytest.fixture
@@ -101,7 +102,7 @@ def test_a_table_that_was_changed_after_it_was_published_is_refused(snapshot: Sn
     table = snapshot.path / "frame_features.parquet"
     rows = pl.read_parquet(table)
     rows.reverse().write_parquet(table)
-    with pytest.raises(InvalidSnapshotError, match="not the bytes that were published"):
+    with pytest.raises(InvalidSnapshotError, match="not the published bytes"):
         frame_features(open_snapshot(snapshot.path))
 
 

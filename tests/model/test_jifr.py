@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from dataset.errors import MissingInputError, UsageError
-from model.data.indexed import Frames, Ragged, TrainingData
+from model.data.jagged import JaggedTensor
+from model.data.tensors import Frames, TrainingData
 from model.models.visual.jifr import JIFR, JIFRConfig
 from model.models.visual.projection import FeatureScaling, ScaledFeatures
 
@@ -23,7 +24,7 @@ CONFIGS = [
 
 def _data() -> TrainingData:
     features = torch.randn(8, WIDTH, generator=torch.Generator().manual_seed(7)).half()
-    positives = Ragged(torch.tensor([0, 1, 2, 4]), torch.tensor([0, 1, 2, 3]))
+    positives = JaggedTensor(torch.tensor([0, 1, 2, 4]), torch.tensor([0, 1, 2, 3]))
     return TrainingData(positives, len(FRAMES_OF_ITEM), Frames(torch.tensor([0, 3, 3, 4, 8]), features))
 
 

@@ -12,7 +12,7 @@ from dataset.errors import UsageError
 from dataset.snapshots.snapshot import Snapshot
 from model import library as dk
 from model import train
-from model.data.indexed import Tables
+from model.data.tables import Tables
 
 Publish = Callable[[Tables], Snapshot]
 FAST = {"learning_rate": 0.02, "batch_size": 32, "epochs": 10}

@@ -18,11 +18,12 @@ from torchmetrics.functional.retrieval import (
     retrieval_reciprocal_rank,
 )
 
-from model.evaluation.expectation import Ranks, expected_ranking, order_positives
+from model.evaluation.expectation import expected_ranking
 from model.evaluation.metrics import METRICS, average_precision, hit_ratio, ndcg, precision, recall, reciprocal_rank
+from model.evaluation.rank_counts import RankCounts, order_positives
 
 
-def ranks_of(rows: list[list[float]], positives: list[int]) -> Ranks:
+def ranks_of(rows: list[list[float]], positives: list[int]) -> RankCounts:
     """One user a row, whose candidates are all of its scores."""
     scores = torch.tensor(rows, dtype=torch.float64)
     n_users, n_items = scores.shape
@@ -33,7 +34,7 @@ def ranks_of(rows: list[list[float]], positives: list[int]) -> Ranks:
     order, before, place, group = order_positives(owners, own)
     own, negatives = own[order, None], scores[:, is_negative][owners]
     counts = (torch.full((n_users,), len(positives)), torch.full((n_users,), n_items - len(positives)))
-    return Ranks(owners, before, (negatives > own).sum(1), (negatives == own).sum(1), place, group, *counts)
+    return RankCounts(owners, before, (negatives > own).sum(1), (negatives == own).sum(1), place, group, *counts)
 
 
 @contextmanager
@@ -70,9 +71,11 @@ def test_known_ranks_give_the_values_computed_by_hand() -> None:
 
 def test_users_are_kept_apart() -> None:
     one = torch.ones(3, dtype=torch.int64)
-    ranks = Ranks(
-        owners=torch.tensor([0, 1, 1]), before=torch.tensor([0, 0, 1]), above=torch.tensor([4, 0, 1]), tied=0 * one,
-        place=0 * one, group=one, n_positives=torch.tensor([1, 2]), n_negatives=torch.tensor([9, 9]),
+    ranks = RankCounts(
+        owners=torch.tensor([0, 1, 1]), positives_before=torch.tensor([0, 0, 1]),
+        negatives_above=torch.tensor([4, 0, 1]),
+        negatives_tied=0 * one,
+        place=0 * one, group_size=one, n_positives=torch.tensor([1, 2]), n_negatives=torch.tensor([9, 9]),
     )  # fmt: skip
     assert recall(expected_ranking(ranks, 3), 3).tolist() == [0.0, 1.0]
     assert recall(expected_ranking(ranks, 3), 1).tolist() == [0.0, 0.5]

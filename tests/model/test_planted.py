@@ -4,9 +4,10 @@ from dataclasses import dataclass
 
 import torch
 
-from model.data.indexed import Frames, HeldOutItems, HeldOutLikes, Ragged, TrainingData, ragged
+from model.data.jagged import JaggedTensor, group_by_row
+from model.data.tensors import Frames, HeldOutItems, HeldOutLikes, TrainingData
 from model.evaluation.metrics import ndcg
-from model.evaluation.protocol import rank_among_all
+from model.evaluation.ranking import full_ranking
 from model.models.registry import default_config
 from model.models.visual.jifr import JIFR
 from model.training.config import TrainingConfig
@@ -53,9 +54,9 @@ def make_world(seed: int, mixture: tuple[float, float] = (0.15, 0.85)) -> World:
     chosen = torch.topk(taste, PER_USER).indices
     chosen = chosen.gather(1, torch.rand(USERS, PER_USER, generator=generator).argsort(1))
 
-    def part(start: int, stop: int) -> Ragged:
+    def part(start: int, stop: int) -> JaggedTensor:
         owners = torch.arange(USERS).repeat_interleave(stop - start)
-        return ragged(owners, chosen[:, start:stop].flatten(), USERS)
+        return group_by_row(owners, chosen[:, start:stop].flatten(), USERS)
 
     frames = Frames(torch.arange(MOVIES + 1) * FRAMES, features.half())
     train, validation, test = part(0, 9), part(9, 10), part(10, PER_USER)
@@ -73,14 +74,14 @@ def _likes(test: torch.Tensor, loved: torch.Tensor, theme: torch.Tensor, is_them
     users, places = loved.gather(1, theme[test]).nonzero(as_tuple=True)
     items = test[users, places]
     pairs, places = is_themed.view(MOVIES, FRAMES)[items].nonzero(as_tuple=True)
-    liked = ragged(pairs, items[pairs] * FRAMES + places, len(items))
-    return HeldOutLikes(users, items, liked, torch.arange(MOVIES + 1) * FRAMES, 0)
+    liked = group_by_row(pairs, items[pairs] * FRAMES + places, len(items))
+    return HeldOutLikes(users, items, liked, torch.arange(MOVIES + 1) * FRAMES)
 
 
 def _trained(name: str, world: World, seed: int) -> tuple[JIFR, float]:
     model = Trainer(world.data, world.validation, name, default_config(name), TRAINING, seed).run().model
     assert isinstance(model, JIFR)
-    return model, ndcg(rank_among_all(model.scorer(), world.test, 15), 15).mean().item()
+    return model, ndcg(full_ranking(model.scorer(), world.test, 15), 15).mean().item()
 
 
 def test_attention_finds_the_frames_that_carry_the_theme_and_beats_averaging_by_a_tenth() -> None:

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dataset.errors import TooLittleDataError
-from model.data.indexed import ragged
+from model.data.jagged import group_by_row
 from model.training import sampling
 from model.training.sampling import NegativeSampler
 
@@ -15,7 +15,7 @@ histories = st.lists(st.sets(st.integers(0, N_ITEMS - 1), max_size=N_ITEMS - 1),
 def _sampler(rows: list[set[int]]) -> NegativeSampler:
     owners = [row for row, items in enumerate(rows) for _ in items]
     items = [item for items in rows for item in items]
-    return NegativeSampler(ragged(_int(owners), _int(items), len(rows)), N_ITEMS)
+    return NegativeSampler(group_by_row(_int(owners), _int(items), len(rows)), N_ITEMS)
 
 
 def _int(values: list[int]) -> torch.Tensor:
@@ -75,7 +75,7 @@ def test_users_have_negatives_of_their_own_and_so_has_each_positive() -> None:
 
 
 def test_any_item_of_a_very_large_catalogue_is_drawn() -> None:
-    sampler = NegativeSampler(ragged(_int([]), _int([]), 1), 1 << 40)
+    sampler = NegativeSampler(group_by_row(_int([]), _int([]), 1), 1 << 40)
     drawn = sampler.sample(torch.tensor([0]), 2000, torch.Generator().manual_seed(0))
     assert len(torch.unique(drawn % 1024)) > 500  # a float32 would reach every 65,536th item only
 

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from dataset.errors import TrainingError
-from model.data.indexed import HeldOutLikes, Tables, TrainingData, held_out_items, index_ids, training_data
+from model.data.tables import Tables, index_ids
+from model.data.tensors import HeldOutLikes, TrainingData, held_out_items, training_data
 from model.models.recommender import TrainableRecommender
 from model.models.registry import MODELS, default_config
 from model.training.config import TrainingConfig
@@ -20,7 +21,9 @@ def _trainer(tables: Tables, name: str = "jifr", training: TrainingConfig = TRAI
     return Trainer(training_data(tables, ids), validation, name, default_config(name), training, seed=3)
 
 
-@pytest.mark.parametrize("name", [name for name in MODELS if issubclass(MODELS[name].make, TrainableRecommender)])
+@pytest.mark.parametrize(
+    "name", [name for name in MODELS if issubclass(MODELS[name].model_class, TrainableRecommender)]
+)
 def test_a_resumed_training_equals_an_uninterrupted_one_bit_for_bit(name: str, tables: Tables) -> None:
     whole = _trainer(tables, name)
     while not whole.is_finished:

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from dataset.errors import TooLittleDataError, UsageError
-from dataset.schema import UserMetric
 from model.evaluation.uncertainty import Bootstrap, compare, holm
+from model.schema import UserMetric
 
 
 def user_metrics(values: dict[tuple[str, int], np.ndarray], users: list[str] | None = None) -> pl.DataFrame:
@@ -100,7 +100,7 @@ def test_what_cannot_be_compared_is_refused() -> None:
     a = np.zeros(5)
     with pytest.raises(TooLittleDataError, match="1 model, so there is nothing to compare"):
         compare(user_metrics({("a", 0): a}))
-    with pytest.raises(UsageError, match=r"a \(5 users\) and b \(4 users\) were not judged"):
+    with pytest.raises(UsageError, match=r"a \(5 users\) and b \(4 users\) were not evaluated"):
         compare(user_metrics({("a", 0): a, ("b", 0): a[:4]}))
     with pytest.raises(TooLittleDataError, match="1 user is too few"):
         compare(user_metrics({("a", 0): a[:1], ("b", 0): a[:1]}))

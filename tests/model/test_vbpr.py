@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from dataset.errors import MissingInputError
-from model.data.indexed import Frames, Ragged, TrainingData
+from model.data.jagged import JaggedTensor
+from model.data.tensors import Frames, TrainingData
 from model.models.visual.vbpr import VBPR, VBPRConfig
 
 FRAMES_OF_ITEM = [[0, 1, 2], [], [3], [4, 5, 6, 7]]
@@ -16,7 +17,7 @@ CONFIG = VBPRConfig(dim=4, visual_dim=3, l2=0.01, projection_l2=0.02, init_std=1
 
 def _data() -> TrainingData:
     features = torch.randn(8, WIDTH, generator=torch.Generator().manual_seed(7)).half()
-    positives = Ragged(torch.tensor([0, 1, 2, 4]), torch.tensor([0, 1, 2, 3]))
+    positives = JaggedTensor(torch.tensor([0, 1, 2, 4]), torch.tensor([0, 1, 2, 3]))
     return TrainingData(positives, len(FRAMES_OF_ITEM), Frames(torch.tensor([0, 3, 3, 4, 8]), features))
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from model.data.indexed import TrainingData
+from model.data.tensors import TrainingData
 from model.models.loss import bpr_loss_of_margins, squared_norms
 from model.models.recommender import EmbeddingScorer, Scorer, TrainableRecommender
 

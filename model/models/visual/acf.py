@@ -27,7 +27,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import embedding, relu
 
-from model.data.indexed import Ragged, TrainingData, expand
+from model.data.jagged import JaggedTensor, row_positions
+from model.data.tensors import TrainingData
 from model.models.loss import bpr_loss, l2_penalty
 from model.models.recommender import EmbeddingScorer, Scorer, TrainableRecommender, require_features
 from model.models.segments import softmax_by, sum_by
@@ -97,7 +98,7 @@ class ACF(TrainableRecommender):
 
     def loss(self, users: Tensor, positives: Tensor, negatives: Tensor) -> Tensor:
         """Return the BPR loss of a batch with its penalties, a scalar."""
-        where, owners = expand(self.history_offsets, users)
+        where, owners = row_positions(self.history_offsets, users)
         others = self.history[where] != positives[owners]  # all of the history but the positive itself
         history, owners = self.history[where[others]], owners[others]
         u, p = embedding(users, self.users), embedding(history, self.watched)  # (B, d), (m, d)
@@ -127,11 +128,11 @@ class ACF(TrainableRecommender):
     def _looks(self, u: Tensor, history: Tensor, owners: Tensor) -> Tensor:
         """Return (m, h) rows W¹ₓ x̄_al: what the items of the history look like to their users."""
         items, which = torch.unique(history, return_inverse=True)
-        frames, frame_owners = expand(self.frame_offsets, items)
+        frames, frame_owners = row_positions(self.frame_offsets, items)
         both = self.features.project(self.projection, frames)  # (k, 2h), each distinct frame once
         of_looks, of_frame = torch.split(both, self.config.attention_width, 1)
         starts = torch.cat([items.new_zeros(1), torch.bincount(frame_owners, minlength=len(items)).cumsum(0)])
-        components, of_row = expand(starts, which)  # (c,) the frames of every row of the history
+        components, of_row = row_positions(starts, which)  # (c,) the frames of every row of the history
         of_user = u @ self.frame_attention.T + self.frame_bias  # (B, h)
         logits = relu(of_user[owners[of_row]] + of_frame[components]) @ self.frame_logit  # (c,)
         beta = softmax_by(of_row, logits, len(history))
@@ -147,14 +148,14 @@ class ACF(TrainableRecommender):
 
     def _profile(self, users: Tensor) -> Tensor:
         """Return (B, d) rows u_a + Σ α_al p_l."""
-        where, owners = expand(self.history_offsets, users)
+        where, owners = row_positions(self.history_offsets, users)
         history = self.history[where]
         u, p = self.users[users], self.watched[history]
         alpha = self._attend(u, history, owners, p)
         return u + sum_by(owners, alpha[:, None] * p, len(users))
 
 
-def _bounded(positives: Ragged, longest: int, generator: torch.Generator) -> Ragged:
+def _bounded(positives: JaggedTensor, longest: int, generator: torch.Generator) -> JaggedTensor:
     """Return `positives` with at most `longest` values a row, a uniform draw of each longer row."""
     keys = torch.rand(len(positives.values), generator=generator, dtype=torch.float64)
     order = torch.argsort(positives.owners + keys)  # shuffled within rows
@@ -162,4 +163,4 @@ def _bounded(positives: Ragged, longest: int, generator: torch.Generator) -> Rag
     place[order] = torch.arange(len(order)) - positives.offsets[positives.owners]
     kept = place < longest
     lengths = positives.lengths.clamp_max(longest)
-    return Ragged(torch.cat([lengths.new_zeros(1), lengths.cumsum(0)]), positives.values[kept])
+    return JaggedTensor(torch.cat([lengths.new_zeros(1), lengths.cumsum(0)]), positives.values[kept])

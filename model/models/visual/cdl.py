@@ -20,7 +20,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import embedding, relu
 
-from model.data.indexed import TrainingData, expand
+from model.data.jagged import row_positions
+from model.data.tensors import TrainingData
 from model.models.loss import bpr_loss
 from model.models.recommender import FrameScorer, TrainableRecommender, require_features
 from model.models.segments import mean_by
@@ -82,7 +83,7 @@ class CDL(TrainableRecommender):
     def loss(self, users: Tensor, positives: Tensor, negatives: Tensor) -> Tensor:
         """Return the mean of −ln σ(D(a, j) − D(a, i)) over all pairs, with its penalty."""
         items, where = torch.unique(torch.cat([positives[:, None], negatives], 1), return_inverse=True)
-        frames, owners = expand(self.frame_offsets, items)
+        frames, owners = row_positions(self.frame_offsets, items)
         x, s = _means(self._place(frames), owners, len(items))
         w = embedding(users, self.users)  # (B, d)
         scores = 2 * (x[where] @ w.unsqueeze(2)).squeeze(2) - s[where]  # (B, 1 + n), less ‖w‖², the same for all
@@ -101,7 +102,7 @@ class CDL(TrainableRecommender):
         frames = torch.arange(len(self.features.features), device=self.frame_offsets.device)
         placed = self._place(frames)
         items = torch.arange(len(self.frame_offsets) - 1, device=self.frame_offsets.device)
-        positions, owners = expand(self.frame_offsets, items)
+        positions, owners = row_positions(self.frame_offsets, items)
         return _CDLScorer(self.users.detach().clone(), *_means(placed[positions], owners, len(items)), placed)
 
 

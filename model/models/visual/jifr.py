@@ -18,7 +18,8 @@ from torch import Tensor, nn
 from torch.nn.functional import embedding, relu
 
 from dataset.errors import UsageError
-from model.data.indexed import TrainingData, expand
+from model.data.jagged import row_positions
+from model.data.tensors import TrainingData
 from model.models.loss import bpr_loss, l2_penalty
 from model.models.recommender import FrameScorer, TrainableRecommender, require_features
 from model.models.segments import softmax_by
@@ -153,7 +154,7 @@ class JIFR(TrainableRecommender):
         α_ij = softmax over the item's frames of w¹ f(W¹[v_i, W⁰ c_j]) (Eq. 6 and 7); f is ReLU, and
         there is no bias, as printed. W¹[v, W⁰ c] is the sum of an item's and a frame's part.
         """
-        frames, owners = expand(self.frame_offsets, items)
+        frames, owners = row_positions(self.frame_offsets, items)
         if self.config.visual_attention == "avg":
             counts = torch.bincount(owners)[owners]
             projected = self.features.project(self.projection, frames)

@@ -169,7 +169,7 @@ def mean_by_item(features: Tensor, offsets: Tensor) -> Tensor:
 
     Args:
         features: (L, F) float16.
-        offsets: (N + 1,) int64, the frames of the items (`interactions.Frames`).
+        offsets: (N + 1,) int64, the frames of the items (`model.data.tensors.Frames`).
     """
     lengths = offsets.diff()
     means = torch.zeros(len(lengths), features.shape[1], device=features.device)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import embedding
 
-from model.data.indexed import TrainingData
+from model.data.tensors import TrainingData
 from model.models.loss import bpr_loss_of_margins, items_penalty
 from model.models.recommender import EmbeddingScorer, Scorer, TrainableRecommender, require_features
 from model.models.visual.projection import FeatureScaling, ScaledFeatures, mean_by_item

@@ -22,7 +22,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import embedding, logsigmoid
 
-from model.data.indexed import TrainingData, expand
+from model.data.jagged import row_positions
+from model.data.tensors import TrainingData
 from model.models.loss import bpr_loss, l2_penalty
 from model.models.recommender import EmbeddingScorer, Scorer, TrainableRecommender, require_features
 from model.models.segments import mean_by
@@ -88,12 +89,12 @@ class VPOI(TrainableRecommender):
     def image_loss(self, positives: Tensor, others: Tensor) -> Tensor:
         """Return how badly (B,) `positives` tell their own frames from those of (B,) `others`, a mean over B."""
         items, where = torch.unique(torch.stack([positives, others], 1), return_inverse=True)
-        of_item, owners = expand(self.frame_offsets, items)
+        of_item, owners = row_positions(self.frame_offsets, items)
         projected = self.features.project(self.projection, of_item)  # (k, d), each distinct frame once
         starts = torch.cat([owners.new_zeros(1), torch.bincount(owners, minlength=len(items)).cumsum(0)])
         v, total = embedding(positives, self.items), self.projection.new_zeros(())
         for side, sign in ((0, 1.0), (1, -1.0)):
-            frames, pairs = expand(starts, where[:, side])
+            frames, pairs = row_positions(starts, where[:, side])
             logits = (v[pairs] * projected[frames]).sum(1)
             total = total - mean_by(pairs, logsigmoid(sign * logits), len(positives)).mean()
         return total

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from model.data.indexed import TrainingData
+from model.data.tensors import TrainingData
 from model.models.recommender import Recommender, Scorer
 
 
@@ -15,7 +15,7 @@ class PopularConfig:
 
 
 class Popular(Recommender):
-    """Ranks items by popularity.
+    """RankCounts items by popularity.
 
     It ranks no frames: a frame's number of likes on the site contains the held-out likes.
     """

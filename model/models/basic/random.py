@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from model.data.indexed import TrainingData
+from model.data.tensors import TrainingData
 from model.models.recommender import FrameScorer, Recommender
 
 
@@ -15,7 +15,7 @@ class RandomConfig:
 
 
 class Random(Recommender):
-    """Ranks at random, but always the same way: a score depends on the seed, the user and the item alone."""
+    """RankCounts at random, but always the same way: a score depends on the seed, the user and the item alone."""
 
     key: Tensor  # (2,) int64
     n_items: Tensor  # () int64

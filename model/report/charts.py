@@ -1,4 +1,4 @@
-"""The charts of an experiment's report. Each is drawn from numbers that the page shows beside it too."""
+"""The charts of an experiment's report. The page also shows the numbers of each chart as a table."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -17,7 +17,7 @@ _MOST_POINTS = 60
 
 
 def metric_curves(numbers: Numbers, task: str, metric: str, figure: str) -> Chart:
-    """Return a metric over K: a line a model with its 95 % band, each named at its end.
+    """Return a metric over K: one line per model, named at its end, with its 95 % band.
 
     Args:
         numbers: with `metrics.parquet`; several seeds of a model are averaged.
@@ -61,7 +61,7 @@ def metric_curves(numbers: Numbers, task: str, metric: str, figure: str) -> Char
     return Chart(
         f"{task}_{metric}",
         f"{title} of {_WHAT[task]}",
-        f"The paper’s {figure}. Bands are 95\u202f% intervals over users.",
+        f"As in the paper’s {figure}. Bands are 95\u202f% intervals over people.",
         words,
         drawn(alt.layer(band, line, points, ends), _WIDTH, _HEIGHT),
         table,
@@ -69,7 +69,7 @@ def metric_curves(numbers: Numbers, task: str, metric: str, figure: str) -> Char
 
 
 def _end_labels(ends: pl.DataFrame, domain: tuple[float, float], scale: alt.Scale, models: list[str]) -> Any:
-    """Name each line at its end; names that would lie over each other are moved apart, with a thread to their line."""
+    """Name each line at its end; names that would overlap are moved apart and connected to their line."""
     low, high = domain
     wanted = ends.sort("value").with_columns(px=(pl.col("value") - low) / (high - low) * _HEIGHT)
     placed = moved_apart(wanted["px"].to_list(), _LABEL_GAP_PX)
@@ -92,7 +92,7 @@ def _end_labels(ends: pl.DataFrame, domain: tuple[float, float], scale: alt.Scal
 
 
 def moved_apart(places: Sequence[float], gap: float) -> list[float]:
-    """Return ascending places moved as little as need be, so that neighbours are at least `gap` apart."""
+    """Return ascending places, moved as little as possible so that neighbours are at least `gap` apart."""
     groups: list[tuple[float, int]] = []  # centre and size of labels that touch
     for place in places:
         groups.append((place, 1))
@@ -103,7 +103,7 @@ def moved_apart(places: Sequence[float], gap: float) -> list[float]:
 
 
 def interval_chart(numbers: Numbers, task: str, metric: str, k: int) -> Chart:
-    """Return a dot a model with its 95 % interval, the best on top."""
+    """Return one dot per model with its 95 % interval, the best on top."""
     file = "metrics.parquet"
     rows = numbers.rows(file, task=task, metric=metric, k=k)
     rows = rows.group_by("model").agg(pl.col("value", "ci_low", "ci_high").mean()).sort("value", descending=True)
@@ -141,8 +141,8 @@ def interval_chart(numbers: Numbers, task: str, metric: str, k: int) -> Chart:
     drawing = drawn(bars + dots, _WIDTH, 24 * rows.height)
     return Chart(
         f"{task}_intervals",
-        f"Who ranks {_WHAT[task]} best",
-        "A dot a model; the bar is the 95\u202f% interval over users.",
+        f"Which model ranks {_WHAT[task]} best",
+        "One dot per model; the bar is the 95\u202f% interval over people.",
         words,
         drawing,
         table,
@@ -150,7 +150,7 @@ def interval_chart(numbers: Numbers, task: str, metric: str, k: int) -> Chart:
 
 
 def training_curves(numbers: Numbers) -> Chart | None:
-    """Return validation NDCG over epochs, a panel a model and a line a seed; None where nothing was validated."""
+    """Return validation NDCG over epochs, one panel per model and one line per seed; None without validation."""
     rows = numbers.rows("training.parquet")
     rows = rows.filter(pl.col("validation_ndcg").is_not_null()) if rows.height else rows
     if rows.is_empty():
@@ -199,15 +199,16 @@ def training_curves(numbers: Numbers) -> Chart | None:
     return Chart(
         "training",
         "Validation NDCG@15 over epochs",
-        "A panel a model, a line a seed, all on one scale. It stops when it no longer helps; the best epoch is kept.",
-        f"Small line charts, one for each of {', '.join(titles)}.",
+        "One panel per model, one line per seed, all on the same scale. "
+        "Training stops when validation no longer improves; the best epoch is kept.",
+        f"Small line charts for {', '.join(titles)}.",
         drawn(chart, 0, 0),
         table,
     )
 
 
 def slice_chart(numbers: Numbers, task: str, by: str, k: int, models: list[str]) -> Chart | None:
-    """Return NDCG by one kind of slice, a line a model; None where there are no slices."""
+    """Return NDCG by one kind of slice, one line per model; None if there are no slices."""
     file = "slices.parquet"
     where = {"task": task, "slice_by": by, "metric": "ndcg", "k": k}
     rows = numbers.rows(file, **where)

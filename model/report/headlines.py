@@ -9,7 +9,7 @@ from dataset.report.numbers import Number, Numbers, gain
 from model.report.model_styles import style_of
 
 TASKS = {"item": ("movies", 15), "frame": ("key frames", 3)}
-"""For each task: what is ranked, and the K of its headline (the paper's Table 2)."""
+"""For each task: what is ranked, and the K of its headline (as in the paper's Table 2)."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The report of an experiment, made from the tables in its folder."""
+"""Writes the report of an experiment from the tables in its folder."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -43,7 +43,7 @@ _STATISTICS = (
 
 @dataclass(frozen=True)
 class AblationRow:
-    """A row of the paper's Table 2: the gains over JIFR_NA, here and in the paper, and what to think of NDCG's."""
+    """A row of the paper's Table 2: the gains over JIFR_NA, here and in the paper, and whether NDCG's are real."""
 
     title: str
     visual: str
@@ -56,9 +56,9 @@ def write_report(folder: Path, snapshot: Snapshot, raw: Path | None) -> Path:
     """Write `report.html` and `charts/` into an experiment's folder from its tables; return the page's path.
 
     Args:
-        folder: of the experiment.
-        snapshot: that it ran on.
-        raw: the raw folder with pictures; None, or one without, for a report that says so.
+        folder: the experiment's folder.
+        snapshot: the snapshot that it ran on.
+        raw: the raw folder with pictures, which may be None or missing; the report then says so.
     """
     manifest = asdict(snapshot.manifest)
     runs: list[dict[str, Any]] = json.loads((folder / "experiment.json").read_text(encoding="utf-8"))["runs"]
@@ -97,33 +97,33 @@ def write_report(folder: Path, snapshot: Snapshot, raw: Path | None) -> Path:
 
 
 def _task(numbers: Numbers, task: str) -> dict[str, Any] | None:
-    """Return what the page shows of a task, None where nothing was judged."""
-    said = headline(numbers, task)
-    if said is None:
+    """Return what the page shows of a task, or None if nothing was judged."""
+    top = headline(numbers, task)
+    if top is None:
         return None
     order = ranked(numbers, task)
     usual = ["jifr", "jifr_na", "bpr", "popular", "random"]
     sliced = [model for model in dict.fromkeys([order[0], *usual]) if model in order][:_MOST_SLICED]
     slices = [
-        slice_chart(numbers, task, by, said.k, sliced) for by in ("user_activity", "item_popularity", "item_frames")
+        slice_chart(numbers, task, by, top.k, sliced) for by in ("user_activity", "item_popularity", "item_frames")
     ]
-    charts: list[Chart] = [interval_chart(numbers, task, "ndcg", said.k)]
+    charts: list[Chart] = [interval_chart(numbers, task, "ndcg", top.k)]
     charts += [metric_curves(numbers, task, metric, _FIGURES[task]) for metric in ("hr", "ndcg")]
     return {
         "task": task,
-        "said": said,
-        "rows": [_result_row(numbers, task, model, said.k) for model in order],
-        "n": numbers.of("metrics.parquet", "max(n_users)", task=task, metric="ndcg", k=said.k),
-        "left_out": numbers.of("metrics.parquet", "max(n_left_out)", task=task, metric="ndcg", k=said.k),
+        "headline": top,
+        "rows": [_result_row(numbers, task, model, top.k) for model in order],
+        "n": numbers.of("metrics.parquet", "max(n_users)", task=task, metric="ndcg", k=top.k),
+        "left_out": numbers.of("metrics.parquet", "max(n_left_out)", task=task, metric="ndcg", k=top.k),
         "charts": charts,
         "against_best": [
-            d for model in order[1:] if (d := difference(numbers, order[0], model, task=task, metric="ndcg", k=said.k))
+            d for model in order[1:] if (d := difference(numbers, order[0], model, task=task, metric="ndcg", k=top.k))
         ],
         "all_pairs": [
             d
             for n, one in enumerate(order)
             for other in order[n + 1 :]
-            if (d := difference(numbers, one, other, task=task, metric="ndcg", k=said.k))
+            if (d := difference(numbers, one, other, task=task, metric="ndcg", k=top.k))
         ],
         "slices": [chart for chart in slices if chart is not None],
     }
@@ -142,7 +142,7 @@ def _result_row(numbers: Numbers, task: str, model: str, k: int) -> dict[str, An
 
 
 def _model_row(numbers: Numbers, model: str) -> dict[str, Any]:
-    """Return a row of Table 1: what a model is given, and what it was judged on."""
+    """Return a row of Table 1: what a model learns from, and what it was judged on."""
     judged = {task: numbers.rows("metrics.parquet", model=model, task=task).height > 0 for task in TASKS}
     return {
         "look": style_of(model),
@@ -153,7 +153,7 @@ def _model_row(numbers: Numbers, model: str) -> dict[str, Any]:
 
 
 def _ablation(numbers: Numbers) -> list[AblationRow]:
-    """Return Table 2 from the runs: the gains of each attention over none; empty where JIFR_NA did not run."""
+    """Return Table 2 from the runs: the gain of each attention over none. It is empty if JIFR_NA did not run."""
     if numbers.rows("metrics.parquet", model="jifr_na").is_empty():
         return []
     rows = []
@@ -188,7 +188,7 @@ def _costs(numbers: Numbers, models: list[str]) -> NumberTable | None:
         ("max(peak_memory_bytes)", "MiB"),
     )
     return NumberTable(
-        "Time and memory of each model: means over seeds, the highest peak of memory",
+        "Time and memory of each model: means over seeds, and the highest peak of memory",
         "model",
         ["parameters", "epochs", "training, s", "judging, s", "peak memory"],
         [

@@ -44,7 +44,7 @@ def main(argv: Sequence[str]) -> None:
     from dataset.report.snapshot import DEFAULT_REPORTS, write_dataset_report
     from model.experiment import DEFAULT_EXPERIMENTS, ExperimentConfig, run_experiment
     from model.experiments.run_folder import DEFAULT_RUNS
-    from model.training.trainer import TrainingConfig
+    from model.training.config import TrainingConfig
 
     _heading(3, "Training JIFR and what it is compared with, and judging them")
     name, raw = f"{snapshot.name}-v{snapshot.version:04d}", DATA / snapshot.name / "raw"

@@ -29,7 +29,7 @@ def run_experiment(
     from model.experiment import run_experiment as train_and_judge
     from model.experiments.run_folder import find_snapshot
     from model.models.registry import MODELS
-    from model.training.trainer import TrainingConfig
+    from model.training.config import TrainingConfig
 
     chosen = find_snapshot(snapshot)
     name = f"{chosen.name}-v{chosen.version:04d}"

@@ -38,7 +38,7 @@ from model.recommend import recommend
 from model.report.cases import write_cases
 from model.report.page import write_report
 from model.schema import Comparison, Cost, Recommendation, Training, UserMetric
-from model.training.trainer import TrainingConfig
+from model.training.config import TrainingConfig
 
 DEFAULT_EXPERIMENTS = Path("data/experiments")
 _CORES_A_RUN = 4

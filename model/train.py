@@ -29,8 +29,9 @@ from model.experiments.run_folder import (
 )
 from model.experiments.settings import apply_settings, read_settings
 from model.models.registry import MODELS, default_config, make_model
+from model.training.config import TrainingConfig
 from model.training.device import use_device
-from model.training.trainer import Epoch, TrainedRun, Trainer, TrainingConfig
+from model.training.trainer import Epoch, TrainedRun, Trainer
 
 
 class StoppedError(PipelineError):

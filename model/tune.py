@@ -40,8 +40,9 @@ from model.experiments.settings import apply_settings, read_settings
 from model.models.registry import MODELS, default_config
 from model.schema import Tuning
 from model.train import add_common_options
+from model.training.config import TrainingConfig
 from model.training.device import use_device
-from model.training.trainer import Epoch, Trainer, TrainingConfig
+from model.training.trainer import Epoch, Trainer
 
 DEFAULT_TUNING = Path("data/tuning")
 

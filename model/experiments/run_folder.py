@@ -39,7 +39,8 @@ from model.evaluation.results import EVALUATION_TABLES, Evaluation
 from model.models.recommender import Config, Recommender
 from model.models.registry import MODELS, default_config, make_model
 from model.schema import Training
-from model.training.trainer import TrainedRun, Trainer, TrainingConfig, training_table
+from model.training.config import TrainingConfig
+from model.training.trainer import TrainedRun, Trainer, training_table
 
 DEFAULT_RUNS = Path("data/runs")
 

@@ -46,7 +46,8 @@ from model.experiments.run_folder import (
 )
 from model.models.recommender import Config
 from model.schema import Cost
-from model.training.trainer import Epoch, TrainedRun, Trainer, TrainingConfig
+from model.training.config import TrainingConfig
+from model.training.trainer import Epoch, TrainedRun, Trainer
 
 _CHECKPOINT_EVERY_S = 10.0
 _LEFT_OUT_OF_DIGEST = ("code_version", "torch_version", "provenance", "dataset")

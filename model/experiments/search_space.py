@@ -9,7 +9,7 @@ from dataset.errors import UsageError
 from model.experiments.settings import apply_settings
 from model.models.recommender import TrainableRecommender
 from model.models.registry import MODELS, default_config
-from model.training.trainer import TrainingConfig
+from model.training.config import TrainingConfig
 
 _PAPER_DIMS = "16,32,64"
 _PAPER_L2 = "0.0001,0.001,0.01,0.1"

@@ -30,7 +30,8 @@ from model.evaluation.score_blocks import score_blocks
 from model.models.factors.bpr import BPRConfig
 from model.models.recommender import EmbeddingScorer, Scorer
 from model.models.visual.jifr import JIFR, JIFRConfig
-from model.training.trainer import Trainer, TrainingConfig
+from model.training.config import TrainingConfig
+from model.training.trainer import Trainer
 
 N_USERS, N_ITEMS, N_TRAIN, N_TEST, DIM = 6_000, 3_700, 117, 33, 64
 KS = (5, 10, 15, 20, 30, 50)

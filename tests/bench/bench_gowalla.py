@@ -23,7 +23,8 @@ from model.data.tensors import Frames, HeldOutItems, TrainingData
 from model.evaluation.metrics import ndcg, recall
 from model.evaluation.ranking import full_ranking
 from model.models.factors.bpr import BPRConfig
-from model.training.trainer import Epoch, Trainer, TrainingConfig
+from model.training.config import TrainingConfig
+from model.training.trainer import Epoch, Trainer
 
 VARIABLE = "GOWALLA_DATA"
 K = 20

@@ -38,7 +38,8 @@ from model.evaluation.metrics import hit_ratio, ndcg
 from model.evaluation.ranking import full_ranking, rank_liked_frames
 from model.models.recommender import FrameScorer
 from model.models.registry import MODELS, default_config
-from model.training.trainer import Trainer, TrainingConfig
+from model.training.config import TrainingConfig
+from model.training.trainer import Trainer
 
 WORLD = WorldConfig(seed=1, n_users=2500, n_movies=60)
 TRAINING = TrainingConfig(epochs=60, batch_size=1024, learning_rate=5e-3, patience=8)

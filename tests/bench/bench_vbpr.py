@@ -20,7 +20,7 @@ from model.evaluation.ranking import full_ranking
 from model.models.recommender import EmbeddingScorer
 from model.models.visual.projection import mean_by_item
 from model.models.visual.vbpr import VBPRConfig
-from model.training.trainer import TrainingConfig
+from model.training.config import TrainingConfig
 
 BATCH_SIZES = "128,256,512,1024,2048"
 EPOCHS = int(os.environ.get("BENCH_VBPR_EPOCHS", "5"))

@@ -8,7 +8,8 @@ import torch
 from model.data.jagged import JaggedTensor, group_by_row
 from model.data.tensors import Frames, HeldOutItems, TrainingData
 from model.models.recommender import Config, Recommender
-from model.training.trainer import Trainer, TrainingConfig
+from model.training.config import TrainingConfig
+from model.training.trainer import Trainer
 
 N_USERS, N_ITEMS, N_INTERACTIONS, WIDTH = 6_000, 3_700, 1_000_000, 4096
 N_THEMES, HELD_OUT = 40, 0.1

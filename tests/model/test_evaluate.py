@@ -20,7 +20,8 @@ from model.evaluation.ranking import (
 )
 from model.models.recommender import FrameScorer
 from model.models.registry import default_config, make_model
-from model.training.trainer import Trainer, TrainingConfig
+from model.training.config import TrainingConfig
+from model.training.trainer import Trainer
 
 CONFIG = EvaluationConfig(
     item_ks=(1, 5), frame_ks=(1, 2), protocol="sampled", n_negatives=4, n_repeats=3, n_bootstrap=200

@@ -28,7 +28,7 @@ from model.experiment import ExperimentConfig, main, run_experiment
 from model.report.charts import moved_apart
 from model.report.page import PAPER_GAINS
 from model.schema import Case, CaseFrame, Comparison, Cost, Metric, Recommendation, UserMetric
-from model.training.trainer import TrainingConfig
+from model.training.config import TrainingConfig
 
 Publish = Callable[[Tables], Snapshot]
 AskAgain = Callable[..., int]

@@ -13,7 +13,8 @@ from model.evaluation.metrics import hit_ratio
 from model.evaluation.ranking import full_ranking, rank_liked_frames
 from model.models.recommender import FrameScorer, Recommender, TrainableRecommender
 from model.models.registry import MODELS, default_config, make_model
-from model.training.trainer import Trainer, TrainingConfig
+from model.training.config import TrainingConfig
+from model.training.trainer import Trainer
 
 TRAINING = TrainingConfig(epochs=40, batch_size=32, learning_rate=0.02, n_negatives=4)
 LEARNING = [name for name, kind in MODELS.items() if issubclass(kind.model_class, TrainableRecommender)]

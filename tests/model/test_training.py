@@ -9,7 +9,8 @@ from model.data.tables import Tables, index_ids
 from model.data.tensors import HeldOutLikes, TrainingData, held_out_items, training_data
 from model.models.recommender import TrainableRecommender
 from model.models.registry import MODELS, default_config
-from model.training.trainer import Trainer, TrainingConfig, training_table
+from model.training.config import TrainingConfig
+from model.training.trainer import Trainer, training_table
 
 TRAINING = TrainingConfig(epochs=6, batch_size=32, learning_rate=0.02, patience=3)
 

@@ -29,7 +29,7 @@ from torch.nn.functional import embedding, relu
 
 from model.data.jagged import JaggedTensor, row_positions
 from model.data.tensors import TrainingData
-from model.models.loss import bpr_loss, l2_penalty
+from model.models.loss import bpr_loss, mean_squared_norm
 from model.models.recommender import EmbeddingScorer, Scorer, TrainableRecommender, require_features
 from model.models.segments import softmax_by, sum_by
 from model.models.visual.projection import FeatureScaling, ScaledFeatures
@@ -45,7 +45,7 @@ class ACFConfig:
         dim: size of the embeddings.
         attention_width: h, rows of each W¹ and W².
         max_history: items of a user's history that are looked at.
-        l2: weight of the L2 penalty on the embeddings of a batch (`loss.l2_penalty`), p included.
+        l2: weight of the L2 penalty on the embeddings of a batch (`loss.mean_squared_norm`), p included.
         attention_l2: weight of the squared norms of the attention's matrices.
         feature_scaling: how features are scaled before all else (`projection.ScaledFeatures`).
         init_std: standard deviation of the initial u, v and p, N(0, init_std²).
@@ -106,9 +106,11 @@ class ACF(TrainableRecommender):
         profile = u + sum_by(owners, alpha[:, None] * p, len(users))  # (B, d)
         v = embedding(torch.cat([positives[:, None], negatives], 1), self.items)  # (B, 1 + n, d)
         scores = (v @ profile.unsqueeze(2)).squeeze(2)  # (B, 1 + n)
-        penalty = self.config.l2 * (l2_penalty(u, v[:, 0], v[:, 1:]) + (alpha * p.square().sum(1)).sum() / len(users))
+        embeddings = mean_squared_norm(self.users, users, u) + (alpha * p.square().sum(1)).sum() / len(users)
+        for items in (positives, negatives):
+            embeddings = embeddings + mean_squared_norm(self.items, items)
         attention = (self.item_attention, self.frame_attention, self.projection, self.item_logit, self.frame_logit)
-        penalty = penalty + self.config.attention_l2 * sum(weight.square().sum() for weight in attention)
+        penalty = self.config.l2 * embeddings + self.config.attention_l2 * sum(w.square().sum() for w in attention)
         return bpr_loss(scores[:, 0], scores[:, 1:]) + penalty
 
     def _attend(self, u: Tensor, history: Tensor, owners: Tensor, p: Tensor) -> Tensor:

@@ -22,7 +22,7 @@ from torch.nn.functional import embedding, relu
 
 from model.data.jagged import row_positions
 from model.data.tensors import TrainingData
-from model.models.loss import bpr_loss
+from model.models.loss import bpr_loss, mean_squared_norm
 from model.models.recommender import FrameScorer, TrainableRecommender, require_features
 from model.models.segments import mean_by
 from model.models.visual.projection import FeatureScaling, ScaledFeatures
@@ -87,7 +87,7 @@ class CDL(TrainableRecommender):
         x, s = _means(self._place(frames), owners, len(items))
         w = embedding(users, self.users)  # (B, d)
         scores = 2 * (x[where] @ w.unsqueeze(2)).squeeze(2) - s[where]  # (B, 1 + n), less ‖w‖², the same for all
-        penalty = self.config.l2 * w.square().sum() / len(users)
+        penalty = self.config.l2 * mean_squared_norm(self.users, users, w)
         penalty = penalty + self.config.projection_l2 * (self.hidden.square().sum() + self.last.square().sum())
         return bpr_loss(scores[:, 0], scores[:, 1:]) + penalty
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn.functional import embedding
 
 from model.data.tensors import TrainingData
-from model.models.loss import bpr_loss_of_margins, items_penalty
+from model.models.loss import bpr_loss_of_margins, mean_squared_norm
 from model.models.recommender import EmbeddingScorer, Scorer, TrainableRecommender, require_features
 from model.models.visual.projection import FeatureScaling, ScaledFeatures, mean_by_item
 
@@ -28,7 +28,7 @@ class VBPRConfig:
     Attributes:
         dim: d1, size of the embeddings γ.
         visual_dim: d2, size of the visual embeddings θ.
-        l2: weight of the L2 penalty on β_i, γ and θ_u of a batch (`loss.l2_penalty`).
+        l2: weight of the L2 penalty on β_i, γ and θ_u of a batch (`loss.mean_squared_norm`).
         projection_l2: the same for E and β'.
         feature_scaling: how the items' features are scaled before all else (`projection.ScaledFeatures`).
         init_std: standard deviation of the initial γ and θ, N(0, init_std²).
@@ -82,7 +82,8 @@ class VBPR(TrainableRecommender):
         others = embedding(where[:, 1:].flatten(), i).view(*negatives.shape, -1)  # (B, n, D)
         apart = embedding(where[:, 0], i).unsqueeze(1) - others
         margins = (u.unsqueeze(1) * apart) @ u.new_ones(u.shape[1])  # (B, n)
-        penalty = of_users.square().sum() / len(users) + items_penalty(of_items.square().sum(1), where)
+        penalty = mean_squared_norm(self.users, users, of_users)
+        penalty = penalty + mean_squared_norm(of_items, where[:, 0]) + mean_squared_norm(of_items, where[:, 1:])
         regularised = self.config.l2 * penalty + self.config.projection_l2 * self.visual.square().sum()
         return bpr_loss_of_margins(margins) + regularised
 

@@ -24,7 +24,7 @@ from torch.nn.functional import embedding, logsigmoid
 
 from model.data.jagged import row_positions
 from model.data.tensors import TrainingData
-from model.models.loss import bpr_loss, l2_penalty
+from model.models.loss import bpr_loss, mean_squared_norm
 from model.models.recommender import EmbeddingScorer, Scorer, TrainableRecommender, require_features
 from model.models.segments import mean_by
 from model.models.visual.projection import FeatureScaling, ScaledFeatures
@@ -36,7 +36,7 @@ class VPOIConfig:
 
     Attributes:
         dim: size of the embeddings.
-        l2: weight of the L2 penalty on the embeddings of a batch (`loss.l2_penalty`).
+        l2: weight of the L2 penalty on the embeddings of a batch (`loss.mean_squared_norm`).
         image_weight: γ.
         projection_l2: weight of ‖Q‖².
         feature_scaling: how features are scaled before all else (`projection.ScaledFeatures`).
@@ -81,8 +81,10 @@ class VPOI(TrainableRecommender):
         u = embedding(users, self.users)  # (B, d)
         v = embedding(torch.cat([positives[:, None], negatives], 1), self.items)  # (B, 1 + n, d)
         scores = (v @ u.unsqueeze(2)).squeeze(2)  # (B, 1 + n)
-        penalty = self.config.l2 * l2_penalty(u, v[:, 0], v[:, 1:])
-        penalty = penalty + self.config.projection_l2 * self.projection.square().sum()
+        embeddings = mean_squared_norm(self.users, users, u)
+        for items in (positives, negatives):
+            embeddings = embeddings + mean_squared_norm(self.items, items)
+        penalty = self.config.l2 * embeddings + self.config.projection_l2 * self.projection.square().sum()
         of_images = self.config.image_weight * self.image_loss(positives, negatives[:, 0])
         return bpr_loss(scores[:, 0], scores[:, 1:]) + of_images + penalty
 

@@ -1,0 +1,26 @@
+"""How models are trained."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How models are trained. The paper states Adam and 10 negatives, and leaves the others open.
+
+    Attributes:
+        epochs: maximum number of passes over the train interactions.
+        batch_size: positives per batch.
+        learning_rate: of Adam.
+        n_negatives: negatives per positive, drawn again every epoch; the paper's 10.
+        patience: stop after this many validations in a row without an improvement.
+        validate_every: epochs between validations.
+        validation_k: validation is NDCG@K over all items, with this K.
+    """
+
+    epochs: int = 300
+    batch_size: int = 256
+    learning_rate: float = 2e-3
+    n_negatives: int = 10
+    patience: int = 30
+    validate_every: int = 1
+    validation_k: int = 15

@@ -30,6 +30,7 @@ from model.data.tensors import held_out_items
 from model.evaluation.config import EvaluationConfig
 from model.evaluation.results import EVALUATION_TABLES
 from model.evaluation.uncertainty import compare
+from model.experiments.memory import available_memory_bytes
 from model.experiments.run_folder import DEFAULT_RUNS, describe_run, find_snapshot, open_run, run_folder
 from model.experiments.runner import RunTask, do_all, load_data
 from model.experiments.settings import apply_settings, read_settings
@@ -127,8 +128,7 @@ def _shares(snapshot: Snapshot, config: ExperimentConfig, n_tasks: int) -> tuple
     if jobs is None:
         features = snapshot.manifest.tables.get("frame_features")
         needed = _GIB + (4 * features.size_bytes if features else 0)
-        available = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else _GIB
-        jobs = max(1, min(n_tasks, cores // _CORES_A_RUN, available // needed))
+        jobs = max(1, min(n_tasks, cores // _CORES_A_RUN, available_memory_bytes() // needed))
     return jobs, config.threads or max(1, cores // jobs)
 
 

@@ -42,8 +42,10 @@ def main(argv: Sequence[str]) -> None:
         _heading(2, "Crawling, filtering, extracting features, publishing")
         snapshot = build_dataset(source="sandbox", name="sandbox", data=DATA, weights="random:0", sandbox_port=port)
     from dataset.report.snapshot import DEFAULT_REPORTS, write_dataset_report
-    from model.experiment import DEFAULT_EXPERIMENTS, ExperimentConfig, run_experiment
-    from model.experiments.run_folder import DEFAULT_RUNS
+    from model.experiments.config import ExperimentConfig
+    from model.experiments.console import console_reporter
+    from model.experiments.experiment import run_experiment
+    from model.experiments.folders import DEFAULT_EXPERIMENTS, DEFAULT_RUNS
     from model.training.config import TrainingConfig
 
     _heading(3, "Training JIFR and what it is compared with, and judging them")
@@ -51,7 +53,8 @@ def main(argv: Sequence[str]) -> None:
     page = write_dataset_report(snapshot, raw, DEFAULT_REPORTS / name)
     # The demo's tensors are small: runs side by side on one thread each, not one run on all; and little patience.
     config = ExperimentConfig(training=TrainingConfig(patience=_PATIENCE), jobs=min(4, os.cpu_count() or 1), threads=1)
-    report = run_experiment(snapshot, config, DEFAULT_EXPERIMENTS / name, DEFAULT_RUNS, raw)
+    with console_reporter() as reporter:
+        report = run_experiment(snapshot, config, DEFAULT_EXPERIMENTS / name, DEFAULT_RUNS, raw, reporter)
     _say(
         "",
         f"Done in {(time.monotonic() - started) / 60:.1f} minutes. You now have",

@@ -25,8 +25,10 @@ def run_experiment(
     Raises:
         UsageError: an unknown model, or none that the snapshot has the features for.
     """
-    from model.experiment import ExperimentConfig  # torch takes seconds, and serving this flow does not need it
-    from model.experiment import run_experiment as train_and_judge
+    # torch takes seconds to import, and serving this flow does not need it
+    from model.experiments.config import ExperimentConfig
+    from model.experiments.console import console_reporter
+    from model.experiments.experiment import run_experiment as train_and_judge
     from model.experiments.run_folder import find_snapshot
     from model.models.registry import MODELS
     from model.training.config import TrainingConfig
@@ -35,7 +37,9 @@ def run_experiment(
     name = f"{chosen.name}-v{chosen.version:04d}"
     training = TrainingConfig() if epochs is None else TrainingConfig(epochs=epochs)
     config = ExperimentConfig(tuple(models or MODELS), tuple(seeds), training, jobs=jobs)
-    report = train_and_judge(chosen, config, experiments / name, runs, raw or Path("data") / chosen.name / "raw")
+    raw = raw or Path("data") / chosen.name / "raw"
+    with console_reporter() as reporter:
+        report = train_and_judge(chosen, config, experiments / name, runs, raw, reporter)
     print(f"The report is {report}; the tables are beside it.")
     show_report(report, name)
     return report

@@ -1,56 +1,66 @@
-"""Evaluates a trained run on held-out data: `python -m model.evaluate --run <folder>`.
+"""`python -m model.evaluate`: evaluate a trained run on held-out data.
 
-The metrics and their names are in `model.evaluation.evaluate`.
+The metrics and their names are described in `evaluation/evaluate.py`.
 """
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated, Literal
 
 import polars as pl
 
-from dataset.cli import ArgumentParser, progress, run, whole_number
-from dataset.schema import HELD_OUT_SPLITS
-from model.evaluation.config import PROTOCOLS, EvaluationConfig, Protocol
-from model.evaluation.evaluate import PAPER_METRICS, evaluate
-from model.experiments.run_folder import open_run, write_evaluation
-from model.training.device import use_device
+from dataset.cli import FLAT, command_line, execute, progress
+from dataset.cli import run as run_command
+from model.evaluation.config import EvaluationConfig, Protocol
 
+app = command_line("python -m model.evaluate")
 _MANY_SCORES = 20_000_000  # a progress bar is shown from this many scores
+_PAPER_METRICS = ("hr", "ndcg")
 
 
-def main(argv: Sequence[str]) -> None:
-    """Evaluate a run and write its result tables into its folder."""
-    arguments = _parser().parse_args(argv)
-    use_device(arguments.device)
-    config = EvaluationConfig(protocol=arguments.protocol, n_repeats=arguments.repeats, seed=arguments.seed)
-    opened = open_run(arguments.run, arguments.snapshot, arguments.device)
-    n_users = len(opened.ids.users)
+@app.default
+def evaluate_run(
+    *,
+    run: Path,
+    snapshot: Path | None = None,
+    split: Literal["test", "validation"] = "test",
+    config: Annotated[EvaluationConfig, FLAT] = EvaluationConfig(),  # noqa: B008 - frozen
+    device: str = "cpu",
+) -> None:
+    """Evaluate a trained run on held-out data.
+
+    Args:
+        run: the run folder (python -m model.train makes it)
+        snapshot: its snapshot, if it was moved after training
+        split: the interactions to rank
+        config: the protocol
+        device: cpu or cuda
+    """
+    from model.evaluation.evaluate import evaluate
+    from model.experiments.run_folder import open_run, write_evaluation
+    from model.training.device import use_device
+
+    use_device(device)
+    opened = open_run(run, snapshot, device)
+    scorer, n_users = opened.model.scorer(), len(opened.ids.users)
+    is_long = n_users * len(opened.ids.movies) > _MANY_SCORES
     with progress("users") as bar:
-        line = bar.add_task(
-            f"Evaluating {opened.model_name}",
-            total=n_users,
-            visible=n_users * len(opened.ids.movies) > _MANY_SCORES,
-            note="",
-        )
+        task = bar.add_task(f"Evaluating {opened.model_name}", total=n_users, visible=is_long, note="")
         evaluation = evaluate(
-            opened.model.scorer(), opened.tables, arguments.split, opened.model_name, opened.seed, config,
-            arguments.device, lambda n: bar.advance(line, n),
-        )  # fmt: skip
-    written = write_evaluation(arguments.run, arguments.split, evaluation)
-    print(f"{opened.model_name} on {opened.snapshot_label}, {arguments.split} split:")
-    print(_in_words(evaluation.metrics, arguments.protocol))
-    print(f"All metrics: {written}")
+            scorer, opened.tables, split, opened.model_name, opened.seed, config, device, lambda n: bar.advance(task, n)
+        )
+    path = write_evaluation(run, split, evaluation)
+    print(f"{opened.model_name} on {opened.snapshot_label}, {split} split:")
+    print(_lines(evaluation.metrics, config.protocol))
+    print(f"All metrics: {path}")
 
 
-def _in_words(metrics: pl.DataFrame, protocol: Protocol) -> str:
+def _lines(metrics: pl.DataFrame, protocol: Protocol) -> str:
     """Return one line per headline metric."""
     prefix = "full_" if protocol == "full" else ""
-    wanted = [("item", f"{prefix}{name}", 15) for name in PAPER_METRICS] + [
-        ("frame", name, 3) for name in PAPER_METRICS
-    ]
-    if protocol == "sampled":
-        wanted[2:2] = [("item", f"sampled_{name}", 15) for name in PAPER_METRICS]
+    wanted = [("item", f"{prefix}{name}", 15) for name in _PAPER_METRICS]
+    wanted += [("item", f"sampled_{name}", 15) for name in _PAPER_METRICS if protocol == "sampled"]
+    wanted += [("frame", name, 3) for name in _PAPER_METRICS]
     lines = []
     for task, metric, k in wanted:
         unit = "users" if task == "item" else "user-movie pairs"
@@ -65,27 +75,10 @@ def _in_words(metrics: pl.DataFrame, protocol: Protocol) -> str:
     return "\n".join(lines)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = ArgumentParser(prog="python -m model.evaluate", description="Evaluate a trained run on held-out data.")
-    parser.add_argument("--run", type=Path, required=True, help="the folder of a run (python -m model.train makes it)")
-    parser.add_argument("--snapshot", type=Path, help="its snapshot, if it has been moved since")
-    parser.add_argument("--split", choices=HELD_OUT_SPLITS[::-1], default="test", help="which interactions to rank")
-    parser.add_argument(
-        "--protocol",
-        choices=PROTOCOLS,
-        default="exact",
-        help="exact: the paper's 1,000 negatives, in exact expectation, and all items; sampled: also with negatives "
-        "that are really sampled; full: all items only",
-    )
-    parser.add_argument(
-        "--repeats", type=whole_number(), default=10, help="how often negatives are sampled (--protocol sampled)"
-    )
-    parser.add_argument(
-        "--seed", type=whole_number(0), default=0, help="seed of the sampled negatives and the intervals"
-    )
-    parser.add_argument("--device", default="cpu", help="cpu or cuda")
-    return parser
+def main(argv: Sequence[str]) -> None:
+    """Run the command."""
+    execute(app, argv)
 
 
 if __name__ == "__main__":
-    run(main, "python -m model.evaluate")
+    run_command(app)

@@ -1,10 +1,13 @@
-"""How models are evaluated."""
+"""The settings of evaluation. This module imports no torch, so `--help` is fast."""
 
-from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+from pydantic import NonNegativeInt, PositiveInt
+from pydantic.dataclasses import dataclass
 
 Protocol = Literal["exact", "sampled", "full"]
-PROTOCOLS: tuple[Protocol, ...] = ("exact", "sampled", "full")
+Ks = Annotated[tuple[PositiveInt, ...], Parameter(parse=False)]
 
 
 @dataclass(frozen=True)
@@ -12,20 +15,20 @@ class EvaluationConfig:
     """How models are evaluated.
 
     Attributes:
-        item_ks: the K of item metrics.
-        frame_ks: the K of frame metrics.
-        protocol: `full` ranks among all items; `exact` adds the exact expectation of the paper's
-            protocol; `sampled` adds the paper's protocol with negatives that are really sampled.
-        n_negatives: sampled items per user; the paper's 1,000.
-        n_repeats: how often the negatives are sampled; the paper's 10.
-        n_bootstrap: resamples of the users for the confidence intervals.
-        seed: of the negatives and the resamples; use the same one for all models that are compared.
+        item_ks: the K of item metrics
+        frame_ks: the K of frame metrics
+        protocol: exact: the paper's 1,000 negatives, in exact expectation, and all items; sampled: also with
+            negatives that are really sampled; full: all items only
+        n_negatives: sampled items per user; the paper's 1,000
+        n_repeats: how often negatives are sampled (--protocol sampled); the paper's 10
+        n_bootstrap: resamples of the users for the confidence intervals
+        seed: of the sampled negatives and the intervals; use the same one for all models that are compared
     """
 
-    item_ks: tuple[int, ...] = (5, 10, 15, 20, 30, 50)
-    frame_ks: tuple[int, ...] = (1, 2, 3, 4, 5)
+    item_ks: Ks = (5, 10, 15, 20, 30, 50)
+    frame_ks: Ks = (1, 2, 3, 4, 5)
     protocol: Protocol = "exact"
-    n_negatives: int = 1000
-    n_repeats: int = 10
-    n_bootstrap: int = 1000
-    seed: int = 0
+    n_negatives: Annotated[PositiveInt, Parameter(parse=False)] = 1000
+    n_repeats: Annotated[PositiveInt, Parameter(name="--repeats")] = 10
+    n_bootstrap: Annotated[PositiveInt, Parameter(parse=False)] = 1000
+    seed: NonNegativeInt = 0

@@ -1,26 +1,33 @@
-"""The memory that is available, and the peak memory of this process."""
+"""Memory of this process and of the machine, on systems that report it."""
 
+import os
 from contextlib import suppress
 from pathlib import Path
 
-import psutil
-
-
-def available_memory_bytes() -> int:
-    """Return the memory that new processes can use without swapping."""
-    return int(psutil.virtual_memory().available)
-
 
 def reset_peak_memory() -> None:
-    """Start a new measurement of the peak, on Linux."""
+    """Start a new measurement: forget the peak so far (Linux only; elsewhere nothing happens)."""
     with suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
 
 
 def peak_memory_bytes() -> int | None:
-    """Return the peak resident memory since `reset_peak_memory`; None on systems other than Linux."""
+    """Return the most resident memory since `reset_peak_memory`, or None if the system does not report it."""
     try:
         status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
         return int(status.split("VmHWM:")[1].split()[0]) * 1024
     except (OSError, IndexError, ValueError):
         return None
+
+
+def available_memory_bytes() -> int | None:
+    """Return the machine's free memory, or None if the system does not report it (macOS, Windows)."""
+    try:
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):
+        return None
+
+
+def usable_cores() -> int:
+    """Return how many CPU cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

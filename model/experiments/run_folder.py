@@ -32,7 +32,7 @@ from dataset.schema import HELD_OUT_SPLITS
 from dataset.snapshots.snapshot import Snapshot, newest_snapshot, open_snapshot
 from dataset.tables import write_table
 from dataset.version import code_version
-from model.data.feature_cache import frame_features
+from model.data.loading import read_tables
 from model.data.tables import Ids, Tables, index_ids, with_new_frames
 from model.data.tensors import TrainingData, training_data
 from model.evaluation.results import EVALUATION_TABLES, Evaluation
@@ -41,8 +41,6 @@ from model.models.registry import MODELS, default_config, make_model
 from model.schema import Training
 from model.training.config import TrainingConfig
 from model.training.trainer import TrainedRun, Trainer, training_table
-
-DEFAULT_RUNS = Path("data/runs")
 
 
 @dataclass(frozen=True)
@@ -61,17 +59,6 @@ class OpenedRun:
 def find_snapshot(path: Path | None) -> Snapshot:
     """Return the snapshot in a folder, or the newest one."""
     return newest_snapshot() if path is None else open_snapshot(path)
-
-
-def read_tables(snapshot: Snapshot) -> Tables:
-    """Read what the models use of a snapshot."""
-    return Tables(
-        movies=snapshot.read("movies"),
-        frames=snapshot.read("frames"),
-        interactions=snapshot.read("interactions"),
-        frame_likes=snapshot.read("frame_likes"),
-        frame_features=frame_features(snapshot) if snapshot.has("frame_features") else None,
-    )
 
 
 def run_folder(runs: Path, model_name: str, snapshot: Snapshot, seed: int) -> Path:

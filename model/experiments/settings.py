@@ -2,7 +2,7 @@
 
 import dataclasses
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
@@ -13,7 +13,7 @@ C = TypeVar("C")
 _MAY_BE_ZERO = ("epochs", "patience")  # of the whole numbers; the others count or measure something that must be there
 
 
-def read_settings(config_file: Path | None, assignments: list[str]) -> dict[str, Any]:
+def read_settings(config_file: Path | None, assignments: Iterable[str]) -> dict[str, Any]:
     """Return the settings of a TOML file (flat `key = value` lines), overridden by `key=value` assignments.
 
     Raises:
@@ -34,6 +34,12 @@ def read_settings(config_file: Path | None, assignments: list[str]) -> dict[str,
             raise UsageError(f"--set {assignment!r} has no value; write it as --set key=value")
         settings[key.strip()] = value.strip()
     return settings
+
+
+def take_model_name(settings: dict[str, Any], model_name: str | None) -> str:
+    """Take `model` out of settings and return it; `model_name` overrides it, and JIFR is the default."""
+    named = settings.pop("model", "jifr")
+    return str(model_name or named)
 
 
 def apply_settings(settings: Mapping[str, Any], *configs: Any) -> tuple[Any, ...]:

@@ -1,4 +1,4 @@
-"""How models are trained."""
+"""The settings of training. This module imports no torch, so `--help` is fast."""
 
 from dataclasses import dataclass
 

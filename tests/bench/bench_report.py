@@ -17,7 +17,7 @@ from dataset.files import write_json
 from dataset.schema import SNAPSHOT_TABLES
 from dataset.snapshots.snapshot import publish
 from dataset.tables import empty, write_table
-from model.report.cases import KINDS
+from model.report.gallery_cases import KINDS
 from model.report.page import write_report
 from model.schema import SLICES, Case, CaseFrame, CaseMovie, Comparison, Cost, Metric, SliceMetric, Training
 

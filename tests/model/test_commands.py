@@ -20,6 +20,7 @@ from dataset.snapshots.snapshot import Snapshot, open_snapshot
 from dataset.tables import read_table
 from model import evaluate, recommend, train
 from model.data.tables import Tables
+from model.experiments import training_run
 from model.schema import Metric, Recommendation, Training, UserMetric
 
 Publish = Callable[[Tables], Snapshot]
@@ -36,7 +37,7 @@ def command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.Capt
         monkeypatch.setattr("sys.argv", ["program", *arguments])
         status = 0
         try:
-            run(module.main, f"python -m {module.__name__}")
+            run(module.app)
         except SystemExit as ended:
             status = int(ended.code or 0)
         captured = capsys.readouterr()
@@ -146,18 +147,18 @@ def test_a_killed_training_resumes_to_the_same_weights(
     _publish(publish_tables, tables, tmp_path)
     arguments = ["--model", "bpr", "--epochs", "4", *SMALL]
     command(train, *arguments, "--runs", "whole")
-    written = train.write_checkpoint
+    written = training_run.write_checkpoint
 
     def stop_after_two(folder: Path, trainer) -> None:
         written(folder, trainer)
         if len(trainer.epochs) == 2:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(train, "write_checkpoint", stop_after_two)
+    monkeypatch.setattr(training_run, "write_checkpoint", stop_after_two)
     status, _, err = command(train, *arguments, "--runs", "stopped")
     assert status == 130
     assert "add --resume" in err
-    monkeypatch.setattr(train, "write_checkpoint", written)
+    monkeypatch.setattr(training_run, "write_checkpoint", written)
     status, out, _ = command(train, *arguments, "--runs", "stopped", "--resume")
     assert status == 0
     assert "Resuming after epoch 2." in out
@@ -221,13 +222,13 @@ def test_models_without_visual_part_need_no_features_and_jifr_says_so_in_one_lin
         (["--set", "learning_rate=inf"], 2, "it must be a number, at least 0"),
         (["--set", "batch_size=0"], 2, "it must be a whole number, at least 1"),
         (["--set", "patience=-1"], 2, "it must be a whole number, at least 0"),
-        (["--seed", "-1"], 2, "'-1': give a whole number from 0"),
-        (["--seed", "9223372036854775807"], 2, "give a whole number from 0"),
-        (["--threads", "0"], 2, "'0': give a whole number from 1"),
+        (["--seed", "-1"], 2, "--seed '-1': Input should be greater than or equal to 0"),
+        (["--seed", "9223372036854775807"], 2, "less than or equal to 9223372036854775806"),
+        (["--threads", "0"], 2, "--threads '0': Input should be greater than or equal to 1"),
         (["--set", "visual_attention=some"], 2, "choose one of att, avg"),
         (["--set", "visual_dim"], 2, "write it as --set key=value"),
         (["--config", "none.toml"], 1, "none.toml: no such file"),
-        (["--colour"], 2, "unrecognized arguments: --colour"),
+        (["--colour"], 2, "Unknown option: --colour"),
         (["--device", "tpu"], 2, "choose cpu or cuda"),
         (["--snapshot", "nowhere"], 1, "nowhere: not a snapshot"),
         ([], 1, "data/snapshots: no snapshot there"),
@@ -251,7 +252,7 @@ def test_a_run_folder_that_cannot_be_made_and_a_model_that_fits_no_memory_end_in
     status, _, err = command(train, "--model", "bpr", "--set", "dim=10000000000000")
     assert (status, err) == (
         1,
-        "python -m model.train: out of memory; close other programs, or ask for less at a time\n",
+        "python -m model.train: out of memory; close other programs, or use smaller settings\n",
     )
 
 
@@ -308,4 +309,4 @@ def test_a_run_that_is_not_one_and_an_unknown_user_are_named(
     command(train, "--model", "popular")
     status, _, err = command(recommend, "--run", "data/runs/popular-toy-v0001-0", "--user", "nobody")
     assert status == 2
-    assert "--user 'nobody' is not in toy v0001 (30 users" in err
+    assert "user 'nobody' is not in toy v0001 (30 users" in err

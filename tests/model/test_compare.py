@@ -24,7 +24,7 @@ def command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.Capt
         monkeypatch.setattr("sys.argv", ["program", *arguments])
         status = 0
         try:
-            run(compare.main, "python -m model.compare")
+            run(compare.app)
         except SystemExit as ended:
             status = int(ended.code or 0)
         captured = capsys.readouterr()

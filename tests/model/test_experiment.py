@@ -22,9 +22,10 @@ from dataset.files import sha256_of_file
 from dataset.schema import Image
 from dataset.snapshots.snapshot import Snapshot
 from dataset.tables import read_table, write_table
-from model import experiment_runs
 from model.data.tables import Tables
-from model.experiment import ExperimentConfig, main, run_experiment
+from model.experiment import main
+from model.experiments import runner
+from model.experiments.experiment import ExperimentConfig, run_experiment
 from model.report.charts import moved_apart
 from model.report.page import PAPER_GAINS
 from model.schema import Case, CaseFrame, Comparison, Cost, Metric, Recommendation, UserMetric
@@ -187,8 +188,10 @@ def test_what_is_done_is_not_done_again_and_other_settings_are(
     _, folder = experiment(snapshot, tmp_path, "bpr", "random")
     before = read_table(folder / "metrics.parquet", Metric)
     did: list[str] = []
-    do_run = experiment_runs.do_run
-    monkeypatch.setattr(experiment_runs, "do_run", lambda task, say: (did.append(task.model_name), do_run(task, say)))
+    train_and_judge = runner.train_and_judge
+    monkeypatch.setattr(
+        runner, "train_and_judge", lambda task, say: (did.append(task.model_name), train_and_judge(task, say))
+    )
     experiment(snapshot, tmp_path, "bpr", "random")
     assert did == []
     _, folder = experiment(snapshot, tmp_path, "bpr", "popular", "random")
@@ -202,14 +205,14 @@ def test_what_is_done_is_not_done_again_and_other_settings_are(
 def test_a_run_that_fails_does_not_take_the_others_with_it(
     publish_tables: Publish, tables: Tables, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    do_run = experiment_runs.do_run
+    train_and_judge = runner.train_and_judge
 
     def fail(task: Any, say: Any) -> None:
         if task.model_name == "bpr":
             raise TrainingError("training: the loss of epoch 1 is nan")
-        do_run(task, say)
+        train_and_judge(task, say)
 
-    monkeypatch.setattr(experiment_runs, "do_run", fail)
+    monkeypatch.setattr(runner, "train_and_judge", fail)
     with pytest.raises(PipelineError, match=r"1 of 2 runs failed \(bpr, seed 0\).*the others are kept"):
         experiment(publish_tables(tables), tmp_path, "bpr", "random")
     assert (tmp_path / "runs" / "random-toy-v0001-0" / "done.json").is_file()
@@ -247,9 +250,8 @@ def test_an_unknown_model_or_seed_is_refused_before_anything_runs(
         experiment(snapshot, tmp_path, "popular", "best")
     assert not (tmp_path / "runs").exists()
     for option, value in (("--seeds", "0,one"), ("--jobs", "0"), ("--threads", "-1")):
-        with pytest.raises(SystemExit) as ended:
+        with pytest.raises(UsageError, match=r"see python -m model\.experiment --help"):
             main([option, value, "--snapshot", str(snapshot.path)])
-        assert ended.value.code == 2
 
 
 def test_models_that_need_features_alone_cannot_run_without_them(

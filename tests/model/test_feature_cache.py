@@ -10,9 +10,9 @@ import pytest
 from dataset.errors import InvalidSnapshotError
 from dataset.snapshots.snapshot import Snapshot, open_snapshot
 from model.data.feature_cache import frame_features
+from model.data.loading import read_tables
 from model.data.tables import Tables, index_ids
 from model.data.tensors import training_data
-from model.experiments.run_folder import read_tables
 
 
 @pytest.fixture

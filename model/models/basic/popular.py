@@ -15,7 +15,7 @@ class PopularConfig:
 
 
 class Popular(Recommender):
-    """RankCounts items by popularity.
+    """Ranks items by popularity.
 
     It does not rank frames, because a frame's number of likes on the site includes the held-out likes.
     """

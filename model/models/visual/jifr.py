@@ -151,7 +151,7 @@ class JIFR(TrainableRecommender):
             n_frames = torch.bincount(owners)[owners]  # (k,)
             return frames, owners, 1 / n_frames.to(projected.dtype), projected  # Eq. 1
         both = self.features.project(torch.cat([self.projection, self.reduction]), frames)  # one pass over the features
-        projected, reduced = both.split([self.config.visual_dim, self.config.reduced_dim], 1)  # P c_j, W⁰ c_j
+        projected, reduced = torch.split(both, [self.config.visual_dim, self.config.reduced_dim], 1)  # P c_j, W⁰ c_j
         v = embedding(owners, self.item_collaborative[items])  # (k, d1)
         logits = _network(self.frame_hidden, self.frame_logit, v, reduced)  # (k,), Eq. 6
         return frames, owners, softmax_by(owners, logits, len(items)), projected  # Eq. 7
@@ -217,5 +217,5 @@ def _network(hidden: Tensor, logit: Tensor, a: Tensor, b: Tensor) -> Tensor:
         a: (…, |a|).
         b: (…, |b|).
     """
-    of_a, of_b = hidden.split([a.shape[-1], b.shape[-1]], 1)
+    of_a, of_b = torch.split(hidden, [a.shape[-1], b.shape[-1]], 1)
     return relu(a @ of_a.T + b @ of_b.T) @ logit

@@ -1,4 +1,4 @@
-"""How models are evaluated."""
+"""The settings of evaluation. This module imports no torch, so `--help` is fast."""
 
 from typing import Annotated, Literal
 

@@ -140,7 +140,7 @@ def _frame_scorer(name: str, model: Recommender) -> FrameScorer | None:
 
 
 def _habit_share(jifr: JIFR, ids: Ids, user: str, movie: str) -> float:
-    users, items = torch.tensor([_index(ids.users, user)]), torch.tensor([_index(ids.movies, movie)])
+    users, items = torch.tensor([_index(ids.users, user)]), torch.tensor([[_index(ids.movies, movie)]])
     return float(jifr.rating_attention(users, items))
 
 

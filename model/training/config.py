@@ -5,14 +5,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """How any model is trained; the paper states Adam and 10 negatives, and leaves the rest open.
+    """How models are trained. The paper states Adam and 10 negatives, and leaves the others open.
 
     Attributes:
-        epochs: the most passes over the train interactions.
+        epochs: maximum number of passes over the train interactions.
         batch_size: positives per batch.
         learning_rate: of Adam.
-        n_negatives: negatives drawn per positive, again in every epoch; the paper's 10.
-        patience: stop after this many validations in a row without a better one.
+        n_negatives: negatives per positive, drawn again every epoch; the paper's 10.
+        patience: stop after this many validations in a row without an improvement.
         validate_every: epochs between validations.
         validation_k: validation is NDCG@K over all items, with this K.
     """

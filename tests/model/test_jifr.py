@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from dataset.errors import MissingInputError, UsageError
-from model.data.jagged import JaggedTensor
+from model.data.jagged import JaggedTensor, group_by_row
 from model.data.tensors import Frames, TrainingData
+from model.models.visual import jifr_scorer
 from model.models.visual.jifr import JIFR, JIFRConfig
 from model.models.visual.projection import FeatureScaling, ScaledFeatures
 
@@ -91,8 +92,8 @@ class Reference:
 @pytest.mark.parametrize("config", CONFIGS)
 def test_scores_and_attention_equal_the_equations_number_by_number(config: JIFRConfig) -> None:
     jifr = _jifr(config)
-    reference, scorer = Reference(jifr), jifr.scorer()
-    scores = scorer.item_scores(torch.arange(USERS))
+    reference = Reference(jifr)
+    scores = jifr.score(torch.arange(USERS), torch.arange(4).expand(USERS, -1))
     frames, owners, alpha = jifr.visual_attention(torch.arange(4))
     assert frames.tolist() == list(range(8))
     assert owners.tolist() == [0, 0, 0, 2, 3, 3, 3, 3]
@@ -100,14 +101,35 @@ def test_scores_and_attention_equal_the_equations_number_by_number(config: JIFRC
     assert alpha.tolist() == pytest.approx(expected, abs=1e-10)
     for user, item in product(range(USERS), range(4)):
         assert scores[user, item].item() == pytest.approx(reference.score(user, item), abs=1e-10)
-    beta = jifr.rating_attention(torch.arange(USERS), torch.arange(4))
+    beta = jifr.rating_attention(torch.arange(USERS), torch.arange(4).expand(USERS, -1))
     for user, item in product(range(USERS), range(4)):
         expected = reference.beta(user, item) if config.rating_attention == "att" else 0.5
         assert beta[user, item].item() == pytest.approx(expected, abs=1e-10)
     for user, frame in product(range(USERS), range(8)):
         expected = _dot(reference.parameters["user_visual"][user], reference.project(frame))
-        got = scorer.frame_scores(torch.tensor([user]), torch.tensor([frame])).item()
+        got = jifr.score_frames(torch.tensor([user]), torch.tensor([frame])).item()
         assert got == pytest.approx(expected, abs=1e-10)
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+@pytest.mark.parametrize("seed", range(3))
+def test_the_fast_scorer_gives_the_scores_of_the_equations(config: JIFRConfig, seed: int) -> None:
+    """Random models over 40 items with 0 to 6 frames each, in float32 as they are trained."""
+    generator = torch.Generator().manual_seed(seed)
+    offsets = torch.cat([torch.zeros(1, dtype=torch.int64), torch.randint(7, (40,), generator=generator).cumsum(0)])
+    frames = Frames(offsets, torch.randn(int(offsets[-1]), WIDTH, generator=generator).half())
+    users = torch.arange(20)
+    data = TrainingData(group_by_row(users, users, 20), 40, frames)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(jifr_scorer._TILE_ITEMS, "cpu", 7)
+        for jifr, tolerance in ((JIFR(config, data, generator), 1e-5), (JIFR(config, data, generator).double(), 1e-12)):
+            scorer = jifr.scorer()
+            with torch.no_grad():
+                expected = jifr.score(users, torch.arange(40).expand(20, -1))
+                torch.testing.assert_close(scorer.item_scores(users), expected, rtol=tolerance, atol=tolerance)
+                some = torch.randint(len(frames.features), (20,), generator=generator)
+                expected = jifr.score_frames(users, some)
+                torch.testing.assert_close(scorer.frame_scores(users, some), expected, rtol=tolerance, atol=tolerance)
 
 
 @pytest.mark.parametrize("config", CONFIGS)

@@ -93,6 +93,6 @@ def test_attention_finds_the_frames_that_carry_the_theme_and_beats_averaging_by_
         without.append(_trained("jifr_na", world, seed)[1])
         frames, _, alpha = jifr.visual_attention(torch.arange(MOVIES))
         assert alpha[world.is_themed[frames]].sum() / MOVIES >= 0.9
-        looks = 1 - jifr.rating_attention(torch.arange(USERS), torch.arange(MOVIES))
+        looks = 1 - jifr.rating_attention(torch.arange(USERS), torch.arange(MOVIES).expand(USERS, -1))
         assert 0.05 < looks.mean() < 0.95  # neither half of Eq. 8 has starved the other
     assert sum(with_attention) >= 1.1 * sum(without)

@@ -30,7 +30,7 @@ def test_projections_and_gradients_are_those_of_one_product_whatever_the_blocks(
     expected = whole[chosen] @ weight.T
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(projection._BLOCK_NUMBERS, "cpu", rows * WIDTH)
-        patch.setattr(projection, "_WHOLE_NUMBERS", whole_rows * WIDTH)
+        patch.setattr(projection, "_ONE_BLOCK_NUMBERS", whole_rows * WIDTH)
         projected = scaled.project(weight, chosen)
         of_weight = torch.autograd.grad(projected.square().sum(), weight)[0]
     torch.testing.assert_close(projected, expected, rtol=0, atol=1e-12)

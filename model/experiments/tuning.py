@@ -62,7 +62,7 @@ class Search:
 
     @property
     def is_endless(self) -> bool:
-        """Whether a range has no end of combinations and no number of trials bounds it."""
+        """Whether there are infinitely many combinations and no number of trials."""
         return self.n_trials is None and any(
             not isinstance(kind, CategoricalDistribution) for kind in self.space.values()
         )

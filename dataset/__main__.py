@@ -15,8 +15,9 @@ from dataset.cli import ArgumentParser, run, whole_number
 from dataset.commands.snapshots import add_snapshot_commands
 from dataset.formats.exporting import FORMATS as EXPORT_FORMATS
 from dataset.formats.exporting import export
-from dataset.formats.importing import FORMATS, RatingsFormat, format_of, import_ratings
+from dataset.formats.importing import import_ratings
 from dataset.formats.items import items_beside, items_named
+from dataset.formats.ratings import FORMATS, RatingsFormat, format_of
 
 
 def main(argv: Sequence[str]) -> None:

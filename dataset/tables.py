@@ -13,6 +13,7 @@ from dataframely.exc import SchemaError, ValidationError
 
 from dataset.errors import InvalidTableError, MissingInputError
 from dataset.files import atomic_path
+from dataset.schema import Quarantine
 
 S = TypeVar("S", bound=dy.Schema)
 Schema = type[dy.Schema]
@@ -101,6 +102,32 @@ def canonical(table: pl.DataFrame, schema: Schema) -> pl.DataFrame:
     return table.sort(keys, maintain_order=True, nulls_last=False).rechunk()
 
 
+def empty(schema: Schema) -> pl.DataFrame:
+    """Return a table of `schema` with no row."""
+    return cast(pl.DataFrame, cast(Any, schema).create_empty())
+
+
+def fill_columns(table: pl.DataFrame, schema: Schema) -> pl.DataFrame:
+    """Return `table` with exactly the columns and types of `schema`; a missing column is null."""
+    return table.select(
+        (pl.col(name) if name in table.columns else pl.lit(None)).cast(dtype).alias(name)
+        for name, dtype in empty(schema).schema.items()
+    )
+
+
+def quarantine_rows(rows: pl.DataFrame, table: str, reason: str | None = None) -> dy.DataFrame[Quarantine]:
+    """Return dropped rows of `table` as `Quarantine` rows; without `reason`, they have a column `reason`.
+
+    The keys `user_id`, `movie_id` and `frame_id`, and `detail`, are kept where the rows have them.
+    """
+    if rows.is_empty():
+        return validate(empty(Quarantine), Quarantine, "quarantine")
+    optional = ("user_id", "movie_id", "frame_id", "detail")
+    kept = [pl.col(name) if name in rows.columns else pl.lit(None, pl.String).alias(name) for name in optional]
+    reasons = pl.col("reason") if reason is None else pl.lit(reason).alias("reason")
+    return validate(rows.select(pl.lit(table).alias("table"), reasons, *kept), Quarantine, "quarantine")
+
+
 def _ordered(table: pl.DataFrame, schema: Schema) -> list[str]:
     return [column for column in schema.column_names() if column in table.columns]
 
@@ -109,8 +136,3 @@ def _spoken(rule: str) -> str:
     """Turn dataframely's `column|rule` into words: "column 'stars' breaks 'max'"."""
     column, _, check = rule.rpartition("|")
     return f"column {column!r} breaks '{check}'" if column else f"'{check}' is broken"
-
-
-def empty(schema: Schema) -> pl.DataFrame:
-    """Return a table of `schema` with no row."""
-    return cast(pl.DataFrame, cast(Any, schema).create_empty())

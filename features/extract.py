@@ -17,12 +17,11 @@ import numpy.typing as npt
 import polars as pl
 from torch import Tensor
 
-from dataset.building.build import read_description
-from dataset.building.feedback import quarantined
+from dataset.description import read_description
 from dataset.errors import TooLittleDataError, UsageError
 from dataset.files import write_json
 from dataset.schema import Frame, Image, Quarantine
-from dataset.tables import read_table, write_table
+from dataset.tables import quarantine_rows, read_table, write_table
 from features.config import ExtractorIdentity
 from features.decoding import PICTURE_TIMEOUT_S, Decoded, DecoderPool
 from features.extractor import Extractor
@@ -334,5 +333,5 @@ def _write_quarantine(folder: Path, unreadable: pl.DataFrame, failures: dict[str
     rows = unreadable.join(reasons, on="image_sha256", how="left", maintain_order="left")
     rows = rows.with_columns(pl.col("detail").fill_null("the file is missing"))
     write_table(
-        quarantined(rows, "images", "picture cannot be decoded"), Quarantine, folder / "features_quarantine.parquet"
+        quarantine_rows(rows, "images", "picture cannot be decoded"), Quarantine, folder / "features_quarantine.parquet"
     )

@@ -15,7 +15,7 @@ from typing import Any, cast
 import dataframely as dy
 import polars as pl
 
-from dataset.building.feedback import FeedbackConfig, quarantined, to_implicit_feedback
+from dataset.building.feedback import FeedbackConfig, to_implicit_feedback
 from dataset.building.kcore import k_core
 from dataset.building.split import SplitConfig, cold, split
 from dataset.building.statistics import statistics
@@ -33,7 +33,7 @@ from dataset.schema import (
     RawFrameLike,
     SnapshotMovie,
 )
-from dataset.tables import read_table, require_references, validate, write_table
+from dataset.tables import quarantine_rows, read_table, require_references, validate, write_table
 
 
 @dataclass(frozen=True)
@@ -103,10 +103,12 @@ def build(raw: Path, destination: Path, config: DatasetConfig) -> BuiltDataset:
     quarantine = pl.concat(
         [
             dropped,
-            quarantined(feedback.join(core, on=["user_id", "movie_id"], how="anti"), "ratings", "outside the k-core"),
+            quarantine_rows(
+                feedback.join(core, on=["user_id", "movie_id"], how="anti"), "ratings", "outside the k-core"
+            ),
             cold_dropped,
-            quarantined(tables["movies"].join(movies, on="movie_id", how="anti"), "movies", outside),
-            quarantined(tables["frames"].join(frames, on="frame_id", how="anti"), "frames", outside),
+            quarantine_rows(tables["movies"].join(movies, on="movie_id", how="anti"), "movies", outside),
+            quarantine_rows(tables["frames"].join(frames, on="frame_id", how="anti"), "frames", outside),
             likes_dropped,
         ]
     )
@@ -150,30 +152,14 @@ def held_out_likes(
     kept = judged.filter(pl.col("reason").is_null())
     split = pl.col("split").cast(pl.String).cast(pl.Enum(HELD_OUT_SPLITS))
     likes = kept.select("user_id", "movie_id", "frame_id", split)
-    return likes, quarantined(judged.filter(pl.col("reason").is_not_null()), "frame_likes")
-
-
-def read_description(dataset: Path) -> dict[str, Any]:
-    """Return the content of a dataset folder's `dataset.json`.
-
-    Raises:
-        MissingInputError: it is not a dataset folder.
-    """
-    path = dataset / "dataset.json"
-    try:
-        description: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        raise MissingInputError(
-            f"{dataset}: no readable dataset.json there, so it is not a built dataset; run `python -m dataset build`"
-        ) from None
-    return description
+    return likes, quarantine_rows(judged.filter(pl.col("reason").is_not_null()), "frame_likes")
 
 
 def _split(core: dy.DataFrame[ImplicitFeedback], config: SplitConfig) -> tuple[pl.DataFrame, dy.DataFrame[Quarantine]]:
     """Return the interactions with their splits, and the cold ones that are not kept as quarantine rows."""
     interactions = split(core, config)
     if config.keep_cold:
-        return interactions, quarantined(interactions.clear(), "ratings")
+        return interactions, quarantine_rows(interactions.clear(), "ratings")
     dropped = cold(interactions)
     reason = (
         pl.when("is_cold_user")
@@ -181,7 +167,7 @@ def _split(core: dy.DataFrame[ImplicitFeedback], config: SplitConfig) -> tuple[p
         .otherwise(pl.lit("held out, but its movie has no interaction for training (cold)"))
     )
     kept = interactions.join(dropped, on=["user_id", "movie_id"], how="anti")
-    return kept, quarantined(dropped.with_columns(reason=reason), "ratings")
+    return kept, quarantine_rows(dropped.with_columns(reason=reason), "ratings")
 
 
 def _as_json(config: DatasetConfig) -> dict[str, Any]:

@@ -7,8 +7,8 @@ import dataframely as dy
 import polars as pl
 
 from dataset.errors import UsageError
-from dataset.schema import ImplicitFeedback, Quarantine, Rating
-from dataset.tables import empty, validate
+from dataset.schema import ImplicitFeedback, Rating
+from dataset.tables import quarantine_rows, validate
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def to_implicit_feedback(
     judged = newest_first.with_columns(reason=reason)
     kept = judged.filter(pl.col("reason").is_null()).drop("reason")
     dropped = [table.filter(pl.col("reason").is_not_null()) for table in (ratings_judged, judged)]
-    return validate(kept, ImplicitFeedback, "implicit feedback"), quarantined(pl.concat(dropped), "ratings")
+    return validate(kept, ImplicitFeedback, "implicit feedback"), quarantine_rows(pl.concat(dropped), "ratings")
 
 
 def _outside(movie_ids: pl.Series, config: FeedbackConfig) -> pl.Expr:
@@ -81,19 +81,3 @@ def _outside(movie_ids: pl.Series, config: FeedbackConfig) -> pl.Expr:
         .when(rated_on > pl.lit(config.until, pl.Date))
         .then(pl.lit(f"after {config.until}"))
     )
-
-
-def quarantined(rows: pl.DataFrame, table: str, reason: str | None = None) -> dy.DataFrame[Quarantine]:
-    """Return `rows` as quarantine rows of `table`; without `reason`, they carry a column of it.
-
-    Of each row the keys `user_id`, `movie_id` and `frame_id` are kept, as far as it has them.
-    """
-    keys = [pl.col(key) if key in rows.columns else pl.lit(None, pl.String).alias(key) for key in _KEYS]
-    reasons = pl.col("reason") if reason is None else pl.lit(reason).alias("reason")
-    detail = pl.col("detail") if "detail" in rows.columns else pl.lit(None, pl.String).alias("detail")
-    if rows.is_empty():
-        return validate(empty(Quarantine), Quarantine, "quarantine")
-    return validate(rows.select(pl.lit(table).alias("table"), reasons, *keys, detail), Quarantine, "quarantine")
-
-
-_KEYS = ("user_id", "movie_id", "frame_id")

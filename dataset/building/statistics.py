@@ -7,16 +7,8 @@ import numpy.typing as npt
 import polars as pl
 
 from dataset.building.split import cold
+from dataset.description import PAPER_STATISTICS
 from dataset.schema import HELD_OUT_SPLITS, SPLITS
-
-PAPER: dict[str, int] = {
-    "n_users": 16_166,
-    "n_movies": 12_811,
-    "n_train_interactions": 379_767,
-    "n_test_interactions": 98_425,
-    "n_test_frame_likes": 4_760,
-}
-"""Wu et al. 2019, section 4: the pruned dataset."""
 
 _TAIL_PERCENT = (1, 5, 20, 50)
 
@@ -75,7 +67,7 @@ def beside_paper(numbers: dict[str, Any]) -> list[str]:
     """Return a line for each number of the paper's dataset, with ours beside it."""
     return [
         f"{name.removeprefix('n_').replace('_', ' '):<20} {numbers[name]:>10,}  (paper: {paper:,})"
-        for name, paper in PAPER.items()
+        for name, paper in PAPER_STATISTICS.items()
     ]
 
 

@@ -9,16 +9,10 @@ from dataset.errors import InvalidSnapshotError, MissingInputError
 from dataset.files import atomic_path
 from dataset.snapshots.card import NO_LICENCE, extractor_in_words
 from dataset.snapshots.diff import diff_tables, in_words
+from dataset.snapshots.publish import publish
 from dataset.snapshots.pull import pull, sizes
-from dataset.snapshots.snapshot import (
-    DEFAULT_ROOT,
-    Snapshot,
-    list_snapshots,
-    newest_snapshot,
-    publish,
-    snapshot_at,
-    verify,
-)
+from dataset.snapshots.snapshot import DEFAULT_ROOT, Snapshot, list_snapshots, newest_snapshot, snapshot_at
+from dataset.snapshots.verify import verify
 
 
 def add_snapshot_commands(commands: Any) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import polars as pl
 
-from dataset.building.statistics import PAPER
+from dataset.description import PAPER_STATISTICS
 from dataset.files import write_json, write_text
 from dataset.report.charts import concentration_chart, fate_chart, histogram
 from dataset.report.distributions import concentration, distributions
@@ -69,7 +69,7 @@ def write_dataset_report(snapshot: Snapshot, raw: Path | None, destination: Path
         {f"{name}.parquet": table for name, table in tables.items()}
         | {"distributions.parquet": counted, "concentration.parquet": concentrated}
         | ({_QUARANTINED: pl.DataFrame(manifest["quarantined"])} if manifest["quarantined"] else {}),
-        {_MANIFEST: manifest, _PAPER: PAPER, "crawl.json": pace},
+        {_MANIFEST: manifest, _PAPER: PAPER_STATISTICS, "crawl.json": pace},
     )
     charts, crawl = _charts(numbers), health(numbers, manifest["provenance"])
     page = render(

@@ -27,8 +27,6 @@ _DARK = {
 }
 _NAMES = {INK: "ink", SOFT: "soft", LINE: "line", **{colour: f"c{n}" for n, colour in enumerate(SERIES)}}
 _COLOUR = re.compile("|".join(_NAMES))
-DASHES = ((1, 0), (7, 3), (2, 2), (9, 3, 2, 3))
-SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down")
 _PNG_SCALE = 2
 _LARGEST = 1.15
 _WIDTH = re.compile(r'<svg[^>]* width="([0-9.]+)"')

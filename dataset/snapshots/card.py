@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from dataset.building.statistics import PAPER
+from dataset.description import PAPER_STATISTICS
 from dataset.schema import HELD_OUT_SPLITS, SPLITS
 from dataset.snapshots.manifest import Manifest, flat
 
@@ -138,7 +138,7 @@ def _powers_of_ten(top: int) -> list[int]:
 def _statistics(statistics: dict[str, Any]) -> list[tuple[str, str, str]]:
     """Return the statistics that are numbers: in words, here, and in the paper's dataset."""
     return [
-        (_in_words(key), _number(value), _number(PAPER.get(key)))
+        (_in_words(key), _number(value), _number(PAPER_STATISTICS.get(key)))
         for key, value in flat(statistics).items()
         if isinstance(value, int | float)
     ]

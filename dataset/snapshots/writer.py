@@ -28,7 +28,7 @@ from typing import Protocol, Self
 from dataset.errors import StorageError
 from dataset.files import sha256_of_file
 from dataset.snapshots.manifest import FILE_NAME, Manifest, to_bytes, version_folder, version_number
-from dataset.snapshots.storage import Folder
+from dataset.storage import Folder
 
 ABANDONED_AFTER = timedelta(days=1)
 _CLAIMS = ".publishing"

@@ -8,7 +8,7 @@ from dataset.building.build import DatasetConfig, build
 from dataset.building.feedback import FeedbackConfig
 from dataset.errors import MissingInputError, UsageError
 from dataset.formats.exporting import export
-from dataset.snapshots.snapshot import publish
+from dataset.snapshots.publish import publish
 
 
 @pytest.fixture

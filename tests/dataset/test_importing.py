@@ -6,7 +6,8 @@ import pytest
 from PIL import Image as PillowImage
 
 from dataset.errors import InvalidTableError, MissingInputError, TooLittleDataError
-from dataset.formats.importing import FORMATS, RatingsFormat, format_of, import_ratings
+from dataset.formats.importing import import_ratings
+from dataset.formats.ratings import FORMATS, RatingsFormat, format_of
 from dataset.schema import RAW_TABLES, Rating
 from dataset.tables import read_table
 

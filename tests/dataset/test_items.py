@@ -6,8 +6,9 @@ import pytest
 
 from dataset.building.build import DatasetConfig, build
 from dataset.errors import InvalidTableError, MissingInputError
-from dataset.formats.importing import FORMATS, RatingsFormat, import_ratings
+from dataset.formats.importing import import_ratings
 from dataset.formats.items import ItemsFile, ItemsFormat, items_beside, items_named, read_items
+from dataset.formats.ratings import FORMATS, RatingsFormat
 from dataset.schema import Movie, SnapshotMovie
 from dataset.tables import read_table
 

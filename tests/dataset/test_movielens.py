@@ -8,8 +8,9 @@ import pytest
 
 from dataset.building.build import BuiltDataset, DatasetConfig, build
 from dataset.formats.exporting import export
-from dataset.formats.importing import FORMATS, format_of, import_ratings
-from dataset.snapshots.snapshot import publish
+from dataset.formats.importing import import_ratings
+from dataset.formats.ratings import FORMATS, format_of
+from dataset.snapshots.publish import publish
 
 FOLDER = Path(sys.prefix) / "ml-100k" / "recbole" / "dataset_example" / "ml-100k"
 COUNTS = ["n_users", "n_movies", "n_interactions", "n_train_interactions", "n_validation_interactions"]

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from dataset.building.build import DatasetConfig, build
-from dataset.building.statistics import PAPER
+from dataset.description import PAPER_STATISTICS
 from dataset.files import write_json
 from dataset.report.distributions import concentration, distributions
 from dataset.report.health import crawl_pace
@@ -16,9 +16,11 @@ from dataset.report.numbers import Number, Numbers, gain, total
 from dataset.report.page import show
 from dataset.report.snapshot import write_dataset_report
 from dataset.schema import RAW_TABLES
-from dataset.snapshots.snapshot import Snapshot, publish
+from dataset.snapshots.publish import publish
+from dataset.snapshots.snapshot import Snapshot
 from dataset.tables import empty, read_table, write_table
 
+DOCUMENTS = {"paper.json": PAPER_STATISTICS}
 CRAWL = {
     "source": "crawl",
     "site": "sandbox",
@@ -48,7 +50,7 @@ def test_every_number_is_found_again_in_the_tables(
     write_json(raw / "provenance.json", CRAWL)
     snapshot = published(raw, tmp_path)
     page, path = page_of(snapshot, raw, tmp_path)
-    assert ask_again(page, snapshot.path, path.parent, documents={"paper.json": PAPER}) > 80
+    assert ask_again(page, snapshot.path, path.parent, documents=DOCUMENTS) > 80
     assert "An invented world." in page
 
 
@@ -59,10 +61,18 @@ def test_a_wrong_number_would_be_noticed(
     snapshot = published(raw, tmp_path)
     page, path = page_of(snapshot, raw, tmp_path)
     with pytest.raises(AssertionError, match="the page shows '97'"):
-        ask_again(page.replace(">96</data>", ">97</data>"), snapshot.path, path.parent, documents={"paper.json": PAPER})
+        ask_again(
+            page.replace(">96</data>", ">97</data>"),
+            snapshot.path,
+            path.parent,
+            documents=DOCUMENTS,
+        )
     with pytest.raises(AssertionError, match="4711"):
         ask_again(
-            page.replace("In short", "In short 4711"), snapshot.path, path.parent, documents={"paper.json": PAPER}
+            page.replace("In short", "In short 4711"),
+            snapshot.path,
+            path.parent,
+            documents=DOCUMENTS,
         )
 
 
@@ -106,7 +116,7 @@ def test_what_is_missing_is_said(
     snapshot = published(raw, tmp_path)
     page, path = page_of(snapshot, raw, tmp_path)
     assert words in page
-    assert ask_again(page, snapshot.path, path.parent, documents={"paper.json": PAPER}) > 30
+    assert ask_again(page, snapshot.path, path.parent, documents=DOCUMENTS) > 30
 
 
 def test_titles_cannot_break_the_page(make_raw: Callable[..., Path], tmp_path: Path) -> None:

@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from dataset.building.build import DatasetConfig, build
 from dataset.building.split import SplitConfig
 from dataset.errors import InvalidSnapshotError, InvalidTableError, MissingInputError, UsageError
-from dataset.snapshots.snapshot import list_snapshots, newest_snapshot, open_snapshot, publish, verify
+from dataset.snapshots.publish import publish
+from dataset.snapshots.snapshot import list_snapshots, newest_snapshot, open_snapshot
+from dataset.snapshots.verify import verify
 
 
 @pytest.fixture

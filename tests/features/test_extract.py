@@ -15,7 +15,7 @@ from dataset.building.build import DatasetConfig, build
 from dataset.files import sha256_of_file
 from dataset.schema import Frame, FrameFeature
 from dataset.schema import Image as ImageSchema
-from dataset.snapshots.snapshot import publish
+from dataset.snapshots.publish import publish
 from dataset.tables import empty, read_table, write_table
 from features.config import ExtractorConfig
 from features.extract import ExtractOptions, extract

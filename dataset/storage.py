@@ -100,11 +100,6 @@ class Folder:
             raise _in_words(address, error) from None
         return cls(address, None, store)
 
-    @property
-    def is_remote(self) -> bool:
-        """Whether it is in an object store."""
-        return self.path is None
-
     def __truediv__(self, name: str) -> "Folder":
         path = None if self.path is None else self.path / name
         return Folder(f"{self.address.rstrip('/')}/{name}", path, self.store, f"{self.prefix}{name}/")

@@ -1,0 +1,149 @@
+"""Reads a user's ratings file as `Rating` rows: which columns hold what, and the formats known by name."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from dataset.errors import InvalidTableError, MissingInputError, TooLittleDataError, UsageError
+from dataset.formats.user_files import read_own_table
+from dataset.schema import Rating
+from dataset.tables import quarantine_rows, validate
+
+_MILLISECONDS_FROM = 100_000_000_000
+"""An integer time of at least this is in milliseconds; as seconds it would be after the year 5000."""
+
+
+@dataclass(frozen=True)
+class RatingsFormat:
+    """Which columns of the ratings file hold what. None: the file has no such column.
+
+    Attributes:
+        user_column: the user's id; in a file without a header, columns are called `column_1`, `column_2`, …
+        item_column: the item's id.
+        rating_column: the rating, from above 0 to `max_rating`; an empty one is "no rating given".
+        time_column: a date, an ISO date or time as text, or seconds (or milliseconds) since 1970.
+        max_rating: the best rating there is; ratings are scaled so that it becomes 5 stars.
+        separator: of a CSV file; None decides by the name (.tsv, .inter: tab, else comma).
+        has_header: whether the first line of a CSV file names the columns.
+        has_types: whether the names in the header carry a type, as RecBole's `user_id:token` does.
+    """
+
+    user_column: str = "user"
+    item_column: str = "item"
+    rating_column: str | None = None
+    time_column: str | None = None
+    max_rating: float = 5.0
+    separator: str | None = None
+    has_header: bool = True
+    has_types: bool = False
+
+
+FORMATS = {
+    "movielens-csv": RatingsFormat("userId", "movieId", "rating", "timestamp"),
+    # Fields of ratings.dat are parted by `::`: read with a separator of one character, each second column is empty.
+    "movielens-dat": RatingsFormat("column_1", "column_3", "column_5", "column_7", separator=":", has_header=False),
+    "movielens-100k": RatingsFormat("column_1", "column_2", "column_3", "column_4", separator="\t", has_header=False),
+    "recbole": RatingsFormat("user_id", "item_id", "rating", "timestamp", separator="\t", has_types=True),
+}
+"""Formats that need no column names."""
+
+_FORMAT_BY_NAME = {"ratings.csv": "movielens-csv", "ratings.dat": "movielens-dat", "u.data": "movielens-100k"}
+
+
+def format_of(path: Path) -> str | None:
+    """Return which of `FORMATS` a ratings file is in by its name (and the header of a `ratings.csv`), None if none."""
+    if path.suffix == ".inter":
+        return "recbole"
+    name = _FORMAT_BY_NAME.get(path.name)
+    if name == "movielens-csv":
+        try:
+            with path.open(encoding="utf-8", errors="replace") as file:
+                return name if file.readline().startswith("userId,movieId,") else None
+        except OSError:
+            return None
+    return name
+
+
+def _read(path: Path, form: RatingsFormat) -> pl.DataFrame:
+    """Read the named columns of a CSV, TSV or Parquet file, each under our name for it; CSV's as text."""
+    if not path.is_file():
+        raise MissingInputError(f"{path}: no such ratings file; give a .csv, .tsv or .parquet file (see --format)")
+    try:
+        table = read_own_table(path, form.separator, form.has_header, form.has_types)
+    except (pl.exceptions.PolarsError, OSError, ValueError) as error:
+        raise InvalidTableError(
+            f"{path}: cannot be read as {'Parquet' if path.suffix == '.parquet' else 'CSV'} "
+            f"({str(error).splitlines()[0]}); check the file, and --separator for a CSV"
+        ) from None
+    wanted = {
+        "user": form.user_column,
+        "item": form.item_column,
+        "rating": form.rating_column,
+        "time": form.time_column,
+    }
+    for role, column in wanted.items():
+        if column is not None and column not in table.columns:
+            if form.has_types and column in ("rating", "timestamp"):
+                continue  # RecBole's atomic files may come without
+            raise InvalidTableError(
+                f"{path}: no column '{column}' for the {role}; it has {', '.join(map(repr, table.columns))}: "
+                f"name the right one with --{role}-column"
+            )
+    return table.select(pl.col(column).alias(role) for role, column in wanted.items() if column in table.columns)
+
+
+def read_ratings(path: Path, form: RatingsFormat) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return the `Rating` rows, and the rows without a user or an item as quarantine."""
+    source = _read(path, form)
+    rows = source.select(
+        user_id=pl.col("user").cast(pl.String),
+        movie_id=pl.col("item").cast(pl.String),
+        stars=_stars(source, form, path),
+        rated_on=_date(source, form, path),
+    )
+    complete = pl.all_horizontal(pl.col("user_id", "movie_id").fill_null("") != "")
+    incomplete = quarantine_rows(rows.filter(~complete), "ratings", "no user or no item")
+    rows = rows.filter(complete)
+    if rows.is_empty():
+        raise TooLittleDataError(f"{path}: not one row with a user and an item; check the file and the column names")
+    return validate(rows, Rating, str(path)), incomplete
+
+
+def _stars(source: pl.DataFrame, form: RatingsFormat, path: Path) -> pl.Series:
+    if "rating" not in source.columns:
+        return pl.Series("stars", [None] * source.height, dtype=pl.Float32)
+    if form.max_rating <= 0:
+        raise UsageError(f"--max-rating must be above 0 (got {form.max_rating}); it is the best rating there is")
+    ratings = _cast(source["rating"], pl.Float64, f"{path}: column '{form.rating_column}'", "a number")
+    stars = ratings * (5 / form.max_rating)
+    if not stars.drop_nulls().is_between(0.5, 5).all():
+        raise InvalidTableError(
+            f"{path}: column '{form.rating_column}' goes from {ratings.min()!r} to {ratings.max()!r}, but with "
+            f"--max-rating {form.max_rating:g} ratings go from {form.max_rating / 10:g} up; pass the best rating as "
+            "--max-rating, or leave --rating-column out to take every row as implicit feedback"
+        )
+    return stars.cast(pl.Float32).alias("stars")
+
+
+def _date(source: pl.DataFrame, form: RatingsFormat, path: Path) -> pl.Series:
+    if "time" not in source.columns:
+        return pl.Series("rated_on", [None] * source.height, dtype=pl.Date)
+    times, what = source["time"], f"{path}: column '{form.time_column}'"
+    if times.dtype.is_temporal():
+        return times.cast(pl.Date).alias("rated_on")
+    if times.dtype == pl.String:
+        dates = times.str.slice(0, 10).str.to_date("%Y-%m-%d", strict=False)
+        if dates.null_count() == times.null_count():
+            return dates.alias("rated_on")
+    seconds = _cast(times, pl.Float64, what, "a date like 2024-05-31 or seconds since 1970")
+    seconds = pl.select(pl.when(seconds >= _MILLISECONDS_FROM).then(seconds / 1000).otherwise(seconds)).to_series()
+    return pl.from_epoch(seconds.cast(pl.Int64), time_unit="s").cast(pl.Date).alias("rated_on")
+
+
+def _cast(column: pl.Series, dtype: type[pl.DataType], where: str, what: str) -> pl.Series:
+    cast = column.cast(dtype, strict=False)
+    bad = column.filter(cast.is_null() & column.is_not_null())
+    if len(bad):
+        raise InvalidTableError(f"{where}: {len(bad):,} values are not {what}; for example {bad[0]!r}: mend the file")
+    return cast

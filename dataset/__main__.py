@@ -10,14 +10,14 @@ from dataset.building.build import DatasetConfig, build
 from dataset.building.feedback import FeedbackConfig
 from dataset.building.kcore import k_core_parquet
 from dataset.building.split import STRATEGIES, SplitConfig
-from dataset.building.statistics import beside_paper
+from dataset.building.statistics import compare_with_paper
 from dataset.cli import ArgumentParser, run, whole_number
 from dataset.commands.snapshots import add_snapshot_commands
 from dataset.formats.exporting import FORMATS as EXPORT_FORMATS
 from dataset.formats.exporting import export
 from dataset.formats.importing import import_ratings
-from dataset.formats.items import items_beside, items_named
-from dataset.formats.ratings import FORMATS, RatingsFormat, format_of
+from dataset.formats.items import find_items_file, named_items_file
+from dataset.formats.ratings import FORMATS, RatingsFormat, detect_format
 
 
 def main(argv: Sequence[str]) -> None:
@@ -27,16 +27,16 @@ def main(argv: Sequence[str]) -> None:
 
 
 def _import(arguments: argparse.Namespace) -> None:
-    known = format_of(arguments.ratings) if arguments.format == "auto" else arguments.format
+    known = detect_format(arguments.ratings) if arguments.format == "auto" else arguments.format
     named = {
         name: value
         for name in ("user_column", "item_column", "rating_column", "time_column", "max_rating", "separator")
         if (value := getattr(arguments, name)) is not None
     }
     form = replace(FORMATS.get(known or "columns", RatingsFormat()), **named)
-    items = items_beside(arguments.ratings, known)
+    items = find_items_file(arguments.ratings, known)
     if arguments.items:
-        items = items_named(arguments.items, arguments.items_id_column or form.item_column, arguments.title_column)
+        items = named_items_file(arguments.items, arguments.items_id_column or form.item_column, arguments.title_column)
     done = import_ratings(arguments.ratings, form, arguments.pictures, arguments.to, items)
     titles = f" ({done.n_titles:,} with a title)" if items else ""
     print(
@@ -63,7 +63,7 @@ def _build(arguments: argparse.Namespace) -> None:
         f"{numbers['n_validation_interactions']:,} validation, {numbers['n_test_interactions']:,} test), "
         f"{numbers['n_frames']:,} frames, {numbers['n_test_frame_likes']:,} frame likes for test."
     )
-    for line in beside_paper(numbers):
+    for line in compare_with_paper(numbers):
         print(f"  {line}")
     print(
         f"  cold in validation and test: {numbers['n_cold_interactions']:,} interactions, of "

@@ -1,6 +1,7 @@
-"""What describes a built dataset: its `dataset.json`, and the paper's statistics for comparison."""
+"""The description of a built dataset (`dataset.json`), and the paper's statistics to compare it with."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +16,14 @@ PAPER_STATISTICS: dict[str, int] = {
     "n_test_interactions": 98_425,
     "n_test_frame_likes": 4_760,
 }
-"""Wu et al. 2019, section 4: the pruned dataset."""
+"""The statistics of the paper's dataset after filtering. Source: Wu et al. 2019, section 4."""
 
 
 def read_description(dataset: Path) -> dict[str, Any]:
     """Return the content of a dataset folder's `dataset.json`.
 
     Raises:
-        MissingInputError: it is not a dataset folder.
+        MissingInputError: the folder has no readable `dataset.json`.
     """
     path = dataset / FILE_NAME
     try:
@@ -32,3 +33,11 @@ def read_description(dataset: Path) -> dict[str, Any]:
             f"{dataset}: no readable dataset.json there, so it is not a built dataset; run `python -m dataset build`"
         ) from None
     return description
+
+
+def flatten_settings(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested settings with dotted names: `{"split": {"seed": 0}}` becomes `{"split.seed": 0}`."""
+    found: dict[str, Any] = {}
+    for key, value in settings.items():
+        found |= flatten_settings(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return found

@@ -1,7 +1,7 @@
-"""Validated reading and writing of tables: nothing passes between stages unchecked.
+"""Reads and writes tables, and validates each against its schema: no stage passes on unchecked rows.
 
-Written tables are Parquet (zstd), rows sorted by primary key and columns in schema order, so
-that equal content gives equal bytes.
+Tables are written as Parquet (zstd) with rows sorted by primary key and columns in schema order, so
+equal content gives equal bytes.
 """
 
 from pathlib import Path
@@ -22,16 +22,15 @@ _SHOWN_EXAMPLE_CHARACTERS = 160
 
 
 def validate(table: pl.DataFrame, schema: type[S], name: str) -> dy.DataFrame[S]:
-    """Return `table` with exactly `schema`'s columns, in its order, after checking every rule.
+    """Check every rule of `schema` and return `table` with exactly its columns, in its order.
 
     Args:
-        table: the rows; columns may be in any order, types must fit exactly.
+        table: the rows; columns may be in any order, types must match exactly.
         schema: the schema to satisfy.
-        name: what to call the table in an error, a file's path or a table's name.
+        name: the table's name or path, for error messages.
 
     Raises:
-        InvalidTableError: one line with the table, the columns or rules broken, the number of
-            rows and one example.
+        InvalidTableError: the message names the table, the broken rules, the number of rows and one example.
     """
     surplus = [column for column in table.columns if column not in schema.column_names()]
     try:
@@ -45,7 +44,7 @@ def validate(table: pl.DataFrame, schema: type[S], name: str) -> dy.DataFrame[S]
         ) from None
     except ValidationError:
         _, failures = schema.filter(table, cast=False)
-        broken = ", ".join(f"{_spoken(rule)} in {n:,} rows" for rule, n in failures.counts().items())
+        broken = ", ".join(f"{_readable(rule)} in {n:,} rows" for rule, n in failures.counts().items())
         example = str(failures.invalid().row(0, named=True))[:_SHOWN_EXAMPLE_CHARACTERS]
         raise InvalidTableError(f"{name}: {broken} (of {table.height:,}); for example {example}") from None
 
@@ -56,7 +55,7 @@ def require_references(
     """Check that every combination of `columns` in `child` occurs in `parent`.
 
     Raises:
-        InvalidTableError: with the number of dangling rows and one example.
+        InvalidTableError: rows of `child` have no match; the message has their number and one example.
     """
     dangling = child.join(parent, on=columns, how="anti")
     if dangling.height:
@@ -84,7 +83,7 @@ def read_table(path: Path, schema: type[S]) -> dy.DataFrame[S]:
     """Read a Parquet table and validate it.
 
     Raises:
-        MissingInputError: there is no such file.
+        MissingInputError: the file is missing.
         InvalidTableError: the file is not Parquet, or the table breaks its schema.
     """
     if not path.is_file():
@@ -97,13 +96,13 @@ def read_table(path: Path, schema: type[S]) -> dy.DataFrame[S]:
 
 
 def canonical(table: pl.DataFrame, schema: Schema) -> pl.DataFrame:
-    """Return the rows in their one order: by primary key, or by all columns where there is none."""
+    """Return the rows in canonical order: by primary key, or by all columns if there is none."""
     keys = schema.primary_key() or schema.column_names()
     return table.sort(keys, maintain_order=True, nulls_last=False).rechunk()
 
 
 def empty(schema: Schema) -> pl.DataFrame:
-    """Return a table of `schema` with no row."""
+    """Return a table of `schema` without rows."""
     return cast(pl.DataFrame, cast(Any, schema).create_empty())
 
 
@@ -132,7 +131,7 @@ def _ordered(table: pl.DataFrame, schema: Schema) -> list[str]:
     return [column for column in schema.column_names() if column in table.columns]
 
 
-def _spoken(rule: str) -> str:
-    """Turn dataframely's `column|rule` into words: "column 'stars' breaks 'max'"."""
+def _readable(rule: str) -> str:
+    """Turn dataframely's `column|rule` into text: "column 'stars' breaks 'max'"."""
     column, _, check = rule.rpartition("|")
     return f"column {column!r} breaks '{check}'" if column else f"'{check}' is broken"

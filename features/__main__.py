@@ -37,7 +37,7 @@ def _extract(arguments: argparse.Namespace) -> None:
 
         if not to_do.missing.is_empty():
             compute(arguments.raw, to_do.missing, extractor, store, options, advance)
-    print(finish(arguments.raw, dataset, to_do, store).in_words(extractor.identity))
+    print(finish(arguments.raw, dataset, to_do, store).summary(extractor.identity))
 
 
 def _parser() -> ArgumentParser:

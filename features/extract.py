@@ -54,7 +54,7 @@ class ExtractOptions:
     timeout_s: float = PICTURE_TIMEOUT_S
     shard_time_s: float = 20.0
 
-    def settled(self, device_type: str) -> "ExtractOptions":
+    def resolve(self, device_type: str) -> "ExtractOptions":
         """Return the options without zeros.
 
         Raises:
@@ -75,13 +75,13 @@ class Plan:
     Attributes:
         images: `frame_id`, `movie_id` or null, `image_sha256`, `path` of every picture asked for.
         missing: `image_sha256`, `path` of the distinct pictures to compute, by SHA-256.
-        torn: the names of shards that were broken; their pictures are among the missing.
+        corrupt: the names of shards that were broken; their pictures are among the missing.
         n_failed_before: pictures that could not be decoded before and are not tried again.
     """
 
     images: pl.DataFrame
     missing: pl.DataFrame
-    torn: list[str]
+    corrupt: list[str]
     n_failed_before: int
 
 
@@ -92,19 +92,21 @@ class Extracted:
     n_features: int
     n_computed: int
     n_unreadable: int
-    torn: list[str]
+    corrupt: list[str]
     table: Path
     n_failed_before: int
 
-    def in_words(self, identity: ExtractorIdentity) -> str:
+    def summary(self, identity: ExtractorIdentity) -> str:
         """Say what was done."""
         words = (
             f"{self.n_features:,} frames have their {identity.architecture} {identity.node} feature in {self.table}: "
             f"{self.n_computed:,} pictures computed now, the rest known (weights {identity.weights}, "
             f"{identity.precision})."
         )
-        if self.torn:
-            words += f" {len(self.torn):,} torn shards were set aside as .corrupt, and their pictures computed again."
+        if self.corrupt:
+            words += (
+                f" {len(self.corrupt):,} corrupt shards were set aside as .corrupt, and their pictures computed again."
+            )
         if self.n_unreadable:
             quarantine = self.table.with_name("features_quarantine.parquet")
             words += f" {self.n_unreadable:,} pictures have none; {quarantine} says why"
@@ -145,12 +147,12 @@ def plan(raw: Path, dataset: Path | None, store: FeatureStore, retry: bool = Fal
     """
     images = pictures_of(raw, dataset)
     distinct = images.unique("image_sha256", keep="first", maintain_order=True).select("image_sha256", "path")
-    shards, torn = store.shards_of(distinct["image_sha256"])
+    shards, corrupt = store.shards_of(distinct["image_sha256"])
     known = pl.Series([name for names in shards.values() for name in names], dtype=pl.String)
     missing = distinct.filter(~pl.col("image_sha256").is_in(known.implode()))
     has_failed = pl.col("image_sha256").is_in(pl.Series(list(store.failures()), dtype=pl.String).implode())
     to_do = missing.filter(has_failed if retry else ~has_failed)
-    return Plan(images, to_do, torn, 0 if retry else missing.height - to_do.height)
+    return Plan(images, to_do, corrupt, 0 if retry else missing.height - to_do.height)
 
 
 def compute(
@@ -179,7 +181,7 @@ def compute(
     """
     if pictures.is_empty():
         return 0
-    options = options.settled(extractor.device.type)
+    options = options.resolve(extractor.device.type)
     fast = extractor.config.decoding == "fast"
     n_done = 0
     with (
@@ -191,7 +193,7 @@ def compute(
         for names, crops in _batches(decoded, options.batch_size, store, advance):
             if not n_done and extractor.device.type == "cuda" and pictures.height >= _COMPILE_FROM:
                 extractor.compile(crops)
-            started = extractor.start(crops)
+            started = extractor.forward(crops)
             if not n_done:
                 _check(extractor, pool, pictures, names, crops, started)
             n_done += len(names)
@@ -211,7 +213,7 @@ def finish(raw: Path, dataset: Path | None, plan: Plan, store: FeatureStore) -> 
     is how many of the pictures that the plan lacked have a feature now.
     """
     folder = dataset or raw
-    shards, torn = store.shards_of(plan.images["image_sha256"].unique())
+    shards, corrupt = store.shards_of(plan.images["image_sha256"].unique())
     known = pl.Series([name for names in shards.values() for name in names], dtype=pl.String).implode()
     featured = plan.images.filter(pl.col("image_sha256").is_in(known))
     n_rows = write_features(featured, shards, store, folder / "frame_features.parquet")
@@ -225,7 +227,7 @@ def finish(raw: Path, dataset: Path | None, plan: Plan, store: FeatureStore) -> 
     n_computed = plan.missing.filter(pl.col("image_sha256").is_in(known)).height
     n_unreadable = unreadable["image_sha256"].n_unique()
     table = folder / "frame_features.parquet"
-    return Extracted(n_rows, n_computed, n_unreadable, plan.torn + torn, table, plan.n_failed_before)
+    return Extracted(n_rows, n_computed, n_unreadable, plan.corrupt + corrupt, table, plan.n_failed_before)
 
 
 def extract(

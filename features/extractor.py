@@ -66,7 +66,7 @@ class Extractor:
         )
 
     @functools.cached_property
-    def _plain(self) -> nn.Module:
+    def _reference(self) -> nn.Module:
         """The network in fp32 on the CPU."""
         network = self._weights.load()
         if self._weights.remember(network, self._memory) != self.identity.weights_sha256:
@@ -81,7 +81,7 @@ class Extractor:
         """The network as it is used."""
         dtype = PRECISIONS[self.identity.precision]
         if self.device.type == "cpu" and dtype == torch.float32:
-            return self._plain
+            return self._reference
         network = cut_network(self._weights.load(), self.identity.architecture, self.identity.node)
         return network.to(self.device, dtype, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
@@ -95,7 +95,7 @@ class Extractor:
             self.__dict__["_network"] = eager
 
     @torch.inference_mode()
-    def start(self, crops: npt.NDArray[np.uint8]) -> Tensor:
+    def forward(self, crops: npt.NDArray[np.uint8]) -> Tensor:
         """Begin to compute the features of a batch, and return before they are done where the device works on its own.
 
         Args:
@@ -111,10 +111,10 @@ class Extractor:
 
     def features(self, crops: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """Return the features of a batch: (B, crop_px, crop_px, 3) uint8 to (B, width) float32."""
-        return self.start(crops).cpu().numpy()
+        return self.forward(crops).cpu().numpy()
 
     @torch.inference_mode()
-    def check(self, crops: npt.NDArray[np.uint8], features: Tensor, plain_crops: npt.NDArray[np.uint8]) -> float:
+    def check(self, crops: npt.NDArray[np.uint8], features: Tensor, reference_crops: npt.NDArray[np.uint8]) -> float:
         """Return the smallest cosine between this extractor's features and those of the plain way.
 
         Pictures that are the plain way's anyway are not computed twice.
@@ -122,21 +122,21 @@ class Extractor:
         Args:
             crops: a few pictures as this extractor gets them, (B, crop_px, crop_px, 3) uint8.
             features: what `start` made of them, (B, width).
-            plain_crops: the same pictures, decoded in full.
+            reference_crops: the same pictures, decoded in full.
 
         Raises:
             WeightsError: it is below 0.999; the remedy is `--precision fp32 --decoding full`.
         """
         if self._checked_cosine is not None:
             return self._checked_cosine
-        differs = (crops != plain_crops).any(axis=(1, 2, 3)) | (self._network is not self._plain)
-        ours, plain_crops = features.cpu()[torch.from_numpy(differs)], plain_crops[differs]
-        if not len(plain_crops):
+        differs = (crops != reference_crops).any(axis=(1, 2, 3)) | (self._network is not self._reference)
+        ours, reference_crops = features.cpu()[torch.from_numpy(differs)], reference_crops[differs]
+        if not len(reference_crops):
             return 1.0
-        plain = self._plain(self._normalised(_tensor(plain_crops, torch.device("cpu")), torch.float32))
+        plain = self._reference(self._normalised(_tensor(reference_crops, torch.device("cpu")), torch.float32))
         cosine = float(nn.functional.cosine_similarity(ours.double(), plain.double()).min())
-        if self._network is not self._plain:
-            del self.__dict__["_plain"]  # half of the memory
+        if self._network is not self._reference:
+            del self.__dict__["_reference"]  # half of the memory
         if not cosine >= MIN_COSINE:
             raise WeightsError(
                 f"features in {self.identity.precision} with {self.config.decoding} decoding have a cosine of only "

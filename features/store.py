@@ -6,7 +6,7 @@
     <root>/<extractor id>/failures/<sha256>.txt  why a picture has no feature
 
 A shard is written atomically and named by the SHA-256 of its pictures' names and of its bytes:
-one that is torn or has rotted is found, and set aside as `.corrupt`. Interrupted runs leave
+one that is corrupt or has rotted is found, and set aside as `.corrupt`. Interrupted runs leave
 whole shards behind and nothing else.
 """
 
@@ -49,20 +49,20 @@ class FeatureStore:
                     part.unlink()
 
     def shards_of(self, image_sha256: pl.Series) -> tuple[dict[Path, list[str]], list[str]]:
-        """Return which shard holds which of these pictures, each once, and which shards were set aside as torn."""
+        """Return which shard holds which of these pictures, each once, and which shards were set aside as corrupt."""
         wanted = set(image_sha256)
         found: dict[Path, list[str]] = {}
-        torn: list[str] = []
+        corrupt: list[str] = []
         shards = sorted(self.path.glob("*.parquet"))
         with ThreadPoolExecutor(_READERS) as pool:
             for path, names in zip(shards, pool.map(_pictures_in, shards), strict=True):
                 if names is None:
                     path.rename(path.with_suffix(".corrupt"))
-                    torn.append(path.name)
+                    corrupt.append(path.name)
                 elif here := [name for name in names if name in wanted]:
                     found[path] = here
                     wanted.difference_update(here)
-        return found, torn
+        return found, corrupt
 
     def failures(self) -> dict[str, str]:
         """Return the pictures that could not be decoded, with the reason."""
@@ -113,7 +113,7 @@ class FeatureStore:
         """
         content = shard.read_bytes()
         if not _is_whole(shard, content):
-            raise InvalidTableError(f"{shard}: torn since this run began; run the same command again")
+            raise InvalidTableError(f"{shard}: corrupt since this run began; run the same command again")
         rows = pl.read_parquet(io.BytesIO(content))
         return rows["image_sha256"].to_list(), rows["feature"].to_numpy()
 
@@ -131,7 +131,7 @@ def _is_whole(shard: Path, content: bytes) -> bool:
 
 
 def _pictures_in(shard: Path) -> list[str] | None:
-    """Return the pictures of a shard; None where it is torn."""
+    """Return the pictures of a shard; None where it is corrupt."""
     content = shard.read_bytes()
     if not _is_whole(shard, content):
         return None

@@ -15,7 +15,7 @@ from dataset.schema import FrameFeature
 from dataset.tables import validate
 from features.store import FeatureStore
 
-ROWS_A_GROUP = 4096
+ROWS_PER_GROUP = 4096
 _STORE_KEY = b"extractor_id"
 
 
@@ -70,7 +70,7 @@ def _write_in_groups(rows: pl.DataFrame, width: int, scratch: BinaryIO, store: F
             temporary, schema, compression="zstd", compression_level=1, use_dictionary=False, write_page_checksum=True
         ) as writer,
     ):
-        for group in rows.iter_slices(ROWS_A_GROUP):
+        for group in rows.iter_slices(ROWS_PER_GROUP):
             features = np.frombuffer(scratch.read(group.height * width * 2), np.float16).reshape(group.height, width)
             table = group.with_columns(pl.Series("feature", features, dtype=vector))
             valid = validate(table, FrameFeature, str(path))

@@ -116,7 +116,7 @@ def extract_features(
         for rows, future in zip(shards, futures, strict=True):
             future.result()
             bar.update(line, advance=len(rows))
-    words = finish(raw, dataset, to_do, feature_store).in_words(whole.identity)
+    words = finish(raw, dataset, to_do, feature_store).summary(whole.identity)
     print(words)
     return words
 

@@ -1,4 +1,4 @@
-"""Raw ratings become implicit feedback: each user-movie pair once, with what was dropped and why."""
+"""Turns raw ratings into implicit feedback: each user-movie pair once, every dropped row with its reason."""
 
 from dataclasses import dataclass
 from datetime import date
@@ -16,10 +16,10 @@ class FeedbackConfig:
     """Which ratings count as implicit feedback.
 
     Attributes:
-        min_stars: the fewest stars that count; None takes any rating, as the paper does.
+        min_stars: minimum stars; None accepts any rating, as the paper does.
         include_unrated: whether "watched, not rated" counts.
-        since: the first day that counts; None sets no bound. With a bound, ratings without a date do not count.
-        until: the last day that counts, likewise.
+        since: first day that counts; None sets no bound. With a bound, ratings without a date do not count.
+        until: last day that counts; None sets no bound.
     """
 
     min_stars: float | None = None
@@ -28,11 +28,11 @@ class FeedbackConfig:
     until: date | None = None
 
     def __post_init__(self) -> None:
-        """Refuse bounds between which no day lies, and stars that nobody can give."""
+        """Refuse an empty range of days, and stars outside 0 to 5."""
         if self.min_stars is not None and not 0 <= self.min_stars <= 5:
-            raise UsageError(f"ratings: min_stars {self.min_stars} must be from 0 to 5; there are no more stars")
+            raise UsageError(f"ratings: min_stars {self.min_stars} must be from 0 to 5")
         if self.since and self.until and self.since > self.until:
-            raise UsageError(f"ratings: since {self.since} is after until {self.until}; exchange them")
+            raise UsageError(f"ratings: since {self.since} is after until {self.until}; swap them")
 
 
 def to_implicit_feedback(
@@ -40,17 +40,17 @@ def to_implicit_feedback(
 ) -> tuple[dy.DataFrame[ImplicitFeedback], pl.DataFrame]:
     """Return the implicit feedback in `ratings`, and the dropped rows as a `Quarantine` table.
 
-    Of a repeated pair the newest rating between the bounds stays (of several on one day, the one
-    with most stars), so the result does not depend on the order of rows. Stars are looked at
-    afterwards: an older, better rating does not replace a newer one that is too low.
+    For a repeated pair, the newest rating within the bounds is kept (of several on one day, the one
+    with the most stars), so the result does not depend on the order of rows. `min_stars` is applied
+    afterwards: an older, higher rating does not replace a newer one that is too low.
 
     Args:
         ratings: raw ratings; pairs may repeat.
-        movie_ids: the movies that are known; a rating of any other is dropped.
+        movie_ids: the known movies; a rating of any other movie is dropped.
         config: which ratings count.
     """
-    ratings_judged = ratings.with_columns(reason=_outside(movie_ids, config))
-    counted = ratings_judged.filter(pl.col("reason").is_null()).drop("reason")
+    reasoned = ratings.with_columns(reason=_outside(movie_ids, config))
+    counted = reasoned.filter(pl.col("reason").is_null()).drop("reason")
     newest_first = counted.sort("rated_on", "stars", descending=True, nulls_last=True)
     is_first = pl.struct("user_id", "movie_id").is_first_distinct()
     reason = (
@@ -61,20 +61,20 @@ def to_implicit_feedback(
         .when(pl.col("stars").is_not_null() & (pl.col("stars") < (config.min_stars or 0)))
         .then(pl.lit(f"fewer than {config.min_stars} stars"))
     )
-    judged = newest_first.with_columns(reason=reason)
-    kept = judged.filter(pl.col("reason").is_null()).drop("reason")
-    dropped = [table.filter(pl.col("reason").is_not_null()) for table in (ratings_judged, judged)]
+    checked = newest_first.with_columns(reason=reason)
+    kept = checked.filter(pl.col("reason").is_null()).drop("reason")
+    dropped = [table.filter(pl.col("reason").is_not_null()) for table in (reasoned, checked)]
     return validate(kept, ImplicitFeedback, "implicit feedback"), quarantine_rows(pl.concat(dropped), "ratings")
 
 
 def _outside(movie_ids: pl.Series, config: FeedbackConfig) -> pl.Expr:
-    """Return why a rating does not count whatever the others are, null where it may."""
+    """Return why a rating does not count on its own (unknown movie, date out of bounds); null if it may count."""
     rated_on = pl.col("rated_on")
-    bounded = config.since is not None or config.until is not None
+    has_bounds = config.since is not None or config.until is not None
     return (
         pl.when(~pl.col("movie_id").is_in(movie_ids.implode()))
         .then(pl.lit("movie unknown or deleted"))
-        .when(pl.lit(bounded) & rated_on.is_null())
+        .when(pl.lit(has_bounds) & rated_on.is_null())
         .then(pl.lit("no date, and dates are bounded"))
         .when(rated_on < pl.lit(config.since, pl.Date))
         .then(pl.lit(f"before {config.since}"))

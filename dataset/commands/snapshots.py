@@ -7,10 +7,10 @@ from typing import Any
 from dataset.cli import progress
 from dataset.errors import InvalidSnapshotError, MissingInputError
 from dataset.files import atomic_path
-from dataset.snapshots.card import NO_LICENCE, extractor_in_words
-from dataset.snapshots.diff import diff_tables, in_words
+from dataset.snapshots.card import NO_LICENCE, describe_extractor
+from dataset.snapshots.diff import describe_changes, diff_tables
 from dataset.snapshots.publish import publish
-from dataset.snapshots.pull import pull, sizes
+from dataset.snapshots.pull import file_sizes, pull
 from dataset.snapshots.snapshot import DEFAULT_ROOT, Snapshot, list_snapshots, newest_snapshot, snapshot_at
 from dataset.snapshots.verify import verify
 
@@ -86,7 +86,7 @@ def _show(arguments: argparse.Namespace) -> None:
     print(f"  published       {manifest.created_at}, code {manifest.code_version}, parent {parent}")
     print(f"  source          {manifest.provenance.get('source')}")
     print(f"  licence         {manifest.licence or NO_LICENCE}")
-    print(f"  features        {extractor_in_words(manifest.extractor)}")
+    print(f"  features        {describe_extractor(manifest.extractor)}")
     for name, entry in manifest.tables.items():
         print(f"  {name:<15} {entry.rows:>10,} rows  {entry.size_bytes:>13,} bytes")
 
@@ -100,7 +100,7 @@ def _verify(arguments: argparse.Namespace) -> None:
 
 
 def _report(arguments: argparse.Namespace) -> None:
-    from dataset.report.snapshot import DEFAULT_REPORTS, write_dataset_report  # brings what draws charts
+    from dataset.report.dataset_report import DEFAULT_REPORTS, write_dataset_report  # brings what draws charts
 
     snapshot = _chosen(arguments)
     raw = arguments.raw or Path("data") / snapshot.name / "raw"
@@ -113,7 +113,7 @@ def _report(arguments: argparse.Namespace) -> None:
 def _diff(arguments: argparse.Namespace) -> None:
     before, after = snapshot_at(arguments.before), snapshot_at(arguments.after)
     tables = diff_tables(before, after)
-    lines = list(in_words(before, after, tables))
+    lines = list(describe_changes(before, after, tables))
     print(
         "\n".join([f"{before.label} → {after.label}", *lines])
         if lines
@@ -127,7 +127,7 @@ def _diff(arguments: argparse.Namespace) -> None:
 def _pull(arguments: argparse.Namespace) -> None:
     source = snapshot_at(arguments.snapshot)
     with progress("bytes") as bar:
-        line = bar.add_task(f"Pulling {source.label}", total=sum(sizes(source).values()), note="")
+        line = bar.add_task(f"Pulling {source.label}", total=sum(file_sizes(source).values()), note="")
         snapshot, is_new = pull(source, arguments.to, lambda n: bar.update(line, advance=n))
     print(
         f"Pulled {snapshot.label} to {snapshot.path}, every file verified."

@@ -6,7 +6,7 @@ from pathlib import Path
 import polars as pl
 
 from dataset.errors import InvalidTableError, MissingInputError
-from dataset.formats.user_files import read_own_table
+from dataset.formats.user_files import read_user_file
 
 _YEAR = r"\s*\(((?:18|19|20|21)\d\d)\)\s*$"
 _NO_GENRES = "(no genres listed)"
@@ -60,7 +60,7 @@ _NOTHING = pl.DataFrame(
 _NAMES = {"movielens-csv": "movies.csv", "movielens-dat": "movies.dat", "movielens-100k": "u.item"}
 
 
-def items_beside(ratings: Path, format_name: str | None) -> ItemsFile | None:
+def find_items_file(ratings: Path, format_name: str | None) -> ItemsFile | None:
     """Return the items file that comes with a ratings file of a known format (`importing.FORMATS`), if it is there."""
     if format_name not in _KNOWN:
         return None
@@ -68,7 +68,7 @@ def items_beside(ratings: Path, format_name: str | None) -> ItemsFile | None:
     return ItemsFile(path, _KNOWN[format_name], was_named=False) if path.is_file() else None
 
 
-def items_named(path: Path, item_column: str, title_column: str) -> ItemsFile:
+def named_items_file(path: Path, item_column: str, title_column: str) -> ItemsFile:
     """Return an items file that a user names, by the columns they name; RecBole's `.item` is known by its name."""
     is_recbole = path.suffix == ".item"
     return ItemsFile(
@@ -91,7 +91,7 @@ def read_items(file: ItemsFile) -> pl.DataFrame:
     if not path.is_file():
         raise MissingInputError(f"{path}: no such items file; give a .csv, .tsv or .parquet file, or leave --items out")
     try:
-        table = read_own_table(path, form.separator, form.has_header, form.has_types, form.encoding)
+        table = read_user_file(path, form.separator, form.has_header, form.has_types, form.encoding)
     except (pl.exceptions.PolarsError, OSError, ValueError, LookupError) as error:
         raise InvalidTableError(f"{path}: cannot be read ({str(error).splitlines()[0]}); check the file") from None
     for option, column in (("--items-id-column", form.item_column), ("--title-column", form.title_column)):

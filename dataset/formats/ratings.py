@@ -6,7 +6,7 @@ from pathlib import Path
 import polars as pl
 
 from dataset.errors import InvalidTableError, MissingInputError, TooLittleDataError, UsageError
-from dataset.formats.user_files import read_own_table
+from dataset.formats.user_files import read_user_file
 from dataset.schema import Rating
 from dataset.tables import quarantine_rows, validate
 
@@ -51,7 +51,7 @@ FORMATS = {
 _FORMAT_BY_NAME = {"ratings.csv": "movielens-csv", "ratings.dat": "movielens-dat", "u.data": "movielens-100k"}
 
 
-def format_of(path: Path) -> str | None:
+def detect_format(path: Path) -> str | None:
     """Return which of `FORMATS` a ratings file is in by its name (and the header of a `ratings.csv`), None if none."""
     if path.suffix == ".inter":
         return "recbole"
@@ -70,7 +70,7 @@ def _read(path: Path, form: RatingsFormat) -> pl.DataFrame:
     if not path.is_file():
         raise MissingInputError(f"{path}: no such ratings file; give a .csv, .tsv or .parquet file (see --format)")
     try:
-        table = read_own_table(path, form.separator, form.has_header, form.has_types)
+        table = read_user_file(path, form.separator, form.has_header, form.has_types)
     except (pl.exceptions.PolarsError, OSError, ValueError) as error:
         raise InvalidTableError(
             f"{path}: cannot be read as {'Parquet' if path.suffix == '.parquet' else 'CSV'} "

@@ -8,7 +8,7 @@ import polars as pl
 _FIELD_END = "\x1f"
 
 
-def read_own_table(
+def read_user_file(
     path: Path, separator: str | None, has_header: bool, has_types: bool, encoding: str = "utf-8"
 ) -> pl.DataFrame:
     """Return a file's columns; those of a text file are all String.

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import altair as alt
 import polars as pl
 
-from dataset.report.numbers import Number, Numbers, NumberTable, Row
-from dataset.report.page import written
-from dataset.report.theme import SERIES, SOFT, Chart, drawn, y_title
+from dataset.report.numbers import Number, NumberSource, NumberTable, Row
+from dataset.report.page import format_number
+from dataset.report.theme import SERIES, SOFT, Chart, render_svg, y_title
 
 _STEP_PX = 44
 _MOST_STEPS = 7
@@ -33,17 +33,19 @@ def fate_chart(
     """
     lost = sorted(lost, key=lambda pair: -pair[1].value)
     shown, rest = lost[:_MOST_STEPS], lost[_MOST_STEPS:]
-    steps: list[tuple[str, float, float, str]] = [(f"{written(came.value, ',d')} {what} came in", 0, came.value, "in")]
+    steps: list[tuple[str, float, float, str]] = [
+        (f"{format_number(came.value, ',d')} {what} came in", 0, came.value, "in")
+    ]
     left = came.value
     for words, value in [
         *((w, n.value) for w, n in shown),
         *([("other reasons", sum(n.value for _, n in rest))] if rest else []),
     ]:
-        steps.append((f"{written(value, ',d')} out: {words}", left - value, left, "out"))
+        steps.append((f"{format_number(value, ',d')} out: {words}", left - value, left, "out"))
         left -= value
     start = 0.0
     for words, number in kept:
-        steps.append((f"{written(number.value, ',d')} {words}", start, start + number.value, "kept"))
+        steps.append((f"{format_number(number.value, ',d')} {words}", start, start + number.value, "kept"))
         start += number.value
     rows = pl.DataFrame(steps, schema=["label", "start", "end", "kind"], orient="row").with_row_index("step")
     y = alt.Y("step:O", axis=None, scale=alt.Scale(paddingInner=0.66, paddingOuter=0.33))
@@ -67,11 +69,11 @@ def fate_chart(
     )
     caption = "From top to bottom: what came in, what was left out and why, and what is kept."
     alt_text = f"Bars. {'; '.join(label for label, *_ in steps)}."
-    return Chart(name, title, caption, alt_text, drawn(bars + words, height=_STEP_PX * rows.height), table)
+    return Chart(name, title, caption, alt_text, render_svg(bars + words, height=_STEP_PX * rows.height), table)
 
 
 def histogram(
-    numbers: Numbers, distribution: str, name: str, title: str, caption: str, of: str, each: str
+    numbers: NumberSource, distribution: str, name: str, title: str, caption: str, of: str, each: str
 ) -> Chart | None:
     """Return a bar chart of one of the `distributions`; None where it has no row.
 
@@ -98,11 +100,11 @@ def histogram(
     table = NumberTable(title, each, [of], [Row(label, [(n, ",d")]) for label, n in zip(labels, asked, strict=True)])
     biggest = labels[int(rows["n"].arg_max() or 0)]
     return Chart(
-        name, title, caption, f"Bar chart of {of} by {each}; the highest bar is {biggest}.", drawn(chart), table
+        name, title, caption, f"Bar chart of {of} by {each}; the highest bar is {biggest}.", render_svg(chart), table
     )
 
 
-def concentration_chart(numbers: Numbers) -> Chart:
+def concentration_chart(numbers: NumberSource) -> Chart:
     """Return the curve of how much of all interactions the most popular movies and the most active users have."""
     file = "concentration.parquet"
     rows = numbers.rows(file).with_columns(
@@ -131,7 +133,7 @@ def concentration_chart(numbers: Numbers) -> Chart:
         ["of movies", "of people"],
         [
             Row(
-                written(top, ".0%"),
+                format_number(top, ".0%"),
                 [(numbers.of(file, "sum(share)", of=of, top_share=top), ".1%") for of in ("movie", "user")],
             )
             for top in rows["top_share"].unique().sort()
@@ -142,6 +144,6 @@ def concentration_chart(numbers: Numbers) -> Chart:
         "Who has how much of it",
         "The further a curve is above the dotted diagonal (all equal), the more a few have of everything.",
         "Two curves of the share of all interactions, from the most popular movies and from the most active people.",
-        drawn(lines + even, height=260),
+        render_svg(lines + even, height=260),
         table,
     )

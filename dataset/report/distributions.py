@@ -25,11 +25,11 @@ def distributions(
     """
     a_movie = movies.select("movie_id").join(frames.group_by("movie_id").len("n"), on="movie_id", how="left")
     counts = {
-        "interactions a user": interactions["user_id"].value_counts()["count"],
-        "interactions a movie": interactions["movie_id"].value_counts()["count"],
-        "frames a movie": a_movie["n"].fill_null(0),
-        "liked frames a pair": frame_likes.group_by("user_id", "movie_id").len("n")["n"],
-        "interactions a year": interactions["rated_on"].dt.year().drop_nulls().cast(pl.UInt32),
+        "interactions per user": interactions["user_id"].value_counts()["count"],
+        "interactions per movie": interactions["movie_id"].value_counts()["count"],
+        "frames per movie": a_movie["n"].fill_null(0),
+        "liked frames per pair": frame_likes.group_by("user_id", "movie_id").len("n")["n"],
+        "interactions per year": interactions["rated_on"].dt.year().drop_nulls().cast(pl.UInt32),
     }
     parts = [_binned(name, values, is_year=name.endswith("year")) for name, values in counts.items() if len(values)]
     return validate(pl.concat(parts), Distribution, "distributions")

@@ -7,8 +7,8 @@ from typing import Any
 import altair as alt
 import polars as pl
 
-from dataset.report.numbers import Numbers, NumberTable, Row
-from dataset.report.theme import SERIES, Chart, drawn
+from dataset.report.numbers import NumberSource, NumberTable, Row
+from dataset.report.theme import SERIES, Chart, render_svg
 
 _PROVENANCE = ("manifest.json", "provenance")
 _STATES = {"done": "read", "gone": "gone", "refused": "refused", "failed": "failed", "pending": "not yet read"}
@@ -27,10 +27,10 @@ def crawl_pace(provenance: Mapping[str, Any]) -> dict[str, float]:
     asked = sum(n for states in pages.values() for state, n in states.items() if state != "pending")
     minutes = (datetime.fromisoformat(last) - datetime.fromisoformat(first)).total_seconds() / 60
     pace: dict[str, float] = {"pages": asked, "minutes": minutes, "hours": minutes / 60}
-    return pace | ({"pages_an_hour": 60 * asked / minutes} if minutes else {})
+    return pace | ({"pages_per_hour": 60 * asked / minutes} if minutes else {})
 
 
-def health(numbers: Numbers, provenance: Mapping[str, Any]) -> dict[str, Any] | None:
+def crawl_health(numbers: NumberSource, provenance: Mapping[str, Any]) -> dict[str, Any] | None:
     """Return what the page says of the crawl; None for data that were not crawled.
 
     Args:
@@ -50,7 +50,7 @@ def health(numbers: Numbers, provenance: Mapping[str, Any]) -> dict[str, Any] | 
     return {
         "first": provenance.get("first_request_at"),
         "last": provenance.get("last_request_at"),
-        "pace": {key: numbers.at("crawl.json", key) for key in ("pages", "minutes", "hours", "pages_an_hour")},
+        "pace": {key: numbers.at("crawl.json", key) for key in ("pages", "minutes", "hours", "pages_per_hour")},
         "chart": _chart(pages, by_kind),
         "causes": _table(
             "Pages that gave no rows, by cause",
@@ -72,7 +72,7 @@ def health(numbers: Numbers, provenance: Mapping[str, Any]) -> dict[str, Any] | 
     }
 
 
-def _row(label: str, numbers: Numbers, paths: list[tuple[str, ...]]) -> Row:
+def _row(label: str, numbers: NumberSource, paths: list[tuple[str, ...]]) -> Row:
     return Row(label.replace("_", " "), [(numbers.at(*_PROVENANCE, *path), ",d") for path in paths])
 
 
@@ -106,5 +106,5 @@ def _chart(pages: Mapping[str, Mapping[str, int]], table: NumberTable) -> Chart:
         )
     )
     words = f"Bars of {int(rows['n'].sum()):,} pages by kind and by how they ended: {', '.join(present)}."
-    drawing = drawn(chart, width=320, height=28 * rows["kind"].n_unique())
+    drawing = render_svg(chart, width=320, height=28 * rows["kind"].n_unique())
     return Chart("crawl", "Pages of the crawl", "A bar a kind of page.", words, drawing, table)

@@ -1,4 +1,4 @@
-"""Numbers that carry their origin: each is a question asked of a table, and the page shows both.
+"""NumberSource that carry their origin: each is a question asked of a table, and the page shows both.
 
 A page shows a `Number` as `<data value="0.282" data-from="metrics.parquet?model=jifr&k=15#value">`:
 the file, the rows that were chosen, and what was asked of them. Whoever doubts a number can ask
@@ -63,7 +63,7 @@ class NumberTable:
     rows: list[Row]
 
 
-class Numbers:
+class NumberSource:
     """The tables and JSON documents that a page is made from.
 
     Args:
@@ -129,7 +129,7 @@ def share(part: Number, whole: Number) -> Number:
     return _of_two(part, whole, part.value / whole.value if whole.value else 0.0, "share")
 
 
-def gain(better: Number, base: Number) -> Number:
+def relative_gain(better: Number, base: Number) -> Number:
     """Return better / base - 1."""
     return _of_two(better, base, better.value / base.value - 1 if base.value else 0.0, "gain")
 

@@ -1,6 +1,5 @@
 """How a page is put together: Jinja2 templates over a base they share, and how numbers are written."""
 
-from collections.abc import Mapping
 from typing import Any
 
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined, select_autoescape
@@ -39,11 +38,11 @@ def show(number: Number | None, form: str = ",d") -> Markup:
     made_of = f' data-base="{escape(number.base)}"' if number.base is not None else ""
     made_of += f' data-operation="{number.operation}"' if number.operation is not None else ""
     return Markup(f'<data value="{number.value!r}" data-from="{escape(number.origin)}"{made_of}>') + Markup(
-        f"{escape(written(number.value, form))}</data>"
+        f"{escape(format_number(number.value, form))}</data>"
     )
 
 
-def written(value: float, form: str) -> str:
+def format_number(value: float, form: str) -> str:
     """Return a value as text: a true minus, a thin space before %, and p-values never as 0."""
     if form == "p":
         return "< 0.001" if value < 0.001 else f"{value:.3f}"
@@ -66,14 +65,6 @@ def interval(low: Number | None, high: Number | None, form: str = ".3f") -> Mark
         + show(high, form)
         + Markup("</span>")
     )
-
-
-def flat(settings: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    """Return nested settings as a list of dotted names and values."""
-    found: list[tuple[str, Any]] = []
-    for key, value in settings.items():
-        found += flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else [(f"{prefix}{key}", value)]
-    return found
 
 
 def _bytes(number: Number | None) -> Markup:

@@ -71,7 +71,7 @@ def css_variables(dark: bool) -> str:
     return " ".join(f"--{name}: {_DARK[light] if dark else light};" for light, name in _NAMES.items())
 
 
-def drawn(chart: Any, width: int = 380, height: int = 240) -> str:
+def render_svg(chart: Any, width: int = 380, height: int = 240) -> str:
     """Render an Altair chart as SVG in the project's style; panels (`width` 0) keep their own size."""
     size = {"width": width, "height": height} if width else {}
     styled = (

@@ -1,4 +1,4 @@
-"""Publishes a built dataset as the next version of a snapshot, unless nothing has changed."""
+"""Publishes a built dataset as the next version of its name, unless nothing has changed."""
 
 import re
 from dataclasses import replace
@@ -10,7 +10,7 @@ import polars as pl
 
 from dataset.description import read_description
 from dataset.errors import InvalidTableError, UsageError
-from dataset.files import FileState, writing
+from dataset.files import FileState, explain_write_errors
 from dataset.snapshots.card import SPLIT_TABLES, split_file, write_card
 from dataset.snapshots.contents import TableContent, content_digest, read_contents
 from dataset.snapshots.croissant import write_croissant
@@ -24,19 +24,20 @@ from dataset.version import code_version
 def publish(
     dataset: Path, name: str, root: str | Path = DEFAULT_ROOT, licence: str | None = None
 ) -> tuple[Snapshot, bool]:
-    """Publish a built dataset as the next version of `name`, unless nothing has changed.
+    """Publish a built dataset as the next version of `name`, unless its content equals the newest version.
 
     Args:
         dataset: the dataset folder.
-        name: what to publish it as.
+        name: the name of the snapshot.
         root: the folder of all snapshots, or its address in an object store.
-        licence: what others may do with it, for its card; an SPDX name, an address or a sentence.
+        licence: the licence to state on the card: an SPDX name, an address or a sentence.
 
     Returns:
-        The snapshot, and whether it is new (False: it is the newest version as it was).
+        The snapshot, and whether it is new (False: the newest version has the same content).
 
     Raises:
-        MissingInputError, InvalidTableError: `dataset` is not whole.
+        UsageError: `name` cannot be a folder's name.
+        MissingInputError, InvalidTableError: `dataset` is incomplete or invalid.
         PipelineError: `root` cannot be written.
     """
     if not re.fullmatch(r"\w[\w.-]*", name):
@@ -47,7 +48,7 @@ def publish(
     parent = latest(root, name)
     if parent and parent.content_digest == digest:
         return parent, False
-    with writing(f"{root}/{name}"), open_writer(Folder.at(root) / name) as writer:
+    with explain_write_errors(f"{root}/{name}"), open_writer(Folder.at(root) / name) as writer:
         return _publish(writer, contents, digest, description, name, root, licence)
 
 
@@ -60,13 +61,13 @@ def _publish(
     root: str | Path,
     licence: str | None,
 ) -> tuple[Snapshot, bool]:
-    """Write the files of a version, then its manifest under the number that is free at that time."""
+    """Write the files of a version, then its manifest under the next free number."""
     tables = {table: _add(writer, content) for table, content in contents.items()}
     files = _add_splits(writer, contents)
     while True:
         parent = latest(root, name)
         if parent and parent.content_digest == digest:
-            return parent, False  # somebody else has just published the same
+            return parent, False  # another publisher has just published the same content
         version = writer.number_after(parent.version if parent else 0)
         manifest = Manifest(
             format_version=FORMAT_VERSION,
@@ -85,9 +86,9 @@ def _publish(
             files=files,
             licence=licence,
         )
-        written = [*write_card(manifest, contents["interactions"].source, writer.scratch)]
-        written.append(write_croissant(manifest, writer.scratch))
-        described = {file: writer.add(writer.scratch / file, file) for file in written}
+        documents = [*write_card(manifest, contents["interactions"].source, writer.scratch)]
+        documents.append(write_croissant(manifest, writer.scratch))
+        described = {file: writer.add(writer.scratch / file, file) for file in documents}
         if writer.commit(replace(manifest, files=files | described)):
             return snapshot_at(version_place(root, name, version)), True
 
@@ -98,16 +99,16 @@ def version_place(root: str | Path, name: str, version: int) -> str:
 
 
 def _add(writer: SnapshotWriter, content: TableContent) -> TableEntry:
-    """Add a table's file, which must still be the one that was checked."""
+    """Add a table's file, which must not have changed since it was checked."""
     file = content.source.name
     sha256 = writer.add(content.source, file)
     if content.state != FileState.of(content.source):
-        raise InvalidTableError(f"{content.source}: was changed while it was published; publish again")
+        raise InvalidTableError(f"{content.source}: was changed during publication; publish again")
     return TableEntry(file, content.rows, content.state.size_bytes, sha256, content.content_sha256, content.columns)
 
 
 def _add_splits(writer: SnapshotWriter, contents: dict[str, TableContent]) -> dict[str, str]:
-    """Add the tables with splits once more, a file a split (what Hugging Face `datasets` reads as its splits)."""
+    """Add the tables with splits again, one file per split; Hugging Face `datasets` reads these as its splits."""
     files: dict[str, str] = {}
     for table, splits in SPLIT_TABLES.items():
         for split in splits:

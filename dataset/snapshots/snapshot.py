@@ -1,17 +1,16 @@
-"""Published snapshots: immutable, numbered versions of a dataset, in plain Parquet.
+"""Opens and lists published snapshots: immutable, numbered versions of a dataset in plain Parquet.
 
     <root>/<name>/v0001/
         movies.parquet  frames.parquet  interactions.parquet  frame_likes.parquet
-        frame_features.parquet   (where the dataset has pictures)
-        splits/<table>/<split>.parquet   the rows of interactions and frame likes once more, a file a split
+        frame_features.parquet   (if the dataset has pictures)
+        splits/<table>/<split>.parquet   the rows of interactions and frame_likes again, one file per split
         README.md  plots/*.svg   the dataset card
-        croissant.json           the same for machines (ML Commons Croissant)
-        manifest.json            what each file holds, and where it all comes from
+        croissant.json           the card for machines (ML Commons Croissant)
+        manifest.json            the content, origin and SHA-256 of every file
 
-This is the contract, on a disk and in an object store. A version appears all at once
-(`dataset.snapshots.writer` says how) and never changes afterwards; `manifest.json` lists the SHA-256 of
-every file. `content_digest` is made of the tables' rows and the configuration alone, so equal
-content has it on any machine; publishing content that equals the newest version publishes nothing.
+This is the contract, on a disk and in an object store. A version appears atomically (see
+`dataset.snapshots.writer`) and never changes afterwards. `content_digest` depends only on the tables'
+rows and the configuration, so equal content has the same digest on any machine.
 """
 
 from dataclasses import dataclass
@@ -42,10 +41,10 @@ class Snapshot:
 
     @property
     def path(self) -> Path:
-        """Its folder on this machine's disk.
+        """Its folder on a local disk.
 
         Raises:
-            UsageError: it is in an object store.
+            UsageError: the snapshot is in an object store.
         """
         if self.folder.path is None:
             raise _pull_first(self.folder.address)
@@ -63,24 +62,24 @@ class Snapshot:
 
     @property
     def content_digest(self) -> str:
-        """The SHA-256 of its content: equal for equal rows and configuration."""
+        """The SHA-256 of its rows and configuration: equal content has the same digest."""
         return self.manifest.content_digest
 
     @property
     def label(self) -> str:
-        """What to call it in words, for example `sandbox v0001`."""
+        """Its name and version, for example `sandbox v0001`."""
         return self.manifest.label
 
     def has(self, table: str) -> bool:
-        """Return whether it holds a table."""
+        """Return whether it has a table."""
         return table in self.manifest.tables
 
     def read(self, table: str) -> pl.DataFrame:
         """Read a table and validate it.
 
         Raises:
-            MissingInputError: the snapshot does not hold it.
-            InvalidTableError: it is broken.
+            MissingInputError: the snapshot has no such table.
+            InvalidTableError: the table is invalid.
             UsageError: the snapshot is in an object store.
         """
         if not self.has(table):
@@ -91,12 +90,12 @@ class Snapshot:
         return read_table(self.path / self.manifest.tables[table].file, SNAPSHOT_TABLES[table])
 
 
-def open_snapshot(path: Path) -> Snapshot:
-    """Open the snapshot in a folder on this machine (or, for a dataset's folder, its newest version).
+def open_snapshot(path: str | Path) -> Snapshot:
+    """Open the snapshot in a local folder; for the folder of several, the one published last.
 
     Raises:
-        UsageError: it is in an object store.
-        InvalidSnapshotError: the folder is not a snapshot, or one of a newer format.
+        UsageError: the snapshot is in an object store.
+        InvalidSnapshotError: the folder is not a snapshot, or its format is newer than this code.
     """
     if address := remote_address(path):
         raise _pull_first(address)
@@ -104,40 +103,40 @@ def open_snapshot(path: Path) -> Snapshot:
 
 
 def snapshot_at(place: str | Path) -> Snapshot:
-    """Open the snapshot at a path or address (or, for the folder of several, the one published last).
+    """Open the snapshot at a path or address; for the folder of several, the one published last.
 
     Raises:
-        InvalidSnapshotError: there is none, or one that is damaged or of a newer format.
+        InvalidSnapshotError: there is no snapshot, or it is damaged or has a newer format.
     """
     folder = Folder.at(place)
     found = _open(folder) or _newest(_versions(folder)) or _newest(_all_versions(folder))
     if found is None:
         raise InvalidSnapshotError(
-            f"{place}: not a snapshot (no manifest.json there); make one with `python -m dataset publish`"
+            f"{place}: not a snapshot (no manifest.json there); create one with `python -m dataset publish`"
         )
     return found
 
 
 def latest(root: str | Path, name: str) -> Snapshot | None:
-    """Return the version of `name` with the highest number, None where there is none."""
+    """Return the highest version of `name`, None if there is none."""
     versions = reversed(_versions(Folder.at(root) / name))
     return next((snapshot for folder in versions if (snapshot := _open(folder))), None)
 
 
 def newest_snapshot(root: str | Path = DEFAULT_ROOT) -> Snapshot:
-    """Return the snapshot that was published last, of any name, below `root`.
+    """Return the snapshot below `root` that was published last, of any name.
 
     Raises:
-        MissingInputError: there is none.
+        MissingInputError: there is no snapshot.
     """
     newest = _newest(_all_versions(Folder.at(root)))
     if newest is None:
-        raise MissingInputError(f"{root}: no snapshot there; `make demo` makes one, or `python -m dataset publish`")
+        raise MissingInputError(f"{root}: no snapshot; create one with `make demo` or `python -m dataset publish`")
     return newest
 
 
 def list_snapshots(root: str | Path = DEFAULT_ROOT) -> list[Snapshot | InvalidSnapshotError]:
-    """Return all snapshots below `root`, by name and version; in place of one that cannot be read, why."""
+    """Return all snapshots below `root`, by name and version; an unreadable one is replaced by its error."""
     found: list[Snapshot | InvalidSnapshotError] = []
     for folder in _all_versions(Folder.at(root)):
         try:
@@ -148,13 +147,13 @@ def list_snapshots(root: str | Path = DEFAULT_ROOT) -> list[Snapshot | InvalidSn
 
 
 def _open(folder: Folder) -> Snapshot | None:
-    """Open the snapshot whose folder this is, None where there is none."""
+    """Open the snapshot in exactly this folder, None if there is none."""
     content = folder.read(FILE_NAME)
     return None if content is None else Snapshot(folder, from_bytes(content, f"{folder}/{FILE_NAME}"))
 
 
 def _versions(folder: Folder) -> list[Folder]:
-    """Return the folders `v0001`, `v0002`, … in a dataset's folder, by number; not all need be published."""
+    """Return the folders `v0001`, `v0002`, … in a dataset's folder, by number, published or not."""
     numbers = {number: name for name in folder.folders() if (number := version_number(name)) is not None}
     return [folder / numbers[number] for number in sorted(numbers)]
 
@@ -170,6 +169,6 @@ def _newest(folders: list[Folder]) -> Snapshot | None:
 
 def _pull_first(address: str) -> UsageError:
     return UsageError(
-        f"{address}: is in an object store, and this reads snapshots from a disk; "
-        f"first `python -m dataset pull {address}`, then give the folder it names"
+        f"{address}: is in an object store, but this needs a local snapshot; "
+        f"run `python -m dataset pull {address}` first and use the folder it prints"
     )

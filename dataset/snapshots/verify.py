@@ -5,9 +5,9 @@ from dataset.snapshots.snapshot import Snapshot
 
 
 def verify(snapshot: Snapshot) -> list[str]:
-    """Return what is wrong with the files of a snapshot, one line a file; empty when all is well.
+    """Return the problems with a snapshot's files, one line per file; an empty list means none.
 
-    The manifest itself was checked when the snapshot was opened.
+    The manifest was already checked when the snapshot was opened.
     """
     expected, present = snapshot.manifest.sha256_of, snapshot.folder.files()
     present.pop(FILE_NAME, None)

@@ -52,7 +52,7 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss + sum(peaks)) / 1024)
 
 def measure() -> list[Result]:
     extractor = Extractor(ExtractorConfig(weights="random:0"))
-    options = ExtractOptions().settled(extractor.device.type)
+    options = ExtractOptions().resolve(extractor.device.type)
     size, precision = options.batch_size, extractor.identity.precision
     crops = np.random.default_rng(0).integers(0, 256, (size, 224, 224, 3), dtype=np.uint8)
     usual_rate = _usual_rate(crops, extractor.device)

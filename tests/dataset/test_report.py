@@ -10,11 +10,11 @@ import pytest
 from dataset.building.build import DatasetConfig, build
 from dataset.description import PAPER_STATISTICS
 from dataset.files import write_json
+from dataset.report.dataset_report import write_dataset_report
 from dataset.report.distributions import concentration, distributions
 from dataset.report.health import crawl_pace
-from dataset.report.numbers import Number, Numbers, gain, total
+from dataset.report.numbers import Number, NumberSource, relative_gain, total
 from dataset.report.page import show
-from dataset.report.snapshot import write_dataset_report
 from dataset.schema import RAW_TABLES
 from dataset.snapshots.publish import publish
 from dataset.snapshots.snapshot import Snapshot
@@ -140,21 +140,21 @@ def test_distributions_count_everything_once() -> None:
     table = distributions(
         interactions, movies, frames, pl.DataFrame(schema={"user_id": pl.String, "movie_id": pl.String})
     )
-    activity = table.filter(distribution="interactions a user").select("low", "high", "n").rows()
+    activity = table.filter(distribution="interactions per user").select("low", "high", "n").rows()
     assert activity == [(1, 1, 1), (2, 3, 2), (4, 7, 4), (8, 15, 8), (16, 31, 16), (32, 63, 9)]
-    assert table.filter(distribution="frames a movie").select("low", "n").rows() == [(0, 7), (1, 1), (2, 1)]
-    assert set(table["distribution"]) == {"interactions a user", "interactions a movie", "frames a movie"}
+    assert table.filter(distribution="frames per movie").select("low", "n").rows() == [(0, 7), (1, 1), (2, 1)]
+    assert set(table["distribution"]) == {"interactions per user", "interactions per movie", "frames per movie"}
     top = concentration(interactions).filter(of="user", top_share=0.1)
     assert top.select("n", "share").row(0) == (4, (40 + 39 + 38 + 37) / 820)
 
 
 def test_the_pace_counts_pages_that_were_asked_for() -> None:
-    assert crawl_pace(CRAWL) == {"pages": 23, "minutes": 180, "hours": 3, "pages_an_hour": pytest.approx(23 / 3)}
+    assert crawl_pace(CRAWL) == {"pages": 23, "minutes": 180, "hours": 3, "pages_per_hour": pytest.approx(23 / 3)}
     assert crawl_pace({"source": "import"}) == {}
 
 
 def test_a_number_carries_its_question_and_several_rows_have_no_one_value() -> None:
-    numbers = Numbers(
+    numbers = NumberSource(
         {"t.parquet": pl.DataFrame({"a": ["x", "x", "y"], "v": [1.0, 3.0, 4.0]})}, {"d.json": {"k": {"n": 7}}}
     )
     mean = numbers.of("t.parquet", "mean(v)", a="x")
@@ -166,8 +166,8 @@ def test_a_number_carries_its_question_and_several_rows_have_no_one_value() -> N
     one = numbers.of("t.parquet", "v", a="y")
     assert one is not None
     assert mean is not None
-    assert gain(one, mean).value == 1.0
+    assert relative_gain(one, mean).value == 1.0
     with pytest.raises(ValueError, match="made of two"):
-        total(gain(one, mean), mean)
+        total(relative_gain(one, mean), mean)
     assert str(show(mean, "+.1%")) == '<data value="2.0" data-from="t.parquet?a=x#mean(v)">+200.0\u202f%</data>'
     assert "–" in show(None)

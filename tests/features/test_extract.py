@@ -117,7 +117,7 @@ def test_a_torn_shard_is_reported_and_its_pictures_computed_again(
     (shard,) = (tmp_path / "store").glob("*/*.parquet")
     shard.write_bytes(shard.read_bytes()[:-100])
     done = extract(raw, dataset, extractor, tmp_path / "store", ignore, OPTIONS)
-    assert (done.torn, done.n_computed) == ([shard.name], 3)
+    assert (done.corrupt, done.n_computed) == ([shard.name], 3)
     assert (dataset / "frame_features.parquet").read_bytes() == before
 
 

@@ -86,7 +86,7 @@ def test_bf16_features_are_close_to_fp32_ones_and_kept_apart() -> None:
 
 def test_pictures_that_are_the_plain_ways_anyway_are_not_computed_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     extractor = Extractor(TINY, "cpu")
-    features = extractor.start(noise(2))
+    features = extractor.forward(noise(2))
     monkeypatch.setattr(torch.nn.Module, "__call__", lambda *_: pytest.fail("a forward pass"))
     assert extractor.check(noise(2), features, noise(2)) == 1
 
@@ -94,7 +94,7 @@ def test_pictures_that_are_the_plain_ways_anyway_are_not_computed_twice(monkeypa
 def test_features_far_from_plain_ones_are_refused_with_the_remedy() -> None:
     extractor = Extractor(TINY, "cpu")
     with pytest.raises(WeightsError, match=r"cosine of only .* run again with --precision fp32 --decoding full"):
-        extractor.check(noise(), extractor.start(noise()), 255 - noise())
+        extractor.check(noise(), extractor.forward(noise()), 255 - noise())
 
 
 @pytest.mark.parametrize(

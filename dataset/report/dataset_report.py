@@ -5,17 +5,17 @@ from pathlib import Path
 
 import polars as pl
 
-from dataset.description import PAPER_STATISTICS
+from dataset.description import PAPER_STATISTICS, flatten_settings
 from dataset.files import write_json, write_text
 from dataset.report.charts import concentration_chart, fate_chart, histogram
 from dataset.report.distributions import concentration, distributions
-from dataset.report.health import crawl_pace, health
-from dataset.report.numbers import Number, Numbers, NumberTable, Row, total
-from dataset.report.page import flat, render
+from dataset.report.health import crawl_health, crawl_pace
+from dataset.report.numbers import Number, NumberSource, NumberTable, Row, total
+from dataset.report.page import render
 from dataset.report.theme import Chart
 from dataset.report.thumbnails import Thumbnails
 from dataset.schema import HELD_OUT_SPLITS, SPLITS, Concentration, Distribution
-from dataset.snapshots.card import extractor_in_words
+from dataset.snapshots.card import describe_extractor
 from dataset.snapshots.snapshot import Snapshot
 from dataset.tables import write_table
 
@@ -29,10 +29,10 @@ _COMPARED = (
     ("n_validation_interactions", "validation interactions", ",d"),
     ("n_test_interactions", "test interactions", ",d"),
     ("density", "density: the share of all pairs that are interactions", ".2%"),
-    ("interactions_a_user_mean", "interactions a person, on average", ",.1f"),
-    ("interactions_a_movie_mean", "interactions a movie, on average", ",.1f"),
+    ("interactions_per_user_mean", "interactions a person, on average", ",.1f"),
+    ("interactions_per_movie_mean", "interactions a movie, on average", ",.1f"),
     ("n_frames", "frames", ",d"),
-    ("frames_a_movie_mean", "frames a movie, on average", ",.1f"),
+    ("frames_per_movie_mean", "frames a movie, on average", ",.1f"),
     ("n_frames_without_picture", "frames without a picture", ",d"),
     ("n_validation_frame_likes", "frame likes for validation", ",d"),
     ("n_test_frame_likes", "frame likes for test", ",d"),
@@ -65,20 +65,20 @@ def write_dataset_report(snapshot: Snapshot, raw: Path | None, destination: Path
     write_table(concentrated, Concentration, destination / "concentration.parquet")
     write_json(destination / "crawl.json", pace)
     manifest = asdict(snapshot.manifest)
-    numbers = Numbers(
+    numbers = NumberSource(
         {f"{name}.parquet": table for name, table in tables.items()}
         | {"distributions.parquet": counted, "concentration.parquet": concentrated}
         | ({_QUARANTINED: pl.DataFrame(manifest["quarantined"])} if manifest["quarantined"] else {}),
         {_MANIFEST: manifest, _PAPER: PAPER_STATISTICS, "crawl.json": pace},
     )
-    charts, crawl = _charts(numbers), health(numbers, manifest["provenance"])
+    charts, crawl = _charts(numbers), crawl_health(numbers, manifest["provenance"])
     page = render(
         "dataset.report",
         "dataset.html.j2",
         m=snapshot.manifest,
-        features=extractor_in_words(snapshot.manifest.extractor),
+        features=describe_extractor(snapshot.manifest.extractor),
         contents=_CONTENTS,
-        settings=flat(snapshot.manifest.config),
+        settings=list(flatten_settings(snapshot.manifest.config).items()),
         n=_named_numbers(numbers),
         compared=_compared(numbers),
         dropped=_dropped(numbers),
@@ -107,7 +107,7 @@ def contact_sheet(frames: pl.DataFrame, movies: pl.DataFrame, thumbnails: Thumbn
     return sheet
 
 
-def _charts(numbers: Numbers) -> dict[str, Chart | None]:
+def _charts(numbers: NumberSource) -> dict[str, Chart | None]:
     fates: dict[str, Chart | None] = {"fate_of_ratings": None, "fate_of_likes": None}
     for name, table, splits, what in (
         ("fate_of_ratings", "ratings", SPLITS, "ratings"),
@@ -128,21 +128,21 @@ def _charts(numbers: Numbers) -> dict[str, Chart | None]:
     }
 
 
-def _came(numbers: Numbers, table: str, of: str) -> Number:
+def _came(numbers: NumberSource, table: str, of: str) -> Number:
     """Return how many rows came in: those kept and those left out."""
     kept = numbers.of(f"{of}.parquet", "n") or Number(0, f"{of}.parquet#n")
     lost = numbers.of(_QUARANTINED, "sum(rows)", table=table)
     return kept if lost is None else total(kept, lost)
 
 
-def _reasons(numbers: Numbers, table: str) -> list[tuple[str, Number]]:
+def _reasons(numbers: NumberSource, table: str) -> list[tuple[str, Number]]:
     rows = numbers.rows(_QUARANTINED)
     reasons = rows.filter(pl.col("table") == table)["reason"].to_list() if rows.height else []
     asked = [(reason, numbers.of(_QUARANTINED, "rows", table=table, reason=reason)) for reason in reasons]
     return [(reason, number) for reason, number in asked if number is not None]
 
 
-def _compared(numbers: Numbers) -> NumberTable:
+def _compared(numbers: NumberSource) -> NumberTable:
     rows = [
         Row(words, [(numbers.at(_MANIFEST, "statistics", key), form), (numbers.at(_PAPER, key), form)])
         for key, words, form in _COMPARED
@@ -150,7 +150,7 @@ def _compared(numbers: Numbers) -> NumberTable:
     return NumberTable("This dataset beside the one of the paper", "", ["here", "Wu et al. 2019"], rows)
 
 
-def _dropped(numbers: Numbers) -> NumberTable | None:
+def _dropped(numbers: NumberSource) -> NumberTable | None:
     rows = numbers.rows(_QUARANTINED)
     if rows.is_empty():
         return None
@@ -168,7 +168,7 @@ def _dropped(numbers: Numbers) -> NumberTable | None:
     )
 
 
-def _named_numbers(numbers: Numbers) -> dict[str, Number | None]:
+def _named_numbers(numbers: NumberSource) -> dict[str, Number | None]:
     """Return what the page's sentences speak of."""
     statistics = {key: numbers.at(_MANIFEST, "statistics", key) for key, *_ in _COMPARED}
     interactions = numbers.of("interactions.parquet", "n")
@@ -176,7 +176,7 @@ def _named_numbers(numbers: Numbers) -> dict[str, Number | None]:
     held_out = numbers.of("interactions.parquet", "n", split="test")
     return statistics | {
         "interactions": interactions,
-        "median_a_user": numbers.at(_MANIFEST, "statistics", "interactions_a_user_median"),
+        "median_per_user": numbers.at(_MANIFEST, "statistics", "interactions_per_user_median"),
         "top_tenth": numbers.of("concentration.parquet", "share", of="movie", top_share=0.1),
         "top_tenth_users": numbers.of("concentration.parquet", "share", of="user", top_share=0.1),
         "pairs": pairs,
@@ -194,7 +194,7 @@ _FATE_TITLES = {"ratings": "What became of the ratings", "frame_likes": "What be
 _HISTOGRAMS = (
     (
         "activity",
-        "interactions a user",
+        "interactions per user",
         "How much people watch",
         "People, by how many of the movies they watched.",
         "people",
@@ -202,15 +202,15 @@ _HISTOGRAMS = (
     ),
     (
         "popularity",
-        "interactions a movie",
+        "interactions per movie",
         "How much movies are watched",
         "Movies, by how many people watched them.",
         "movies",
-        "interactions a movie",
+        "interactions per movie",
     ),
     (
         "years",
-        "interactions a year",
+        "interactions per year",
         "When it was",
         "Interactions, by the year in which they were rated.",
         "interactions",
@@ -218,15 +218,15 @@ _HISTOGRAMS = (
     ),
     (
         "frames",
-        "frames a movie",
+        "frames per movie",
         "Frames of a movie",
         "Movies, by how many pictures there are to choose from. Among few, chance is often right.",
         "movies",
-        "frames a movie",
+        "frames per movie",
     ),
     (
         "likes",
-        "liked frames a pair",
+        "liked frames per pair",
         "Liked frames of a pair",
         "Held-out pairs of a person and a movie with a like, by how many of its frames that person liked.",
         "pairs",

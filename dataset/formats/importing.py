@@ -1,8 +1,8 @@
-"""Bring your own data: a ratings file, and optionally a folder of pictures and a file of titles, become raw tables.
+"""Imports your own data: turns a ratings file, and optionally pictures and an items file, into raw tables.
 
-User and item ids are kept as they are, as text. Pictures are `<item>.jpg` or `<item>/<any>.jpg`
-(any format Pillow reads); each becomes a frame of its item. What cannot be used goes to
-`quarantine.parquet` with its reason.
+User and item ids are kept unchanged, as text. Pictures are `<item>.jpg` or `<item>/<any>.jpg` (any format
+that Pillow reads); each becomes a frame of its item. Unusable rows and pictures go to
+`quarantine.parquet` with the reason.
 """
 
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from dataset.version import code_version
 
 @dataclass(frozen=True)
 class Imported:
-    """What `import_ratings` wrote."""
+    """The result of `import_ratings`: the raw folder and counts."""
 
     path: Path
     n_ratings: int
@@ -34,12 +34,12 @@ class Imported:
 def import_ratings(
     ratings: Path, form: RatingsFormat, pictures: Path | None, destination: Path, items_file: ItemsFile | None = None
 ) -> Imported:
-    """Write a raw folder (see `dataset.building.build`) from a ratings file, a folder of pictures and a file of titles.
+    """Write a raw folder (see `dataset.building.build`) from a ratings file, a folder of pictures and an items file.
 
     Raises:
-        MissingInputError: a file or the folder is not there.
-        InvalidTableError: a file cannot be read, or a column is missing or not what it should be.
-        TooLittleDataError: the file has no usable row.
+        MissingInputError: a file or the folder is missing.
+        InvalidTableError: a file cannot be read, or a column is missing or invalid.
+        TooLittleDataError: no row or no picture is usable.
     """
     known = read_items(items_file) if items_file else None
     rows, incomplete = read_ratings(ratings, form)
@@ -69,7 +69,7 @@ def import_ratings(
 
 
 def _movies(items: pl.Series, known: pl.DataFrame | None) -> pl.DataFrame:
-    """Return a `Movie` row an item; one of which nothing is known has its id for a title."""
+    """Return one `Movie` row per item; an unknown item has its id as its title."""
     none = pl.lit([], pl.List(pl.String))
     movies = pl.DataFrame({"movie_id": items})
     if known is None:

@@ -1,4 +1,4 @@
-"""What is known of items beside their ratings: titles, and where the file tells them years and genres."""
+"""Reads an items file: titles and, if the file has them, years and genres."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,18 +14,18 @@ _NO_GENRES = "(no genres listed)"
 
 @dataclass(frozen=True)
 class ItemsFormat:
-    """Which columns of the items file hold what. None: the file has no such column.
+    """The columns of an items file and how to read it. None: the file has no such column.
 
     Attributes:
-        item_column: the id that the ratings have; without a header, columns are called `column_1`, `column_2`, …
-        title_column: the title; a year in brackets at its end is taken off, and is the year where no column tells it.
-        year_column: the year; the file need not have it.
-        genres_column: the genres, parted by `genre_separator`; likewise.
-        genre_separator: what parts genres.
-        separator: of a text file; None decides by the name (.tsv: tab, else comma).
+        item_column: the item's id, as in the ratings; without a header, columns are `column_1`, `column_2`, …
+        title_column: the title; a year in brackets at its end is removed, and used if no column holds the year.
+        year_column: the year; the file may lack this column.
+        genres_column: the genres, separated by `genre_separator`; the file may lack this column.
+        genre_separator: the separator between genres.
+        separator: the field separator of a text file; None chooses by the name (.tsv: tab, else comma).
         has_header: whether the first line names the columns.
-        has_types: whether the names in the header carry a type, as RecBole's `item_id:token` does.
-        encoding: of a text file.
+        has_types: whether the names in the header end in a type, as in RecBole's `item_id:token`.
+        encoding: the encoding of a text file.
     """
 
     item_column: str = "item"
@@ -41,10 +41,10 @@ class ItemsFormat:
 
 @dataclass(frozen=True)
 class ItemsFile:
-    """An items file. One that was only found beside the ratings may lack the columns; it is left alone then."""
+    """An items file. If the user did not name it and it lacks the columns, it is ignored."""
 
     path: Path
-    form: ItemsFormat
+    format: ItemsFormat
     was_named: bool = True
 
 
@@ -54,14 +54,14 @@ _KNOWN = {
     "movielens-100k": ItemsFormat("column_1", "column_2", separator="|", has_header=False, encoding="latin-1"),
     "recbole": ItemsFormat("item_id", "movie_title", "release_year", "class", " ", "\t", has_types=True),
 }
-_NOTHING = pl.DataFrame(
+_NO_ITEMS = pl.DataFrame(
     schema={"movie_id": pl.String, "title": pl.String, "year": pl.Int16, "genres": pl.List(pl.String)}
 )
 _NAMES = {"movielens-csv": "movies.csv", "movielens-dat": "movies.dat", "movielens-100k": "u.item"}
 
 
 def find_items_file(ratings: Path, format_name: str | None) -> ItemsFile | None:
-    """Return the items file that comes with a ratings file of a known format (`importing.FORMATS`), if it is there."""
+    """Return the items file beside a ratings file of a known format (`ratings.FORMATS`), None if there is none."""
     if format_name not in _KNOWN:
         return None
     path = ratings.with_suffix(".item") if format_name == "recbole" else ratings.with_name(_NAMES[format_name])
@@ -69,7 +69,7 @@ def find_items_file(ratings: Path, format_name: str | None) -> ItemsFile | None:
 
 
 def named_items_file(path: Path, item_column: str, title_column: str) -> ItemsFile:
-    """Return an items file that a user names, by the columns they name; RecBole's `.item` is known by its name."""
+    """Return the items file that the user named, with the columns they named; a `.item` file is RecBole's."""
     is_recbole = path.suffix == ".item"
     return ItemsFile(
         path, _KNOWN["recbole"] if is_recbole else ItemsFormat(item_column, title_column, "year", "genres")
@@ -77,17 +77,17 @@ def named_items_file(path: Path, item_column: str, title_column: str) -> ItemsFi
 
 
 def read_items(file: ItemsFile) -> pl.DataFrame:
-    """Return what a file tells of items.
+    """Return the items in a file.
 
     Returns:
-        `movie_id`, `title`, `year: Int16` (null where unknown) and `genres: List[String]`; an item that stands
-        twice is taken as it stands first, one without a title is left out.
+        `movie_id`, `title`, `year: Int16` (null if unknown) and `genres: List[String]`. Of a repeated item
+        the first row is used; an item without a title is skipped.
 
     Raises:
-        MissingInputError: there is no such file.
-        InvalidTableError: it cannot be read, or lacks the column of the ids or titles.
+        MissingInputError: the file is missing.
+        InvalidTableError: the file cannot be read, or lacks the column of ids or titles.
     """
-    path, form = file.path, file.form
+    path, form = file.path, file.format
     if not path.is_file():
         raise MissingInputError(f"{path}: no such items file; give a .csv, .tsv or .parquet file, or leave --items out")
     try:
@@ -97,7 +97,7 @@ def read_items(file: ItemsFile) -> pl.DataFrame:
     for option, column in (("--items-id-column", form.item_column), ("--title-column", form.title_column)):
         if column not in table.columns:
             if not file.was_named:
-                return _NOTHING
+                return _NO_ITEMS
             raise InvalidTableError(
                 f"{path}: no column '{column}'; it has {', '.join(map(repr, table.columns))}: "
                 f"name the right one with {option}"
@@ -114,8 +114,8 @@ def read_items(file: ItemsFile) -> pl.DataFrame:
 
 
 def _year(table: pl.DataFrame, form: ItemsFormat, title: pl.Expr) -> pl.Expr:
-    told = [pl.col(form.year_column).cast(pl.String)] if form.year_column in table.columns else []
-    year = pl.coalesce(*told, title.str.extract(_YEAR)).str.extract(r"^\s*(\d{4})\b").cast(pl.Int16)
+    stated = [pl.col(form.year_column).cast(pl.String)] if form.year_column in table.columns else []
+    year = pl.coalesce(*stated, title.str.extract(_YEAR)).str.extract(r"^\s*(\d{4})\b").cast(pl.Int16)
     return pl.when(year.is_between(1850, 2200)).then(year)
 
 

@@ -19,11 +19,18 @@ from dataset.tables import empty, fill_columns, quarantine_rows
 def import_pictures(
     folder: Path, items: set[str], destination: Path
 ) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
-    """Store the pictures of known items below `destination/pictures`; return frames, images, quarantine."""
+    """Copy the pictures of known items to `destination/pictures`.
+
+    Returns:
+        The `Frame` rows, the `Image` rows, and the unusable pictures as `Quarantine` rows.
+
+    Raises:
+        MissingInputError: `folder` is missing.
+        TooLittleDataError: no picture belongs to a known item.
+    """
     if not folder.is_dir():
         raise MissingInputError(
-            f"{folder}: no such folder of pictures; it should hold <item>.jpg or <item>/<any>.jpg "
-            "(or leave --pictures out)"
+            f"{folder}: no such folder of pictures; it should hold <item>.jpg or <item>/<any>.jpg (or omit --pictures)"
         )
     frames, images, bad = [], [], []
     for item, path in _pictures_of(folder):
@@ -42,7 +49,7 @@ def import_pictures(
         images.append({"frame_id": frame_id, **image})
     if not frames:
         raise TooLittleDataError(
-            f"{folder}: not one picture of an item in the ratings; name them <item>.jpg or <item>/<any>.jpg, "
+            f"{folder}: no picture belongs to an item in the ratings; name them <item>.jpg or <item>/<any>.jpg, "
             "with the item ids of the ratings file"
         )
     quarantine = quarantine_rows(pl.DataFrame(bad, infer_schema_length=None), "frames") if bad else empty(Quarantine)
@@ -53,7 +60,7 @@ def import_pictures(
 
 
 def _pictures_of(folder: Path) -> Iterator[tuple[str, Path]]:
-    """Yield each picture file with the item it belongs to, in a fixed order."""
+    """Yield (item, path) of each picture file, in a fixed order."""
     extensions = PillowImage.registered_extensions()
     for path in sorted(folder.rglob("*")):
         if path.is_file() and path.suffix.lower() in extensions:
@@ -62,7 +69,7 @@ def _pictures_of(folder: Path) -> Iterator[tuple[str, Path]]:
 
 
 def _store_picture(path: Path, destination: Path) -> dict[str, str | int]:
-    """Decode a picture in full, store its bytes under their SHA-256, and describe it."""
+    """Decode a picture fully, store its bytes under their SHA-256, and return its `Image` columns without the id."""
     content = path.read_bytes()
     with PillowImage.open(path) as picture:
         picture.load()

@@ -1,4 +1,4 @@
-"""Reads a user's ratings file as `Rating` rows: which columns hold what, and the formats known by name."""
+"""Reads a user's ratings file as `Rating` rows; defines the known formats."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,22 +11,22 @@ from dataset.schema import Rating
 from dataset.tables import quarantine_rows, validate
 
 _MILLISECONDS_FROM = 100_000_000_000
-"""An integer time of at least this is in milliseconds; as seconds it would be after the year 5000."""
+"""A time of at least this is in milliseconds; in seconds it would be after the year 5000."""
 
 
 @dataclass(frozen=True)
 class RatingsFormat:
-    """Which columns of the ratings file hold what. None: the file has no such column.
+    """The columns of a ratings file and how to read it. None: the file has no such column.
 
     Attributes:
-        user_column: the user's id; in a file without a header, columns are called `column_1`, `column_2`, …
+        user_column: the user's id; without a header, columns are `column_1`, `column_2`, …
         item_column: the item's id.
-        rating_column: the rating, from above 0 to `max_rating`; an empty one is "no rating given".
+        rating_column: the rating, above 0 and up to `max_rating`; empty means "not rated".
         time_column: a date, an ISO date or time as text, or seconds (or milliseconds) since 1970.
-        max_rating: the best rating there is; ratings are scaled so that it becomes 5 stars.
-        separator: of a CSV file; None decides by the name (.tsv, .inter: tab, else comma).
-        has_header: whether the first line of a CSV file names the columns.
-        has_types: whether the names in the header carry a type, as RecBole's `user_id:token` does.
+        max_rating: the best possible rating; ratings are scaled so that it becomes 5 stars.
+        separator: the field separator of a text file; None chooses by the name (.tsv: tab, else comma).
+        has_header: whether the first line of a text file names the columns.
+        has_types: whether the names in the header end in a type, as in RecBole's `user_id:token`.
     """
 
     user_column: str = "user"
@@ -41,18 +41,18 @@ class RatingsFormat:
 
 FORMATS = {
     "movielens-csv": RatingsFormat("userId", "movieId", "rating", "timestamp"),
-    # Fields of ratings.dat are parted by `::`: read with a separator of one character, each second column is empty.
+    # ratings.dat separates fields by `::`; read with `:`, every second column is empty.
     "movielens-dat": RatingsFormat("column_1", "column_3", "column_5", "column_7", separator=":", has_header=False),
     "movielens-100k": RatingsFormat("column_1", "column_2", "column_3", "column_4", separator="\t", has_header=False),
     "recbole": RatingsFormat("user_id", "item_id", "rating", "timestamp", separator="\t", has_types=True),
 }
-"""Formats that need no column names."""
+"""The known formats, which need no column names."""
 
 _FORMAT_BY_NAME = {"ratings.csv": "movielens-csv", "ratings.dat": "movielens-dat", "u.data": "movielens-100k"}
 
 
 def detect_format(path: Path) -> str | None:
-    """Return which of `FORMATS` a ratings file is in by its name (and the header of a `ratings.csv`), None if none."""
+    """Return which of `FORMATS` a ratings file has, by its name (and a `ratings.csv` by its header), else None."""
     if path.suffix == ".inter":
         return "recbole"
     name = _FORMAT_BY_NAME.get(path.name)
@@ -66,9 +66,9 @@ def detect_format(path: Path) -> str | None:
 
 
 def _read(path: Path, form: RatingsFormat) -> pl.DataFrame:
-    """Read the named columns of a CSV, TSV or Parquet file, each under our name for it; CSV's as text."""
+    """Return the format's columns of a file as `user`, `item`, `rating` and `time`; those of a text file as text."""
     if not path.is_file():
-        raise MissingInputError(f"{path}: no such ratings file; give a .csv, .tsv or .parquet file (see --format)")
+        raise MissingInputError(f"{path}: no such ratings file; name a .csv, .tsv or .parquet file (see --format)")
     try:
         table = read_user_file(path, form.separator, form.has_header, form.has_types)
     except (pl.exceptions.PolarsError, OSError, ValueError) as error:
@@ -85,7 +85,7 @@ def _read(path: Path, form: RatingsFormat) -> pl.DataFrame:
     for role, column in wanted.items():
         if column is not None and column not in table.columns:
             if form.has_types and column in ("rating", "timestamp"):
-                continue  # RecBole's atomic files may come without
+                continue  # RecBole's atomic files may lack these
             raise InvalidTableError(
                 f"{path}: no column '{column}' for the {role}; it has {', '.join(map(repr, table.columns))}: "
                 f"name the right one with --{role}-column"
@@ -94,7 +94,16 @@ def _read(path: Path, form: RatingsFormat) -> pl.DataFrame:
 
 
 def read_ratings(path: Path, form: RatingsFormat) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Return the `Rating` rows, and the rows without a user or an item as quarantine."""
+    """Read a ratings file.
+
+    Returns:
+        The `Rating` rows, and the rows without a user or an item as `Quarantine` rows.
+
+    Raises:
+        MissingInputError: the file is missing.
+        InvalidTableError: the file cannot be read, or a column is missing or invalid.
+        TooLittleDataError: no row has a user and an item.
+    """
     source = _read(path, form)
     rows = source.select(
         user_id=pl.col("user").cast(pl.String),
@@ -106,7 +115,7 @@ def read_ratings(path: Path, form: RatingsFormat) -> tuple[pl.DataFrame, pl.Data
     incomplete = quarantine_rows(rows.filter(~complete), "ratings", "no user or no item")
     rows = rows.filter(complete)
     if rows.is_empty():
-        raise TooLittleDataError(f"{path}: not one row with a user and an item; check the file and the column names")
+        raise TooLittleDataError(f"{path}: no row has both a user and an item; check the file and the column names")
     return validate(rows, Rating, str(path)), incomplete
 
 
@@ -114,14 +123,14 @@ def _stars(source: pl.DataFrame, form: RatingsFormat, path: Path) -> pl.Series:
     if "rating" not in source.columns:
         return pl.Series("stars", [None] * source.height, dtype=pl.Float32)
     if form.max_rating <= 0:
-        raise UsageError(f"--max-rating must be above 0 (got {form.max_rating}); it is the best rating there is")
+        raise UsageError(f"--max-rating must be above 0 (got {form.max_rating}); it is the best possible rating")
     ratings = _cast(source["rating"], pl.Float64, f"{path}: column '{form.rating_column}'", "a number")
     stars = ratings * (5 / form.max_rating)
     if not stars.drop_nulls().is_between(0.5, 5).all():
         raise InvalidTableError(
             f"{path}: column '{form.rating_column}' goes from {ratings.min()!r} to {ratings.max()!r}, but with "
-            f"--max-rating {form.max_rating:g} ratings go from {form.max_rating / 10:g} up; pass the best rating as "
-            "--max-rating, or leave --rating-column out to take every row as implicit feedback"
+            f"--max-rating {form.max_rating:g} ratings start at {form.max_rating / 10:g}; pass the best rating "
+            "as --max-rating, or omit --rating-column to treat every row as implicit feedback"
         )
     return stars.cast(pl.Float32).alias("stars")
 
@@ -145,5 +154,5 @@ def _cast(column: pl.Series, dtype: type[pl.DataType], where: str, what: str) ->
     cast = column.cast(dtype, strict=False)
     bad = column.filter(cast.is_null() & column.is_not_null())
     if len(bad):
-        raise InvalidTableError(f"{where}: {len(bad):,} values are not {what}; for example {bad[0]!r}: mend the file")
+        raise InvalidTableError(f"{where}: {len(bad):,} values are not {what}; for example {bad[0]!r}: fix the file")
     return cast

@@ -1,4 +1,4 @@
-"""How a page is put together: Jinja2 templates over a base they share, and how numbers are written."""
+"""Renders a page from Jinja2 templates with a shared base, and formats its numbers."""
 
 from typing import Any
 
@@ -15,9 +15,9 @@ def render(package: str, template: str, **content: Any) -> str:
     """Return a page.
 
     Args:
-        package: whose folder `templates` holds the template.
-        template: its name; it extends `base.html.j2` of this package.
-        content: what the template shows.
+        package: the package whose folder `templates` holds the template.
+        template: the template's name; it extends `base.html.j2` of this package.
+        content: the values that the template shows.
     """
     environment = Environment(
         loader=ChoiceLoader([PackageLoader(package, "templates"), PackageLoader("dataset.report", "templates")]),
@@ -32,18 +32,21 @@ def render(package: str, template: str, **content: Any) -> str:
 
 
 def show(number: Number | None, form: str = ",d") -> Markup:
-    """Return a number as HTML with its origin, in a format of Python's (`,d`, `.3f`, `+.1%`, `p` for p-values)."""
+    """Return a number as HTML with its origin; `form` is a format of `format_number`, such as `,d` or `.3f`."""
     if number is None:
         return MISSING
-    made_of = f' data-base="{escape(number.base)}"' if number.base is not None else ""
-    made_of += f' data-operation="{number.operation}"' if number.operation is not None else ""
-    return Markup(f'<data value="{number.value!r}" data-from="{escape(number.origin)}"{made_of}>') + Markup(
+    attributes = f' data-base="{escape(number.base)}"' if number.base is not None else ""
+    attributes += f' data-operation="{number.operation}"' if number.operation is not None else ""
+    return Markup(f'<data value="{number.value!r}" data-from="{escape(number.origin)}"{attributes}>') + Markup(
         f"{escape(format_number(number.value, form))}</data>"
     )
 
 
 def format_number(value: float, form: str) -> str:
-    """Return a value as text: a true minus, a thin space before %, and p-values never as 0."""
+    """Return a value as text, with a minus sign (−) and a narrow space before %.
+
+    `form` is a Python format (`,d`, `.3f`, `+.1%`), `p` for a p-value (never 0) or `MiB` for bytes.
+    """
     if form == "p":
         return "< 0.001" if value < 0.001 else f"{value:.3f}"
     if form == "MiB":
@@ -55,7 +58,7 @@ def format_number(value: float, form: str) -> str:
 
 
 def interval(low: Number | None, high: Number | None, form: str = ".3f") -> Markup:
-    """Return an interval, `0.254 to 0.311`, that does not break at a line's end."""
+    """Return an interval such as `0.254–0.311` that does not break across lines."""
     if low is None or high is None:
         return MISSING
     return (
@@ -73,4 +76,4 @@ def _bytes(number: Number | None) -> Markup:
 
 
 def _drawing(chart: Chart) -> Markup:
-    return Markup(chart.in_page())
+    return Markup(chart.inline_svg())

@@ -90,12 +90,12 @@ def test_a_file_that_does_not_fit_is_refused_with_the_remedy(
 def test_nothing_to_import_is_said_in_words(tmp_path: Path) -> None:
     with pytest.raises(MissingInputError, match="no such ratings file"):
         import_ratings(tmp_path / "none.csv", RatingsFormat(), None, tmp_path / "raw")
-    with pytest.raises(TooLittleDataError, match="not one row"):
+    with pytest.raises(TooLittleDataError, match="no row has both"):
         imported(tmp_path, "user,item\n,\n", RatingsFormat())
     with pytest.raises(MissingInputError, match="no such folder of pictures"):
         imported(tmp_path, "user,item\na,x\n", RatingsFormat(), tmp_path / "none")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(TooLittleDataError, match="not one picture"):
+    with pytest.raises(TooLittleDataError, match="no picture belongs"):
         imported(tmp_path, "user,item\na,x\n", RatingsFormat(), tmp_path / "empty")
 
 

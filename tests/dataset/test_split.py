@@ -148,7 +148,7 @@ def test_the_largest_seed_splits_too() -> None:
 
 
 def test_nothing_to_split_is_an_error_with_a_remedy() -> None:
-    with pytest.raises(TooLittleDataError, match="lower k"):
+    with pytest.raises(TooLittleDataError, match="lower --k-user"):
         split_interactions(empty(ImplicitFeedback), SplitConfig())
 
 
@@ -163,7 +163,7 @@ def test_a_temporal_split_of_undated_rows_is_refused_with_the_remedy() -> None:
     [
         ({"validation_share": -0.1}, "leave some for training"),
         ({"validation_share": 0.5, "test_share": 0.5}, "leave some for training"),
-        ({"strategy": "leave-one-out"}, "there are random, per-user, temporal, stable"),
+        ({"strategy": "leave-one-out"}, "choose from random, per-user, temporal, stable"),
         ({"test_share": float("nan")}, r"shares 0.1 \(validation\) and nan \(test\) must not be negative"),
         ({"seed": -1}, "must be from 0"),
         ({"seed": 2**64}, "must be from 0"),

@@ -181,7 +181,7 @@ def test_a_publisher_taken_for_dead_does_not_publish(
             impatient.setattr(writer, "ABANDONED_AFTER", timedelta(seconds=-1))
             publish(dataset(1), "toy", root)
 
-    with pytest.raises(StorageError, match="taken for abandoned; publish again"):
+    with pytest.raises(StorageError, match="removed as abandoned; publish again"):
         publish(dataset(0), "toy", root)
     assert [snapshot.version for snapshot in snapshots_below(root)] == [2]
     assert {name.split("/")[1] for name in names_below(root)} == {"v0002"}

@@ -13,6 +13,7 @@ invented values. Without ratings, the rating in `uir` is 1.
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import polars as pl
 
@@ -25,6 +26,9 @@ FILE_OF_SPLIT = {"train": "train", "validation": "valid", "test": "test"}
 """The names of the splits in RecBole, LightGCN and similar libraries."""
 
 
+ExportFormat = Literal["recbole", "lightgcn", "uir"]
+
+
 @dataclass(frozen=True)
 class Exported:
     """The result of `export`: the folder, its files, and which of `stars` and `rated_on` they contain."""
@@ -34,16 +38,14 @@ class Exported:
     values: list[str]
 
 
-def export(source: Path, destination: Path, form: str, name: str = "dataset") -> Exported:
+def export(source: Path, destination: Path, form: ExportFormat, name: str = "dataset") -> Exported:
     """Write the interactions of a dataset folder or a snapshot in another library's format.
 
     Raises:
-        UsageError: the format is unknown, or `name` cannot be a file's name.
+        UsageError: `name` cannot be a file's name.
         MissingInputError: `source` is neither a dataset folder nor a snapshot.
         InvalidTableError: a table is invalid.
     """
-    if form not in FORMATS:
-        raise UsageError(f"export: unknown format {form!r}; choose from {', '.join(FORMATS)}")
     if not name or name.startswith(".") or set(name) & set("/\\"):
         raise UsageError(f"export: name {name!r} cannot be a file's name; use letters, digits, - and _")
     if not (source / "interactions.parquet").is_file():
@@ -54,7 +56,7 @@ def export(source: Path, destination: Path, form: str, name: str = "dataset") ->
     interactions = read_table(source / "interactions.parquet", Interaction)
     movies = read_table(source / "movies.parquet", SnapshotMovie)
     values = [column for column in ("stars", "rated_on") if not interactions[column].null_count()]
-    files = FORMATS[form](interactions, movies, destination, name)
+    files = _FORMATS[form](interactions, movies, destination, name)
     return Exported(destination, files, values)
 
 
@@ -165,7 +167,7 @@ def _write_tsv(table: pl.DataFrame, path: Path, header: bool, separator: str = "
     return path
 
 
-FORMATS: dict[str, Callable[[pl.DataFrame, pl.DataFrame, Path, str], list[Path]]] = {
+_FORMATS: dict[str, Callable[[pl.DataFrame, pl.DataFrame, Path, str], list[Path]]] = {
     "recbole": _recbole,
     "lightgcn": _lightgcn,
     "uir": _uir,

@@ -18,7 +18,7 @@ from dataset.errors import InvalidSnapshotError
 FORMAT_VERSION = 2
 FILE_NAME = "manifest.json"
 _OLD_STATISTIC = re.compile(r"_a_(?=user|movie)")
-"""In older snapshots `interactions_per_user_mean` is called `interactions_a_user_mean`, and others likewise."""
+"""Older snapshots have `_a_user` and `_a_movie`, not `_per_user` and `_per_movie`, in the names of statistics."""
 
 
 @dataclass(frozen=True)

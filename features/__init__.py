@@ -1,4 +1,4 @@
-"""Pictures become features: VGG-19's fc7 as content-addressed Parquet shards.
+"""Computes visual features of pictures: VGG-19's fc7 layer, or any layer of another torchvision network.
 
-In come picture files; out come `FrameFeature` rows. Start reading at `extract.py`.
+Start reading at `extract.py`.
 """

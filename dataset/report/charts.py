@@ -120,7 +120,7 @@ def concentration_chart(numbers: NumberSource) -> Chart:
     percent = alt.Axis(format=".0%", values=[0, 0.25, 0.5, 0.75, 1])
     domain = ["movies", "people"]
     base = alt.Chart(curve).encode(
-        alt.X("top:Q", title="share of movies (most popular first) or people (most active first)", axis=percent),
+        alt.X("top:Q", title="top share of movies or people", axis=percent),
         alt.Y(
             "share:Q", **y_title("share of all interactions") | {"axis": alt.Axis(format=".0%", titleX=0, titleY=-14)}
         ),

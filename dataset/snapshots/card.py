@@ -1,6 +1,7 @@
 """Writes the dataset card: a snapshot's README, for people and for Hugging Face `datasets`, and its chart."""
 
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -145,7 +146,8 @@ def _statistics(statistics: dict[str, Any]) -> list[tuple[str, str, str]]:
 
 
 def _name_in_words(key: str) -> str:
-    words = key.replace("_", " ").replace(".", ", ")
+    words = re.sub(r" (mean|median|max)$", r" (\1)", key.replace("_", " ").replace(".", ", "))
+    words = words.replace("share of most", "share of interactions of the most").replace("user movie", "user-movie")
     return f"number of {words[2:]}" if words.startswith("n ") else words
 
 

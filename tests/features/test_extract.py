@@ -17,8 +17,8 @@ from dataset.schema import Frame, FrameFeature
 from dataset.schema import Image as ImageSchema
 from dataset.snapshots.publish import publish
 from dataset.tables import empty, read_table, write_table
-from features.config import ExtractorConfig
-from features.extract import ExtractOptions, extract
+from features.config import ExtractOptions, ExtractorConfig
+from features.extract import extract
 from features.extractor import Extractor
 from features.store import FeatureStore
 
@@ -60,10 +60,10 @@ def test_every_readable_picture_gets_its_feature_and_a_second_run_computes_nothi
     assert np.array_equal(first, twin)
     quarantine = pl.read_parquet(dataset / "features_quarantine.parquet")
     assert quarantine["reason"].to_list() == ["picture cannot be decoded"]
-    assert quarantine["detail"].to_list() == ["not a picture that Pillow knows"]
+    assert quarantine["detail"].to_list() == ["not a picture that Pillow can read"]
     before = (dataset / "frame_features.parquet").read_bytes()
 
-    monkeypatch.setattr(Extractor, "start", lambda *_: pytest.fail("a forward pass over known pictures"))
+    monkeypatch.setattr(Extractor, "forward", lambda *_: pytest.fail("a forward pass over known pictures"))
     monkeypatch.setattr("features.weights.Weights.load", lambda *_: pytest.fail("weights are loaded"))
     monkeypatch.setattr("features.extract.DecoderPool", lambda *_: pytest.fail("pictures are decoded"))
     again = extract(raw, dataset, extractor, tmp_path / "store", seen.append, OPTIONS)
@@ -79,7 +79,7 @@ def test_ten_thousand_known_pictures_take_no_forward_pass_and_stay_as_they_are(
     for start in range(0, 10_000, 1000):
         store.add(names[start : start + 1000], np.ones((1000, 4096), np.float16))
     write_pictures(tmp_path / "raw", [(name, "p.jpg") for name in names])
-    monkeypatch.setattr(Extractor, "start", lambda *_: pytest.fail("a forward pass over known pictures"))
+    monkeypatch.setattr(Extractor, "forward", lambda *_: pytest.fail("a forward pass over known pictures"))
     written = []
     for _ in range(2):
         done = extract(tmp_path / "raw", None, extractor, tmp_path / "store", ignore, OPTIONS)
@@ -143,7 +143,7 @@ def test_the_weights_that_were_used_are_in_the_manifest(
     assert (written["weights"], written["is_random"], written["precision"]) == ("random:0", True, "fp32")
     assert (written["architecture"], written["node"]) == ("mobilenet_v3_small", "classifier.1")
     assert written["preprocessing"].startswith("fast decoding, resize 256 (bilinear, antialiased), centre crop 224")
-    assert "random weights: they carry no knowledge" in (snapshot.path / "README.md").read_text()
+    assert "random weights that were never trained" in (snapshot.path / "README.md").read_text()
     assert snapshot.read("frame_features").height == 4
 
 

@@ -2,4 +2,10 @@
 
 The input is raw tables (`dataset.schema`) from a crawl or from your own files; the output is versioned
 snapshots in plain Parquet. Start reading at `building/build.py`.
+
+The library logs to the logger `dataset` and its children, and is silent unless logging is configured.
 """
+
+import logging
+
+logging.getLogger(__name__).addHandler(logging.NullHandler())

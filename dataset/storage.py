@@ -9,6 +9,7 @@ pauses. Object stores hold only files: a folder is the common prefix of its file
 
 import hashlib
 import io
+import logging
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -30,6 +31,8 @@ from obstore.exceptions import (
 from obstore.store import LocalStore, MemoryStore, ObjectStore, from_url
 
 from dataset.errors import StorageError, UsageError
+
+_log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -199,6 +202,7 @@ class Folder:
                 except BaseError as error:
                     if "body" not in str(error):
                         raise
+                    _log.info("retrying %s/%s: %s", self.address, name, error)
             return request()
 
     @contextmanager

@@ -3,6 +3,7 @@
 The steps are separate functions, so that the workers of a cluster can share the second one.
 """
 
+import logging
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -27,6 +28,8 @@ from features.decoding import Decoded, DecoderPool
 from features.extractor import Extractor
 from features.store import FeatureStore
 from features.table import write_features
+
+_log = logging.getLogger(__name__)
 
 SHARD_SIZE = 1024
 _PICTURES_TO_CHECK = 4
@@ -122,6 +125,7 @@ def plan(raw: Path, dataset: Path | None, store: FeatureStore, retry: bool = Fal
     missing = distinct.filter(~pl.col("image_sha256").is_in(known.implode()))
     has_failed = pl.col("image_sha256").is_in(pl.Series(list(store.failures()), dtype=pl.String).implode())
     to_do = missing.filter(has_failed if retry else ~has_failed)
+    _log.info("%d pictures, %d of them to compute", distinct.height, to_do.height)
     return Plan(images, to_do, corrupt, 0 if retry else missing.height - to_do.height)
 
 
@@ -235,6 +239,7 @@ def _batches(
                 continue
             if not picture.reason.startswith("the file is missing"):  # do not record it: the file may come back
                 store.add_failure(picture.image_sha256, picture.reason)
+            _log.info("picture %s: %s", picture.path, picture.reason)
             advance(1)
 
     pictures = readable()

@@ -1,6 +1,7 @@
 """Feature extractors: VGG-19 up to fc7, or another torchvision network up to any node."""
 
 import functools
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,8 @@ from features.config import ExtractorConfig, ExtractorIdentity, Precision
 from features.images import Geometry
 from features.networks import cut_network, parse_extractor
 from features.weights import Weights
+
+_log = logging.getLogger(__name__)
 
 PRECISIONS: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16}
 MIN_COSINE = 0.999
@@ -87,7 +90,8 @@ class Extractor:
         self.__dict__["_network"] = torch.compile(eager, dynamic=False)
         try:
             self.features(crops)
-        except Exception:  # no compiler, or an unknown GPU: continue without
+        except Exception as error:  # no compiler, or an unknown GPU: continue without
+            _log.info("torch.compile failed: %s", error)
             self.__dict__["_network"] = eager
 
     @torch.inference_mode()

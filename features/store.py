@@ -11,6 +11,7 @@ a corrupt shard is detected; it is renamed to `.corrupt`. An interrupted run lea
 
 import hashlib
 import io
+import logging
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -24,6 +25,8 @@ import polars as pl
 from dataset.errors import InvalidTableError
 from dataset.files import atomic_path, write_json, write_text
 from features.config import ExtractorIdentity
+
+_log = logging.getLogger(__name__)
 
 _STALE_PART_S = 600
 _READERS = 4
@@ -56,6 +59,7 @@ class FeatureStore:
             for path, names in zip(shards, pool.map(_pictures_in, shards), strict=True):
                 if names is None:
                     path.rename(path.with_suffix(".corrupt"))
+                    _log.warning("corrupt shard renamed: %s", path)
                     corrupt.append(path.name)
                 elif here := [name for name in names if name in wanted]:
                     found[path] = here

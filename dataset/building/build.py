@@ -8,6 +8,7 @@ and configuration give equal bytes.
 """
 
 import json
+import logging
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, cast
@@ -21,6 +22,7 @@ from dataset.building.feedback import FeedbackConfig, to_implicit_feedback
 from dataset.building.kcore import k_core
 from dataset.building.split import SplitConfig, cold_interactions, split
 from dataset.building.statistics import statistics
+from dataset.description import FILE_NAME
 from dataset.errors import InvalidTableError, MissingInputError, TooLittleDataError
 from dataset.files import write_json
 from dataset.schema import (
@@ -36,6 +38,8 @@ from dataset.schema import (
     SnapshotMovie,
 )
 from dataset.tables import quarantine_rows, read_table, require_references, validate, write_table
+
+_log = logging.getLogger(__name__)
 
 
 @pydantic.dataclasses.dataclass(frozen=True)
@@ -126,7 +130,8 @@ def build(raw: Path, destination: Path, config: DatasetConfig) -> BuiltDataset:
         "quarantined": _counts(quarantine),
         "statistics": statistics(interactions, frames, frame_likes, tables["images"]["frame_id"]),
     }
-    write_json(destination / "dataset.json", description)
+    write_json(destination / FILE_NAME, description)
+    _log.info("built %s: %d interactions, %d rows dropped", destination, interactions.height, quarantine.height)
     return BuiltDataset(destination, description)
 
 

@@ -4,6 +4,7 @@ All functions work on dense integer codes. For a table larger than memory, `k_co
 the codes: 8 bytes per row, plus 20 bytes per row while they are computed.
 """
 
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,8 @@ import polars as pl
 from dataset.building.codes import Codes, dense_codes
 from dataset.errors import InvalidTableError, MissingInputError, UsageError
 from dataset.files import atomic_path
+
+_log = logging.getLogger(__name__)
 
 Mask = npt.NDArray[np.bool_]
 Counts = npt.NDArray[np.int64]
@@ -82,7 +85,9 @@ def k_core_parquet(
             core.sink_parquet(temporary, compression="zstd", compression_level=1, engine="streaming")
     except pl.exceptions.PolarsError as error:
         raise InvalidTableError(f"{source}: cannot be read as Parquet ({str(error).splitlines()[0]})") from None
-    return len(mask), int(mask.sum())
+    n_kept = int(mask.sum())
+    _log.info("wrote %s: %d of %d rows", destination, n_kept, len(mask))
+    return len(mask), n_kept
 
 
 def k_core_mask(users: Codes, movies: Codes, k_user: int, k_item: int, reach: int = 4) -> Mask:

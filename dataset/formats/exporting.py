@@ -10,6 +10,7 @@ Ratings and dates are exported only if every interaction has one, because reader
 invented values. Without ratings, the rating in `uir` is 1.
 """
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,8 @@ from dataset.errors import MissingInputError, UsageError
 from dataset.files import atomic_path, write_text
 from dataset.schema import Interaction, SnapshotMovie
 from dataset.tables import read_table
+
+_log = logging.getLogger(__name__)
 
 FILE_OF_SPLIT = {"train": "train", "validation": "valid", "test": "test"}
 """The names of the splits in RecBole, LightGCN and similar libraries."""
@@ -57,6 +60,7 @@ def export(source: Path, destination: Path, form: ExportFormat, name: str = "dat
     movies = read_table(source / "movies.parquet", SnapshotMovie)
     values = [column for column in ("stars", "rated_on") if not interactions[column].null_count()]
     files = _FORMATS[form](interactions, movies, destination, name)
+    _log.info("exported %s as %s: %d files", source, form, len(files))
     return Exported(destination, files, values)
 
 

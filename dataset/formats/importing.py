@@ -5,6 +5,7 @@ that Pillow reads); each becomes a frame of its item. Unusable rows and pictures
 `quarantine.parquet` with the reason.
 """
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from dataset.formats.ratings import RatingsFormat, read_ratings
 from dataset.schema import RAW_TABLES, Frame, Image, Movie, Quarantine
 from dataset.tables import empty, fill_columns, write_table
 from dataset.version import code_version
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,9 @@ def import_ratings(
             "has_pictures": pictures is not None,
             "code_version": code_version(),
         },
+    )
+    _log.info(
+        "imported %s: %d ratings, %d pictures, %d dropped", ratings, rows.height, images.height, quarantine.height
     )
     n_titles = 0 if known is None else int(items.is_in(known["movie_id"].implode()).sum())
     return Imported(destination, rows.height, len(items), n_titles, images.height, quarantine.height)

@@ -177,14 +177,12 @@ def _named_numbers(numbers: NumberSource) -> dict[str, Number | None]:
     statistics = {key: numbers.at(_MANIFEST, "statistics", key) for key, *_ in _COMPARED}
     interactions = numbers.of("interactions.parquet", "n")
     pairs = numbers.at(_MANIFEST, "statistics", "n_user_movie_pairs_with_likes")
-    held_out = numbers.of("interactions.parquet", "n", split="test")
     return statistics | {
         "interactions": interactions,
         "median_per_user": numbers.at(_MANIFEST, "statistics", "interactions_per_user_median"),
         "top_tenth": numbers.of("concentration.parquet", "share", of="movie", top_share=0.1),
         "top_tenth_users": numbers.of("concentration.parquet", "share", of="user", top_share=0.1),
         "pairs": pairs,
-        "held_out": held_out,
         "without_frame": numbers.at(_MANIFEST, "statistics", "n_movies_without_frame"),
     }
 

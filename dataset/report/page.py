@@ -26,7 +26,7 @@ def render(package: str, template: str, **content: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"show": show, "drawing": _drawing, "bytes": _bytes}
+    environment.filters |= {"show": show, "svg": _inline_svg}
     environment.globals |= {"css_variables": css_variables}
     return environment.get_template(template).render(**content)
 
@@ -70,10 +70,5 @@ def interval(low: Number | None, high: Number | None, form: str = ".3f") -> Mark
     )
 
 
-def _bytes(number: Number | None) -> Markup:
-    """Return bytes as MiB."""
-    return show(number, "MiB")
-
-
-def _drawing(chart: Chart) -> Markup:
+def _inline_svg(chart: Chart) -> Markup:
     return Markup(chart.inline_svg())

@@ -1,5 +1,6 @@
 """Publishes a built dataset as the next version of its name, unless nothing has changed."""
 
+import logging
 import re
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -19,6 +20,8 @@ from dataset.snapshots.snapshot import DEFAULT_ROOT, Snapshot, latest, snapshot_
 from dataset.snapshots.writer import SnapshotWriter, open_writer
 from dataset.storage import Folder
 from dataset.version import code_version
+
+_log = logging.getLogger(__name__)
 
 
 def publish(
@@ -47,6 +50,7 @@ def publish(
     digest = content_digest(contents, description["config"], description.get("extractor"))
     parent = latest(root, name)
     if parent and parent.content_digest == digest:
+        _log.info("not published: the content equals %s", parent.label)
         return parent, False
     with explain_write_errors(f"{root}/{name}"), open_writer(Folder.at(root) / name) as writer:
         return _publish(writer, contents, digest, description, name, root, licence)
@@ -90,6 +94,7 @@ def _publish(
         documents.append(write_croissant(manifest, writer.scratch))
         described = {file: writer.add(writer.scratch / file, file) for file in documents}
         if writer.commit(replace(manifest, files=files | described)):
+            _log.info("published %s v%04d below %s", name, version, root)
             return snapshot_at(version_place(root, name, version)), True
 
 

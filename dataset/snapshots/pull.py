@@ -6,6 +6,7 @@ are complete, the folder is renamed to `v0002`. Linux and macOS only, because of
 """
 
 import hashlib
+import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,8 @@ from dataset.errors import AlreadyPublishedError, InvalidSnapshotError, Pipeline
 from dataset.files import exclusive_lock
 from dataset.snapshots.manifest import FILE_NAME, version_folder
 from dataset.snapshots.snapshot import DEFAULT_ROOT, Snapshot, open_snapshot
+
+_log = logging.getLogger(__name__)
 
 _READ_BYTES = 1 << 20
 Advance = Callable[[int], None]
@@ -55,6 +58,7 @@ def pull(source: Snapshot, root: Path = DEFAULT_ROOT, advance: Advance = lambda 
             f"{staging}: cannot be written ({error.strerror or error}); free some space or choose another --to, "
             "then run the same command again to resume"
         ) from error
+    _log.info("pulled %s to %s", manifest.label, destination)
     return open_snapshot(destination), True
 
 

@@ -72,7 +72,7 @@ def explain_write_errors(place: object) -> Iterator[None]:
             raise
         raise PipelineError(
             f"{place}: cannot be written ({reason}); "
-            "make room or choose another folder, then run the same command again"
+            "free some disk space or choose another folder, then run the same command again"
         ) from error
 
 

@@ -133,7 +133,7 @@ def _is_intact(shard: Path, content: bytes) -> bool:
 
 
 def _pictures_in(shard: Path) -> list[str] | None:
-    """Return the pictures of a shard; None where it is corrupt."""
+    """Return the pictures of a shard; None if it is corrupt."""
     content = shard.read_bytes()
     if not _is_intact(shard, content):
         return None

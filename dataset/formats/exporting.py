@@ -41,7 +41,7 @@ class Exported:
     values: list[str]
 
 
-def export(source: Path, destination: Path, form: ExportFormat, name: str = "dataset") -> Exported:
+def export(source: Path, destination: Path, file_format: ExportFormat, name: str = "dataset") -> Exported:
     """Write the interactions of a dataset folder or a snapshot in another library's format.
 
     Raises:
@@ -59,8 +59,8 @@ def export(source: Path, destination: Path, form: ExportFormat, name: str = "dat
     interactions = read_table(source / "interactions.parquet", Interaction)
     movies = read_table(source / "movies.parquet", SnapshotMovie)
     values = [column for column in ("stars", "rated_on") if not interactions[column].null_count()]
-    files = _FORMATS[form](interactions, movies, destination, name)
-    _log.info("exported %s as %s: %d files", source, form, len(files))
+    files = _FORMATS[file_format](interactions, movies, destination, name)
+    _log.info("exported %s as %s: %d files", source, file_format, len(files))
     return Exported(destination, files, values)
 
 

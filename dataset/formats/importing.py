@@ -35,7 +35,11 @@ class Imported:
 
 
 def import_ratings(
-    ratings: Path, form: RatingsFormat, pictures: Path | None, destination: Path, items_file: ItemsFile | None = None
+    ratings: Path,
+    file_format: RatingsFormat,
+    pictures: Path | None,
+    destination: Path,
+    items_file: ItemsFile | None = None,
 ) -> Imported:
     """Write a raw folder (see `dataset.building.build`) from a ratings file, a folder of pictures and an items file.
 
@@ -45,7 +49,7 @@ def import_ratings(
         TooLittleDataError: no row or no picture is usable.
     """
     known = read_items(items_file) if items_file else None
-    rows, incomplete = read_ratings(ratings, form)
+    rows, incomplete = read_ratings(ratings, file_format)
     items = rows["movie_id"].unique().sort()
     frames, images, bad_pictures = empty(Frame), empty(Image), empty(Quarantine)
     if pictures is not None:

@@ -87,14 +87,19 @@ def read_items(file: ItemsFile) -> pl.DataFrame:
         MissingInputError: the file is missing.
         InvalidTableError: the file cannot be read, or lacks the column of ids or titles.
     """
-    path, form = file.path, file.format
+    path, file_format = file.path, file.format
     if not path.is_file():
         raise MissingInputError(f"{path}: no such items file; give a .csv, .tsv or .parquet file, or leave --items out")
     try:
-        table = read_user_file(path, form.separator, form.has_header, form.has_types, form.encoding)
+        table = read_user_file(
+            path, file_format.separator, file_format.has_header, file_format.has_types, file_format.encoding
+        )
     except (pl.exceptions.PolarsError, OSError, ValueError, LookupError) as error:
         raise InvalidTableError(f"{path}: cannot be read ({str(error).splitlines()[0]}); check the file") from None
-    for option, column in (("--items-id-column", form.item_column), ("--title-column", form.title_column)):
+    for option, column in (
+        ("--items-id-column", file_format.item_column),
+        ("--title-column", file_format.title_column),
+    ):
         if column not in table.columns:
             if not file.was_named:
                 return _NO_ITEMS
@@ -102,28 +107,28 @@ def read_items(file: ItemsFile) -> pl.DataFrame:
                 f"{path}: no column '{column}'; it has {', '.join(map(repr, table.columns))}: "
                 f"name the right one with {option}"
             )
-    title = pl.col(form.title_column).cast(pl.String)
+    title = pl.col(file_format.title_column).cast(pl.String)
     known = table.select(
-        movie_id=pl.col(form.item_column).cast(pl.String),
+        movie_id=pl.col(file_format.item_column).cast(pl.String),
         title=title.str.replace(_YEAR, "").str.strip_chars(),
-        year=_year(table, form, title),
-        genres=_genres(table, form),
+        year=_year(table, file_format, title),
+        genres=_genres(table, file_format),
     )
     has_both = pl.all_horizontal(pl.col("movie_id", "title").fill_null("") != "")
     return known.filter(has_both).unique("movie_id", keep="first", maintain_order=True)
 
 
-def _year(table: pl.DataFrame, form: ItemsFormat, title: pl.Expr) -> pl.Expr:
-    stated = [pl.col(form.year_column).cast(pl.String)] if form.year_column in table.columns else []
+def _year(table: pl.DataFrame, file_format: ItemsFormat, title: pl.Expr) -> pl.Expr:
+    stated = [pl.col(file_format.year_column).cast(pl.String)] if file_format.year_column in table.columns else []
     year = pl.coalesce(*stated, title.str.extract(_YEAR)).str.extract(r"^\s*(\d{4})\b").cast(pl.Int16)
     return pl.when(year.is_between(1850, 2200)).then(year)
 
 
-def _genres(table: pl.DataFrame, form: ItemsFormat) -> pl.Expr:
-    if form.genres_column not in table.columns:
+def _genres(table: pl.DataFrame, file_format: ItemsFormat) -> pl.Expr:
+    if file_format.genres_column not in table.columns:
         return pl.lit([], pl.List(pl.String))
-    genres = pl.col(form.genres_column)
-    if not isinstance(table.schema[form.genres_column], pl.List):
-        genres = genres.cast(pl.String).str.split(form.genre_separator)
+    genres = pl.col(file_format.genres_column)
+    if not isinstance(table.schema[file_format.genres_column], pl.List):
+        genres = genres.cast(pl.String).str.split(file_format.genre_separator)
     genre = pl.element().drop_nulls().str.strip_chars()
     return genres.cast(pl.List(pl.String)).list.eval(genre.filter(~genre.is_in(["", _NO_GENRES]))).fill_null([])

@@ -65,26 +65,26 @@ def detect_format(path: Path) -> str | None:
     return name
 
 
-def _read(path: Path, form: RatingsFormat) -> pl.DataFrame:
+def _read(path: Path, file_format: RatingsFormat) -> pl.DataFrame:
     """Return the format's columns of a file as `user`, `item`, `rating` and `time`; those of a text file as text."""
     if not path.is_file():
         raise MissingInputError(f"{path}: no such ratings file; name a .csv, .tsv or .parquet file (see --format)")
     try:
-        table = read_user_file(path, form.separator, form.has_header, form.has_types)
+        table = read_user_file(path, file_format.separator, file_format.has_header, file_format.has_types)
     except (pl.exceptions.PolarsError, OSError, ValueError) as error:
         raise InvalidTableError(
             f"{path}: cannot be read as {'Parquet' if path.suffix == '.parquet' else 'CSV'} "
             f"({str(error).splitlines()[0]}); check the file, and --separator for a CSV"
         ) from None
     wanted = {
-        "user": form.user_column,
-        "item": form.item_column,
-        "rating": form.rating_column,
-        "time": form.time_column,
+        "user": file_format.user_column,
+        "item": file_format.item_column,
+        "rating": file_format.rating_column,
+        "time": file_format.time_column,
     }
     for role, column in wanted.items():
         if column is not None and column not in table.columns:
-            if form.has_types and column in ("rating", "timestamp"):
+            if file_format.has_types and column in ("rating", "timestamp"):
                 continue  # RecBole's atomic files may lack these
             raise InvalidTableError(
                 f"{path}: no column '{column}' for the {role}; it has {', '.join(map(repr, table.columns))}: "
@@ -93,7 +93,7 @@ def _read(path: Path, form: RatingsFormat) -> pl.DataFrame:
     return table.select(pl.col(column).alias(role) for role, column in wanted.items() if column in table.columns)
 
 
-def read_ratings(path: Path, form: RatingsFormat) -> tuple[pl.DataFrame, pl.DataFrame]:
+def read_ratings(path: Path, file_format: RatingsFormat) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Read a ratings file.
 
     Returns:
@@ -104,12 +104,12 @@ def read_ratings(path: Path, form: RatingsFormat) -> tuple[pl.DataFrame, pl.Data
         InvalidTableError: the file cannot be read, or a column is missing or invalid.
         TooLittleDataError: no row has a user and an item.
     """
-    source = _read(path, form)
+    source = _read(path, file_format)
     rows = source.select(
         user_id=pl.col("user").cast(pl.String),
         movie_id=pl.col("item").cast(pl.String),
-        stars=_stars(source, form, path),
-        rated_on=_date(source, form, path),
+        stars=_stars(source, file_format, path),
+        rated_on=_date(source, file_format, path),
     )
     complete = pl.all_horizontal(pl.col("user_id", "movie_id").fill_null("") != "")
     incomplete = quarantine_rows(rows.filter(~complete), "ratings", "no user or no item")
@@ -119,26 +119,26 @@ def read_ratings(path: Path, form: RatingsFormat) -> tuple[pl.DataFrame, pl.Data
     return validate(rows, Rating, str(path)), incomplete
 
 
-def _stars(source: pl.DataFrame, form: RatingsFormat, path: Path) -> pl.Series:
+def _stars(source: pl.DataFrame, file_format: RatingsFormat, path: Path) -> pl.Series:
     if "rating" not in source.columns:
         return pl.Series("stars", [None] * source.height, dtype=pl.Float32)
-    if form.max_rating <= 0:
-        raise UsageError(f"--max-rating must be above 0 (got {form.max_rating}); it is the best possible rating")
-    ratings = _cast(source["rating"], pl.Float64, f"{path}: column '{form.rating_column}'", "a number")
-    stars = ratings * (5 / form.max_rating)
+    if file_format.max_rating <= 0:
+        raise UsageError(f"--max-rating must be above 0 (got {file_format.max_rating}); it is the best possible rating")
+    ratings = _cast(source["rating"], pl.Float64, f"{path}: column '{file_format.rating_column}'", "a number")
+    stars = ratings * (5 / file_format.max_rating)
     if not stars.drop_nulls().is_between(0.5, 5).all():
         raise InvalidTableError(
-            f"{path}: column '{form.rating_column}' goes from {ratings.min()!r} to {ratings.max()!r}, but with "
-            f"--max-rating {form.max_rating:g} ratings start at {form.max_rating / 10:g}; pass the best rating "
-            "as --max-rating, or omit --rating-column to treat every row as implicit feedback"
+            f"{path}: column '{file_format.rating_column}' goes from {ratings.min()!r} to {ratings.max()!r}, but with "
+            f"--max-rating {file_format.max_rating:g} ratings start at {file_format.max_rating / 10:g}; pass the best "
+            "rating as --max-rating, or omit --rating-column to treat every row as implicit feedback"
         )
     return stars.cast(pl.Float32).alias("stars")
 
 
-def _date(source: pl.DataFrame, form: RatingsFormat, path: Path) -> pl.Series:
+def _date(source: pl.DataFrame, file_format: RatingsFormat, path: Path) -> pl.Series:
     if "time" not in source.columns:
         return pl.Series("rated_on", [None] * source.height, dtype=pl.Date)
-    times, what = source["time"], f"{path}: column '{form.time_column}'"
+    times, what = source["time"], f"{path}: column '{file_format.time_column}'"
     if times.dtype.is_temporal():
         return times.cast(pl.Date).alias("rated_on")
     if times.dtype == pl.String:

@@ -31,41 +31,41 @@ def render(package: str, template: str, **content: Any) -> str:
     return environment.get_template(template).render(**content)
 
 
-def show(number: Number | None, form: str = ",d") -> Markup:
-    """Return a number as HTML with its origin; `form` is a format of `format_number`, such as `,d` or `.3f`."""
+def show(number: Number | None, spec: str = ",d") -> Markup:
+    """Return a number as HTML with its origin; `spec` is a format of `format_number`, such as `,d` or `.3f`."""
     if number is None:
         return MISSING
     attributes = f' data-base="{escape(number.base)}"' if number.base is not None else ""
     attributes += f' data-operation="{number.operation}"' if number.operation is not None else ""
     return Markup(f'<data value="{number.value!r}" data-from="{escape(number.origin)}"{attributes}>') + Markup(
-        f"{escape(format_number(number.value, form))}</data>"
+        f"{escape(format_number(number.value, spec))}</data>"
     )
 
 
-def format_number(value: float, form: str) -> str:
+def format_number(value: float, spec: str) -> str:
     """Return a value as text, with a minus sign (−) and a narrow space before %.
 
-    `form` is a Python format (`,d`, `.3f`, `+.1%`), `p` for a p-value (never 0) or `MiB` for bytes.
+    `spec` is a Python format (`,d`, `.3f`, `+.1%`), `p` for a p-value (never 0) or `MiB` for bytes.
     """
-    if form == "p":
+    if spec == "p":
         return "< 0.001" if value < 0.001 else f"{value:.3f}"
-    if form == "MiB":
+    if spec == "MiB":
         return f"{value / 2**20:,.0f}\u202fMiB"
-    if form.endswith("d"):
+    if spec.endswith("d"):
         value = round(value)
-    text = format(value, form).replace("-", "−")
+    text = format(value, spec).replace("-", "−")
     return text.replace("%", "\u202f%")
 
 
-def interval(low: Number | None, high: Number | None, form: str = ".3f") -> Markup:
+def interval(low: Number | None, high: Number | None, spec: str = ".3f") -> Markup:
     """Return an interval such as `0.254–0.311` that does not break across lines."""
     if low is None or high is None:
         return MISSING
     return (
         Markup('<span class="interval">')
-        + show(low, form)
-        + Markup(" to " if form.startswith("+") else "–")
-        + show(high, form)
+        + show(low, spec)
+        + Markup(" to " if spec.startswith("+") else "–")
+        + show(high, spec)
         + Markup("</span>")
     )
 

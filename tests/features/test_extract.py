@@ -12,11 +12,13 @@ import polars as pl
 import pytest
 
 from dataset.building.build import DatasetConfig, build
+from dataset.cli import run
 from dataset.files import sha256_of_file
 from dataset.schema import Frame, FrameFeature
 from dataset.schema import Image as ImageSchema
 from dataset.snapshots.publish import publish
 from dataset.tables import empty, read_table, write_table
+from features.__main__ import app
 from features.config import ExtractOptions, ExtractorConfig
 from features.extract import extract
 from features.extractor import Extractor
@@ -147,14 +149,22 @@ def test_the_weights_that_were_used_are_in_the_manifest(
     assert snapshot.read("frame_features").height == 4
 
 
-def test_a_dataset_without_pictures_is_refused_in_one_line(make_raw: Callable[..., Path], tmp_path: Path) -> None:
+def test_a_dataset_without_pictures_is_refused_in_one_line(
+    make_raw: Callable[..., Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     raw = make_raw()
     pl.read_parquet(raw / "images.parquet").head(0).write_parquet(raw / "images.parquet")
     dataset = build(raw, tmp_path / "dataset", DatasetConfig()).path
-    done = subprocess.run(command(raw, dataset, tmp_path), capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 1
-    assert "no picture of the 24 frames" in done.stderr
-    assert done.stderr.count("\n") == 1
+    monkeypatch.setattr(sys, "argv", ["features", *command(raw, dataset, tmp_path)[3:]])
+    with pytest.raises(SystemExit) as stopped:
+        run(app)
+    error = capsys.readouterr().err
+    assert stopped.value.code == 1
+    assert "no picture of the 24 frames" in error
+    assert error.count("\n") == 1
 
 
 def test_killed_at_random_moments_it_ends_with_one_feature_a_picture_and_no_torn_shard(
@@ -216,7 +226,7 @@ def command(raw: Path, dataset: Path, folder: Path) -> list[str]:
     """Return the command line of an extraction that writes a shard every two pictures."""
     code = (
         "import sys; import features.extract; features.extract.SHARD_SIZE = 2; "
-        "from dataset.cli import run; from features.__main__ import main; run(main, 'features')"
+        "from dataset.cli import run; from features.__main__ import app; run(app)"
     )
     options = (
         f"--extractor mobilenet_v3_small --weights random:0 --precision fp32 --batch-size 2 --store {folder}/store"

@@ -34,7 +34,7 @@ def group_of(number: int) -> int:
     return number % N_GROUPS
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def tables() -> Tables:
     """Three groups of users who watch the movies of their group; the first frame of a movie shows the group."""
     generator = torch.Generator().manual_seed(0)

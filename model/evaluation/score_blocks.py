@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -26,6 +27,10 @@ class NotFiniteError(TrainingError):
     def __init__(self, user: int, candidate: int, kind: str, value: float, n: int) -> None:
         self.user, self.candidate, self.kind, self.value, self.n = user, candidate, kind, value, n
         super().__init__(self.in_words("the model", f"number {user}", f"number {candidate}"))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Return how to make it again, because runs send their errors between processes."""
+        return type(self), (self.user, self.candidate, self.kind, self.value, self.n)
 
     def in_words(self, model: str, user: str, candidate: str) -> str:
         """Return the message with the names that the caller knows."""

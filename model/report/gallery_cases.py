@@ -21,8 +21,8 @@ KINDS = {
     "attention hurts": "Without attention, the model would choose a frame that this person likes; JIFR does not",
     "right": "JIFR chooses a frame that this person likes",
     "wrong": "JIFR chooses a frame that this person did not like",
-    "looks decide": "Here looks have the most weight",
-    "habit decides": "Here habit has the most weight",
+    "looks decide": "Looks have more weight here than for most pairs",
+    "habit decides": "Habit has more weight here than for most pairs",
 }
 """The kinds of cases, in the order of the report, and what happens in each."""
 

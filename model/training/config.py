@@ -1,6 +1,9 @@
 """The settings of training. This module imports no torch, so `--help` is fast."""
 
-from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import Field, NonNegativeInt, PositiveInt
+from pydantic.dataclasses import dataclass
 
 
 @dataclass(frozen=True)
@@ -17,10 +20,10 @@ class TrainingConfig:
         validation_k: validation is NDCG@K over all items, with this K.
     """
 
-    epochs: int = 300
-    batch_size: int = 256
-    learning_rate: float = 2e-3
-    n_negatives: int = 10
-    patience: int = 30
-    validate_every: int = 1
-    validation_k: int = 15
+    epochs: NonNegativeInt = 300
+    batch_size: PositiveInt = 256
+    learning_rate: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 2e-3
+    n_negatives: PositiveInt = 10
+    patience: NonNegativeInt = 30
+    validate_every: PositiveInt = 1
+    validation_k: PositiveInt = 15

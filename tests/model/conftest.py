@@ -82,11 +82,17 @@ def sampled_rankings() -> Callable[[Scorer, HeldOutItems, int, SampledNegatives]
 
 
 @pytest.fixture
-def publish_tables(tmp_path: Path) -> Callable[[Tables], Snapshot]:
+def publish_tables(publish_below: Callable[[Path, Tables], Snapshot], tmp_path: Path) -> Callable[[Tables], Snapshot]:
     """Return a function that publishes tables as a snapshot named `toy` below the test's folder."""
+    return lambda tables: publish_below(tmp_path, tables)
 
-    def publish_tables(tables: Tables) -> Snapshot:
-        dataset = tmp_path / "dataset"
+
+@pytest.fixture(scope="session")
+def publish_below() -> Callable[[Path, Tables], Snapshot]:
+    """Return a function that publishes tables as `snapshots/toy/v0001` below a folder."""
+
+    def publish_below(folder: Path, tables: Tables) -> Snapshot:
+        dataset = folder / "dataset"
         for name, schema in SNAPSHOT_TABLES.items():
             if (table := getattr(tables, name)) is not None:
                 write_table(table, schema, dataset / f"{name}.parquet")
@@ -108,9 +114,9 @@ def publish_tables(tmp_path: Path) -> Callable[[Tables], Snapshot]:
                 "precision": "fp32",
             }
         write_json(dataset / "dataset.json", description)
-        return publish(dataset, "toy", tmp_path / "snapshots")[0]
+        return publish(dataset, "toy", folder / "snapshots")[0]
 
-    return publish_tables
+    return publish_below
 
 
 def _table(rows: list[dict[str, object]], name: str) -> pl.DataFrame:

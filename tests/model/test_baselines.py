@@ -102,7 +102,7 @@ def _acf_penalty(acf: ACF, batch: tuple[Tensor, Tensor, Tensor] = BATCH) -> floa
     return acf.loss(*batch).item() - plain.loss(*batch).item()
 
 
-def test_a_history_is_bounded_by_a_draw_from_it() -> None:
+def test_long_histories_are_sampled() -> None:
     long = JaggedTensor(torch.tensor([0, 50, 53]), torch.cat([torch.arange(50), torch.arange(3)]))
     bounded = _bounded(long, 10, _generator())
     assert bounded.lengths.tolist() == [10, 3]

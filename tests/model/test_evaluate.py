@@ -30,7 +30,7 @@ CONFIG = EvaluationConfig(
 
 @dataclass(frozen=True)
 class Given(FrameScorer):
-    """Scores that the test gives."""
+    """Scores given by the test."""
 
     items: torch.Tensor
     frames: torch.Tensor
@@ -47,12 +47,12 @@ def _value(metrics: pl.DataFrame, task: str, metric: str, k: int) -> float:
 
 
 def _truth(tables: Tables) -> Given:
-    """Knows the test interactions, and the first frame of every movie."""
+    """Return a perfect scorer: it knows the test interactions and the first frame of every movie."""
     items = held_out_items(tables, index_ids(tables), "test").positives.mask(torch.arange(30), 24).float()
     return Given(items, torch.tensor([1.0, 0.0, 0.0] * 24))
 
 
-def test_a_scorer_that_knows_the_truth_gets_one_everywhere(tables: Tables) -> None:
+def test_a_perfect_scorer_gets_one_in_every_metric(tables: Tables) -> None:
     evaluation = evaluate(_truth(tables), tables, "test", "truth", 0, CONFIG)
     of_lists = pl.col("metric").is_in(["full_precision", "full_arp", "full_coverage", "full_gini"])
     metrics = evaluation.metrics.filter(~of_lists)
@@ -64,7 +64,7 @@ def test_a_scorer_that_knows_the_truth_gets_one_everywhere(tables: Tables) -> No
     assert evaluation.user_metrics.height == 30 * users.height
 
 
-def test_a_constant_scorer_gets_exactly_what_random_gets_on_average(tables: Tables) -> None:
+def test_a_constant_scorer_gets_exactly_the_expected_value_of_a_random_one(tables: Tables) -> None:
     constant = Given(torch.zeros(30, 24), torch.zeros(72))
     metrics = evaluate(constant, tables, "test", "constant", 0, CONFIG).metrics
     for metric in ("hr", "sampled_hr"):
@@ -75,7 +75,7 @@ def test_a_constant_scorer_gets_exactly_what_random_gets_on_average(tables: Tabl
     assert _value(metrics, "frame", "hr", 2) == pytest.approx(2 / 3)
 
 
-def test_the_protocol_decides_which_metrics_there_are(tables: Tables) -> None:
+def test_each_protocol_gives_its_own_metrics(tables: Tables) -> None:
     def names(protocol: str) -> set[str]:
         config = replace(CONFIG, protocol=protocol)
         evaluation = evaluate(_truth(tables), tables, "test", "truth", 0, config)
@@ -87,7 +87,7 @@ def test_the_protocol_decides_which_metrics_there_are(tables: Tables) -> None:
     assert names("sampled") == full | {"hr", "ndcg", "sampled_hr", "sampled_ndcg"}
 
 
-def test_sampled_negatives_are_unrated_and_all_of_them_where_few_are_left(tables: Tables, sampled_rankings) -> None:
+def test_sampled_negatives_are_unrated_and_all_unrated_items_if_there_are_few(tables: Tables, sampled_rankings) -> None:
     ids = index_ids(tables)
     held_out = held_out_items(tables, ids, "test")
     positives = held_out.positives.mask(torch.arange(30), 24)
@@ -102,7 +102,7 @@ def test_sampled_negatives_are_unrated_and_all_of_them_where_few_are_left(tables
     assert recall(all_unrated, n_candidates - 1).tolist() == pytest.approx([1 - 1 / n_candidates] * 30)
 
 
-def test_the_same_seed_samples_the_same_negatives_for_every_model_and_their_hash_says_so(tables: Tables) -> None:
+def test_a_seed_samples_the_same_negatives_for_every_model_and_their_hash_proves_it(tables: Tables) -> None:
     def sampled(scorer: Given, seed: int) -> pl.DataFrame:
         metrics = evaluate(scorer, tables, "test", "m", 0, replace(CONFIG, seed=seed)).metrics
         return metrics.filter(pl.col("metric").str.starts_with("sampled_"))
@@ -117,7 +117,7 @@ def test_the_same_seed_samples_the_same_negatives_for_every_model_and_their_hash
     assert another_model["std"].max() > 0
 
 
-def test_more_repeats_go_on_from_the_same_and_one_has_no_deviation(tables: Tables, sampled_rankings) -> None:
+def test_more_repeats_extend_fewer_and_a_single_one_has_no_deviation(tables: Tables, sampled_rankings) -> None:
     held_out = held_out_items(tables, index_ids(tables), "test")
     few, many = (sampled_rankings(_random(tables), held_out, 5, SampledNegatives(4, n, 0)) for n in (2, 5))
     assert [ranking.hits.tolist() for ranking in few] == [ranking.hits.tolist() for ranking in many[:2]]
@@ -141,7 +141,7 @@ def test_negatives_do_not_depend_on_the_size_of_blocks(
 
 
 @pytest.mark.parametrize("name", ["random", "popular"])
-def test_ranking_the_best_alone_gives_what_ranking_all_gives(name: str, tables: Tables) -> None:
+def test_ranking_only_the_top_equals_ranking_everything(name: str, tables: Tables) -> None:
     held_out = held_out_items(tables, index_ids(tables), "test")
     scorer = make_model(name, default_config(name), training_data(tables, index_ids(tables)), 1).scorer()
     for k in (1, 5, 24, 50):
@@ -150,7 +150,7 @@ def test_ranking_the_best_alone_gives_what_ranking_all_gives(name: str, tables: 
             torch.testing.assert_close(getattr(fast, part), getattr(slow, part))
 
 
-def test_validation_knows_nothing_of_test(tables: Tables) -> None:
+def test_validation_does_not_depend_on_test(tables: Tables) -> None:
     ids = index_ids(tables)
     without_test = replace(tables, interactions=tables.interactions.filter(pl.col("split").cast(pl.String) != "test"))
     for ours, theirs in zip(
@@ -165,7 +165,7 @@ def test_validation_knows_nothing_of_test(tables: Tables) -> None:
         assert torch.equal(ours.values, theirs.values)
 
 
-def test_liked_frames_are_ranked_among_all_frames_of_their_movie_alone(tables: Tables) -> None:
+def test_liked_frames_are_ranked_among_the_frames_of_their_movie_only(tables: Tables) -> None:
     likes = held_out_likes(tables, index_ids(tables), "test")
     frame_scores = torch.arange(72).flip(0).double()  # within a movie, the liked first frame is best
     assert (
@@ -200,7 +200,7 @@ def test_several_likes_of_one_movie_are_one_pair(tables: Tables) -> None:
 
 
 @pytest.mark.parametrize("broken", [torch.nan, torch.inf])
-def test_scores_that_are_not_finite_are_refused_with_the_model_the_user_and_the_item(
+def test_scores_that_are_not_finite_are_refused_and_the_message_names_model_user_and_item(
     broken: float, tables: Tables
 ) -> None:
     scorer = _truth(tables)
@@ -226,7 +226,7 @@ def test_users_without_a_held_out_positive_are_left_out_and_counted(tables: Tabl
     assert not {"u00", "u01"} & set(evaluation.user_metrics["user_id"])
 
 
-def test_every_metric_can_be_made_again_from_the_held_out_ranks(tables: Tables) -> None:
+def test_metrics_can_be_recomputed_from_the_held_out_ranks(tables: Tables) -> None:
     evaluation = evaluate(_random(tables), tables, "test", "random", 0, CONFIG)
     ranks = evaluation.held_out_ranks.filter(pl.col("task").cast(pl.String) == "item")
     rank = 1 + ranks["positives_before"] + ranks["negatives_above"]  # random scores do not tie
@@ -268,8 +268,8 @@ def test_held_out_pairs_planted_in_the_training_data_are_caught_before_training(
         Trainer(data, forgotten, "bpr", default_config("bpr"), TrainingConfig(), 0)
 
 
-def test_nothing_that_is_held_out_reaches_the_training_data_or_the_candidates(tables: Tables) -> None:
-    """Whatever the held-out rows and the likes are, training and candidate selection are the same."""
+def test_held_out_rows_change_neither_the_training_data_nor_the_candidates(tables: Tables) -> None:
+    """Training data and candidates are the same for other held-out rows and without likes."""
     ids = index_ids(tables)
     is_test = pl.col("split").cast(pl.String) == "test"
     shuffled = pl.concat([
@@ -288,7 +288,7 @@ def test_nothing_that_is_held_out_reaches_the_training_data_or_the_candidates(ta
         assert torch.equal(before.values, after.values)
 
 
-def test_a_split_without_interactions_is_refused_with_the_remedy(tables: Tables) -> None:
+def test_a_split_without_interactions_is_refused_with_a_remedy(tables: Tables) -> None:
     train_only = replace(
         tables, interactions=tables.interactions.filter(split="train"), frame_likes=tables.frame_likes.head(0)
     )

@@ -25,7 +25,7 @@ from model.models.recommender import Scorer
 
 
 class Table(Scorer):
-    """Scores that are given."""
+    """Scores given by the test."""
 
     def __init__(self, scores: torch.Tensor) -> None:
         self.scores = scores
@@ -58,7 +58,7 @@ def test_negatives_before_a_tied_positive_are_scipys_negative_hypergeometric(
 
 
 @given(st.integers(1, 20_000), st.integers(1, 1000), st.integers(1, 50))
-def test_what_is_out_of_reach_is_negligible(u: int, n: int, k: int) -> None:
+def test_positives_out_of_reach_have_negligible_probability(u: int, n: int, k: int) -> None:
     reach = int(_reach(torch.tensor([u]), n, k)[0])
     if reach <= u:
         assert stats.hypergeom(u, reach, min(n, u)).cdf(k - 1) < 1e-18
@@ -143,7 +143,7 @@ def test_large_groups_of_tied_positives_neither_overflow_nor_vanish() -> None:
     assert got == pytest.approx(n_positives / (n_positives + 1000), abs=1e-9)
 
 
-def test_the_sum_of_a_tied_group_is_made_in_parts_and_right_for_a_large_catalogue() -> None:
+def test_the_sum_over_a_tied_group_in_parts_is_right_for_a_large_catalogue() -> None:
     n, u = 30, 20_000
     one = torch.ones(n, dtype=torch.int64)
     numbers = torch.arange(n)

@@ -43,7 +43,7 @@ def _network(weights: list[list[float]], last: list[float], inputs: list[float])
 
 
 class Reference:
-    """Eq. 1, 2 and 4 to 10 number by number, sharing nothing with `JIFR` but its parameters."""
+    """Eq. 1, 2 and 4 to 10 number by number; only the parameters are those of `JIFR`."""
 
     def __init__(self, jifr: JIFR) -> None:
         self.config = jifr.config
@@ -176,7 +176,7 @@ class _Loss(torch.nn.Module):
         return self.jifr.loss(*batch)
 
 
-def test_a_movie_without_frames_looks_like_nothing_and_attention_sums_to_one() -> None:
+def test_a_movie_without_frames_has_a_zero_visual_embedding_and_attention_sums_to_one() -> None:
     jifr = _jifr(CONFIGS[0])
     assert jifr.item_visual(torch.tensor([1])).eq(0).all()
     _, owners, alpha = jifr.visual_attention(torch.arange(4))
@@ -199,7 +199,7 @@ def test_features_are_scaled_as_configured(scaling: FeatureScaling) -> None:
     assert torch.equal(jifr.features.inverse_scale.float(), same.inverse_scale)
 
 
-def test_initial_values_are_the_generators_and_spread_as_documented() -> None:
+def test_initial_values_come_from_the_generator_with_the_documented_spread() -> None:
     config = JIFRConfig(
         64, 64, reduced_dim=200, visual_attention_width=400, rating_attention_width=400, projection_std=0.2
     )
@@ -222,18 +222,18 @@ def test_initial_values_are_the_generators_and_spread_as_documented() -> None:
         assert not torch.equal(values, other.get_parameter(name))
 
 
-def test_what_is_saved_is_what_is_learnt_and_the_scaling() -> None:
+def test_only_learnt_parameters_and_the_scaling_are_saved() -> None:
     saved = _jifr(CONFIGS[0]).state_dict().keys()
     learnt = dict(_jifr(CONFIGS[0]).named_parameters()).keys()
     assert saved - learnt == {"features.shift", "features.inverse_scale"}
 
 
-def test_without_features_it_says_which_model_needs_none() -> None:
+def test_missing_features_are_refused_and_the_message_names_a_model_that_needs_none() -> None:
     data = _data()
     with pytest.raises(MissingInputError, match=r"^jifr: .*--model bpr"):
         JIFR(CONFIGS[0], replace(data, frames=replace(data.frames, features=None)), torch.Generator())
 
 
-def test_rating_attention_needs_equal_dimensions_and_says_so() -> None:
+def test_rating_attention_with_unequal_dimensions_is_refused() -> None:
     with pytest.raises(UsageError, match="collaborative_dim = visual_dim"):
         _jifr(replace(CONFIGS[0], visual_dim=5))

@@ -1,4 +1,4 @@
-"""A planted truth: 3 of 10 frames carry a movie's theme, and users choose partly by theme, partly by habit."""
+"""JIFR on invented data with a known truth: 3 of 10 frames show a movie's theme; users choose by theme and habit."""
 
 from dataclasses import dataclass
 
@@ -24,14 +24,14 @@ class World:
     test: HeldOutItems
     is_themed: torch.Tensor  # (L,) bool
     likes: HeldOutLikes  # the themed frames of test pairs whose theme the user loves
-    looks: torch.Tensor  # (M,) float, how much looks count for a user
+    looks: torch.Tensor  # (M,) float, the weight of looks for each user
 
 
 def make_world(seed: int, mixture: tuple[float, float] = (0.15, 0.85)) -> World:
-    """Every frame shows a theme; only the 3 that share a marker show the theme of their movie.
+    """Return a world where every frame shows a theme, but only the 3 marked ones show that of their movie.
 
-    A user chooses by looks with one of the two weights in `mixture`, by habit with the rest. All
-    features share a large common part, as those of a convolutional network do.
+    Looks have one of the two weights in `mixture` for a user; habit has the rest. All features share
+    a large common part, like those of a convolutional network.
     """
     generator = torch.Generator().manual_seed(seed)
 
@@ -84,7 +84,7 @@ def _trained(name: str, world: World, seed: int) -> tuple[JIFR, float]:
     return model, ndcg(full_ranking(model.scorer(), world.test, 15), 15).mean().item()
 
 
-def test_attention_finds_the_frames_that_carry_the_theme_and_beats_averaging_by_a_tenth() -> None:
+def test_attention_finds_the_themed_frames_and_beats_averaging_by_ten_percent() -> None:
     with_attention, without = [], []
     for seed in range(3):
         world = make_world(seed)

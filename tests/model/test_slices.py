@@ -45,7 +45,7 @@ def test_each_slice_has_the_metrics_of_its_own_positives_at_their_ranks_among_al
     assert len(got) == (2 + 2 + 2) * 2 * 2  # slices, metrics, K
 
 
-def test_positives_are_numbered_by_train_interactions_and_frames_alone(tables: Tables) -> None:
+def test_slice_values_count_train_interactions_and_frames_only(tables: Tables) -> None:
     train = tables.interactions.filter(pl.col("split").cast(pl.String) == "train")
     cold = pl.Series(["m00"])
     without = Tables(

@@ -24,7 +24,7 @@ def _data() -> TrainingData:
 def _vbpr() -> VBPR:
     generator = torch.Generator().manual_seed(0)
     vbpr = VBPR(CONFIG, _data(), generator).double()
-    vbpr.items.data[:, -1].normal_(generator=generator)  # the biases, which begin at 0
+    vbpr.items.data[:, -1].normal_(generator=generator)  # the biases, which start at 0
     vbpr.visual.data[0].normal_(generator=generator)
     return vbpr
 
@@ -34,7 +34,7 @@ def _dot(a: list[float], b: list[float]) -> float:
 
 
 class Reference:
-    """Eq. 4 number by number, sharing nothing with `VBPR` but its parameters and the scale of the features."""
+    """Eq. 4 number by number; only the parameters and the scaling of the features are those of `VBPR`."""
 
     def __init__(self, vbpr: VBPR) -> None:
         self.p = {name: value.tolist() for name, value in vbpr.named_parameters()}
@@ -61,7 +61,7 @@ def test_scores_equal_eq_4_number_by_number() -> None:
         assert scores[user, item].item() == pytest.approx(reference.score(user, item), abs=1e-6)  # features are rounded
 
 
-def test_the_loss_is_bpr_with_penalties_on_all_that_is_learnt() -> None:
+def test_the_loss_is_bpr_with_penalties_on_all_parameters() -> None:
     vbpr = _vbpr()
     scores, p = vbpr.scorer().item_scores(torch.arange(USERS)).tolist(), Reference(vbpr).p
     users, positives, negatives = [2, 0, 0], [3, 2, 0], [[1, 1, 0], [3, 1, 1], [1, 3, 2]]
@@ -98,7 +98,7 @@ class _Loss(torch.nn.Module):
         return self.vbpr.loss(*batch)
 
 
-def test_without_features_it_says_which_model_needs_none() -> None:
+def test_missing_features_are_refused_and_the_message_names_a_model_that_needs_none() -> None:
     data = _data()
     with pytest.raises(MissingInputError, match="--model bpr"):
         VBPR(CONFIG, replace(data, frames=replace(data.frames, features=None)), torch.Generator())

@@ -57,7 +57,7 @@ class ScaledFeatures(nn.Module):
         self.register_buffer("shift", shift.float())
         self.register_buffer("inverse_scale", (inverse / norm.clamp_min(1e-12)).float())
         self._rounded: Tensor | None = None
-        self._buffer: Tensor | None = None
+        self._block_memory: Tensor | None = None
 
     @property
     def width(self) -> int:
@@ -71,9 +71,9 @@ class ScaledFeatures(nn.Module):
         if weight.dtype == torch.float32 and multiplies_bfloat16(weight.device.type):
             is_small = self.features.numel() <= _KEPT_NUMBERS
             source = (self._shifted_and_rounded(), None) if is_small else (self.features, self.shift)
-            projected = _Project.apply(folded, *source, frames, self._buffer_for(source[0]))
+            projected = _Project.apply(folded, *source, frames, self._block_memory_for(source[0]))
             return projected
-        projected = _Project.apply(folded, self.features, None, frames, self._buffer_for(self.features))
+        projected = _Project.apply(folded, self.features, None, frames, self._block_memory_for(self.features))
         return projected - folded @ self.shift  # (m, d)
 
     def _shifted_and_rounded(self) -> Tensor:
@@ -88,12 +88,13 @@ class ScaledFeatures(nn.Module):
         super()._load_from_state_dict(*arguments)
         self._rounded = None
 
-    def _buffer_for(self, features: Tensor) -> Tensor:
+    def _block_memory_for(self, features: Tensor) -> Tensor:
         """Return a buffer for a block of features. It is reused, because fresh memory costs more than filling it."""
-        if self._buffer is None or (self._buffer.device, self._buffer.dtype) != (features.device, features.dtype):
+        kept = self._block_memory
+        if kept is None or (kept.device, kept.dtype) != (features.device, features.dtype):
             rows = max(_block_rows(features), _ONE_BLOCK_NUMBERS // features.shape[1])
-            self._buffer = features.new_empty(min(rows, len(features)), features.shape[1])
-        return self._buffer
+            kept = self._block_memory = features.new_empty(min(rows, len(features)), features.shape[1])
+        return kept
 
 
 @cache

@@ -79,11 +79,12 @@ class VBPR(TrainableRecommender):
         items, where = torch.unique(torch.cat([positives[:, None], negatives], 1), return_inverse=True)
         of_users, of_items = embedding(users, self.users), embedding(items, self.items)
         u, i = self._user_vectors(of_users), self._item_vectors(of_items, items)  # (B, D), (m, D)
-        others = embedding(where[:, 1:].flatten(), i).view(*negatives.shape, -1)  # (B, n, D)
-        apart = embedding(where[:, 0], i).unsqueeze(1) - others
+        of_positives, of_negatives = where[:, 0], where[:, 1:].flatten()  # (B,), (B n,)
+        others = embedding(of_negatives, i).view(*negatives.shape, -1)  # (B, n, D)
+        apart = embedding(of_positives, i).unsqueeze(1) - others
         margins = (u.unsqueeze(1) * apart) @ u.new_ones(u.shape[1])  # (B, n)
         penalty = mean_squared_norm(self.users, users, of_users)
-        penalty = penalty + mean_squared_norm(of_items, where[:, 0]) + mean_squared_norm(of_items, where[:, 1:])
+        penalty = penalty + mean_squared_norm(of_items, of_positives) + mean_squared_norm(of_items, of_negatives)
         regularised = self.config.l2 * penalty + self.config.projection_l2 * self.visual.square().sum()
         return bpr_loss_of_margins(margins) + regularised
 

@@ -7,23 +7,25 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from crawler import probe
-from crawler.database import explained, is_locked
-from crawler.forecast import duration, forecast
-from crawler.options import (
+from crawler.commands import probe
+from crawler.commands.options import (
     DEFAULT_CRAWL,
-    LIKER_SOURCES,
     add_crawl_folder,
     add_refresh_options,
     add_site_options,
     crawl_from,
     refresh_ages_s,
 )
-from crawler.plan import stages
+from crawler.commands.status import plan_lines, status_lines, watch
+from crawler.forecast import duration, forecast
+from crawler.kinds import PERSONAL_KINDS
+from crawler.ledger import reports
+from crawler.ledger.database import explained
+from crawler.ledger.ledger import Ledger
+from crawler.ledger.lock import is_locked
+from crawler.plan import kinds_of
 from crawler.sandbox import command as sandbox
-from crawler.settings import CrawlSettings
-from crawler.status import CONTENTS, plan_lines, status_lines, watch
-from crawler.store import Ledger
+from crawler.spiders.settings import CrawlSettings
 from dataset.cli import ArgumentParser, run
 from dataset.errors import UsageError
 
@@ -53,13 +55,13 @@ def _stage(arguments: argparse.Namespace) -> None:
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # until Scrapy takes over: like Ctrl-C
     stage, crawl = arguments.name, crawl_from(arguments)
-    with Ledger.open(crawl.crawl_dir, crawl.source) as ledger:
+    with Ledger.open(crawl.crawl_dir, crawl.source, PERSONAL_KINDS) as ledger:
         _require_something_to_read(ledger, crawl)
         reopened = sum(ledger.reopen(kind, time.time() - age_s) for kind, age_s in refresh_ages_s(arguments).items())
         if arguments.refresh:
             print(f"{reopened:,} pages and lists are old enough to be read again.", flush=True)
-        outcome = run_stage(stage, stages(crawl.scope.liker_sources)[stage], crawl, ledger)
-        told = ledger.value(CONTENTS[stage])
+        outcome = run_stage(stage, crawl, ledger)
+        told = reports.contents(ledger, stage)
     gone = f" ({outcome.gone:,} of them gone)" if outcome.gone else ""
     pages = f"{outcome.done + outcome.gone:,} pages{gone}"
     print(f"{stage}: read {pages} in {duration(outcome.seconds)}. The crawl now has {told}.")
@@ -70,7 +72,7 @@ def _stage(arguments: argparse.Namespace) -> None:
 
 
 def _require_something_to_read(ledger: Ledger, crawl: CrawlSettings) -> None:
-    if not crawl.scope.movie_ids and not crawl.scope.uids and not ledger.value("SELECT 1 FROM pages"):
+    if not crawl.scope.movie_ids and not crawl.scope.uids and not ledger.has_pages():
         raise UsageError(
             f"{crawl.crawl_dir}: an empty crawl, and nothing to start from; give --movies, --movies-file or --users"
         )
@@ -78,9 +80,9 @@ def _require_something_to_read(ledger: Ledger, crawl: CrawlSettings) -> None:
 
 def _plan(arguments: argparse.Namespace) -> None:
     crawl = crawl_from(arguments)
-    with Ledger.open(crawl.crawl_dir, crawl.source) as ledger:
+    with Ledger.open(crawl.crawl_dir, crawl.source, PERSONAL_KINDS) as ledger:
         forecasts = forecast(ledger, crawl.scope)
-    print("\n".join(plan_lines(forecasts, crawl.manners.delay_s)))
+    print("\n".join(plan_lines(forecasts, crawl.politeness.delay_s)))
 
 
 def _status(arguments: argparse.Namespace) -> None:
@@ -136,7 +138,7 @@ def _parser() -> ArgumentParser:
         stage = commands.add_parser(name, help=what, description=what)
         add_crawl_folder(stage)
         add_site_options(stage)
-        add_refresh_options(stage, [kind for phase in stages(LIKER_SOURCES["both"])[name] for kind in phase.kinds])
+        add_refresh_options(stage, kinds_of(name))
         stage.set_defaults(run=_stage, name=name)
     status = commands.add_parser("status", help="show pages by kind and state, and what failed why")
     add_crawl_folder(status)

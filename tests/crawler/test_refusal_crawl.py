@@ -2,8 +2,8 @@
 
 import pytest
 
-from crawler.politeness import SANDBOX_CONCURRENCY
 from crawler.sandbox.faults import REFUSALS, Refusal
+from crawler.spiders.politeness import SANDBOX_CONCURRENCY
 
 REFUSED = 3
 

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from crawler.kinds import address
+from crawler.page import Key
 from crawler.sandbox import command
 from crawler.sandbox.world import WorldConfig, generate_world
 from crawler.sites import Site
@@ -43,7 +45,7 @@ def test_it_serves_until_told_to_stop_and_removes_its_site_file(tmp_path: Path, 
                 time.sleep(0.02)
             told = json.loads(site_file.read_text())
             site = Site(told["movie"], told["www"], told["images"])
-            with urllib.request.urlopen(site.movie_page(told["seed_movie_ids"][0]), timeout=10) as page:
+            with urllib.request.urlopen(address(site, Key("movie", told["seed_movie_ids"][0])), timeout=10) as page:
                 assert page.status == 200
         finally:
             sandbox.send_signal(number)

@@ -3,9 +3,10 @@ from pathlib import Path
 
 import pytest
 
-from crawler.pages.rows import Person
-from crawler.settings import Source
-from crawler.store import Key, Ledger
+from crawler.kinds import PERSONAL_KINDS
+from crawler.ledger.ledger import Ledger
+from crawler.page import Key, Person
+from crawler.scope import Source
 from dataset.errors import MissingInputError, PipelineError, UsageError
 
 SANDBOX = Source("sandbox", {"seed": 1})
@@ -13,7 +14,7 @@ SANDBOX = Source("sandbox", {"seed": 1})
 
 @pytest.fixture
 def ledger(tmp_path):
-    with Ledger.open(tmp_path / "crawl", SANDBOX) as opened:
+    with Ledger.open(tmp_path / "crawl", SANDBOX, PERSONAL_KINDS) as opened:
         yield opened
 
 
@@ -104,22 +105,22 @@ def test_the_crawl_folder_is_private(ledger, tmp_path):
 
 def test_two_commands_cannot_crawl_into_one_folder(ledger, tmp_path):
     with pytest.raises(PipelineError, match="another command is crawling"):
-        Ledger.open(tmp_path / "crawl", SANDBOX)
+        Ledger.open(tmp_path / "crawl", SANDBOX, PERSONAL_KINDS)
     Ledger.read(tmp_path / "crawl").close()
 
 
 def test_a_folder_holds_one_site(tmp_path):
-    Ledger.open(tmp_path, SANDBOX).close()
+    Ledger.open(tmp_path, SANDBOX, PERSONAL_KINDS).close()
     with pytest.raises(UsageError, match=r"holds a crawl of the sandbox \(seed 1\), not of douban"):
-        Ledger.open(tmp_path, Source("douban"))
-    Ledger.open(tmp_path, SANDBOX).close()
+        Ledger.open(tmp_path, Source("douban"), PERSONAL_KINDS)
+    Ledger.open(tmp_path, SANDBOX, PERSONAL_KINDS).close()
 
 
 @pytest.mark.parametrize("content", [b"no database", b"SQLite format 3\x00" + b"x" * 200])
 def test_a_file_that_is_not_a_ledger_is_named(tmp_path, content):
     Path(tmp_path / "ledger.sqlite").write_bytes(content)
     with pytest.raises(PipelineError, match="not a ledger"):
-        Ledger.open(tmp_path, SANDBOX)
+        Ledger.open(tmp_path, SANDBOX, PERSONAL_KINDS)
     with pytest.raises(PipelineError, match="not a ledger"):
         Ledger.read(tmp_path)
 

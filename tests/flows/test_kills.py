@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from crawler.store import Ledger
+from crawler.ledger.ledger import Ledger
 from dataset.snapshots.snapshot import latest, verify
 
 N_KILLS = int(os.environ.get("DOUBAN_FLOW_KILLS", "1"))

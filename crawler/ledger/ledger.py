@@ -69,7 +69,11 @@ class Ledger(PeopleTable):
             raise PipelineError(
                 f"{path}: cannot be written ({error.strerror}); choose another folder with --crawl"
             ) from error
-        ledger._prepare(path, source)
+        try:
+            ledger._prepare(path, source)
+        except BaseException:
+            ledger.close()
+            raise
         return ledger
 
     @classmethod
@@ -140,6 +144,6 @@ class Ledger(PeopleTable):
         schema.migrate(self)
         schema.require_version(self, path)
         if self.meta("source") != source.to_json():
-            held = self.source()
-            self.close()
-            raise UsageError(f"{path}: holds a crawl of {held}, not of {source}; choose another folder with --crawl")
+            raise UsageError(
+                f"{path}: holds a crawl of {self.source()}, not of {source}; choose another folder with --crawl"
+            )

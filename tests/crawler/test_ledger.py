@@ -1,9 +1,13 @@
+import sqlite3
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from crawler.kinds import PERSONAL_KINDS
+from crawler.ledger import schema
 from crawler.ledger.ledger import Ledger
 from crawler.page import Key, Person
 from crawler.scope import Source
@@ -128,3 +132,105 @@ def test_a_file_that_is_not_a_ledger_is_named(tmp_path, content):
 def test_looking_at_a_crawl_that_is_not_there_names_the_remedy(tmp_path):
     with pytest.raises(MissingInputError, match="python -m crawler ratings"):
         Ledger.read(tmp_path / "nowhere")
+
+
+def test_a_transaction_inside_another_undoes_its_own_changes_only(ledger):
+    def add_and_fail():
+        with ledger.transaction():
+            ledger.add_pages([Key("movie", "inner")])
+            raise ZeroDivisionError
+
+    with ledger.transaction():
+        ledger.add_pages([Key("movie", "outer")])
+        with pytest.raises(ZeroDivisionError):
+            add_and_fail()
+        with ledger.transaction():
+            ledger.add_pages([Key("movie", "second")])
+    assert [page.key.subject for page in ledger.pending(["movie"], 0, 9)] == ["outer", "second"]
+
+
+def test_an_outer_transaction_that_fails_undoes_the_inner_one(ledger):
+    def fail_outside():
+        with ledger.transaction():
+            with ledger.transaction():
+                ledger.add_pages([Key("movie", "1")])
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail_outside()
+    assert not ledger.has_pages()
+
+
+# --- versions ------------------------------------------------------------------------------
+
+
+VERSION_2 = Path(__file__).with_name("ledger_version_2.sql")
+
+
+@pytest.fixture
+def old_ledger(tmp_path):
+    """A ledger of version 2, as the crawler of commit 85c3f9e left it."""
+    with sqlite3.connect(tmp_path / "ledger.sqlite") as connection:
+        connection.executescript(VERSION_2.read_text(encoding="utf-8"))
+        connection.execute("INSERT INTO meta VALUES ('version', '2'), ('source', ?)", (SANDBOX.to_json(),))
+        connection.execute("INSERT INTO pages (kind, subject, variant, start) VALUES ('movie', '1', '', 0)")
+    connection.close()
+    return tmp_path
+
+
+def _columns(ledger):
+    return ledger.execute(
+        "SELECT tables.name, columns.name, columns.type, columns.pk FROM sqlite_master AS tables, "
+        "pragma_table_info(tables.name) AS columns WHERE tables.type = 'table' ORDER BY 1, columns.cid"
+    ).fetchall()
+
+
+def test_a_ledger_of_version_2_opens_with_its_pages_and_the_tables_of_a_new_one(old_ledger, tmp_path_factory):
+    with Ledger.open(old_ledger, SANDBOX, PERSONAL_KINDS) as ledger:
+        assert [page.key for page in ledger.pending(["movie"], 0, 9)] == [Key("movie", "1")]
+        columns = _columns(ledger)
+    with Ledger.open(tmp_path_factory.mktemp("new"), SANDBOX, PERSONAL_KINDS) as ledger:
+        assert columns == _columns(ledger)
+
+
+def _add_migrations(monkeypatch, **scripts):
+    monkeypatch.setattr(schema, "VERSION", 4)
+    monkeypatch.setattr(schema, "MIGRATIONS", {int(name[1:]): script for name, script in scripts.items()})
+
+
+def test_an_old_ledger_is_migrated_step_by_step_when_it_is_opened_for_writing(old_ledger, monkeypatch):
+    add_note, fill_note = "ALTER TABLE pages ADD COLUMN note TEXT;\n", "UPDATE pages SET note = kind || subject;\n"
+    _add_migrations(monkeypatch, v2=add_note, v3=fill_note)
+    with pytest.raises(PipelineError, match=r"a ledger of version 2, not 4; .* python -m crawler plan"):
+        Ledger.read(old_ledger)
+    with Ledger.open(old_ledger, SANDBOX, PERSONAL_KINDS) as ledger:
+        assert ledger.execute("SELECT note FROM pages").fetchall() == [("movie1",)]
+        assert ledger.meta("version") == "4"
+    Ledger.read(old_ledger).close()
+
+
+def test_a_migration_that_fails_changes_nothing(old_ledger, monkeypatch):
+    _add_migrations(monkeypatch, v2="ALTER TABLE pages ADD COLUMN note TEXT;\n", v3="no SQL")
+    with pytest.raises(sqlite3.OperationalError):
+        Ledger.open(old_ledger, SANDBOX, PERSONAL_KINDS)
+    monkeypatch.undo()
+    with Ledger.open(old_ledger, SANDBOX, PERSONAL_KINDS) as ledger:
+        assert ledger.meta("version") == "2"
+        assert not [row for row in _columns(ledger) if "note" in row]
+
+
+def test_importing_the_ledger_loads_no_scrapy_and_works_without_file_locks():
+    program = (
+        "import sys; sys.modules['fcntl'] = None\n"
+        "import crawler.ledger.ledger, crawler.ledger.reports, crawler.ledger.lists, crawler.process, crawler.scope\n"
+        "loaded = [name for name in ('scrapy', 'twisted', 'requests') if name in sys.modules]\n"
+        "sys.exit(f'loads {loaded}' if loaded else 0)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_without_file_locks_crawling_is_refused_in_one_line(tmp_path, monkeypatch):
+    monkeypatch.setattr("crawler.ledger.lock.fcntl", None)
+    with pytest.raises(PipelineError, match="run the crawler on Linux or macOS"):
+        Ledger.open(tmp_path, SANDBOX, PERSONAL_KINDS)

@@ -1,13 +1,13 @@
-"""`python -m crawler plan` and `status`: how much is left to do, how far a crawl is, and what went wrong."""
+"""The command status: how far a crawl is, and what went wrong."""
 
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
 from rich.live import Live
 from rich.text import Text
 
-from crawler.forecast import Forecast, duration, seconds_needed
+from crawler.commands.options import DEFAULT_CRAWL
+from crawler.forecast import duration
 from crawler.ledger import reports
 from crawler.ledger.ledger import Ledger
 from crawler.ledger.lock import is_locked
@@ -18,24 +18,32 @@ RECENT_S = 600.0
 _REDRAW_S = 2.0
 
 
-def plan_lines(forecasts: Sequence[Forecast], delay_s: float) -> list[str]:
-    """Return the plan: one line per kind of page, and the sum."""
-    lines = [f"{'stage':<8} {'kind of page':<13} {'known':>9} {'expected':>13}   at {delay_s:g} s per request"]
-    for one in forecasts:
-        expected = "not yet known" if one.expected is None else f"{one.expected:,}"
-        time_needed = "" if one.expected is None else duration(one.requests * delay_s)
-        lines.append(f"{one.stage:<8} {one.kind:<13} {one.known:>9,} {expected:>13}   {time_needed}".rstrip())
-    requests = sum(one.requests for one in forecasts)
-    open_stages = dict.fromkeys(one.stage for one in forecasts if one.expected is None)
-    least = "At least" if open_stages else "About"
-    lines.append(
-        f"{least} {requests:,} requests; {duration(seconds_needed(forecasts, delay_s))}, all hosts in parallel."
-    )
-    if open_stages:
-        lines.append(
-            f"Unknown counts become known while the stages are read ({', '.join(open_stages)}); run this again then."
-        )
-    return lines
+def status(*, crawl: Path = DEFAULT_CRAWL, watch: bool = False) -> None:
+    """Print pages by kind and state, and the causes of failures.
+
+    Args:
+        crawl: the crawl's private folder
+        watch: redraw every two seconds, until Ctrl-C
+    """
+    with Ledger.read(crawl) as ledger:
+        if watch:
+            _watch(ledger)
+        else:
+            print("\n".join(_present_lines(ledger)))
+
+
+def _present_lines(ledger: Ledger) -> list[str]:
+    return status_lines(ledger, time.time(), is_locked(ledger.crawl_dir / "lock"))
+
+
+def _watch(ledger: Ledger) -> None:
+    try:
+        with Live(refresh_per_second=1) as live:
+            while True:
+                live.update(Text("\n".join(_present_lines(ledger))), refresh=True)
+                time.sleep(_REDRAW_S)
+    except KeyboardInterrupt:
+        return
 
 
 def status_lines(ledger: Ledger, now: float, is_crawling: bool) -> list[str]:
@@ -71,16 +79,3 @@ def _pace(ledger: Ledger, now: float, pending: int) -> list[str]:
     seconds = max(now - first, 1.0)
     left = duration(pending * seconds / recent)
     return [f"{recent:,} pages in the last {duration(seconds)}; {pending:,} known pages are left, {left} at this pace"]
-
-
-def watch(crawl_dir: Path) -> None:
-    """Show the status until Ctrl-C, redrawn every two seconds."""
-    try:
-        with Ledger.read(crawl_dir) as ledger, Live(refresh_per_second=1) as live:
-            while True:
-                live.update(
-                    Text("\n".join(status_lines(ledger, time.time(), is_locked(crawl_dir / "lock")))), refresh=True
-                )
-                time.sleep(_REDRAW_S)
-    except KeyboardInterrupt:
-        return

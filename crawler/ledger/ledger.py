@@ -15,11 +15,12 @@ Names, avatars and comment texts are in no table.
 import os
 import sqlite3
 from collections.abc import Collection
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TextIO
 
 from crawler.ledger import schema
-from crawler.ledger.database import connect, connect_scratch
+from crawler.ledger.database import connect, connect_scratch, explained
 from crawler.ledger.forgotten import Forgotten
 from crawler.ledger.lock import lock
 from crawler.ledger.people import PeopleTable
@@ -69,11 +70,10 @@ class Ledger(PeopleTable):
             raise PipelineError(
                 f"{path}: cannot be written ({error.strerror}); choose another folder with --crawl"
             ) from error
-        try:
+        with ExitStack() as closing:
+            closing.push(ledger)
             ledger._prepare(path, source)
-        except BaseException:
-            ledger.close()
-            raise
+            closing.pop_all()
         return ledger
 
     @classmethod
@@ -103,6 +103,13 @@ class Ledger(PeopleTable):
         ledger = cls(crawl_dir, connect_scratch(path), personal_kinds)
         ledger._prepare(path, source)
         return ledger
+
+    def __exit__(self, *exception: object) -> None:
+        """Close the ledger, and explain what is wrong with the file if that ended the block."""
+        self.close()
+        error = exception[1]
+        if isinstance(error, sqlite3.DatabaseError):
+            raise explained(error, self.crawl_dir) from error
 
     def source(self) -> Source:
         """Return what is crawled."""

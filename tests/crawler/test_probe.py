@@ -1,14 +1,13 @@
 """The probe against a sandbox that is as described, and against others."""
 
 import json
-from argparse import ArgumentParser
 from dataclasses import asdict, replace
 from itertools import pairwise
 
 import pytest
 
 from crawler import probe
-from crawler.commands import probe as command
+from crawler.__main__ import main
 from crawler.kinds.comments import COMMENTS_REACH
 from crawler.sandbox.answers import Answer
 from crawler.sandbox.faults import REFUSALS, Refusal, older_layout, private_likes, shown_as
@@ -154,9 +153,7 @@ def test_on_the_real_site_the_floor_holds_whatever_is_asked_for():
 
 
 def _run(*options):
-    parser = ArgumentParser()
-    command.add_arguments(parser)
-    command.run(parser.parse_args([str(option) for option in options]))
+    main(["probe", *map(str, options)])
 
 
 def test_without_a_contact_the_real_site_gets_no_request():

@@ -29,7 +29,7 @@ class Forecast:
 
     @property
     def requests(self) -> int:
-        """The number of requests as far as it can be told."""
+        """The number of known and expected requests."""
         return self.known + (self.expected or 0)
 
 

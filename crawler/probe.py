@@ -27,7 +27,7 @@ from dataset.errors import RefusedError
 _VARIANTS = {"photos": "still", "picture": "m"}
 
 Answered = Literal["holds", "differs", "unknown", "refused"]
-Told = tuple[Answered, str]
+CheckResult = tuple[Answered, str]
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class Probe:
                 answered, detail = "unknown", f"no answer ({type(error).__name__})"
             yield Finding(point, answered, detail)
 
-    def _checks(self) -> tuple[tuple[str, Callable[[], Told]], ...]:
+    def _checks(self) -> tuple[tuple[str, Callable[[], CheckResult]], ...]:
         return (
             ("robots.txt of the movie host", lambda: self._robots("movie", self.site.movie)),
             ("robots.txt of the www host", lambda: self._robots("www", self.site.www)),
@@ -95,7 +95,7 @@ class Probe:
 
     # --- the checks ------------------------------------------------------------------------
 
-    def _robots(self, role: str, base: str) -> Told:
+    def _robots(self, role: str, base: str) -> CheckResult:
         self.n_requests += 1
         self._rules |= read_robots({role: base}, self.politeness, self._agent)
         rules = self._rules[role]
@@ -107,11 +107,11 @@ class Probe:
             return "differs", f"disallows pages of the kinds {', '.join(closed)}: they will not be crawled"
         return "holds", f"allows every page of a crawl, {rules.delay_s:g} s apart"
 
-    def _movie(self) -> Told:
+    def _movie(self) -> CheckResult:
         page = self._page(Key("movie", self.movie_id))
         return "holds", f"{page.movie.title!r}, {page.photo_total or 0:,} photos, seen by {page.seen_total or 0:,}"
 
-    def _photos(self) -> Told:
+    def _photos(self) -> CheckResult:
         key = Key("photos", self.movie_id, "still")
         page = self._page(key, photo_list(self.site, key, sort_by="like"))
         if not page.frames:
@@ -124,17 +124,17 @@ class Probe:
             return "differs", f"{per_page} per page; no setting needed, because links to the next page are followed"
         return "holds", f"{per_page} per page"
 
-    def _picture(self) -> Told:
+    def _picture(self) -> CheckResult:
         picture = self._page(Key("picture", self._need_frame(), "m"))
         return "holds", f"{picture.format}, {picture.width_px} x {picture.height_px}"
 
-    def _like_widget(self) -> Told:
+    def _like_widget(self) -> CheckResult:
         page = self._page(Key("photo", self._need_frame()), photo_page(self.site, self._need_frame()))
         if page.like_count is None:
             return "differs", "none on the still with the most likes; like_count will be null"
         return "holds", f"it counts {page.like_count:,} people"
 
-    def _likers(self) -> Told:
+    def _likers(self) -> CheckResult:
         self.lists_likers = False
         page = self._page(Key("photo", self._need_frame()))
         if not page.likers:
@@ -142,20 +142,20 @@ class Probe:
         self.lists_likers, self.liker = True, page.likers[0].person.uid
         return "holds", f"{len(page.likers)} people on the first page"
 
-    def _comments(self) -> Told:
+    def _comments(self) -> CheckResult:
         page = self._page(Key("comments", self.movie_id))
         if not page.people:
             raise _CannotTellError("this movie has no comments; choose another by --movie")
         self.author = page.people[0].uid
         return "holds", f"{len(page.people)} people on the first page"
 
-    def _collection(self) -> Told:
+    def _collection(self) -> CheckResult:
         if not self.author:
             raise _CannotTellError("no comment led to a person")
         page = self._page(Key("collection", self.author))
         return "holds", f"{len(page.ratings)} on the first page, {page.claimed_total or 0:,} in all"
 
-    def _user_likes(self) -> Told:
+    def _user_likes(self) -> CheckResult:
         uid = self.liker or self.author
         if not uid:
             raise _CannotTellError("no person was found")
@@ -167,7 +167,7 @@ class Probe:
         self.has_public_likes = True
         return "holds", f"{len(page.likes)} on the first page"
 
-    def _reach(self) -> Told:
+    def _reach(self) -> CheckResult:
         page = self._page(Key("comments", self.movie_id, start=COMMENTS_REACH))
         if page.people:
             return (

@@ -200,7 +200,7 @@ def _rating(page: Document) -> tuple[float | None, int | None]:
     section = page.css("#interest_sectl")
     if not section:
         if page.css('[property="v:average"], [property="v:votes"]'):
-            raise page.not_understood("rating_mean", "stands outside #interest_sectl")
+            raise page.not_understood("rating_mean", "is outside #interest_sectl")
         return None, None
     strong = select(section, 'strong[property="v:average"]')
     if not strong:

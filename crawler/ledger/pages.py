@@ -50,7 +50,7 @@ class PageTable(Database):
         return [Page(row[0], Key(*row[1:5]), row[5], row[6]) for row in rows]
 
     def page(self, key: Key, of_any_state: bool = False) -> Page | None:
-        """Return a page if it is known and pending (or, if asked for, in any state)."""
+        """Return a page if it is known and pending (or, on request, in any state)."""
         row = self.execute(
             "SELECT page_id, attempts, next_try_at FROM pages WHERE kind = ? AND subject = ? AND variant = ? "
             "AND start = ? AND (state = 'pending' OR ?)",

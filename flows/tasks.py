@@ -11,11 +11,13 @@ from prefect import task
 
 from crawler.ledger.ledger import Ledger
 from crawler.plan import kinds_of
-from dataset.building.build import DatasetConfig, build, read_description
+from dataset.building.build import DatasetConfig, build
 from dataset.cli import progress
+from dataset.description import read_description
 from dataset.errors import MissingInputError
 from dataset.schema import RAW_TABLES
-from dataset.snapshots.snapshot import Snapshot, publish
+from dataset.snapshots.publish import publish
+from dataset.snapshots.snapshot import Snapshot
 from dataset.version import code_version
 from features.config import ExtractorConfig
 from flows.artifacts import show_snapshot
@@ -44,7 +46,7 @@ def crawl(stage: str, home: Path, options: list[str], refresh: bool = False) -> 
         StageError: it did not end well; run the flow again to go on where it stopped.
     """
     folder = home / "crawl"
-    if not refresh and _crawl_stamp(stage, home, options).fits() and _is_all_read(folder, stage):
+    if not refresh and _crawl_stamp(stage, home, options).is_current() and _is_all_read(folder, stage):
         print(f"Skipped crawling {stage}: the same scope, and every page of it has been read.")
         return
     print(run_stage(["crawler", stage, "--crawl", str(folder), *options, *(["--refresh"] if refresh else [])]))
@@ -61,7 +63,7 @@ def export_raw(home: Path) -> None:
         "code_version": code_version(),
     }
     stamp = Stamp(home / "stamps" / "export.json", inputs, tuple(raw / name for name in _RAW_FILES))
-    if stamp.fits():
+    if stamp.is_current():
         print(f"Skipped exporting: the crawl has not changed since {raw} was written.")
         return
     print(run_stage(["crawler", "export", "--crawl", str(folder), "--to", str(raw)]))
@@ -81,7 +83,7 @@ def build_tables(home: Path, config: DatasetConfig) -> dict[str, Any]:
         },
         tuple(dataset / name for name in _DATASET_FILES),
     )
-    if stamp.fits() and (dataset / "dataset.json").is_file():
+    if stamp.is_current() and (dataset / "dataset.json").is_file():
         print("Skipped building: the raw tables and the configuration have not changed.")
         numbers: dict[str, Any] = read_description(dataset)["statistics"]
         return numbers
@@ -110,7 +112,7 @@ def extract(home: Path, config: ExtractorConfig, store: Path, runner: str) -> No
         {"tables": digests_of_files(tables), "extractor": asdict(config)},
         tuple(dataset / name for name in _FEATURE_FILES),
     )
-    if stamp.fits():
+    if stamp.is_current():
         print("Skipped extracting features: the pictures and the extractor have not changed.")
         return
     if runner == LOCAL:

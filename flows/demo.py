@@ -41,7 +41,7 @@ def main(argv: Sequence[str]) -> None:
 
         _heading(2, "Crawling, filtering, extracting features, publishing")
         snapshot = build_dataset(source="sandbox", name="sandbox", data=DATA, weights="random:0", sandbox_port=port)
-    from dataset.report.snapshot import DEFAULT_REPORTS, write_dataset_report
+    from dataset.report.dataset_report import DEFAULT_REPORTS, write_dataset_report
     from model.experiments.config import ExperimentConfig
     from model.experiments.console import console_reporter
     from model.experiments.experiment import run_experiment

@@ -26,8 +26,8 @@ from pydantic import Field
 
 from dataset.cli import ArgumentParser, progress, run, whole_number
 from dataset.errors import WeightsError
-from features.config import IMAGENET, ExtractorConfig, ExtractorIdentity
-from features.store import DEFAULT_ROOT, FeatureStore
+from features.config import DEFAULT_STORE, IMAGENET, ExtractorConfig, ExtractorIdentity
+from features.store import FeatureStore
 from flows.runners import LOCAL, task_runner
 from flows.server import prefect_server
 
@@ -62,7 +62,8 @@ def extract_shard(
     """
     import torch  # takes seconds, which serving the flow does not
 
-    from features.extract import ExtractOptions, compute
+    from features.config import ExtractOptions
+    from features.extract import compute
 
     with _alone():
         store = FeatureStore(root, known)
@@ -84,7 +85,7 @@ def extract_shard(
 def extract_features(
     raw: Annotated[Path, Field(description="the raw folder with the pictures")],
     dataset: Annotated[Path | None, Field(description="the built dataset; none: every picture of the raw folder")],
-    store: Annotated[Path, Field(description="where features are kept, by picture")] = DEFAULT_ROOT,
+    store: Annotated[Path, Field(description="where features are kept, by picture")] = DEFAULT_STORE,
     extractor: Annotated[str, Field(description="architecture[:node] of torchvision")] = ExtractorConfig.name,
     weights: Annotated[str, Field(description="torchvision's name, random:<seed>, or a file")] = IMAGENET,
     precision: Annotated[Literal["auto", "fp32", "bf16"], Field(description="auto: bf16 where native")] = "auto",
@@ -116,7 +117,7 @@ def extract_features(
         for rows, future in zip(shards, futures, strict=True):
             future.result()
             bar.update(line, advance=len(rows))
-    words = finish(raw, dataset, to_do, feature_store).in_words(whole.identity)
+    words = finish(raw, dataset, to_do, feature_store).summary(whole.identity)
     print(words)
     return words
 
@@ -147,7 +148,7 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument(
         "--all-pictures", action="store_true", help="every picture of the raw folder, without a dataset"
     )
-    parser.add_argument("--store", type=Path, default=DEFAULT_ROOT, help="where features are kept; all workers see it")
+    parser.add_argument("--store", type=Path, default=DEFAULT_STORE, help="where features are kept; all workers see it")
     parser.add_argument("--extractor", default=ExtractorConfig.name, help="architecture[:node] of torchvision")
     parser.add_argument("--weights", default=IMAGENET, help="torchvision's name, random:<seed>, or a file")
     parser.add_argument("--precision", default="auto", choices=["auto", "fp32", "bf16"], help="auto: bf16 where native")

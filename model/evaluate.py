@@ -41,16 +41,16 @@ def evaluate_run(
     from model.training.device import use_device
 
     use_device(device)
-    opened = open_run(run, snapshot, device)
-    scorer, n_users = opened.model.scorer(), len(opened.ids.users)
-    is_long = n_users * len(opened.ids.movies) > _MANY_SCORES
+    opened, data = open_run(run, snapshot, device)
+    scorer, n_users = opened.model.scorer(), len(data.ids.users)
+    is_long = n_users * len(data.ids.movies) > _MANY_SCORES
     with progress("users") as bar:
         task = bar.add_task(f"Evaluating {opened.model_name}", total=n_users, visible=is_long, note="")
         evaluation = evaluate(
-            scorer, opened.tables, split, opened.model_name, opened.seed, config, device, lambda n: bar.advance(task, n)
+            scorer, data.tables, split, opened.model_name, opened.seed, config, device, lambda n: bar.advance(task, n)
         )
     path = write_evaluation(run, split, evaluation)
-    print(f"{opened.model_name} on {opened.snapshot_label}, {split} split:")
+    print(f"{opened.model_name} on {data.label}, {split} split:")
     print(_lines(evaluation.metrics, config.protocol))
     print(f"All metrics: {path}")
 

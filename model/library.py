@@ -10,7 +10,6 @@ The public module `douban_keyframes` re-exports these functions.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +17,17 @@ import polars as pl
 
 from dataset.snapshots.snapshot import Snapshot
 from dataset.snapshots.snapshot import open_snapshot as open_snapshot_at
-from dataset.tables import read_table
-from model.data.loading import SnapshotData, data_of, load
+from model.data.loading import SnapshotData, load
 from model.evaluation.config import EvaluationConfig
 from model.evaluation.evaluate import evaluate as evaluate_scorer
 from model.evaluation.results import Evaluation
 from model.experiments.recommend import recommend as recommend_with
 from model.experiments.recommend import user_indices
+from model.experiments.run_folder import Run
 from model.experiments.run_folder import open_run as open_run_folder
 from model.experiments.settings import apply_settings
-from model.models.recommender import Recommender
-from model.models.registry import MODELS, default_config
-from model.schema import Training
+from model.models.names import MODEL_NAMES
+from model.models.registry import default_config
 from model.training.config import TrainingConfig
 from model.training.device import use_device
 from model.training.trainer import Epoch, Trainer, training_table
@@ -49,27 +47,6 @@ __all__ = [
     "recommend",
     "train",
 ]
-
-MODEL_NAMES = tuple(MODELS)
-
-
-@dataclass(frozen=True)
-class Run:
-    """A trained model.
-
-    Attributes:
-        model_name: a name of `registry.MODELS`.
-        seed: the seed that it was trained with.
-        model: a torch module, with the weights that were best on validation.
-        training: the `training` table: loss and validation NDCG per epoch.
-        device: where the model is, "cpu" or "cuda".
-    """
-
-    model_name: str
-    seed: int
-    model: Recommender
-    training: pl.DataFrame
-    device: str
 
 
 def open_snapshot(path: str | Path) -> Snapshot:
@@ -117,10 +94,7 @@ def open_run(folder: str | Path, device: str = "cpu") -> tuple[Run, SnapshotData
         MissingInputError: the folder is not a run, or its training has not ended.
         InvalidSnapshotError: the snapshot has changed since.
     """
-    opened = open_run_folder(Path(folder), device=device)
-    training = read_table(Path(folder) / "training.parquet", Training)
-    run = Run(opened.model_name, opened.seed, opened.model, training, device)
-    return run, data_of(opened.tables, opened.snapshot_label)
+    return open_run_folder(Path(folder), device=device)
 
 
 def evaluate(run: Run, data: SnapshotData, split: str = "test", config: EvaluationConfig | None = None) -> Evaluation:

@@ -42,9 +42,10 @@ def recommend_movies(
 
     use_device(device)
     new_frames = None if frames is None else read_table(frames, NewFrame)
-    opened = open_run(run, snapshot, device, new_frames)
-    users = user_indices(user, opened.ids, opened.snapshot_label)
-    table = recommend(opened.model.scorer(), opened.data, opened.ids, users, opened.data.positives, k, device)
+    opened, data = open_run(run, snapshot, device, new_frames)
+    users = user_indices(user, data.ids, data.label)
+    train_items = data.training.positives
+    table = recommend(opened.model.scorer(), data.training, data.ids, users, train_items, k, device)
     path = to or run / "recommendations.parquet"
     write_table(table, Recommendation, path)
     print(f"{table.height:,} recommendations for {len(users):,} users: {path}")

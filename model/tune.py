@@ -34,8 +34,6 @@ def tune_settings(
         to: the folder of the search (one below data/tuning if absent)
         options: what training and tuning share
     """
-    from optuna.distributions import CategoricalDistribution
-
     from dataset.errors import TooLittleDataError, UsageError
     from model.data.loading import load
     from model.experiments.run_folder import find_snapshot
@@ -48,9 +46,9 @@ def tune_settings(
     base = read_settings(options.config, options.set)
     model_name = take_model_name(base, options.model)
     space = read_space(tried, model_name)
-    if trials is None and any(not isinstance(kind, CategoricalDistribution) for kind in space.values()):
-        raise UsageError("--try with a range has infinitely many combinations; say how many are tried with --trials")
     search = Search(model_name, base, space, trials, options.seed)
+    if search.is_endless:
+        raise UsageError("--try with a range has infinitely many combinations; say how many are tried with --trials")
     search.configs({})  # refuses a wrong setting before anything is read
     use_device(options.device, options.threads)
     snapshot = find_snapshot(options.snapshot)

@@ -121,7 +121,9 @@ def _write_gallery_tables(tasks: Sequence[RunTask], destination: Path) -> None:
     """Write the first model's recommendations, and the gallery's cases from all models of the same seed."""
     shown = tasks[0]
     data = load_once(shown.snapshot, shown.snapshot_digest)
-    models = {task.model_name: open_run(task.folder, shown.snapshot).model for task in tasks if task.seed == shown.seed}
+    models = {
+        task.model_name: open_run(task.folder, shown.snapshot)[0].model for task in tasks if task.seed == shown.seed
+    }
     known = held_out_items(data.tables, data.ids, "test").known
     users = torch.arange(len(data.ids.users))
     table = recommend(models[shown.model_name].scorer(), data.training, data.ids, users, known, k=10)

@@ -45,8 +45,8 @@ class Search:
     Attributes:
         model_name: a name of `registry.MODELS`.
         base: settings that all trials share.
-        space: for each parameter, one or more settings joined by commas, the values it can have.
-        n_trials: how many trials TPE proposes; None for every combination.
+        space: the possible values of each parameter; a parameter is one setting, or several joined by commas.
+        n_trials: the number of trials that TPE proposes; None for every combination.
         seed: of every training, and of the proposals.
     """
 
@@ -59,6 +59,13 @@ class Search:
     def settings(self, params: dict[str, Any]) -> dict[str, Any]:
         """Return the settings of a trial."""
         return self.base | {key: value for keys, value in params.items() for key in keys.split(",")}
+
+    @property
+    def is_endless(self) -> bool:
+        """Whether there are infinitely many combinations and no number of trials."""
+        return self.n_trials is None and any(
+            not isinstance(kind, CategoricalDistribution) for kind in self.space.values()
+        )
 
     def configs(self, params: dict[str, Any]) -> tuple[Any, TrainingConfig]:
         """Return the model's and the training's config of a trial."""
@@ -77,8 +84,8 @@ def tune(
 ) -> None:
     """Run the trials that `study` does not hold yet.
 
-    A trial that was under way when a search was killed is run again. Proposals depend on the seed
-    and the trials before them alone, so a search that goes on is the search that was not stopped.
+    A trial that was running when the search was killed is run again. Proposals depend only on the seed
+    and the earlier trials, so a continued search gives the same result as one that was never stopped.
     """
     for stale in study.get_trials(states=(TrialState.RUNNING,)):
         study.tell(stale.number, state=TrialState.FAIL)
@@ -92,7 +99,7 @@ def tune(
 
 
 def points_to_do(search: Search, study: optuna.Study) -> list[dict[str, Any] | None]:
-    """Return the combinations not tried yet, or as many None as TPE has still to propose."""
+    """Return the combinations that are not tried yet, or one None per trial that TPE must still propose."""
     done = [trial.params for trial in ended_trials(study)]
     if search.n_trials is not None:
         return [None] * (search.n_trials - len(done))
@@ -102,7 +109,7 @@ def points_to_do(search: Search, study: optuna.Study) -> list[dict[str, Any] | N
 
 
 def ended_trials(study: optuna.Study) -> list[FrozenTrial]:
-    """Return the trials that ended: with a value, or because they cannot be trained."""
+    """Return the trials that have ended: with a value, or because they cannot be trained."""
     ended = study.get_trials(states=(TrialState.COMPLETE, TrialState.FAIL))
     return [trial for trial in ended if "epochs" in trial.user_attrs]
 
@@ -116,7 +123,7 @@ def _run_trial(
     device: str,
     on_epoch: Callable[[Epoch], None],
 ) -> None:
-    """Train with a trial's settings, and tell the study the best validation NDCG."""
+    """Train with a trial's settings, and report the best validation NDCG to the study."""
     config, training = search.configs(trial.params)
     started, error = time.perf_counter(), None
     trainer = Trainer(data, validation, search.model_name, config, training, search.seed, device)
@@ -142,7 +149,7 @@ def _ndcg(epoch: Epoch) -> float:
 
 
 def tuning_table(search: Search, study: optuna.Study) -> pl.DataFrame:
-    """Return the `tuning` table of a search, a row a trial that ended."""
+    """Return the `tuning` table of a search: one row per trial that has ended."""
     columns = {name: column.dtype for name, column in Tuning.columns().items()}
     rows = [
         {

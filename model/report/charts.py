@@ -6,8 +6,8 @@ from typing import Any
 import altair as alt
 import polars as pl
 
-from dataset.report.numbers import Numbers, NumberTable, Row
-from dataset.report.theme import SOFT, Chart, drawn, y_title
+from dataset.report.numbers import NumberSource, NumberTable, Row
+from dataset.report.theme import SOFT, Chart, render_svg, y_title
 from model.report.model_styles import in_order, style_of
 
 METRIC_TITLES = {"hr": "HR", "ndcg": "NDCG"}
@@ -16,7 +16,7 @@ _WIDTH, _HEIGHT, _LABEL_GAP_PX = 300, 270, 16
 _MOST_POINTS = 60
 
 
-def metric_curves(numbers: Numbers, task: str, metric: str, figure: str) -> Chart:
+def metric_curves(numbers: NumberSource, task: str, metric: str, figure: str) -> Chart:
     """Return a metric over K: one line per model, named at its end, with its 95 % band.
 
     Args:
@@ -63,7 +63,7 @@ def metric_curves(numbers: Numbers, task: str, metric: str, figure: str) -> Char
         f"{title} of {_WHAT[task]}",
         f"As in the paper’s {figure}. Bands are 95\u202f% intervals over people.",
         words,
-        drawn(alt.layer(band, line, points, ends), _WIDTH, _HEIGHT),
+        render_svg(alt.layer(band, line, points, ends), _WIDTH, _HEIGHT),
         table,
     )
 
@@ -102,7 +102,7 @@ def moved_apart(places: Sequence[float], gap: float) -> list[float]:
     return [centre + gap * (i - (size - 1) / 2) for centre, size in groups for i in range(size)]
 
 
-def interval_chart(numbers: Numbers, task: str, metric: str, k: int) -> Chart:
+def interval_chart(numbers: NumberSource, task: str, metric: str, k: int) -> Chart:
     """Return one dot per model with its 95 % interval, the best on top."""
     file = "metrics.parquet"
     rows = numbers.rows(file, task=task, metric=metric, k=k)
@@ -138,7 +138,7 @@ def interval_chart(numbers: Numbers, task: str, metric: str, k: int) -> Chart:
         ],
     )
     words = f"Dots with intervals, from the best: {', '.join(titles)}."
-    drawing = drawn(bars + dots, _WIDTH, 24 * rows.height)
+    drawing = render_svg(bars + dots, _WIDTH, 24 * rows.height)
     return Chart(
         f"{task}_intervals",
         f"Which model ranks {_WHAT[task]} best",
@@ -149,7 +149,7 @@ def interval_chart(numbers: Numbers, task: str, metric: str, k: int) -> Chart:
     )
 
 
-def training_curves(numbers: Numbers) -> Chart | None:
+def training_curves(numbers: NumberSource) -> Chart | None:
     """Return validation NDCG over epochs, one panel per model and one line per seed; None without validation."""
     rows = numbers.rows("training.parquet")
     rows = rows.filter(pl.col("validation_ndcg").is_not_null()) if rows.height else rows
@@ -202,12 +202,12 @@ def training_curves(numbers: Numbers) -> Chart | None:
         "One panel per model, one line per seed, all on the same scale. "
         "Training stops when validation no longer improves; the best epoch is kept.",
         f"Small line charts for {', '.join(titles)}.",
-        drawn(chart, 0, 0),
+        render_svg(chart, 0, 0),
         table,
     )
 
 
-def slice_chart(numbers: Numbers, task: str, by: str, k: int, models: list[str]) -> Chart | None:
+def slice_chart(numbers: NumberSource, task: str, by: str, k: int, models: list[str]) -> Chart | None:
     """Return NDCG by one kind of slice, one line per model; None if there are no slices."""
     file = "slices.parquet"
     where = {"task": task, "slice_by": by, "metric": "ndcg", "k": k}
@@ -253,7 +253,7 @@ def slice_chart(numbers: Numbers, task: str, by: str, k: int, models: list[str])
         ],
     )
     words = f"Lines of NDCG@{k} of {_WHAT[task]} by {of}, for {', '.join(titles)}."
-    return Chart(f"{task}_by_{by}", f"By {of}", "", words, drawn(chart, 340, 200), table)
+    return Chart(f"{task}_by_{by}", f"By {of}", "", words, render_svg(chart, 340, 200), table)
 
 
 _SLICES = {

@@ -15,7 +15,7 @@ from dataset.building.build import DatasetConfig
 from dataset.building.statistics import statistics
 from dataset.files import write_json
 from dataset.schema import SNAPSHOT_TABLES
-from dataset.snapshots.snapshot import publish
+from dataset.snapshots.publish import publish
 from dataset.tables import empty, write_table
 from model.report.gallery_cases import KINDS
 from model.report.page import write_report

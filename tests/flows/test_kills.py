@@ -11,7 +11,8 @@ import time
 import pytest
 
 from crawler.store import Ledger
-from dataset.snapshots.snapshot import latest, verify
+from dataset.snapshots.snapshot import latest
+from dataset.snapshots.verify import verify
 
 N_KILLS = int(os.environ.get("DOUBAN_FLOW_KILLS", "1"))
 

@@ -240,7 +240,7 @@ def test_models_without_visual_part_need_no_features_and_jifr_says_so_in_one_lin
         (["--colour"], 2, "Unknown option: --colour"),
         (["--device", "tpu"], 2, "choose cpu or cuda"),
         (["--snapshot", "nowhere"], 1, "nowhere: not a snapshot"),
-        ([], 1, "data/snapshots: no snapshot there"),
+        ([], 1, "data/snapshots: no snapshot; create one with `make demo`"),
     ],
 )
 def test_wrong_input_ends_in_one_line_with_the_remedy(command, arguments: list[str], status: int, words: str) -> None:

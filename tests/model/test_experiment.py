@@ -300,7 +300,7 @@ def test_an_unknown_model_or_seed_is_refused_before_anything_runs(
         experiment(snapshot, tmp_path, "popular", "best")
     assert not (tmp_path / "runs").exists()
     for option, value in (("--seeds", "0,one"), ("--jobs", "0"), ("--threads", "-1")):
-        with pytest.raises(UsageError, match=r"see python -m model\.experiment --help"):
+        with pytest.raises(UsageError, match=rf"{option} .*; see python -m model\.experiment --help"):
             main([option, value, "--snapshot", str(snapshot.path)])
 
 

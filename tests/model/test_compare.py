@@ -113,4 +113,4 @@ def test_two_runs_of_one_model_and_seed_are_refused(command) -> None:
         (copy / name).write_bytes((Path(first) / name).read_bytes())
     status, _, err = command("--runs", first, str(copy))
     assert status == 2
-    assert "are both a with seed 0; leave one out" in err
+    assert "are both a with seed 0; give only one of them" in err

@@ -310,7 +310,7 @@ def test_models_that_need_features_alone_cannot_run_without_them(
     publish_tables: Publish, tables: Tables, tmp_path: Path
 ) -> None:
     snapshot = publish_tables(replace(tables, frame_features=None))
-    with pytest.raises(UsageError, match=r"no frame features.*add bpr"):
+    with pytest.raises(UsageError, match=r"no frame features.*add a model that needs none, such as bpr"):
         experiment(snapshot, tmp_path, "jifr")
 
 

@@ -1,8 +1,8 @@
 """The command lines of all packages: how options are read, how a command ends, how it shows progress.
 
-A command line is a table of commands over functions; `cyclopts` makes options and `--help` from a
-function's signature, its docstring and the frozen config classes that it takes. A command ends in
-one line and a non-zero exit status for anything a user can cause.
+Each command is a function. `cyclopts` makes its options and `--help` from the function's signature, its
+docstring and the frozen config classes among its parameters. An error that a user can cause ends the
+command with one line and a non-zero exit status.
 """
 
 import argparse
@@ -30,11 +30,11 @@ FLAT = Parameter(name="*")
 """Annotates a config class among a command's parameters: its fields are options of their own."""
 
 LARGEST_SEED = 2**63 - 2
-"""What a table's column and torch's generators can hold."""
+"""The largest seed that a table column and torch's generators can hold."""
 
 
 def _whole_number(_: type, tokens: Sequence[cyclopts.Token]) -> int:
-    """Read an integer (`cyclopts` alone takes 1.7 for 2)."""
+    """Read an integer (`cyclopts` itself would read 1.7 as 2)."""
     text = tokens[0].value
     if not text.isdecimal():
         raise ValueError(f"{text!r} is not a whole number")
@@ -42,10 +42,10 @@ def _whole_number(_: type, tokens: Sequence[cyclopts.Token]) -> int:
 
 
 Count = Annotated[int, pydantic.Field(ge=1, le=LARGEST_SEED), Parameter(converter=_whole_number)]
-"""A whole number from 1."""
+"""A whole number, at least 1."""
 
 CountOrZero = Annotated[int, pydantic.Field(ge=0, le=LARGEST_SEED), Parameter(converter=_whole_number)]
-"""A whole number from 0, for example a seed."""
+"""A whole number, at least 0, for example a seed."""
 
 
 def command_line(program: str, description: str = "", commands: Mapping[str, tuple[str, str]] | None = None) -> App:
@@ -54,8 +54,8 @@ def command_line(program: str, description: str = "", commands: Mapping[str, tup
     Args:
         program: what a user types, for example `python -m dataset`.
         description: one sentence for `--help`; leave it out for a program of one command (`app.default`).
-        commands: by name, in the order of `--help`, where the function is (`package.module:function`, imported
-            when the command is run) and one sentence for `--help`.
+        commands: for each name, the function (`package.module:function`, imported when the command runs) and one
+            sentence for `--help`, which lists the commands in this order.
     """
     app = App(
         name=program,
@@ -114,7 +114,7 @@ def run(app: Any, program: str = "") -> None:
 
 
 def _shown_default(value: Any) -> str | None:
-    """Return a default as `--help` shows it, None where there is none worth showing."""
+    """Return a default as `--help` shows it, None if it is not shown."""
     return None if value is None or isinstance(value, bool) or value in ((), []) else str(value)
 
 
@@ -136,13 +136,13 @@ def _in_words(error: cyclopts.CycloptsError) -> str:
 
 
 def _option(place: tuple[int | str, ...], options: Mapping[tuple[int | str, ...], str]) -> str:
-    """Return the option of a place in a config class, or in a list that one of its fields holds."""
+    """Return the option that sets a field of a config class; `place` may also point into a list in the field."""
     named = (options[place[:length]] for length in range(len(place), 0, -1) if place[:length] in options)
     return next(named, ".".join(map(str, place)))
 
 
 def _options(argument: cyclopts.Argument) -> Iterator[tuple[tuple[int | str, ...], str]]:
-    """Yield the fields of a config class, each as its path in the class and its option."""
+    """Yield the path in the config class and the option of each field."""
     for child in argument.children:
         if child.children:
             yield from _options(child)
@@ -151,7 +151,7 @@ def _options(argument: cyclopts.Argument) -> Iterator[tuple[tuple[int | str, ...
 
 
 def _is_out_of_memory(error: Exception) -> bool:
-    """Return whether it is one: torch raises a RuntimeError, of another kind for each device."""
+    """Return whether memory ran out; torch raises a RuntimeError, with different words for each device."""
     words = str(error).lower()
     return isinstance(error, MemoryError) or "out of memory" in words or "can't allocate memory" in words
 
@@ -175,15 +175,15 @@ def progress(unit: str) -> Progress:
         TextColumn("{task.fields[note]}"),
         console=console,
         refresh_per_second=4,
-        disable=not console.is_terminal,  # in a log it would be one line at the end, which says nothing more
+        disable=not console.is_terminal,  # in a log it would only be one useless line at the end
     )
 
 
-# Until every command line is made by `command_line`: argparse.
+# For the command lines that still use argparse instead of `command_line`.
 
 
 class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
-    """Shows the defaults that say something."""
+    """Shows the defaults, except None, False and empty ones."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
         says_nothing = action.default is None or action.default is False or action.default in ([], ())
@@ -198,14 +198,14 @@ class ArgumentParser(argparse.ArgumentParser):
         super().__init__(**options)  # type: ignore[arg-type]
 
     def error(self, message: str) -> None:  # type: ignore[override]
-        """Print one line that names the remedy, and exit with status 2."""
+        """Print the error and how to get help in one line, and exit with status 2."""
         self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
 
 
 def whole_number(least: int = 1, most: int = 2**63 - 2) -> Callable[[str], int]:
-    """Return what reads an option's whole number in these bounds, for `add_argument(type=…)`.
+    """Return a function that reads a whole number within these bounds, for `add_argument(type=…)`.
 
-    The usual `most` is what a table's column and torch's generators can hold.
+    The default `most` is the largest number that a table column and torch's generators can hold.
     """
     bounds = f"from {least}" if most >= 2**63 - 2 else f"from {least} to {most}"
 

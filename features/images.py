@@ -31,7 +31,7 @@ class UnreadablePicture(Exception):  # noqa: N818 - an outcome that is recorded,
 
 @dataclass(frozen=True)
 class Geometry:
-    """How a picture is cropped: resize the shorter side to `resize_px`, then cut out the centre `crop_px` x `crop_px`."""
+    """How a picture is cropped: resize the shorter side to `resize_px`, then keep the centre `crop_px` x `crop_px`."""
 
     resize_px: int
     crop_px: int

@@ -38,9 +38,7 @@ def parse_extractor(name: str) -> tuple[str, str]:
     if not node:
         raise UsageError(f"extractor {name!r}: {architecture} has no linear layer; name one of {', '.join(names[-5:])}")
     layer = _layer(architecture, node)
-    if not any(
-        name == layer or name.startswith(f"{layer}.") for name in names
-    ):  # a module's name stands for its last node
+    if not any(name == layer or name.startswith(f"{layer}.") for name in names):  # a module name means its last node
         similar = [known for known in names if known.startswith(node.split(".")[0])] or names
         raise UsageError(
             f"extractor {name!r}: {architecture} has no node {node!r}; similar nodes are {', '.join(similar[-5:])}"

@@ -2,7 +2,7 @@
 
 The limit lives on the Prefect server, which grants one lease a site. A run that holds it renews
 the lease; one that is killed stops renewing, and after `LEASE_S` seconds the next run gets it.
-Others wait. On one machine the crawl folder's own lock stands behind it (`crawler.database.lock`).
+Others wait. On one machine the crawl folder's own lock stands behind it (`crawler.ledger.lock`).
 """
 
 from collections.abc import Iterator

@@ -151,7 +151,7 @@ def _stable(ordered: pl.DataFrame, config: SplitConfig) -> SplitCodes:
 
 
 def _in_turn(n: int, config: SplitConfig) -> SplitCodes:
-    """Return n split codes, sorted train, validation, test; exactly `round(share * n)` are test and validation."""
+    """Return n split codes, sorted train, validation, test; the last two have `round(share * n)` each."""
     n_test, n_validation = round(config.test_share * n), round(config.validation_share * n)
     return np.repeat(np.arange(3, dtype=np.uint8), [n - n_test - n_validation, n_validation, n_test])
 

@@ -147,8 +147,8 @@ def concentration_chart(numbers: NumberSource) -> Chart:
     return Chart(
         "concentration",
         "How concentrated the interactions are",
-        "If all movies or people had equally many interactions, the curve would be the dotted line. The higher a curve, "
-        "the more of the interactions belong to a few.",
+        "If all movies or people had equally many interactions, the curve would be the dotted line. The higher a "
+        "curve, the more of the interactions belong to a few.",
         "Two curves: which share of all interactions the most popular movies and the most active people have.",
         render_svg(lines + even, height=260),
         table,

@@ -2,8 +2,8 @@
 
 A table in canonical order, as `write_table` writes it, is read batch by batch: strictly increasing
 primary keys are unique, so each batch can be checked alone. Only ids and splits of all rows stay in
-memory. A table that is invalid or in any other
-order is read as a whole; this gives the same digest, or an error message with full counts.
+memory. A table that is invalid or in any other order is read as a whole; this gives the same digest, or an
+error message with full counts.
 """
 
 import hashlib

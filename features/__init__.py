@@ -2,3 +2,7 @@
 
 In come picture files; out come `FrameFeature` rows. Start reading at `extract.py`.
 """
+
+from dataset.extras import require_extra
+
+require_extra(__name__)

@@ -1,0 +1,50 @@
+"""The Python interface for users: every function and class that is meant to be imported by other code.
+
+    from douban_keyframes import open_snapshot
+
+This package only re-exports, and imports a name when it is first used: reading a snapshot loads no PyTorch.
+It is the one import name that cannot clash with a `model/` or `dataset/` of your own; where such a folder hides
+one of ours, importing this package fails with one line that names it.
+"""
+
+from importlib import import_module
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dataset.building.build import build as build
+    from dataset.snapshots.snapshot import list_snapshots as list_snapshots
+    from dataset.snapshots.snapshot import open_snapshot as open_snapshot
+    from dataset.snapshots.snapshot import publish as publish
+
+_MODULES = {
+    "dataset.building.build": ["build"],
+    "dataset.snapshots.snapshot": ["list_snapshots", "open_snapshot", "publish"],
+}
+_ORIGIN = {name: module for module, names in _MODULES.items() for name in names}
+__all__ = sorted(_ORIGIN)  # noqa: PLE0605
+
+
+def __getattr__(name: str) -> object:
+    if name not in _ORIGIN:
+        raise AttributeError(f"douban_keyframes has no {name!r}; it has {', '.join(__all__)}")
+    return getattr(import_module(_ORIGIN[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__
+
+
+def _check() -> None:
+    try:
+        from dataset.extras import refuse_shadowed_packages
+    except ImportError:
+        spec = find_spec("dataset")
+        where = spec.origin if spec else "nothing"
+        raise ImportError(
+            f"{where} hides the package 'dataset' of douban-keyframes: rename yours, or run Python in another folder"
+        ) from None
+    refuse_shadowed_packages()
+
+
+_check()

@@ -22,7 +22,7 @@ _MODULES = {
     "dataset.snapshots.snapshot": ["list_snapshots", "open_snapshot", "publish"],
 }
 _ORIGIN = {name: module for module, names in _MODULES.items() for name in names}
-__all__ = sorted(_ORIGIN)  # noqa: PLE0605
+__all__ = sorted(_ORIGIN)
 
 
 def __getattr__(name: str) -> object:

@@ -14,7 +14,7 @@ from dataset.errors import MissingExtraError, PipelineError, ShadowedPackageErro
 EXTRAS = {
     "crawler": ("crawl", ("lxml", "parsel", "protego", "requests", "scrapy", "twisted", "warcio")),
     "features": ("train", ("torch", "torchvision")),
-    "model": ("train", ("optuna", "scipy", "torch")),
+    "model": ("train", ("loky", "optuna", "scipy", "torch")),
     "flows": ("flows", ("distributed", "httpx", "prefect", "prefect_dask", "requests", "torch")),
 }
 

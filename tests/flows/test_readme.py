@@ -24,7 +24,9 @@ from moto.server import ThreadedMotoServer
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[2]
-READMES = [ROOT / name for name in subprocess.check_output(["git", "ls-files", "*README.md"], cwd=ROOT).decode().split()]
+READMES = [
+    ROOT / name for name in subprocess.check_output(["git", "ls-files", "*README.md"], cwd=ROOT).decode().split()
+]
 PICTURES = "--extractor mobilenet_v3_small --weights random:0"  # small, and nothing is downloaded
 
 # A printed command, and what is added to it here.
@@ -201,7 +203,10 @@ def test_every_printed_command_is_run_here_or_excused_by_name():
 
 def test_the_readme_opens_with_the_two_commands_and_fits_a_page():
     text = (ROOT / "README.md").read_text("utf-8")
-    assert [line.split("#")[0].strip() for line in blocks(ROOT / "README.md")[0].splitlines()] == ["make demo", "make test"]
+    assert [line.split("#")[0].strip() for line in blocks(ROOT / "README.md")[0].splitlines()] == [
+        "make demo",
+        "make test",
+    ]
     assert text.split("```")[0].strip() == "# douban-keyframes"
     assert len(text.split()) <= 1000
 
@@ -253,6 +258,13 @@ def test_own_data_from_a_file_to_recommendations_and_to_s3(folder, here, s3_envi
     for command in (export, show, verify):
         here(command)
     assert "mine" in here(listing)
+    read = blocks(ROOT / "dataset" / "README.md", "python")[0].replace("sandbox", "mine")
+    (folder.path / "read.py").write_text(
+        f"{read}print(len(features), len(likes), popular[0][1] >= popular[-1][1], len(train))\n"
+    )
+    n_features, n_likes, is_ranked, n_train = folder.shell("python read.py").split()
+    assert (n_features, n_likes, is_ranked) == ("20", "0", "True")
+    assert 0.6 < int(n_train) / (30 * 20 * 0.7) < 0.8
 
     monkeypatch.syspath_prepend(ROOT / "flows" / "public")
     names = {}
@@ -290,20 +302,6 @@ def sized(example):
     small = example.replace("sandbox/v0001", "mine/v0001").replace("seed=0)", 'seed=0, settings={"epochs": 1})')
     assert small.count("mine") == small.count('"epochs": 1') == 1
     return small
-
-
-def test_a_snapshot_is_read_by_other_libraries(folder, here):
-    bring_ratings(folder.path)
-    to_raw, build, extract, publish, _ = commands(ROOT / "README.md")[-5:]
-    for command in (to_raw, build, extract, publish):
-        here(command)
-    read = blocks(ROOT / "dataset" / "README.md", "python")[0].replace("sandbox", "mine")
-    (folder.path / "read.py").write_text(
-        f"{read}print(len(features), len(likes), popular[0][1] >= popular[-1][1], len(train))\n"
-    )
-    n_features, n_likes, is_ranked, n_train = folder.shell("python read.py").split()
-    assert (n_features, n_likes, is_ranked) == ("20", "0", "True")
-    assert 0.6 < int(n_train) / (30 * 20 * 0.7) < 0.8
 
 
 @pytest.mark.timeout(900)

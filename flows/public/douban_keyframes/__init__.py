@@ -12,14 +12,49 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from dataset.building.build import DatasetConfig as DatasetConfig
     from dataset.building.build import build as build
+    from dataset.errors import PipelineError as PipelineError
+    from dataset.formats.importing import RatingsFormat as RatingsFormat
+    from dataset.formats.importing import import_ratings as import_ratings
+    from dataset.snapshots.publish import publish as publish
+    from dataset.snapshots.snapshot import Snapshot as Snapshot
     from dataset.snapshots.snapshot import list_snapshots as list_snapshots
+    from dataset.snapshots.snapshot import newest_snapshot as newest_snapshot
     from dataset.snapshots.snapshot import open_snapshot as open_snapshot
-    from dataset.snapshots.snapshot import publish as publish
+    from model.library import MODEL_NAMES as MODEL_NAMES
+    from model.library import Epoch as Epoch
+    from model.library import Evaluation as Evaluation
+    from model.library import EvaluationConfig as EvaluationConfig
+    from model.library import Run as Run
+    from model.library import SnapshotData as SnapshotData
+    from model.library import TrainingConfig as TrainingConfig
+    from model.library import evaluate as evaluate
+    from model.library import load as load
+    from model.library import open_run as open_run
+    from model.library import recommend as recommend
+    from model.library import train as train
 
 _MODULES = {
-    "dataset.building.build": ["build"],
-    "dataset.snapshots.snapshot": ["list_snapshots", "open_snapshot", "publish"],
+    "dataset.building.build": ["DatasetConfig", "build"],
+    "dataset.errors": ["PipelineError"],
+    "dataset.formats.importing": ["RatingsFormat", "import_ratings"],
+    "dataset.snapshots.publish": ["publish"],
+    "dataset.snapshots.snapshot": ["Snapshot", "list_snapshots", "newest_snapshot", "open_snapshot"],
+    "model.library": [
+        "MODEL_NAMES",
+        "Epoch",
+        "Evaluation",
+        "EvaluationConfig",
+        "Run",
+        "SnapshotData",
+        "TrainingConfig",
+        "evaluate",
+        "load",
+        "open_run",
+        "recommend",
+        "train",
+    ],
 }
 _ORIGIN = {name: module for module, names in _MODULES.items() for name in names}
 __all__ = sorted(_ORIGIN)

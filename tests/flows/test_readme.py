@@ -3,6 +3,8 @@
 A command that is printed and neither run here nor excused by name fails the first test.
 """
 
+import contextlib
+import io
 import os
 import re
 import runpy
@@ -13,8 +15,8 @@ import sys
 import time
 import tomllib
 import warnings
-from contextlib import contextmanager
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import polars as pl
@@ -109,11 +111,15 @@ class Folder:
         self.environment |= {"HF_HUB_OFFLINE": "1"}
 
     def run(self, printed, *added, **names):
-        """Run a printed command in a process of its own, with what RUN adds to it; return what it prints."""
+        """Run a printed command in a process of its own; return what it prints."""
+        return self.shell(self.sized(printed, *added, **names))
+
+    def sized(self, printed, *added, **names):
+        """Return a printed command with what RUN and the caller add, and with names for its <placeholders>."""
         command = " ".join([printed, RUN[printed], *added])
         for name, value in names.items():
             command = command.replace(f"<{name}>", value)
-        return self.shell(command)
+        return command
 
     def shell(self, command):
         """Run any command in a process of its own; return what it prints."""
@@ -126,7 +132,29 @@ class Folder:
         assert "Traceback" not in done.stderr
         return done.stdout
 
-    @contextmanager
+    def here(self, printed, *added, **names):
+        """Run a printed `python -m` command in this process, which has PyTorch loaded already."""
+        line = self.sized(printed, *added, **names)
+        _, _, module, *arguments = shlex.split(line)
+        started, told = time.monotonic(), io.StringIO()
+        try:
+            with (
+                contextlib.chdir(self.path),
+                contextlib.redirect_stdout(told),
+                mock.patch.object(sys, "argv", ["-m", *arguments]),
+                warnings.catch_warnings(),
+            ):
+                warnings.filterwarnings("ignore", ".*found in sys.modules after import of package", RuntimeWarning)
+                runpy.run_module(module, run_name="__main__", alter_sys=True)
+        except SystemExit as end:
+            status = end.code
+        else:
+            status = 0
+        print(f"{time.monotonic() - started:5.1f} s  {line}")
+        assert not status, f"{line}: {told.getvalue()}"
+        return told.getvalue()
+
+    @contextlib.contextmanager
     def running(self, printed, words):
         """Run a command in the background, from the moment it has printed `words`."""
         path = self.path / "background.log"
@@ -148,34 +176,6 @@ class Folder:
 @pytest.fixture
 def folder(tmp_path):
     return Folder(tmp_path)
-
-
-@pytest.fixture
-def here(folder, monkeypatch, capsys):
-    """Return a function that runs a printed `python -m` command in this process, which has PyTorch loaded already."""
-    monkeypatch.chdir(folder.path)
-
-    def run(printed, *added, **names):
-        line = " ".join([printed, RUN[printed], *added])
-        for name, value in names.items():
-            line = line.replace(f"<{name}>", value)
-        _, _, module, *arguments = shlex.split(line)
-        monkeypatch.setattr(sys, "argv", ["-m", *arguments])
-        started = time.monotonic()
-        capsys.readouterr()
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", ".*found in sys.modules after import of package", RuntimeWarning)
-            try:
-                runpy.run_module(module, run_name="__main__", alter_sys=True)
-            except SystemExit as end:
-                assert not end.code, f"{line}: {capsys.readouterr()}"
-        told = capsys.readouterr().out
-        with capsys.disabled():
-            if os.environ.get("README_TIMES"):
-                print(f"{time.monotonic() - started:5.1f} s  {line}")
-        return told
-
-    return run
 
 
 def bring_ratings(folder):
@@ -231,7 +231,7 @@ def test_the_extras_that_the_readmes_name_exist():
     assert named <= extras.keys()
 
 
-def test_the_stages_one_by_one_on_the_sandbox(folder, here):
+def test_the_stages_one_by_one_on_the_sandbox(folder):
     sandbox, *crawl = commands(ROOT / "crawler" / "README.md")[:7]
     with folder.running(sandbox, "http://"):
         for command in crawl:
@@ -239,47 +239,64 @@ def test_the_stages_one_by_one_on_the_sandbox(folder, here):
     stages = commands(ROOT / "flows" / "README.md")[2:]
     assert len(stages) == 6
     for command in stages:
-        here(command)
+        folder.here(command)
     assert list(folder.path.glob("data/experiments/*/report.html"))
     assert list(folder.path.glob("data/reports/*/*.html"))
 
 
-def test_own_data_from_a_file_to_recommendations_and_to_s3(folder, here, s3_environment, monkeypatch):
+@pytest.fixture(scope="module")
+def mine(tmp_path_factory):
+    """The folder after the README's commands for data of one's own: a published snapshot and two trained models."""
+    folder = Folder(tmp_path_factory.mktemp("mine"))
     bring_ratings(folder.path)
-    to_raw, build, extract, publish, train = commands(ROOT / "README.md")[-5:]
-    here(to_raw)
-    here(build)
-    here(extract)
-    assert "Published mine v0001" in here(publish)
-    here(train)
-    here(train, "--model bpr")
+    *stages, train = commands(ROOT / "README.md")[-5:]
+    told = [folder.here(command) for command in stages]
+    assert "Published mine v0001" in told[-1]
+    folder.here(train)
+    folder.here(train, "--model bpr")
+    return folder
 
-    export, listing, show, verify, *sharing = commands(ROOT / "dataset" / "README.md")
+
+def test_a_snapshot_is_described_exported_and_read_by_other_libraries(mine):
+    export, listing, show, verify, *_ = commands(ROOT / "dataset" / "README.md")
     for command in (export, show, verify):
-        here(command)
-    assert "mine" in here(listing)
+        mine.here(command)
+    assert "mine" in mine.here(listing)
     read = blocks(ROOT / "dataset" / "README.md", "python")[0].replace("sandbox", "mine")
-    (folder.path / "read.py").write_text(
+    (mine.path / "read.py").write_text(
         f"{read}print(len(features), len(likes), popular[0][1] >= popular[-1][1], len(train))\n"
     )
-    n_features, n_likes, is_ranked, n_train = folder.shell("python read.py").split()
+    n_features, n_likes, is_ranked, n_train = mine.shell("python read.py").split()
     assert (n_features, n_likes, is_ranked) == ("20", "0", "True")
     assert 0.6 < int(n_train) / (30 * 20 * 0.7) < 0.8
 
+
+def test_the_python_example(mine, monkeypatch):
+    example = blocks(ROOT / "README.md", "python")[0]
+    small = example.replace("sandbox/v0001", "mine/v0001").replace("seed=0)", 'seed=0, settings={"epochs": 1})')
+    assert small.count("mine") == small.count('"epochs": 1') == 1
     monkeypatch.syspath_prepend(ROOT / "flows" / "public")
+    monkeypatch.chdir(mine.path)
     names = {}
-    exec(sized(blocks(ROOT / "README.md", "python")[0]), names)
+    exec(small, names)
     assert set(names["dk"].recommend(names["run"], names["data"], n=2)["rank"]) == {1, 2}
 
-    jifr, bpr = (next(folder.path.glob(f"data/runs/{model}*")).name for model in ("jifr", "bpr"))
-    _, _, tune, evaluate, compare, recommend = commands(ROOT / "model" / "README.md")
-    here(tune)
-    here(evaluate, run=jifr)
-    here(evaluate, run=bpr)
-    here(compare, A=jifr, B=bpr)
-    here(recommend, run=jifr)
-    assert (folder.path / "data/runs" / jifr / "recommendations.parquet").is_file()
 
+def test_the_models_commands(mine):
+    jifr, bpr = (next(mine.path.glob(f"data/runs/{model}*")).name for model in ("jifr", "bpr"))
+    train, experiment, tune, evaluate, compare, recommend = commands(ROOT / "model" / "README.md")
+    assert {train, experiment} <= {*commands(ROOT / "flows" / "README.md")}  # run there
+    mine.here(tune)
+    mine.here(evaluate, run=jifr)
+    mine.here(evaluate, run=bpr)
+    mine.here(compare, A=jifr, B=bpr)
+    mine.here(recommend, run=jifr)
+    assert (mine.path / "data/runs" / jifr / "recommendations.parquet").is_file()
+
+
+def test_snapshots_on_s3(mine, s3_environment, monkeypatch):
+    build = commands(ROOT / "README.md")[-4]
+    publish, diff, pull = commands(ROOT / "dataset" / "README.md")[-3:]
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
@@ -287,21 +304,13 @@ def test_own_data_from_a_file_to_recommendations_and_to_s3(folder, here, s3_envi
         monkeypatch.setenv(name, value)
     try:
         assert requests.put(f"http://{host}:{port}/bucket", timeout=30).ok
-        publish, diff, pull = sharing
-        here(publish)
-        here(build, "--seed 1")
-        here(publish)
-        assert "split.seed: 0 → 1" in here(diff)
-        assert "mine v0002" in here(pull)
+        mine.here(publish)
+        mine.here(build, "--seed 1")
+        mine.here(publish)
+        assert "split.seed: 0 → 1" in mine.here(diff)
+        assert "mine v0002" in mine.here(pull)
     finally:
         server.stop()
-
-
-def sized(example):
-    """Return the Python example on the snapshot at hand, with one epoch."""
-    small = example.replace("sandbox/v0001", "mine/v0001").replace("seed=0)", 'seed=0, settings={"epochs": 1})')
-    assert small.count("mine") == small.count('"epochs": 1') == 1
-    return small
 
 
 @pytest.mark.timeout(900)

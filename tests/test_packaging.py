@@ -179,13 +179,7 @@ def test_an_editable_install_finds_the_public_package_in_place(tmp_path, monkeyp
 def test_the_program_lists_the_packages_and_runs_their_commands(tmp_path):
     program = "import sys; " + PROGRAM
     listed = run(program.format(arguments=["--help"]), tmp_path)
-    assert [line.split()[0] for line in listed.stdout.splitlines()[2:]] == [
-        "crawler",
-        "dataset",
-        "features",
-        "model",
-        "flows",
-    ]
+    assert [line.split()[0] for line in listed.stdout.splitlines()[2:]] == list(PACKAGES)
     unknown = run(program.format(arguments=["models"]), tmp_path)
     assert (unknown.returncode, unknown.stdout) == (2, "")
     assert "usage: douban-keyframes <package>" in unknown.stderr
@@ -198,3 +192,9 @@ def test_the_program_lists_the_packages_and_runs_their_commands(tmp_path):
         check=False,
     )
     assert (done.returncode, done.stdout) == (same.returncode, same.stdout.replace(f"{tmp_path}/", ""))
+
+
+def test_the_citations_name_the_version():
+    cff, readme = ((ROOT / name).read_text("utf-8") for name in ("CITATION.cff", "README.md"))
+    assert f"\nversion: {PROJECT['version']}\n" in cff
+    assert f"version = {{{PROJECT['version']}}}" in readme

@@ -1,6 +1,6 @@
-"""The commands and examples of all READMEs, run as printed; the tests add sizes, so that they take seconds.
+"""The commands and examples of all READMEs, with sizes that take seconds; long tests run them as printed.
 
-A command that is printed and neither run here nor excused by name fails the first test.
+A printed command that is neither run here nor excused by name fails the first test.
 """
 
 import contextlib
@@ -9,6 +9,7 @@ import os
 import re
 import runpy
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -29,6 +30,7 @@ ROOT = Path(__file__).resolve().parents[2]
 READMES = [
     ROOT / name for name in subprocess.check_output(["git", "ls-files", "*README.md"], cwd=ROOT).decode().split()
 ]
+DEMO = "python -m flows.demo"
 PICTURES = "--extractor mobilenet_v3_small --weights random:0"  # small, and nothing is downloaded
 
 # A printed command, and what is added to it here.
@@ -63,13 +65,12 @@ RUN = {
     "python -m model.evaluate --run data/runs/<run>": "",
     "python -m model.compare --runs data/runs/<A> data/runs/<B>": "",
     "python -m model.recommend --run data/runs/<run>": "--k 2",
-    "python -m flows.serve": "",
-    "prefect deployment run build-dataset/sandbox --watch": (
-        "-p sandbox_users=40 -p sandbox_movies=12 -p extractor=mobilenet_v3_small -p weights=random:0"
-    ),
+    DEMO: "--users 40 --movies 12 --extractor mobilenet_v3_small --epochs 1 --port <port>",
 }
 NOT_RUN = {
-    "make demo": "runs `python -m flows.demo`, which a test below runs",
+    "make demo": "its recipe, `python -m flows.demo`, is run",
+    "python -m flows.serve": "the fixture `served` of test_serve.py runs it",
+    "prefect deployment run build-dataset/sandbox --watch": "test_serve.py runs it with sizes",
     "make test": "runs this test",
     "make test ONLY=dataset": "runs tests",
     "make test-long": "runs tests",
@@ -117,9 +118,7 @@ class Folder:
     def sized(self, printed, *added, **names):
         """Return a printed command with what RUN and the caller add, and with names for its <placeholders>."""
         command = " ".join([printed, RUN[printed], *added])
-        for name, value in names.items():
-            command = command.replace(f"<{name}>", value)
-        return command
+        return re.sub(r"<(\w+)>", lambda placeholder: str(names[placeholder[1]]), command)
 
     def shell(self, command):
         """Run any command in a process of its own; return what it prints."""
@@ -155,11 +154,11 @@ class Folder:
         return told.getvalue()
 
     @contextlib.contextmanager
-    def running(self, printed, words):
+    def running(self, command, words):
         """Run a command in the background, from the moment it has printed `words`."""
         path = self.path / "background.log"
         with path.open("w") as log:
-            command = shlex.split(f"{printed} {RUN[printed]}".replace("python", sys.executable, 1))
+            command = shlex.split(command.replace("python", sys.executable, 1))
             process = subprocess.Popen(command, cwd=self.path, env=self.environment, stdout=log, stderr=log)
             try:
                 deadline = time.monotonic() + 120
@@ -198,7 +197,9 @@ def bring_ratings(folder):
 
 def test_every_printed_command_is_run_here_or_excused_by_name():
     printed = {command for readme in READMES for command in commands(readme)}
-    assert printed == RUN.keys() | NOT_RUN.keys()
+    assert printed == (RUN.keys() - {DEMO}) | NOT_RUN.keys()
+    recipe = re.search(r"^demo:.*\n\t@\$\(BIN\)/(.+)$", (ROOT / "Makefile").read_text("utf-8"), re.M)
+    assert recipe[1] == DEMO
 
 
 def test_the_readme_opens_with_the_two_commands_and_fits_a_page():
@@ -233,7 +234,7 @@ def test_the_extras_that_the_readmes_name_exist():
 
 def test_the_stages_one_by_one_on_the_sandbox(folder):
     sandbox, *crawl = commands(ROOT / "crawler" / "README.md")[:7]
-    with folder.running(sandbox, "http://"):
+    with folder.running(folder.sized(sandbox), "http://"):
         for command in crawl:
             folder.run(command)
     stages = commands(ROOT / "flows" / "README.md")[2:]
@@ -314,6 +315,43 @@ def test_snapshots_on_s3(mine, s3_environment, monkeypatch):
 
 
 @pytest.mark.timeout(900)
-def test_the_demo(folder):
-    folder.shell("python -m flows.demo")
+def test_the_demo(folder, ports):
+    folder.run(DEMO, port=ports(3))
     assert list(folder.path.glob("data/experiments/*/report.html"))
+
+
+@pytest.fixture
+def checkout(folder):
+    """The folder with a copy of the project's tracked files: what a user has cloned."""
+    for name in subprocess.check_output(["git", "ls-files"], cwd=ROOT).decode().splitlines():
+        (folder.path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, folder.path / name)
+    folder.environment["PYTHONPATH"] = os.pathsep.join([str(folder.path), str(folder.path / "flows" / "public")])
+    return folder
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+def test_the_demo_as_printed(checkout):
+    checkout.shell(DEMO)
+    assert list(checkout.path.glob("data/experiments/*/report.html"))
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+def test_the_stages_as_printed(checkout):
+    sandbox, *crawl = commands(ROOT / "crawler" / "README.md")[:7]
+    with checkout.running(sandbox, "http://"):
+        for command in (*crawl, *commands(ROOT / "flows" / "README.md")[2:]):
+            checkout.shell(command)
+    assert list(checkout.path.glob("data/experiments/*/report.html"))
+    assert list(checkout.path.glob("data/reports/*/*.html"))
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+def test_the_served_deployment_as_printed(checkout):
+    serve, run = commands(ROOT / "flows" / "README.md")[:2]
+    with checkout.running(serve, "being served"):
+        checkout.shell(run)
+    assert (checkout.path / "data/snapshots/sandbox/v0001/manifest.json").is_file()

@@ -225,6 +225,13 @@ def test_the_readmes_links_lead_somewhere():
                 assert anchor in slugs, f"{readme}: {target}"
 
 
+def test_the_paths_that_the_readmes_name_exist():
+    for readme in READMES:
+        text = readme.read_text("utf-8")
+        for path in re.findall(r"`((?:crawler|dataset|features|model|flows|tests)/[\w/.]*)`", text):
+            assert (ROOT / path).exists(), f"{readme}: {path}"
+
+
 def test_the_extras_that_the_readmes_name_exist():
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
     named = {extra for readme in READMES for extra in re.findall(r"'\.\[(\w+)\]'", readme.read_text("utf-8"))}

@@ -18,7 +18,8 @@ from dataset.errors import UsageError
 from dataset.schema import FrameFeature
 from dataset.snapshots.snapshot import latest
 from dataset.tables import read_table
-from flows.extract_features import PICTURES_A_SHARD, extract_features
+from flows.config import PICTURES_A_SHARD
+from flows.extraction import extract_features
 from flows.runners import task_runner
 from flows.server import prefect_server
 
@@ -51,14 +52,16 @@ def test_one_process_and_a_cluster_that_loses_a_worker_give_the_same_table(
 ) -> None:
     raw = make_raw()
     table = raw / "frame_features.parquet"
-    extract_features.with_options(task_runner=task_runner("local"))(raw, None, store=tmp_path / "one", **OPTIONS)
+    extract_features.with_options(task_runner=task_runner("local"))(
+        raw=raw, dataset=None, store=tmp_path / "one", **OPTIONS
+    )
     alone = table.read_bytes()
     table.unlink()
     with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
         lost = threading.Thread(target=_kill_a_worker, args=(cluster, tmp_path / "two"))
         lost.start()
         runner = task_runner(f"dask:{cluster.scheduler_address}")
-        extract_features.with_options(task_runner=runner)(raw, None, store=tmp_path / "two", **OPTIONS)
+        extract_features.with_options(task_runner=runner)(raw=raw, dataset=None, store=tmp_path / "two", **OPTIONS)
         lost.join()
     assert read_table(table, FrameFeature).height == len(list((raw / "pictures").iterdir()))
     assert table.read_bytes() == alone
@@ -90,12 +93,12 @@ def _kill_a_worker(cluster: distributed.LocalCluster, store: Path, n_shards: int
     os.kill(next(iter(cluster.workers.values())).pid, signal.SIGKILL)
 
 
-def test_a_runner_that_is_none_is_refused_in_words() -> None:
-    with pytest.raises(UsageError, match="none of local, dask, dask:<address>"):
+def test_an_unknown_runner_is_refused_in_words() -> None:
+    with pytest.raises(UsageError, match="unknown runner 'slurm'; choose local, dask or dask:<address>"):
         task_runner("slurm")
 
 
 @on_request
 def test_a_scheduler_that_does_not_answer_is_named() -> None:
-    with pytest.raises(UsageError, match="no Dask scheduler answers there"):
+    with pytest.raises(UsageError, match="no Dask scheduler answers at this address"):
         task_runner("dask:tcp://127.0.0.1:9")

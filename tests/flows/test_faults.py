@@ -16,10 +16,10 @@ from moto.server import ThreadedMotoServer
 
 from crawler.sandbox.server import SandboxServer
 from crawler.sandbox.world import WorldConfig, generate_world
-from dataset import storage
 from dataset.building.build import DatasetConfig, build
 from dataset.building.split import SplitConfig
 from dataset.errors import StorageError
+from dataset.snapshots import storage
 from dataset.snapshots.snapshot import latest, list_snapshots, publish, verify
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -1,13 +1,19 @@
-"""What every command shares: how it ends, and how it shows progress.
+"""The command lines of all packages: how options are read, how a command ends, how it shows progress.
 
-A command ends in one line and a non-zero exit status for anything a user can cause.
+A command line is a table of commands over functions; `cyclopts` makes options and `--help` from a
+function's signature, its docstring and the frozen config classes that it takes. A command ends in
+one line and a non-zero exit status for anything a user can cause.
 """
 
 import argparse
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Annotated, Any
 
+import cyclopts
+import pydantic
+from cyclopts import App, Parameter
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -18,7 +24,157 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from dataset.errors import PipelineError
+from dataset.errors import PipelineError, UsageError
+
+FLAT = Parameter(name="*")
+"""Annotates a config class among a command's parameters: its fields are options of their own."""
+
+LARGEST_SEED = 2**63 - 2
+"""What a table's column and torch's generators can hold."""
+
+
+def _whole_number(_: type, tokens: Sequence[cyclopts.Token]) -> int:
+    """Read an integer (`cyclopts` alone takes 1.7 for 2)."""
+    text = tokens[0].value
+    if not text.isdecimal():
+        raise ValueError(f"{text!r} is not a whole number")
+    return int(text)
+
+
+Count = Annotated[int, pydantic.Field(ge=1, le=LARGEST_SEED), Parameter(converter=_whole_number)]
+"""A whole number from 1."""
+
+CountOrZero = Annotated[int, pydantic.Field(ge=0, le=LARGEST_SEED), Parameter(converter=_whole_number)]
+"""A whole number from 0, for example a seed."""
+
+
+def command_line(program: str, description: str = "", commands: Mapping[str, tuple[str, str]] | None = None) -> App:
+    """Return a command line.
+
+    Args:
+        program: what a user types, for example `python -m dataset`.
+        description: one sentence for `--help`; leave it out for a program of one command (`app.default`).
+        commands: by name, in the order of `--help`, where the function is (`package.module:function`, imported
+            when the command is run) and one sentence for `--help`.
+    """
+    app = App(
+        name=program,
+        help=description or None,
+        help_format="plaintext",  # other formats drop words in angle brackets
+        version=_version,
+        # A flag has no --no-flag, and a list no --empty-list.
+        default_parameter=Parameter(negative=(), show_default=_shown_default),
+        result_action="return_value",
+        suppress_keyboard_interrupt=False,
+    )
+    for position, (name, (function, sentence)) in enumerate((commands or {}).items()):
+        app.command(function, name=name, help=sentence, sort_key=position)
+    return app
+
+
+def execute(app: App, argv: Sequence[str]) -> None:
+    """Run the command that `argv` names.
+
+    Raises:
+        UsageError: an option, argument or command is wrong or missing.
+    """
+    try:
+        app(argv, exit_on_error=False, print_error=False)
+    except cyclopts.CycloptsError as error:
+        asked = " ".join((app.name[0], *(error.command_chain or ())))
+        raise UsageError(f"{_in_words(error)}; see {asked} --help") from None
+
+
+def run(app: Any, program: str = "") -> None:
+    """Run the command that this process was started with, and exit with its status.
+
+    A `PipelineError` becomes one line on stderr.
+    """
+    program = program or app.name[0]
+    try:
+        if isinstance(app, App):
+            execute(app, sys.argv[1:])
+        else:  # a main(argv) over argparse
+            app(sys.argv[1:])
+    except PipelineError as error:
+        one_line = " ".join(str(error).split())
+        print(f"{program}: {one_line}", file=sys.stderr)
+        sys.exit(error.exit_status)
+    except KeyboardInterrupt:
+        print(f"{program}: stopped; run the same command again to continue", file=sys.stderr)
+        sys.exit(130)
+    except (MemoryError, RuntimeError) as error:
+        if not _is_out_of_memory(error):
+            raise
+        print(f"{program}: out of memory; close other programs, or use smaller settings", file=sys.stderr)
+        sys.exit(1)
+    except BrokenPipeError:  # the reader of our output has ended (`| head`)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
+
+
+def _shown_default(value: Any) -> str | None:
+    """Return a default as `--help` shows it, None where there is none worth showing."""
+    return None if value is None or isinstance(value, bool) or value in ((), []) else str(value)
+
+
+def _version() -> str:
+    from dataset.version import code_version
+
+    return code_version()
+
+
+def _in_words(error: cyclopts.CycloptsError) -> str:
+    """Return the error as one sentence that starts with the option."""
+    cause = error.__cause__
+    if isinstance(error, cyclopts.ValidationError) and isinstance(cause, pydantic.ValidationError):
+        options = dict(_options(error.argument)) if error.argument else {}
+        return "; ".join(
+            f"{options.get(problem['loc'], '.'.join(map(str, problem['loc'])))} {problem['input']!r}: {problem['msg']}"
+            for problem in cause.errors()
+        )
+    return " ".join(str(error).split()).rstrip(" .,")
+
+
+def _options(argument: cyclopts.Argument) -> Iterator[tuple[tuple[int | str, ...], str]]:
+    """Yield the fields of a config class, each as its path in the class and its option."""
+    for child in argument.children:
+        if child.children:
+            yield from _options(child)
+        else:
+            yield child.keys, child.name
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Return whether it is one: torch raises a RuntimeError, of another kind for each device."""
+    words = str(error).lower()
+    return isinstance(error, MemoryError) or "out of memory" in words or "can't allocate memory" in words
+
+
+def progress(unit: str) -> Progress:
+    """Return a progress bar on stderr that counts `unit` (for example "frames") and shows the time left.
+
+    A task's field `note` is free text at the end of its line:
+    `bar.update(task, advance=1, note="loss 0.31")`.
+    """
+    console = Console(stderr=True)
+    is_wide = console.width >= 100
+    return Progress(
+        TextColumn("{task.description:<20}"),
+        BarColumn(bar_width=24 if is_wide else 8),
+        MofNCompleteColumn(),
+        TextColumn(unit),
+        *([TimeElapsedColumn()] if is_wide else []),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+        console=console,
+        refresh_per_second=4,
+        disable=not console.is_terminal,  # in a log it would be one line at the end, which says nothing more
+    )
+
+
+# Until every command line is made by `command_line`: argparse.
 
 
 class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
@@ -54,53 +210,3 @@ def whole_number(least: int = 1, most: int = 2**63 - 2) -> Callable[[str], int]:
         return int(text)
 
     return read
-
-
-def run(main: Callable[[Sequence[str]], None], program: str) -> None:
-    """Run a command's `main(argv)` and exit; a `PipelineError` becomes one line on stderr."""
-    try:
-        main(sys.argv[1:])
-    except PipelineError as error:
-        one_line = " ".join(str(error).split())
-        print(f"{program}: {one_line}", file=sys.stderr)
-        sys.exit(error.exit_status)
-    except KeyboardInterrupt:
-        print(f"{program}: stopped; run the same command again to go on", file=sys.stderr)
-        sys.exit(130)
-    except (MemoryError, RuntimeError) as error:
-        if not _is_out_of_memory(error):
-            raise
-        print(f"{program}: out of memory; close other programs, or ask for less at a time", file=sys.stderr)
-        sys.exit(1)
-    except BrokenPipeError:  # the reader of our output went away (`| head`)
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(141)
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    """Return whether it is one: torch raises a RuntimeError, of another kind for each device."""
-    words = str(error).lower()
-    return isinstance(error, MemoryError) or "out of memory" in words or "can't allocate memory" in words
-
-
-def progress(unit: str) -> Progress:
-    """Return a progress bar on stderr that counts `unit` (for example "frames") and shows the time left.
-
-    A task's field `note` is free text at the end of its line:
-    `bar.update(task, advance=1, note="loss 0.31")`.
-    """
-    console = Console(stderr=True)
-    is_wide = console.width >= 100
-    return Progress(
-        TextColumn("{task.description:<20}"),
-        BarColumn(bar_width=24 if is_wide else 8),
-        MofNCompleteColumn(),
-        TextColumn(unit),
-        *([TimeElapsedColumn()] if is_wide else []),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
-        console=console,
-        refresh_per_second=4,
-        disable=not console.is_terminal,  # in a log it would be one line at the end, which says nothing more
-    )

@@ -8,12 +8,14 @@ configuration give equal bytes.
 """
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Annotated, Any, cast
 
 import dataframely as dy
 import polars as pl
+import pydantic
+from cyclopts import Parameter
 
 from dataset.building.feedback import FeedbackConfig, quarantined, to_implicit_feedback
 from dataset.building.kcore import k_core
@@ -36,21 +38,21 @@ from dataset.schema import (
 from dataset.tables import read_table, require_references, validate, write_table
 
 
-@dataclass(frozen=True)
+@pydantic.dataclasses.dataclass(frozen=True)
 class DatasetConfig:
     """How a dataset is made from raw tables; the defaults are the paper's.
 
     Attributes:
-        k_user: interactions a user must keep (the k of the k-core).
-        k_item: interactions a movie must keep.
-        feedback: which ratings count.
-        split: how the interactions are split.
+        k_user: interactions that each user must keep (the k of the k-core)
+        k_item: interactions that each movie must keep
+        feedback: which ratings count
+        split: how the interactions are split
     """
 
-    k_user: int = 5
-    k_item: int = 5
-    feedback: FeedbackConfig = field(default_factory=FeedbackConfig)
-    split: SplitConfig = field(default_factory=SplitConfig)
+    k_user: pydantic.NonNegativeInt = 5
+    k_item: pydantic.NonNegativeInt = 5
+    feedback: Annotated[FeedbackConfig, Parameter(name="*")] = FeedbackConfig()
+    split: Annotated[SplitConfig, Parameter(name="*")] = SplitConfig()
 
 
 @dataclass(frozen=True)

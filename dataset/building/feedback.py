@@ -1,10 +1,13 @@
 """Raw ratings become implicit feedback: each user-movie pair once, with what was dropped and why."""
 
-from dataclasses import dataclass
 from datetime import date
+from typing import Annotated
 
 import dataframely as dy
 import polars as pl
+from cyclopts import Parameter
+from pydantic import Field
+from pydantic.dataclasses import dataclass
 
 from dataset.errors import UsageError
 from dataset.schema import ImplicitFeedback, Quarantine, Rating
@@ -16,23 +19,21 @@ class FeedbackConfig:
     """Which ratings count as implicit feedback.
 
     Attributes:
-        min_stars: the fewest stars that count; None takes any rating, as the paper does.
-        include_unrated: whether "watched, not rated" counts.
-        since: the first day that counts; None sets no bound. With a bound, ratings without a date do not count.
-        until: the last day that counts, likewise.
+        min_stars: fewest stars that count, from 0 to 5 (by default any rating counts, as in the paper)
+        include_unrated: whether "watched, not rated" counts; by default it does
+        since: first day that counts, like 2015-01-31; with a bound, ratings without a date do not count
+        until: last day that counts
     """
 
-    min_stars: float | None = None
-    include_unrated: bool = True
+    min_stars: Annotated[float | None, Field(ge=0, le=5)] = None
+    include_unrated: Annotated[bool, Parameter(negative="--rated-only")] = True
     since: date | None = None
     until: date | None = None
 
     def __post_init__(self) -> None:
-        """Refuse bounds between which no day lies, and stars that nobody can give."""
-        if self.min_stars is not None and not 0 <= self.min_stars <= 5:
-            raise UsageError(f"ratings: min_stars {self.min_stars} must be from 0 to 5; there are no more stars")
+        """Refuse bounds that exclude every day."""
         if self.since and self.until and self.since > self.until:
-            raise UsageError(f"ratings: since {self.since} is after until {self.until}; exchange them")
+            raise UsageError(f"ratings: since {self.since} is after until {self.until}; swap them")
 
 
 def to_implicit_feedback(
@@ -59,7 +60,7 @@ def to_implicit_feedback(
         .when(pl.lit(not config.include_unrated) & pl.col("stars").is_null())
         .then(pl.lit("watched but not rated"))
         .when(pl.col("stars").is_not_null() & (pl.col("stars") < (config.min_stars or 0)))
-        .then(pl.lit(f"fewer than {config.min_stars} stars"))
+        .then(pl.lit(f"fewer than {config.min_stars or 0:g} stars"))
     )
     judged = newest_first.with_columns(reason=reason)
     kept = judged.filter(pl.col("reason").is_null()).drop("reason")

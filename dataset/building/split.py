@@ -13,12 +13,15 @@ grows, so that no version trains on what another one tests.
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import Annotated, Literal
 
 import dataframely as dy
 import numpy as np
 import numpy.typing as npt
 import polars as pl
+from cyclopts import Parameter
+from pydantic import Field
+from pydantic.dataclasses import dataclass
 
 from dataset.building.codes import dense_codes
 from dataset.errors import InvalidTableError, TooLittleDataError, UsageError
@@ -36,31 +39,27 @@ class SplitConfig:
     """How interactions are split.
 
     Attributes:
-        seed: of the random order; for `stable`, the key of the hash.
-        validation_share: share of all interactions for validation, the paper's 10 %.
-        test_share: share of all interactions for test, the paper's 20 %.
-        strategy: `random`, `per-user`, `temporal` or `stable`.
-        keep_cold: whether interactions for validation and test stay whose user or movie has none for training.
+        seed: of the random order; for `stable`, the key of the hash
+        validation_share: share of the interactions for validation (the paper: 10 %)
+        test_share: share of the interactions for test (the paper: 20 %)
+        strategy: how to split: at random (as the paper does), per user, by time, or by a stable hash
+        keep_cold: whether to keep held-out interactions of users or movies that training does not see; by default yes
     """
 
-    seed: int = 0
+    seed: Annotated[int, Field(ge=0, lt=2**64)] = 0
     validation_share: float = 0.1
     test_share: float = 0.2
-    strategy: str = "random"
-    keep_cold: bool = True
+    strategy: Annotated[Literal["random", "per-user", "temporal", "stable"], Parameter(name="--split")] = "random"
+    keep_cold: Annotated[bool, Parameter(negative="--drop-cold")] = True
 
     def __post_init__(self) -> None:
-        """Refuse shares that leave nothing to train on, and what is not a strategy or a seed."""
+        """Refuse shares that leave nothing to train on."""
         shares = (self.validation_share, self.test_share)
         if not (all(share >= 0 for share in shares) and sum(shares) < 1):
             raise UsageError(
                 f"split: shares {shares[0]} (validation) and {shares[1]} (test) must not be negative "
                 "and must leave some for training; the paper's are 0.1 and 0.2"
             )
-        if self.strategy not in STRATEGIES:
-            raise UsageError(f"split: no strategy {self.strategy!r}; there are {', '.join(STRATEGIES)}")
-        if not 0 <= self.seed < 2**64:
-            raise UsageError(f"split: seed {self.seed} must be from 0 to 2**64 - 1")
 
 
 def split(feedback: dy.DataFrame[ImplicitFeedback], config: SplitConfig) -> dy.DataFrame[Interaction]:
@@ -75,7 +74,7 @@ def split(feedback: dy.DataFrame[ImplicitFeedback], config: SplitConfig) -> dy.D
             "split: no interaction is left after filtering; lower k (--k-user, --k-item) or bring more ratings"
         )
     ordered = canonical(feedback, ImplicitFeedback)
-    sides = STRATEGIES[config.strategy](ordered, config)
+    sides = _STRATEGIES[config.strategy](ordered, config)
     names = pl.Series("split", sides).cat.to(pl.Enum(SPLITS))
     return validate(ordered.with_columns(names), Interaction, "interactions")
 
@@ -175,7 +174,7 @@ def _mix(words: _WORDS) -> _WORDS:
     return words ^ (words >> np.uint64(31))
 
 
-STRATEGIES: dict[str, Callable[[pl.DataFrame, SplitConfig], Sides]] = {
+_STRATEGIES: dict[str, Callable[[pl.DataFrame, SplitConfig], Sides]] = {
     "random": _random,
     "per-user": _per_user,
     "temporal": _temporal,

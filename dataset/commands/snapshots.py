@@ -1,8 +1,9 @@
-"""The commands on snapshots: publish, list, show, verify, diff, pull, report. A place is a path or an address."""
+"""The commands on snapshots: publish, list, show, verify, report, diff and pull.
 
-import argparse
+An address is one of an object store: s3://bucket/prefix, gs://… or az://….
+"""
+
 from pathlib import Path
-from typing import Any
 
 from dataset.cli import progress
 from dataset.errors import InvalidSnapshotError, MissingInputError
@@ -21,53 +22,35 @@ from dataset.snapshots.snapshot import (
 )
 
 
-def add_snapshot_commands(commands: Any) -> None:
-    """Add the commands to an argument parser's sub-parsers."""
-    places = "a folder, or an address as s3://bucket/prefix (also gs://, az://)"
+def publish_dataset(
+    *,
+    dataset: Path = Path("data/sandbox/dataset"),
+    name: str = "sandbox",
+    licence: str | None = None,
+    root: str = str(DEFAULT_ROOT),
+) -> None:
+    """Publish a built dataset as the next version.
 
-    command = commands.add_parser("publish", help="publish a built dataset as the next version")
-    command.set_defaults(command=_publish)
-    command.add_argument("--dataset", type=Path, default=Path("data/sandbox/dataset"), help="the dataset folder")
-    command.add_argument("--name", default="sandbox", help="what to publish it as")
-    command.add_argument("--licence", help="what others may do with it, for its card: an SPDX name or a sentence")
-
-    commands.add_parser("list", help="list the published snapshots").set_defaults(command=_list)
-    for name, action, words in (
-        ("show", _show, "say what a snapshot holds"),
-        ("verify", _verify, "check every byte of a snapshot"),
-        ("report", _report, "write a snapshot's page: one HTML file with its numbers, charts and pictures"),
-    ):
-        command = commands.add_parser(name, help=words)
-        command.set_defaults(command=action)
-        command.add_argument("snapshot", nargs="?", help=f"{places} (the newest below --root if absent)")
-    for name in ("publish", "list", "show", "verify", "report"):
-        commands.choices[name].add_argument("--root", default=str(DEFAULT_ROOT), help=f"of all snapshots: {places}")
-    command = commands.choices["report"]
-    command.add_argument("--raw", type=Path, help="raw folder with pictures (data/<name>/raw if absent)")
-    command.add_argument("--to", type=Path, help="folder to write (data/reports/<name>-v<version> if absent)")
-
-    command = commands.add_parser("diff", help="say what changed between two snapshots, in rows and in words")
-    command.set_defaults(command=_diff)
-    command.add_argument("before", help=places)
-    command.add_argument("after", help=places)
-    command.add_argument("--rows", type=Path, help="folder to write the rows that differ to, a Parquet file a table")
-
-    command = commands.add_parser("pull", help="fetch a snapshot from an object store, whole and verified")
-    command.set_defaults(command=_pull)
-    command.add_argument("snapshot", help=f"{places} (of several, the newest)")
-    command.add_argument("--to", type=Path, default=DEFAULT_ROOT, help="folder of all snapshots here")
-
-
-def _publish(arguments: argparse.Namespace) -> None:
-    snapshot, is_new = publish(arguments.dataset, arguments.name, arguments.root, arguments.licence)
+    Args:
+        dataset: the dataset folder
+        name: what to publish it as
+        licence: what others may do with it, for its card: an SPDX name or a sentence
+        root: folder or address (s3://bucket/prefix, gs://, az://) of all snapshots
+    """
+    snapshot, is_new = publish(dataset, name, root, licence)
     if is_new:
         print(f"Published {snapshot.label} in {snapshot.folder}, content {snapshot.content_digest[:12]}.")
     else:
         print(f"Nothing changed since {snapshot.label} ({snapshot.folder}); nothing published.")
 
 
-def _list(arguments: argparse.Namespace) -> None:
-    snapshots = list_snapshots(arguments.root)
+def list_published(*, root: str = str(DEFAULT_ROOT)) -> None:
+    """List the published snapshots.
+
+    Args:
+        root: folder or address (s3://bucket/prefix, gs://, az://) of all snapshots
+    """
+    snapshots = list_snapshots(root)
     unreadable = [snapshot for snapshot in snapshots if isinstance(snapshot, InvalidSnapshotError)]
     for snapshot in snapshots:
         if isinstance(snapshot, Snapshot):
@@ -78,17 +61,23 @@ def _list(arguments: argparse.Namespace) -> None:
                 f"{numbers['n_interactions']:,} interactions"
             )
     if not snapshots:
-        print(f"No snapshot below {arguments.root}.")
+        print(f"No snapshot below {root}.")
     if unreadable:
         raise InvalidSnapshotError("; ".join(map(str, unreadable)))
 
 
-def _show(arguments: argparse.Namespace) -> None:
-    snapshot = _chosen(arguments)
-    manifest = snapshot.manifest
+def show(snapshot: str | None = None, /, *, root: str = str(DEFAULT_ROOT)) -> None:
+    """Show what a snapshot holds.
+
+    Args:
+        snapshot: folder or address of a snapshot (by default the newest below --root)
+        root: folder or address of all snapshots
+    """
+    chosen = _chosen(snapshot, root)
+    manifest = chosen.manifest
     parent = f"v{manifest.parent:04d}" if manifest.parent else "none"
-    print(f"{snapshot.label} in {snapshot.folder}")
-    print(f"  content digest  {snapshot.content_digest}")
+    print(f"{chosen.label} in {chosen.folder}")
+    print(f"  content digest  {chosen.content_digest}")
     print(f"  published       {manifest.created_at}, code {manifest.code_version}, parent {parent}")
     print(f"  source          {manifest.provenance.get('source')}")
     print(f"  licence         {manifest.licence or NO_LICENCE}")
@@ -97,50 +86,86 @@ def _show(arguments: argparse.Namespace) -> None:
         print(f"  {name:<15} {entry.rows:>10,} rows  {entry.size_bytes:>13,} bytes")
 
 
-def _verify(arguments: argparse.Namespace) -> None:
-    snapshot = _chosen(arguments)
-    problems = verify(snapshot)
-    if problems:
-        raise InvalidSnapshotError(f"{snapshot.folder}: {'; '.join(problems)}; take the snapshot from its source again")
-    print(f"{snapshot.label}: every file is as it was published.")
+def verify_files(snapshot: str | None = None, /, *, root: str = str(DEFAULT_ROOT)) -> None:
+    """Check every byte of a snapshot.
+
+    Args:
+        snapshot: folder or address of a snapshot (by default the newest below --root)
+        root: folder or address of all snapshots
+    """
+    chosen = _chosen(snapshot, root)
+    if problems := verify(chosen):
+        raise InvalidSnapshotError(f"{chosen.folder}: {'; '.join(problems)}; take the snapshot from its source again")
+    print(f"{chosen.label}: every file is as it was published.")
 
 
-def _report(arguments: argparse.Namespace) -> None:
-    from dataset.report.snapshot import DEFAULT_REPORTS, write_dataset_report  # brings what draws charts
+def report(
+    snapshot: str | None = None,
+    /,
+    *,
+    root: str = str(DEFAULT_ROOT),
+    raw: Path | None = None,
+    to: Path | None = None,
+) -> None:
+    """Write a snapshot's page: one HTML file with its numbers, charts and pictures.
 
-    snapshot = _chosen(arguments)
-    raw = arguments.raw or Path("data") / snapshot.name / "raw"
-    if arguments.raw and not (raw / "images.parquet").is_file():
+    Args:
+        snapshot: folder or address of a snapshot (by default the newest below --root)
+        root: folder or address of all snapshots
+        raw: the raw folder with the pictures (by default data/<name>/raw)
+        to: the folder to write (by default data/reports/<name>-v<version>)
+    """
+    from dataset.report.snapshot import DEFAULT_REPORTS, write_dataset_report  # loads the chart library
+
+    chosen = _chosen(snapshot, root)
+    if raw and not (raw / "images.parquet").is_file():
         raise MissingInputError(f"{raw}: no images.parquet there; --raw takes the folder of raw tables")
-    destination = arguments.to or DEFAULT_REPORTS / f"{snapshot.name}-v{snapshot.version:04d}"
-    print(f"The page of {snapshot.label}: {write_dataset_report(snapshot, raw, destination)}")
+    pictures = raw or Path("data") / chosen.name / "raw"
+    destination = to or DEFAULT_REPORTS / f"{chosen.name}-v{chosen.version:04d}"
+    print(f"The page of {chosen.label}: {write_dataset_report(chosen, pictures, destination)}")
 
 
-def _diff(arguments: argparse.Namespace) -> None:
-    before, after = snapshot_at(arguments.before), snapshot_at(arguments.after)
-    tables = diff_tables(before, after)
-    lines = list(in_words(before, after, tables))
-    print(
-        "\n".join([f"{before.label} → {after.label}", *lines])
-        if lines
-        else f"{before.label} and {after.label} are equal."
-    )
-    for diff in tables if arguments.rows else []:
-        with atomic_path(arguments.rows / f"{diff.table}.parquet") as path:
-            diff.rows.write_parquet(path)
+def diff(before: str, after: str, /, *, rows: Path | None = None) -> None:
+    """Show what changed between two snapshots, in rows and in words.
+
+    Args:
+        before: folder or address of a snapshot
+        after: folder or address of another
+        rows: folder for the rows that differ, one Parquet file per table
+    """
+    old, new = snapshot_at(before), snapshot_at(after)
+    tables = diff_tables(old, new)
+    if lines := list(in_words(old, new, tables)):
+        print("\n".join([f"{old.label} → {new.label}", *lines]))
+    else:
+        print(f"{old.label} and {new.label} are equal.")
+    if rows:
+        for table in tables:
+            with atomic_path(rows / f"{table.table}.parquet") as path:
+                table.rows.write_parquet(path)
 
 
-def _pull(arguments: argparse.Namespace) -> None:
-    source = snapshot_at(arguments.snapshot)
+def pull_snapshot(
+    snapshot: str,
+    /,
+    *,
+    to: Path = DEFAULT_ROOT,
+) -> None:
+    """Fetch a snapshot from an object store, whole and verified.
+
+    Args:
+        snapshot: address or folder of a snapshot (of several versions, the newest)
+        to: the folder of all snapshots on this machine
+    """
+    source = snapshot_at(snapshot)
     with progress("bytes") as bar:
         line = bar.add_task(f"Pulling {source.label}", total=sum(sizes(source).values()), note="")
-        snapshot, is_new = pull(source, arguments.to, lambda n: bar.update(line, advance=n))
-    print(
-        f"Pulled {snapshot.label} to {snapshot.path}, every file verified."
-        if is_new
-        else f"{snapshot.label} is in {snapshot.path} already."
-    )
+        pulled, is_new = pull(source, to, lambda n: bar.update(line, advance=n))
+    if is_new:
+        print(f"Pulled {pulled.label} to {pulled.path}, every file verified.")
+    else:
+        print(f"{pulled.label} is already in {pulled.path}.")
 
 
-def _chosen(arguments: argparse.Namespace) -> Snapshot:
-    return snapshot_at(arguments.snapshot) if arguments.snapshot else newest_snapshot(arguments.root)
+def _chosen(place: str | None, root: str) -> Snapshot:
+    return snapshot_at(place) if place else newest_snapshot(root)

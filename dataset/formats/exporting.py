@@ -13,6 +13,7 @@ Ratings and dates are exported where every interaction has one. Elsewhere they a
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import polars as pl
 
@@ -25,6 +26,9 @@ FILE_OF_SPLIT = {"train": "train", "validation": "valid", "test": "test"}
 """What RecBole, LightGCN and their kin call the splits."""
 
 
+ExportFormat = Literal["recbole", "lightgcn", "uir"]
+
+
 @dataclass(frozen=True)
 class Exported:
     """What `export` wrote: the folder, its files, and which of `stars` and `rated_on` they carry."""
@@ -34,16 +38,14 @@ class Exported:
     values: list[str]
 
 
-def export(source: Path, destination: Path, form: str, name: str = "dataset") -> Exported:
+def export(source: Path, destination: Path, form: ExportFormat, name: str = "dataset") -> Exported:
     """Write the interactions of a dataset folder or a snapshot in another library's format.
 
     Raises:
-        UsageError: no such format, or `name` cannot be a file's name.
+        UsageError: `name` cannot be a file's name.
         MissingInputError: `source` is neither.
         InvalidTableError: a table is broken.
     """
-    if form not in FORMATS:
-        raise UsageError(f"export: no format {form!r}; there are {', '.join(FORMATS)}")
     if not name or name.startswith(".") or set(name) & set("/\\"):
         raise UsageError(f"export: name {name!r} cannot be a file's name; use letters, digits, - and _")
     if not (source / "interactions.parquet").is_file():
@@ -54,7 +56,7 @@ def export(source: Path, destination: Path, form: str, name: str = "dataset") ->
     interactions = read_table(source / "interactions.parquet", Interaction)
     movies = read_table(source / "movies.parquet", SnapshotMovie)
     values = [column for column in ("stars", "rated_on") if not interactions[column].null_count()]
-    files = FORMATS[form](interactions, movies, destination, name)
+    files = _FORMATS[form](interactions, movies, destination, name)
     return Exported(destination, files, values)
 
 
@@ -163,7 +165,7 @@ def _write_tsv(table: pl.DataFrame, path: Path, header: bool, separator: str = "
     return path
 
 
-FORMATS: dict[str, Callable[[pl.DataFrame, pl.DataFrame, Path, str], list[Path]]] = {
+_FORMATS: dict[str, Callable[[pl.DataFrame, pl.DataFrame, Path, str], list[Path]]] = {
     "recbole": _recbole,
     "lightgcn": _lightgcn,
     "uir": _uir,

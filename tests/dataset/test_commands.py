@@ -31,8 +31,10 @@ def test_import_build_publish_verify_show_list_in_one_go(make_raw: Callable[...,
     [
         (("build", "--raw", "nowhere"), 1, "python -m dataset: nowhere: no ratings.parquet there"),
         (("verify", "."), 1, "not a snapshot"),
-        (("publish", "--nonsense"), 2, "unrecognized arguments: --nonsense; see"),
-        ((), 2, "required: command; see"),
+        (("publish", "--nonsense"), 2, "Unknown option: --nonsense; see python -m dataset publish --help"),
+        (("bild",), 2, 'Did you mean "build"?'),
+        (("build", "--k-user", "1.5"), 2, "--k-user '1.5': Input should be a valid integer"),
+        (("kcore", "x.parquet", "--to", "y.parquet", "--k-user", "1.5"), 2, "'1.5' is not a whole number"),
         (("build", "--raw", "nowhere", "--test-share", "2"), 2, "leave some for training"),
     ],
 )
@@ -43,6 +45,13 @@ def test_a_wrong_command_ends_in_one_line_with_the_remedy(
     assert (done.returncode, done.stdout) == (status, "")
     assert words in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_the_commands_are_listed_in_the_order_of_the_work() -> None:
+    done = command()
+    assert (done.returncode, done.stderr) == (0, "")
+    listed = [done.stdout.index(f"│ {name} ") for name in ("import", "build", "publish", "verify", "pull")]
+    assert listed == sorted(listed)
 
 
 def test_titles_come_from_a_file_that_is_named_with_its_columns(tmp_path: Path) -> None:

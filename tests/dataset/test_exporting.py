@@ -86,8 +86,6 @@ def test_a_snapshot_exports_the_same_bytes_as_its_dataset(built: Path, tmp_path:
 def test_what_cannot_be_exported_is_said_with_the_remedy(built: Path, tmp_path: Path) -> None:
     with pytest.raises(MissingInputError, match="neither a dataset folder nor a snapshot"):
         export(tmp_path / "nowhere", tmp_path, "recbole")
-    with pytest.raises(UsageError, match="there are recbole, lightgcn, uir"):
-        export(built, tmp_path, "arff")
     with pytest.raises(UsageError, match="cannot be a file's name"):
         export(built, tmp_path, "recbole", "../up")
     table = pl.read_parquet(built / "interactions.parquet")

@@ -68,5 +68,5 @@ def test_an_older_better_rating_does_not_replace_one_that_is_too_low() -> None:
 
 
 def test_bounds_with_no_day_between_them_are_refused() -> None:
-    with pytest.raises(UsageError, match="exchange them"):
+    with pytest.raises(UsageError, match="swap them"):
         FeedbackConfig(since=date(2024, 2, 1), until=date(2024, 1, 1))

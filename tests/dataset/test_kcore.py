@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataset import kcore
+from dataset.building import kcore
 from dataset.building.kcore import k_core, k_core_mask, k_core_parquet
 from dataset.errors import InvalidTableError, MissingInputError, UsageError
 

@@ -15,11 +15,12 @@ from typing import Any
 
 import pytest
 
-from dataset import snapshot_writer, storage
 from dataset.__main__ import main
 from dataset.building.build import DatasetConfig, build
 from dataset.building.split import SplitConfig
 from dataset.errors import InvalidSnapshotError, PipelineError, StorageError, UsageError
+from dataset.snapshots import storage
+from dataset.snapshots import writer as snapshot_writer
 from dataset.snapshots.pull import pull
 from dataset.snapshots.snapshot import Snapshot, latest, list_snapshots, newest_snapshot, open_snapshot, publish, verify
 from dataset.snapshots.storage import Folder

@@ -22,9 +22,9 @@ from dataset.files import sha256_of_file
 from dataset.schema import Case, CaseFrame, Comparison, Cost, Image, Metric, Recommendation, UserMetric
 from dataset.snapshots.snapshot import Snapshot
 from dataset.tables import read_table, write_table
-from model import experiment_runs
 from model.data.indexed import Tables
 from model.experiment import ExperimentConfig, main, run_experiment
+from model.experiments import runner as experiment_runs
 from model.report.charts import moved_apart
 from model.report.page import PAPER_GAINS
 from model.training.trainer import TrainingConfig

@@ -3,7 +3,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model import projection
+from model.models.visual import projection
 from model.models.visual.projection import ScaledFeatures, mean_by_item
 
 N_FRAMES, WIDTH, DIM = 40, 24, 5

@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dataset.errors import TooLittleDataError
-from model import sampling
 from model.data.indexed import ragged
+from model.training import sampling
 from model.training.sampling import NegativeSampler
 
 N_ITEMS = 9

@@ -1,0 +1,150 @@
+"""The commands that make datasets: import, build, kcore and export."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from dataset.building.build import DatasetConfig, build
+from dataset.building.kcore import k_core_parquet
+from dataset.building.statistics import beside_paper
+from dataset.cli import FLAT, CountOrZero
+from dataset.formats.exporting import ExportFormat, export
+from dataset.formats.importing import FORMATS, RatingsFormat, format_of, import_ratings
+from dataset.formats.items import items_beside, items_named
+
+
+def import_ratings_file(
+    ratings: Path,
+    /,
+    *,
+    to: Path,
+    format: Literal["auto", "columns", "movielens-csv", "movielens-dat", "movielens-100k", "recbole"] = "auto",
+    user_column: str | None = None,
+    item_column: str | None = None,
+    rating_column: str | None = None,
+    time_column: str | None = None,
+    max_rating: float | None = None,
+    separator: str | None = None,
+    items: Path | None = None,
+    items_id_column: str | None = None,
+    title_column: str = "title",
+    pictures: Path | None = None,
+) -> None:
+    """Make raw tables from a ratings file of your own.
+
+    Args:
+        ratings: a .csv, .tsv, .parquet, .inter, ratings.dat or u.data file
+        to: the raw folder to write
+        format: of the ratings file; auto goes by the file's name
+        user_column: column with the user's id (without a known format: user)
+        item_column: column with the item's id (without a known format: item)
+        rating_column: column with the rating
+        time_column: column with a date or seconds since 1970
+        max_rating: the best possible rating (by default 5)
+        separator: of a CSV file (by default a comma, or a tab in .tsv)
+        items: a file of titles (found by itself beside MovieLens and RecBole)
+        items_id_column: column of --items with the item's id (by default as in the ratings)
+        title_column: column of --items with the title
+        pictures: folder with <item>.jpg or <item>/<any>.jpg
+    """
+    known = format_of(ratings) if format == "auto" else format
+    options: dict[str, Any] = {
+        "user_column": user_column,
+        "item_column": item_column,
+        "rating_column": rating_column,
+        "time_column": time_column,
+        "max_rating": max_rating,
+        "separator": separator,
+    }
+    given = {name: value for name, value in options.items() if value is not None}
+    ratings_format = replace(FORMATS.get(known or "columns", RatingsFormat()), **given)
+    items_file = items_beside(ratings, known)
+    if items:
+        items_file = items_named(items, items_id_column or ratings_format.item_column, title_column)
+    done = import_ratings(ratings, ratings_format, pictures, to, items_file)
+    titles = f" ({done.n_titles:,} with a title)" if items_file else ""
+    print(
+        f"Imported {done.n_ratings:,} ratings of {done.n_items:,} items{titles} and {done.n_pictures:,} pictures "
+        f"into {done.path} ({done.n_quarantined:,} rows left out, see quarantine.parquet there).\n"
+        f"Next: python -m dataset build --raw {done.path} --to <folder>"
+    )
+
+
+def build_dataset(
+    *,
+    raw: Path = Path("data/sandbox/raw"),
+    to: Path = Path("data/sandbox/dataset"),
+    config: Annotated[DatasetConfig, FLAT] = DatasetConfig(),  # noqa: B008 - frozen
+) -> None:
+    """Filter and split raw tables.
+
+    Args:
+        raw: the raw folder
+        to: the dataset folder to write
+        config: how
+    """
+    built = build(raw, to, config)
+    numbers = built.description["statistics"]
+    print(
+        f"Built {built.path}: {numbers['n_interactions']:,} interactions of {numbers['n_users']:,} users with "
+        f"{numbers['n_movies']:,} movies ({numbers['n_train_interactions']:,} train, "
+        f"{numbers['n_validation_interactions']:,} validation, {numbers['n_test_interactions']:,} test), "
+        f"{numbers['n_frames']:,} frames, {numbers['n_test_frame_likes']:,} frame likes for test."
+    )
+    for line in beside_paper(numbers):
+        print(f"  {line}")
+    print(
+        f"  cold in validation and test: {numbers['n_cold_interactions']:,} interactions, of "
+        f"{numbers['n_cold_users']:,} users and {numbers['n_cold_movies']:,} movies without one for training"
+    )
+    for row in built.description["quarantined"]:
+        print(f"  left out of {row['table']}: {row['rows']:,} ({row['reason']})")
+
+
+def filter_k_core(
+    source: Path,
+    /,
+    *,
+    to: Path,
+    user_column: str = "user_id",
+    item_column: str = "movie_id",
+    k_user: CountOrZero = 5,
+    k_item: CountOrZero = 5,
+) -> None:
+    """Filter a Parquet file of any size to its k-core.
+
+    Args:
+        source: a Parquet file, or a folder of them
+        to: the Parquet file to write
+        user_column: column with the user's id
+        item_column: column with the item's id
+        k_user: interactions that each user must keep
+        k_item: interactions that each movie must keep
+    """
+    n_rows, n_kept = k_core_parquet(source, to, k_user, k_item, user_column, item_column)
+    print(f"Kept {n_kept:,} of {n_rows:,} rows in {to}: the core of {k_user} and {k_item}.")
+
+
+def export_dataset(
+    source: Path,
+    /,
+    *,
+    to: Path,
+    format: ExportFormat = "recbole",
+    name: str = "dataset",
+) -> None:
+    """Write a dataset for RecBole, LightGCN or Cornac.
+
+    Args:
+        source: a dataset folder, or the folder of a snapshot's version
+        to: the folder to write
+        format: whose format
+        name: what RecBole will call the dataset
+    """
+    done = export(source, to, format, name)
+    print(f"Exported {source} as {format}:")
+    for file in done.files:
+        print(f"  {file}")
+    for column in ("stars", "rated_on"):
+        if column not in done.values:
+            print(f"  without {column}: not every interaction has one")

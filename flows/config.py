@@ -1,99 +1,93 @@
 """The parameters of each flow, as one frozen config.
 
-A config is the only place that documents its flow's parameters: names, defaults, choices and bounds.
-The flow's form in Prefect (`parameters_of`) and its TOML file (`read_toml`) are made from it. A default
-that belongs to a stage comes from that stage's own config.
+A config is the only place that documents its flow's parameters: names, defaults, choices, bounds and
+descriptions. The flow's form in Prefect (`parameters_of`), a TOML file (`read_toml`) and options of a command
+line (`dataset.cli.FLAT`) are made from it. Defaults that belong to a stage come from the stage's own config.
 """
 
 import inspect
+import re
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from cyclopts import Parameter
+from pydantic import ConfigDict, Field, ValidationError
+from pydantic.dataclasses import dataclass
 
 from crawler.sandbox.world import WorldConfig
 from dataset.building.build import DatasetConfig
 from dataset.building.split import SplitConfig
+from dataset.cli import Count, CountOrZero
 from dataset.errors import MissingInputError, UsageError
 from features.config import ExtractorConfig
 from features.store import DEFAULT_ROOT as FEATURE_STORE
 from flows.runners import LOCAL
 
-DEFAULT_SANDBOX_PORT = 8801
 PICTURES_A_SHARD = 256
 
 SnapshotName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]
-Extractor = Annotated[str, Field(description="architecture[:node] of torchvision")]
-Weights = Annotated[str, Field(description="torchvision's name, random:<seed>, or the file of a state dict")]
-Precision = Annotated[Literal["auto", "fp32", "bf16"], Field(description="auto: bf16 where it is native")]
-Decoding = Annotated[Literal["fast", "full"], Field(description="fast: decode large JPEGs at a fraction of their size")]
+SandboxSize = Annotated[int, Field(ge=10)]
+Extractor = Annotated[str, Parameter(help="architecture[:node] of torchvision")]
+Weights = Annotated[str, Parameter(help="torchvision's name, random:<seed>, or the file of a state dict")]
+Precision = Annotated[Literal["auto", "fp32", "bf16"], Parameter(help="auto: bf16 where it is native")]
 
+_STRICT = ConfigDict(extra="forbid")
+_Config = TypeVar("_Config")
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
-class FlowConfig(BaseModel):
-    """The parameters of a flow; unknown names are refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    @classmethod
-    def read_toml(cls, path: Path) -> Self:
-        """Read the parameters from a TOML file with one `name = value` per line.
-
-        Raises:
-            MissingInputError: the file cannot be read.
-            UsageError: it is not TOML, or a parameter is unknown or out of bounds.
-        """
-        try:
-            return cls(**tomllib.loads(path.read_text(encoding="utf-8")))
-        except OSError as error:
-            raise MissingInputError(f"{path}: cannot be read ({error.strerror})") from None
-        except ValidationError as error:
-            raise UsageError(f"{path}: {explain(error)}") from None
-        except ValueError as error:
-            raise UsageError(f"{path}: not a TOML file ({error})") from None
-
-
-class BuildConfig(FlowConfig):
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class BuildConfig:
     """The parameters of `build-dataset`.
+
+    Attributes:
+        source: sandbox: the local invented site; douban: the real site; import: existing raw tables
+        name: name of the dataset and of its folder
+        data: folder for everything the pipeline keeps
+        contact: e-mail or URL for the User-Agent; required for douban
+        movies: movie ids to start from; the sandbox has its own
+        users: user ids to start from
+        refresh: read again the pages that may have changed
+        site_urls: three addresses (movie,www,images) of another site of this kind
+        delay_s: seconds between requests; at least 5 on a real host
+        runner: where features are computed: local, dask, dask:<address>
+        k: the k of the k-core, for users and movies
+        seed: seed of the split
+        sandbox_seed: seed of the sandbox's world
+        sandbox_users: number of users in the sandbox
+        sandbox_movies: number of movies in the sandbox
+        sandbox_port: first of the sandbox's three ports
 
     Raises:
         UsageError: `douban` without a contact or without ids to start from.
     """
 
-    source: Literal["sandbox", "douban", "import"] = Field(
-        "sandbox", description="sandbox: the local invented site; douban: the real site; import: existing raw tables"
-    )
-    name: SnapshotName = Field("sandbox", description="name of the dataset and of its folder")
-    data: Path = Field(Path("data"), description="folder for everything the pipeline keeps")
-    contact: str | None = Field(None, description="e-mail or URL for the User-Agent; required for douban")
-    movies: tuple[str, ...] | None = Field(None, description="movie ids to start from; the sandbox has its own")
-    users: tuple[str, ...] | None = Field(None, description="user ids to start from")
-    refresh: bool = Field(False, description="read again the pages that may have changed")
-    site_urls: str | None = Field(None, description="three addresses (movie,www,images) of another site of this kind")
-    delay_s: float = Field(0.0, ge=0, description="seconds between requests; at least 5 on a real host")
+    source: Literal["sandbox", "douban", "import"] = "sandbox"
+    name: SnapshotName = "sandbox"
+    data: Path = Path("data")
+    contact: str | None = None
+    movies: tuple[str, ...] | None = None
+    users: tuple[str, ...] | None = None
+    refresh: bool = False
+    site_urls: str | None = None
+    delay_s: Annotated[float, Field(ge=0)] = 0.0
     extractor: Extractor = ExtractorConfig.name
     weights: Weights = ExtractorConfig.weights
     precision: Precision = "auto"
-    runner: str = Field(
-        LOCAL,
-        pattern=r"^(local|dask(:.+)?)$",
-        description="where features are computed: local, dask, dask:<address>",
-    )
-    k: int = Field(DatasetConfig.k_user, ge=0, description="the k of the k-core, for users and movies")
-    seed: int = Field(SplitConfig.seed, ge=0, description="seed of the split")
-    sandbox_seed: int = Field(WorldConfig.seed, ge=0, description="seed of the sandbox's world")
-    sandbox_users: int = Field(WorldConfig.n_users, ge=10, description="number of users in the sandbox")
-    sandbox_movies: int = Field(WorldConfig.n_movies, ge=10, description="number of movies in the sandbox")
-    sandbox_port: int = Field(DEFAULT_SANDBOX_PORT, ge=1, le=65533, description="first of the sandbox's three ports")
+    runner: Annotated[str, Field(pattern=r"^(local|dask(:.+)?)$")] = LOCAL
+    k: CountOrZero = DatasetConfig.k_user
+    seed: CountOrZero = SplitConfig.seed
+    sandbox_seed: CountOrZero = WorldConfig.seed
+    sandbox_users: SandboxSize = WorldConfig.n_users
+    sandbox_movies: SandboxSize = WorldConfig.n_movies
+    sandbox_port: Annotated[int, Field(ge=1, le=65533)] = 8801
 
-    @model_validator(mode="after")
-    def _require_contact_and_ids(self) -> Self:
+    def __post_init__(self) -> None:
+        """Refuse to crawl the real site without a contact and ids."""
         if self.source == "douban" and not (self.contact and (self.movies or self.users)):
             raise UsageError("source douban needs a contact (for the User-Agent) and movies or users to start from")
-        return self
 
     @property
     def home(self) -> Path:
@@ -130,21 +124,30 @@ class BuildConfig(FlowConfig):
         return ExtractorConfig(self.extractor, self.weights, self.precision)
 
 
-class ExtractFeaturesConfig(FlowConfig):
-    """The parameters of `extract-features`."""
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class ExtractFeaturesConfig:
+    """The parameters of `extract-features`.
 
-    raw: Path = Field(Path("data/sandbox/raw"), description="the raw folder with the pictures")
-    dataset: Path | None = Field(
-        Path("data/sandbox/dataset"), description="the built dataset; none: every picture of the raw folder"
-    )
-    store: Path = Field(FEATURE_STORE, description="where features are kept, by picture; all workers must see it")
+    Attributes:
+        raw: the raw folder with the pictures
+        dataset: the built dataset; none: every picture of the raw folder
+        store: where features are kept, by picture; all workers must see it
+        decoding: fast: decode large JPEGs at a fraction of their size
+        retry: try only the pictures that failed before
+        pictures_a_shard: pictures per task
+        threads: threads per shard (0: all); the same number gives the same bits
+    """
+
+    raw: Path = Path("data/sandbox/raw")
+    dataset: Path | None = Path("data/sandbox/dataset")
+    store: Path = FEATURE_STORE
     extractor: Extractor = ExtractorConfig.name
     weights: Weights = ExtractorConfig.weights
     precision: Precision = "auto"
-    decoding: Decoding = "fast"
-    retry: bool = Field(False, description="try only the pictures that failed before")
-    pictures_a_shard: int = Field(PICTURES_A_SHARD, ge=1, description="pictures per task")
-    threads: int = Field(0, ge=0, description="threads per shard; 0: all that its process has")
+    decoding: Literal["fast", "full"] = "fast"
+    retry: bool = False
+    pictures_a_shard: Count = PICTURES_A_SHARD
+    threads: CountOrZero = 0
 
     @property
     def extractor_config(self) -> ExtractorConfig:
@@ -152,43 +155,88 @@ class ExtractFeaturesConfig(FlowConfig):
         return ExtractorConfig(self.extractor, self.weights, self.precision, self.decoding)
 
 
-class PublishConfig(FlowConfig):
-    """The parameters of `publish-snapshot`."""
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class PublishConfig:
+    """The parameters of `publish-snapshot`.
 
-    dataset: Path = Field(description="the dataset folder (python -m dataset build)")
-    name: SnapshotName = Field(description="name of the snapshot")
-    root: Path = Field(Path("data/snapshots"), description="folder of all snapshots")
+    Attributes:
+        dataset: the dataset folder (python -m dataset build)
+        name: name of the snapshot
+        root: folder of all snapshots
+    """
 
-
-class RunExperimentConfig(FlowConfig):
-    """The parameters of `run-experiment`."""
-
-    snapshot: Path | None = Field(None, description="a snapshot's folder; none: the newest snapshot")
-    models: list[str] | None = Field(None, min_length=1, description="names of models; none: all")
-    seeds: list[int] = Field([0], min_length=1, description="one run per model and seed")
-    epochs: int | None = Field(None, ge=1, description="maximum number of epochs; none: the model's default")
-    jobs: int | None = Field(None, ge=1, description="runs at a time; none: by cores and memory")
-    raw: Path | None = Field(None, description="raw folder with the gallery's pictures")
-    experiments: Path = Field(Path("data/experiments"), description="folder of all experiments")
-    runs: Path = Field(Path("data/runs"), description="folder of all runs")
+    dataset: Path
+    name: SnapshotName
+    root: Path = Path("data/snapshots")
 
 
-def parameters_of(config: type[FlowConfig]) -> Callable[[_Function], _Function]:
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class RunExperimentConfig:
+    """The parameters of `run-experiment`.
+
+    Attributes:
+        snapshot: a snapshot's folder; none: the newest snapshot
+        models: names of models; none: all
+        seeds: seeds; one run per model and seed
+        epochs: maximum number of epochs; none: the model's default
+        jobs: runs at a time; none: by cores and memory
+        raw: raw folder with the gallery's pictures
+        experiments: folder of all experiments
+        runs: folder of all runs
+    """
+
+    snapshot: Path | None = None
+    models: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+    seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (0,)
+    epochs: Count | None = None
+    jobs: Count | None = None
+    raw: Path | None = None
+    experiments: Path = Path("data/experiments")
+    runs: Path = Path("data/runs")
+
+
+def read_toml(config: type[_Config], path: Path) -> _Config:
+    """Read a config from a TOML file with one `name = value` per line.
+
+    Raises:
+        MissingInputError: the file cannot be read.
+        UsageError: it is not TOML, or a parameter is unknown, missing or out of bounds.
+    """
+    try:
+        return config(**tomllib.loads(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise MissingInputError(f"{path}: cannot be read ({error.strerror})") from None
+    except ValidationError as error:
+        problems = (f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
+        raise UsageError(f"{path}: {'; '.join(problems)}") from None
+    except ValueError as error:
+        raise UsageError(f"{path}: not a TOML file ({error})") from None
+
+
+def parameters_of(config: type) -> Callable[[_Function], _Function]:
     """Return a decorator that gives a function `f(**parameters)` the signature of a config.
 
     Prefect reads the names, types, bounds and defaults of a flow's form from its signature, and the
     descriptions from the docstring's `Args`.
     """
+    signature = inspect.signature(config)
+    described = [f"    {name}: {text}" for name, text in descriptions(config).items()]
 
     def decorate(function: _Function) -> _Function:
-        described = [f"    {name}: {field.description}" for name, field in config.model_fields.items()]
-        function.__signature__ = inspect.signature(config)  # type: ignore[attr-defined]
+        function.__signature__ = signature  # type: ignore[attr-defined]
         function.__doc__ = "\n".join([inspect.getdoc(function) or "", "", "Args:", *described])
         return function
 
     return decorate
 
 
-def explain(error: ValidationError) -> str:
-    """Return what is wrong with which parameters, in one line."""
-    return "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
+def descriptions(config: type) -> dict[str, str]:
+    """Return the description of each field of a config: from the docstring's `Attributes`, or from its type."""
+    _, _, attributes = (inspect.getdoc(config) or "").partition("Attributes:\n")
+    documented = dict(re.findall(r"^    (\w+): (.+)$", attributes.partition("\n\n")[0], re.MULTILINE))
+    helps = {
+        name: next(one.help for one in parameter.annotation.__metadata__ if isinstance(one, Parameter))
+        for name, parameter in inspect.signature(config).parameters.items()
+        if name not in documented
+    }
+    return documented | helps

@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import requests
+from prefect.settings import get_current_settings
 
 from dataset.errors import PipelineError, UsageError
 from flows.children import stop
@@ -63,6 +64,11 @@ def prefect_server(api_url: str, log: Path, home: Path | None = None) -> Iterato
         yield True
     finally:
         stop(server)
+
+
+def current_api_url() -> str:
+    """Return the address of the Prefect server in the user's settings, by default this machine."""
+    return str(get_current_settings().api.url or "http://127.0.0.1:4200/api")
 
 
 def is_healthy(api_url: str) -> bool:

@@ -21,7 +21,6 @@ from dataset.tables import read_table
 from flows.config import PICTURES_A_SHARD
 from flows.extraction import extract_features
 from flows.runners import task_runner
-from flows.server import prefect_server
 
 on_request = pytest.mark.skipif("TEST_DASK" not in os.environ, reason="set TEST_DASK=1 to start a Dask cluster")
 OPTIONS = {
@@ -33,19 +32,15 @@ OPTIONS = {
 }
 
 
-@pytest.fixture(scope="module")
-def prefect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    home = tmp_path_factory.mktemp("prefect")
-    url = f"http://127.0.0.1:{20000 + os.getpid() % 20000}/api"
-    with (
-        temporary_settings({PREFECT_API_URL: url, PREFECT_HOME: home}),
-        prefect_server(url, home / "server.log", home),
-    ):
+@pytest.fixture
+def on_server(server: dict[str, str]) -> Iterator[None]:
+    """Run the flows of a test on the tests' Prefect server."""
+    with temporary_settings({PREFECT_API_URL: server["PREFECT_API_URL"], PREFECT_HOME: server["PREFECT_HOME"]}):
         yield
 
 
 @on_request
-@pytest.mark.usefixtures("prefect")
+@pytest.mark.usefixtures("on_server")
 @pytest.mark.filterwarnings("default")  # Dask and Prefect have warnings of their own when a worker is lost
 def test_one_process_and_a_cluster_that_loses_a_worker_give_the_same_table(
     make_raw: Callable[..., Path], tmp_path: Path

@@ -1,8 +1,5 @@
 """The flows on a real Prefect server, as a person runs them: serve in one terminal, run in another."""
 
-import os
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -89,21 +86,9 @@ def test_a_scheduled_run_fires(served, prefect, make_dataset, tmp_path):
         api.delete(f"{schedules}/{made.json()[0]['id']}", timeout=30)
 
 
-def test_nothing_is_left_running_after_the_end(ports, tmp_path):
-    api_url = f"http://127.0.0.1:{ports(1)}/api"
-    environment = {**os.environ, "PREFECT_HOME": str(tmp_path), "PREFECT_API_URL": api_url}
-    with (tmp_path / "serve.log").open("w") as log:
-        serving = subprocess.Popen(
-            [sys.executable, "-m", "flows.serve"], cwd=ROOT, env=environment, stdout=log, stderr=log
-        )
-        try:
-            deadline = time.monotonic() + 150
-            while "being served" not in (tmp_path / "serve.log").read_text():
-                assert serving.poll() is None, (tmp_path / "serve.log").read_text()
-                assert time.monotonic() < deadline, (tmp_path / "serve.log").read_text()
-                time.sleep(0.2)
-            assert is_healthy(api_url)
-        finally:
-            serving.terminate()
-            serving.wait(60)
-    assert not is_healthy(api_url)
+def test_nothing_is_left_running_after_the_end(serving):
+    process, environment = serving
+    assert is_healthy(environment["PREFECT_API_URL"])
+    process.terminate()
+    process.wait(60)
+    assert not is_healthy(environment["PREFECT_API_URL"])

@@ -97,7 +97,7 @@ def served(serving: tuple["subprocess.Popen[bytes]", Environment]) -> Environmen
     return environment
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def ports() -> Callable[[int], int]:
     """Return a function that gives the first of some free ports in a row."""
     return free_ports
@@ -127,7 +127,7 @@ def make_dataset(make_raw: Callable[..., Path], tmp_path: Path) -> Callable[[], 
     return lambda: build(make_raw(), tmp_path / "dataset", DatasetConfig()).path
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def start_flow(server: Environment) -> Iterator[Callable[..., "subprocess.Popen[str]"]]:
     """Return a function that starts `build_dataset` on a small sandbox, in a process of its own."""
     started: list[subprocess.Popen[str]] = []

@@ -18,7 +18,7 @@ N_KILLS = int(os.environ.get("DOUBAN_FLOW_KILLS", "1"))
 
 @pytest.fixture(scope="module")
 def undisturbed(start_flow, ports, tmp_path_factory):
-    """Run the flow twice at once, to the end; give the folder with both datasets, and how long the first one took."""
+    """Run the flow twice at once, to the end; give the folder with both datasets, the site's port, and the first run's time."""
     folder, port = tmp_path_factory.mktemp("undisturbed"), ports(3)
     started = time.monotonic()
     # One port for both: if they crawled at once, one of them could not even start its site.
@@ -29,12 +29,12 @@ def undisturbed(start_flow, ports, tmp_path_factory):
     for run in runs:
         output, _ = run.communicate()
         assert run.returncode == 0, output
-    return folder, duration_s
+    return folder, port, duration_s
 
 
 @pytest.mark.timeout(900)
 def test_two_runs_at_once_do_not_crawl_at_once(undisturbed):
-    folder, _ = undisturbed
+    folder, _, _ = undisturbed
     spans = []
     for name in ("one", "two"):
         with Ledger.read(folder / name / "crawl") as ledger:
@@ -44,9 +44,8 @@ def test_two_runs_at_once_do_not_crawl_at_once(undisturbed):
 
 
 @pytest.mark.timeout(900)
-def test_kills_at_random_moments_leave_the_same_snapshot(undisturbed, start_flow, prefect, server, ports, tmp_path):
-    folder, duration_s = undisturbed
-    port = ports(3)
+def test_kills_at_random_moments_leave_the_same_snapshot(undisturbed, start_flow, prefect, server, tmp_path):
+    folder, port, duration_s = undisturbed  # the same port, because frames have the site's address
     moments = random.Random(N_KILLS)
     for number in range(N_KILLS):
         killed = start_flow(name="hunted", data=str(tmp_path), sandbox_port=port)

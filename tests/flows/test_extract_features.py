@@ -1,6 +1,6 @@
 """The flow on a real Prefect server: in one process, and on a Dask cluster that loses a worker half-way.
 
-It starts a server and a cluster, so it runs on request: TEST_DASK=1 pytest tests/flows/test_extract_features.py
+It starts a server and a cluster, so it is a long test (`make test-long`).
 """
 
 import os
@@ -22,7 +22,6 @@ from flows.config import PICTURES_A_SHARD
 from flows.extraction import extract_features
 from flows.runners import task_runner
 
-on_request = pytest.mark.skipif("TEST_DASK" not in os.environ, reason="set TEST_DASK=1 to start a Dask cluster")
 OPTIONS = {
     "extractor": "mobilenet_v3_small",
     "weights": "random:0",
@@ -39,7 +38,7 @@ def on_server(server: dict[str, str]) -> Iterator[None]:
         yield
 
 
-@on_request
+@pytest.mark.long
 @pytest.mark.usefixtures("on_server")
 @pytest.mark.filterwarnings("default")  # Dask and Prefect have warnings of their own when a worker is lost
 def test_one_process_and_a_cluster_that_loses_a_worker_give_the_same_table(
@@ -62,7 +61,7 @@ def test_one_process_and_a_cluster_that_loses_a_worker_give_the_same_table(
     assert table.read_bytes() == alone
 
 
-@on_request
+@pytest.mark.long
 @pytest.mark.timeout(900)
 def test_a_whole_flow_on_a_cluster_that_loses_a_worker_publishes_the_same_snapshot(start_flow, ports, tmp_path):
     port = ports(3)
@@ -93,7 +92,7 @@ def test_an_unknown_runner_is_refused_in_words() -> None:
         task_runner("slurm")
 
 
-@on_request
+@pytest.mark.long
 def test_a_scheduler_that_does_not_answer_is_named() -> None:
     with pytest.raises(UsageError, match="no Dask scheduler answers at this address"):
         task_runner("dask:tcp://127.0.0.1:9")

@@ -1,7 +1,4 @@
-"""The whole flow killed with `kill -9` at random moments and run again: the same snapshot as undisturbed.
-
-`DOUBAN_FLOW_KILLS` sets the number of kills (one by default).
-"""
+"""The whole flow killed with `kill -9` at random moments and run again: the same snapshot as undisturbed."""
 
 import os
 import random
@@ -13,12 +10,10 @@ import pytest
 from crawler.store import Ledger
 from dataset.snapshots.snapshot import latest, verify
 
-N_KILLS = int(os.environ.get("DOUBAN_FLOW_KILLS", "1"))
-
 
 @pytest.fixture(scope="module")
 def undisturbed(start_flow, ports, tmp_path_factory):
-    """Run the flow twice at once, to the end; give the folder with both datasets, the site's port, and the first run's time."""
+    """Run the flow twice at once; give the folder with both datasets, the site's port, and the first run's time."""
     folder, port = tmp_path_factory.mktemp("undisturbed"), ports(3)
     started = time.monotonic()
     # One port for both: if they crawled at once, one of them could not even start its site.
@@ -43,15 +38,16 @@ def test_two_runs_at_once_do_not_crawl_at_once(undisturbed):
     assert first_end < second_start
 
 
-@pytest.mark.timeout(900)
-def test_kills_at_random_moments_leave_the_same_snapshot(undisturbed, start_flow, prefect, server, tmp_path):
+@pytest.mark.timeout(3600)
+def test_kills_at_random_moments_leave_the_same_snapshot(undisturbed, start_flow, prefect, server, is_long, tmp_path):
     folder, port, duration_s = undisturbed  # the same port, because frames have the site's address
-    moments = random.Random(N_KILLS)
-    for number in range(N_KILLS):
+    n_kills = 20 if is_long else 1
+    moments = random.Random(n_kills)
+    for number in range(n_kills):
         killed = start_flow(name="hunted", data=str(tmp_path), sandbox_port=port)
         # Each run gets further than the one before, so that the moments spread over all stages. The factor: alone,
         # a run is faster than beside the other one.
-        time.sleep(0.6 * duration_s * moments.uniform(0.3, 0.4 + 0.5 * (number + 1) / N_KILLS))
+        time.sleep(0.6 * duration_s * moments.uniform(0.3, 0.4 + 0.5 * (number + 1) / n_kills))
         os.killpg(killed.pid, signal.SIGKILL)
         killed.communicate()
         # Free at once what the dead run held; otherwise the next run waits a minute for its lease to end.

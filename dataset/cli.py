@@ -137,12 +137,11 @@ def _in_words(error: cyclopts.CycloptsError) -> str:
 
 
 def _options(argument: cyclopts.Argument) -> Iterator[tuple[tuple[int | str, ...], str]]:
-    """Yield the fields of a config class, each as its path in the class and its option."""
+    """Yield an argument's options, each with its path in the config class (empty for a plain option)."""
+    if not argument.children:
+        yield argument.keys, argument.name
     for child in argument.children:
-        if child.children:
-            yield from _options(child)
-        else:
-            yield child.keys, child.name
+        yield from _options(child)
 
 
 def _is_out_of_memory(error: Exception) -> bool:

@@ -1,6 +1,6 @@
-"""`python -m crawler sandbox`: serve an invented world until Ctrl-C, and say where it is.
+"""The command `python -m crawler sandbox`: serve an invented world until Ctrl-C.
 
-While it runs, its site file tells the crawler where the three hosts are and where to start.
+While it runs, its site file holds the addresses of the three hosts and the movies to start from.
 """
 
 import argparse
@@ -24,23 +24,25 @@ _LAST_PORT = 65_535
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options to its parser."""
-    parser.add_argument("--seed", type=whole_number(0), default=0, help="which world: equal seeds give equal worlds")
-    parser.add_argument("--users", type=whole_number(), default=300, help="how many people live in it")
-    parser.add_argument("--movies", type=whole_number(), default=120, help="how many movies there are")
+    parser.add_argument(
+        "--seed", type=whole_number(0), default=0, help="seed of the world; equal seeds give equal worlds"
+    )
+    parser.add_argument("--users", type=whole_number(), default=300, help="number of people")
+    parser.add_argument("--movies", type=whole_number(), default=120, help="number of movies")
     parser.add_argument(
         "--port",
         type=whole_number(0, _LAST_PORT - 2),
         default=8801,
-        help="the first of three ports in a row; 0 takes any free ones",
+        help="the first of three consecutive ports; 0 takes any free ports",
     )
     parser.add_argument(
         "--site-file",
         type=Path,
         default=Path("data/sandbox/site.json"),
-        help="where to say, while it runs, how the crawler finds it",
+        help="file from which the crawler learns the addresses while the sandbox runs",
     )
     parser.add_argument("--faults", type=faults_from, default=None, metavar="FAULT,…", help=HELP)
-    parser.add_argument("--log", type=Path, default=None, help="a file for a JSON line about every request")
+    parser.add_argument("--log", type=Path, default=None, help="log file: one JSON line per request")
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -48,7 +50,7 @@ def run(arguments: argparse.Namespace) -> None:
 
     Raises:
         UsageError: a number is out of range.
-        PipelineError: a port is taken, or a file cannot be written.
+        PipelineError: a port is in use, or a file cannot be written.
     """
     port = arguments.port
     config = WorldConfig(seed=arguments.seed, n_users=arguments.users, n_movies=arguments.movies)
@@ -64,14 +66,14 @@ def run(arguments: argparse.Namespace) -> None:
                 stop.wait()
             finally:
                 forget_site(arguments.site_file, os.getpid())
-        print(f"The sandbox has closed after {len(server.requests):,} requests.", flush=True)
+        print(f"The sandbox stopped after {len(server.requests):,} requests.", flush=True)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
 
 
 def forget_site(site_file: Path, pid: int) -> None:
-    """Remove the site file, unless another sandbox than `pid` has written it since."""
+    """Remove the site file, unless a sandbox with another process id has overwritten it."""
     with suppress(OSError, ValueError, KeyError):
         if json.loads(site_file.read_text(encoding="utf-8"))["pid"] == pid:
             site_file.unlink()
@@ -99,11 +101,11 @@ def _greet(server: SandboxServer, site_file: Path) -> None:
     contents = server.world.contents
     n_ratings = sum(len(ratings) for ratings in contents.ratings_of.values())
     print(
-        f"The sandbox is open: {len(contents.users):,} invented people, {len(contents.movies):,} movies, "
+        f"The sandbox is running: {len(contents.users):,} invented people, {len(contents.movies):,} movies, "
         f"{n_ratings:,} ratings, {len(contents.frames):,} pictures.\n"
-        f"  Look around in a browser:  {server.site.movie}/\n"
-        f"  The crawler finds it by:   {site_file}\n"
+        f"  Open it in a browser:            {server.site.movie}/\n"
+        f"  Addresses for the crawler:       {site_file}\n"
         "  Crawl it from another terminal:  python -m crawler ratings\n"
-        "Ctrl-C closes it.",
+        "Press Ctrl-C to stop it.",
         flush=True,
     )

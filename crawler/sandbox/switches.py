@@ -1,4 +1,4 @@
-"""The faults by their names on the command line: `--faults errors=0.05,growing,refuse-after=100`."""
+"""The names of the faults on the command line: `--faults errors=0.05,growing,refuse-after=100`."""
 
 import argparse
 
@@ -36,18 +36,18 @@ _LAYOUTS: dict[str, Fault] = {
     "private-likes": private_likes,
 }
 HELP = (
-    f"what goes wrong, separated by commas: at a rate ({', '.join(f'{name}=0.05' for name in _RATES)}), which heals "
-    "on a later try; dead-pictures=0.05, which does not; lists that change while they are read (growing or "
+    f"faults, separated by commas: failures at a rate ({', '.join(f'{name}=0.05' for name in _RATES)}), which succeed "
+    "on a later try; dead-pictures=0.05, which never succeed; lists that change while they are read (growing or "
     f"shrinking); other layouts ({', '.join(_LAYOUTS)}); refuse-after=100 answers, with refuse-with="
     f"{'|'.join(REFUSALS)}"
 )
 
 
 def faults_from(text: str) -> Fault:
-    """Return the faults that a list like `errors=0.05,growing,older` names.
+    """Return the faults in a list like `errors=0.05,growing,older`.
 
     Raises:
-        argparse.ArgumentTypeError: an unknown name, or a value that does not fit.
+        argparse.ArgumentTypeError: an unknown name, or a wrong value.
     """
     switches = dict(part.strip().partition("=")[::2] for part in text.split(","))
     faults: list[Fault] = []
@@ -67,12 +67,14 @@ def faults_from(text: str) -> Fault:
     for name, value in switches.items():
         fault = ChangingLists(grows=name == "growing") if name in ("growing", "shrinking") else _LAYOUTS.get(name)
         if fault is None or value:
-            raise argparse.ArgumentTypeError(f"{name!r} is no fault without a value")
+            raise argparse.ArgumentTypeError(
+                f"{name!r}: unknown fault, or a fault that takes no value"
+            )
         faults.append(fault)
     return chained(*faults)
 
 
 def _number(name: str, text: str) -> float:
     if not text.replace(".", "", 1).isdecimal():
-        raise argparse.ArgumentTypeError(f"{name}={text}: give a number, from 0")
+        raise argparse.ArgumentTypeError(f"{name}={text}: give a number of at least 0")
     return float(text)

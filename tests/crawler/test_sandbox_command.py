@@ -55,7 +55,7 @@ def test_it_serves_until_told_to_stop_and_removes_its_site_file(tmp_path: Path, 
     assert (config.seed, config.n_users, config.n_movies) == (9, 20, 12)
     assert tuple(told["seed_movie_ids"]) == generate_world(config).seed_movie_ids
     assert f"{site.movie}/" in said
-    assert "closed after 1 requests" in said
+    assert "stopped after 1 requests" in said
     assert len((tmp_path / "log.jsonl").read_text().splitlines()) == 1
 
 

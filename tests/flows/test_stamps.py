@@ -12,18 +12,18 @@ def stamp(tmp_path: Path) -> Stamp:
     return Stamp(tmp_path / "stamps" / "stage.json", {"k": 5}, (output,))
 
 
-def test_a_stage_that_has_never_ended_has_no_stamp_that_fits(stamp: Stamp) -> None:
-    assert not stamp.fits()
+def test_a_stage_that_has_never_ended_has_no_current_stamp(stamp: Stamp) -> None:
+    assert not stamp.is_current()
 
 
 def test_a_stage_with_the_same_inputs_and_untouched_outputs_is_skipped(stamp: Stamp) -> None:
     stamp.write()
-    assert stamp.fits()
+    assert stamp.is_current()
 
 
 def test_other_inputs_mean_another_run(stamp: Stamp) -> None:
     stamp.write()
-    assert not Stamp(stamp.path, {"k": 4}, stamp.outputs).fits()
+    assert not Stamp(stamp.path, {"k": 4}, stamp.outputs).is_current()
 
 
 @pytest.mark.parametrize("harm", ["delete", "write"])
@@ -34,13 +34,13 @@ def test_a_touched_or_missing_output_means_another_run(stamp: Stamp, harm: str) 
         output.unlink()
     else:
         output.write_bytes(b"rowz and more")
-    assert not stamp.fits()
+    assert not stamp.is_current()
 
 
 def test_a_torn_stamp_means_another_run(stamp: Stamp) -> None:
     stamp.write()
     stamp.path.write_text('{"inputs": ')
-    assert not stamp.fits()
+    assert not stamp.is_current()
 
 
 def test_a_file_that_is_not_there_has_no_digest(tmp_path: Path) -> None:

@@ -67,9 +67,7 @@ def faults_from(text: str) -> Fault:
     for name, value in switches.items():
         fault = ChangingLists(grows=name == "growing") if name in ("growing", "shrinking") else _LAYOUTS.get(name)
         if fault is None or value:
-            raise argparse.ArgumentTypeError(
-                f"{name!r}: unknown fault, or a fault that takes no value"
-            )
+            raise argparse.ArgumentTypeError(f"{name!r}: unknown fault, or a fault that takes no value")
         faults.append(fault)
     return chained(*faults)
 

@@ -8,11 +8,16 @@ import socket
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from dataset.cli import command_line, execute, run
+from crawler.sandbox.world import WorldConfig
+from dataset.cli import Count, command_line, execute, run
+from features.config import ExtractorConfig
+
+if TYPE_CHECKING:
+    from dataset.snapshots.snapshot import Snapshot
 
 app = command_line("python -m flows.demo")
 
@@ -22,11 +27,22 @@ _PATIENCE = 8  # epochs without a better validation score; a study keeps the lar
 
 
 @app.default
-def demo(*, port: Annotated[int, Field(ge=1, le=65_533)] = 8801) -> None:
+def demo(
+    *,
+    port: Annotated[int, Field(ge=1, le=65_533)] = 8801,
+    users: Annotated[int, Field(ge=10)] = WorldConfig.n_users,
+    movies: Annotated[int, Field(ge=10)] = WorldConfig.n_movies,
+    extractor: str = ExtractorConfig.name,
+    epochs: Count | None = None,
+) -> None:
     """Run the whole pipeline once on invented data: crawl, build, publish, train, report.
 
     Args:
         port: first of three ports for the local site
+        users: number of people in the invented world
+        movies: number of movies in the invented world
+        extractor: architecture[:node] of torchvision, with random weights
+        epochs: maximum passes over the training data (by default as many as training needs)
     """
     started = time.monotonic()
     _say(
@@ -41,23 +57,22 @@ def demo(*, port: Annotated[int, Field(ge=1, le=65_533)] = 8801) -> None:
         "PREFECT_LOGGING_LEVEL": "CRITICAL",
         "PREFECT_LOGGING_LOG_PRINTS": "false",
     }
+    (DATA / "prefect").mkdir(parents=True, exist_ok=True)
     from flows.build_dataset import build_dataset  # Prefect reads its settings when it is imported
     from flows.server import prefect_server
 
     with prefect_server(api_url, DATA / "prefect" / "server.log", DATA / "prefect"):
         _heading(2, "Crawling, filtering, extracting features, publishing")
-        snapshot = build_dataset(source="sandbox", name="sandbox", data=DATA, weights="random:0", sandbox_port=port)
-    from dataset.report.snapshot import DEFAULT_REPORTS, write_dataset_report
-    from model.experiment import DEFAULT_EXPERIMENTS, ExperimentConfig, run_experiment
-    from model.experiments.run_folder import DEFAULT_RUNS
-    from model.training.trainer import TrainingConfig
-
+        snapshot = build_dataset(
+            data=DATA,
+            extractor=extractor,
+            weights="random:0",
+            sandbox_users=users,
+            sandbox_movies=movies,
+            sandbox_port=port,
+        )
     _heading(3, "Training and evaluating JIFR and the other models")
-    name, raw = f"{snapshot.name}-v{snapshot.version:04d}", DATA / snapshot.name / "raw"
-    page = write_dataset_report(snapshot, raw, DEFAULT_REPORTS / name)
-    # The demo's tensors are small: parallel runs with one thread each are faster than one run on all cores.
-    config = ExperimentConfig(training=TrainingConfig(patience=_PATIENCE), jobs=min(4, os.cpu_count() or 1), threads=1)
-    report = run_experiment(snapshot, config, DEFAULT_EXPERIMENTS / name, DEFAULT_RUNS, raw)
+    page, report = _write_reports(snapshot, epochs)
     _say(
         "",
         f"Done in {(time.monotonic() - started) / 60:.1f} minutes. You now have",
@@ -71,6 +86,21 @@ def demo(*, port: Annotated[int, Field(ge=1, le=65_533)] = 8801) -> None:
         "Next: `python -m model.train --help`, or use your own ratings: `python -m dataset import --help`",
         "(use .venv/bin/python, or run `source .venv/bin/activate` first).",
     )
+
+
+def _write_reports(snapshot: "Snapshot", epochs: int | None) -> tuple[Path, Path]:
+    """Return the dataset's page and the report of an experiment with all models."""
+    from dataset.report.snapshot import DEFAULT_REPORTS, write_dataset_report
+    from model.experiment import DEFAULT_EXPERIMENTS, ExperimentConfig, run_experiment
+    from model.experiments.run_folder import DEFAULT_RUNS
+    from model.training.trainer import TrainingConfig
+
+    name, raw = f"{snapshot.name}-v{snapshot.version:04d}", DATA / snapshot.name / "raw"
+    page = write_dataset_report(snapshot, raw, DEFAULT_REPORTS / name)
+    # The demo's tensors are small: parallel runs with one thread each are faster than one run on all cores.
+    training = TrainingConfig(epochs=epochs or TrainingConfig.epochs, patience=_PATIENCE)
+    config = ExperimentConfig(training=training, jobs=min(4, os.cpu_count() or 1), threads=1)
+    return page, run_experiment(snapshot, config, DEFAULT_EXPERIMENTS / name, DEFAULT_RUNS, raw)
 
 
 def _heading(number: int, text: str) -> None:

@@ -47,7 +47,7 @@ RUN = {
     "python -m dataset publish": "",
     "python -m dataset report": "",
     "python -m model.train": "--epochs 1",
-    "python -m model.experiment": "--models jifr,bpr,popular --set epochs=1 --jobs 1 --threads 1",
+    "python -m model.experiment": "--models jifr,popular --set epochs=1 --jobs 1 --threads 1",
     "python -m dataset import ratings.csv --user-column userId --item-column movieId --rating-column rating "
     "--time-column timestamp --pictures posters/ --to data/mine/raw": "",
     "python -m dataset build --raw data/mine/raw --to data/mine/dataset": "",
@@ -128,7 +128,7 @@ class Folder:
         )
         print(f"{time.monotonic() - started:5.1f} s  {command}")
         assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
-        assert "Traceback" not in done.stderr
+        assert not re.search(r"Traceback|Warning", done.stderr), done.stderr
         return done.stdout
 
     def here(self, printed, *added, **names):
@@ -242,8 +242,9 @@ def test_the_extras_that_the_readmes_name_exist():
 def test_the_stages_one_by_one_on_the_sandbox(folder):
     sandbox, *crawl = commands(ROOT / "crawler" / "README.md")[:7]
     with folder.running(folder.sized(sandbox), "http://"):
-        for command in crawl:
-            folder.run(command)
+        for command in crawl:  # Scrapy starts once per process
+            run = folder.run if command.split()[-1] in ("ratings", "frames", "likes") else folder.here
+            run(command)
     stages = commands(ROOT / "flows" / "README.md")[2:]
     assert len(stages) == 6
     for command in stages:

@@ -47,7 +47,7 @@ def demo(*, port: Annotated[int, Field(ge=1, le=65_533)] = 8801) -> None:
     with prefect_server(api_url, DATA / "prefect" / "server.log", DATA / "prefect"):
         _heading(2, "Crawling, filtering, extracting features, publishing")
         snapshot = build_dataset(source="sandbox", name="sandbox", data=DATA, weights="random:0", sandbox_port=port)
-    from dataset.report.snapshot import DEFAULT_REPORTS, write_dataset_report
+    from dataset.report.dataset_report import DEFAULT_REPORTS, write_dataset_report
     from model.experiment import DEFAULT_EXPERIMENTS, ExperimentConfig, run_experiment
     from model.experiments.run_folder import DEFAULT_RUNS
     from model.training.trainer import TrainingConfig

@@ -9,7 +9,8 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3.util import Retry
 
-from dataset.snapshots.snapshot import latest, verify
+from dataset.snapshots.snapshot import latest
+from dataset.snapshots.verify import verify
 from flows.server import is_healthy
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -1,5 +1,11 @@
-"""Raw ratings become a dataset: filtered, split, validated and published as snapshots.
+"""Builds datasets from raw tables: filters, splits, validates and publishes them as snapshots.
 
-In come raw tables (`dataset.schema`), from a crawl or from files of your own; out go
-versioned snapshots of plain Parquet. Start reading at `build.py`.
+The input is raw tables (`dataset.schema`) from a crawl or from your own files; the output is versioned
+snapshots in plain Parquet. Start reading at `building/build.py`.
+
+The library logs to the logger `dataset` and its children, and is silent unless logging is configured.
 """
+
+import logging
+
+logging.getLogger(__name__).addHandler(logging.NullHandler())

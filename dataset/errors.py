@@ -1,25 +1,25 @@
-"""Every error a user can cause, under one root.
+"""All errors that a user can cause, under one root.
 
-A message is one line and says three things: the table or file, the count or value found
-there, and the remedy. Commands print it and exit with the class's `exit_status`
-(`dataset.cli.run`); a traceback means a defect of ours.
+A message is one line with three parts: the table or file, the count or value found there, and the
+remedy. A command prints it and exits with the class's `exit_status` (`dataset.cli.run`). A traceback
+is always a bug in this project.
 """
 
 
 class PipelineError(Exception):
-    """Root of the errors that end a command in one line. Exit status 1."""
+    """The root: ends a command with one line. Exit status 1."""
 
     exit_status = 1
 
 
 class UsageError(PipelineError):
-    """A wrong option, argument or setting. Exit status 2."""
+    """An invalid option, argument or setting. Exit status 2."""
 
     exit_status = 2
 
 
 class MissingInputError(PipelineError):
-    """A file, folder or table that should be there is not. Exit status 1."""
+    """A file, folder or table is missing. Exit status 1."""
 
 
 class InvalidTableError(PipelineError):
@@ -27,37 +27,37 @@ class InvalidTableError(PipelineError):
 
 
 class InvalidSnapshotError(PipelineError):
-    """A folder is not a snapshot, or its files are not the ones it lists. Exit status 1."""
+    """A folder is not a snapshot, or its files differ from its manifest. Exit status 1."""
 
 
 class AlreadyPublishedError(PipelineError):
-    """A version exists already; published means immutable. Exit status 1."""
+    """The version already exists; a published version is immutable. Exit status 1."""
 
 
 class StorageError(PipelineError):
-    """An object store refuses us, cannot be reached, or lacks what was asked for. Exit status 1."""
+    """An object store refuses access, cannot be reached, or lacks a file. Exit status 1."""
 
 
 class TooLittleDataError(PipelineError):
-    """Valid input, but nothing (or too little) is left to work on. Exit status 1."""
+    """The input is valid, but too little data is left to work with. Exit status 1."""
 
 
 class WeightsError(PipelineError):
-    """The weights of a feature extractor cannot be had. Exit status 1."""
+    """The weights of a feature extractor are not available or not valid. Exit status 1."""
 
 
 class TrainingError(PipelineError):
-    """Training cannot go on: a loss that is not finite, a checkpoint that does not fit. Exit status 1."""
+    """Training cannot continue: the loss is not finite, or a checkpoint does not match. Exit status 1."""
 
 
 class RefusedError(PipelineError):
-    """The site refuses us, or its robots.txt does; the crawl has stopped. Exit status 3."""
+    """The site or its robots.txt refuses the crawler, and the crawl has stopped. Exit status 3."""
 
     exit_status = 3
 
 
 class UnfinishedError(PipelineError):
-    """A stage ended with work left over: failed pages wait for another try. Exit status 4."""
+    """A stage ended with unfinished work: failed pages wait for a retry. Exit status 4."""
 
     exit_status = 4
 

@@ -1,29 +1,52 @@
-"""Atomic writes: a reader sees the whole new file or what was there before, never a part."""
+"""Files: atomic writes, digests, and whether a file has changed.
+
+A write is atomic: a reader sees the whole new file or the old one, never a part. Because writers replace
+files and never edit them, a file's size and time of change tell whether it is still the same (`FileState`).
+"""
 
 import hashlib
 import json
 import os
 import re
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from dataset.errors import PipelineError
 
 _READ_SIZE_BYTES = 1 << 20
+_COPY_SIZE_BYTES = 1 << 30
+
+
+class FileState(NamedTuple):
+    """A file's size and time of last change; the file has changed when they have. In JSON, a list of two numbers."""
+
+    size_bytes: int
+    modified_ns: int
+
+    @classmethod
+    def of(cls, path: Path) -> "FileState":
+        """Return the present state of a file.
+
+        Raises:
+            OSError: the file is missing or cannot be examined.
+        """
+        status = path.stat()
+        return cls(status.st_size, status.st_mtime_ns)
 
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; on success it is flushed to disk and renamed to `path`.
+    """Yield a temporary path beside `path`; on success, flush the file to disk and rename it to `path`.
 
     Raises:
-        PipelineError: the folder cannot be written (read-only, or the disk is full).
+        PipelineError: the file cannot be written (read-only folder, full disk).
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        with writing(path):
+        with explain_write_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             yield temporary
             with temporary.open("rb+") as file:
@@ -35,11 +58,11 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def writing(place: object) -> Iterator[None]:
-    """Turn a write to `place` that fails in here into one line.
+def explain_write_errors(place: object) -> Iterator[None]:
+    """Turn a failed write to `place` inside this context into an error of one line.
 
     Raises:
-        PipelineError: the system says that it cannot be written.
+        PipelineError: the operating system refused the write.
     """
     try:
         yield
@@ -49,15 +72,15 @@ def writing(place: object) -> Iterator[None]:
             raise
         raise PipelineError(
             f"{place}: cannot be written ({reason}); "
-            "make room or choose another folder, then run the same command again"
+            "free some disk space or choose another folder, then run the same command again"
         ) from error
 
 
 def _why_not_written(error: BaseException) -> str | None:
-    """Return the system's reason if a write has failed, None for any other error.
+    """Return the operating system's reason for a failed write, None for any other error.
 
-    polars gives an error of its own that quotes the system's, as Rust prints it; torch gives one that
-    followed upon the system's.
+    polars raises its own error, which quotes the system's as Rust prints it; torch raises its own
+    with the system's as its context.
     """
     if isinstance(error, OSError):
         return error.strerror or str(error)
@@ -76,6 +99,43 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write `value` to `path` as indented JSON, atomically."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def copy_file(source: Path, target: Path) -> None:
+    """Copy a file's bytes, sharing the blocks on disk where the file system can (Btrfs, XFS and others on Linux).
+
+    Shared blocks are copied on write: a later change to either file does not change the other. A hard link
+    would not give that.
+    """
+    try:
+        with source.open("rb") as reader, target.open("wb") as writer:
+            while os.copy_file_range(reader.fileno(), writer.fileno(), _COPY_SIZE_BYTES):
+                pass
+        if target.stat().st_size == source.stat().st_size:  # some virtual file systems report an empty file
+            return
+    except (AttributeError, OSError):  # not on Linux, or not between these two file systems
+        pass
+    shutil.copyfile(source, target)
+
+
+@contextmanager
+def exclusive_lock(path: Path, refusal: str) -> Iterator[None]:
+    """Hold the lock file `path`; it is released when this process ends, however it ends. POSIX only.
+
+    Raises:
+        PipelineError: another process holds the lock (the message is `refusal`), or the system is not POSIX.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        raise PipelineError(f"{path}: file locks need Linux or macOS; on Windows, use WSL") from None
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise PipelineError(refusal) from None
+        yield
+        path.unlink(missing_ok=True)
 
 
 def sha256_of_file(path: Path) -> str:

@@ -1,12 +1,12 @@
-"""Every table of the project, column by column: the one place where they are defined.
+"""Defines every table of the project, column by column.
 
-Identifiers (`*_id`) are the source's own, as text; a user's is a keyed pseudonym from the
-crawl's export on. Contiguous row numbers (`*_idx`) exist only inside `model/`.
+Identifiers (`*_id`) are the source's own ids, as text; from the crawl's export on, a user's id is a keyed
+pseudonym. Contiguous row numbers (`*_idx`) exist only inside `model/`.
 
 Raw tables (private):         `Movie`, `Rating`, `Frame`, `Image`, `RawFrameLike`
 Snapshot tables (published):  `SnapshotMovie`, `Frame`, `Interaction`, `FrameLike`, `FrameFeature`
-Beside them:                  `Quarantine` (rows that were dropped, with the reason)
-A snapshot's page:            `Distribution`, `Concentration`
+Dropped rows:                 `Quarantine` (with the reason)
+A snapshot's report page:     `Distribution`, `Concentration`
 Results:                      `Training`, `Tuning`, `Metric`, `UserMetric`, `HeldOutRank`, `SliceMetric`,
                               `Comparison`, `Recommendation`, `Cost`, `Case`, `CaseFrame`, `CaseMovie`
 From you, to recommend with:  `NewFrame`
@@ -27,9 +27,9 @@ VGG19_WIDTH = 4096
 
 
 class HalfVector(dy.Array):
-    """A column of equally long float16 vectors, `pl.Array(pl.Float16, width)` of any width.
+    """A column of float16 vectors of equal length: `pl.Array(pl.Float16, width)` of any width.
 
-    dataframely has no float16 column; values are checked to be finite where they are made.
+    dataframely has no float16 column. The code that computes the values checks that they are finite.
     """
 
     def __init__(self) -> None:
@@ -37,7 +37,7 @@ class HalfVector(dy.Array):
 
     @property
     def dtype(self) -> pl.DataType:
-        """VGG-19's type; `validate_dtype` accepts the widths of other extractors too."""
+        """The type for VGG-19; `validate_dtype` also accepts other widths."""
         return pl.Array(pl.Float16, VGG19_WIDTH)
 
     def validate_dtype(self, dtype: Any) -> bool:
@@ -45,12 +45,15 @@ class HalfVector(dy.Array):
         return isinstance(dtype, pl.Array) and dtype.inner == pl.Float16 and len(dtype.shape) == 1
 
     def validation_rules(self, expr: pl.Expr) -> dict[str, pl.Expr]:
-        """Return the one rule: no null."""
+        """Return the only rule: no null."""
         return {"nullability": expr.is_not_null()}
 
 
 class SnapshotMovie(dy.Schema):
-    """A movie, without the time it was crawled (that would differ between equal crawls)."""
+    """A movie. It has no crawl time, so equal crawls give equal tables.
+
+    `rating_mean` (out of 10) and `rating_count` are null where the source shows none.
+    """
 
     movie_id = dy.String(primary_key=True, min_length=1)
     title = dy.String()
@@ -64,13 +67,13 @@ class SnapshotMovie(dy.Schema):
 
 
 class Movie(SnapshotMovie):
-    """A movie as crawled or imported. `rating_mean` is out of 10; null where the site shows none."""
+    """A movie as crawled or imported. `crawled_at` is null for imported movies."""
 
     crawled_at = dy.Datetime(time_unit="us", time_zone="UTC", nullable=True)
 
 
 class Rating(dy.Schema):
-    """A user's rating of a movie. `stars` is null for "watched, not rated"; repeats may occur."""
+    """A user's rating of a movie; pairs may repeat. `stars` is null for "watched, not rated"."""
 
     user_id = dy.String(min_length=1)
     movie_id = dy.String(min_length=1)
@@ -79,7 +82,7 @@ class Rating(dy.Schema):
 
 
 class Frame(dy.Schema):
-    """A picture of a movie. `width_px` and `height_px` are of the original, as the site states."""
+    """A picture of a movie. `width_px` and `height_px` are the original's size, as the source states it."""
 
     frame_id = dy.String(primary_key=True, min_length=1)
     movie_id = dy.String(min_length=1)
@@ -91,7 +94,7 @@ class Frame(dy.Schema):
 
 
 class Image(dy.Schema):
-    """The picture file of a frame, verified by decoding. `path` is relative to the raw folder."""
+    """The picture file of a frame; it was decoded to check it. `path` is relative to the raw folder."""
 
     frame_id = dy.String(primary_key=True, min_length=1)
     image_sha256 = dy.String(regex="^[0-9a-f]{64}$")
@@ -103,7 +106,7 @@ class Image(dy.Schema):
 
 
 class RawFrameLike(dy.Schema):
-    """A user's "Like" of a frame. `liked_on` is null where the source shows no date."""
+    """A user's like of a frame. `liked_on` is null if the source shows no date."""
 
     user_id = dy.String(primary_key=True, min_length=1)
     frame_id = dy.String(primary_key=True, min_length=1)
@@ -112,7 +115,7 @@ class RawFrameLike(dy.Schema):
 
 
 class ImplicitFeedback(dy.Schema):
-    """A user's implicit feedback on a movie: each pair once, before it is given a split."""
+    """A user's implicit feedback on a movie, before the split; each user-movie pair occurs once."""
 
     user_id = dy.String(primary_key=True, min_length=1)
     movie_id = dy.String(primary_key=True, min_length=1)
@@ -121,13 +124,13 @@ class ImplicitFeedback(dy.Schema):
 
 
 class Interaction(ImplicitFeedback):
-    """A user's implicit feedback on a movie, in exactly one split."""
+    """A user's implicit feedback on a movie and its split; `stars` is null for "watched, not rated"."""
 
     split = dy.Enum(SPLITS)
 
 
 class FrameLike(dy.Schema):
-    """A like of a frame of a held-out user-movie pair. Likes never train (paper, section 4)."""
+    """A user's like of a frame, for a held-out user-movie pair. Likes never train (paper, section 4)."""
 
     user_id = dy.String(primary_key=True, min_length=1)
     movie_id = dy.String(min_length=1)
@@ -136,7 +139,7 @@ class FrameLike(dy.Schema):
 
 
 class FrameFeature(dy.Schema):
-    """The visual feature of a frame's picture, float16; VGG-19's fc7 has width 4096."""
+    """The visual feature of a frame's picture, float16; the fc7 layer of VGG-19 has width 4096."""
 
     frame_id = dy.String(primary_key=True, min_length=1)
     image_sha256 = dy.String(regex="^[0-9a-f]{64}$")
@@ -144,7 +147,7 @@ class FrameFeature(dy.Schema):
 
 
 class Quarantine(dy.Schema):
-    """A row that was dropped on the way, and why. Keys that do not apply are null."""
+    """A dropped row and the reason. Keys that do not apply are null."""
 
     table = dy.String()
     reason = dy.String(min_length=1)
@@ -155,7 +158,7 @@ class Quarantine(dy.Schema):
 
 
 class Distribution(dy.Schema):
-    """How many of something have between `low` and `high` of something else, both included."""
+    """One bin of a histogram: `n` things have from `low` to `high` (both included) of what is counted."""
 
     distribution = dy.String(primary_key=True, min_length=1)
     low = dy.UInt32(primary_key=True)
@@ -164,9 +167,9 @@ class Distribution(dy.Schema):
 
 
 class Concentration(dy.Schema):
-    """The share of all interactions that the `n` most popular movies or most active users have.
+    """The share of all interactions that belong to the `n` most popular movies or most active users.
 
-    `n` is `top_share` of them, rounded, and at least one.
+    `n` is `top_share` of all movies or users, rounded, and at least 1.
     """
 
     of = dy.Enum(["movie", "user"], primary_key=True)

@@ -1,7 +1,7 @@
-"""Validated reading and writing of tables: nothing passes between stages unchecked.
+"""Reads and writes tables, and validates each against its schema: no stage passes on unchecked rows.
 
-Written tables are Parquet (zstd), rows sorted by primary key and columns in schema order, so
-that equal content gives equal bytes.
+Tables are written as Parquet (zstd) with rows sorted by primary key and columns in schema order, so
+equal content gives equal bytes.
 """
 
 from pathlib import Path
@@ -13,6 +13,7 @@ from dataframely.exc import SchemaError, ValidationError
 
 from dataset.errors import InvalidTableError, MissingInputError
 from dataset.files import atomic_path
+from dataset.schema import Quarantine
 
 S = TypeVar("S", bound=dy.Schema)
 Schema = type[dy.Schema]
@@ -21,16 +22,15 @@ _SHOWN_EXAMPLE_CHARACTERS = 160
 
 
 def validate(table: pl.DataFrame, schema: type[S], name: str) -> dy.DataFrame[S]:
-    """Return `table` with exactly `schema`'s columns, in its order, after checking every rule.
+    """Check every rule of `schema` and return `table` with exactly its columns, in its order.
 
     Args:
-        table: the rows; columns may be in any order, types must fit exactly.
+        table: the rows; columns may be in any order, types must match exactly.
         schema: the schema to satisfy.
-        name: what to call the table in an error, a file's path or a table's name.
+        name: the table's name or path, for error messages.
 
     Raises:
-        InvalidTableError: one line with the table, the columns or rules broken, the number of
-            rows and one example.
+        InvalidTableError: the message names the table, the broken rules, the number of rows and one example.
     """
     surplus = [column for column in table.columns if column not in schema.column_names()]
     try:
@@ -44,7 +44,7 @@ def validate(table: pl.DataFrame, schema: type[S], name: str) -> dy.DataFrame[S]
         ) from None
     except ValidationError:
         _, failures = schema.filter(table, cast=False)
-        broken = ", ".join(f"{_spoken(rule)} in {n:,} rows" for rule, n in failures.counts().items())
+        broken = ", ".join(f"{_readable(rule)} in {n:,} rows" for rule, n in failures.counts().items())
         example = str(failures.invalid().row(0, named=True))[:_SHOWN_EXAMPLE_CHARACTERS]
         raise InvalidTableError(f"{name}: {broken} (of {table.height:,}); for example {example}") from None
 
@@ -55,7 +55,7 @@ def require_references(
     """Check that every combination of `columns` in `child` occurs in `parent`.
 
     Raises:
-        InvalidTableError: with the number of dangling rows and one example.
+        InvalidTableError: rows of `child` have no match; the message has their number and one example.
     """
     dangling = child.join(parent, on=columns, how="anti")
     if dangling.height:
@@ -83,7 +83,7 @@ def read_table(path: Path, schema: type[S]) -> dy.DataFrame[S]:
     """Read a Parquet table and validate it.
 
     Raises:
-        MissingInputError: there is no such file.
+        MissingInputError: the file is missing.
         InvalidTableError: the file is not Parquet, or the table breaks its schema.
     """
     if not path.is_file():
@@ -96,21 +96,42 @@ def read_table(path: Path, schema: type[S]) -> dy.DataFrame[S]:
 
 
 def canonical(table: pl.DataFrame, schema: Schema) -> pl.DataFrame:
-    """Return the rows in their one order: by primary key, or by all columns where there is none."""
+    """Return the rows in canonical order: by primary key, or by all columns if there is none."""
     keys = schema.primary_key() or schema.column_names()
     return table.sort(keys, maintain_order=True, nulls_last=False).rechunk()
+
+
+def empty(schema: Schema) -> pl.DataFrame:
+    """Return a table of `schema` without rows."""
+    return cast(pl.DataFrame, cast(Any, schema).create_empty())
+
+
+def fill_columns(table: pl.DataFrame, schema: Schema) -> pl.DataFrame:
+    """Return `table` with exactly the columns and types of `schema`; a missing column is null."""
+    return table.select(
+        (pl.col(name) if name in table.columns else pl.lit(None)).cast(dtype).alias(name)
+        for name, dtype in empty(schema).schema.items()
+    )
+
+
+def quarantine_rows(rows: pl.DataFrame, table: str, reason: str | None = None) -> dy.DataFrame[Quarantine]:
+    """Return dropped rows of `table` as `Quarantine` rows; without `reason`, they have a column `reason`.
+
+    The keys `user_id`, `movie_id` and `frame_id`, and `detail`, are kept where the rows have them.
+    """
+    if rows.is_empty():
+        return validate(empty(Quarantine), Quarantine, "quarantine")
+    optional = ("user_id", "movie_id", "frame_id", "detail")
+    kept = [pl.col(name) if name in rows.columns else pl.lit(None, pl.String).alias(name) for name in optional]
+    reasons = pl.col("reason") if reason is None else pl.lit(reason).alias("reason")
+    return validate(rows.select(pl.lit(table).alias("table"), reasons, *kept), Quarantine, "quarantine")
 
 
 def _ordered(table: pl.DataFrame, schema: Schema) -> list[str]:
     return [column for column in schema.column_names() if column in table.columns]
 
 
-def _spoken(rule: str) -> str:
-    """Turn dataframely's `column|rule` into words: "column 'stars' breaks 'max'"."""
+def _readable(rule: str) -> str:
+    """Turn dataframely's `column|rule` into text: "column 'stars' breaks 'max'"."""
     column, _, check = rule.rpartition("|")
     return f"column {column!r} breaks '{check}'" if column else f"'{check}' is broken"
-
-
-def empty(schema: Schema) -> pl.DataFrame:
-    """Return a table of `schema` with no row."""
-    return cast(pl.DataFrame, cast(Any, schema).create_empty())

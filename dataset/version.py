@@ -1,4 +1,4 @@
-"""Which code is running: the package's version, and the commit where it is a checkout."""
+"""The version of the running code: the release, and in a checkout the commit."""
 
 import functools
 import subprocess
@@ -8,7 +8,7 @@ from pathlib import Path
 
 @functools.cache
 def code_version() -> str:
-    """Return for example `0.1.0`, or `0.1.0+g1a2b3c4` (`-dirty` with uncommitted changes) in a checkout."""
+    """Return the version, for example `0.1.0`; in a checkout `0.1.0+g1a2b3c4`, plus `-dirty` for local changes."""
     try:
         release = version("douban-keyframes")
     except PackageNotFoundError:

@@ -1,8 +1,13 @@
-"""Pictures become features: VGG-19's fc7 as content-addressed Parquet shards.
+"""Computes visual features of pictures: VGG-19's fc7 layer, or any layer of another torchvision network.
 
-In come picture files; out come `FrameFeature` rows. Start reading at `extract.py`.
+Start reading at `extract.py`.
+
+The library logs to the logger `features` and its children, and is silent unless logging is configured.
 """
+
+import logging
 
 from dataset.extras import require_extra
 
 require_extra(__name__)
+logging.getLogger(__name__).addHandler(logging.NullHandler())

@@ -1,23 +1,32 @@
-"""Which extractor is asked for, and which one made a feature.
+"""Configuration of feature extraction: which extractor, how to run it, and the identity of features.
 
-Apart from `features.extractor`, so that naming an extractor does not take the seconds that
-importing torch and torchvision does.
+This module loads neither torch nor numpy, so command lines and flows can import it quickly.
 """
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+import os
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+from pydantic import Field
+from pydantic.dataclasses import dataclass
 
 VGG19 = "vgg19"
 IMAGENET = "IMAGENET1K_V1"
-DECODINGS = ("fast", "full")
+Precision = Literal["fp32", "bf16"]
+DEFAULT_STORE = Path("data/features")
+PICTURE_TIMEOUT_S = 10.0
+"""Decoding of a picture is given up after this time."""
 
 
 @dataclass(frozen=True)
 class ExtractorIdentity:
-    """What tells one extractor's features from another's.
+    """Everything that distinguishes one extractor's features from another's.
 
-    It is part of the key of every feature, and of the manifest of every snapshot that holds them.
+    It is part of the key of every feature, and of the manifest of every snapshot with features.
     """
 
     architecture: str
@@ -26,13 +35,13 @@ class ExtractorIdentity:
     weights_sha256: str
     is_random: bool
     preprocessing: str
-    precision: str
+    precision: Precision
 
     @property
     def extractor_id(self) -> str:
-        """A short name of this identity: 16 hexadecimal digits of a SHA-256.
+        """A short id of this extractor: 16 hexadecimal digits of a SHA-256.
 
-        What the weights are called is no part of it, what they are is.
+        The id depends on the weights' contents, not their name.
         """
         key = {name: value for name, value in asdict(self).items() if name not in ("weights", "is_random")}
         return hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
@@ -40,19 +49,44 @@ class ExtractorIdentity:
 
 @dataclass(frozen=True)
 class ExtractorConfig:
-    """Which extractor to use.
+    """Which features to compute: everything that changes a feature.
 
     Attributes:
-        name: `architecture[:node]` of torchvision, for example `resnet50:avgpool`. `vgg19` ends at
-            fc7, the second fully connected layer, after its ReLU (Simonyan & Zisserman 2015; Wu et
-            al. 2019, section 3: c_k has 4096 dimensions); others at the input of their last
-            linear layer.
-        weights: a name of torchvision's (downloaded once), `random:<seed>`, or a state dict's file.
-        precision: `fp32`, `bf16`, or `auto` (bf16 where the processor has it).
-        decoding: `fast` decodes large JPEGs at a fraction of their size; `full` never does.
+        name: architecture[:node] of torchvision: vgg19 (ends at fc7), resnet50:avgpool, vit_b_16, …; without a node,
+            the input of the last linear layer
+        weights: a name of torchvision's (downloaded once), random:<seed>, or the file of a state dict
+        precision: of the network; auto: bf16 where the processor supports it
+        decoding: fast: decode large JPEGs at 1/2, 1/4 or 1/8 of their size, never below 1.4 times the size needed
+
+    Source: for `vgg19`, fc7 is the second fully connected layer, after its ReLU (Simonyan & Zisserman 2015; Wu et al.
+    2019, section 3: c_k has 4096 dimensions).
     """
 
-    name: str = VGG19
+    name: Annotated[str, Parameter(name="--extractor")] = VGG19
     weights: str = IMAGENET
-    precision: str = "auto"
-    decoding: str = "fast"
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    decoding: Literal["fast", "full"] = "fast"
+
+
+@dataclass(frozen=True)
+class ExtractOptions:
+    """How to compute features. These options do not change a feature, except `batch_size` in its last bits.
+
+    Attributes:
+        batch_size: pictures per batch (0: chosen for the device)
+        n_decoders: decoder processes (0: chosen for the device)
+        timeout_s: seconds after which decoding of a picture is given up
+        shard_time_s: seconds after which a shard is written even if it is not full; a kill can lose this much work
+    """
+
+    batch_size: Annotated[int, Field(ge=0)] = 0
+    n_decoders: Annotated[int, Field(ge=0), Parameter(name="--decoders")] = 0
+    timeout_s: Annotated[float, Field(gt=0), Parameter(parse=False)] = PICTURE_TIMEOUT_S
+    shard_time_s: Annotated[float, Field(ge=0), Parameter(parse=False)] = 20.0
+
+    def resolve(self, device_type: str) -> "ExtractOptions":
+        """Return the options with every 0 replaced by a value for the device, `cpu` or `cuda`."""
+        on_gpu, n_cores = device_type == "cuda", os.cpu_count() or 1
+        # One process decodes about 200 pictures per second: more than any CPU extracts, far fewer than a GPU does.
+        n_decoders = self.n_decoders or (max(2, n_cores - 1) if on_gpu else 2)
+        return replace(self, batch_size=self.batch_size or (128 if on_gpu else 16), n_decoders=n_decoders)

@@ -1,12 +1,12 @@
-r"""A decoder process: reads the names of pictures on stdin, writes their crops on stdout.
+r"""A decoder process: reads names of pictures from stdin and writes their crops to stdout.
 
-It is a process of its own because a decoder in C may crash, hang or eat memory on a broken
-picture, and then nothing else must suffer. It ends when its parent does (stdin is closed).
+It is a separate process because a decoder in C can crash, hang or use up memory on a broken picture,
+which must not affect anything else. It ends when its parent ends (stdin is closed).
 
-    → <image_sha256> <1: fast, 0: in full> <path>\n
-    ← length (int32, little-endian) and so many bytes: the crop; or, negated: the reason why there is none
+    → <image_sha256> <1: fast, 0: full> <path>\n
+    ← length (int32, little-endian), then this many bytes: the crop; if the length is negative, the reason of failure
 
-Before the first answer it says `READY`.
+Before the first answer it writes `READY`.
 """
 
 import os
@@ -25,12 +25,12 @@ _MAX_MEMORY_BYTES = 2 << 30
 
 
 def main(argv: Sequence[str]) -> None:
-    """Serve until stdin ends. `argv`: the three fields of a `Geometry`."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's matter
+    """Answer requests until stdin ends. `argv` holds the three fields of a `Geometry`."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C
     _limit_memory()
     geometry = Geometry(int(argv[0]), int(argv[1]), argv[2])
     answers = os.fdopen(os.dup(1), "wb", buffering=0)
-    os.dup2(2, 1)  # what a library prints must not get between the answers
+    os.dup2(2, 1)  # output of libraries must not mix with the answers
     answers.write(READY)
     for line in sys.stdin.buffer:
         image_sha256, fast, path = line[:-1].split(b" ", 2)
@@ -46,7 +46,7 @@ def main(argv: Sequence[str]) -> None:
 
 
 def _limit_memory() -> None:
-    """Make a decoder that asks for more than 2 GiB fail, where the system can (not on Windows)."""
+    """Limit the memory to 2 GiB if the system supports it (not on Windows)."""
     with suppress(ImportError, ValueError, OSError):
         import resource
 

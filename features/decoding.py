@@ -1,4 +1,4 @@
-"""Pictures are decoded ahead of the extractor, in processes that may die or hang without harm."""
+"""Decodes pictures ahead of the extractor, in processes that may die or hang without harm. POSIX only."""
 
 import os
 import selectors
@@ -18,11 +18,10 @@ import numpy as np
 import numpy.typing as npt
 
 from dataset.errors import PipelineError
+from features.config import PICTURE_TIMEOUT_S
 from features.decoder import HEADER, READY
 from features.images import Geometry, UnreadablePicture
 
-PICTURE_TIMEOUT_S = 10.0
-"""A picture that takes longer is given up."""
 _START_TIMEOUT_S = 120.0
 
 DECODER = [sys.executable, "-m", "features.decoder"]
@@ -32,7 +31,7 @@ Crop = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Decoded:
-    """What became of a picture: a crop, (crop_px, crop_px, 3), or the reason why there is none."""
+    """The result for a picture: a crop, (crop_px, crop_px, 3) uint8, or the reason of failure."""
 
     image_sha256: str
     path: str
@@ -41,13 +40,13 @@ class Decoded:
 
 
 class DecoderPool:
-    """Processes that decode pictures, each fed by a thread of ours; use it as a context.
+    """Processes that decode pictures, each fed by one thread; a context manager.
 
     Args:
         raw: the folder that paths are relative to.
         geometry: how pictures are cut.
-        n_processes: how many.
-        timeout_s: after which a picture is given up.
+        n_processes: the number of processes.
+        timeout_s: seconds after which decoding of a picture is given up.
     """
 
     def __init__(self, raw: Path, geometry: Geometry, n_processes: int, timeout_s: float = PICTURE_TIMEOUT_S) -> None:
@@ -63,13 +62,13 @@ class DecoderPool:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         for decoder in list(self._decoders):
-            decoder.stop()  # first the processes, so that a thread that waits for one goes on
+            decoder.stop()  # stop the processes first, so that threads stop waiting for them
         self._threads.shutdown(cancel_futures=True)
         for decoder in self._decoders:
             decoder.stop()
 
     def decode(self, pictures: Iterable[tuple[str, str]], fast: bool, ahead: int) -> Iterator[Decoded]:
-        """Yield what became of each (image_sha256, path), in order, working on at most `ahead` at once."""
+        """Yield the result for each (image_sha256, path), in order, with at most `ahead` pictures in progress."""
         waiting: deque[Future[Decoded]] = deque()
         for image_sha256, path in pictures:
             waiting.append(self._threads.submit(self._decode, image_sha256, path, fast))
@@ -94,7 +93,7 @@ class DecoderPool:
 
 
 class _Decoder:
-    """One decoder process, replaced when it dies."""
+    """One decoder process; it is restarted when it dies."""
 
     def __init__(self, geometry: Geometry, timeout_s: float) -> None:
         self._geometry, self._timeout_s = geometry, timeout_s
@@ -104,22 +103,22 @@ class _Decoder:
         """Return a crop.
 
         Raises:
-            UnreadablePicture: it cannot be decoded, takes too long, or has twice killed the decoder.
+            UnreadablePicture: the picture cannot be decoded, takes too long, or has killed the decoder twice.
         """
         name = os.fsencode(path)
         if b"\n" in name:
-            raise UnreadablePicture("its path has a line break in it")
+            raise UnreadablePicture("its path contains a line break")
         request = b"%s %d %s\n" % (image_sha256.encode(), fast, name)
         try:
             return self._ask(request)
-        except _DecoderDiedError:  # perhaps it was not the picture's fault
+        except _DecoderDiedError:  # the picture may not be the cause
             try:
                 return self._ask(request)
             except _DecoderDiedError as error:
                 raise UnreadablePicture(f"cannot be decoded: {error}") from None
 
     def stop(self) -> None:
-        """End the process."""
+        """Stop the process."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
@@ -157,19 +156,19 @@ class _Decoder:
             ready = bytearray()
         if ready != READY:
             raise PipelineError(
-                "a decoder process does not start; `python -m features.decoder 256 224 bilinear` says why"
+                "a decoder process does not start; run `python -m features.decoder 256 224 bilinear` to see why"
             )
         return self._process
 
     def _read(self, length: int, deadline: float) -> bytearray:
-        """Read so many bytes of the process's answer.
+        """Read this many bytes of the process's answer.
 
         Raises:
-            UnreadablePicture: it takes too long; the process is ended.
+            UnreadablePicture: the answer takes too long; the process is stopped.
             _DecoderDiedError: the process has ended.
         """
         process = self._process
-        if process is None:  # stopped meanwhile
+        if process is None:  # stopped in the meantime
             raise UnreadablePicture("stopped")
         pipe = cast(IO[bytes], process.stdout)
         content, n_read = bytearray(length), 0
@@ -189,8 +188,8 @@ class _Decoder:
         process = self._process
         code = None if process is None else process.wait()
         self.stop()
-        return _DecoderDiedError(f"the decoder process died of it (exit status {code})")
+        return _DecoderDiedError(f"the decoder process died (exit status {code})")
 
 
 class _DecoderDiedError(Exception):
-    """A decoder process ended while it was at a picture."""
+    """A decoder process died while it decoded a picture."""

@@ -1,6 +1,7 @@
-"""Feature extractors: VGG-19 up to fc7, or another network of torchvision's up to any node."""
+"""Feature extractors: VGG-19 up to fc7, or another torchvision network up to any node."""
 
 import functools
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -8,27 +9,29 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from dataset.errors import UsageError, WeightsError
-from features.config import DECODINGS, ExtractorConfig, ExtractorIdentity
+from dataset.errors import WeightsError
+from features.config import ExtractorConfig, ExtractorIdentity, Precision
 from features.images import Geometry
 from features.networks import cut_network, parse_extractor
 from features.weights import Weights
 
-PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
+_log = logging.getLogger(__name__)
+
+PRECISIONS: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16}
 MIN_COSINE = 0.999
-"""Features are refused below this cosine to those of the plain way: fp32 on the CPU, pictures decoded in full."""
+"""The minimum cosine between features and reference features: fp32 on the CPU, pictures decoded fully."""
 
 
 class Extractor:
-    """A network up to a node, its weights loaded when they are first needed.
+    """A network up to a node; its weights are loaded when they are first needed.
 
     Args:
-        config: which extractor.
-        device: a torch device; `auto` is the GPU where there is one.
-        memory: a JSON file that remembers the SHA-256 of weights; None: they are hashed anew.
+        config: the features to compute.
+        device: a torch device; `auto` is the GPU if there is one.
+        memory: a JSON file that caches the SHA-256 of weights; None: hash them every time.
 
     Raises:
-        UsageError: an unknown name, precision or decoding, or a bad seed.
+        UsageError: the name is unknown, or the seed is invalid.
         WeightsError: the weights cannot be downloaded or read.
     """
 
@@ -36,10 +39,6 @@ class Extractor:
         self.config = config
         self.device = torch.device(best_device() if device == "auto" else device)
         precision = best_precision(self.device) if config.precision == "auto" else config.precision
-        if precision not in PRECISIONS:
-            raise UsageError(f"precision {precision!r} is none of auto, {', '.join(PRECISIONS)}")
-        if config.decoding not in DECODINGS:
-            raise UsageError(f"decoding {config.decoding!r} is none of {', '.join(DECODINGS)}")
         architecture, node = parse_extractor(config.name)
         self._weights = Weights(architecture, config.weights)
         self._memory = memory
@@ -58,7 +57,7 @@ class Extractor:
         self._checked_cosine: float | None = None
 
     def _preprocessing(self) -> str:
-        """Say in words what is done to a picture before the network."""
+        """Describe the processing of a picture before the network."""
         geometry, transforms = self.geometry, self._weights.transforms
         return (
             f"{self.config.decoding} decoding, resize {geometry.resize_px} ({geometry.interpolation}, antialiased), "
@@ -66,37 +65,38 @@ class Extractor:
         )
 
     @functools.cached_property
-    def _plain(self) -> nn.Module:
-        """The network in fp32 on the CPU."""
+    def _reference(self) -> nn.Module:
+        """The network in fp32 on the CPU, which computes reference features."""
         network = self._weights.load()
         if self._weights.remember(network, self._memory) != self.identity.weights_sha256:
             raise WeightsError(
-                f"weights {self.config.weights}: they have changed meanwhile; run the same command again"
+                f"weights {self.config.weights}: they changed during the run; run the same command again"
             )
         cut = cut_network(network, self.identity.architecture, self.identity.node)
         return cut.to(memory_format=torch.channels_last)
 
     @functools.cached_property
     def _network(self) -> nn.Module:
-        """The network as it is used."""
+        """The network in the configured precision, on the device."""
         dtype = PRECISIONS[self.identity.precision]
         if self.device.type == "cpu" and dtype == torch.float32:
-            return self._plain
+            return self._reference
         network = cut_network(self._weights.load(), self.identity.architecture, self.identity.node)
         return network.to(self.device, dtype, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
     def compile(self, crops: npt.NDArray[np.uint8]) -> None:
-        """Let `torch.compile` make the network faster for batches of this shape, where that works."""
+        """Compile the network with `torch.compile` for batches of this shape, if that works."""
         eager = self._network
         self.__dict__["_network"] = torch.compile(eager, dynamic=False)
         try:
             self.features(crops)
-        except Exception:  # no compiler at hand, an unknown GPU: as fast as before, then
+        except Exception as error:  # no compiler, or an unknown GPU: continue without
+            _log.info("torch.compile failed: %s", error)
             self.__dict__["_network"] = eager
 
     @torch.inference_mode()
-    def start(self, crops: npt.NDArray[np.uint8]) -> Tensor:
-        """Begin to compute the features of a batch, and return before they are done where the device works on its own.
+    def forward(self, crops: npt.NDArray[np.uint8]) -> Tensor:
+        """Compute the features of a batch. On a GPU, return before the computation has finished.
 
         Args:
             crops: (B, crop_px, crop_px, 3) uint8.
@@ -111,54 +111,54 @@ class Extractor:
 
     def features(self, crops: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """Return the features of a batch: (B, crop_px, crop_px, 3) uint8 to (B, width) float32."""
-        return self.start(crops).cpu().numpy()
+        return self.forward(crops).cpu().numpy()
 
     @torch.inference_mode()
-    def check(self, crops: npt.NDArray[np.uint8], features: Tensor, plain_crops: npt.NDArray[np.uint8]) -> float:
-        """Return the smallest cosine between this extractor's features and those of the plain way.
+    def check(self, crops: npt.NDArray[np.uint8], features: Tensor, reference_crops: npt.NDArray[np.uint8]) -> float:
+        """Return the smallest cosine between this extractor's features and reference features.
 
-        Pictures that are the plain way's anyway are not computed twice.
+        A picture is not computed again if its crop and the network are the reference's own.
 
         Args:
-            crops: a few pictures as this extractor gets them, (B, crop_px, crop_px, 3) uint8.
-            features: what `start` made of them, (B, width).
-            plain_crops: the same pictures, decoded in full.
+            crops: a few pictures as this extractor decodes them, (B, crop_px, crop_px, 3) uint8.
+            features: the result of `forward` on them, (B, width).
+            reference_crops: the same pictures, decoded fully.
 
         Raises:
-            WeightsError: it is below 0.999; the remedy is `--precision fp32 --decoding full`.
+            WeightsError: the cosine is below 0.999; the remedy is `--precision fp32 --decoding full`.
         """
         if self._checked_cosine is not None:
             return self._checked_cosine
-        differs = (crops != plain_crops).any(axis=(1, 2, 3)) | (self._network is not self._plain)
-        ours, plain_crops = features.cpu()[torch.from_numpy(differs)], plain_crops[differs]
-        if not len(plain_crops):
+        differs = (crops != reference_crops).any(axis=(1, 2, 3)) | (self._network is not self._reference)
+        ours, reference_crops = features.cpu()[torch.from_numpy(differs)], reference_crops[differs]
+        if not len(reference_crops):
             return 1.0
-        plain = self._plain(self._normalised(_tensor(plain_crops, torch.device("cpu")), torch.float32))
-        cosine = float(nn.functional.cosine_similarity(ours.double(), plain.double()).min())
-        if self._network is not self._plain:
-            del self.__dict__["_plain"]  # half of the memory
+        reference = self._reference(self._normalised(_tensor(reference_crops, torch.device("cpu")), torch.float32))
+        cosine = float(nn.functional.cosine_similarity(ours.double(), reference.double()).min())
+        if self._network is not self._reference:
+            del self.__dict__["_reference"]  # it takes half of the memory
         if not cosine >= MIN_COSINE:
             raise WeightsError(
                 f"features in {self.identity.precision} with {self.config.decoding} decoding have a cosine of only "
-                f"{cosine:.5f} to plain ones on your pictures (at least {MIN_COSINE} is asked for); run again with "
-                "--precision fp32 --decoding full"
+                f"{cosine:.5f} to reference features on your pictures (at least {MIN_COSINE} is required); run again "
+                "with --precision fp32 --decoding full"
             )
         self._checked_cosine = cosine
         return cosine
 
     def _normalised(self, inputs: Tensor, dtype: torch.dtype) -> Tensor:
-        """(B, 3, S, S) uint8 to normalised, in torchvision's order of operations, then in `dtype`."""
+        """Normalise (B, 3, S, S) uint8 in torchvision's order of operations, then convert to `dtype`."""
         mean, std = self._mean.to(inputs.device), self._std.to(inputs.device)
         return inputs.float().div_(255).sub_(mean).div_(std).to(dtype)
 
 
 def best_device() -> str:
-    """Return `cuda` where there is a GPU, else `cpu`."""
+    """Return `cuda` if there is a GPU, else `cpu`."""
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def best_precision(device: torch.device) -> str:
-    """Return `bf16` where the device multiplies bfloat16 matrices natively, else `fp32`."""
+def best_precision(device: torch.device) -> Precision:
+    """Return `bf16` if the device multiplies bfloat16 matrices natively, else `fp32`."""
     if device.type == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
     capabilities = torch.cpu.get_capabilities()
@@ -166,7 +166,7 @@ def best_precision(device: torch.device) -> str:
 
 
 def _tensor(crops: npt.NDArray[np.uint8], device: torch.device) -> Tensor:
-    """(B, S, S, 3) uint8 to (B, 3, S, S) on a device; as it lies in memory, that is channels-last already."""
+    """Move (B, S, S, 3) uint8 to a device as (B, 3, S, S); in memory this is already channels-last."""
     tensor = torch.from_numpy(crops)
     if device.type == "cuda":
         tensor = tensor.pin_memory().to(device, non_blocking=True)

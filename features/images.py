@@ -1,6 +1,6 @@
-"""Picture files become the extractor's input, for any picture the world has.
+"""Decodes picture files of any kind and cuts them to the extractor's input.
 
-Only Pillow is imported here: this is what the decoder processes run.
+The decoder processes run this module, so it imports only Pillow.
 """
 
 import hashlib
@@ -13,25 +13,25 @@ from pathlib import Path
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 MAX_PIXELS = 100_000_000
-"""A picture of more pixels is refused before it is decoded; the largest posters have about 40 million."""
+"""A picture with more pixels is refused before decoding; the largest posters have about 40 million."""
 MAX_FILE_BYTES = 1 << 29
 _DRAWINGS = ("EPS", "WMF")
-"""Programs in a page language: Pillow hands the first to Ghostscript, and no program of the web is run here."""
+"""These formats are programs. Pillow runs EPS with Ghostscript, and programs from the web must not run here."""
 
 _FAST_MARGIN = 1.4
-"""A JPEG is decoded at 1/2, 1/4 or 1/8 of its size as long as its shorter side stays this many times what is needed.
+"""A JPEG is decoded at 1/2, 1/4 or 1/8 of its size if its shorter side stays at least this factor above the needed one.
 
-On photographs the crop then has 40 to 50 dB to the one of a full decoding; without a margin, 36 to 37 dB.
+On photographs, the crop then has a PSNR of 40 to 50 dB against full decoding; without a margin, 36 to 37 dB.
 """
 
 
 class UnreadablePicture(Exception):  # noqa: N818 - an outcome that is recorded, not an error
-    """A file cannot be decoded as a picture. The message is the reason, in words."""
+    """A file cannot be decoded as a picture. The message is the reason."""
 
 
 @dataclass(frozen=True)
 class Geometry:
-    """How a picture is cut: its shorter side to `resize_px`, then the middle `crop_px` x `crop_px`."""
+    """How a picture is cut: resize the shorter side to `resize_px`, then crop the centre `crop_px` x `crop_px`."""
 
     resize_px: int
     crop_px: int
@@ -39,13 +39,13 @@ class Geometry:
 
 
 def read_picture(path: Path, image_sha256: str | None = None, min_side_px: int | None = None) -> Image.Image:
-    """Decode a picture file as RGB: upright (EXIF), transparency on white, first frame of many.
+    """Decode a picture file as RGB: rotated by EXIF, transparency on white, the first frame of an animation.
 
     Args:
         path: the file.
-        image_sha256: what the file's SHA-256 must be; None: anything.
-        min_side_px: a JPEG may be decoded at a fraction of its size, of no shorter side than this;
-            None: always in full.
+        image_sha256: the expected SHA-256 of the file; None: any.
+        min_side_px: a JPEG may be decoded at a fraction of its size whose shorter side is at least this;
+            None: always decode fully.
 
     Raises:
         UnreadablePicture: the file is missing, changed, empty, truncated, too large or not a picture.
@@ -58,27 +58,27 @@ def read_picture(path: Path, image_sha256: str | None = None, min_side_px: int |
         if image_sha256 not in (None, hashlib.sha256(content).hexdigest()):
             raise UnreadablePicture("the file has changed: its SHA-256 is not the one in images.parquet")
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow warns of oddities in files that it reads all the same
+            warnings.simplefilter("ignore")  # Pillow warns about oddities in files that it can read
             return _decode(content, min_side_px)
     except FileNotFoundError:
         raise UnreadablePicture("the file is missing") from None
     except UnidentifiedImageError:
-        raise UnreadablePicture("not a picture that Pillow knows" if content else "the file is empty") from None
+        raise UnreadablePicture("not a picture that Pillow can read" if content else "the file is empty") from None
     except Image.DecompressionBombError as error:
         raise UnreadablePicture(f"too large: {error}") from None
     except MemoryError:
-        raise UnreadablePicture("cannot be decoded: it takes too much memory") from None
+        raise UnreadablePicture("cannot be decoded: it needs too much memory") from None
     except UnreadablePicture:
         raise
-    except Exception as error:  # Pillow's decoders raise some twenty kinds on broken files; each means the same
+    except Exception as error:  # Pillow's decoders raise about twenty kinds of errors on broken files
         raise UnreadablePicture(f"cannot be decoded: {' '.join(str(error).split()) or type(error).__name__}") from None
 
 
 def cut(picture: Image.Image, geometry: Geometry) -> Image.Image:
-    """Resize a picture and crop its middle, to the last bit as torchvision's presets do.
+    """Resize a picture and crop its centre; the result equals that of torchvision's presets bit for bit.
 
     Raises:
-        UnreadablePicture: it is so thin that resizing would blow it up beyond all bounds.
+        UnreadablePicture: the picture is so thin that the resized one would be too large.
     """
     width, height = picture.size
     short, long = sorted((width, height))
@@ -105,11 +105,11 @@ def read_crop(path: Path, image_sha256: str, geometry: Geometry, fast: bool) -> 
 def _decode(content: bytes, min_side_px: int | None) -> Image.Image:
     with Image.open(io.BytesIO(content)) as picture:
         if picture.format in _DRAWINGS:
-            raise UnreadablePicture(f"{picture.format} is a drawing to be run as a program, which is refused")
+            raise UnreadablePicture(f"{picture.format} is refused, because it is a program to be run")
         if picture.width * picture.height > MAX_PIXELS:
             raise UnreadablePicture(f"too large: {picture.width} x {picture.height} pixels")
         if not min(picture.size):
-            raise UnreadablePicture("it has no pixel")
+            raise UnreadablePicture("it has no pixels")
         if min_side_px is not None:
             picture.draft(None, (min_side_px, min_side_px))  # only JPEG has a draft
         picture.load()

@@ -1,4 +1,4 @@
-"""Networks cut at a node: everything of a torchvision classifier up to one inner output."""
+"""Cuts torchvision classifiers at a node: the part of the network up to one inner output."""
 
 import math
 import re
@@ -16,14 +16,14 @@ from features.config import VGG19
 from features.weights import skeleton
 
 _ALIASES = {"fc7": "classifier.4", "fc6": "classifier.1"}
-"""The names that the papers give to the layers of AlexNet and VGG (after the ReLU)."""
+"""The papers' names for layers of AlexNet and VGG (after the ReLU)."""
 
 
 def parse_extractor(name: str) -> tuple[str, str]:
-    """Split `architecture[:node]`, and fill in the usual node: what goes into the last linear layer.
+    """Split `architecture[:node]`; the default node is the input of the last linear layer.
 
     Raises:
-        UsageError: torchvision has no such classifier, or it has no such node.
+        UsageError: torchvision has no such classifier, or the classifier has no such node.
     """
     architecture, _, node = name.partition(":")
     if architecture not in list_models(module=models):
@@ -33,23 +33,23 @@ def parse_extractor(name: str) -> tuple[str, str]:
         )
     if not node and architecture == VGG19:
         return architecture, "fc7"
-    names, usual = _nodes(architecture)
-    node = node or usual
+    names, default = _nodes(architecture)
+    node = node or default
     if not node:
         raise UsageError(f"extractor {name!r}: {architecture} has no linear layer; name one of {', '.join(names[-5:])}")
     layer = _layer(architecture, node)
     if not any(name == layer or name.startswith(f"{layer}.") for name in names):  # a module is its last node
-        close = [known for known in names if known.startswith(node.split(".")[0])] or names
+        similar = [known for known in names if known.startswith(node.split(".")[0])] or names
         raise UsageError(
-            f"extractor {name!r}: {architecture} has no node {node!r}; the last like it are {', '.join(close[-5:])}"
+            f"extractor {name!r}: {architecture} has no node {node!r}; similar nodes are {', '.join(similar[-5:])}"
         )
     return architecture, node
 
 
 def cut_network(network: nn.Module, architecture: str, node: str) -> nn.Module:
-    """Return a network up to a node; its output is (B, width): what is more than a vector is made flat."""
+    """Return a network up to a node; its output is flattened to (B, width)."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch warns of what training mode would have made otherwise
+        warnings.simplefilter("ignore")  # torch warns that training mode would give other nodes
         cut = create_feature_extractor(
             network, return_nodes={_layer(architecture, node): "feature"}, suppress_diff_warning=True
         )
@@ -67,19 +67,19 @@ class _Flat(nn.Module):
 
 
 def _nodes(architecture: str) -> tuple[list[str], str]:
-    """Return the names of all nodes, and that of what goes into the last linear layer (dropout aside), or ""."""
+    """Return the names of all nodes and the default node, the input of the last linear layer before dropout, or ""."""
     network = skeleton(architecture)
     tracer = NodePathTracer(autowrap_modules=(math, torchvision.ops))
     graph = tracer.trace(network)
     modules, names = dict(network.named_modules()), tracer.node_to_qualname
-    usual = ""
+    default = ""
     for node in graph.nodes:
         if node.op == "call_module" and isinstance(modules[node.target], nn.Linear):
             before = node.args[0]
             while before.op == "call_module" and isinstance(modules[before.target], nn.Dropout):
                 before = before.args[0]
-            usual = names[before]
-    return list(names.values()), usual
+            default = names[before]
+    return list(names.values()), default
 
 
 def _layer(architecture: str, node: str) -> str:

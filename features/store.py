@@ -1,17 +1,17 @@
-"""The feature store: features by picture, so that no picture is computed twice, in any dataset.
+"""The feature store: features by picture, so that no picture is computed twice for any dataset.
 
     <root>/weights.json                          the SHA-256 of the weights used so far
-    <root>/<extractor id>/extractor.json         who made these features
+    <root>/<extractor id>/extractor.json         the extractor of these features
     <root>/<extractor id>/<shard>.parquet        image_sha256, feature: Array[f16, width]
     <root>/<extractor id>/failures/<sha256>.txt  why a picture has no feature
 
-A shard is written atomically and named by the SHA-256 of its pictures' names and of its bytes:
-one that is torn or has rotted is found, and set aside as `.corrupt`. Interrupted runs leave
-whole shards behind and nothing else.
+A shard is written atomically. Its name contains the SHA-256 of its pictures' names and of its bytes, so
+a corrupt shard is detected; it is renamed to `.corrupt`. An interrupted run leaves only complete shards.
 """
 
 import hashlib
 import io
+import logging
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -26,7 +26,8 @@ from dataset.errors import InvalidTableError
 from dataset.files import atomic_path, write_json, write_text
 from features.config import ExtractorIdentity
 
-DEFAULT_ROOT = Path("data/features")
+_log = logging.getLogger(__name__)
+
 _STALE_PART_S = 600
 _READERS = 4
 
@@ -35,37 +36,38 @@ class FeatureStore:
     """The features of one extractor.
 
     Args:
-        root: the folder of all stores.
-        identity: the extractor that made the features.
+        root: the folder of the stores of all extractors.
+        identity: the extractor.
     """
 
     def __init__(self, root: Path, identity: ExtractorIdentity) -> None:
         self.path, self.identity = root / identity.extractor_id, identity
         if not (self.path / "extractor.json").is_file():
             write_json(self.path / "extractor.json", asdict(identity))
-        for part in self.path.glob(".*.part"):  # of runs that were killed
+        for part in self.path.glob(".*.part"):  # left by runs that were killed
             with suppress(OSError):
                 if time.time() - part.stat().st_mtime > _STALE_PART_S:
                     part.unlink()
 
     def shards_of(self, image_sha256: pl.Series) -> tuple[dict[Path, list[str]], list[str]]:
-        """Return which shard holds which of these pictures, each once, and which shards were set aside as torn."""
+        """Return the shards that hold these pictures, each picture once, and the names of corrupt shards."""
         wanted = set(image_sha256)
         found: dict[Path, list[str]] = {}
-        torn: list[str] = []
+        corrupt: list[str] = []
         shards = sorted(self.path.glob("*.parquet"))
         with ThreadPoolExecutor(_READERS) as pool:
             for path, names in zip(shards, pool.map(_pictures_in, shards), strict=True):
                 if names is None:
                     path.rename(path.with_suffix(".corrupt"))
-                    torn.append(path.name)
+                    _log.warning("corrupt shard renamed: %s", path)
+                    corrupt.append(path.name)
                 elif here := [name for name in names if name in wanted]:
                     found[path] = here
                     wanted.difference_update(here)
-        return found, torn
+        return found, corrupt
 
     def failures(self) -> dict[str, str]:
-        """Return the pictures that could not be decoded, with the reason."""
+        """Return the reason of failure for each picture that could not be decoded."""
         files = sorted((self.path / "failures").glob("*.txt"))
         return {file.stem: file.read_text(encoding="utf-8").strip() for file in files}
 
@@ -77,7 +79,7 @@ class FeatureStore:
             features: (n, width) float16.
 
         Raises:
-            InvalidTableError: a feature is not finite (it does not fit into float16).
+            InvalidTableError: a feature is not finite in float16.
         """
         bad = np.flatnonzero(~np.isfinite(features).all(axis=1))
         if len(bad):
@@ -92,28 +94,28 @@ class FeatureStore:
         name = f"{_digest_of_names(image_sha256)}-{_digest(content.getvalue())}.parquet"
         with atomic_path(self.path / name) as temporary:
             temporary.write_bytes(content.getvalue())
-        for picture in image_sha256:  # one that failed before
+        for picture in image_sha256:  # it may have failed before
             (self.path / "failures" / f"{picture}.txt").unlink(missing_ok=True)
 
     def has_done(self, image_sha256: list[str]) -> bool:
-        """Return whether these pictures, less those that failed, were written as one shard, without reading it."""
+        """Return whether these pictures, except failed ones, were written as one shard; no shard is read."""
         failures = self.path / "failures"
         readable = [name for name in image_sha256 if not (failures / f"{name}.txt").exists()]
         return any(self.path.glob(f"{_digest_of_names(readable)}-*.parquet"))
 
     def add_failure(self, image_sha256: str, reason: str) -> None:
-        """Remember why a picture has no feature."""
+        """Record why a picture has no feature."""
         write_text(self.path / "failures" / f"{image_sha256}.txt", reason + "\n")
 
     def read(self, shard: Path) -> tuple[list[str], npt.NDArray[np.float16]]:
         """Return the pictures and the features, (n, width) float16, of a shard.
 
         Raises:
-            InvalidTableError: it is not whole.
+            InvalidTableError: the shard is corrupt.
         """
         content = shard.read_bytes()
-        if not _is_whole(shard, content):
-            raise InvalidTableError(f"{shard}: torn since this run began; run the same command again")
+        if not _is_intact(shard, content):
+            raise InvalidTableError(f"{shard}: corrupt since this run started; run the same command again")
         rows = pl.read_parquet(io.BytesIO(content))
         return rows["image_sha256"].to_list(), rows["feature"].to_numpy()
 
@@ -126,13 +128,13 @@ def _digest_of_names(image_sha256: list[str]) -> str:
     return _digest("".join(image_sha256).encode())
 
 
-def _is_whole(shard: Path, content: bytes) -> bool:
+def _is_intact(shard: Path, content: bytes) -> bool:
     return shard.stem.endswith(f"-{_digest(content)}")
 
 
 def _pictures_in(shard: Path) -> list[str] | None:
-    """Return the pictures of a shard; None where it is torn."""
+    """Return the pictures of a shard; None if it is corrupt."""
     content = shard.read_bytes()
-    if not _is_whole(shard, content):
+    if not _is_intact(shard, content):
         return None
     return pl.read_parquet(io.BytesIO(content), columns=["image_sha256"])["image_sha256"].to_list()

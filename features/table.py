@@ -1,4 +1,4 @@
-"""The feature table of a dataset, written from the store's shards in bounded memory."""
+"""Writes the feature table of a dataset from the store's shards, in bounded memory."""
 
 import tempfile
 from collections.abc import Iterable
@@ -15,24 +15,24 @@ from dataset.schema import FrameFeature
 from dataset.tables import validate
 from features.store import FeatureStore
 
-ROWS_A_GROUP = 4096
+ROWS_PER_GROUP = 4096
 _STORE_KEY = b"extractor_id"
 
 
 def write_features(images: pl.DataFrame, shards: Iterable[Path], store: FeatureStore, path: Path) -> int:
-    """Write the `FrameFeature` table of all `images` that have a feature; return its number of rows.
+    """Write the `FrameFeature` table of `images` and return its number of rows.
 
-    The rows are put into their order in a file on disk, so that memory does not grow with their
-    number. A table that is up to date already stays as it is.
+    The rows are sorted in a temporary file on disk, so memory does not grow with their number. A table
+    that is already up to date is not written again.
 
     Args:
-        images: `frame_id`, `image_sha256`.
+        images: `frame_id`, `image_sha256`; each picture has a feature in `shards`.
         shards: the shards with the features.
-        store: where these shards are.
+        store: the store of these shards.
         path: the table to write.
 
     Raises:
-        InvalidTableError: a shard is not whole.
+        InvalidTableError: a shard is corrupt.
     """
     rows = images.sort("frame_id").select("frame_id", "image_sha256")
     if _is_up_to_date(rows, store, path):
@@ -56,7 +56,7 @@ def write_features(images: pl.DataFrame, shards: Iterable[Path], store: FeatureS
 
 
 def _write_in_groups(rows: pl.DataFrame, width: int, scratch: BinaryIO, store: FeatureStore, path: Path) -> None:
-    """Write the rows with the features that `scratch` holds in the same order, a row group at a time."""
+    """Write the rows with their features, which `scratch` holds in the same order, one row group at a time."""
     vector = pl.Array(pl.Float16, max(width, 1))
     schema = (
         rows.clear()
@@ -70,7 +70,7 @@ def _write_in_groups(rows: pl.DataFrame, width: int, scratch: BinaryIO, store: F
             temporary, schema, compression="zstd", compression_level=1, use_dictionary=False, write_page_checksum=True
         ) as writer,
     ):
-        for group in rows.iter_slices(ROWS_A_GROUP):
+        for group in rows.iter_slices(ROWS_PER_GROUP):
             features = np.frombuffer(scratch.read(group.height * width * 2), np.float16).reshape(group.height, width)
             table = group.with_columns(pl.Series("feature", features, dtype=vector))
             valid = validate(table, FrameFeature, str(path))

@@ -1,8 +1,7 @@
-"""Weights of torchvision's networks: its own (downloaded once), random ones, or a file's.
+"""Weights of torchvision networks: torchvision's own (downloaded once), random ones, or those in a file.
 
-The SHA-256 of weights is over the names and bytes of all tensors, so that it says what they
-are, wherever they come from. It is remembered, so that a run that has nothing to compute need
-not load them.
+The SHA-256 of weights covers the names and bytes of all tensors, so it does not depend on where they come
+from. It is cached, so a run with nothing to compute does not load the weights.
 """
 
 import hashlib
@@ -19,21 +18,21 @@ from torch import nn
 from torchvision.models import get_model, get_model_weights
 
 from dataset.errors import PipelineError, UsageError, WeightsError
-from dataset.files import write_json
+from dataset.files import FileState, write_json
 
 _DOWNLOAD_TIMEOUT_S = 60
 
 
 class Weights:
-    """Where the weights of a network come from.
+    """The weights of a network, by their source.
 
     Args:
-        architecture: torchvision's name, for example `vgg19`.
-        source: a name of torchvision's for it (`IMAGENET1K_V1`, …), `random:<seed>`, or the path
-            of a state dict.
+        architecture: the network's name in torchvision, for example `vgg19`.
+        source: the name of weights in torchvision (`IMAGENET1K_V1`, …), `random:<seed>`, or the path of
+            a state dict.
 
     Raises:
-        UsageError: a bad seed.
+        UsageError: the seed is invalid.
         WeightsError: `source` is none of these.
     """
 
@@ -48,20 +47,20 @@ class Weights:
             raise UsageError(f"weights {source!r}: the seed must be a whole number below 2**63, as in random:0")
         if not self.is_random and self.preset is None and not Path(source).is_file():
             raise WeightsError(
-                f"weights {source!r} is no file; give {', '.join(known.__members__)}, random:<seed>, "
+                f"weights {source!r} is not a file; use {', '.join(known.__members__)}, random:<seed>, "
                 f"or the file of a state dict of torchvision's {architecture}"
             )
 
     @property
     def label(self) -> str:
-        """What to call them, without a path of this machine."""
+        """A name for the weights, without a local path."""
         return self.source if self.is_random or self.preset is not None else Path(self.source).name
 
     def load(self) -> nn.Module:
         """Return the network with these weights, in evaluation mode.
 
         Raises:
-            WeightsError: they cannot be downloaded or read.
+            WeightsError: the weights cannot be downloaded or read.
         """
         if self.preset is not None:
             return self._download()
@@ -73,7 +72,7 @@ class Weights:
         try:
             state = torch.load(self.source, map_location="cpu", weights_only=True)
             network.load_state_dict(state, assign=True)
-        except Exception as error:  # torch.load raises many kinds; each means the same to the user
+        except Exception as error:  # torch.load raises many kinds of errors
             raise WeightsError(
                 f"{self.source}: not a state dict of torchvision's {self.architecture} "
                 f"({' '.join(str(error).split())[:120]}); save one with torch.save(network.state_dict(), file)"
@@ -81,7 +80,7 @@ class Weights:
         return network
 
     def sha256(self, memory: Path | None) -> str:
-        """Return their SHA-256, as `memory` (a JSON file) knows it, or by loading them.
+        """Return the SHA-256 of the weights, from the JSON file `memory` or by loading them.
 
         Raises:
             WeightsError: see `load`.
@@ -92,26 +91,26 @@ class Weights:
         return self.remember(self.load(), memory)
 
     def remember(self, network: nn.Module, memory: Path | None) -> str:
-        """Return the SHA-256 of a network's weights, and write it into `memory` as that of this source."""
+        """Return the SHA-256 of a network's weights, and write it to `memory` for this source."""
         digest = sha256_of_weights(network)
         key, known = self._key(), _read_json(memory)
         if memory is not None and key is not None and known.get(key) != digest:
-            with suppress(PipelineError):  # a folder that cannot be written costs time, nothing else
+            with suppress(PipelineError):  # a folder that cannot be written only costs time
                 write_json(memory, {**known, key: digest})
         return digest
 
     def _key(self) -> str | None:
-        """Return what the same weights have in common, without reading them; None where they are not here yet."""
+        """Return a key that changes when the weights change; None if they are not downloaded yet."""
         if self.is_random:
             return f"{self.architecture} {self.source} torch {torch.__version__} {torchvision.__version__}"
         path = Path(self.source)
         if self.preset is not None:
             path = Path(torch.hub.get_dir()) / "checkpoints" / Path(self.preset.url).name
         try:
-            status = path.stat()
+            state = FileState.of(path)
         except OSError:
             return None
-        return f"{self.architecture} {path.resolve()} {status.st_size} {status.st_mtime_ns}"
+        return f"{self.architecture} {path.resolve()} {state.size_bytes} {state.modified_ns}"
 
     def _download(self) -> nn.Module:
         folder = Path(torch.hub.get_dir()) / "checkpoints"
@@ -123,12 +122,12 @@ class Weights:
             raise WeightsError(
                 f"the weights {self.source} of {self.architecture} cannot be downloaded from {self.preset.url} "
                 f"({error}); put that file into {folder}, or name it with --weights <file>, "
-                "or try the pipeline out with --weights random:0"
+                "or try the pipeline with --weights random:0"
             ) from None
 
 
 def skeleton(architecture: str) -> nn.Module:
-    """Return a network whose weights are still to come, in most cases without memory for them."""
+    """Return a network without weights, in most cases without memory for them."""
     try:
         with torch.device("meta"):
             return _blank_network(architecture)
@@ -137,8 +136,8 @@ def skeleton(architecture: str) -> nn.Module:
 
 
 def _blank_network(architecture: str) -> nn.Module:
-    """Return a network with its initial values, as its ImageNet weights want it built."""
-    # the two Inceptions take torchvision's usual input, and turn it into their own
+    """Return a network with initial values, built as its ImageNet weights require."""
+    # the two Inception networks convert the usual input to their own
     options: dict[str, Any] = {}
     if architecture in ("googlenet", "inception_v3"):
         options = {"transform_input": True, "init_weights": True}

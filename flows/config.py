@@ -21,21 +21,31 @@ from dataset.building.build import DatasetConfig
 from dataset.building.split import SplitConfig
 from dataset.cli import Count, CountOrZero
 from dataset.errors import MissingInputError, UsageError
-from features.config import ExtractorConfig
-from features.store import DEFAULT_ROOT as FEATURE_STORE
+from features.config import DEFAULT_STORE, ExtractorConfig
 from flows.runners import LOCAL
 
 PICTURES_A_SHARD = 256
 
 SnapshotName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]
 SandboxSize = Annotated[int, Field(ge=10)]
-Extractor = Annotated[str, Parameter(help="architecture[:node] of torchvision")]
-Weights = Annotated[str, Parameter(help="torchvision's name, random:<seed>, or the file of a state dict")]
-Precision = Annotated[Literal["auto", "fp32", "bf16"], Parameter(help="auto: bf16 where it is native")]
 
 _STRICT = ConfigDict(extra="forbid")
 _Config = TypeVar("_Config")
 _Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+def _attributes(config: type) -> dict[str, str]:
+    """Return the descriptions in the `Attributes` section of a config's docstring."""
+    _, _, section = (inspect.getdoc(config) or "").partition("Attributes:\n")
+    entries = re.findall(r"^    (\w+): (.+(?:\n {8}.+)*)", section.partition("\n\n")[0], re.MULTILINE)
+    return {name: " ".join(text.split()) for name, text in entries}
+
+
+_of_extractor = _attributes(ExtractorConfig)
+Extractor = Annotated[str, Parameter(help=_of_extractor["name"])]
+Weights = Annotated[str, Parameter(help=_of_extractor["weights"])]
+Precision = Annotated[Literal["auto", "fp32", "bf16"], Parameter(help=_of_extractor["precision"])]
+Decoding = Annotated[Literal["fast", "full"], Parameter(help=_of_extractor["decoding"])]
 
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
@@ -132,7 +142,6 @@ class ExtractFeaturesConfig:
         raw: the raw folder with the pictures
         dataset: the built dataset; none: every picture of the raw folder
         store: where features are kept, by picture; all workers must see it
-        decoding: fast: decode large JPEGs at a fraction of their size
         retry: try only the pictures that failed before
         pictures_a_shard: pictures per task
         threads: threads per shard (0: all); the same number gives the same bits
@@ -140,11 +149,11 @@ class ExtractFeaturesConfig:
 
     raw: Path = Path("data/sandbox/raw")
     dataset: Path | None = Path("data/sandbox/dataset")
-    store: Path = FEATURE_STORE
+    store: Path = DEFAULT_STORE
     extractor: Extractor = ExtractorConfig.name
     weights: Weights = ExtractorConfig.weights
     precision: Precision = "auto"
-    decoding: Literal["fast", "full"] = "fast"
+    decoding: Decoding = "fast"
     retry: bool = False
     pictures_a_shard: Count = PICTURES_A_SHARD
     threads: CountOrZero = 0
@@ -232,10 +241,9 @@ def parameters_of(config: type) -> Callable[[_Function], _Function]:
 
 def descriptions(config: type) -> dict[str, str]:
     """Return the description of each field of a config: from the docstring's `Attributes`, or from its type."""
-    _, _, attributes = (inspect.getdoc(config) or "").partition("Attributes:\n")
-    documented = dict(re.findall(r"^    (\w+): (.+)$", attributes.partition("\n\n")[0], re.MULTILINE))
+    documented = _attributes(config)
     helps = {
-        name: next(one.help for one in parameter.annotation.__metadata__ if isinstance(one, Parameter))
+        name: next(str(one.help) for one in parameter.annotation.__metadata__ if isinstance(one, Parameter))
         for name, parameter in inspect.signature(config).parameters.items()
         if name not in documented
     }

@@ -90,7 +90,7 @@ def demo(
 
 def _write_reports(snapshot: "Snapshot", epochs: int | None) -> tuple[Path, Path]:
     """Return the dataset's page and the report of an experiment with all models."""
-    from dataset.report.snapshot import DEFAULT_REPORTS, write_dataset_report
+    from dataset.report.dataset_report import DEFAULT_REPORTS, write_dataset_report
     from model.experiment import DEFAULT_EXPERIMENTS, ExperimentConfig, run_experiment
     from model.experiments.run_folder import DEFAULT_RUNS
     from model.training.trainer import TrainingConfig

@@ -23,7 +23,7 @@ from prefect.cache_policies import NO_CACHE
 
 from dataset.cli import progress
 from dataset.errors import WeightsError
-from features.config import ExtractorConfig, ExtractorIdentity
+from features.config import ExtractOptions, ExtractorConfig, ExtractorIdentity
 from features.store import FeatureStore
 from flows.config import ExtractFeaturesConfig, parameters_of
 
@@ -59,7 +59,7 @@ def extract_shard(
     """
     import torch  # imported here: serving the flow does not need it, and it takes seconds
 
-    from features.extract import ExtractOptions, compute
+    from features.extract import compute
 
     with _lock():
         store = FeatureStore(root, expected)
@@ -106,7 +106,7 @@ def extract_features(**parameters: Any) -> str:
         for rows, future in zip(shards, futures, strict=True):
             future.result()
             bar.update(line, advance=len(rows))
-    words = finish(raw, config.dataset, to_do, store).in_words(identity)
+    words = finish(raw, config.dataset, to_do, store).summary(identity)
     print(words)
     return words
 

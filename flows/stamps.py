@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dataset.files import sha256_of_file, write_json
+from dataset.files import FileState, sha256_of_file, write_json
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Stamp:
         write_json(self.path, self._content())
 
     def _content(self) -> dict[str, Any]:
-        return {"inputs": digest(self.inputs), "outputs": {path.name: _touched(path) for path in self.outputs}}
+        return {"inputs": digest(self.inputs), "outputs": {path.name: _state(path) for path in self.outputs}}
 
 
 def digest(value: Any) -> str:
@@ -56,8 +56,5 @@ def digests_of_files(paths: Iterable[Path]) -> dict[str, str | None]:
     return {path.name: sha256_of_file(path) if path.is_file() else None for path in sorted(paths)}
 
 
-def _touched(path: Path) -> list[int] | None:
-    if not path.exists():
-        return None
-    status = path.stat()
-    return [status.st_size, status.st_mtime_ns]
+def _state(path: Path) -> list[int] | None:
+    return list(FileState.of(path)) if path.exists() else None

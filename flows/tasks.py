@@ -12,11 +12,13 @@ from prefect import task
 from crawler.options import LIKER_SOURCES
 from crawler.plan import stages
 from crawler.store import Ledger
-from dataset.building.build import DatasetConfig, build, read_description
+from dataset.building.build import DatasetConfig, build
 from dataset.cli import progress
+from dataset.description import read_description
 from dataset.errors import MissingInputError
 from dataset.schema import RAW_TABLES
-from dataset.snapshots.snapshot import Snapshot, publish
+from dataset.snapshots.publish import publish
+from dataset.snapshots.snapshot import Snapshot
 from dataset.version import code_version
 from features.config import ExtractorConfig
 from flows.artifacts import show_snapshot

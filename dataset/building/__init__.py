@@ -1,1 +1,1 @@
-"""Raw tables become a dataset: implicit feedback, k-core, splits and their statistics. Start reading at `build.py`."""
+"""Turns raw tables into a dataset: implicit feedback, k-core, split and statistics."""

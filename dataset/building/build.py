@@ -1,13 +1,14 @@
-"""Raw tables become a dataset: implicit feedback, 5-core, splits, and the likes of held-out pairs.
+"""Builds a dataset folder from a raw folder: implicit feedback, k-core, split, likes of held-out pairs.
 
 A raw folder holds `movies`, `ratings`, `frames`, `images` and `frame_likes` (`.parquet`),
 `provenance.json` and the picture files. A dataset folder holds `movies`, `frames`, `interactions`
-and `frame_likes` as a snapshot will, `quarantine.parquet` with every row left out and why, and
-`dataset.json` with the configuration, the provenance and the statistics. Equal input and
-configuration give equal bytes.
+and `frame_likes` as they will be published; `quarantine.parquet` with every dropped row and the
+reason; and `dataset.json` with the configuration, the provenance and the statistics. Equal input
+and configuration give equal bytes.
 """
 
 import json
+import logging
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, cast
@@ -17,10 +18,11 @@ import polars as pl
 import pydantic
 from cyclopts import Parameter
 
-from dataset.building.feedback import FeedbackConfig, quarantined, to_implicit_feedback
+from dataset.building.feedback import FeedbackConfig, to_implicit_feedback
 from dataset.building.kcore import k_core
-from dataset.building.split import SplitConfig, cold, split
+from dataset.building.split import SplitConfig, cold_interactions, split
 from dataset.building.statistics import statistics
+from dataset.description import FILE_NAME
 from dataset.errors import InvalidTableError, MissingInputError, TooLittleDataError
 from dataset.files import write_json
 from dataset.schema import (
@@ -35,16 +37,18 @@ from dataset.schema import (
     RawFrameLike,
     SnapshotMovie,
 )
-from dataset.tables import read_table, require_references, validate, write_table
+from dataset.tables import quarantine_rows, read_table, require_references, validate, write_table
+
+_log = logging.getLogger(__name__)
 
 
 @pydantic.dataclasses.dataclass(frozen=True)
 class DatasetConfig:
-    """How a dataset is made from raw tables; the defaults are the paper's.
+    """How a dataset is built from raw tables; the defaults are the paper's.
 
     Attributes:
-        k_user: interactions that each user must keep (the k of the k-core)
-        k_item: interactions that each movie must keep
+        k_user: minimum interactions per user (the k of the k-core)
+        k_item: minimum interactions per movie
         feedback: which ratings count
         split: how the interactions are split
     """
@@ -57,7 +61,7 @@ class DatasetConfig:
 
 @dataclass(frozen=True)
 class BuiltDataset:
-    """What `build` wrote: the folder, and the content of its `dataset.json`."""
+    """The result of `build`: the folder and the content of its `dataset.json`."""
 
     path: Path
     description: dict[str, Any]
@@ -67,12 +71,12 @@ def read_raw(raw: Path) -> dict[str, pl.DataFrame]:
     """Read and validate the five raw tables of a raw folder.
 
     Raises:
-        MissingInputError: it is not a raw folder.
-        InvalidTableError: a table is broken.
+        MissingInputError: `raw` is not a raw folder.
+        InvalidTableError: a table is invalid.
     """
     if not (raw / "ratings.parquet").is_file():
         raise MissingInputError(
-            f"{raw}: no ratings.parquet there, so it is not a folder of raw tables; make one with "
+            f"{raw}: no ratings.parquet there, so it is not a folder of raw tables; create one with "
             "`python -m crawler export` or `python -m dataset import`"
         )
     return {name: read_table(raw / f"{name}.parquet", schema) for name, schema in RAW_TABLES.items()}
@@ -83,8 +87,8 @@ def build(raw: Path, destination: Path, config: DatasetConfig) -> BuiltDataset:
 
     Raises:
         MissingInputError: `raw` is not a raw folder.
-        InvalidTableError: a raw table is broken.
-        TooLittleDataError: nothing is left after filtering.
+        InvalidTableError: a raw table is invalid.
+        TooLittleDataError: no interaction is left after filtering.
     """
     tables = read_raw(raw)
     ratings = cast("dy.DataFrame[Rating]", tables["ratings"])
@@ -93,8 +97,8 @@ def build(raw: Path, destination: Path, config: DatasetConfig) -> BuiltDataset:
     core = k_core(feedback, config.k_user, config.k_item)
     if core.is_empty():
         raise TooLittleDataError(
-            f"{raw}: none of {feedback.height:,} interactions is left in the core with k = {config.k_user} for users "
-            f"and {config.k_item} for movies; crawl or import more, or lower --k-user and --k-item"
+            f"{raw}: none of {feedback.height:,} interactions is left in the k-core with k = {config.k_user} for users "
+            f"and {config.k_item} for movies; crawl or import more ratings, or lower --k-user and --k-item"
         )
     interactions, cold_dropped = _split(validate(core, ImplicitFeedback, "k-core"), config.split)
     movie_ids = interactions.select("movie_id").unique()
@@ -105,10 +109,12 @@ def build(raw: Path, destination: Path, config: DatasetConfig) -> BuiltDataset:
     quarantine = pl.concat(
         [
             dropped,
-            quarantined(feedback.join(core, on=["user_id", "movie_id"], how="anti"), "ratings", "outside the k-core"),
+            quarantine_rows(
+                feedback.join(core, on=["user_id", "movie_id"], how="anti"), "ratings", "outside the k-core"
+            ),
             cold_dropped,
-            quarantined(tables["movies"].join(movies, on="movie_id", how="anti"), "movies", outside),
-            quarantined(tables["frames"].join(frames, on="frame_id", how="anti"), "frames", outside),
+            quarantine_rows(tables["movies"].join(movies, on="movie_id", how="anti"), "movies", outside),
+            quarantine_rows(tables["frames"].join(frames, on="frame_id", how="anti"), "frames", outside),
             likes_dropped,
         ]
     )
@@ -124,16 +130,17 @@ def build(raw: Path, destination: Path, config: DatasetConfig) -> BuiltDataset:
         "quarantined": _counts(quarantine),
         "statistics": statistics(interactions, frames, frame_likes, tables["images"]["frame_id"]),
     }
-    write_json(destination / "dataset.json", description)
+    write_json(destination / FILE_NAME, description)
+    _log.info("built %s: %d interactions, %d rows dropped", destination, interactions.height, quarantine.height)
     return BuiltDataset(destination, description)
 
 
 def held_out_likes(
     frame_likes: dy.DataFrame[RawFrameLike], frames: pl.DataFrame, interactions: pl.DataFrame
 ) -> tuple[pl.DataFrame, dy.DataFrame[Quarantine]]:
-    """Return the likes of frames of held-out user-movie pairs, and the others as quarantine rows.
+    """Return the likes that belong to held-out user-movie pairs, and the others as quarantine rows.
 
-    Likes are for evaluation only, so those of training pairs are left out here, for good.
+    Likes are for evaluation only, so likes of training pairs are dropped here.
 
     Source: Wu et al. 2019, section 4.
     """
@@ -148,42 +155,26 @@ def held_out_likes(
         .when(pl.col("split") == "train")
         .then(pl.lit("training pair (likes never train)"))
     )
-    judged = joined.with_columns(reason=reason)
-    kept = judged.filter(pl.col("reason").is_null())
+    checked = joined.with_columns(reason=reason)
+    kept = checked.filter(pl.col("reason").is_null())
     split = pl.col("split").cast(pl.String).cast(pl.Enum(HELD_OUT_SPLITS))
     likes = kept.select("user_id", "movie_id", "frame_id", split)
-    return likes, quarantined(judged.filter(pl.col("reason").is_not_null()), "frame_likes")
-
-
-def read_description(dataset: Path) -> dict[str, Any]:
-    """Return the content of a dataset folder's `dataset.json`.
-
-    Raises:
-        MissingInputError: it is not a dataset folder.
-    """
-    path = dataset / "dataset.json"
-    try:
-        description: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        raise MissingInputError(
-            f"{dataset}: no readable dataset.json there, so it is not a built dataset; run `python -m dataset build`"
-        ) from None
-    return description
+    return likes, quarantine_rows(checked.filter(pl.col("reason").is_not_null()), "frame_likes")
 
 
 def _split(core: dy.DataFrame[ImplicitFeedback], config: SplitConfig) -> tuple[pl.DataFrame, dy.DataFrame[Quarantine]]:
-    """Return the interactions with their splits, and the cold ones that are not kept as quarantine rows."""
+    """Return the interactions with their splits; if cold ones are dropped, also those as quarantine rows."""
     interactions = split(core, config)
     if config.keep_cold:
-        return interactions, quarantined(interactions.clear(), "ratings")
-    dropped = cold(interactions)
+        return interactions, quarantine_rows(interactions.clear(), "ratings")
+    dropped = cold_interactions(interactions)
     reason = (
         pl.when("is_cold_user")
-        .then(pl.lit("held out, but its user has no interaction for training (cold)"))
-        .otherwise(pl.lit("held out, but its movie has no interaction for training (cold)"))
+        .then(pl.lit("held out, but its user has no training interaction (cold)"))
+        .otherwise(pl.lit("held out, but its movie has no training interaction (cold)"))
     )
     kept = interactions.join(dropped, on=["user_id", "movie_id"], how="anti")
-    return kept, quarantined(dropped.with_columns(reason=reason), "ratings")
+    return kept, quarantine_rows(dropped.with_columns(reason=reason), "ratings")
 
 
 def _as_json(config: DatasetConfig) -> dict[str, Any]:
@@ -198,7 +189,7 @@ def _provenance(raw: Path) -> dict[str, Any]:
     try:
         return dict(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
-        raise InvalidTableError(f"{path}: cannot be read as JSON; make the raw tables again") from None
+        raise InvalidTableError(f"{path}: cannot be read as JSON; create the raw tables again") from None
 
 
 def _counts(quarantine: pl.DataFrame) -> list[dict[str, Any]]:

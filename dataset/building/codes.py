@@ -1,4 +1,4 @@
-"""Ids as dense integer codes, which is what filters and splits of millions of rows compute on."""
+"""Dense integer codes for ids, so that filters and splits of millions of rows compute on integers."""
 
 import itertools
 
@@ -11,10 +11,10 @@ Codes = npt.NDArray[np.integer]
 
 
 def dense_codes(table: pl.DataFrame | pl.LazyFrame, column: str) -> Codes:
-    """Return each id of a column as a code, (n,) int32: 0, 1, … in order of appearance.
+    """Return a code for each id in a column, (n,) int32: 0, 1, … in order of appearance.
 
-    Ids are told apart by a 64-bit hash, which needs no string in memory; a second hash proves
-    that no two ids share the first one, else another hash is taken.
+    A 64-bit hash identifies each id, so no string is held in memory. A second hash checks that no two
+    ids share the first one; if two do, the ids are hashed again with another seed.
     """
     codes = None
     seeds = itertools.count(step=2)
@@ -26,7 +26,7 @@ def dense_codes(table: pl.DataFrame | pl.LazyFrame, column: str) -> Codes:
 
 
 def codes_of_hashes(hashes: pl.DataFrame) -> Codes | None:
-    """Return (n,) int32 codes of the hashes `first`; None where two ids share one, as their hashes `second` tell."""
+    """Return (n,) int32 codes of the hashes `first`; None if the hashes `second` show that two ids share one."""
     encoded = pc.dictionary_encode(hashes["first"].rechunk().to_arrow())
     codes: Codes = pl.Series(encoded.indices).to_numpy()  # Arrow's own `to_numpy` imports pandas
     second = hashes["second"].to_numpy()

@@ -1,4 +1,4 @@
-"""Raw ratings become implicit feedback: each user-movie pair once, with what was dropped and why."""
+"""Turns raw ratings into implicit feedback: each user-movie pair once, every dropped row with its reason."""
 
 from datetime import date
 from typing import Annotated
@@ -10,8 +10,8 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from dataset.errors import UsageError
-from dataset.schema import ImplicitFeedback, Quarantine, Rating
-from dataset.tables import empty, validate
+from dataset.schema import ImplicitFeedback, Rating
+from dataset.tables import quarantine_rows, validate
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class FeedbackConfig:
     """Which ratings count as implicit feedback.
 
     Attributes:
-        min_stars: fewest stars that count, from 0 to 5 (by default any rating counts, as in the paper)
+        min_stars: minimum stars, from 0 to 5 (by default any rating counts, as in the paper)
         include_unrated: whether "watched, not rated" counts; by default it does
         since: first day that counts, like 2015-01-31; with a bound, ratings without a date do not count
         until: last day that counts
@@ -31,7 +31,7 @@ class FeedbackConfig:
     until: date | None = None
 
     def __post_init__(self) -> None:
-        """Refuse bounds that exclude every day."""
+        """Refuse an empty range of days."""
         if self.since and self.until and self.since > self.until:
             raise UsageError(f"ratings: since {self.since} is after until {self.until}; swap them")
 
@@ -41,17 +41,17 @@ def to_implicit_feedback(
 ) -> tuple[dy.DataFrame[ImplicitFeedback], pl.DataFrame]:
     """Return the implicit feedback in `ratings`, and the dropped rows as a `Quarantine` table.
 
-    Of a repeated pair the newest rating between the bounds stays (of several on one day, the one
-    with most stars), so the result does not depend on the order of rows. Stars are looked at
-    afterwards: an older, better rating does not replace a newer one that is too low.
+    For a repeated pair, the newest rating within the bounds is kept (of several on one day, the one
+    with the most stars), so the result does not depend on the order of rows. `min_stars` is applied
+    afterwards: an older, higher rating does not replace a newer one that is too low.
 
     Args:
         ratings: raw ratings; pairs may repeat.
-        movie_ids: the movies that are known; a rating of any other is dropped.
+        movie_ids: the known movies; a rating of any other movie is dropped.
         config: which ratings count.
     """
-    ratings_judged = ratings.with_columns(reason=_outside(movie_ids, config))
-    counted = ratings_judged.filter(pl.col("reason").is_null()).drop("reason")
+    reasoned = ratings.with_columns(reason=_outside(movie_ids, config))
+    counted = reasoned.filter(pl.col("reason").is_null()).drop("reason")
     newest_first = counted.sort("rated_on", "stars", descending=True, nulls_last=True)
     is_first = pl.struct("user_id", "movie_id").is_first_distinct()
     reason = (
@@ -62,39 +62,23 @@ def to_implicit_feedback(
         .when(pl.col("stars").is_not_null() & (pl.col("stars") < (config.min_stars or 0)))
         .then(pl.lit(f"fewer than {config.min_stars or 0:g} stars"))
     )
-    judged = newest_first.with_columns(reason=reason)
-    kept = judged.filter(pl.col("reason").is_null()).drop("reason")
-    dropped = [table.filter(pl.col("reason").is_not_null()) for table in (ratings_judged, judged)]
-    return validate(kept, ImplicitFeedback, "implicit feedback"), quarantined(pl.concat(dropped), "ratings")
+    checked = newest_first.with_columns(reason=reason)
+    kept = checked.filter(pl.col("reason").is_null()).drop("reason")
+    dropped = [table.filter(pl.col("reason").is_not_null()) for table in (reasoned, checked)]
+    return validate(kept, ImplicitFeedback, "implicit feedback"), quarantine_rows(pl.concat(dropped), "ratings")
 
 
 def _outside(movie_ids: pl.Series, config: FeedbackConfig) -> pl.Expr:
-    """Return why a rating does not count whatever the others are, null where it may."""
+    """Return why a rating does not count on its own (unknown movie, date out of bounds); null if it may count."""
     rated_on = pl.col("rated_on")
-    bounded = config.since is not None or config.until is not None
+    has_bounds = config.since is not None or config.until is not None
     return (
         pl.when(~pl.col("movie_id").is_in(movie_ids.implode()))
         .then(pl.lit("movie unknown or deleted"))
-        .when(pl.lit(bounded) & rated_on.is_null())
+        .when(pl.lit(has_bounds) & rated_on.is_null())
         .then(pl.lit("no date, and dates are bounded"))
         .when(rated_on < pl.lit(config.since, pl.Date))
         .then(pl.lit(f"before {config.since}"))
         .when(rated_on > pl.lit(config.until, pl.Date))
         .then(pl.lit(f"after {config.until}"))
     )
-
-
-def quarantined(rows: pl.DataFrame, table: str, reason: str | None = None) -> dy.DataFrame[Quarantine]:
-    """Return `rows` as quarantine rows of `table`; without `reason`, they carry a column of it.
-
-    Of each row the keys `user_id`, `movie_id` and `frame_id` are kept, as far as it has them.
-    """
-    keys = [pl.col(key) if key in rows.columns else pl.lit(None, pl.String).alias(key) for key in _KEYS]
-    reasons = pl.col("reason") if reason is None else pl.lit(reason).alias("reason")
-    detail = pl.col("detail") if "detail" in rows.columns else pl.lit(None, pl.String).alias("detail")
-    if rows.is_empty():
-        return validate(empty(Quarantine), Quarantine, "quarantine")
-    return validate(rows.select(pl.lit(table).alias("table"), reasons, *keys, detail), Quarantine, "quarantine")
-
-
-_KEYS = ("user_id", "movie_id", "frame_id")

@@ -1,9 +1,10 @@
-"""The k-core: the largest set in which every user and every item keeps enough interactions.
+"""The k-core: the largest set of rows in which every user and every item has enough rows.
 
-Everything works on dense integer codes. Of a table that is larger than memory only these are
-held (`k_core_parquet`): 8 bytes a row, beside 20 for the moment in which they are made.
+All functions work on dense integer codes. For a table larger than memory, `k_core_parquet` holds only
+the codes: 8 bytes per row, plus 20 bytes per row while they are computed.
 """
 
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -14,30 +15,32 @@ from dataset.building.codes import Codes, dense_codes
 from dataset.errors import InvalidTableError, MissingInputError, UsageError
 from dataset.files import atomic_path
 
+_log = logging.getLogger(__name__)
+
 Mask = npt.NDArray[np.bool_]
 Counts = npt.NDArray[np.int64]
 
 _SCANS = 8
-"""Rounds over rows before the few that are left are followed one by one."""
+"""Scans over all remaining rows before `_peel` follows the last few row by row."""
 
 _PART = 1 << 16
-"""Rows that are looked up at a time."""
+"""Rows looked up at a time, so that they stay in the processor's cache."""
 
 
 def k_core(interactions: pl.DataFrame, k_user: int = 5, k_item: int = 5) -> pl.DataFrame:
-    """Return the rows of the k-core, in their given order.
+    """Return the rows of the k-core, in the given order.
 
-    Users with fewer than `k_user` and movies with fewer than `k_item` rows are dropped, again and
-    again until nothing changes; the fixed point does not depend on the order of dropping. Each
-    row counts once, so pairs must not repeat.
+    Users with fewer than `k_user` rows and movies with fewer than `k_item` rows are dropped repeatedly
+    until nothing changes; the result does not depend on the order of dropping. Each row counts once,
+    so pairs must not repeat.
 
     Args:
-        interactions: has the columns `user_id` and `movie_id`; others are kept.
-        k_user: rows a user must keep, at least 0 (0 or 1: no bound).
-        k_item: rows a movie must keep, likewise.
+        interactions: has the columns `user_id` and `movie_id`; other columns are kept.
+        k_user: minimum rows per user, at least 0 (0 or 1: no bound).
+        k_item: minimum rows per movie, at least 0 (0 or 1: no bound).
 
     Raises:
-        UsageError: a negative k.
+        UsageError: a k is negative.
 
     Source: Wu et al. 2019, section 4 ("each user and each item have at least 5 rating records").
     """
@@ -56,21 +59,21 @@ def k_core_parquet(
     user_column: str = "user_id",
     item_column: str = "movie_id",
 ) -> tuple[int, int]:
-    """Write the k-core of a Parquet file, or of a folder of them, as one Parquet file; rows keep their order.
+    """Write the k-core of a Parquet file, or of a folder of Parquet files, as one file; rows keep their order.
 
-    The rows stream from disk to disk; see the module on what is held meanwhile.
+    Rows stream from disk to disk; only the codes are held in memory (see the module).
 
     Returns:
-        The rows read, and those written.
+        The number of rows read and the number of rows written.
 
     Raises:
-        UsageError: a negative k.
-        MissingInputError: there is no such file.
-        InvalidTableError: it is not Parquet, lacks a column, or has a row without a user or an item.
+        UsageError: a k is negative.
+        MissingInputError: `source` is missing.
+        InvalidTableError: `source` is not Parquet, lacks a column, or has a row without a user or an item.
     """
     _require_bounds(k_user, k_item)
     if not source.exists():
-        raise MissingInputError(f"{source}: no such Parquet file or folder of them")
+        raise MissingInputError(f"{source}: no such Parquet file or folder of Parquet files")
     try:
         table = pl.scan_parquet(source)
         for column in (user_column, item_column):
@@ -82,40 +85,42 @@ def k_core_parquet(
             core.sink_parquet(temporary, compression="zstd", compression_level=1, engine="streaming")
     except pl.exceptions.PolarsError as error:
         raise InvalidTableError(f"{source}: cannot be read as Parquet ({str(error).splitlines()[0]})") from None
-    return len(mask), int(mask.sum())
+    n_kept = int(mask.sum())
+    _log.info("wrote %s: %d of %d rows", destination, n_kept, len(mask))
+    return len(mask), n_kept
 
 
 def k_core_mask(users: Codes, movies: Codes, k_user: int, k_item: int, reach: int = 4) -> Mask:
     """Return which rows belong to the k-core, (n,) bool.
 
-    Dropping a row can soon end others only at users and movies with few rows. So after one scan of
-    all rows, only rows at such an end are looked at again; should another one fall all the same,
-    what is left is filtered anew with twice the reach.
+    Dropping rows soon affects only users and movies with few rows: fewer than `reach` times k. So after
+    one scan of all rows, only the rows of these users and movies are examined again. If a user or movie
+    with more rows falls below k anyway, the remaining rows are filtered again with twice the reach.
 
     Args:
         users: (n,) user codes from 0, dense for speed.
-        movies: (n,) movie codes, likewise.
-        k_user: rows a user must keep.
-        k_item: rows a movie must keep.
-        reach: how many times k rows are too many to fall soon, above 1; for speed alone.
+        movies: (n,) movie codes from 0, dense for speed.
+        k_user: minimum rows per user.
+        k_item: minimum rows per movie.
+        reach: the factor on k, above 1; it changes the speed, not the result.
     """
     sides, bounds = (users, movies), (k_user, k_item)
     counts = [np.bincount(side) for side in sides]
     levels = [(n >= k).astype(np.uint8) + (n >= reach * k) for n, k in zip(counts, bounds, strict=True)]
-    level = _lower(sides, levels)
+    level = _lower_level(sides, levels)
     mask: Mask = level > 0
     dropped = ~mask
     for side, count in zip(sides, counts, strict=True):
         count -= np.bincount(side[dropped], minlength=len(count))
     near = np.flatnonzero(level == 1)
-    mask[near] = _settle([side[near].astype(np.intp) for side in sides], counts, bounds)
+    mask[near] = _drop_until_stable([side[near].astype(np.intp) for side in sides], counts, bounds)
     if any(((of == 2) & (n < k)).any() for of, n, k in zip(levels, counts, bounds, strict=True)):
         mask[mask] = k_core_mask(users[mask], movies[mask], k_user, k_item, 2 * reach)
     return mask
 
 
-def _lower(sides: tuple[Codes, Codes], levels: list[npt.NDArray[np.uint8]]) -> npt.NDArray[np.uint8]:
-    """Return of each row the lower of its user's and its movie's level, (n,), in parts that stay in the cache."""
+def _lower_level(sides: tuple[Codes, Codes], levels: list[npt.NDArray[np.uint8]]) -> npt.NDArray[np.uint8]:
+    """Return for each row the lower of its user's and its movie's level, (n,), in blocks that fit the cache."""
     lower = np.empty(len(sides[0]), dtype=np.uint8)
     for start in range(0, len(lower), _PART):
         part = slice(start, start + _PART)
@@ -124,13 +129,13 @@ def _lower(sides: tuple[Codes, Codes], levels: list[npt.NDArray[np.uint8]]) -> n
     return lower
 
 
-def _settle(sides: list[Codes], counts: list[Counts], bounds: tuple[int, int]) -> Mask:
-    """Drop rows until their users and movies keep enough, lowering `counts`; return which rows stay.
+def _drop_until_stable(sides: list[Codes], counts: list[Counts], bounds: tuple[int, int]) -> Mask:
+    """Drop rows until every user and movie left has enough rows; return which rows stay, (n,) bool.
 
     Args:
         sides: the user codes and movie codes of some rows.
-        counts: rows of each user and of each movie, these and others; changed in place.
-        bounds: k for users and for movies.
+        counts: rows per user and rows per movie, over these and all other rows; lowered in place.
+        bounds: k for users and k for movies.
     """
     (k_user, k_item), (counts_u, counts_m), (u, m) = bounds, counts, sides
     for _ in range(_SCANS):
@@ -148,14 +153,14 @@ def _settle(sides: list[Codes], counts: list[Counts], bounds: tuple[int, int]) -
 
 
 def _peel(sides: tuple[Codes, Codes], counts: list[Counts], bounds: tuple[int, int]) -> None:
-    """Lower `counts` to those of the k-core by following each dropped user and movie to its own rows only.
+    """Lower `counts` to those of the k-core, examining only the rows of each dropped user and movie.
 
-    So long chains, where each round drops a row or two, take time linear in the rows.
+    This makes long chains, where each round drops one or two rows, linear in the number of rows.
 
     Args:
         sides: the rows' user codes and movie codes.
-        counts: rows of each user and of each movie, these and others; changed in place.
-        bounds: k for users and for movies.
+        counts: rows per user and rows per movie, over these and all other rows; lowered in place.
+        bounds: k for users and k for movies.
     """
     rows_by_code = [np.argsort(side, kind="stable") for side in sides]
     n_rows = [np.bincount(side, minlength=len(count)) for side, count in zip(sides, counts, strict=True)]
@@ -176,7 +181,7 @@ def _peel(sides: tuple[Codes, Codes], counts: list[Counts], bounds: tuple[int, i
 
 
 def _ranges(starts: Counts, lengths: Counts) -> Counts:
-    """Return the numbers `start, …, start + length - 1` of each range, one after the other."""
+    """Return the concatenated ranges `start, …, start + length - 1`."""
     ends = np.cumsum(lengths)
     return np.repeat(starts - ends + lengths, lengths) + np.arange(lengths.sum())
 
@@ -192,4 +197,4 @@ def _require_ids(table: pl.LazyFrame, column: str, source: Path) -> None:
         raise InvalidTableError(f"{source}: no column '{column}'; it has {', '.join(map(repr, columns))}")
     n_missing = table.select(pl.col(column).null_count()).collect(engine="streaming").item()
     if n_missing:
-        raise InvalidTableError(f"{source}: {n_missing:,} rows have no '{column}'; leave them out first")
+        raise InvalidTableError(f"{source}: {n_missing:,} rows have no '{column}'; remove them first")

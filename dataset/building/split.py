@@ -1,14 +1,14 @@
-"""Splits of the interactions into train, validation and test.
+"""Splits interactions into train, validation and test.
 
-| strategy | who is held out | counts | depends on |
+| strategy | what is held out | counts | depends on |
 |---|---|---|---|
-| `random` | any interaction alike (the paper's) | exact, of all | seed, set of pairs |
-| `per-user` | of each user the same share | exact, of each user | seed, set of pairs |
-| `temporal` | the newest: train, then validation, then test | exact, of all | dates, seed for those of one day |
-| `stable` | by a keyed hash of the pair | about the shares | seed and the pair alone |
+| `random` | interactions drawn uniformly (as in the paper) | exact, overall | seed, set of pairs |
+| `per-user` | the same share of each user's interactions | exact, per user | seed, set of pairs |
+| `temporal` | the newest: train, then validation, then test | exact, overall | dates; seed within one day |
+| `stable` | pairs chosen by a keyed hash | close to the shares | seed and the pair alone |
 
-None depends on the order of rows. With `stable`, an interaction keeps its split when the dataset
-grows, so that no version trains on what another one tests.
+No strategy depends on the order of rows. With `stable`, an interaction keeps its split when the dataset
+grows, so no version trains on a pair that another version tests.
 """
 
 import hashlib
@@ -28,10 +28,10 @@ from dataset.errors import InvalidTableError, TooLittleDataError, UsageError
 from dataset.schema import SPLITS, ImplicitFeedback, Interaction
 from dataset.tables import canonical, validate
 
-Sides = npt.NDArray[np.uint8]
-"""(n,) the split of each row: 0 train, 1 validation, 2 test."""
+SplitCodes = npt.NDArray[np.uint8]
+"""(n,) uint8, the split of each row: 0 train, 1 validation, 2 test."""
 
-_WORDS = npt.NDArray[np.uint64]
+_Hashes = npt.NDArray[np.uint64]
 
 
 @dataclass(frozen=True)
@@ -39,11 +39,11 @@ class SplitConfig:
     """How interactions are split.
 
     Attributes:
-        seed: of the random order; for `stable`, the key of the hash
+        seed: seed of the random order; for `stable`, the key of the hash
         validation_share: share of the interactions for validation (the paper: 10 %)
         test_share: share of the interactions for test (the paper: 20 %)
-        strategy: how to split: at random (as the paper does), per user, by time, or by a stable hash
-        keep_cold: whether to keep held-out interactions of users or movies that training does not see; by default yes
+        strategy: how to split: at random (as in the paper), per user, by time, or by a stable hash
+        keep_cold: whether to keep held-out interactions whose user or movie has no training interaction; by default yes
     """
 
     seed: Annotated[int, Field(ge=0, lt=2**64)] = 0
@@ -53,36 +53,37 @@ class SplitConfig:
     keep_cold: Annotated[bool, Parameter(negative="--drop-cold")] = True
 
     def __post_init__(self) -> None:
-        """Refuse shares that leave nothing to train on."""
+        """Refuse shares that leave nothing for training."""
         shares = (self.validation_share, self.test_share)
         if not (all(share >= 0 for share in shares) and sum(shares) < 1):
             raise UsageError(
                 f"split: shares {shares[0]} (validation) and {shares[1]} (test) must not be negative "
-                "and must leave some for training; the paper's are 0.1 and 0.2"
+                "and must leave some for training; the paper uses 0.1 and 0.2"
             )
 
 
 def split(feedback: dy.DataFrame[ImplicitFeedback], config: SplitConfig) -> dy.DataFrame[Interaction]:
-    """Return all of `feedback` in canonical order, each row in one split.
+    """Return all rows of `feedback` in canonical order, each with its split.
 
     Raises:
-        TooLittleDataError: there is no interaction at all.
-        InvalidTableError: strategy `temporal`, and a row has no date.
+        TooLittleDataError: `feedback` is empty.
+        InvalidTableError: the strategy is `temporal` and a row has no date.
     """
     if feedback.is_empty():
         raise TooLittleDataError(
-            "split: no interaction is left after filtering; lower k (--k-user, --k-item) or bring more ratings"
+            "split: no interaction is left after filtering; lower --k-user and --k-item, or add more ratings"
         )
     ordered = canonical(feedback, ImplicitFeedback)
-    sides = _STRATEGIES[config.strategy](ordered, config)
-    names = pl.Series("split", sides).cat.to(pl.Enum(SPLITS))
+    split_codes = _STRATEGIES[config.strategy](ordered, config)
+    names = pl.Series("split", split_codes).cat.to(pl.Enum(SPLITS))
     return validate(ordered.with_columns(names), Interaction, "interactions")
 
 
-def cold(interactions: pl.DataFrame) -> pl.DataFrame:
-    """Return the held-out interactions whose user or movie has none for training, with `is_cold_user`, `is_cold_movie`.
+def cold_interactions(interactions: pl.DataFrame) -> pl.DataFrame:
+    """Return the held-out interactions whose user or movie has no training interaction.
 
-    A model has learnt nothing of these users and movies.
+    The columns `is_cold_user` and `is_cold_movie` say which. A model learns nothing about these users
+    and movies.
     """
     train = interactions.filter(pl.col("split") == "train")
     is_cold = [
@@ -92,52 +93,52 @@ def cold(interactions: pl.DataFrame) -> pl.DataFrame:
     return interactions.with_columns(is_cold).filter(pl.col("is_cold_user") | pl.col("is_cold_movie"))
 
 
-def _random(ordered: pl.DataFrame, config: SplitConfig) -> Sides:
-    """Draw `round(share * n)` rows for test and for validation from all rows alike.
+def _random(ordered: pl.DataFrame, config: SplitConfig) -> SplitCodes:
+    """Draw `round(share * n)` rows for test and for validation, uniformly from all rows.
 
     Source: Wu et al. 2019, section 4 ("randomly select 70% user-movie ratings for training,
     10% for validation and 20% for test").
     """
-    sides = np.empty(ordered.height, dtype=np.uint8)
-    sides[np.random.default_rng(config.seed).permutation(ordered.height)] = _in_turn(ordered.height, config)
-    return sides
+    split_codes = np.empty(ordered.height, dtype=np.uint8)
+    split_codes[np.random.default_rng(config.seed).permutation(ordered.height)] = _in_turn(ordered.height, config)
+    return split_codes
 
 
-def _temporal(ordered: pl.DataFrame, config: SplitConfig) -> Sides:
-    """Cut the rows, oldest first, where the shares end; rows of one day are in a random order."""
+def _temporal(ordered: pl.DataFrame, config: SplitConfig) -> SplitCodes:
+    """Sort the rows by date and cut where the shares end; rows of the same day are in random order."""
     n_undated = ordered["rated_on"].null_count()
     if n_undated:
         raise InvalidTableError(
             f"split: {n_undated:,} of {ordered.height:,} interactions have no date, which a temporal split needs; "
-            "leave them out with --since (any early day will do), or take another --split"
+            "drop them with --since and any early day, or choose another --split"
         )
     days = ordered["rated_on"].to_physical().to_numpy()
     draw = np.random.default_rng(config.seed).permutation(ordered.height)
-    sides = np.empty(ordered.height, dtype=np.uint8)
-    sides[np.lexsort([draw, days])] = _in_turn(ordered.height, config)
-    return sides
+    split_codes = np.empty(ordered.height, dtype=np.uint8)
+    split_codes[np.lexsort([draw, days])] = _in_turn(ordered.height, config)
+    return split_codes
 
 
-def _per_user(ordered: pl.DataFrame, config: SplitConfig) -> Sides:
-    """Draw of each user's n rows `round(share * n)` for test and for validation; one at least stays for training."""
+def _per_user(ordered: pl.DataFrame, config: SplitConfig) -> SplitCodes:
+    """Draw `round(share * n)` of each user's n rows for test and for validation; at least one stays in train."""
     users = dense_codes(ordered, "user_id")
     by_user = np.lexsort([np.random.default_rng(config.seed).permutation(ordered.height), users])
     n_of_user = np.bincount(users)
     place = np.arange(ordered.height) - np.repeat(np.cumsum(n_of_user) - n_of_user, n_of_user)
     n_test = np.minimum(np.round(config.test_share * n_of_user), n_of_user - 1)
     n_held_out = np.minimum(n_test + np.round(config.validation_share * n_of_user), n_of_user - 1)
-    sides = np.empty(ordered.height, dtype=np.uint8)
-    sides[by_user] = (place < n_held_out[users[by_user]]).astype(np.uint8) + (place < n_test[users[by_user]])
-    return sides
+    split_codes = np.empty(ordered.height, dtype=np.uint8)
+    split_codes[by_user] = (place < n_held_out[users[by_user]]).astype(np.uint8) + (place < n_test[users[by_user]])
+    return split_codes
 
 
-def _stable(ordered: pl.DataFrame, config: SplitConfig) -> Sides:
-    """Compare a hash of the pair with the shares: test lies lowest, then validation, then train.
+def _stable(ordered: pl.DataFrame, config: SplitConfig) -> SplitCodes:
+    """Compare a hash of the pair with the shares: the lowest hashes are test, then validation, then train.
 
-    The hash is `mix(mix(h("user", user_id)) + h("movie", movie_id))`, all modulo 2**64, where h is
-    BLAKE2b of the id in UTF-8 with 8 bytes of digest read little-endian, the seed's 8 bytes
-    (little-endian) as its key and the word as its person; mix is the finaliser of SplitMix64. So it
-    is the same on any machine and with any version of any library.
+    The hash is `mix(mix(h("user", user_id)) + h("movie", movie_id))` modulo 2**64. Here h is BLAKE2b of
+    the id in UTF-8: an 8-byte digest read as little-endian, with the seed's 8 bytes (little-endian) as
+    `key` and the word as `person`; mix is the finaliser of SplitMix64. The hash is the same on any
+    machine and with any library version.
 
     Source: Steele, Lea, Flood 2014, "Fast splittable pseudorandom number generators", Figure 17.
     """
@@ -149,14 +150,14 @@ def _stable(ordered: pl.DataFrame, config: SplitConfig) -> Sides:
     return (position < np.uint64(n_held_out)).astype(np.uint8) + (position < np.uint64(n_test))
 
 
-def _in_turn(n: int, config: SplitConfig) -> Sides:
-    """Return n sides in the order train, validation, test; exactly `round(share * n)` of the latter two."""
+def _in_turn(n: int, config: SplitConfig) -> SplitCodes:
+    """Return n split codes, sorted train, validation, test; exactly `round(share * n)` each of the latter two."""
     n_test, n_validation = round(config.test_share * n), round(config.validation_share * n)
     return np.repeat(np.arange(3, dtype=np.uint8), [n - n_test - n_validation, n_validation, n_test])
 
 
-def _hashes(table: pl.DataFrame, column: str, person: bytes, seed: int) -> _WORDS:
-    """Return the keyed BLAKE2b of each id, (n,), computed once an id."""
+def _hashes(table: pl.DataFrame, column: str, person: bytes, seed: int) -> _Hashes:
+    """Return the keyed BLAKE2b of each row's id, (n,) uint64; each distinct id is hashed once."""
     codes = dense_codes(table, column)
     row_of_code = np.empty(codes.max() + 1, dtype=np.int64)
     row_of_code[codes] = np.arange(len(codes))
@@ -168,13 +169,13 @@ def _hashes(table: pl.DataFrame, column: str, person: bytes, seed: int) -> _WORD
     return np.frombuffer(digests, dtype="<u8").astype(np.uint64)[codes]
 
 
-def _mix(words: _WORDS) -> _WORDS:
+def _mix(words: _Hashes) -> _Hashes:
     words = (words ^ (words >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     words = (words ^ (words >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return words ^ (words >> np.uint64(31))
 
 
-_STRATEGIES: dict[str, Callable[[pl.DataFrame, SplitConfig], Sides]] = {
+_STRATEGIES: dict[str, Callable[[pl.DataFrame, SplitConfig], SplitCodes]] = {
     "random": _random,
     "per-user": _per_user,
     "temporal": _temporal,

@@ -6,11 +6,12 @@ from typing import Annotated, Any, Literal
 
 from dataset.building.build import DatasetConfig, build
 from dataset.building.kcore import k_core_parquet
-from dataset.building.statistics import beside_paper
+from dataset.building.statistics import compare_with_paper
 from dataset.cli import FLAT, CountOrZero
 from dataset.formats.exporting import ExportFormat, export
-from dataset.formats.importing import FORMATS, RatingsFormat, format_of, import_ratings
-from dataset.formats.items import items_beside, items_named
+from dataset.formats.importing import import_ratings
+from dataset.formats.items import find_items_file, named_items_file
+from dataset.formats.ratings import FORMATS, RatingsFormat, detect_format
 
 
 def import_ratings_file(
@@ -47,7 +48,7 @@ def import_ratings_file(
         title_column: column of --items with the title
         pictures: folder with <item>.jpg or <item>/<any>.jpg
     """
-    known = format_of(ratings) if format == "auto" else format
+    known = detect_format(ratings) if format == "auto" else format
     options: dict[str, Any] = {
         "user_column": user_column,
         "item_column": item_column,
@@ -58,9 +59,9 @@ def import_ratings_file(
     }
     given = {name: value for name, value in options.items() if value is not None}
     ratings_format = replace(FORMATS.get(known or "columns", RatingsFormat()), **given)
-    items_file = items_beside(ratings, known)
+    items_file = find_items_file(ratings, known)
     if items:
-        items_file = items_named(items, items_id_column or ratings_format.item_column, title_column)
+        items_file = named_items_file(items, items_id_column or ratings_format.item_column, title_column)
     done = import_ratings(ratings, ratings_format, pictures, to, items_file)
     titles = f" ({done.n_titles:,} with a title)" if items_file else ""
     print(
@@ -91,7 +92,7 @@ def build_dataset(
         f"{numbers['n_validation_interactions']:,} validation, {numbers['n_test_interactions']:,} test), "
         f"{numbers['n_frames']:,} frames, {numbers['n_test_frame_likes']:,} frame likes for test."
     )
-    for line in beside_paper(numbers):
+    for line in compare_with_paper(numbers):
         print(f"  {line}")
     print(
         f"  cold in validation and test: {numbers['n_cold_interactions']:,} interactions, of "

@@ -8,18 +8,12 @@ from pathlib import Path
 from dataset.cli import progress
 from dataset.errors import InvalidSnapshotError, MissingInputError
 from dataset.files import atomic_path
-from dataset.snapshots.card import NO_LICENCE, extractor_in_words
-from dataset.snapshots.diff import diff_tables, in_words
-from dataset.snapshots.pull import pull, sizes
-from dataset.snapshots.snapshot import (
-    DEFAULT_ROOT,
-    Snapshot,
-    list_snapshots,
-    newest_snapshot,
-    publish,
-    snapshot_at,
-    verify,
-)
+from dataset.snapshots.card import NO_LICENCE, describe_extractor
+from dataset.snapshots.diff import describe_changes, diff_tables
+from dataset.snapshots.publish import publish
+from dataset.snapshots.pull import file_sizes, pull
+from dataset.snapshots.snapshot import DEFAULT_ROOT, Snapshot, list_snapshots, newest_snapshot, snapshot_at
+from dataset.snapshots.verify import verify
 
 
 def publish_dataset(
@@ -81,7 +75,7 @@ def show(snapshot: str | None = None, /, *, root: str = str(DEFAULT_ROOT)) -> No
     print(f"  published       {manifest.created_at}, code {manifest.code_version}, parent {parent}")
     print(f"  source          {manifest.provenance.get('source')}")
     print(f"  licence         {manifest.licence or NO_LICENCE}")
-    print(f"  features        {extractor_in_words(manifest.extractor)}")
+    print(f"  features        {describe_extractor(manifest.extractor)}")
     for name, entry in manifest.tables.items():
         print(f"  {name:<15} {entry.rows:>10,} rows  {entry.size_bytes:>13,} bytes")
 
@@ -115,7 +109,7 @@ def report(
         raw: the raw folder with the pictures (by default data/<name>/raw)
         to: the folder to write (by default data/reports/<name>-v<version>)
     """
-    from dataset.report.snapshot import DEFAULT_REPORTS, write_dataset_report  # loads the chart library
+    from dataset.report.dataset_report import DEFAULT_REPORTS, write_dataset_report  # loads the chart library
 
     chosen = _chosen(snapshot, root)
     if raw and not (raw / "images.parquet").is_file():
@@ -135,7 +129,7 @@ def diff(before: str, after: str, /, *, rows: Path | None = None) -> None:
     """
     old, new = snapshot_at(before), snapshot_at(after)
     tables = diff_tables(old, new)
-    if lines := list(in_words(old, new, tables)):
+    if lines := list(describe_changes(old, new, tables)):
         print("\n".join([f"{old.label} → {new.label}", *lines]))
     else:
         print(f"{old.label} and {new.label} are equal.")
@@ -159,7 +153,7 @@ def pull_snapshot(
     """
     source = snapshot_at(snapshot)
     with progress("bytes") as bar:
-        line = bar.add_task(f"Pulling {source.label}", total=sum(sizes(source).values()), note="")
+        line = bar.add_task(f"Pulling {source.label}", total=sum(file_sizes(source).values()), note="")
         pulled, is_new = pull(source, to, lambda n: bar.update(line, advance=n))
     if is_new:
         print(f"Pulled {pulled.label} to {pulled.path}, every file verified.")

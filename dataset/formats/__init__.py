@@ -1,1 +1,1 @@
-"""Files of other tools: what a dataset can be imported from and exported to."""
+"""Imports datasets from other tools' files, and exports datasets to them."""

@@ -1,15 +1,16 @@
-"""A dataset or snapshot becomes files that other recommender libraries read.
+"""Exports a dataset or snapshot to files that other recommender libraries read.
 
 | format | files |
 |---|---|
 | `recbole` | `<name>/<name>.{train,valid,test}.inter` and `<name>.item` (atomic files), `<name>.yaml` to run them |
-| `lightgcn` | `train.txt`, `valid.txt`, `test.txt` (a user's number, then items'), `user_list.txt`, `item_list.txt` |
+| `lightgcn` | `train.txt`, `valid.txt`, `test.txt` (user number, item numbers), `user_list.txt`, `item_list.txt` |
 | `uir` | `train.tsv`, `valid.tsv`, `test.tsv`: user, item and rating, without a header (Cornac and others) |
 
-Ratings and dates are exported where every interaction has one. Elsewhere they are left out (in
-`uir`, a rating is then 1): a reader would fill gaps with invented values.
+Ratings and dates are exported only if every interaction has one, because readers would fill gaps with
+invented values. Without ratings, the rating in `uir` is 1.
 """
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,8 +23,10 @@ from dataset.files import atomic_path, write_text
 from dataset.schema import Interaction, SnapshotMovie
 from dataset.tables import read_table
 
+_log = logging.getLogger(__name__)
+
 FILE_OF_SPLIT = {"train": "train", "validation": "valid", "test": "test"}
-"""What RecBole, LightGCN and their kin call the splits."""
+"""The names of the splits in RecBole, LightGCN and similar libraries."""
 
 
 ExportFormat = Literal["recbole", "lightgcn", "uir"]
@@ -31,39 +34,40 @@ ExportFormat = Literal["recbole", "lightgcn", "uir"]
 
 @dataclass(frozen=True)
 class Exported:
-    """What `export` wrote: the folder, its files, and which of `stars` and `rated_on` they carry."""
+    """The result of `export`: the folder, its files, and which of `stars` and `rated_on` they contain."""
 
     path: Path
     files: list[Path]
     values: list[str]
 
 
-def export(source: Path, destination: Path, form: ExportFormat, name: str = "dataset") -> Exported:
+def export(source: Path, destination: Path, file_format: ExportFormat, name: str = "dataset") -> Exported:
     """Write the interactions of a dataset folder or a snapshot in another library's format.
 
     Raises:
         UsageError: `name` cannot be a file's name.
-        MissingInputError: `source` is neither.
-        InvalidTableError: a table is broken.
+        MissingInputError: `source` is neither a dataset folder nor a snapshot.
+        InvalidTableError: a table is invalid.
     """
     if not name or name.startswith(".") or set(name) & set("/\\"):
         raise UsageError(f"export: name {name!r} cannot be a file's name; use letters, digits, - and _")
     if not (source / "interactions.parquet").is_file():
         raise MissingInputError(
             f"{source}: no interactions.parquet there, so it is neither a dataset folder nor a snapshot; "
-            "make one with `python -m dataset build`, or name a version's folder"
+            "create one with `python -m dataset build`, or name a version's folder"
         )
     interactions = read_table(source / "interactions.parquet", Interaction)
     movies = read_table(source / "movies.parquet", SnapshotMovie)
     values = [column for column in ("stars", "rated_on") if not interactions[column].null_count()]
-    files = _FORMATS[form](interactions, movies, destination, name)
+    files = _FORMATS[file_format](interactions, movies, destination, name)
+    _log.info("exported %s as %s: %d files", source, file_format, len(files))
     return Exported(destination, files, values)
 
 
 def _recbole(interactions: pl.DataFrame, movies: pl.DataFrame, destination: Path, name: str) -> list[Path]:
-    """Write RecBole's atomic files, split as `benchmark_filename` wants them, in a folder named like the dataset.
+    """Write RecBole's atomic files, split for `benchmark_filename`, in a folder with the dataset's name.
 
-    Of users nothing but their ids is known, so there is no `.user` file.
+    There is no `.user` file because only the users' ids are known.
 
     Source: recbole.io/docs, "Atomic Files" and "Data settings: benchmark_filename".
     """
@@ -81,10 +85,10 @@ def _recbole(interactions: pl.DataFrame, movies: pl.DataFrame, destination: Path
     ]
     items = movies.select(
         pl.col("movie_id").alias("item_id:token"),
-        _words(pl.col("title")).alias("movie_title:token_seq"),
+        _one_line(pl.col("title")).alias("movie_title:token_seq"),
         pl.col("year").cast(pl.String).alias("release_year:token"),
         pl.col("genres")
-        .list.eval(_words(pl.element()).str.replace_all(" ", "_"))
+        .list.eval(_one_line(pl.element()).str.replace_all(" ", "_"))
         .list.join(" ")
         .alias("class:token_seq"),
     )
@@ -105,9 +109,9 @@ def _recbole(interactions: pl.DataFrame, movies: pl.DataFrame, destination: Path
 
 
 def _lightgcn(interactions: pl.DataFrame, movies: pl.DataFrame, destination: Path, name: str) -> list[Path]:
-    """Write a line for each user who has items in a split: her number, then theirs; and the lists of ids.
+    """Write one line per user and split: the user's number, then the items' numbers; and the lists of ids.
 
-    Users and items that occur in training come first, so that the highest number there bounds what is learnt.
+    Users and items with training interactions have the lowest numbers, so a model needs no others.
 
     Source: github.com/kuandeng/LightGCN, Data/gowalla.
     """
@@ -130,7 +134,7 @@ def _lightgcn(interactions: pl.DataFrame, movies: pl.DataFrame, destination: Pat
 
 
 def _uir(interactions: pl.DataFrame, movies: pl.DataFrame, destination: Path, name: str) -> list[Path]:
-    """Write user, item, rating, parted by tabs: Cornac's `Reader().read(file, fmt="UIR")`."""
+    """Write user, item and rating, separated by tabs, for Cornac's `Reader().read(file, fmt="UIR")`."""
     has_stars = not interactions["stars"].null_count()
     rating = pl.col("stars") if has_stars else pl.lit(1.0)
     table = interactions.select("split", "user_id", "movie_id", rating.alias("rating"))
@@ -148,7 +152,7 @@ def _without_gaps(table: pl.DataFrame) -> pl.DataFrame:
     return table.select(column for column in table if not column.null_count())
 
 
-def _words(text: pl.Expr) -> pl.Expr:
+def _one_line(text: pl.Expr) -> pl.Expr:
     """Return text on one line with single spaces."""
     return text.str.replace_all(r"\s+", " ").str.strip_chars()
 
@@ -156,7 +160,9 @@ def _words(text: pl.Expr) -> pl.Expr:
 def _require_no_space(ids: pl.Series) -> None:
     bad = ids.filter(ids.str.contains(r"\s"))
     if len(bad):
-        raise UsageError(f"export: {len(bad):,} ids hold a space, for example {bad[0]!r}; lightgcn has no sign for it")
+        raise UsageError(
+            f"export: {len(bad):,} ids contain spaces, for example {bad[0]!r}, which the lightgcn format cannot hold"
+        )
 
 
 def _write_tsv(table: pl.DataFrame, path: Path, header: bool, separator: str = "\t") -> Path:

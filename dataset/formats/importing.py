@@ -1,88 +1,30 @@
-"""Bring your own data: a ratings file, and optionally a folder of pictures and a file of titles, become raw tables.
+"""Imports your own data: turns a ratings file, and optionally pictures and an items file, into raw tables.
 
-User and item ids are kept as they are, as text. Pictures are `<item>.jpg` or `<item>/<any>.jpg`
-(any format Pillow reads); each becomes a frame of its item. What cannot be used goes to
-`quarantine.parquet` with its reason.
+User and item ids are kept unchanged, as text. Pictures are `<item>.jpg` or `<item>/<any>.jpg` (any format
+that Pillow reads); each becomes a frame of its item. Unusable rows and pictures go to
+`quarantine.parquet` with the reason.
 """
 
-import hashlib
-import os
-import shutil
-from collections.abc import Iterator
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
-from PIL import Image as PillowImage
-from PIL import UnidentifiedImageError
 
-from dataset.building.feedback import quarantined
-from dataset.errors import InvalidTableError, MissingInputError, TooLittleDataError, UsageError
-from dataset.files import atomic_path, write_json
+from dataset.files import write_json
 from dataset.formats.items import ItemsFile, read_items
-from dataset.formats.user_files import read_own_table
-from dataset.schema import RAW_TABLES, Frame, Image, Movie, Quarantine, Rating
-from dataset.tables import empty, validate, write_table
+from dataset.formats.pictures import import_pictures
+from dataset.formats.ratings import RatingsFormat, read_ratings
+from dataset.schema import RAW_TABLES, Frame, Image, Movie, Quarantine
+from dataset.tables import empty, fill_columns, write_table
 from dataset.version import code_version
 
-_MILLISECONDS_FROM = 100_000_000_000
-"""An integer time of at least this is in milliseconds; as seconds it would be after the year 5000."""
-
-
-@dataclass(frozen=True)
-class RatingsFormat:
-    """Which columns of the ratings file hold what. None: the file has no such column.
-
-    Attributes:
-        user_column: the user's id; in a file without a header, columns are called `column_1`, `column_2`, …
-        item_column: the item's id.
-        rating_column: the rating, from above 0 to `max_rating`; an empty one is "no rating given".
-        time_column: a date, an ISO date or time as text, or seconds (or milliseconds) since 1970.
-        max_rating: the best rating there is; ratings are scaled so that it becomes 5 stars.
-        separator: of a CSV file; None decides by the name (.tsv, .inter: tab, else comma).
-        has_header: whether the first line of a CSV file names the columns.
-        has_types: whether the names in the header carry a type, as RecBole's `user_id:token` does.
-    """
-
-    user_column: str = "user"
-    item_column: str = "item"
-    rating_column: str | None = None
-    time_column: str | None = None
-    max_rating: float = 5.0
-    separator: str | None = None
-    has_header: bool = True
-    has_types: bool = False
-
-
-FORMATS = {
-    "movielens-csv": RatingsFormat("userId", "movieId", "rating", "timestamp"),
-    # Fields of ratings.dat are parted by `::`: read with a separator of one character, each second column is empty.
-    "movielens-dat": RatingsFormat("column_1", "column_3", "column_5", "column_7", separator=":", has_header=False),
-    "movielens-100k": RatingsFormat("column_1", "column_2", "column_3", "column_4", separator="\t", has_header=False),
-    "recbole": RatingsFormat("user_id", "item_id", "rating", "timestamp", separator="\t", has_types=True),
-}
-"""Formats that need no column names."""
-
-_FORMAT_BY_NAME = {"ratings.csv": "movielens-csv", "ratings.dat": "movielens-dat", "u.data": "movielens-100k"}
-
-
-def format_of(path: Path) -> str | None:
-    """Return which of `FORMATS` a ratings file is in by its name (and the header of a `ratings.csv`), None if none."""
-    if path.suffix == ".inter":
-        return "recbole"
-    name = _FORMAT_BY_NAME.get(path.name)
-    if name == "movielens-csv":
-        try:
-            with path.open(encoding="utf-8", errors="replace") as file:
-                return name if file.readline().startswith("userId,movieId,") else None
-        except OSError:
-            return None
-    return name
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Imported:
-    """What `import_ratings` wrote."""
+    """The result of `import_ratings`: the raw folder and counts."""
 
     path: Path
     n_ratings: int
@@ -93,22 +35,25 @@ class Imported:
 
 
 def import_ratings(
-    ratings: Path, form: RatingsFormat, pictures: Path | None, destination: Path, items_file: ItemsFile | None = None
+    ratings: Path,
+    file_format: RatingsFormat,
+    pictures: Path | None,
+    destination: Path,
+    items_file: ItemsFile | None = None,
 ) -> Imported:
-    """Write a raw folder (see `dataset.building.build`) from a ratings file, a folder of pictures and a file of titles.
+    """Write a raw folder (see `dataset.building.build`) from a ratings file, a folder of pictures and an items file.
 
     Raises:
-        MissingInputError: a file or the folder is not there.
-        InvalidTableError: a file cannot be read, or a column is missing or not what it should be.
-        TooLittleDataError: the file has no usable row.
+        MissingInputError: a file or the folder is missing.
+        InvalidTableError: a file cannot be read, or a column is missing or invalid.
+        TooLittleDataError: no row or no picture is usable.
     """
     known = read_items(items_file) if items_file else None
-    source = _read(ratings, form)
-    rows, incomplete = _to_ratings(source, form, ratings)
+    rows, incomplete = read_ratings(ratings, file_format)
     items = rows["movie_id"].unique().sort()
     frames, images, bad_pictures = empty(Frame), empty(Image), empty(Quarantine)
     if pictures is not None:
-        frames, images, bad_pictures = _import_pictures(pictures, set(items), destination)
+        frames, images, bad_pictures = import_pictures(pictures, set(items), destination)
     tables = {name: empty(schema) for name, schema in RAW_TABLES.items()}
     movies = _movies(items, known)
     tables |= {"movies": movies, "ratings": rows, "frames": frames, "images": images}
@@ -126,95 +71,15 @@ def import_ratings(
             "code_version": code_version(),
         },
     )
+    _log.info(
+        "imported %s: %d ratings, %d pictures, %d dropped", ratings, rows.height, images.height, quarantine.height
+    )
     n_titles = 0 if known is None else int(items.is_in(known["movie_id"].implode()).sum())
     return Imported(destination, rows.height, len(items), n_titles, images.height, quarantine.height)
 
 
-def _read(path: Path, form: RatingsFormat) -> pl.DataFrame:
-    """Read the named columns of a CSV, TSV or Parquet file, each under our name for it; CSV's as text."""
-    if not path.is_file():
-        raise MissingInputError(f"{path}: no such ratings file; give a .csv, .tsv or .parquet file (see --format)")
-    try:
-        table = read_own_table(path, form.separator, form.has_header, form.has_types)
-    except (pl.exceptions.PolarsError, OSError, ValueError) as error:
-        raise InvalidTableError(
-            f"{path}: cannot be read as {'Parquet' if path.suffix == '.parquet' else 'CSV'} "
-            f"({str(error).splitlines()[0]}); check the file, and --separator for a CSV"
-        ) from None
-    wanted = {
-        "user": form.user_column,
-        "item": form.item_column,
-        "rating": form.rating_column,
-        "time": form.time_column,
-    }
-    for role, column in wanted.items():
-        if column is not None and column not in table.columns:
-            if form.has_types and column in ("rating", "timestamp"):
-                continue  # RecBole's atomic files may come without
-            raise InvalidTableError(
-                f"{path}: no column '{column}' for the {role}; it has {', '.join(map(repr, table.columns))}: "
-                f"name the right one with --{role}-column"
-            )
-    return table.select(pl.col(column).alias(role) for role, column in wanted.items() if column in table.columns)
-
-
-def _to_ratings(source: pl.DataFrame, form: RatingsFormat, path: Path) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Return the `Rating` rows, and the rows without a user or an item as quarantine."""
-    rows = source.select(
-        user_id=pl.col("user").cast(pl.String),
-        movie_id=pl.col("item").cast(pl.String),
-        stars=_stars(source, form, path),
-        rated_on=_date(source, form, path),
-    )
-    complete = pl.all_horizontal(pl.col("user_id", "movie_id").fill_null("") != "")
-    incomplete = quarantined(rows.filter(~complete), "ratings", "no user or no item")
-    rows = rows.filter(complete)
-    if rows.is_empty():
-        raise TooLittleDataError(f"{path}: not one row with a user and an item; check the file and the column names")
-    return validate(rows, Rating, str(path)), incomplete
-
-
-def _stars(source: pl.DataFrame, form: RatingsFormat, path: Path) -> pl.Series:
-    if "rating" not in source.columns:
-        return pl.Series("stars", [None] * source.height, dtype=pl.Float32)
-    if form.max_rating <= 0:
-        raise UsageError(f"--max-rating must be above 0 (got {form.max_rating}); it is the best rating there is")
-    ratings = _cast(source["rating"], pl.Float64, f"{path}: column '{form.rating_column}'", "a number")
-    stars = ratings * (5 / form.max_rating)
-    if not stars.drop_nulls().is_between(0.5, 5).all():
-        raise InvalidTableError(
-            f"{path}: column '{form.rating_column}' goes from {ratings.min()!r} to {ratings.max()!r}, but with "
-            f"--max-rating {form.max_rating:g} ratings go from {form.max_rating / 10:g} up; pass the best rating as "
-            "--max-rating, or leave --rating-column out to take every row as implicit feedback"
-        )
-    return stars.cast(pl.Float32).alias("stars")
-
-
-def _date(source: pl.DataFrame, form: RatingsFormat, path: Path) -> pl.Series:
-    if "time" not in source.columns:
-        return pl.Series("rated_on", [None] * source.height, dtype=pl.Date)
-    times, what = source["time"], f"{path}: column '{form.time_column}'"
-    if times.dtype.is_temporal():
-        return times.cast(pl.Date).alias("rated_on")
-    if times.dtype == pl.String:
-        dates = times.str.slice(0, 10).str.to_date("%Y-%m-%d", strict=False)
-        if dates.null_count() == times.null_count():
-            return dates.alias("rated_on")
-    seconds = _cast(times, pl.Float64, what, "a date like 2024-05-31 or seconds since 1970")
-    seconds = pl.select(pl.when(seconds >= _MILLISECONDS_FROM).then(seconds / 1000).otherwise(seconds)).to_series()
-    return pl.from_epoch(seconds.cast(pl.Int64), time_unit="s").cast(pl.Date).alias("rated_on")
-
-
-def _cast(column: pl.Series, dtype: type[pl.DataType], where: str, what: str) -> pl.Series:
-    cast = column.cast(dtype, strict=False)
-    bad = column.filter(cast.is_null() & column.is_not_null())
-    if len(bad):
-        raise InvalidTableError(f"{where}: {len(bad):,} values are not {what}; for example {bad[0]!r}: mend the file")
-    return cast
-
-
 def _movies(items: pl.Series, known: pl.DataFrame | None) -> pl.DataFrame:
-    """Return a `Movie` row an item; one of which nothing is known has its id for a title."""
+    """Return one `Movie` row per item; an unknown item has its id as its title."""
     none = pl.lit([], pl.List(pl.String))
     movies = pl.DataFrame({"movie_id": items})
     if known is None:
@@ -223,82 +88,4 @@ def _movies(items: pl.Series, known: pl.DataFrame | None) -> pl.DataFrame:
         movies = movies.join(known, on="movie_id", how="left").with_columns(
             title=pl.coalesce("title", "movie_id"), genres=pl.col("genres").fill_null([])
         )
-    return _fit(movies.with_columns(directors=none), empty(Movie).schema)
-
-
-def _import_pictures(
-    folder: Path, items: set[str], destination: Path
-) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
-    """Store the pictures of known items below `destination/pictures`; return frames, images, quarantine."""
-    if not folder.is_dir():
-        raise MissingInputError(
-            f"{folder}: no such folder of pictures; it should hold <item>.jpg or <item>/<any>.jpg "
-            "(or leave --pictures out)"
-        )
-    frames, images, bad = [], [], []
-    for item, path in _pictures_of(folder):
-        frame_id = path.relative_to(folder).with_suffix("").as_posix()
-        if item not in items:
-            bad.append({"reason": "picture of an item without a rating", "movie_id": item, "frame_id": frame_id})
-            continue
-        try:
-            image = _store_picture(path, destination)
-        except (UnidentifiedImageError, PillowImage.DecompressionBombError, OSError, ValueError) as error:
-            bad.append(
-                {"reason": "not a readable picture", "movie_id": item, "frame_id": frame_id, "detail": str(error)}
-            )
-            continue
-        frames.append({"frame_id": frame_id, "movie_id": item, "kind": "still"})
-        images.append({"frame_id": frame_id, **image})
-    if not frames:
-        raise TooLittleDataError(
-            f"{folder}: not one picture of an item in the ratings; name them <item>.jpg or <item>/<any>.jpg, "
-            "with the item ids of the ratings file"
-        )
-    quarantine = quarantined(pl.DataFrame(bad, infer_schema_length=None), "frames") if bad else empty(Quarantine)
-    known = pl.DataFrame(images, schema=empty(Image).schema)
-    sizes = known.select("frame_id", "width_px", "height_px")
-    found = pl.DataFrame(frames).join(sizes, on="frame_id")
-    return _fit(found, empty(Frame).schema), known, quarantine
-
-
-def _fit(table: pl.DataFrame, schema: pl.Schema) -> pl.DataFrame:
-    """Return `table` with exactly the columns of `schema`, missing ones null."""
-    return table.select(
-        (pl.col(name) if name in table.columns else pl.lit(None)).cast(dtype).alias(name)
-        for name, dtype in schema.items()
-    )
-
-
-def _pictures_of(folder: Path) -> Iterator[tuple[str, Path]]:
-    """Yield each picture file with the item it belongs to, in a fixed order."""
-    extensions = PillowImage.registered_extensions()
-    for path in sorted(folder.rglob("*")):
-        if path.is_file() and path.suffix.lower() in extensions:
-            relative = path.relative_to(folder)
-            yield (relative.parts[0] if len(relative.parts) > 1 else path.stem), path
-
-
-def _store_picture(path: Path, destination: Path) -> dict[str, str | int]:
-    """Decode a picture in full, store its bytes under their SHA-256, and describe it."""
-    content = path.read_bytes()
-    with PillowImage.open(path) as picture:
-        picture.load()
-        width, height, name = picture.width, picture.height, (picture.format or "").lower()
-    sha256 = hashlib.sha256(content).hexdigest()
-    relative = Path("pictures") / sha256[:2] / f"{sha256}{path.suffix.lower()}"
-    target = destination / relative
-    if not target.exists():
-        with atomic_path(target) as temporary:
-            try:
-                os.link(path, temporary)
-            except OSError:
-                shutil.copyfile(path, temporary)
-    return {
-        "image_sha256": sha256,
-        "format": name,
-        "width_px": width,
-        "height_px": height,
-        "size_bytes": len(content),
-        "path": relative.as_posix(),
-    }
+    return fill_columns(movies.with_columns(directors=none), Movie)

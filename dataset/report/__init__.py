@@ -1,5 +1,5 @@
-"""Pages for people: what all reports share (numbers with their origin, charts, templates), and the dataset's page.
+"""Builds HTML reports: the parts that all reports share, and the report on a dataset.
 
-In come a snapshot and, where they are at hand, its pictures; out comes one HTML file without any
-network. Start reading at `page.py`; the experiment's report (`model/report`) builds on the same parts.
+The input is a snapshot and, if available, its pictures; the output is one HTML file that needs no
+network. Start reading at `page.py`. The report on experiments (`model/report`) uses the same parts.
 """

@@ -1,56 +1,58 @@
-"""The charts of a dataset's page."""
+"""The charts of the report on a dataset."""
 
 from collections.abc import Sequence
 
 import altair as alt
 import polars as pl
 
-from dataset.report.numbers import Number, Numbers, NumberTable, Row
-from dataset.report.page import written
-from dataset.report.theme import SERIES, SOFT, Chart, drawn, y_title
+from dataset.report.numbers import Number, NumberSource, NumberTable, Row
+from dataset.report.page import format_number
+from dataset.report.theme import SERIES, SOFT, Chart, render_svg, y_title
 
 _STEP_PX = 44
 _MOST_STEPS = 7
 
 
-def fate_chart(
+def attrition_chart(
     name: str,
     title: str,
     what: str,
-    came: Number,
-    lost: Sequence[tuple[str, Number]],
+    received: Number,
+    dropped: Sequence[tuple[str, Number]],
     kept: Sequence[tuple[str, Number]],
 ) -> Chart:
-    """Return a chart of what became of the rows that came in: a bar a reason to leave some out, and a bar a split.
+    """Return a bar chart of received, dropped and kept rows: one bar per reason to drop, one per split.
 
     Args:
-        name: of the chart.
-        title: above the chart.
+        name: the name of the chart's files.
+        title: the chart's title.
         what: what the rows are, in the plural.
-        came: how many came in.
-        lost: the reasons to leave rows out, with their numbers.
-        kept: the splits, with theirs.
+        received: the number of rows received.
+        dropped: each reason to drop rows, with the number of rows.
+        kept: each split, with the number of rows.
     """
-    lost = sorted(lost, key=lambda pair: -pair[1].value)
-    shown, rest = lost[:_MOST_STEPS], lost[_MOST_STEPS:]
-    steps: list[tuple[str, float, float, str]] = [(f"{written(came.value, ',d')} {what} came in", 0, came.value, "in")]
-    left = came.value
+    dropped = sorted(dropped, key=lambda pair: -pair[1].value)
+    shown, rest = dropped[:_MOST_STEPS], dropped[_MOST_STEPS:]
+    steps: list[tuple[str, float, float, str]] = [
+        (f"{format_number(received.value, ',d')} {what} received", 0, received.value, "in")
+    ]
+    left = received.value
     for words, value in [
         *((w, n.value) for w, n in shown),
         *([("other reasons", sum(n.value for _, n in rest))] if rest else []),
     ]:
-        steps.append((f"{written(value, ',d')} out: {words}", left - value, left, "out"))
+        steps.append((f"{format_number(value, ',d')} dropped: {words}", left - value, left, "out"))
         left -= value
     start = 0.0
     for words, number in kept:
-        steps.append((f"{written(number.value, ',d')} {words}", start, start + number.value, "kept"))
+        steps.append((f"{format_number(number.value, ',d')} {words}", start, start + number.value, "kept"))
         start += number.value
     rows = pl.DataFrame(steps, schema=["label", "start", "end", "kind"], orient="row").with_row_index("step")
     y = alt.Y("step:O", axis=None, scale=alt.Scale(paddingInner=0.66, paddingOuter=0.33))
     colours = alt.Color(
         "kind:N", scale=alt.Scale(domain=["in", "out", "kept"], range=[SOFT, SERIES[1], SERIES[0]]), legend=None
     )
-    x = alt.X("start:Q", axis=None, scale=alt.Scale(domain=[0, came.value]))
+    x = alt.X("start:Q", axis=None, scale=alt.Scale(domain=[0, received.value]))
     bars = alt.Chart(rows).mark_bar(cornerRadius=1).encode(x, alt.X2("end:Q"), y, colours)
     words = (
         alt.Chart(rows)
@@ -58,52 +60,57 @@ def fate_chart(
         .encode(x=alt.value(0), y=y, text="label:N")
     )
     table = NumberTable(
-        f"What became of the {what}",
+        f"What happened to the {what}",
         "what",
         ["rows"],
-        [Row("came in", [(came, ",d")])]
-        + [Row(f"left out: {reason}", [(number, ",d")]) for reason, number in lost]
+        [Row("received", [(received, ",d")])]
+        + [Row(f"dropped: {reason}", [(number, ",d")]) for reason, number in dropped]
         + [Row(split, [(number, ",d")], is_strong=True) for split, number in kept],
     )
-    caption = "From top to bottom: what came in, what was left out and why, and what is kept."
-    alt_text = f"Bars. {'; '.join(label for label, *_ in steps)}."
-    return Chart(name, title, caption, alt_text, drawn(bars + words, height=_STEP_PX * rows.height), table)
+    caption = "From top to bottom: rows received, rows dropped by reason, and rows kept by split."
+    alt_text = f"Bar chart. {'; '.join(label for label, *_ in steps)}."
+    return Chart(name, title, caption, alt_text, render_svg(bars + words, height=_STEP_PX * rows.height), table)
 
 
 def histogram(
-    numbers: Numbers, distribution: str, name: str, title: str, caption: str, of: str, each: str
+    numbers: NumberSource, distribution: str, name: str, title: str, caption: str, counted: str, by: str
 ) -> Chart | None:
-    """Return a bar chart of one of the `distributions`; None where it has no row.
+    """Return a bar chart of one of the `distributions`; None if it has no row.
 
     Args:
-        numbers: with `distributions.parquet`.
-        distribution: which one.
-        name: of the chart.
-        title: above the chart.
-        caption: what to see.
-        of: what is counted, in the plural (the y axis).
-        each: what they are counted by (the x axis).
+        numbers: holds `distributions.parquet`.
+        distribution: the name of the distribution.
+        name: the name of the chart's files.
+        title: the chart's title.
+        caption: how to read the chart.
+        counted: what is counted, in the plural (the y axis).
+        by: what the bins are of (the x axis).
     """
     rows = numbers.rows("distributions.parquet", distribution=distribution)
     if rows.is_empty():
         return None
     labels = [str(low) if low == high else f"{low:,}–{high:,}" for low, high in rows.select("low", "high").iter_rows()]
-    drawn_rows = rows.select("n", pl.Series("label", labels))
+    bars = rows.select("n", pl.Series("label", labels))
     x = alt.X(
-        "label:N", sort=None, title=each, axis=alt.Axis(labelAngle=0, grid=False, labelOverlap="greedy", ticks=False)
+        "label:N", sort=None, title=by, axis=alt.Axis(labelAngle=0, grid=False, labelOverlap="greedy", ticks=False)
     )
-    chart = alt.Chart(drawn_rows).mark_bar(color=SERIES[0], cornerRadiusEnd=1).encode(x, alt.Y("n:Q", **y_title(of)))
+    chart = alt.Chart(bars).mark_bar(color=SERIES[0], cornerRadiusEnd=1).encode(x, alt.Y("n:Q", **y_title(counted)))
     file = "distributions.parquet"
-    asked = [numbers.of(file, "sum(n)", distribution=distribution, low=low) for low in rows["low"]]
-    table = NumberTable(title, each, [of], [Row(label, [(n, ",d")]) for label, n in zip(labels, asked, strict=True)])
+    sums = [numbers.of(file, "sum(n)", distribution=distribution, low=low) for low in rows["low"]]
+    table = NumberTable(title, by, [counted], [Row(label, [(n, ",d")]) for label, n in zip(labels, sums, strict=True)])
     biggest = labels[int(rows["n"].arg_max() or 0)]
     return Chart(
-        name, title, caption, f"Bar chart of {of} by {each}; the highest bar is {biggest}.", drawn(chart), table
+        name,
+        title,
+        caption,
+        f"Bar chart of {counted} by {by}; the highest bar is at {biggest}.",
+        render_svg(chart),
+        table,
     )
 
 
-def concentration_chart(numbers: Numbers) -> Chart:
-    """Return the curve of how much of all interactions the most popular movies and the most active users have."""
+def concentration_chart(numbers: NumberSource) -> Chart:
+    """Return the curves of the share of all interactions of the most popular movies and the most active people."""
     file = "concentration.parquet"
     rows = numbers.rows(file).with_columns(
         who=pl.col("of").replace({"movie": "movies", "user": "people"}), top=pl.col("top_share"), share="share"
@@ -113,7 +120,7 @@ def concentration_chart(numbers: Numbers) -> Chart:
     percent = alt.Axis(format=".0%", values=[0, 0.25, 0.5, 0.75, 1])
     domain = ["movies", "people"]
     base = alt.Chart(curve).encode(
-        alt.X("top:Q", title="the most popular movies, the most active people", axis=percent),
+        alt.X("top:Q", title="top share of movies or people", axis=percent),
         alt.Y(
             "share:Q", **y_title("share of all interactions") | {"axis": alt.Axis(format=".0%", titleX=0, titleY=-14)}
         ),
@@ -127,11 +134,11 @@ def concentration_chart(numbers: Numbers) -> Chart:
     even = even.encode(x="top:Q", y="share:Q")
     table = NumberTable(
         "Share of all interactions",
-        "the top",
+        "top",
         ["of movies", "of people"],
         [
             Row(
-                written(top, ".0%"),
+                format_number(top, ".0%"),
                 [(numbers.of(file, "sum(share)", of=of, top_share=top), ".1%") for of in ("movie", "user")],
             )
             for top in rows["top_share"].unique().sort()
@@ -139,9 +146,10 @@ def concentration_chart(numbers: Numbers) -> Chart:
     )
     return Chart(
         "concentration",
-        "Who has how much of it",
-        "The further a curve is above the dotted diagonal (all equal), the more a few have of everything.",
-        "Two curves of the share of all interactions, from the most popular movies and from the most active people.",
-        drawn(lines + even, height=260),
+        "How concentrated the interactions are",
+        "On the dotted diagonal, all movies or people would have equally many interactions. The higher a curve, the "
+        "more of the interactions belong to a few.",
+        "Two curves: the share of all interactions of the most popular movies and of the most active people.",
+        render_svg(lines + even, height=260),
         table,
     )

@@ -1,4 +1,4 @@
-"""How interactions, frames and likes are distributed: small tables made from a snapshot, which its page draws."""
+"""Computes the distributions of interactions, frames and likes: small tables that the report draws."""
 
 from typing import cast
 
@@ -23,20 +23,20 @@ def distributions(
         frames: `Frame` rows.
         frame_likes: `FrameLike` rows.
     """
-    a_movie = movies.select("movie_id").join(frames.group_by("movie_id").len("n"), on="movie_id", how="left")
+    frames_per_movie = movies.select("movie_id").join(frames.group_by("movie_id").len("n"), on="movie_id", how="left")
     counts = {
-        "interactions a user": interactions["user_id"].value_counts()["count"],
-        "interactions a movie": interactions["movie_id"].value_counts()["count"],
-        "frames a movie": a_movie["n"].fill_null(0),
-        "liked frames a pair": frame_likes.group_by("user_id", "movie_id").len("n")["n"],
-        "interactions a year": interactions["rated_on"].dt.year().drop_nulls().cast(pl.UInt32),
+        "interactions per user": interactions["user_id"].value_counts()["count"],
+        "interactions per movie": interactions["movie_id"].value_counts()["count"],
+        "frames per movie": frames_per_movie["n"].fill_null(0),
+        "liked frames per pair": frame_likes.group_by("user_id", "movie_id").len("n")["n"],
+        "interactions per year": interactions["rated_on"].dt.year().drop_nulls().cast(pl.UInt32),
     }
     parts = [_binned(name, values, is_year=name.endswith("year")) for name, values in counts.items() if len(values)]
     return validate(pl.concat(parts), Distribution, "distributions")
 
 
 def concentration(interactions: pl.DataFrame) -> dy.DataFrame[Concentration]:
-    """Return the `concentration` table: the share of interactions of the most popular movies and most active users."""
+    """Return the `concentration` table: the share of interactions of the top movies and of the top users."""
     rows = []
     for of in ("movie", "user"):
         counts = interactions[f"{of}_id"].value_counts()["count"].sort(descending=True)
@@ -48,7 +48,7 @@ def concentration(interactions: pl.DataFrame) -> dy.DataFrame[Concentration]:
 
 
 def _binned(name: str, values: pl.Series, is_year: bool) -> pl.DataFrame:
-    """Count values in bins: one a value where these are few or years, else doubling ones (1, 2–3, 4–7, …)."""
+    """Count values in bins: one bin per value for few values or years, otherwise bins that double (1, 2–3, 4–7, …)."""
     low, high = cast(int, values.min()), cast(int, values.max())
     if is_year or high - low < 2 * _BINS:
         edges = list(range(low, high + 2))

@@ -1,4 +1,4 @@
-"""The health of the crawl that a snapshot comes from: pages by how they ended, causes, pace."""
+"""The health of the crawl behind a snapshot: pages by outcome, causes of failures, pages per hour."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -7,42 +7,42 @@ from typing import Any
 import altair as alt
 import polars as pl
 
-from dataset.report.numbers import Numbers, NumberTable, Row
-from dataset.report.theme import SERIES, Chart, drawn
+from dataset.report.numbers import NumberSource, NumberTable, Row
+from dataset.report.theme import SERIES, Chart, render_svg
 
 _PROVENANCE = ("manifest.json", "provenance")
-_STATES = {"done": "read", "gone": "gone", "refused": "refused", "failed": "failed", "pending": "not yet read"}
+_STATES = {"done": "read", "gone": "gone", "refused": "refused", "failed": "failed", "pending": "not read yet"}
 _COLOURS = dict(zip(_STATES.values(), (SERIES[0], SERIES[4], SERIES[3], SERIES[1], SERIES[6]), strict=True))
 
 
 def crawl_pace(provenance: Mapping[str, Any]) -> dict[str, float]:
-    """Return how many pages were asked for, in how many minutes, and how many an hour; empty where that is unknown.
+    """Return the requested pages, the minutes and hours they took, and the pages per hour; empty if unknown.
 
-    Pages that are still pending have not been asked for. The minutes are from the first request to
-    the last, pauses included.
+    Pending pages have not been requested. The time runs from the first request to the last, including
+    pauses.
     """
     pages, first, last = (provenance.get(key) for key in ("pages", "first_request_at", "last_request_at"))
     if not pages or not first or not last:
         return {}
-    asked = sum(n for states in pages.values() for state, n in states.items() if state != "pending")
+    n_requested = sum(n for states in pages.values() for state, n in states.items() if state != "pending")
     minutes = (datetime.fromisoformat(last) - datetime.fromisoformat(first)).total_seconds() / 60
-    pace: dict[str, float] = {"pages": asked, "minutes": minutes, "hours": minutes / 60}
-    return pace | ({"pages_an_hour": 60 * asked / minutes} if minutes else {})
+    pace: dict[str, float] = {"pages": n_requested, "minutes": minutes, "hours": minutes / 60}
+    return pace | ({"pages_per_hour": 60 * n_requested / minutes} if minutes else {})
 
 
-def health(numbers: Numbers, provenance: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return what the page says of the crawl; None for data that were not crawled.
+def crawl_health(numbers: NumberSource, provenance: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the report's section on the crawl; None if the data were not crawled.
 
     Args:
-        numbers: with `manifest.json`, and the pace as `crawl.json`.
-        provenance: of the manifest.
+        numbers: holds `manifest.json`, and the crawl's pace as `crawl.json`.
+        provenance: the manifest's provenance.
     """
     pages = provenance.get("pages")
     if not pages:
         return None
     states = [state for state in _STATES if any(state in of for of in pages.values())]
     by_kind = NumberTable(
-        "Pages by kind and by how they ended",
+        "Pages by kind and outcome",
         "kind of page",
         [_STATES[state] for state in states],
         [_row(kind, numbers, [("pages", kind, state) for state in states]) for kind in pages],
@@ -50,7 +50,7 @@ def health(numbers: Numbers, provenance: Mapping[str, Any]) -> dict[str, Any] | 
     return {
         "first": provenance.get("first_request_at"),
         "last": provenance.get("last_request_at"),
-        "pace": {key: numbers.at("crawl.json", key) for key in ("pages", "minutes", "hours", "pages_an_hour")},
+        "pace": {key: numbers.at("crawl.json", key) for key in ("pages", "minutes", "hours", "pages_per_hour")},
         "chart": _chart(pages, by_kind),
         "causes": _table(
             "Pages that gave no rows, by cause",
@@ -59,7 +59,7 @@ def health(numbers: Numbers, provenance: Mapping[str, Any]) -> dict[str, Any] | 
             [_row(cause, numbers, [("causes", cause)]) for cause in provenance.get("causes") or {}],
         ),
         "lists": _table(
-            "What lists claim to hold, and what was seen on their pages",
+            "Items that lists claim to have, and items seen on their pages",
             "kind of list",
             ["lists", "claimed", "seen"],
             [
@@ -72,7 +72,7 @@ def health(numbers: Numbers, provenance: Mapping[str, Any]) -> dict[str, Any] | 
     }
 
 
-def _row(label: str, numbers: Numbers, paths: list[tuple[str, ...]]) -> Row:
+def _row(label: str, numbers: NumberSource, paths: list[tuple[str, ...]]) -> Row:
     return Row(label.replace("_", " "), [(numbers.at(*_PROVENANCE, *path), ",d") for path in paths])
 
 
@@ -81,16 +81,16 @@ def _table(caption: str, rows_are: str, columns: list[str], rows: list[Row]) -> 
 
 
 def _chart(pages: Mapping[str, Mapping[str, int]], table: NumberTable) -> Chart:
-    """Return bars of the pages, a bar a kind, by how they ended."""
-    turns = list(_STATES)
+    """Return a bar chart of the pages: one bar per kind, one colour per outcome."""
+    order = list(_STATES)
     rows = pl.DataFrame(
         [
-            (kind.replace("_", " "), _STATES.get(state, state), turns.index(state) if state in turns else len(turns), n)
+            (kind.replace("_", " "), _STATES.get(state, state), order.index(state) if state in order else len(order), n)
             for kind, states in pages.items()
             for state, n in states.items()
             if n
         ],
-        schema=["kind", "state", "turn", "n"],
+        schema=["kind", "state", "order", "n"],
         orient="row",
     )
     present = [name for name in _STATES.values() if name in set(rows["state"])]
@@ -102,9 +102,9 @@ def _chart(pages: Mapping[str, Mapping[str, int]], table: NumberTable) -> Chart:
             alt.X("sum(n):Q", title="pages", axis=alt.Axis(format=",d", tickCount=4)),
             alt.Y("kind:N", title=None, sort="-x", axis=alt.Axis(domain=False, ticks=False)),
             alt.Color("state:N", scale=alt.Scale(domain=present, range=[_COLOURS[n] for n in present]), legend=legend),
-            alt.Order("turn:Q"),
+            alt.Order("order:Q"),
         )
     )
-    words = f"Bars of {int(rows['n'].sum()):,} pages by kind and by how they ended: {', '.join(present)}."
-    drawing = drawn(chart, width=320, height=28 * rows["kind"].n_unique())
-    return Chart("crawl", "Pages of the crawl", "A bar a kind of page.", words, drawing, table)
+    words = f"Bar chart of {int(rows['n'].sum()):,} pages by kind and outcome: {', '.join(present)}."
+    svg = render_svg(chart, width=320, height=28 * rows["kind"].n_unique())
+    return Chart("crawl", "Pages of the crawl", "One bar per kind of page.", words, svg, table)

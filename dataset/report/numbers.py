@@ -1,12 +1,11 @@
-"""Numbers that carry their origin: each is a question asked of a table, and the page shows both.
+"""Numbers with their origin: each number on a page comes with the query that computes it from a table.
 
 A page shows a `Number` as `<data value="0.282" data-from="metrics.parquet?model=jifr&k=15#value">`:
-the file, the rows that were chosen, and what was asked of them. Whoever doubts a number can ask
-again, and a test does, for all of them.
+the file, the filter on its rows, and the expression. A reader can check any number; a test checks all.
 
-What can be asked: `n` (rows), `value` (a column's, of the only row), and `sum(c)`, `mean(c)`,
-`median(c)`, `std(c)`, `min(c)`, `max(c)`, `n_unique(c)` of column c. Of a JSON file, the address of a value
-inside (`manifest.json#statistics/n_users`); a list inside it is a table
+Expressions are `n` (number of rows), a column's name (its value in the only row), and `sum(c)`,
+`mean(c)`, `median(c)`, `std(c)`, `min(c)`, `max(c)`, `n_unique(c)` of column c. In a JSON file the
+expression is the path of a value (`manifest.json#statistics/n_users`); a list in it is a table
 (`manifest.json/quarantined?table=ratings#sum(rows)`).
 """
 
@@ -19,19 +18,19 @@ from urllib.parse import quote, urlencode
 import polars as pl
 
 Operation = Literal["share", "gain", "total", "negative"]
-_QUESTION = re.compile(r"(\w+)\((\w+)\)")
+_AGGREGATE = re.compile(r"(\w+)\((\w+)\)")
 
 
 @dataclass(frozen=True)
 class Number:
-    """A number and where it comes from.
+    """A number and its origin.
 
     Attributes:
-        value: the number itself.
-        origin: the question, `file?rows#what`.
-        base: the other number's origin, where this one is made of two.
-        operation: how: `share` is a / b, `gain` is a / b - 1, `total` is a + b;
-            `negative` is -a, of one number alone.
+        value: the number.
+        origin: the query, `file?filter#expression`.
+        base: the origin of the second number, if this one is computed from two.
+        operation: how it is computed: `share` is a / b, `gain` is a / b - 1, `total` is a + b, and
+            `negative` is -a (of one number).
     """
 
     value: float
@@ -40,13 +39,13 @@ class Number:
     operation: Operation | None = None
 
     def negative(self) -> "Number":
-        """Return the number with its sign turned."""
+        """Return the number with the opposite sign."""
         return Number(-self.value, self.origin, None, "negative")
 
 
 @dataclass(frozen=True)
 class Row:
-    """A row of a page's table: its label, and its numbers each with a format (`page.written`)."""
+    """A row of a table on a page: its label, and its numbers with their formats (`page.format_number`)."""
 
     label: str
     cells: list[tuple[Number | None, str]]
@@ -55,7 +54,7 @@ class Row:
 
 @dataclass(frozen=True)
 class NumberTable:
-    """A table of a page: what it says, what its rows are, and its columns of numbers."""
+    """A table on a page: its caption, the heading of its rows, and its columns of numbers."""
 
     caption: str
     rows_are: str
@@ -63,40 +62,40 @@ class NumberTable:
     rows: list[Row]
 
 
-class Numbers:
-    """The tables and JSON documents that a page is made from.
+class NumberSource:
+    """The tables and JSON documents that a page takes its numbers from.
 
     Args:
-        tables: by file name, `metrics.parquet`.
-        documents: by file name, `manifest.json`, their content.
+        tables: the tables by file name, such as `metrics.parquet`.
+        documents: the content of JSON files by file name, such as `manifest.json`.
     """
 
     def __init__(self, tables: Mapping[str, pl.DataFrame], documents: Mapping[str, Any]) -> None:
-        self._tables = {name: _plain(table) for name, table in tables.items()}
+        self._tables = {name: _with_text_columns(table) for name, table in tables.items()}
         self._documents = documents
 
     def has(self, file: str) -> bool:
-        """Return whether there is such a table."""
+        """Return whether the table exists."""
         return file in self._tables
 
     def rows(self, file: str, **where: Any) -> pl.DataFrame:
-        """Return the rows of a table with these values, texts as plain strings; none where there is no table."""
+        """Return the rows of a table with these values, categories as strings; no rows if the table is missing."""
         if file not in self._tables:
             return pl.DataFrame()
         return self._tables[file].filter(*(pl.col(column) == value for column, value in where.items()))
 
     def of(self, file: str, what: str, **where: Any) -> Number | None:
-        """Ask a table; None where no row is chosen or the answer is null.
+        """Compute the expression `what` on a table; None if no row matches or the result is null.
 
         Raises:
-            ValueError: `what` asks for the value of several rows.
+            ValueError: `what` is a column's name, and several rows match.
         """
-        value = answer(self.rows(file, **where), what)
+        value = evaluate_expression(self.rows(file, **where), what)
         query = f"?{urlencode(where)}" if where else ""
         return None if value is None else Number(value, f"{file}{query}#{what}")
 
     def at(self, document: str, *path: str) -> Number | None:
-        """Return the number that is found in a JSON document by these keys, None where there is none."""
+        """Return the number at a path of keys in a JSON document, None if there is none."""
         value: Any = self._documents[document]
         for key in path:
             value = value.get(key) if isinstance(value, Mapping) else None
@@ -104,23 +103,23 @@ class Numbers:
         return Number(value, f"{document}#{'/'.join(quote(key, safe='') for key in path)}") if is_number else None
 
 
-def answer(rows: pl.DataFrame, what: str) -> float | None:
-    """Return what is asked of some rows (see the module).
+def evaluate_expression(rows: pl.DataFrame, what: str) -> float | None:
+    """Compute an expression (see the module) on rows; None if there is no row or the result is null.
 
     Raises:
-        ValueError: a column's value is asked of several rows.
+        ValueError: `what` is a column's name, and there are several rows.
     """
     if what == "n":
         return rows.height
     if rows.is_empty():
         return None
-    asked = _QUESTION.fullmatch(what)
-    if asked is None:
+    aggregate = _AGGREGATE.fullmatch(what)
+    if aggregate is None:
         if rows.height > 1:
-            raise ValueError(f"{what!r} is asked of {rows.height} rows; choose one")
+            raise ValueError(f"{what!r} needs exactly one row, but {rows.height} match; add a filter")
         value = rows[what][0]
     else:
-        value = getattr(rows[asked[2]], asked[1])()
+        value = getattr(rows[aggregate[2]], aggregate[1])()
     return None if value is None else value if isinstance(value, int) else float(value)
 
 
@@ -129,7 +128,7 @@ def share(part: Number, whole: Number) -> Number:
     return _of_two(part, whole, part.value / whole.value if whole.value else 0.0, "share")
 
 
-def gain(better: Number, base: Number) -> Number:
+def relative_gain(better: Number, base: Number) -> Number:
     """Return better / base - 1."""
     return _of_two(better, base, better.value / base.value - 1 if base.value else 0.0, "gain")
 
@@ -141,9 +140,9 @@ def total(one: Number, other: Number) -> Number:
 
 def _of_two(one: Number, other: Number, value: float, operation: Operation) -> Number:
     if one.operation or other.operation:
-        raise ValueError(f"{operation}: a number made of two is not an origin for another")
+        raise ValueError(f"{operation}: a number computed from two cannot be used to compute another")
     return Number(value, one.origin, other.origin, operation)
 
 
-def _plain(table: pl.DataFrame) -> pl.DataFrame:
+def _with_text_columns(table: pl.DataFrame) -> pl.DataFrame:
     return table.with_columns(pl.col(pl.Enum, pl.Categorical).cast(pl.String))

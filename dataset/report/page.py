@@ -1,6 +1,5 @@
-"""How a page is put together: Jinja2 templates over a base they share, and how numbers are written."""
+"""Renders a page from Jinja2 templates with a shared base, and formats its numbers."""
 
-from collections.abc import Mapping
 from typing import Any
 
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined, select_autoescape
@@ -16,9 +15,9 @@ def render(package: str, template: str, **content: Any) -> str:
     """Return a page.
 
     Args:
-        package: whose folder `templates` holds the template.
-        template: its name; it extends `base.html.j2` of this package.
-        content: what the template shows.
+        package: the package whose folder `templates` holds the template.
+        template: the template's name; it extends `base.html.j2` of this package.
+        content: the values that the template shows.
     """
     environment = Environment(
         loader=ChoiceLoader([PackageLoader(package, "templates"), PackageLoader("dataset.report", "templates")]),
@@ -27,59 +26,49 @@ def render(package: str, template: str, **content: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"show": show, "drawing": _drawing, "bytes": _bytes}
+    environment.filters |= {"show": show, "svg": _inline_svg}
     environment.globals |= {"css_variables": css_variables}
     return environment.get_template(template).render(**content)
 
 
-def show(number: Number | None, form: str = ",d") -> Markup:
-    """Return a number as HTML with its origin, in a format of Python's (`,d`, `.3f`, `+.1%`, `p` for p-values)."""
+def show(number: Number | None, spec: str = ",d") -> Markup:
+    """Return a number as HTML with its origin; `spec` is a format of `format_number`, such as `,d` or `.3f`."""
     if number is None:
         return MISSING
-    made_of = f' data-base="{escape(number.base)}"' if number.base is not None else ""
-    made_of += f' data-operation="{number.operation}"' if number.operation is not None else ""
-    return Markup(f'<data value="{number.value!r}" data-from="{escape(number.origin)}"{made_of}>') + Markup(
-        f"{escape(written(number.value, form))}</data>"
+    attributes = f' data-base="{escape(number.base)}"' if number.base is not None else ""
+    attributes += f' data-operation="{number.operation}"' if number.operation is not None else ""
+    return Markup(f'<data value="{number.value!r}" data-from="{escape(number.origin)}"{attributes}>') + Markup(
+        f"{escape(format_number(number.value, spec))}</data>"
     )
 
 
-def written(value: float, form: str) -> str:
-    """Return a value as text: a true minus, a thin space before %, and p-values never as 0."""
-    if form == "p":
+def format_number(value: float, spec: str) -> str:
+    """Return a value as text, with a minus sign (−) and a narrow space before %.
+
+    `spec` is a Python format (`,d`, `.3f`, `+.1%`), `p` for a p-value (never 0) or `MiB` for bytes.
+    """
+    if spec == "p":
         return "< 0.001" if value < 0.001 else f"{value:.3f}"
-    if form == "MiB":
+    if spec == "MiB":
         return f"{value / 2**20:,.0f}\u202fMiB"
-    if form.endswith("d"):
+    if spec.endswith("d"):
         value = round(value)
-    text = format(value, form).replace("-", "−")
+    text = format(value, spec).replace("-", "−")
     return text.replace("%", "\u202f%")
 
 
-def interval(low: Number | None, high: Number | None, form: str = ".3f") -> Markup:
-    """Return an interval, `0.254 to 0.311`, that does not break at a line's end."""
+def interval(low: Number | None, high: Number | None, spec: str = ".3f") -> Markup:
+    """Return an interval such as `0.254–0.311` that does not break across lines."""
     if low is None or high is None:
         return MISSING
     return (
         Markup('<span class="interval">')
-        + show(low, form)
-        + Markup(" to " if form.startswith("+") else "–")
-        + show(high, form)
+        + show(low, spec)
+        + Markup(" to " if spec.startswith("+") else "–")
+        + show(high, spec)
         + Markup("</span>")
     )
 
 
-def flat(settings: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    """Return nested settings as a list of dotted names and values."""
-    found: list[tuple[str, Any]] = []
-    for key, value in settings.items():
-        found += flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else [(f"{prefix}{key}", value)]
-    return found
-
-
-def _bytes(number: Number | None) -> Markup:
-    """Return bytes as MiB."""
-    return show(number, "MiB")
-
-
-def _drawing(chart: Chart) -> Markup:
-    return Markup(chart.in_page())
+def _inline_svg(chart: Chart) -> Markup:
+    return Markup(chart.inline_svg())

@@ -1,7 +1,7 @@
-"""How charts look: one palette, one type, light and dark, in the page and as files for papers.
+"""The style of charts: one palette and one font, in light and dark, on the page and as files for papers.
 
-A chart is drawn once, in light colours. In the page every colour becomes a CSS variable, so that
-it follows the reader's light or dark scheme; a file keeps the light ones.
+A chart is drawn once, in the light colours. On the page, every colour becomes a CSS variable, so the
+chart follows the reader's light or dark scheme. Files keep the light colours.
 """
 
 import re
@@ -17,7 +17,7 @@ from dataset.report.numbers import NumberTable
 
 INK, SOFT, LINE = "#1b2126", "#5b656e", "#d8d4ca"
 SERIES = ("#0067a5", "#c4500b", "#00805c", "#a3478a", "#a87400", "#3d94cc", "#6a737b")
-"""After Okabe & Ito, which colour-blind readers can tell apart; each at 3:1 or more on the page."""
+"""After Okabe & Ito: colour-blind readers can tell them apart; contrast with the page is at least 3:1."""
 
 _DARK = {
     INK: "#e9e7e2",
@@ -27,8 +27,6 @@ _DARK = {
 }
 _NAMES = {INK: "ink", SOFT: "soft", LINE: "line", **{colour: f"c{n}" for n, colour in enumerate(SERIES)}}
 _COLOUR = re.compile("|".join(_NAMES))
-DASHES = ((1, 0), (7, 3), (2, 2), (9, 3, 2, 3))
-SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down")
 _PNG_SCALE = 2
 _LARGEST = 1.15
 _WIDTH = re.compile(r'<svg[^>]* width="([0-9.]+)"')
@@ -36,36 +34,36 @@ _WIDTH = re.compile(r'<svg[^>]* width="([0-9.]+)"')
 
 @dataclass(frozen=True)
 class Chart:
-    """A chart of a page.
+    """A chart on a page.
 
     Attributes:
-        name: of its files, `<name>.svg` and `<name>.png`.
-        title: what is shown, in a line above it.
-        caption: what to see in it.
-        alt: for those who do not see it: the kind of chart and what it says.
-        drawing: the SVG, in light colours.
-        table: what is drawn, as numbers.
+        name: the name of its files, `<name>.svg` and `<name>.png`.
+        title: the title above it.
+        caption: how to read it.
+        alt: a description for screen readers: the kind of chart and what it shows.
+        svg: the chart in light colours.
+        table: the numbers in the chart.
     """
 
     name: str
     title: str
     caption: str
     alt: str
-    drawing: str
+    svg: str
     table: NumberTable | None = None
 
-    def in_page(self) -> str:
-        """Return the SVG with CSS variables for colours, named for a screen reader."""
-        coloured = _COLOUR.sub(lambda found: f"var(--{_NAMES[found[0]]})", self.drawing)
-        width_px = _LARGEST * float(_WIDTH.findall(self.drawing)[0])  # so that type is as large in all charts
+    def inline_svg(self) -> str:
+        """Return the SVG for the page: colours as CSS variables, and a label for screen readers."""
+        coloured = _COLOUR.sub(lambda found: f"var(--{_NAMES[found[0]]})", self.svg)
+        width_px = _LARGEST * float(_WIDTH.findall(self.svg)[0])  # so that the font size is the same in all charts
         named = f'<svg role="img" aria-label="{_attribute(self.alt)}" style="max-width: {width_px:.0f}px" '
         return coloured.replace("<svg ", named, 1)
 
     def write(self, folder: Path) -> None:
-        """Write `<name>.svg` and `<name>.png` for papers and slides."""
-        write_text(folder / f"{self.name}.svg", self.drawing)
+        """Write `<name>.svg` and `<name>.png`, for papers and slides."""
+        write_text(folder / f"{self.name}.svg", self.svg)
         with atomic_path(folder / f"{self.name}.png") as temporary:
-            temporary.write_bytes(vl_convert.svg_to_png(self.drawing, scale=_PNG_SCALE))
+            temporary.write_bytes(vl_convert.svg_to_png(self.svg, scale=_PNG_SCALE))
 
 
 def css_variables(dark: bool) -> str:
@@ -73,8 +71,8 @@ def css_variables(dark: bool) -> str:
     return " ".join(f"--{name}: {_DARK[light] if dark else light};" for light, name in _NAMES.items())
 
 
-def drawn(chart: Any, width: int = 380, height: int = 240) -> str:
-    """Render an Altair chart as SVG in the project's style; panels (`width` 0) keep their own size."""
+def render_svg(chart: Any, width: int = 380, height: int = 240) -> str:
+    """Render an Altair chart as SVG in the project's style; with `width` 0 it keeps its own size."""
     size = {"width": width, "height": height} if width else {}
     styled = (
         chart.properties(background="transparent", padding=4, **size)
@@ -106,7 +104,7 @@ def drawn(chart: Any, width: int = 380, height: int = 240) -> str:
 
 
 def y_title(words: str) -> dict[str, Any]:
-    """Return the encoding options of a y axis whose title stands above it, level, where it can be read."""
+    """Return the encoding options of a y axis with a horizontal title above it."""
     return {"title": words, "axis": alt.Axis(titleX=0, titleY=-14, titleBaseline="bottom")}
 
 

@@ -1,4 +1,4 @@
-"""Small copies of frames, embedded in a page."""
+"""Creates small copies of frames to embed in a page."""
 
 import base64
 import io
@@ -14,10 +14,10 @@ _QUALITY = 76
 
 
 class Thumbnails:
-    """Small WebP copies of frames as data URLs; None for a frame whose picture is not at hand.
+    """Small WebP copies of frames as data URLs.
 
     Args:
-        raw: the raw folder with `images.parquet` and the pictures; None where there is none.
+        raw: the raw folder with `images.parquet` and the pictures; None if there is none.
     """
 
     def __init__(self, raw: Path | None) -> None:
@@ -32,11 +32,11 @@ class Thumbnails:
         return bool(self._paths)
 
     def has(self, frame_id: str) -> bool:
-        """Return whether the picture of a frame is known (its file may still be unreadable)."""
+        """Return whether the frame has a picture file (which may still be unreadable)."""
         return frame_id in self._paths
 
     def of(self, frame_id: str) -> str | None:
-        """Return the thumbnail of a frame as a `data:` URL."""
+        """Return the thumbnail of a frame as a `data:` URL, None if its picture is missing or unreadable."""
         if frame_id not in self._made:
             self._made[frame_id] = self._make(frame_id)
         return self._made[frame_id]

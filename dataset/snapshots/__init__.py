@@ -1,1 +1,1 @@
-"""Published snapshots: written, read, verified, compared and pulled. Start reading at `snapshot.py`."""
+"""Published snapshots: writes, reads, verifies, compares, pulls and documents them."""

@@ -1,24 +1,25 @@
-"""The dataset card: a snapshot's README, for people and for Hugging Face `datasets`, and its chart."""
+"""Writes the dataset card: a snapshot's README, for people and for Hugging Face `datasets`, and its chart."""
 
 import math
+import re
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from dataset.building.statistics import PAPER
+from dataset.description import PAPER_STATISTICS, flatten_settings
 from dataset.schema import HELD_OUT_SPLITS, SPLITS
-from dataset.snapshots.manifest import Manifest, flat
+from dataset.snapshots.manifest import Manifest
 
 SPLIT_TABLES = {"interactions": SPLITS, "frame_likes": HELD_OUT_SPLITS}
-"""The tables that are published once more, a file a split, and their splits."""
+"""The tables that are also published as one file per split, and their splits."""
 
 PURPOSE = (
-    "Movies, the users who watched them, and which frames (stills, posters) of a movie a user likes: a dataset for "
-    "recommending multimedia items together with a personalised key frame."
+    "Which users watched which movies, and which frames (stills, posters) of a movie each user likes: a dataset for "
+    "recommending a movie together with a personalised key frame, the picture that represents it."
 )
-NO_LICENCE = "None is stated: ask the publisher before you use or pass on this dataset."
+NO_LICENCE = "No licence is stated: ask the publisher before you use or share this dataset."
 LONG_TAIL = "plots/long_tail.svg"
 
 _CURVE_POINTS = 200
@@ -37,17 +38,17 @@ _ENVIRONMENT = Environment(
 
 
 def split_file(table: str, split: str) -> str:
-    """Return the file with one split's rows of a table."""
+    """Return the name of the file with a table's rows of one split."""
     return f"splits/{table}/{split}.parquet"
 
 
 def write_card(manifest: Manifest, interactions: Path, folder: Path) -> list[str]:
-    """Write a snapshot's card and its chart into a folder; return their names.
+    """Write a snapshot's card and its chart to a folder and return their names.
 
     Args:
-        manifest: what the card tells.
+        manifest: the content of the card.
         interactions: the Parquet file of the interactions, for the chart.
-        folder: where to write.
+        folder: the folder to write to.
     """
     (folder / LONG_TAIL).parent.mkdir(parents=True, exist_ok=True)
     (folder / LONG_TAIL).write_text(long_tail(pl.read_parquet(interactions, columns=["user_id", "movie_id"])))
@@ -56,7 +57,7 @@ def write_card(manifest: Manifest, interactions: Path, folder: Path) -> list[str
 
 
 def render_card(manifest: Manifest) -> str:
-    """Return the card as Markdown with the YAML head that Hugging Face reads."""
+    """Return the card as Markdown with the YAML header that Hugging Face reads."""
     return _ENVIRONMENT.get_template("card.md.j2").render(
         m=manifest,
         purpose=PURPOSE,
@@ -65,44 +66,44 @@ def render_card(manifest: Manifest) -> str:
         splits=SPLIT_TABLES,
         split_file=split_file,
         rows=_statistics(manifest.statistics),
-        features=extractor_in_words(manifest.extractor),
-        people=people_in_words(manifest),
-        settings=flat(manifest.config),
+        features=describe_extractor(manifest.extractor),
+        people=describe_privacy(manifest),
+        settings=flatten_settings(manifest.config),
     )
 
 
-def extractor_in_words(extractor: dict[str, Any] | None) -> str:
-    """Return one phrase that says which features a snapshot holds, and on which weights."""
+def describe_extractor(extractor: dict[str, Any] | None) -> str:
+    """Return a phrase that says which features a snapshot holds and from which weights."""
     if extractor is None:
         return "no visual features"
-    random = ", random weights: they carry no knowledge of real pictures" if extractor["is_random"] else ""
+    random = ", random weights that were never trained on pictures" if extractor["is_random"] else ""
     return f"{extractor['architecture']} {extractor['node']} features (weights {extractor['weights']}{random})"
 
 
-def people_in_words(manifest: Manifest) -> str:
-    """Return what a snapshot holds of people, and how they are protected."""
+def describe_privacy(manifest: Manifest) -> str:
+    """Return what a snapshot says about people, and how their privacy is protected."""
     if manifest.provenance.get("is_invented"):
-        return "All users are invented: no real person is in this dataset."
+        return "All users are invented. This dataset describes no real person."
     pseudonyms = (
         "User ids are keyed pseudonyms (HMAC-SHA256); the key never leaves the publisher."
         if manifest.provenance.get("source") == "crawl"
-        else "User ids are those of the file that was imported; the publisher answers for what they give away."
+        else "User ids are those of the imported file; the publisher is responsible for what they reveal."
     )
     return (
-        f"{pseudonyms} No name, avatar or comment text is in any table. What somebody watched and liked can still "
-        "single them out, for someone who knows part of it: do not try to identify people, and do not join these "
-        "tables with others that name them. Whoever wants to be left out asks the publisher, who can forget a person "
-        "and publish a new version without them."
+        f"{pseudonyms} No table contains names, avatars or comment texts. Someone who knows part of what a person "
+        "watched or liked may still recognise them. Do not try to identify people, and do not join these tables with "
+        "others that name them. A person who wants to be removed can ask the publisher, who can delete their data and "
+        "publish a new version without them."
     )
 
 
 def long_tail(pairs: pl.DataFrame) -> str:
-    """Return an SVG of how unevenly the interactions fall on movies and on users, on logarithmic axes.
+    """Return an SVG of the number of interactions per movie and per user, by rank, on logarithmic axes.
 
-    A template, not a plotting library: loading one would take longer than all else that publishing does.
+    It is drawn from a template because loading a plotting library takes longer than the rest of publishing.
 
     Args:
-        pairs: columns `user_id` and `movie_id`, a row an interaction.
+        pairs: columns `user_id` and `movie_id`, one row per interaction.
     """
     ranked = {name: _ranked(pairs[column]) for name, column in (("movies", "movie_id"), ("users", "user_id"))}
     points = [point for curve in ranked.values() for point in curve]
@@ -125,7 +126,7 @@ def long_tail(pairs: pl.DataFrame) -> str:
 
 
 def _ranked(ids: pl.Series) -> list[tuple[int, int]]:
-    """Return (rank, how often the id of that rank occurs), at ranks evenly spaced on a logarithmic axis."""
+    """Return (rank, count of the id with that rank) at ranks evenly spaced on a logarithmic axis."""
     counts = ids.value_counts()["count"].sort(descending=True).to_list()
     ranks = {round(len(counts) ** (step / (_CURVE_POINTS - 1))) for step in range(_CURVE_POINTS)} if counts else set()
     return [(rank, counts[rank - 1]) for rank in sorted(ranks)]
@@ -136,20 +137,21 @@ def _powers_of_ten(top: int) -> list[int]:
 
 
 def _statistics(statistics: dict[str, Any]) -> list[tuple[str, str, str]]:
-    """Return the statistics that are numbers: in words, here, and in the paper's dataset."""
+    """Return the statistics that are numbers: name in words, value here, value in the paper."""
     return [
-        (_in_words(key), _number(value), _number(PAPER.get(key)))
-        for key, value in flat(statistics).items()
+        (_name_in_words(key), _format_statistic(value), _format_statistic(PAPER_STATISTICS.get(key)))
+        for key, value in flatten_settings(statistics).items()
         if isinstance(value, int | float)
     ]
 
 
-def _in_words(key: str) -> str:
-    words = key.replace("_", " ").replace(".", ", ")
+def _name_in_words(key: str) -> str:
+    words = re.sub(r" (mean|median|max)$", r" (\1)", key.replace("_", " ").replace(".", ", "))
+    words = words.replace("share of most", "share of interactions of the most").replace("user movie", "user-movie")
     return f"number of {words[2:]}" if words.startswith("n ") else words
 
 
-def _number(value: float | None) -> str:
+def _format_statistic(value: float | None) -> str:
     if value is None:
         return ""
     return f"{value:,}" if isinstance(value, int) else f"{value:,.4g}"

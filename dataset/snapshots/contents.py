@@ -1,8 +1,8 @@
-"""What a dataset folder would publish: its tables, checked and digested, in memory bounded by a batch.
+"""Checks and digests the tables of a dataset folder before publication, in memory bounded by one batch.
 
-A table is read batch by batch where its rows lie in their one order, as `write_table` leaves them:
-increasing primary keys are unique keys, so no batch need know of another. A table in any other order,
-or one that is broken, is read as a whole: that gives the same digest, or the full account of what is wrong.
+A table in canonical order, as `write_table` writes it, is read batch by batch: strictly increasing
+primary keys are unique, so each batch can be checked alone. A table that is invalid or in any other
+order is read as a whole; this gives the same digest, or an error message with full counts.
 """
 
 import hashlib
@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dataset.errors import InvalidTableError
+from dataset.files import FileState
 from dataset.schema import SNAPSHOT_TABLES
 from dataset.snapshots.digest import TableDigest
 from dataset.tables import Schema, canonical, read_table, require_references, validate
@@ -34,20 +35,11 @@ _REFERENCES = (
 
 
 @dataclass(frozen=True)
-class FileIdentity:
-    """What tells whether a file is the one it was: writers replace files, they do not write into them."""
-
-    size_bytes: int
-    modified_ns: int
-    inode: int
-
-
-@dataclass(frozen=True)
 class TableContent:
-    """A checked table: its file, and what is in it. `keys` are its ids and splits, as text."""
+    """A checked table: its file and a description of its rows. `keys` holds its ids and splits, as text."""
 
     source: Path
-    identity: FileIdentity
+    state: FileState
     rows: int
     columns: dict[str, str]
     content_sha256: str
@@ -55,11 +47,11 @@ class TableContent:
 
 
 def read_contents(dataset: Path) -> dict[str, TableContent]:
-    """Check every table of a dataset folder and the references between them, and describe them.
+    """Check all tables of a dataset folder and the references between them, and return their descriptions.
 
     Raises:
         MissingInputError: a table is missing.
-        InvalidTableError: a table or a reference is broken.
+        InvalidTableError: a table or a reference is invalid.
     """
     contents = {
         name: _read(dataset / f"{name}.parquet", schema)
@@ -72,14 +64,8 @@ def read_contents(dataset: Path) -> dict[str, TableContent]:
     return contents
 
 
-def identity(path: Path) -> FileIdentity:
-    """Return a file's identity."""
-    found = path.stat()
-    return FileIdentity(found.st_size, found.st_mtime_ns, found.st_ino)
-
-
 def content_digest(contents: dict[str, TableContent], config: dict[str, Any], extractor: dict[str, Any] | None) -> str:
-    """Return the SHA-256 of the tables' rows and what they were made with: the same on any machine."""
+    """Return the SHA-256 of the tables' rows, the configuration and the extractor: the same on any machine."""
     value = {
         "tables": {name: content.content_sha256 for name, content in contents.items()},
         "config": config,
@@ -89,7 +75,7 @@ def content_digest(contents: dict[str, TableContent], config: dict[str, Any], ex
 
 
 def table_digest(table: pl.DataFrame, schema: Schema) -> str:
-    """Return the digest of a table's rows, whatever their order (`dataset.snapshots.digest`)."""
+    """Return the digest of a table's rows, independent of their order (`dataset.snapshots.digest`)."""
     digest = TableDigest(table.schema)
     digest.update(canonical(table, schema))
     return digest.hexdigest()
@@ -98,7 +84,7 @@ def table_digest(table: pl.DataFrame, schema: Schema) -> str:
 def _read(path: Path, schema: Schema) -> TableContent:
     if not path.is_file():
         read_table(path, schema)  # raises
-    before = identity(path)
+    before = FileState.of(path)
     described = _read_in_batches(path, schema)
     if described is None:
         rows = read_table(path, schema)
@@ -108,9 +94,9 @@ def _read(path: Path, schema: Schema) -> TableContent:
 
 
 def _read_in_batches(path: Path, schema: Schema) -> tuple[int, pl.Schema, str, pl.DataFrame] | None:
-    """Return the number of rows, the column types, the digest and the keys of a table whose rows lie in order.
+    """Return the number of rows, the column types, the digest and the keys of a table in canonical order.
 
-    Returns None where they do not, or where the table is broken.
+    Returns None if the rows are in another order or the table is invalid.
     """
     digest, keys, columns, last = None, [], pl.Schema(), None
     primary = schema.primary_key()
@@ -129,12 +115,12 @@ def _read_in_batches(path: Path, schema: Schema) -> tuple[int, pl.Schema, str, p
         return None
     if digest is None:
         return None
-    together = pl.concat(keys)
-    return together.height, columns, digest.hexdigest(), together
+    all_keys = pl.concat(keys)
+    return all_keys.height, columns, digest.hexdigest(), all_keys
 
 
 def _batches(path: Path) -> Iterator[pl.DataFrame]:
-    """Yield a Parquet file's rows in batches of bounded bytes, holding no row group as a whole."""
+    """Yield a Parquet file's rows in batches of bounded size, never holding a whole row group."""
     with pq.ParquetFile(path, buffer_size=1 << 20, pre_buffer=False) as file:
         rows, size = (
             file.metadata.num_rows,
@@ -150,7 +136,7 @@ def _keys(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def _increases(keys: pl.DataFrame) -> bool:
-    """Return whether each row is greater than the one before it, by the first column that differs."""
+    """Return whether the rows increase strictly, in lexicographic order of the columns."""
     greater: pl.Expr = pl.lit(False)
     for name in reversed(keys.columns):
         before = pl.col(name).shift(1)

@@ -1,7 +1,7 @@
-"""The dataset card for machines: `croissant.json`, in ML Commons' Croissant format.
+"""Writes the dataset card for machines: `croissant.json`, in ML Commons' Croissant format.
 
-One `FileObject` a table with its SHA-256 and size, one `RecordSet` a table with a field a column. Genres
-and directors are repeated fields; a feature is an array of Float16 of the extractor's width.
+Each table has one `FileObject` (SHA-256 and size) and one `RecordSet` with one field per column. Genres
+and directors are repeated fields; a feature is an array of Float16 with the extractor's width.
 
 Source: https://docs.mlcommons.org/croissant/docs/croissant-spec-1.1.html
 """
@@ -12,7 +12,7 @@ from typing import Any
 
 from dataset.files import write_json
 from dataset.schema import SNAPSHOT_TABLES
-from dataset.snapshots.card import NO_LICENCE, PURPOSE, people_in_words
+from dataset.snapshots.card import NO_LICENCE, PURPOSE, describe_privacy
 from dataset.snapshots.manifest import Manifest, TableEntry
 
 FILE_NAME = "croissant.json"
@@ -46,7 +46,7 @@ _CONTEXT: dict[str, Any] = {
 
 
 def write_croissant(manifest: Manifest, folder: Path) -> str:
-    """Write a snapshot's `croissant.json` into a folder; return its name."""
+    """Write a snapshot's `croissant.json` to a folder and return its name."""
     write_json(folder / FILE_NAME, croissant(manifest))
     return FILE_NAME
 
@@ -66,7 +66,7 @@ def croissant(manifest: Manifest) -> dict[str, Any]:
         "citeAs": f"{manifest.label}, content digest {manifest.content_digest}",
         "keywords": ["recommendation", "implicit feedback", "multimedia", "key frame"],
         "isLiveDataset": False,
-        "rai:personalSensitiveInformation": people_in_words(manifest),
+        "rai:personalSensitiveInformation": describe_privacy(manifest),
         "rai:dataCollection": f"Source: {manifest.provenance.get('source', 'unknown')}; see README.md.",
         "distribution": [_file(entry) for entry in manifest.tables.values()],
         "recordSet": [_records(name, entry) for name, entry in manifest.tables.items()],
@@ -98,7 +98,7 @@ def _records(name: str, entry: TableEntry) -> dict[str, Any]:
 
 
 def _field(table: str, file: str, column: str, dtype: str) -> dict[str, Any]:
-    """Return a column's field; `dtype` as polars writes it, for example `Array(Float16, shape=(4096,))`."""
+    """Return the field of a column with polars type `dtype`, for example `Array(Float16, shape=(4096,))`."""
     outer, inner, shape = re.fullmatch(r"(?:(List|Array)\()?(\w+).*?(?:shape=\((\d+),\)\))?", dtype).groups()  # type: ignore[union-attr]
     field: dict[str, Any] = {
         "@type": "cr:Field",

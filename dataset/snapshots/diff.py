@@ -1,4 +1,4 @@
-"""What changed between two versions of a dataset, in rows and in words."""
+"""Compares two snapshots: which rows differ, and a summary in words."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,10 +8,11 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from dataset.description import flatten_settings
 from dataset.errors import InvalidTableError
 from dataset.schema import SNAPSHOT_TABLES
-from dataset.snapshots.card import extractor_in_words
-from dataset.snapshots.manifest import Manifest, flat
+from dataset.snapshots.card import describe_extractor
+from dataset.snapshots.manifest import Manifest
 from dataset.snapshots.snapshot import Snapshot
 
 _EXAMPLES = 3
@@ -19,13 +20,13 @@ _EXAMPLES = 3
 
 @dataclass(frozen=True)
 class TableDiff:
-    """How a table's rows differ.
+    """The differences in one table.
 
     Attributes:
-        table: its name.
-        rows: a row for each that differs: its key, `change` (added, removed, changed) and, of a changed row,
-            `columns`: the names of those whose values differ.
-        is_hidden: whether only vectors differ, which are not compared one by one.
+        table: the table's name.
+        rows: one row per differing row: its key, `change` (added, removed, changed) and, for a changed row,
+            `columns`: the names of the columns that differ.
+        is_hidden: whether only vectors differ; vectors are not compared one by one.
     """
 
     table: str
@@ -34,13 +35,13 @@ class TableDiff:
 
 
 def diff_tables(before: Snapshot, after: Snapshot) -> list[TableDiff]:
-    """Return the tables that differ between two snapshots, and how.
+    """Return the differences in each table that differs between two snapshots.
 
-    Tables of equal digest are not read; of those read, vectors are left out.
+    Tables with equal digests are not read; vectors are never read.
 
     Raises:
         InvalidTableError: a file cannot be read.
-        StorageError: its store cannot be reached.
+        StorageError: the object store cannot be reached.
     """
     found = []
     for table in SNAPSHOT_TABLES:
@@ -54,21 +55,21 @@ def diff_tables(before: Snapshot, after: Snapshot) -> list[TableDiff]:
     return found
 
 
-def in_words(before: Snapshot, after: Snapshot, tables: list[TableDiff]) -> Iterator[str]:
-    """Yield what changed, line by line; nothing where nothing did."""
+def describe_changes(before: Snapshot, after: Snapshot, tables: list[TableDiff]) -> Iterator[str]:
+    """Yield the changes, one line each; nothing if the snapshots are equal."""
     for diff in tables:
-        yield from _rows_in_words(diff, before, after)
+        yield from _describe_rows(diff, before, after)
     one, other = before.manifest, after.manifest
-    yield from _values_in_words("setting", flat(one.config), flat(other.config))
+    yield from _describe_values("setting", flatten_settings(one.config), flatten_settings(other.config))
     if one.extractor != other.extractor:
-        yield f"features: {extractor_in_words(one.extractor)} → {extractor_in_words(other.extractor)}"
-        yield from _values_in_words("  extractor", one.extractor or {}, other.extractor or {})
-    yield from _values_in_words("statistic", flat(one.statistics), flat(other.statistics))
-    yield from _values_in_words("", _facts(one), _facts(other))
+        yield f"features: {describe_extractor(one.extractor)} → {describe_extractor(other.extractor)}"
+        yield from _describe_values("  extractor", one.extractor or {}, other.extractor or {})
+    yield from _describe_values("statistic", flatten_settings(one.statistics), flatten_settings(other.statistics))
+    yield from _describe_values("", _facts(one), _facts(other))
 
 
 def _comparable(snapshot: Snapshot, table: str) -> pl.DataFrame:
-    """Return a table's rows without its vectors; no row where the snapshot lacks the table."""
+    """Return a table's rows without vectors; no rows if the snapshot lacks the table."""
     entry = snapshot.manifest.tables.get(table)
     if entry is None:
         keys = SNAPSHOT_TABLES[table].primary_key()
@@ -82,19 +83,21 @@ def _comparable(snapshot: Snapshot, table: str) -> pl.DataFrame:
     except (OSError, pa.ArrowException) as error:
         raise InvalidTableError(
             f"{snapshot.folder}/{entry.file}: cannot be read as Parquet ({error}); "
-            f"`python -m dataset verify {snapshot.folder}` says what is wrong"
+            f"check it with `python -m dataset verify {snapshot.folder}`"
         ) from None
 
 
 def _compare(before: pl.DataFrame, after: pl.DataFrame, table: str) -> pl.DataFrame:
-    """Return the keys that differ, with `change` and the `columns` that differ."""
+    """Return the keys of the rows that differ, with `change` and the differing `columns`."""
     keys = SNAPSHOT_TABLES[table].primary_key()
     columns = [column for column in after.columns if column in before.columns and column not in keys]
     joined = before.with_columns(_in=True).join(
         after.with_columns(_in=True), on=keys, how="full", coalesce=True, suffix=" after", maintain_order="left_right"
     )
-    differs = [pl.when(pl.col(column).ne_missing(pl.col(f"{column} after"))).then(pl.lit(column)) for column in columns]
-    changed = pl.concat_list(differs).list.drop_nulls() if differs else pl.lit([], pl.List(pl.String))
+    differing = [
+        pl.when(pl.col(column).ne_missing(pl.col(f"{column} after"))).then(pl.lit(column)) for column in columns
+    ]
+    changed = pl.concat_list(differing).list.drop_nulls() if differing else pl.lit([], pl.List(pl.String))
     change = (
         pl.when(pl.col("_in").is_null())
         .then(pl.lit("added"))
@@ -109,11 +112,11 @@ def _compare(before: pl.DataFrame, after: pl.DataFrame, table: str) -> pl.DataFr
     return kept.select(*keys, "change", columns=only_changed).sort(keys)
 
 
-def _rows_in_words(diff: TableDiff, before: Snapshot, after: Snapshot) -> Iterator[str]:
+def _describe_rows(diff: TableDiff, before: Snapshot, after: Snapshot) -> Iterator[str]:
     one, other = before.manifest.tables.get(diff.table), after.manifest.tables.get(diff.table)
     yield f"{diff.table}: {one.rows if one else 0:,} → {other.rows if other else 0:,} rows"
     if diff.is_hidden:
-        yield "  the same rows, with other vectors"
+        yield "  the same rows with different vectors"
     for change in ("added", "removed", "changed"):
         rows = diff.rows.filter(change=change)
         if rows.is_empty():
@@ -125,11 +128,11 @@ def _rows_in_words(diff: TableDiff, before: Snapshot, after: Snapshot) -> Iterat
         yield f"  {rows.height:,} {change}{where}: {shown}"
 
 
-def _values_in_words(what: str, before: dict[str, Any], after: dict[str, Any]) -> Iterator[str]:
+def _describe_values(what: str, before: dict[str, Any], after: dict[str, Any]) -> Iterator[str]:
     for key in [*before, *(key for key in after if key not in before)]:
         one, other = before.get(key), after.get(key)
         if one != other and not isinstance(one or other, list):
-            yield f"{what} {key}: {_spoken(one)} → {_spoken(other)}".lstrip()
+            yield f"{what} {key}: {_format_value(one)} → {_format_value(other)}".lstrip()
 
 
 def _facts(manifest: Manifest) -> dict[str, Any]:
@@ -140,7 +143,7 @@ def _facts(manifest: Manifest) -> dict[str, Any]:
     }
 
 
-def _spoken(value: Any) -> str:
+def _format_value(value: Any) -> str:
     if value is None:
         return "not set"
     return f"{value:,.6g}" if isinstance(value, float) else f"{value:,}" if type(value) is int else str(value)

@@ -1,10 +1,9 @@
-"""The digest of a table's content: equal rows give it on any machine, with any version of any library.
+"""Digests a table's content: equal rows have the same digest on any machine, with any library version.
 
-Each column is hashed for itself, row after row in the table's one order (by primary key): first
-which values are null, then how long each text or list is, then the values, numbers as
-little-endian bytes and text as UTF-8. A null counts as a null, whatever its buffer holds. The table's
-digest is the SHA-256 of the columns' names, types and digests. So a table of any size is digested in
-batches, of any size too.
+Each column is hashed separately, row by row in canonical order (by primary key). Three digests cover
+the null flags, the lengths of texts and lists, and the values: numbers as little-endian bytes, text as
+UTF-8, null as 0 or empty text. The table's digest is the SHA-256 of the columns' names, types and
+digests. The size of the batches does not change it.
 """
 
 import hashlib
@@ -15,7 +14,7 @@ import polars as pl
 
 
 class TableDigest:
-    """Digests a table that comes in batches, in order.
+    """Digests a table from batches of rows, in order.
 
     Args:
         columns: the table's column types.
@@ -36,7 +35,7 @@ class TableDigest:
 
 
 class _ColumnDigest:
-    """The digests of a column's nulls, lengths and values; those of a list's elements are its child's."""
+    """The digests of a column's nulls, lengths and values; for a list, also those of its elements."""
 
     def __init__(self) -> None:
         self._nulls, self._lengths, self._values = hashlib.sha256(), hashlib.sha256(), hashlib.sha256()

@@ -1,14 +1,15 @@
-"""The manifest of a snapshot: what each file holds, where it all comes from, and the SHA-256 of every file.
+"""The manifest of a snapshot: the content, origin and SHA-256 of every file.
 
-The manifest's own SHA-256 is among them: `manifest_sha256`, made of the file's bytes with that one
-value left empty, so that a changed byte of the manifest shows like one of any other file.
+`manifest_sha256` is the manifest's own SHA-256, computed over the file's bytes with that value left
+empty, so a changed byte in the manifest is detected too.
 
-Format 2 (this one) added that digest, the licence, and a content digest that does not depend on how
-Arrow serialises a table; snapshots of format 1 are read as before.
+Format 2 (the current one) added this digest, the licence, and a content digest that does not depend on
+how Arrow serialises a table. Snapshots of format 1 can still be read.
 """
 
 import hashlib
 import json
+import re
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -16,11 +17,13 @@ from dataset.errors import InvalidSnapshotError
 
 FORMAT_VERSION = 2
 FILE_NAME = "manifest.json"
+_OLD_STATISTIC = re.compile(r"_a_(?=user|movie)")
+"""Older snapshots have `_a_user` and `_a_movie`, not `_per_user` and `_per_movie`, in the names of statistics."""
 
 
 @dataclass(frozen=True)
 class TableEntry:
-    """What a manifest says of a table: its file, rows, bytes, digests and column types."""
+    """A table in the manifest: its file, rows, bytes, digests and column types."""
 
     file: str
     rows: int
@@ -35,13 +38,13 @@ class Manifest:
     """The content of `manifest.json`.
 
     Attributes:
-        parent: the version before it, None for the first.
-        content_digest: SHA-256 of the tables' rows and the configuration: equal content has it on any machine.
-        extractor: what computed the features, None where there are none.
+        parent: the previous version, None for the first.
+        content_digest: SHA-256 of the tables' rows and the configuration; the same on any machine.
+        extractor: the extractor of the features, None if there are none.
         tables: the tables, by name.
         files: the SHA-256 of every other file, by name.
-        licence: what the publisher allows, None where nothing was said.
-        manifest_sha256: its own digest (see above).
+        licence: the licence that the publisher states, None if none.
+        manifest_sha256: the manifest's own digest (see the module).
     """
 
     format_version: int
@@ -63,12 +66,12 @@ class Manifest:
 
     @property
     def sha256_of(self) -> dict[str, str]:
-        """The SHA-256 of every file but the manifest, by name."""
+        """The SHA-256 of every file except the manifest, by name."""
         return {entry.file: entry.sha256 for entry in self.tables.values()} | self.files
 
     @property
     def label(self) -> str:
-        """What to call the snapshot in words, for example `sandbox v0001`."""
+        """The snapshot's name and version, for example `sandbox v0001`."""
         return f"{self.name} {version_folder(self.version)}"
 
 
@@ -78,53 +81,46 @@ def version_folder(version: int) -> str:
 
 
 def version_number(folder: str) -> int | None:
-    """Return the number of a version's folder, None for any other name."""
+    """Return the version number of a folder name such as `v0001`, None for any other name."""
     return int(folder[1:]) if folder[:1] == "v" and folder[1:].isascii() and folder[1:].isdigit() else None
 
 
-def flat(value: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return nested settings under one name each: `{"split": {"seed": 0}}` becomes `{"split.seed": 0}`."""
-    found: dict[str, Any] = {}
-    for key, inner in value.items():
-        found |= flat(inner, f"{prefix}{key}.") if isinstance(inner, dict) else {f"{prefix}{key}": inner}
-    return found
-
-
 def to_bytes(manifest: Manifest) -> bytes:
-    """Return a manifest as the bytes of its file, with its own SHA-256 in it."""
+    """Return the bytes of a manifest's file, including its own SHA-256."""
     digest = hashlib.sha256(_json(replace(manifest, manifest_sha256=""))).hexdigest()
     return _json(replace(manifest, manifest_sha256=digest))
 
 
 def from_bytes(content: bytes, where: str) -> Manifest:
-    """Return the manifest in a file's bytes, whose own SHA-256 must be right.
+    """Parse the bytes of a manifest's file and check its own SHA-256.
 
     Args:
         content: the bytes of a `manifest.json`.
-        where: the file, for the error.
+        where: the file, for error messages.
 
     Raises:
-        InvalidSnapshotError: it is no manifest, a damaged one, or one of a newer format.
+        InvalidSnapshotError: the bytes are not a manifest, are damaged, or have a newer format.
     """
     try:
         value = json.loads(content)
         if value["format_version"] > FORMAT_VERSION:
             raise InvalidSnapshotError(
-                f"{where}: format version {value['format_version']} is newer than this code knows "
+                f"{where}: format version {value['format_version']} is newer than this code supports "
                 f"({FORMAT_VERSION}); update douban-keyframes"
             )
         digest = value.get("manifest_sha256", "")
+        value["statistics"] = {_OLD_STATISTIC.sub("_per_", key): n for key, n in value["statistics"].items()}
         value["tables"] = {table: TableEntry(**entry) for table, entry in value["tables"].items()}
         manifest = Manifest(**value)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InvalidSnapshotError(
-            f"{where}: not a snapshot's manifest, or a damaged one ({error}); "
-            "take the snapshot from its source again, or publish again"
+            f"{where}: not a snapshot's manifest, or damaged ({error}); "
+            "get the snapshot from its source again, or publish again"
         ) from None
     if (manifest.format_version > 1 or digest) and digest != _own_digest(content, digest):
         raise InvalidSnapshotError(
             f"{where}: its bytes are not the ones that were published (SHA-256 differs); "
-            "take the snapshot from its source again"
+            "get the snapshot from its source again"
         )
     return manifest
 

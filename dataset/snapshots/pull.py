@@ -1,78 +1,84 @@
-"""A snapshot from an object store (or another disk), whole and verified, on this machine's disk.
+"""Pulls a snapshot from an object store (or another disk) to a local disk and verifies it.
 
-Files come into `<root>/<name>/.pull-v0002-<digest>/`, each under `<file>.part` until it is whole and its
-SHA-256 is the manifest's. A pull that was interrupted goes on in the middle of the file where it stopped.
-When every file is there, the folder is renamed to `v0002`.
+Files are written to `<root>/<name>/.pull-v0002-<digest>/`, each as `<file>.part` until it is complete and
+its SHA-256 matches the manifest. An interrupted pull resumes in the middle of the file. When all files
+are complete, the folder is renamed to `v0002`. Linux and macOS only, because of the lock on the folder.
 """
 
-import fcntl
 import hashlib
+import logging
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 from dataset.errors import AlreadyPublishedError, InvalidSnapshotError, PipelineError
+from dataset.files import exclusive_lock
 from dataset.snapshots.manifest import FILE_NAME, version_folder
 from dataset.snapshots.snapshot import DEFAULT_ROOT, Snapshot, open_snapshot
 
+_log = logging.getLogger(__name__)
+
 _READ_BYTES = 1 << 20
 Advance = Callable[[int], None]
-"""Called with the number of bytes that have just come, or were there already."""
+"""Called with the number of bytes just received, or already present from an earlier pull."""
 
 
 def pull(source: Snapshot, root: Path = DEFAULT_ROOT, advance: Advance = lambda _: None) -> tuple[Snapshot, bool]:
-    """Fetch a snapshot into `<root>/<name>/<version>`, unless it is there.
+    """Pull a snapshot into `<root>/<name>/<version>`, unless it is already there.
 
     Returns:
-        The snapshot on the disk, and whether it was fetched (False: it was there).
+        The local snapshot, and whether it was pulled (False: it was already there).
 
     Raises:
-        AlreadyPublishedError: the folder holds another snapshot of that number.
-        InvalidSnapshotError: a file that came is not the one that was published.
+        AlreadyPublishedError: the folder holds a different snapshot with the same number.
+        InvalidSnapshotError: a received file is not the published one.
         PipelineError: `root` cannot be written, or another pull is writing there.
     """
     manifest = source.manifest
     destination = root / manifest.name / version_folder(manifest.version)
     if destination.exists():
-        there = open_snapshot(destination)
-        if there.manifest != manifest:
+        present = open_snapshot(destination)
+        if present.manifest != manifest:
             raise AlreadyPublishedError(
-                f"{destination}: holds another {manifest.label} (content {there.content_digest[:12]}, not "
+                f"{destination}: holds a different {manifest.label} (content {present.content_digest[:12]}, not "
                 f"{manifest.content_digest[:12]}); pull to another --to"
             )
-        return there, False
+        return present, False
     staging = destination.with_name(f".pull-{destination.name}-{manifest.content_digest[:12]}")
     try:
         staging.mkdir(parents=True, exist_ok=True)
-        with _alone(staging):
-            for name, size in sizes(source).items():
+        lock = staging.with_name(f"{staging.name}.lock")
+        with exclusive_lock(lock, f"{staging}: another pull is writing there; wait until it ends"):
+            for name, size in file_sizes(source).items():
                 _fetch(source, name, size, staging / name, advance)
             (staging / FILE_NAME).write_bytes(source.folder.read(FILE_NAME) or b"")
-            os.rename(staging, destination)  # noqa: PTH104 - Path.rename says nothing of folders
+            os.rename(staging, destination)  # noqa: PTH104 - the docs of Path.rename do not cover folders
     except OSError as error:
         raise PipelineError(
-            f"{staging}: cannot be written ({error.strerror or error}); make room or choose another --to, "
-            "then run the same command again to go on"
+            f"{staging}: cannot be written ({error.strerror or error}); free some space or choose another --to, "
+            "then run the same command again to resume"
         ) from error
+    _log.info("pulled %s to %s", manifest.label, destination)
     return open_snapshot(destination), True
 
 
-def sizes(source: Snapshot) -> dict[str, int]:
-    """Return the bytes of each file of a snapshot that its manifest lists.
+def file_sizes(source: Snapshot) -> dict[str, int]:
+    """Return the size in bytes of each file that a snapshot's manifest lists.
 
     Raises:
         InvalidSnapshotError: a file is missing.
     """
     present = source.folder.files()
     if missing := sorted(source.manifest.sha256_of.keys() - present):
-        raise InvalidSnapshotError(f"{source.folder}: {', '.join(missing)} missing; take it from another place")
+        raise InvalidSnapshotError(
+            f"{source.folder}: {', '.join(missing)} missing; get the snapshot from another place"
+        )
     return {name: present[name].size_bytes for name in source.manifest.sha256_of}
 
 
 def _fetch(source: Snapshot, name: str, size: int, target: Path, advance: Advance) -> None:
-    """Fetch one file, from where an earlier pull stopped."""
-    if target.is_file():  # it was verified before it got this name
+    """Fetch one file, resuming where an earlier pull stopped."""
+    if target.is_file():  # it was verified before it was renamed to this
         advance(size)
         return
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -95,19 +101,6 @@ def _fetch(source: Snapshot, name: str, size: int, target: Path, advance: Advanc
         part.unlink()
         raise InvalidSnapshotError(
             f"{source.folder}/{name}: its bytes are not the ones that were published (SHA-256 differs); "
-            "pull again, and if that does not help, take the snapshot from another place"
+            "pull again; if that does not help, get the snapshot from another place"
         )
     part.replace(target)
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Keep other pulls out of a folder; the lock goes with the process."""
-    lock = folder.with_name(f"{folder.name}.lock")
-    with lock.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise PipelineError(f"{folder}: another pull is writing there; wait until it ends") from None
-        yield
-        lock.unlink(missing_ok=True)

@@ -1,17 +1,17 @@
-"""How a version comes to be, all at once and under a number of its own.
+"""Atomic publication of a numbered version.
 
-On a disk: its files are gathered in `<name>/.staging-<id>/`, and renamed to `<name>/v0002`, which fails
-where that folder exists.
+On a disk, the files are collected in `<name>/.staging-<id>/`, which is then renamed to `<name>/v0002`;
+the rename fails if that folder exists.
 
-In an object store nothing can be renamed as a whole, so a publisher first takes the number: it
-creates `<name>/.publishing/v0002`, which only one can. It writes the files to `<name>/v0002/` and last
-`manifest.json`, also create-only. No reader of ours looks at a version without a manifest. A publisher
-that finds a number taken uses the next; numbers rise, and those of publishers that died are left out.
+An object store cannot rename a folder, so a publisher first claims the number: it creates
+`<name>/.publishing/v0002`, which only one publisher can. It then writes the files to `<name>/v0002/`
+and, last, creates `manifest.json`. Readers ignore a version without a manifest. If a number is taken,
+the publisher claims the next one, so numbers increase; the number of a publisher that died stays unused.
 
-What dies half-way leaves a staging folder, or files without a manifest. A publisher removes those that
-are older than a day, by the store's own clock; before it writes its manifest it checks that it was not
-itself taken for dead. (Parts of an unfinished upload are hidden by S3: let a lifecycle rule of the bucket,
-AbortIncompleteMultipartUpload, remove them.)
+A publisher that dies leaves a staging folder, or files without a manifest. Later publishers remove
+them after a day, by the store's clock. Before a publisher writes its manifest, it checks that its own
+claim has not been removed. (S3 hides the parts of an unfinished upload: add the lifecycle rule
+AbortIncompleteMultipartUpload to the bucket to remove them.)
 """
 
 import os
@@ -26,9 +26,9 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from dataset.errors import StorageError
-from dataset.files import sha256_of_file
+from dataset.files import copy_file, sha256_of_file
 from dataset.snapshots.manifest import FILE_NAME, Manifest, to_bytes, version_folder, version_number
-from dataset.snapshots.storage import Folder
+from dataset.storage import Folder
 
 ABANDONED_AFTER = timedelta(days=1)
 _CLAIMS = ".publishing"
@@ -36,10 +36,10 @@ _STAGING = ".staging-"
 
 
 class SnapshotWriter(Protocol):
-    """Writes the files of one version and commits it; leaving it uncommitted removes them."""
+    """Writes the files of one version and commits it; on exit without a commit, removes them."""
 
     scratch: Path
-    """A folder on this machine where files to add can be made."""
+    """A local folder in which to create files before adding them."""
 
     def __enter__(self) -> Self: ...
 
@@ -48,17 +48,17 @@ class SnapshotWriter(Protocol):
     ) -> None: ...
 
     def add(self, source: Path, name: str) -> str:
-        """Add a file under a name; return its SHA-256."""
+        """Add a file under a name and return its SHA-256."""
 
     def number_after(self, latest: int) -> int:
-        """Return the version's number, given the highest published one (0: none)."""
+        """Return the number for this version, given the highest published one (0: none)."""
 
     def commit(self, manifest: Manifest) -> bool:
-        """Make the version appear; return False where its number has been taken meanwhile."""
+        """Publish the version; return False if its number has been taken in the meantime."""
 
 
 def open_writer(folder: Folder) -> SnapshotWriter:
-    """Return a writer of the next version in a dataset's folder."""
+    """Return a writer for the next version in a dataset's folder."""
     return _DiskWriter(folder.path) if folder.path is not None else _StoreWriter(folder)
 
 
@@ -82,13 +82,13 @@ class _DiskWriter(_Writer):
         self._folder = folder
         self.scratch = folder / f"{_STAGING}{uuid.uuid4().hex[:12]}"
         self.scratch.mkdir(parents=True)
-        _sweep_disk(folder)
+        _remove_old_staging(folder)
 
     def add(self, source: Path, name: str) -> str:
         target = self.scratch / name
         if source != target:
             target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(source, target)
+            copy_file(source, target)
         return sha256_of_file(target)
 
     def number_after(self, latest: int) -> int:
@@ -99,11 +99,11 @@ class _DiskWriter(_Writer):
         _flush(self.scratch)
         destination = self._folder / version_folder(manifest.version)
         try:
-            os.rename(self.scratch, destination)  # noqa: PTH104 - Path.rename says nothing of folders
+            os.rename(self.scratch, destination)  # noqa: PTH104 - the docs of Path.rename do not cover folders
         except OSError:
             if not destination.exists():
                 raise
-            return False  # a rename onto a filled folder fails on every system
+            return False  # a rename onto a folder with files fails on every system
         return True
 
 
@@ -111,7 +111,7 @@ class _StoreWriter(_Writer):
     def __init__(self, folder: Folder) -> None:
         self._folder = folder
         self._token = uuid.uuid4().hex.encode()
-        self._is_settled = True  # whether we know if the manifest is there: never remove what may be published
+        self._is_settled = True  # False while the manifest may or may not exist: then remove nothing
         self._is_committed = False
         self._number = self._claim()
         self._version = folder / version_folder(self._number)
@@ -126,28 +126,28 @@ class _StoreWriter(_Writer):
     def commit(self, manifest: Manifest) -> bool:
         if (self._folder / _CLAIMS).read(version_folder(self._number)) != self._token:
             raise StorageError(
-                f"{self._version}: took more than {ABANDONED_AFTER.days} day and was taken for abandoned; publish again"
+                f"{self._version}: took over {ABANDONED_AFTER.days} day and was removed as abandoned; publish again"
             )
         self._is_settled = False
         self._is_committed = self._version.create(FILE_NAME, to_bytes(manifest))
         self._is_settled = True
         if not self._is_committed:
-            raise StorageError(f"{self._version}: has a manifest that is not ours; publish again")
+            raise StorageError(f"{self._version}: another publisher wrote its manifest; publish again")
         return True
 
     def close(self) -> None:
         super().close()
-        with suppress(StorageError):  # what cannot be removed now, a later publisher removes
+        with suppress(StorageError):  # a later publisher removes what cannot be removed now
             if self._is_settled:
                 if not self._is_committed:
                     self._version.delete(list(self._version.files()))
                 (self._folder / _CLAIMS).delete([version_folder(self._number)])
 
     def _claim(self) -> int:
-        """Take the lowest number above all that are published or taken.
+        """Claim the lowest number above all published and claimed ones.
 
         Raises:
-            StorageError: the store overwrites files that were to be created only.
+            StorageError: the store overwrites existing files on a create-only request.
         """
         claims = self._folder / _CLAIMS
         while True:
@@ -157,14 +157,14 @@ class _StoreWriter(_Writer):
                 break
         if claims.create(version_folder(number), b"probe"):
             raise StorageError(
-                f"{self._folder}: the store overwrites what was to be created only (it ignores If-None-Match), so two "
-                "publishers could mix their files; publish to a folder or another store"
+                f"{self._folder}: the store ignores If-None-Match (never overwrite), so two publishers could mix their "
+                "files; publish to a folder or another store"
             )
-        self._sweep(number)
+        self._remove_abandoned(number)
         return number
 
-    def _sweep(self, number: int) -> None:
-        """Remove what publishers left that died more than a day before we took `number`."""
+    def _remove_abandoned(self, number: int) -> None:
+        """Remove the files of publishers that died more than a day before we claimed `number`."""
         found = self._folder.files()
         now = found[f"{_CLAIMS}/{version_folder(number)}"].modified_at
         left: dict[int, list[str]] = {}
@@ -175,17 +175,17 @@ class _StoreWriter(_Writer):
             is_published = f"{version_folder(owner)}/{FILE_NAME}" in found
             if now - max(found[name].modified_at for name in names) > ABANDONED_AFTER:
                 claims = [name for name in names if name.startswith(_CLAIMS)]
-                self._folder.delete(claims)  # first, for that is what its publisher looks for, should it live
+                self._folder.delete(claims)  # first, because its publisher checks the claim if it is still alive
                 self._folder.delete([] if is_published else [name for name in names if name not in claims])
 
 
 def _number_of(name: str) -> int | None:
-    """Return the version that a file in a dataset's folder belongs to: `v0002/…`, or the claim of one."""
+    """Return the version that a file in a dataset's folder belongs to: a file of `v0002/…`, or its claim."""
     parts = name.removeprefix(f"{_CLAIMS}/").split("/")
     return version_number(parts[0])
 
 
-def _sweep_disk(folder: Path) -> None:
+def _remove_old_staging(folder: Path) -> None:
     """Remove the staging folders of publishers that died more than a day ago."""
     for staging in folder.glob(f"{_STAGING}*"):
         with suppress(OSError):
@@ -194,7 +194,7 @@ def _sweep_disk(folder: Path) -> None:
 
 
 def _flush(folder: Path) -> None:
-    """Have all files of a folder written to the disk itself."""
+    """Flush all files of a folder to disk."""
     for path in folder.rglob("*"):
         if path.is_file():
             with path.open("rb") as file:

@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 
 from dataset.errors import InvalidSnapshotError, PipelineError
-from dataset.files import atomic_path, sha256_of_file, write_json
+from dataset.files import FileState, atomic_path, sha256_of_file, write_json
 from dataset.snapshots.snapshot import Snapshot
 
 _BLOCK_BYTES = 1 << 24
@@ -96,7 +96,7 @@ def _is_whole(path: Path) -> bool:
     """Return whether a cache is there as it was written."""
     try:
         written = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-        if written["changed"] == _changed(path):
+        if written["changed"] == list(FileState.of(path)):
             return True
         if written["blocks_sha256"] != _digest(path):
             return False
@@ -108,13 +108,7 @@ def _is_whole(path: Path) -> bool:
 
 
 def _write_down(path: Path, digest: str) -> None:
-    write_json(path.with_suffix(".json"), {"changed": _changed(path), "blocks_sha256": digest})
-
-
-def _changed(path: Path) -> list[int]:
-    """Return the size in bytes and the time of the last change in ns."""
-    status = path.stat()
-    return [status.st_size, status.st_mtime_ns]
+    write_json(path.with_suffix(".json"), {"changed": FileState.of(path), "blocks_sha256": digest})
 
 
 def _digest(path: Path) -> str:

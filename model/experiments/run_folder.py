@@ -27,7 +27,7 @@ import polars as pl
 import torch
 
 from dataset.errors import InvalidSnapshotError, MissingInputError, TrainingError
-from dataset.files import atomic_path, write_json, writing
+from dataset.files import atomic_path, explain_write_errors, write_json
 from dataset.schema import HELD_OUT_SPLITS, Training
 from dataset.snapshots.snapshot import Snapshot, newest_snapshot, open_snapshot
 from dataset.tables import write_table
@@ -102,7 +102,7 @@ def describe_run(
 def start_run(folder: Path, description: dict[str, Any]) -> None:
     """Make a run's folder, without the results of an earlier run of the same name."""
     for name in ("checkpoint.pt", "model.pt", *_RESULTS):
-        with writing(folder):
+        with explain_write_errors(folder):
             (folder / name).unlink(missing_ok=True)
     write_json(folder / "config.json", description)
 

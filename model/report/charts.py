@@ -6,8 +6,8 @@ from typing import Any
 import altair as alt
 import polars as pl
 
-from dataset.report.numbers import Numbers, NumberTable, Row
-from dataset.report.theme import SOFT, Chart, drawn, y_title
+from dataset.report.numbers import NumberSource, NumberTable, Row
+from dataset.report.theme import SOFT, Chart, render_svg, y_title
 from model.report.names import in_order, look_of
 
 METRIC_TITLES = {"hr": "HR", "ndcg": "NDCG"}
@@ -16,7 +16,7 @@ _WIDTH, _HEIGHT, _LABEL_GAP_PX = 300, 270, 16
 _MOST_POINTS = 60
 
 
-def metric_curves(numbers: Numbers, task: str, metric: str, figure: str) -> Chart:
+def metric_curves(numbers: NumberSource, task: str, metric: str, figure: str) -> Chart:
     """Return a metric over K: a line a model with its 95 % band, each named at its end.
 
     Args:
@@ -65,7 +65,7 @@ def metric_curves(numbers: Numbers, task: str, metric: str, figure: str) -> Char
         f"{title} of {_WHAT[task]}",
         f"The paper’s {figure}. Bands are 95\u202f% intervals over users.",
         words,
-        drawn(alt.layer(band, line, points, ends), _WIDTH, _HEIGHT),
+        render_svg(alt.layer(band, line, points, ends), _WIDTH, _HEIGHT),
         table,
     )
 
@@ -104,7 +104,7 @@ def moved_apart(places: Sequence[float], gap: float) -> list[float]:
     return [centre + gap * (i - (size - 1) / 2) for centre, size in groups for i in range(size)]
 
 
-def interval_chart(numbers: Numbers, task: str, metric: str, k: int) -> Chart:
+def interval_chart(numbers: NumberSource, task: str, metric: str, k: int) -> Chart:
     """Return a dot a model with its 95 % interval, the best on top."""
     file = "metrics.parquet"
     rows = numbers.rows(file, task=task, metric=metric, k=k)
@@ -140,7 +140,7 @@ def interval_chart(numbers: Numbers, task: str, metric: str, k: int) -> Chart:
         ],
     )
     words = f"Dots with intervals, from the best: {', '.join(titles)}."
-    drawing = drawn(bars + dots, _WIDTH, 24 * rows.height)
+    drawing = render_svg(bars + dots, _WIDTH, 24 * rows.height)
     return Chart(
         f"{task}_intervals",
         f"Who ranks {_WHAT[task]} best",
@@ -151,7 +151,7 @@ def interval_chart(numbers: Numbers, task: str, metric: str, k: int) -> Chart:
     )
 
 
-def training_curves(numbers: Numbers) -> Chart | None:
+def training_curves(numbers: NumberSource) -> Chart | None:
     """Return validation NDCG over epochs, a panel a model and a line a seed; None where nothing was validated."""
     rows = numbers.rows("training.parquet")
     rows = rows.filter(pl.col("validation_ndcg").is_not_null()) if rows.height else rows
@@ -203,12 +203,12 @@ def training_curves(numbers: Numbers) -> Chart | None:
         "Validation NDCG@15 over epochs",
         "A panel a model, a line a seed, all on one scale. It stops when it no longer helps; the best epoch is kept.",
         f"Small line charts, one for each of {', '.join(titles)}.",
-        drawn(chart, 0, 0),
+        render_svg(chart, 0, 0),
         table,
     )
 
 
-def slice_chart(numbers: Numbers, task: str, by: str, k: int, models: list[str]) -> Chart | None:
+def slice_chart(numbers: NumberSource, task: str, by: str, k: int, models: list[str]) -> Chart | None:
     """Return NDCG by one kind of slice, a line a model; None where there are no slices."""
     file = "slices.parquet"
     where = {"task": task, "slice_by": by, "metric": "ndcg", "k": k}
@@ -254,7 +254,7 @@ def slice_chart(numbers: Numbers, task: str, by: str, k: int, models: list[str])
         ],
     )
     words = f"Lines of NDCG@{k} of {_WHAT[task]} by {of}, for {', '.join(titles)}."
-    return Chart(f"{task}_by_{by}", f"By {of}", "", words, drawn(chart, 340, 200), table)
+    return Chart(f"{task}_by_{by}", f"By {of}", "", words, render_svg(chart, 340, 200), table)
 
 
 _SLICES = {

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from dataset.report.numbers import Number, Numbers
+from dataset.report.numbers import Number, NumberSource
 from dataset.report.thumbnails import Thumbnails
 from model.report.cases import KINDS
 from model.report.names import in_order, look_of
@@ -58,7 +58,7 @@ class ShownCase:
     recommended: list[ShownFrame]
 
 
-def gallery(numbers: Numbers, titles: dict[str, str], thumbnails: Thumbnails) -> list[ShownCase]:
+def gallery(numbers: NumberSource, titles: dict[str, str], thumbnails: Thumbnails) -> list[ShownCase]:
     """Return the cases of an experiment, empty where it has none.
 
     Args:
@@ -73,7 +73,7 @@ def gallery(numbers: Numbers, titles: dict[str, str], thumbnails: Thumbnails) ->
     return sorted(shown, key=lambda case: list(KINDS).index(case.kind))
 
 
-def _case(numbers: Numbers, row: dict[str, object], titles: dict[str, str], thumbnails: Thumbnails) -> ShownCase:
+def _case(numbers: NumberSource, row: dict[str, object], titles: dict[str, str], thumbnails: Thumbnails) -> ShownCase:
     number, movie = row["case"], titles[str(row["movie_id"])]
     frames = _frames(numbers, number, movie, thumbnails)
     movies = numbers.rows("case_movies.parquet", case=number).sort("role", "rank")
@@ -97,7 +97,7 @@ def _case(numbers: Numbers, row: dict[str, object], titles: dict[str, str], thum
     )
 
 
-def _frames(numbers: Numbers, case: object, movie: str, thumbnails: Thumbnails) -> list[ShownFrame]:
+def _frames(numbers: NumberSource, case: object, movie: str, thumbnails: Thumbnails) -> list[ShownFrame]:
     """Return the movie's frames: JIFR's order, the key frames of all models and the liked ones never cut off."""
     file = "case_frames.parquet"
     rows = numbers.rows(file, case=case)

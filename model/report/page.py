@@ -7,12 +7,13 @@ from typing import Any
 
 import polars as pl
 
+from dataset.description import flatten_settings
 from dataset.files import write_text
-from dataset.report.numbers import Number, Numbers, NumberTable, Row, gain
-from dataset.report.page import flat, interval, render
+from dataset.report.numbers import Number, NumberSource, NumberTable, Row, relative_gain
+from dataset.report.page import interval, render
 from dataset.report.theme import Chart
 from dataset.report.thumbnails import Thumbnails
-from dataset.snapshots.card import extractor_in_words
+from dataset.snapshots.card import describe_extractor
 from dataset.snapshots.snapshot import Snapshot
 from model.models.registry import MODELS
 from model.report.charts import interval_chart, metric_curves, slice_chart, training_curves
@@ -65,7 +66,7 @@ def write_report(folder: Path, snapshot: Snapshot, raw: Path | None) -> Path:
     found = {name: folder / f"{name}.parquet" for name in TABLES}
     tables = {f"{name}.parquet": pl.read_parquet(path) for name, path in found.items() if path.is_file()}
     movies = snapshot.read("movies")
-    numbers = Numbers(tables, {_MANIFEST: manifest, "paper.json": PAPER_GAINS})
+    numbers = NumberSource(tables, {_MANIFEST: manifest, "paper.json": PAPER_GAINS})
     tasks = [_task(numbers, task) for task in TASKS]
     training = training_curves(numbers)
     models = in_order({run["model"] for run in runs})
@@ -73,7 +74,7 @@ def write_report(folder: Path, snapshot: Snapshot, raw: Path | None) -> Path:
         "model.report",
         "report.html.j2",
         m=snapshot.manifest,
-        features=extractor_in_words(snapshot.manifest.extractor),
+        features=describe_extractor(snapshot.manifest.extractor),
         contents=_CONTENTS,
         statistics=[(words, numbers.at(_MANIFEST, "statistics", key)) for key, words in _STATISTICS],
         tasks=tasks,
@@ -84,7 +85,7 @@ def write_report(folder: Path, snapshot: Snapshot, raw: Path | None) -> Path:
         training=training,
         costs=_costs(numbers, models),
         cases=gallery(numbers, dict(movies.select("movie_id", "title").iter_rows()), Thumbnails(raw)),
-        runs=[run | {"settings": flat(run["config"]), "training": flat(run["training"])} for run in runs],
+        runs=[run | {"settings": _flat_items(run["config"]), "training": _flat_items(run["training"])} for run in runs],
         look_of=look_of,
         interval=interval,
     )
@@ -96,7 +97,11 @@ def write_report(folder: Path, snapshot: Snapshot, raw: Path | None) -> Path:
     return folder / "report.html"
 
 
-def _task(numbers: Numbers, task: str) -> dict[str, Any] | None:
+def _flat_items(settings: dict[str, Any]) -> list[tuple[str, Any]]:
+    return list(flatten_settings(settings).items())
+
+
+def _task(numbers: NumberSource, task: str) -> dict[str, Any] | None:
     """Return what the page shows of a task, None where nothing was judged."""
     said = headline(numbers, task)
     if said is None:
@@ -129,7 +134,7 @@ def _task(numbers: Numbers, task: str) -> dict[str, Any] | None:
     }
 
 
-def _result_row(numbers: Numbers, task: str, model: str, k: int) -> dict[str, Any]:
+def _result_row(numbers: NumberSource, task: str, model: str, k: int) -> dict[str, Any]:
     def mean(column: str, metric: str) -> Number | None:
         return numbers.of("metrics.parquet", f"mean({column})", model=model, task=task, metric=metric, k=k)
 
@@ -141,7 +146,7 @@ def _result_row(numbers: Numbers, task: str, model: str, k: int) -> dict[str, An
     }
 
 
-def _model_row(numbers: Numbers, model: str) -> dict[str, Any]:
+def _model_row(numbers: NumberSource, model: str) -> dict[str, Any]:
     """Return a row of Table 1: what a model is given, and what it was judged on."""
     judged = {task: numbers.rows("metrics.parquet", model=model, task=task).height > 0 for task in TASKS}
     return {
@@ -152,7 +157,7 @@ def _model_row(numbers: Numbers, model: str) -> dict[str, Any]:
     }
 
 
-def _ablation(numbers: Numbers) -> list[AblationRow]:
+def _ablation(numbers: NumberSource) -> list[AblationRow]:
     """Return Table 2 from the runs: the gains of each attention over none; empty where JIFR_NA did not run."""
     if numbers.rows("metrics.parquet", model="jifr_na").is_empty():
         return []
@@ -166,7 +171,7 @@ def _ablation(numbers: Numbers) -> list[AblationRow]:
                     numbers.of("metrics.parquet", "mean(value)", model=m, **where) for m in (model, "jifr_na")
                 )
                 paper = numbers.at("paper.json", model, task, metric) if gains else None
-                cells.append((gain(ours, base) if ours and base and base.value else None, paper))
+                cells.append((relative_gain(ours, base) if ours and base and base.value else None, paper))
             verdicts[task] = verdict(numbers, model, "jifr_na", task=task, metric="ndcg", k=k)
         words = (
             "att" if model in ("jifr", "jifr_visual") else "avg",
@@ -176,7 +181,7 @@ def _ablation(numbers: Numbers) -> list[AblationRow]:
     return rows
 
 
-def _costs(numbers: Numbers, models: list[str]) -> NumberTable | None:
+def _costs(numbers: NumberSource, models: list[str]) -> NumberTable | None:
     file = "costs.parquet"
     if not numbers.has(file):
         return None

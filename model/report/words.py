@@ -5,7 +5,7 @@ from typing import Any
 
 import polars as pl
 
-from dataset.report.numbers import Number, Numbers, gain
+from dataset.report.numbers import Number, NumberSource, relative_gain
 from model.report.names import look_of
 
 TASKS = {"item": ("movies", 15), "frame": ("key frames", 3)}
@@ -53,7 +53,7 @@ class Headline:
     random_first_hit: Number | None
 
 
-def headline(numbers: Numbers, task: str) -> Headline | None:
+def headline(numbers: NumberSource, task: str) -> Headline | None:
     """Return the headline of a task, None where nothing was judged."""
     what, k = TASKS[task]
     where = {"task": task, "metric": "ndcg", "k": k}
@@ -74,16 +74,16 @@ def headline(numbers: Numbers, task: str) -> Headline | None:
         best,
         value,
         second,
-        gain(value, after) if after and after.value else None,
+        relative_gain(value, after) if after and after.value else None,
         verdict(numbers, best, second, **where) if second else None,
         _mean(numbers, best, **first) if task == "frame" else None,
         random,
-        gain(value, random) if random and random.value else None,
+        relative_gain(value, random) if random and random.value else None,
         _mean(numbers, "random", **first) if task == "frame" else None,
     )
 
 
-def ranked(numbers: Numbers, task: str) -> list[str]:
+def ranked(numbers: NumberSource, task: str) -> list[str]:
     """Return the models that were judged on a task, best first, by NDCG at the headline's K."""
     rows = numbers.rows("metrics.parquet", task=task, metric="ndcg", k=TASKS[task][1])
     if rows.is_empty():
@@ -92,7 +92,7 @@ def ranked(numbers: Numbers, task: str) -> list[str]:
     return means["model"].to_list()
 
 
-def verdict(numbers: Numbers, model: str, other: str, **where: Any) -> Verdict | None:
+def verdict(numbers: NumberSource, model: str, other: str, **where: Any) -> Verdict | None:
     """Return the comparison of two models in a metric, turned so that `model` comes first; None where there is none."""
     file = "comparisons.parquet"
     turned = numbers.rows(file, model=other, other=model, **where).height > 0
@@ -107,7 +107,7 @@ def verdict(numbers: Numbers, model: str, other: str, **where: Any) -> Verdict |
     return Verdict(model, other, difference, low, high, p_holm, bool(row["is_real"][0]))
 
 
-def surprises(numbers: Numbers) -> list[tuple[str, str, str]]:
+def surprises(numbers: NumberSource) -> list[tuple[str, str, str]]:
     """Return (task's word, model, simpler model) where JIFR is not ahead of what is simpler: said, not hidden."""
     found = []
     for task, (what, _) in TASKS.items():
@@ -118,5 +118,5 @@ def surprises(numbers: Numbers) -> list[tuple[str, str, str]]:
     return found
 
 
-def _mean(numbers: Numbers, model: str, **where: Any) -> Number | None:
+def _mean(numbers: NumberSource, model: str, **where: Any) -> Number | None:
     return numbers.of("metrics.parquet", "mean(value)", model=model, **where)

@@ -11,7 +11,7 @@ from run import Result
 from dataset.building.build import DatasetConfig, build
 from dataset.files import write_json
 from dataset.schema import FRAME_KINDS, LIKE_SOURCES, RAW_TABLES
-from dataset.snapshots.snapshot import publish
+from dataset.snapshots.publish import publish
 from dataset.tables import empty, write_table
 
 N_USERS, N_MOVIES, N_RATINGS, N_FRAMES, N_LIKES = 16_166, 12_811, 560_000, 250_000, 60_000

@@ -21,8 +21,8 @@ from dataset.files import sha256_of_file
 from dataset.schema import Frame
 from dataset.schema import Image as ImageSchema
 from dataset.tables import empty, write_table
-from features.config import ExtractorConfig
-from features.extract import ExtractOptions, extract
+from features.config import ExtractOptions, ExtractorConfig
+from features.extract import extract
 from features.extractor import PRECISIONS, Extractor
 
 GFLOP_AN_IMAGE = 39.3  # 19.6 G multiply-adds
@@ -36,7 +36,7 @@ import resource, sys
 from pathlib import Path
 from features.decoding import DecoderPool
 from features.extract import extract
-from features.config import ExtractorConfig
+from features.config import ExtractOptions, ExtractorConfig
 from features.extractor import Extractor
 extractor = Extractor(ExtractorConfig("mobilenet_v3_small", "random:0", "fp32"), "cpu")
 end, peaks = DecoderPool.__exit__, []
@@ -52,7 +52,7 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss + sum(peaks)) / 1024)
 
 def measure() -> list[Result]:
     extractor = Extractor(ExtractorConfig(weights="random:0"))
-    options = ExtractOptions().settled(extractor.device.type)
+    options = ExtractOptions().resolve(extractor.device.type)
     size, precision = options.batch_size, extractor.identity.precision
     crops = np.random.default_rng(0).integers(0, 256, (size, 224, 224, 3), dtype=np.uint8)
     usual_rate = _usual_rate(crops, extractor.device)

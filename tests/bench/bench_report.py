@@ -26,7 +26,7 @@ from dataset.schema import (
     SliceMetric,
     Training,
 )
-from dataset.snapshots.snapshot import publish
+from dataset.snapshots.publish import publish
 from dataset.tables import empty, write_table
 from model.report.cases import KINDS
 from model.report.page import write_report

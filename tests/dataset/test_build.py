@@ -90,3 +90,15 @@ def test_cold_users_and_movies_are_counted_and_left_out_if_asked_for(
     quarantine = read_table(dropped.path / "quarantine.parquet", Quarantine)
     assert quarantine.filter(pl.col("reason").str.contains("cold"), table="ratings").height == n_cold
     assert set(read_table(dropped.path / "frames.parquet", Frame)["movie_id"]) <= set(interactions["movie_id"])
+
+
+def test_the_library_logs_what_it_built_and_prints_nothing(
+    make_raw: Callable[..., Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with caplog.at_level("INFO", logger="dataset"):
+        build(make_raw(), tmp_path / "dataset", DatasetConfig())
+    assert "96 interactions" in caplog.text
+    assert capsys.readouterr() == ("", "")

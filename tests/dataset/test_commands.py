@@ -2,16 +2,46 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
-
-def command(*arguments: object) -> "subprocess.CompletedProcess[str]":
-    line = [sys.executable, "-m", "dataset", *map(str, arguments)]
-    return subprocess.run(line, capture_output=True, text=True, timeout=120, check=False)
+from dataset.__main__ import app
+from dataset.cli import run
 
 
-def test_import_build_publish_verify_show_list_in_one_go(make_raw: Callable[..., Path], tmp_path: Path) -> None:
+class Done(NamedTuple):
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Done]:
+    """A function that runs `python -m dataset` with these arguments, in this process."""
+
+    def call(*arguments: object) -> Done:
+        monkeypatch.setattr(sys, "argv", ["dataset", *map(str, arguments)])
+        status = 0
+        try:
+            run(app)
+        except SystemExit as stopped:
+            status = int(stopped.code or 0)
+        return Done(status, *capsys.readouterr())
+
+    return call
+
+
+def test_a_process_of_its_own_ends_with_the_status_and_one_line() -> None:
+    line = [sys.executable, "-m", "dataset", "verify", "."]
+    done = subprocess.run(line, capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+    assert done.stderr.startswith("python -m dataset: .: not a snapshot")
+
+
+def test_import_build_publish_verify_show_list_in_one_go(
+    command: Callable[..., Done], make_raw: Callable[..., Path], tmp_path: Path
+) -> None:
     raw, root = make_raw(), tmp_path / "snapshots"
     for arguments, words in (
         (("build", "--raw", raw, "--to", tmp_path / "dataset"), "96 interactions of 12 users with 8 movies"),
@@ -39,7 +69,7 @@ def test_import_build_publish_verify_show_list_in_one_go(make_raw: Callable[...,
     ],
 )
 def test_a_wrong_command_ends_in_one_line_with_the_remedy(
-    arguments: tuple[str, ...], status: int, words: str, tmp_path: Path
+    arguments: tuple[str, ...], status: int, words: str, command: Callable[..., Done]
 ) -> None:
     done = command(*arguments)
     assert (done.returncode, done.stdout) == (status, "")
@@ -47,14 +77,14 @@ def test_a_wrong_command_ends_in_one_line_with_the_remedy(
     assert done.stderr.count("\n") == 1
 
 
-def test_the_commands_are_listed_in_the_order_of_the_work() -> None:
+def test_the_commands_are_listed_in_the_order_of_the_work(command: Callable[..., Done]) -> None:
     done = command()
     assert (done.returncode, done.stderr) == (0, "")
     listed = [done.stdout.index(f"│ {name} ") for name in ("import", "build", "publish", "verify", "pull")]
     assert listed == sorted(listed)
 
 
-def test_titles_come_from_a_file_that_is_named_with_its_columns(tmp_path: Path) -> None:
+def test_titles_come_from_a_file_that_is_named_with_its_columns(command: Callable[..., Done], tmp_path: Path) -> None:
     (tmp_path / "r.csv").write_text("user,item\na,x\na,y\n")
     (tmp_path / "i.csv").write_text("id,name\nx,One\n")
     to = ("import", tmp_path / "r.csv", "--to", tmp_path / "raw", "--items", tmp_path / "i.csv")

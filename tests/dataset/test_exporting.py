@@ -8,7 +8,7 @@ from dataset.building.build import DatasetConfig, build
 from dataset.building.feedback import FeedbackConfig
 from dataset.errors import MissingInputError, UsageError
 from dataset.formats.exporting import export
-from dataset.snapshots.snapshot import publish
+from dataset.snapshots.publish import publish
 
 
 @pytest.fixture
@@ -91,5 +91,5 @@ def test_what_cannot_be_exported_is_said_with_the_remedy(built: Path, tmp_path: 
     table = pl.read_parquet(built / "interactions.parquet")
     spaced = table.with_columns(movie_id=pl.col("movie_id").replace("m0", "m 0"))
     spaced.write_parquet(built / "interactions.parquet")
-    with pytest.raises(UsageError, match="ids hold a space, for example 'm 0'"):
+    with pytest.raises(UsageError, match="ids contain spaces, for example 'm 0'"):
         export(built, tmp_path, "lightgcn")

@@ -6,7 +6,8 @@ import pytest
 from PIL import Image as PillowImage
 
 from dataset.errors import InvalidTableError, MissingInputError, TooLittleDataError
-from dataset.formats.importing import FORMATS, RatingsFormat, format_of, import_ratings
+from dataset.formats.importing import import_ratings
+from dataset.formats.ratings import FORMATS, RatingsFormat, detect_format
 from dataset.schema import RAW_TABLES, Rating
 from dataset.tables import read_table
 
@@ -89,12 +90,12 @@ def test_a_file_that_does_not_fit_is_refused_with_the_remedy(
 def test_nothing_to_import_is_said_in_words(tmp_path: Path) -> None:
     with pytest.raises(MissingInputError, match="no such ratings file"):
         import_ratings(tmp_path / "none.csv", RatingsFormat(), None, tmp_path / "raw")
-    with pytest.raises(TooLittleDataError, match="not one row"):
+    with pytest.raises(TooLittleDataError, match="no row has both"):
         imported(tmp_path, "user,item\n,\n", RatingsFormat())
     with pytest.raises(MissingInputError, match="no such folder of pictures"):
         imported(tmp_path, "user,item\na,x\n", RatingsFormat(), tmp_path / "none")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(TooLittleDataError, match="not one picture"):
+    with pytest.raises(TooLittleDataError, match="no picture belongs"):
         imported(tmp_path, "user,item\na,x\n", RatingsFormat(), tmp_path / "empty")
 
 
@@ -112,7 +113,7 @@ def test_nothing_to_import_is_said_in_words(tmp_path: Path) -> None:
 )
 def test_known_formats_need_no_column_names_and_keep_ids_as_they_are(name: str, text: str, tmp_path: Path) -> None:
     (tmp_path / name).write_text(text)
-    form = FORMATS[str(format_of(tmp_path / name))]
+    form = FORMATS[str(detect_format(tmp_path / name))]
     import_ratings(tmp_path / name, form, None, tmp_path / "raw")
     assert read_table(tmp_path / "raw" / "ratings.parquet", Rating).rows() == [
         ("007", "1193", 5.0, date(2000, 12, 31)),
@@ -128,6 +129,6 @@ def test_recbole_s_file_may_come_without_rating_and_time(tmp_path: Path) -> None
 
 def test_a_ratings_csv_of_other_columns_is_not_taken_for_movielens(tmp_path: Path) -> None:
     (tmp_path / "ratings.csv").write_text("user,item\n1,2\n")
-    assert format_of(tmp_path / "ratings.csv") is None
-    assert format_of(tmp_path / "none" / "ratings.csv") is None
-    assert format_of(tmp_path / "mine.tsv") is None
+    assert detect_format(tmp_path / "ratings.csv") is None
+    assert detect_format(tmp_path / "none" / "ratings.csv") is None
+    assert detect_format(tmp_path / "mine.tsv") is None

@@ -6,8 +6,9 @@ import pytest
 
 from dataset.building.build import DatasetConfig, build
 from dataset.errors import InvalidTableError, MissingInputError
-from dataset.formats.importing import FORMATS, RatingsFormat, import_ratings
-from dataset.formats.items import ItemsFile, ItemsFormat, items_beside, items_named, read_items
+from dataset.formats.importing import import_ratings
+from dataset.formats.items import ItemsFile, ItemsFormat, find_items_file, named_items_file, read_items
+from dataset.formats.ratings import FORMATS, RatingsFormat
 from dataset.schema import Movie, SnapshotMovie
 from dataset.tables import read_table
 
@@ -35,9 +36,9 @@ ML_100K = Path(sys.prefix) / "ml-100k" / "recbole" / "dataset_example" / "ml-100
 def test_known_files_are_found_beside_the_ratings_and_tell_titles_years_and_genres(
     kind: str, ratings: str, name: str, content: str, encoding: str, tmp_path: Path
 ) -> None:
-    assert items_beside(tmp_path / ratings, kind) is None
+    assert find_items_file(tmp_path / ratings, kind) is None
     (tmp_path / name).write_bytes(content.encode(encoding))
-    file = items_beside(tmp_path / ratings, kind)
+    file = find_items_file(tmp_path / ratings, kind)
     assert file is not None
     assert read_items(file).rows() == [("1", "Misérables, Les", 1995, ["Drama", "War"]), ("2", "Ex: Machina", None, [])]
 
@@ -45,13 +46,13 @@ def test_known_files_are_found_beside_the_ratings_and_tell_titles_years_and_genr
 def test_the_items_of_movielens_100k_in_its_own_form(tmp_path: Path) -> None:
     line = "1|Toy Story (1995)|01-Jan-1995||http://us.imdb.com/M/title-exact?Toy%20Story%20(1995)|0|0|0|1|1"
     (tmp_path / "u.item").write_bytes(f"{line}\n2|Caf\xe9|||\n".encode("latin-1"))
-    file = items_beside(tmp_path / "u.data", "movielens-100k")
+    file = find_items_file(tmp_path / "u.data", "movielens-100k")
     assert file is not None
     assert read_items(file).rows() == [("1", "Toy Story", 1995, []), ("2", "Café", None, [])]
 
 
 def test_titles_of_the_real_movielens_are_in_the_dataset_and_unknown_items_keep_their_id(tmp_path: Path) -> None:
-    done = import_ratings(ML_100K, FORMATS["recbole"], None, tmp_path / "raw", items_beside(ML_100K, "recbole"))
+    done = import_ratings(ML_100K, FORMATS["recbole"], None, tmp_path / "raw", find_items_file(ML_100K, "recbole"))
     assert (done.n_items, done.n_titles) == (1_682, 1_682)
     build(tmp_path / "raw", tmp_path / "built", DatasetConfig())
     movies = read_table(tmp_path / "built" / "movies.parquet", SnapshotMovie)
@@ -61,7 +62,7 @@ def test_titles_of_the_real_movielens_are_in_the_dataset_and_unknown_items_keep_
 
     (tmp_path / "r.csv").write_text("user,item\na,x\na,y\n")
     (tmp_path / "i.csv").write_text("item,title\nx,Known\nz,Not rated\n")
-    file = items_named(tmp_path / "i.csv", "item", "title")
+    file = named_items_file(tmp_path / "i.csv", "item", "title")
     done = import_ratings(tmp_path / "r.csv", RatingsFormat(), None, tmp_path / "other", file)
     assert (done.n_items, done.n_titles) == (2, 1)
     assert read_table(tmp_path / "other" / "movies.parquet", Movie)["title"].to_list() == ["Known", "y"]
@@ -73,21 +74,21 @@ def test_a_named_file_may_be_parquet_with_lists_and_numbers(tmp_path: Path) -> N
         "year": [1999, 3000, 1, 2], "genres": [["A", None], None, ["B"], []],
     })  # fmt: skip
     table.write_parquet(tmp_path / "i.parquet")
-    file = items_named(tmp_path / "i.parquet", "item", "name")
+    file = named_items_file(tmp_path / "i.parquet", "item", "name")
     assert read_items(file).rows() == [("7", "One", 1999, ["A"]), ("8", "Two", None, [])]
 
 
 def test_what_is_no_items_file_is_refused_if_it_was_named_and_left_alone_if_it_was_found(tmp_path: Path) -> None:
     with pytest.raises(MissingInputError, match="no such items file"):
-        read_items(items_named(tmp_path / "i.csv", "item", "title"))
+        read_items(named_items_file(tmp_path / "i.csv", "item", "title"))
     (tmp_path / "i.csv").write_text("id,title\n1,One\n")
     with pytest.raises(
         InvalidTableError, match="no column 'item'; it has 'id', 'title': name the right one with --items-id-column"
     ):
-        read_items(items_named(tmp_path / "i.csv", "item", "title"))
+        read_items(named_items_file(tmp_path / "i.csv", "item", "title"))
     with pytest.raises(InvalidTableError, match=r"no column 'name'.*--title-column"):
-        read_items(items_named(tmp_path / "i.csv", "id", "name"))
+        read_items(named_items_file(tmp_path / "i.csv", "id", "name"))
     assert read_items(ItemsFile(tmp_path / "i.csv", ItemsFormat("item"), was_named=False)).is_empty()
     (tmp_path / "i.parquet").write_text("no Parquet")
     with pytest.raises(InvalidTableError, match=r"i.parquet: cannot be read \(parquet"):
-        read_items(items_named(tmp_path / "i.parquet", "item", "title"))
+        read_items(named_items_file(tmp_path / "i.parquet", "item", "title"))

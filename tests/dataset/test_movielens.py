@@ -8,8 +8,9 @@ import pytest
 
 from dataset.building.build import BuiltDataset, DatasetConfig, build
 from dataset.formats.exporting import export
-from dataset.formats.importing import FORMATS, format_of, import_ratings
-from dataset.snapshots.snapshot import publish
+from dataset.formats.importing import import_ratings
+from dataset.formats.ratings import FORMATS, detect_format
+from dataset.snapshots.publish import publish
 
 FOLDER = Path(sys.prefix) / "ml-100k" / "recbole" / "dataset_example" / "ml-100k"
 COUNTS = ["n_users", "n_movies", "n_interactions", "n_train_interactions", "n_validation_interactions"]
@@ -19,7 +20,7 @@ COUNTS = ["n_users", "n_movies", "n_interactions", "n_train_interactions", "n_va
 def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
     raw, file = tmp_path_factory.mktemp("ml-100k"), FOLDER / "ml-100k.inter"
     assert file.is_file(), f"{file} is missing: remove .venv/.installed and run make test, which fetches it"
-    done = import_ratings(file, FORMATS[str(format_of(file))], None, raw)
+    done = import_ratings(file, FORMATS[str(detect_format(file))], None, raw)
     assert (done.n_ratings, done.n_items, done.n_quarantined) == (100_000, 1_682, 0)
     return raw
 

@@ -14,7 +14,8 @@ import pytest
 from dataset.building.build import DatasetConfig, build
 from dataset.files import write_json
 from dataset.schema import FrameFeature
-from dataset.snapshots.snapshot import Snapshot, publish
+from dataset.snapshots.publish import publish
+from dataset.snapshots.snapshot import Snapshot
 from dataset.tables import write_table
 
 WIDTH = 8

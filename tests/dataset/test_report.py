@@ -8,17 +8,19 @@ import polars as pl
 import pytest
 
 from dataset.building.build import DatasetConfig, build
-from dataset.building.statistics import PAPER
+from dataset.description import PAPER_STATISTICS
 from dataset.files import write_json
+from dataset.report.dataset_report import write_dataset_report
 from dataset.report.distributions import concentration, distributions
 from dataset.report.health import crawl_pace
-from dataset.report.numbers import Number, Numbers, gain, total
+from dataset.report.numbers import Number, NumberSource, relative_gain, total
 from dataset.report.page import show
-from dataset.report.snapshot import write_dataset_report
 from dataset.schema import RAW_TABLES
-from dataset.snapshots.snapshot import Snapshot, publish
+from dataset.snapshots.publish import publish
+from dataset.snapshots.snapshot import Snapshot
 from dataset.tables import empty, read_table, write_table
 
+DOCUMENTS = {"paper.json": PAPER_STATISTICS}
 CRAWL = {
     "source": "crawl",
     "site": "sandbox",
@@ -48,8 +50,8 @@ def test_every_number_is_found_again_in_the_tables(
     write_json(raw / "provenance.json", CRAWL)
     snapshot = published(raw, tmp_path)
     page, path = page_of(snapshot, raw, tmp_path)
-    assert ask_again(page, snapshot.path, path.parent, documents={"paper.json": PAPER}) > 80
-    assert "An invented world." in page
+    assert ask_again(page, snapshot.path, path.parent, documents=DOCUMENTS) > 80
+    assert "Invented data." in page
 
 
 def test_a_wrong_number_would_be_noticed(
@@ -59,10 +61,18 @@ def test_a_wrong_number_would_be_noticed(
     snapshot = published(raw, tmp_path)
     page, path = page_of(snapshot, raw, tmp_path)
     with pytest.raises(AssertionError, match="the page shows '97'"):
-        ask_again(page.replace(">96</data>", ">97</data>"), snapshot.path, path.parent, documents={"paper.json": PAPER})
+        ask_again(
+            page.replace(">96</data>", ">97</data>"),
+            snapshot.path,
+            path.parent,
+            documents=DOCUMENTS,
+        )
     with pytest.raises(AssertionError, match="4711"):
         ask_again(
-            page.replace("In short", "In short 4711"), snapshot.path, path.parent, documents={"paper.json": PAPER}
+            page.replace("Summary", "Summary 4711"),
+            snapshot.path,
+            path.parent,
+            documents=DOCUMENTS,
         )
 
 
@@ -91,9 +101,9 @@ def test_a_browser_finds_charts_and_pictures_and_nothing_to_complain_of(
 @pytest.mark.parametrize(
     ("emptied", "words"),
     [
-        ("frame_likes", "There are no frame likes for the test"),
+        ("frame_likes", "There are no frame likes for testing"),
         ("frames", "The dataset has no frames"),
-        ("images", "No pictures are at hand"),
+        ("images", "No pictures are available"),
         (None, "so there is no crawl to report on"),
     ],
 )
@@ -106,7 +116,7 @@ def test_what_is_missing_is_said(
     snapshot = published(raw, tmp_path)
     page, path = page_of(snapshot, raw, tmp_path)
     assert words in page
-    assert ask_again(page, snapshot.path, path.parent, documents={"paper.json": PAPER}) > 30
+    assert ask_again(page, snapshot.path, path.parent, documents=DOCUMENTS) > 30
 
 
 def test_titles_cannot_break_the_page(make_raw: Callable[..., Path], tmp_path: Path) -> None:
@@ -130,34 +140,34 @@ def test_distributions_count_everything_once() -> None:
     table = distributions(
         interactions, movies, frames, pl.DataFrame(schema={"user_id": pl.String, "movie_id": pl.String})
     )
-    activity = table.filter(distribution="interactions a user").select("low", "high", "n").rows()
+    activity = table.filter(distribution="interactions per user").select("low", "high", "n").rows()
     assert activity == [(1, 1, 1), (2, 3, 2), (4, 7, 4), (8, 15, 8), (16, 31, 16), (32, 63, 9)]
-    assert table.filter(distribution="frames a movie").select("low", "n").rows() == [(0, 7), (1, 1), (2, 1)]
-    assert set(table["distribution"]) == {"interactions a user", "interactions a movie", "frames a movie"}
+    assert table.filter(distribution="frames per movie").select("low", "n").rows() == [(0, 7), (1, 1), (2, 1)]
+    assert set(table["distribution"]) == {"interactions per user", "interactions per movie", "frames per movie"}
     top = concentration(interactions).filter(of="user", top_share=0.1)
     assert top.select("n", "share").row(0) == (4, (40 + 39 + 38 + 37) / 820)
 
 
 def test_the_pace_counts_pages_that_were_asked_for() -> None:
-    assert crawl_pace(CRAWL) == {"pages": 23, "minutes": 180, "hours": 3, "pages_an_hour": pytest.approx(23 / 3)}
+    assert crawl_pace(CRAWL) == {"pages": 23, "minutes": 180, "hours": 3, "pages_per_hour": pytest.approx(23 / 3)}
     assert crawl_pace({"source": "import"}) == {}
 
 
 def test_a_number_carries_its_question_and_several_rows_have_no_one_value() -> None:
-    numbers = Numbers(
+    numbers = NumberSource(
         {"t.parquet": pl.DataFrame({"a": ["x", "x", "y"], "v": [1.0, 3.0, 4.0]})}, {"d.json": {"k": {"n": 7}}}
     )
     mean = numbers.of("t.parquet", "mean(v)", a="x")
     assert mean == Number(2.0, "t.parquet?a=x#mean(v)")
     assert numbers.of("t.parquet", "v", a="z") is None
     assert numbers.at("d.json", "k", "missing") is None
-    with pytest.raises(ValueError, match="2 rows; choose one"):
+    with pytest.raises(ValueError, match="2 match; add a filter"):
         numbers.of("t.parquet", "v", a="x")
     one = numbers.of("t.parquet", "v", a="y")
     assert one is not None
     assert mean is not None
-    assert gain(one, mean).value == 1.0
-    with pytest.raises(ValueError, match="made of two"):
-        total(gain(one, mean), mean)
+    assert relative_gain(one, mean).value == 1.0
+    with pytest.raises(ValueError, match="computed from two"):
+        total(relative_gain(one, mean), mean)
     assert str(show(mean, "+.1%")) == '<data value="2.0" data-from="t.parquet?a=x#mean(v)">+200.0\u202f%</data>'
     assert "–" in show(None)

@@ -1,6 +1,7 @@
 import json
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import duckdb
@@ -13,7 +14,10 @@ from hypothesis import strategies as st
 from dataset.building.build import DatasetConfig, build
 from dataset.building.split import SplitConfig
 from dataset.errors import InvalidSnapshotError, InvalidTableError, MissingInputError, UsageError
-from dataset.snapshots.snapshot import list_snapshots, newest_snapshot, open_snapshot, publish, verify
+from dataset.snapshots.manifest import to_bytes
+from dataset.snapshots.publish import publish
+from dataset.snapshots.snapshot import list_snapshots, newest_snapshot, open_snapshot
+from dataset.snapshots.verify import verify
 
 
 @pytest.fixture
@@ -101,6 +105,24 @@ def test_one_changed_byte_anywhere_is_named_with_its_file(data: st.DataObject, p
         assert problems_of(published) == [path.relative_to(published).as_posix()]
     finally:
         path.write_bytes(whole)
+
+
+def test_a_table_of_the_dataset_that_is_changed_in_place_leaves_the_snapshot_as_it_was(
+    dataset: Path, tmp_path: Path
+) -> None:
+    snapshot, _ = publish(dataset, "toy", tmp_path / "snapshots")
+    for table in dataset.glob("*.parquet"):
+        with table.open("rb+") as file:
+            file.write(b"overwritten")
+    assert verify(snapshot) == []
+
+
+def test_statistics_of_older_snapshots_are_read_under_their_present_names(dataset: Path, tmp_path: Path) -> None:
+    snapshot, _ = publish(dataset, "toy", tmp_path / "snapshots")
+    as_written = replace(snapshot.manifest, statistics={"interactions_a_user_mean": 8.0, "n_users": 12})
+    (snapshot.path / "manifest.json").write_bytes(to_bytes(as_written))
+    found = open_snapshot(str(snapshot.path))
+    assert found.manifest.statistics == {"interactions_per_user_mean": 8.0, "n_users": 12}
 
 
 def test_a_missing_and_a_surplus_file_are_named(dataset: Path, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataset.building.split import SplitConfig, cold
+from dataset.building.split import SplitConfig, cold_interactions
 from dataset.building.split import split as split_interactions
 from dataset.errors import InvalidTableError, TooLittleDataError, UsageError
 from dataset.schema import ImplicitFeedback
@@ -139,7 +139,7 @@ def test_cold_users_and_movies_are_those_without_training() -> None:
         schema=["user_id", "movie_id", "split"],
         orient="row",
     )
-    assert cold(table).rows() == [("a", "y", "test", False, True), ("b", "x", "validation", True, False)]
+    assert cold_interactions(table).rows() == [("a", "y", "test", False, True), ("b", "x", "validation", True, False)]
 
 
 def test_the_largest_seed_splits_too() -> None:
@@ -150,7 +150,7 @@ def test_the_largest_seed_splits_too() -> None:
 
 
 def test_nothing_to_split_is_an_error_with_a_remedy() -> None:
-    with pytest.raises(TooLittleDataError, match="lower k"):
+    with pytest.raises(TooLittleDataError, match="lower --k-user"):
         split_interactions(empty(ImplicitFeedback), SplitConfig())
 
 

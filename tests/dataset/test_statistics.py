@@ -1,6 +1,6 @@
 import polars as pl
 
-from dataset.building.statistics import beside_paper, long_tail, statistics
+from dataset.building.statistics import compare_with_paper, long_tail, statistics
 from dataset.schema import Frame, FrameLike, Interaction
 from dataset.tables import empty
 
@@ -38,18 +38,18 @@ def test_every_number_is_what_counting_by_hand_gives() -> None:
         "n_cold_movies": 2,  # m2, m3
         "n_cold_interactions": 3,
         "density": 5 / 9,
-        "interactions_a_user_max": 2,
-        "interactions_a_movie_mean": 5 / 3,
+        "interactions_per_user_max": 2,
+        "interactions_per_movie_mean": 5 / 3,
         "share_of_most_popular_tenth_of_movies": 3 / 5,
         "n_frames": 3,
         "n_frames_without_picture": 1,
-        "frames_a_movie_mean": 1.5,
+        "frames_per_movie_mean": 1.5,
         "n_movies_without_frame": 1,
         "n_validation_frame_likes": 1,
         "n_test_frame_likes": 2,
         "n_user_movie_pairs_with_likes": 2,
         "n_users_with_likes": 2,
-        "likes_a_user_with_likes_max": 2,
+        "likes_per_user_with_likes_max": 2,
     }
     assert {name: found[name] for name in expected} == expected
 
@@ -60,10 +60,10 @@ def test_the_long_tail_rises_from_nothing_to_all() -> None:
 
 def test_a_dataset_without_pictures_or_likes_has_zeros() -> None:
     found = statistics(INTERACTIONS, FRAMES.clear(), LIKES.clear(), pl.Series([], dtype=pl.String))
-    assert (found["n_frames"], found["frames_a_movie_mean"], found["n_users_with_likes"]) == (0, 0, 0)
+    assert (found["n_frames"], found["frames_per_movie_mean"], found["n_users_with_likes"]) == (0, 0, 0)
     assert found["n_movies_without_frame"] == 3
 
 
 def test_the_paper_s_numbers_stand_beside_ours() -> None:
-    lines = beside_paper(statistics(INTERACTIONS, FRAMES, LIKES, pl.Series(["f1"])))
+    lines = compare_with_paper(statistics(INTERACTIONS, FRAMES, LIKES, pl.Series(["f1"])))
     assert any("users" in line and " 3 " in line and "(paper: 16,166)" in line for line in lines)

@@ -15,15 +15,17 @@ from typing import Any
 
 import pytest
 
+from dataset import storage
 from dataset.__main__ import main
 from dataset.building.build import DatasetConfig, build
 from dataset.building.split import SplitConfig
 from dataset.errors import InvalidSnapshotError, PipelineError, StorageError, UsageError
-from dataset.snapshots import storage
-from dataset.snapshots import writer as snapshot_writer
+from dataset.snapshots import writer
+from dataset.snapshots.publish import publish
 from dataset.snapshots.pull import pull
-from dataset.snapshots.snapshot import Snapshot, latest, list_snapshots, newest_snapshot, open_snapshot, publish, verify
-from dataset.snapshots.storage import Folder
+from dataset.snapshots.snapshot import Snapshot, latest, list_snapshots, newest_snapshot, open_snapshot
+from dataset.snapshots.verify import verify
+from dataset.storage import Folder
 
 Dataset = Callable[[int], Path]
 
@@ -163,7 +165,7 @@ def test_a_killed_publishers_version_is_never_seen_and_later_removed(
     later, is_new = publish(dataset(1), "toy", root)
     assert (later.version, is_new, later.manifest.parent) == (3, True, 1)
     assert verify(later) == []
-    monkeypatch.setattr(snapshot_writer, "ABANDONED_AFTER", timedelta(seconds=-1))
+    monkeypatch.setattr(writer, "ABANDONED_AFTER", timedelta(seconds=-1))
     publish(dataset(2), "toy", root)
     assert {name.split("/")[1] for name in names_below(root)} == {"v0001", "v0003", "v0004"}
 
@@ -176,10 +178,10 @@ def test_a_publisher_taken_for_dead_does_not_publish(
     def sweep() -> None:
         proxy.fault = lambda method, path: None
         with monkeypatch.context() as impatient:
-            impatient.setattr(snapshot_writer, "ABANDONED_AFTER", timedelta(seconds=-1))
+            impatient.setattr(writer, "ABANDONED_AFTER", timedelta(seconds=-1))
             publish(dataset(1), "toy", root)
 
-    with pytest.raises(StorageError, match="taken for abandoned; publish again"):
+    with pytest.raises(StorageError, match="removed as abandoned; publish again"):
         publish(dataset(0), "toy", root)
     assert [snapshot.version for snapshot in snapshots_below(root)] == [2]
     assert {name.split("/")[1] for name in names_below(root)} == {"v0002"}

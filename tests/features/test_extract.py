@@ -12,13 +12,15 @@ import polars as pl
 import pytest
 
 from dataset.building.build import DatasetConfig, build
+from dataset.cli import run
 from dataset.files import sha256_of_file
 from dataset.schema import Frame, FrameFeature
 from dataset.schema import Image as ImageSchema
-from dataset.snapshots.snapshot import publish
+from dataset.snapshots.publish import publish
 from dataset.tables import empty, read_table, write_table
-from features.config import ExtractorConfig
-from features.extract import ExtractOptions, extract
+from features.__main__ import app
+from features.config import ExtractOptions, ExtractorConfig
+from features.extract import extract
 from features.extractor import Extractor
 from features.store import FeatureStore
 
@@ -60,10 +62,10 @@ def test_every_readable_picture_gets_its_feature_and_a_second_run_computes_nothi
     assert np.array_equal(first, twin)
     quarantine = pl.read_parquet(dataset / "features_quarantine.parquet")
     assert quarantine["reason"].to_list() == ["picture cannot be decoded"]
-    assert quarantine["detail"].to_list() == ["not a picture that Pillow knows"]
+    assert quarantine["detail"].to_list() == ["not a picture that Pillow can read"]
     before = (dataset / "frame_features.parquet").read_bytes()
 
-    monkeypatch.setattr(Extractor, "start", lambda *_: pytest.fail("a forward pass over known pictures"))
+    monkeypatch.setattr(Extractor, "forward", lambda *_: pytest.fail("a forward pass over known pictures"))
     monkeypatch.setattr("features.weights.Weights.load", lambda *_: pytest.fail("weights are loaded"))
     monkeypatch.setattr("features.extract.DecoderPool", lambda *_: pytest.fail("pictures are decoded"))
     again = extract(raw, dataset, extractor, tmp_path / "store", seen.append, OPTIONS)
@@ -79,7 +81,7 @@ def test_ten_thousand_known_pictures_take_no_forward_pass_and_stay_as_they_are(
     for start in range(0, 10_000, 1000):
         store.add(names[start : start + 1000], np.ones((1000, 4096), np.float16))
     write_pictures(tmp_path / "raw", [(name, "p.jpg") for name in names])
-    monkeypatch.setattr(Extractor, "start", lambda *_: pytest.fail("a forward pass over known pictures"))
+    monkeypatch.setattr(Extractor, "forward", lambda *_: pytest.fail("a forward pass over known pictures"))
     written = []
     for _ in range(2):
         done = extract(tmp_path / "raw", None, extractor, tmp_path / "store", ignore, OPTIONS)
@@ -117,7 +119,7 @@ def test_a_torn_shard_is_reported_and_its_pictures_computed_again(
     (shard,) = (tmp_path / "store").glob("*/*.parquet")
     shard.write_bytes(shard.read_bytes()[:-100])
     done = extract(raw, dataset, extractor, tmp_path / "store", ignore, OPTIONS)
-    assert (done.torn, done.n_computed) == ([shard.name], 3)
+    assert (done.corrupt, done.n_computed) == ([shard.name], 3)
     assert (dataset / "frame_features.parquet").read_bytes() == before
 
 
@@ -143,18 +145,26 @@ def test_the_weights_that_were_used_are_in_the_manifest(
     assert (written["weights"], written["is_random"], written["precision"]) == ("random:0", True, "fp32")
     assert (written["architecture"], written["node"]) == ("mobilenet_v3_small", "classifier.1")
     assert written["preprocessing"].startswith("fast decoding, resize 256 (bilinear, antialiased), centre crop 224")
-    assert "random weights: they carry no knowledge" in (snapshot.path / "README.md").read_text()
+    assert "random weights that were never trained" in (snapshot.path / "README.md").read_text()
     assert snapshot.read("frame_features").height == 4
 
 
-def test_a_dataset_without_pictures_is_refused_in_one_line(make_raw: Callable[..., Path], tmp_path: Path) -> None:
+def test_a_dataset_without_pictures_is_refused_in_one_line(
+    make_raw: Callable[..., Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     raw = make_raw()
     pl.read_parquet(raw / "images.parquet").head(0).write_parquet(raw / "images.parquet")
     dataset = build(raw, tmp_path / "dataset", DatasetConfig()).path
-    done = subprocess.run(command(raw, dataset, tmp_path), capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 1
-    assert "no picture of the 24 frames" in done.stderr
-    assert done.stderr.count("\n") == 1
+    monkeypatch.setattr(sys, "argv", ["features", *command(raw, dataset, tmp_path)[3:]])
+    with pytest.raises(SystemExit) as stopped:
+        run(app)
+    error = capsys.readouterr().err
+    assert stopped.value.code == 1
+    assert "no picture of the 24 frames" in error
+    assert error.count("\n") == 1
 
 
 def test_killed_at_random_moments_it_ends_with_one_feature_a_picture_and_no_torn_shard(
@@ -216,7 +226,7 @@ def command(raw: Path, dataset: Path, folder: Path) -> list[str]:
     """Return the command line of an extraction that writes a shard every two pictures."""
     code = (
         "import sys; import features.extract; features.extract.SHARD_SIZE = 2; "
-        "from dataset.cli import run; from features.__main__ import main; run(main, 'features')"
+        "from dataset.cli import run; from features.__main__ import app; run(app)"
     )
     options = (
         f"--extractor mobilenet_v3_small --weights random:0 --precision fp32 --batch-size 2 --store {folder}/store"

@@ -79,14 +79,14 @@ def test_features_of_photographs_are_the_same_whatever_fraction_they_are_decoded
 
 def test_bf16_features_are_close_to_fp32_ones_and_kept_apart() -> None:
     half, single = (Extractor(ExtractorConfig("resnet18", "random:0", p), "cpu") for p in ("bf16", "fp32"))
-    assert 0.999 <= half.check(noise(2), half.start(noise(2)), noise(2)) < 1
+    assert 0.999 <= half.check(noise(2), half.forward(noise(2)), noise(2)) < 1
     assert half.identity.extractor_id != single.identity.extractor_id
     assert half.identity.weights_sha256 == single.identity.weights_sha256
 
 
 def test_pictures_that_are_the_plain_ways_anyway_are_not_computed_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     extractor = Extractor(TINY, "cpu")
-    features = extractor.start(noise(2))
+    features = extractor.forward(noise(2))
     monkeypatch.setattr(torch.nn.Module, "__call__", lambda *_: pytest.fail("a forward pass"))
     assert extractor.check(noise(2), features, noise(2)) == 1
 
@@ -94,7 +94,7 @@ def test_pictures_that_are_the_plain_ways_anyway_are_not_computed_twice(monkeypa
 def test_features_far_from_plain_ones_are_refused_with_the_remedy() -> None:
     extractor = Extractor(TINY, "cpu")
     with pytest.raises(WeightsError, match=r"cosine of only .* run again with --precision fp32 --decoding full"):
-        extractor.check(noise(), extractor.start(noise()), 255 - noise())
+        extractor.check(noise(), extractor.forward(noise()), 255 - noise())
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ def test_another_network_computes_what_torchvisions_does() -> None:
 def test_what_torchvision_does_not_have_is_named_with_what_it_has() -> None:
     for name, message in (
         ("resnet1", "torchvision has no classifier 'resnet1'"),
-        ("resnet18:layer9", r"resnet18 has no node 'layer9'; the last like it are .*flatten"),
+        ("resnet18:layer9", r"resnet18 has no node 'layer9'; similar nodes are .*flatten"),
         ("squeezenet1_1", "squeezenet1_1 has no linear layer; name one of"),
     ):
         with pytest.raises(UsageError, match=message):
@@ -173,7 +173,7 @@ def test_weights_that_cannot_be_had_are_named_with_the_remedy(tmp_path: Path, mo
     monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", no_network)
     with pytest.raises(WeightsError, match=r"cannot be downloaded .*service not known.*--weights random:0"):
         Extractor(ExtractorConfig("resnet18", "IMAGENET1K_V1", "fp32"))
-    with pytest.raises(WeightsError, match="is no file"):
+    with pytest.raises(WeightsError, match="is not a file"):
         Extractor(ExtractorConfig(weights="nowhere.pth"))
     (tmp_path / "bad.pth").write_bytes(b"x")
     with pytest.raises(WeightsError, match="not a state dict"):

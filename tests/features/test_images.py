@@ -151,7 +151,7 @@ def test_what_is_no_picture_is_unreadable_with_a_reason(tmp_path: Path) -> None:
 def test_a_drawing_that_would_run_as_a_program_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("PIL.EpsImagePlugin.Ghostscript", lambda *_a, **_k: pytest.fail("Ghostscript is run"))
     Image.new("RGB", (40, 30)).save(tmp_path / "p.eps")
-    with pytest.raises(UnreadablePicture, match="EPS is a drawing"):
+    with pytest.raises(UnreadablePicture, match="EPS is refused"):
         read_picture(tmp_path / "p.eps")
 
 

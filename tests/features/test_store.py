@@ -69,7 +69,7 @@ def test_what_the_weights_are_called_is_no_part_of_the_key() -> None:
 def test_a_table_has_every_frame_in_order_and_is_the_same_whatever_the_groups_and_shards(
     store: FeatureStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("features.table.ROWS_A_GROUP", 4)
+    monkeypatch.setattr("features.table.ROWS_PER_GROUP", 4)
     frames = [f"f{number:02}" for number in range(25)]
     images = pl.DataFrame({"frame_id": frames, "image_sha256": [NAMES[(7 * n) % 20] for n in range(25)]})
     written = []

@@ -17,11 +17,13 @@ from moto.server import ThreadedMotoServer
 
 from crawler.sandbox.server import SandboxServer
 from crawler.sandbox.world import WorldConfig, generate_world
+from dataset import storage
 from dataset.building.build import DatasetConfig, build
 from dataset.building.split import SplitConfig
 from dataset.errors import StorageError
-from dataset.snapshots import storage
-from dataset.snapshots.snapshot import latest, list_snapshots, publish, verify
+from dataset.snapshots.publish import publish
+from dataset.snapshots.snapshot import latest, list_snapshots
+from dataset.snapshots.verify import verify
 
 ROOT = Path(__file__).resolve().parents[2]
 KIB = 1024

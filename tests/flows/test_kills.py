@@ -8,7 +8,8 @@ import time
 import pytest
 
 from crawler.store import Ledger
-from dataset.snapshots.snapshot import latest, verify
+from dataset.snapshots.snapshot import latest
+from dataset.snapshots.verify import verify
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,8 @@ import pytest
 
 from crawler.sandbox.server import SandboxServer
 from crawler.sandbox.world import WorldConfig, generate_world
-from dataset.snapshots.snapshot import latest, verify
+from dataset.snapshots.snapshot import latest
+from dataset.snapshots.verify import verify
 
 DELAY_S = 0.02
 

@@ -9,7 +9,8 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3.util import Retry
 
-from dataset.snapshots.snapshot import latest, verify
+from dataset.snapshots.snapshot import latest
+from dataset.snapshots.verify import verify
 from flows.server import is_healthy
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -76,8 +77,8 @@ def test_a_scheduled_run_fires(served, prefect, make_dataset, tmp_path):
     schedules = f"{deployments}/{deployment['id']}/schedules"
     parameters = {"dataset": str(make_dataset()), "name": "timed", "root": str(tmp_path)}
     soon = (datetime.now(UTC) + timedelta(seconds=2)).isoformat()
-    hourly = {"schedule": {"interval": 3600, "anchor_date": soon}, "active": True, "parameters": parameters}
-    made = api.post(schedules, json=[hourly], timeout=30)
+    often = {"schedule": {"interval": 15, "anchor_date": soon}, "active": True, "parameters": parameters}
+    made = api.post(schedules, json=[often], timeout=30)
     assert made.ok, made.text
     try:
         deadline = time.monotonic() + 240

@@ -13,7 +13,8 @@ from dataset.building.build import DatasetConfig
 from dataset.building.statistics import statistics
 from dataset.files import write_json
 from dataset.schema import SNAPSHOT_TABLES
-from dataset.snapshots.snapshot import Snapshot, publish
+from dataset.snapshots.publish import publish
+from dataset.snapshots.snapshot import Snapshot
 from dataset.tables import empty, write_table
 from model.data.indexed import Tables
 

@@ -1,38 +1,38 @@
-"""A snapshot's page: what was crawled, filtered and dropped, its long tails, its pictures, and its crawl's health."""
+"""The report on a dataset: rows received, dropped and kept, long tails, frames, and the health of the crawl."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import polars as pl
 
-from dataset.building.statistics import PAPER
+from dataset.description import PAPER_STATISTICS, flatten_settings
 from dataset.files import write_json, write_text
-from dataset.report.charts import concentration_chart, fate_chart, histogram
+from dataset.report.charts import attrition_chart, concentration_chart, histogram
 from dataset.report.distributions import concentration, distributions
-from dataset.report.health import crawl_pace, health
-from dataset.report.numbers import Number, Numbers, NumberTable, Row, total
-from dataset.report.page import flat, render
+from dataset.report.health import crawl_health, crawl_pace
+from dataset.report.numbers import Number, NumberSource, NumberTable, Row, total
+from dataset.report.page import render
 from dataset.report.theme import Chart
 from dataset.report.thumbnails import Thumbnails
 from dataset.schema import HELD_OUT_SPLITS, SPLITS, Concentration, Distribution
-from dataset.snapshots.card import extractor_in_words
+from dataset.snapshots.card import describe_extractor
 from dataset.snapshots.snapshot import Snapshot
 from dataset.tables import write_table
 
 DEFAULT_REPORTS = Path("data/reports")
 _MANIFEST, _QUARANTINED, _PAPER = "manifest.json", "manifest.json/quarantined", "paper.json"
 _SHEET_FRAMES = 48
-_COMPARED = (
+_COMPARED = (  # statistic, its name on the page, its format
     ("n_users", "people", ",d"),
     ("n_movies", "movies", ",d"),
     ("n_train_interactions", "training interactions", ",d"),
     ("n_validation_interactions", "validation interactions", ",d"),
     ("n_test_interactions", "test interactions", ",d"),
-    ("density", "density: the share of all pairs that are interactions", ".2%"),
-    ("interactions_a_user_mean", "interactions a person, on average", ",.1f"),
-    ("interactions_a_movie_mean", "interactions a movie, on average", ",.1f"),
+    ("density", "density: share of all user-movie pairs with an interaction", ".2%"),
+    ("interactions_per_user_mean", "mean interactions per person", ",.1f"),
+    ("interactions_per_movie_mean", "mean interactions per movie", ",.1f"),
     ("n_frames", "frames", ",d"),
-    ("frames_a_movie_mean", "frames a movie, on average", ",.1f"),
+    ("frames_per_movie_mean", "mean frames per movie", ",.1f"),
     ("n_frames_without_picture", "frames without a picture", ",d"),
     ("n_validation_frame_likes", "frame likes for validation", ",d"),
     ("n_test_frame_likes", "frame likes for test", ",d"),
@@ -42,7 +42,7 @@ _COMPARED = (
 
 @dataclass(frozen=True)
 class SheetFrame:
-    """A picture of the contact sheet."""
+    """A frame on the contact sheet; `picture` is a data URL."""
 
     picture: str
     title: str
@@ -50,12 +50,12 @@ class SheetFrame:
 
 
 def write_dataset_report(snapshot: Snapshot, raw: Path | None, destination: Path) -> Path:
-    """Write a snapshot's page, its charts and the tables they are drawn from; return the page's path.
+    """Write the report on a snapshot, its charts and their tables; return the path of the page.
 
     Args:
-        snapshot: a published one.
-        raw: the raw folder with its pictures for the contact sheet; None, or a folder without, for a page that says so.
-        destination: the folder to write `report.html`, `charts/` and the tables it is made from into.
+        snapshot: the published snapshot.
+        raw: the raw folder with the pictures for the contact sheet; without pictures, the page says so.
+        destination: the folder for `report.html`, `charts/` and the tables behind the charts.
     """
     tables = {name: snapshot.read(name) for name in ("movies", "frames", "interactions", "frame_likes")}
     counted = distributions(tables["interactions"], tables["movies"], tables["frames"], tables["frame_likes"])
@@ -65,20 +65,20 @@ def write_dataset_report(snapshot: Snapshot, raw: Path | None, destination: Path
     write_table(concentrated, Concentration, destination / "concentration.parquet")
     write_json(destination / "crawl.json", pace)
     manifest = asdict(snapshot.manifest)
-    numbers = Numbers(
+    numbers = NumberSource(
         {f"{name}.parquet": table for name, table in tables.items()}
         | {"distributions.parquet": counted, "concentration.parquet": concentrated}
         | ({_QUARANTINED: pl.DataFrame(manifest["quarantined"])} if manifest["quarantined"] else {}),
-        {_MANIFEST: manifest, _PAPER: PAPER, "crawl.json": pace},
+        {_MANIFEST: manifest, _PAPER: PAPER_STATISTICS, "crawl.json": pace},
     )
-    charts, crawl = _charts(numbers), health(numbers, manifest["provenance"])
+    charts, crawl = _charts(numbers), crawl_health(numbers, manifest["provenance"])
     page = render(
         "dataset.report",
         "dataset.html.j2",
         m=snapshot.manifest,
-        features=extractor_in_words(snapshot.manifest.extractor),
+        features=describe_extractor(snapshot.manifest.extractor),
         contents=_CONTENTS,
-        settings=flat(snapshot.manifest.config),
+        settings=list(flatten_settings(snapshot.manifest.config).items()),
         n=_named_numbers(numbers),
         compared=_compared(numbers),
         dropped=_dropped(numbers),
@@ -94,68 +94,72 @@ def write_dataset_report(snapshot: Snapshot, raw: Path | None, destination: Path
 
 
 def contact_sheet(frames: pl.DataFrame, movies: pl.DataFrame, thumbnails: Thumbnails) -> list[SheetFrame]:
-    """Return up to 48 frames with a picture, drawn at random with a fixed seed: every movie once before any twice."""
+    """Return up to 48 random frames (fixed seed) with a picture, one per movie before a second of any movie."""
     known = frames.filter(pl.col("frame_id").map_elements(thumbnails.has, return_dtype=pl.Boolean))
     candidates = known.join(movies.select("movie_id", "title"), on="movie_id").sort("frame_id")
-    mixed = candidates.sample(fraction=1, shuffle=True, seed=0).with_columns(
-        turn=pl.int_range(pl.len()).over("movie_id")
+    shuffled = candidates.sample(fraction=1, shuffle=True, seed=0).with_columns(
+        round=pl.int_range(pl.len()).over("movie_id")
     )
     sheet: list[SheetFrame] = []
-    for frame, title, kind in mixed.sort("turn", maintain_order=True).select("frame_id", "title", "kind").iter_rows():
+    for frame, title, kind in (
+        shuffled.sort("round", maintain_order=True).select("frame_id", "title", "kind").iter_rows()
+    ):
         if len(sheet) < _SHEET_FRAMES and (picture := thumbnails.of(frame)) is not None:
             sheet.append(SheetFrame(picture, title, kind))
     return sheet
 
 
-def _charts(numbers: Numbers) -> dict[str, Chart | None]:
-    fates: dict[str, Chart | None] = {"fate_of_ratings": None, "fate_of_likes": None}
+def _charts(numbers: NumberSource) -> dict[str, Chart | None]:
+    attrition: dict[str, Chart | None] = {"fate_of_ratings": None, "fate_of_likes": None}
     for name, table, splits, what in (
         ("fate_of_ratings", "ratings", SPLITS, "ratings"),
         ("fate_of_likes", "frame_likes", HELD_OUT_SPLITS, "frame likes"),
     ):
         of = "interactions" if table == "ratings" else table
         kept = [(_SPLIT_WORDS[s], n) for s in splits if (n := numbers.of(f"{of}.parquet", "n", split=s)) is not None]
-        came = _came(numbers, table, of)
-        if came.value:
-            fates[name] = fate_chart(name, _FATE_TITLES[table], what, came, _reasons(numbers, table), kept)
+        received = _received(numbers, table, of)
+        if received.value:
+            attrition[name] = attrition_chart(
+                name, f"What happened to the {what}", what, received, _reasons(numbers, table), kept
+            )
     return {
-        **fates,
+        **attrition,
         "concentration": concentration_chart(numbers),
         **{
-            name: histogram(numbers, distribution, name, title, caption, of, each)
-            for name, distribution, title, caption, of, each in _HISTOGRAMS
+            name: histogram(numbers, distribution, name, title, caption, counted, by)
+            for name, distribution, title, caption, counted, by in _HISTOGRAMS
         },
     }
 
 
-def _came(numbers: Numbers, table: str, of: str) -> Number:
-    """Return how many rows came in: those kept and those left out."""
+def _received(numbers: NumberSource, table: str, of: str) -> Number:
+    """Return the number of rows received: those kept and those dropped."""
     kept = numbers.of(f"{of}.parquet", "n") or Number(0, f"{of}.parquet#n")
-    lost = numbers.of(_QUARANTINED, "sum(rows)", table=table)
-    return kept if lost is None else total(kept, lost)
+    dropped = numbers.of(_QUARANTINED, "sum(rows)", table=table)
+    return kept if dropped is None else total(kept, dropped)
 
 
-def _reasons(numbers: Numbers, table: str) -> list[tuple[str, Number]]:
+def _reasons(numbers: NumberSource, table: str) -> list[tuple[str, Number]]:
     rows = numbers.rows(_QUARANTINED)
     reasons = rows.filter(pl.col("table") == table)["reason"].to_list() if rows.height else []
-    asked = [(reason, numbers.of(_QUARANTINED, "rows", table=table, reason=reason)) for reason in reasons]
-    return [(reason, number) for reason, number in asked if number is not None]
+    counts = [(reason, numbers.of(_QUARANTINED, "rows", table=table, reason=reason)) for reason in reasons]
+    return [(reason, number) for reason, number in counts if number is not None]
 
 
-def _compared(numbers: Numbers) -> NumberTable:
+def _compared(numbers: NumberSource) -> NumberTable:
     rows = [
         Row(words, [(numbers.at(_MANIFEST, "statistics", key), form), (numbers.at(_PAPER, key), form)])
         for key, words, form in _COMPARED
     ]
-    return NumberTable("This dataset beside the one of the paper", "", ["here", "Wu et al. 2019"], rows)
+    return NumberTable("This dataset compared with the paper’s dataset", "", ["this dataset", "Wu et al. 2019"], rows)
 
 
-def _dropped(numbers: Numbers) -> NumberTable | None:
+def _dropped(numbers: NumberSource) -> NumberTable | None:
     rows = numbers.rows(_QUARANTINED)
     if rows.is_empty():
         return None
     return NumberTable(
-        "Every row that was left out, by table and reason",
+        "Dropped rows by table and reason",
         "table: reason",
         ["rows"],
         [
@@ -168,77 +172,74 @@ def _dropped(numbers: Numbers) -> NumberTable | None:
     )
 
 
-def _named_numbers(numbers: Numbers) -> dict[str, Number | None]:
-    """Return what the page's sentences speak of."""
+def _named_numbers(numbers: NumberSource) -> dict[str, Number | None]:
+    """Return the numbers in the page's sentences, by name."""
     statistics = {key: numbers.at(_MANIFEST, "statistics", key) for key, *_ in _COMPARED}
     interactions = numbers.of("interactions.parquet", "n")
     pairs = numbers.at(_MANIFEST, "statistics", "n_user_movie_pairs_with_likes")
-    held_out = numbers.of("interactions.parquet", "n", split="test")
     return statistics | {
         "interactions": interactions,
-        "median_a_user": numbers.at(_MANIFEST, "statistics", "interactions_a_user_median"),
+        "median_per_user": numbers.at(_MANIFEST, "statistics", "interactions_per_user_median"),
         "top_tenth": numbers.of("concentration.parquet", "share", of="movie", top_share=0.1),
         "top_tenth_users": numbers.of("concentration.parquet", "share", of="user", top_share=0.1),
         "pairs": pairs,
-        "held_out": held_out,
         "without_frame": numbers.at(_MANIFEST, "statistics", "n_movies_without_frame"),
     }
 
 
 _SPLIT_WORDS = {
-    "train": "to learn from (train)",
-    "validation": "to choose by (validation)",
-    "test": "to judge by (test)",
+    "train": "for training",
+    "validation": "for validation",
+    "test": "for testing",
 }
-_FATE_TITLES = {"ratings": "What became of the ratings", "frame_likes": "What became of the frame likes"}
-_HISTOGRAMS = (
+_HISTOGRAMS = (  # chart, distribution, title, caption, what is counted, what the bins are of
     (
         "activity",
-        "interactions a user",
-        "How much people watch",
-        "People, by how many of the movies they watched.",
+        "interactions per user",
+        "How many movies people watch",
+        "Number of people by how many of the movies they watched.",
         "people",
-        "interactions a person",
+        "interactions per person",
     ),
     (
         "popularity",
-        "interactions a movie",
-        "How much movies are watched",
-        "Movies, by how many people watched them.",
+        "interactions per movie",
+        "How many people watch a movie",
+        "Number of movies by how many people watched them.",
         "movies",
-        "interactions a movie",
+        "interactions per movie",
     ),
     (
         "years",
-        "interactions a year",
-        "When it was",
-        "Interactions, by the year in which they were rated.",
+        "interactions per year",
+        "Interactions by year",
+        "Number of interactions by the year of the rating.",
         "interactions",
         "year",
     ),
     (
         "frames",
-        "frames a movie",
-        "Frames of a movie",
-        "Movies, by how many pictures there are to choose from. Among few, chance is often right.",
+        "frames per movie",
+        "Frames per movie",
+        "Number of movies by how many frames they have. Among few frames, a random choice is often right.",
         "movies",
-        "frames a movie",
+        "frames per movie",
     ),
     (
         "likes",
-        "liked frames a pair",
-        "Liked frames of a pair",
-        "Held-out pairs of a person and a movie with a like, by how many of its frames that person liked.",
+        "liked frames per pair",
+        "Liked frames per pair",
+        "Number of held-out pairs of a person and a movie by how many of the movie’s frames the person liked.",
         "pairs",
         "liked frames",
     ),
 )
 _CONTENTS = [
-    ("short", "In short"),
-    ("fate", "Kept and left out"),
-    ("paper", "Beside the paper’s dataset"),
+    ("short", "Summary"),
+    ("fate", "Kept and dropped rows"),
+    ("paper", "Compared with the paper"),
     ("tails", "Long tails"),
     ("frames", "Frames and likes"),
     ("health", "Health of the crawl"),
-    ("origin", "Where it comes from"),
+    ("origin", "Origin"),
 ]

@@ -1,14 +1,15 @@
-"""Folders of files on a disk or in an object store, behind one interface (obstore's).
+"""Folders on a disk or in an object store, behind one interface (obstore).
 
 A place is a path, or the address of a folder in a bucket: `s3://bucket/prefix`, `gs://…`, `az://…`.
-Credentials, region and endpoint come from the environment, under the names that obstore reads
+Credentials, region and endpoint come from environment variables that obstore reads
 (`AWS_ACCESS_KEY_ID`, `AWS_REGION`, `AWS_ENDPOINT_URL`, `GOOGLE_APPLICATION_CREDENTIALS`,
-`AZURE_STORAGE_ACCOUNT_NAME`, …). A request that fails for a reason that may pass is made again, with
-growing pauses. Object stores know files only: a folder is what the names of its files share.
+`AZURE_STORAGE_ACCOUNT_NAME`, …). A request that fails for a temporary reason is retried, with growing
+pauses. Object stores hold only files: a folder is the common prefix of its files' names.
 """
 
 import hashlib
 import io
+import logging
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -31,6 +32,8 @@ from obstore.store import LocalStore, MemoryStore, ObjectStore, from_url
 
 from dataset.errors import StorageError, UsageError
 
+_log = logging.getLogger(__name__)
+
 T = TypeVar("T")
 
 _BLOCK_BYTES = 8 << 20
@@ -45,21 +48,21 @@ _RETRY: Any = {
 _REMEDIES = {
     "169.254.169.254": "no credentials in the environment; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
     "metadata.google.internal": "no credentials in the environment; set GOOGLE_APPLICATION_CREDENTIALS",
-    "NoSuchBucket": "there is no such bucket; make it first, or correct the address",
-    "ContainerNotFound": "there is no such container; make it first, or correct the address",
-    "builder error": "plain http is refused; set AWS_ALLOW_HTTP=true if the endpoint is meant to be http",
+    "NoSuchBucket": "there is no such bucket; create it first, or correct the address",
+    "ContainerNotFound": "there is no such container; create it first, or correct the address",
+    "builder error": "plain http is refused; set AWS_ALLOW_HTTP=true if the endpoint uses http on purpose",
     "InvalidAccessKeyId": "the store does not know these credentials; check AWS_ACCESS_KEY_ID",
     "SignatureDoesNotMatch": "the store does not know these credentials; check AWS_SECRET_ACCESS_KEY",
 }
 
 
 class _NoSuchFileError(StorageError):
-    """The store lacks a file, not the bucket it would be in."""
+    """The bucket exists but the file does not."""
 
 
 @dataclass(frozen=True)
 class StoredFile:
-    """A file of a folder: its size, and when the store says it was last written."""
+    """A file in a folder: its size, and its last write by the store's clock."""
 
     size_bytes: int
     modified_at: datetime
@@ -67,12 +70,12 @@ class StoredFile:
 
 @dataclass(frozen=True)
 class Folder:
-    """A folder on a disk or in an object store; it need not exist, and is then empty.
+    """A folder on a disk or in an object store; a folder that does not exist is empty.
 
     Attributes:
-        address: what to call it in words; for a folder on a disk, its path.
-        path: where it is on the disk, None in an object store.
-        store: what holds it.
+        address: its address, or its path on a disk.
+        path: its path on a disk, None in an object store.
+        store: the store that holds it.
         prefix: its name within the store, empty or ending in `/`.
     """
 
@@ -86,8 +89,8 @@ class Folder:
         """Return the folder at a path or address.
 
         Raises:
-            UsageError: an address that is none.
-            StorageError: the environment lacks or garbles what the store needs.
+            UsageError: the address is malformed.
+            StorageError: a variable that the store needs is missing or malformed.
         """
         address = remote_address(place)
         if address is None:
@@ -95,15 +98,10 @@ class Folder:
             store: ObjectStore = LocalStore(path.absolute()) if path.is_dir() else MemoryStore()
             return cls(str(path), path, store)
         try:
-            store = from_url(address, retry_config=_RETRY)  # client_options would hide those of the environment
+            store = from_url(address, retry_config=_RETRY)  # client_options would override those of the environment
         except (BaseError, ValueError, OSError) as error:
-            raise _in_words(address, error) from None
+            raise _explain(address, error) from None
         return cls(address, None, store)
-
-    @property
-    def is_remote(self) -> bool:
-        """Whether it is in an object store."""
-        return self.path is None
 
     def __truediv__(self, name: str) -> "Folder":
         path = None if self.path is None else self.path / name
@@ -113,33 +111,33 @@ class Folder:
         return self.address
 
     def folders(self) -> list[str]:
-        """Return the names of the folders right below it, sorted."""
-        found = self._ask("", lambda: obstore.list_with_delimiter(self.store, self.prefix or None)["common_prefixes"])
+        """Return the names of its direct subfolders, sorted."""
+        found = self._retry("", lambda: obstore.list_with_delimiter(self.store, self.prefix or None)["common_prefixes"])
         return sorted(str(name).rstrip("/").rpartition("/")[2] for name in found)
 
     def files(self) -> dict[str, StoredFile]:
-        """Return every file in and below it, by its name relative to the folder, sorted."""
-        listed: Any = self._ask("", lambda: obstore.list(self.store, self.prefix or None).collect())
+        """Return all files in it and its subfolders, by their names relative to it, sorted."""
+        listed: Any = self._retry("", lambda: obstore.list(self.store, self.prefix or None).collect())
         found = {str(meta["path"]): StoredFile(meta["size"], meta["last_modified"]) for meta in listed}
         return {name.removeprefix(self.prefix): found[name] for name in sorted(found)}
 
     def read(self, name: str) -> bytes | None:
-        """Return a (small) file's bytes, None where there is no such file."""
+        """Return a small file's bytes, None if there is no such file."""
         try:
-            return self._ask(name, lambda: bytes(obstore.get(self.store, self.prefix + name).bytes()))
+            return self._retry(name, lambda: bytes(obstore.get(self.store, self.prefix + name).bytes()))
         except _NoSuchFileError:
             return None
 
     def blocks(self, name: str, size_bytes: int, start: int = 0) -> Iterator[bytes]:
-        """Yield a file's bytes from `start` on, in blocks of a few MB, each asked for anew if its request fails."""
+        """Yield a file's bytes from `start` on, in blocks of a few MB; a failed request is retried per block."""
         for begin in range(start, size_bytes, _BLOCK_BYTES):
             end = min(begin + _BLOCK_BYTES, size_bytes)
             yield self.range(name, begin, end)
 
     def range(self, name: str, start: int, end: int) -> bytes:
-        """Return a file's bytes from `start` up to `end`."""
+        """Return a file's bytes from `start` up to, not including, `end`."""
         path = self.prefix + name
-        return self._ask(name, lambda: bytes(obstore.get_range(self.store, path, start=start, end=end)))
+        return self._retry(name, lambda: bytes(obstore.get_range(self.store, path, start=start, end=end)))
 
     def sha256(self, name: str, size_bytes: int) -> str:
         """Return the SHA-256 of a file's bytes."""
@@ -149,15 +147,15 @@ class Folder:
         return digest.hexdigest()
 
     def open(self, name: str) -> IO[bytes]:
-        """Return a file for reading at any place of it."""
-        size: int = self._ask(name, lambda: obstore.head(self.store, self.prefix + name)["size"])
+        """Open a file for reading with random access."""
+        size: int = self._retry(name, lambda: obstore.head(self.store, self.prefix + name)["size"])
         return io.BufferedReader(_Reader(partial(self.range, name), size), buffer_size=1 << 20)
 
     def create(self, name: str, content: bytes) -> bool:
-        """Write a small file unless one of that name exists; return whether it now holds our bytes.
+        """Write a small file unless the name exists; return whether the file now holds our bytes.
 
-        A store may do what is asked and fail to say so; the request made again then finds our own
-        file. So `content` must be something that no other writer writes.
+        A store may write the file but fail to confirm it; the retry then finds our own file. So
+        `content` must differ from what any other writer writes.
         """
         with self._errors(name):
             try:
@@ -167,12 +165,12 @@ class Folder:
         return True
 
     def write(self, name: str, content: bytes) -> None:
-        """Write a small file, over one of that name."""
+        """Write a small file, replacing any of that name."""
         with self._errors(name):
             obstore.put(self.store, self.prefix + name, content, use_multipart=False)
 
     def upload(self, name: str, source: Path) -> str:
-        """Write a file of any size, over one of that name; return the SHA-256 of the bytes sent."""
+        """Write a file of any size, replacing any of that name; return the SHA-256 of the bytes sent."""
         if source.stat().st_size <= _BLOCK_BYTES:
             content = source.read_bytes()
             self.write(name, content)
@@ -184,19 +182,19 @@ class Folder:
                 try:
                     obstore.put(self.store, self.prefix + name, blocks, chunk_size=_BLOCK_BYTES, max_concurrency=4)
                     break
-                except (BaseError, FileNotFoundError):  # the last request of an upload in parts cannot be made twice
+                except (BaseError, FileNotFoundError):  # obstore cannot retry the last request of a multipart upload
                     if attempt == _ATTEMPTS - 1:
                         raise
         return digest.hexdigest()
 
     def delete(self, names: list[str]) -> None:
-        """Delete files; what is not there is no error."""
+        """Delete files; a missing file is not an error."""
         for name in names:
             with self._errors(name), suppress(NotFoundError, FileNotFoundError):
                 obstore.delete(self.store, self.prefix + name)
 
-    def _ask(self, name: str, request: Callable[[], T]) -> T:
-        """Make a request that reads, and again where its answer breaks off in the middle: obstore does not always."""
+    def _retry(self, name: str, request: Callable[[], T]) -> T:
+        """Make a reading request, and retry it if the response breaks off: obstore does not always retry then."""
         with self._errors(name):
             for _ in range(_ATTEMPTS - 1):
                 try:
@@ -204,19 +202,20 @@ class Folder:
                 except BaseError as error:
                     if "body" not in str(error):
                         raise
+                    _log.info("retrying %s/%s: %s", self.address, name, error)
             return request()
 
     @contextmanager
     def _errors(self, name: str = "") -> Iterator[None]:
-        """Turn what obstore raises into one line."""
+        """Turn errors of obstore into errors of one line."""
         try:
             yield
         except (BaseError, OSError) as error:
-            raise _in_words(f"{self.address.rstrip('/')}/{name}".rstrip("/"), error) from None
+            raise _explain(f"{self.address.rstrip('/')}/{name}".rstrip("/"), error) from None
 
 
 class _Reader(io.RawIOBase):
-    """A file in a store, read range by range."""
+    """A file in a store, read range by range, as a raw binary stream."""
 
     def __init__(self, read: Callable[[int, int], bytes], size: int) -> None:
         self._read, self._size, self._at = read, size, 0
@@ -240,12 +239,12 @@ class _Reader(io.RawIOBase):
 
 
 def remote_address(place: str | Path) -> str | None:
-    """Return the address in an object store that `place` is, None for a path.
+    """Return `place` as the address of an object store, None if it is a path.
 
-    `Path("s3://bucket/x")` has lost a slash; it is put back.
+    `Path("s3://bucket/x")` drops one slash; it is restored.
 
     Raises:
-        UsageError: an address of a kind that is not known, or without a bucket.
+        UsageError: the address has an unknown scheme or no bucket.
     """
     match = _ADDRESS.match(str(place))
     if match is None:
@@ -263,15 +262,15 @@ def _hashed(file: IO[bytes], digest: Any) -> Iterator[bytes]:
         yield block
 
 
-def _in_words(address: str, error: Exception) -> StorageError:
+def _explain(address: str, error: Exception) -> StorageError:
     text = str(error)
     if isinstance(error, NotFoundError | FileNotFoundError) and not any(sign in text for sign in _REMEDIES):
-        return _NoSuchFileError(f"{address}: there is no such file; check the address")
+        return _NoSuchFileError(f"{address}: no such file; check the address")
     for sign, remedy in _REMEDIES.items():
         if sign in text:
             return StorageError(f"{address}: {remedy}")
     if isinstance(error, UnauthenticatedError | PermissionDeniedError | PermissionError):
-        return StorageError(f"{address}: access is refused; check the credentials and the rights they give")
+        return StorageError(f"{address}: access is refused; check the credentials and their permissions")
     first = " ".join(text.split("Debug source")[0].split())
     if "error sending request" in text or "HTTP error" in text:
         return StorageError(f"{address}: cannot be reached ({_short(first)}); check the network and the endpoint")

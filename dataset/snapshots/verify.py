@@ -1,0 +1,19 @@
+"""Checks that a snapshot's files are the ones that were published."""
+
+from dataset.snapshots.manifest import FILE_NAME
+from dataset.snapshots.snapshot import Snapshot
+
+
+def verify(snapshot: Snapshot) -> list[str]:
+    """Return the problems with a snapshot's files, one line per file; an empty list means none.
+
+    The manifest was already checked when the snapshot was opened.
+    """
+    expected, present = snapshot.manifest.sha256_of, snapshot.folder.files()
+    present.pop(FILE_NAME, None)
+    problems = [f"{name}: missing" for name in sorted(expected.keys() - present)]
+    problems += [f"{name}: not in the manifest" for name in sorted(present.keys() - expected)]
+    for name in sorted(expected.keys() & present):
+        if snapshot.folder.sha256(name, present[name].size_bytes) != expected[name]:
+            problems.append(f"{name}: its bytes are not the ones that were published (SHA-256 differs)")
+    return problems

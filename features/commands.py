@@ -1,0 +1,54 @@
+"""The commands of `python -m features`."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from dataset.cli import FLAT, progress
+from dataset.errors import UsageError
+from features.config import DEFAULT_STORE, ExtractOptions, ExtractorConfig
+
+
+def extract_features(
+    *,
+    raw: Path = Path("data/sandbox/raw"),
+    dataset: Path = Path("data/sandbox/dataset"),
+    all_pictures: bool = False,
+    config: Annotated[ExtractorConfig, FLAT] = ExtractorConfig(),  # noqa: B008 - frozen
+    device: Literal["auto", "cpu", "cuda"] = "auto",
+    store: Path = DEFAULT_STORE,
+    retry: bool = False,
+    options: Annotated[ExtractOptions, FLAT] = ExtractOptions(),  # noqa: B008 - frozen
+) -> None:
+    """Compute the features of the pictures of a dataset.
+
+    Args:
+        raw: the raw folder with the pictures
+        dataset: the built dataset
+        all_pictures: use every picture of the raw folder, with or without a dataset; the table goes to the raw folder
+        config: which features
+        device: auto: the GPU if there is one
+        store: the feature store, which holds features by picture
+        retry: retry the pictures that failed, and only these
+        options: how
+    """
+    import torch  # here, because it takes seconds, and --help does not need it
+
+    from features.extract import compute, finish, plan
+    from features.extractor import Extractor
+    from features.store import FeatureStore
+
+    if device == "cuda" and not torch.cuda.is_available():
+        raise UsageError("--device cuda: no GPU is available; use --device cpu")
+    extractor = Extractor(config, device, store / "weights.json")
+    feature_store = FeatureStore(store, extractor.identity)
+    table_of = None if all_pictures else dataset
+    to_do = plan(raw, table_of, feature_store, retry)
+    with progress("pictures") as bar:
+        task = bar.add_task("Extracting features", total=to_do.missing.height, note="")
+
+        def advance(n: int) -> None:
+            bar.update(task, advance=n, note=f"{bar.tasks[task].speed or 0:,.1f} per second")
+
+        if not to_do.missing.is_empty():
+            compute(raw, to_do.missing, extractor, feature_store, options, advance)
+    print(finish(raw, table_of, to_do, feature_store).summary(extractor.identity))

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from dataset.building.build import DatasetConfig as DatasetConfig
     from dataset.building.build import build as build
     from dataset.errors import PipelineError as PipelineError
-    from dataset.formats.importing import RatingsFormat as RatingsFormat
     from dataset.formats.importing import import_ratings as import_ratings
+    from dataset.formats.ratings import RatingsFormat as RatingsFormat
     from dataset.snapshots.publish import publish as publish
     from dataset.snapshots.snapshot import Snapshot as Snapshot
     from dataset.snapshots.snapshot import list_snapshots as list_snapshots
@@ -38,7 +38,8 @@ if TYPE_CHECKING:
 _MODULES = {
     "dataset.building.build": ["DatasetConfig", "build"],
     "dataset.errors": ["PipelineError"],
-    "dataset.formats.importing": ["RatingsFormat", "import_ratings"],
+    "dataset.formats.importing": ["import_ratings"],
+    "dataset.formats.ratings": ["RatingsFormat"],
     "dataset.snapshots.publish": ["publish"],
     "dataset.snapshots.snapshot": ["Snapshot", "list_snapshots", "newest_snapshot", "open_snapshot"],
     "model.library": [

@@ -63,7 +63,7 @@ __all__ = sorted(_ORIGIN)
 
 def __getattr__(name: str) -> object:
     if name not in _ORIGIN:
-        raise AttributeError(f"douban_keyframes has no {name!r}; it has {', '.join(__all__)}")
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(_ORIGIN[name]), name)
 
 

@@ -130,10 +130,15 @@ def _in_words(error: cyclopts.CycloptsError) -> str:
     if isinstance(error, cyclopts.ValidationError) and isinstance(cause, pydantic.ValidationError):
         options = dict(_options(error.argument)) if error.argument else {}
         return "; ".join(
-            f"{options.get(problem['loc'], '.'.join(map(str, problem['loc'])))} {problem['input']!r}: {problem['msg']}"
-            for problem in cause.errors()
+            f"{_option(problem['loc'], options)} {problem['input']!r}: {problem['msg']}" for problem in cause.errors()
         )
     return " ".join(str(error).split()).rstrip(" .,")
+
+
+def _option(place: tuple[int | str, ...], options: Mapping[tuple[int | str, ...], str]) -> str:
+    """Return the option of a place in a config class, or in a list that one of its fields holds."""
+    named = (options[place[:length]] for length in range(len(place), 0, -1) if place[:length] in options)
+    return next(named, ".".join(map(str, place)))
 
 
 def _options(argument: cyclopts.Argument) -> Iterator[tuple[tuple[int | str, ...], str]]:

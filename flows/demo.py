@@ -91,16 +91,19 @@ def demo(
 def _write_reports(snapshot: "Snapshot", epochs: int | None) -> tuple[Path, Path]:
     """Return the dataset's page and the report of an experiment with all models."""
     from dataset.report.dataset_report import DEFAULT_REPORTS, write_dataset_report
-    from model.experiment import DEFAULT_EXPERIMENTS, ExperimentConfig, run_experiment
-    from model.experiments.run_folder import DEFAULT_RUNS
-    from model.training.trainer import TrainingConfig
+    from model.experiments.config import ExperimentConfig
+    from model.experiments.console import console_reporter
+    from model.experiments.experiment import run_experiment
+    from model.experiments.folders import DEFAULT_EXPERIMENTS, DEFAULT_RUNS
+    from model.training.config import TrainingConfig
 
     name, raw = f"{snapshot.name}-v{snapshot.version:04d}", DATA / snapshot.name / "raw"
     page = write_dataset_report(snapshot, raw, DEFAULT_REPORTS / name)
     # The demo's tensors are small: parallel runs with one thread each are faster than one run on all cores.
     training = TrainingConfig(epochs=epochs or TrainingConfig.epochs, patience=_PATIENCE)
     config = ExperimentConfig(training=training, jobs=min(4, os.cpu_count() or 1), threads=1)
-    return page, run_experiment(snapshot, config, DEFAULT_EXPERIMENTS / name, DEFAULT_RUNS, raw)
+    with console_reporter() as reporter:
+        return page, run_experiment(snapshot, config, DEFAULT_EXPERIMENTS / name, DEFAULT_RUNS, raw, reporter)
 
 
 def _heading(number: int, text: str) -> None:

@@ -17,11 +17,13 @@ def run_experiment(**parameters: Any) -> Path:
     Raises:
         UsageError: an unknown model, or the snapshot has the features for none of the models.
     """
-    from model.experiment import ExperimentConfig  # imported here: torch takes seconds, which serving would pay
-    from model.experiment import run_experiment as train_and_evaluate
+    # imported here: torch takes seconds, which serving would pay
+    from model.experiments.config import ExperimentConfig
+    from model.experiments.console import console_reporter
+    from model.experiments.experiment import run_experiment as train_and_evaluate
     from model.experiments.run_folder import find_snapshot
     from model.models.registry import MODELS
-    from model.training.trainer import TrainingConfig
+    from model.training.config import TrainingConfig
 
     config = RunExperimentConfig(**parameters)
     snapshot = find_snapshot(config.snapshot)
@@ -29,7 +31,8 @@ def run_experiment(**parameters: Any) -> Path:
     training = TrainingConfig() if config.epochs is None else TrainingConfig(epochs=config.epochs)
     experiment = ExperimentConfig(tuple(config.models or MODELS), tuple(config.seeds), training, jobs=config.jobs)
     raw = config.raw or Path("data") / snapshot.name / "raw"
-    report = train_and_evaluate(snapshot, experiment, config.experiments / name, config.runs, raw)
+    with console_reporter() as reporter:
+        report = train_and_evaluate(snapshot, experiment, config.experiments / name, config.runs, raw, reporter)
     print(f"The report is {report}; the tables are beside it.")
     show_report(report, name)
     return report

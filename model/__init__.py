@@ -1,9 +1,15 @@
-"""JIFR and what the paper compares it with: training, evaluation and the report.
+"""JIFR and the models that the paper compares it with: training, evaluation and the report.
 
-In comes a published snapshot; out come the result tables of `dataset.schema` and a report.
-Start reading at `jifr.py`, which holds all of the model, then `train.py`.
+The input is a published snapshot; the output is a report and the result tables of `model.schema`.
+Start reading at `models/visual/jifr.py`, which holds the whole model, then `training/trainer.py`.
+
+The rooms import each other downwards only: `experiments`, `report`, `training`, `evaluation`,
+`models`, `data`. The modules at the top are the commands.
 """
+
+import logging
 
 from dataset.extras import require_extra
 
 require_extra(__name__)
+logging.getLogger(__name__).addHandler(logging.NullHandler())

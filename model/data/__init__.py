@@ -1,1 +1,1 @@
-"""A snapshot as indices and tensors: what models train on, and what judges them."""
+"""A snapshot as indices and tensors, for training and evaluation."""

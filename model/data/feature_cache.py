@@ -1,16 +1,17 @@
-"""A snapshot's frame features as a memory-mapped file, so that training opens any number of them at once.
+"""Caches a snapshot's frame features in a memory-mapped file, so that training opens any number at once.
 
-    <the snapshots of a name>/.cache/<key>.npy    (L, F) float16, rows in the models' order of frames
-    <the snapshots of a name>/.cache/<key>.json   that file's size, time of change and SHA-256 of its blocks
+    <folder of a snapshot's versions>/.cache/<key>.npy    (L, F) float16, rows in the order of `Ids.frames`
+    <folder of a snapshot's versions>/.cache/<key>.json   the file's state (`FileState`) and SHA-256 of its blocks
 
-The key is made of the digests that the manifest gives for the two tables it is derived from, so
-another snapshot's cache is never taken for this one's; versions with the same frames share it.
-A file whose size and time of change are those that were written down is taken to be whole: to
-hash 2 GB takes seconds. Any other is hashed, and made anew where that differs.
+The key is a digest of the manifest's digests of the two source tables. So snapshots never read each
+other's cache, and versions with the same frames share one. A file is current if its state is the
+recorded one, because hashing 2 GB takes seconds. Otherwise the file is hashed, and derived again if
+the hash differs.
 """
 
 import hashlib
 import json
+import logging
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -28,6 +29,8 @@ from dataset.errors import InvalidSnapshotError, PipelineError
 from dataset.files import FileState, atomic_path, sha256_of_file, write_json
 from dataset.snapshots.snapshot import Snapshot
 
+logger = logging.getLogger(__name__)
+
 _BLOCK_BYTES = 1 << 24
 _ROWS_AT_ONCE = 4096
 
@@ -35,38 +38,39 @@ _ROWS_AT_ONCE = 4096
 def frame_features(snapshot: Snapshot) -> pl.DataFrame:
     """Return a snapshot's frame features, ordered by movie and frame, without reading them into memory.
 
-    The cache is derived when there is none, and anew when it has been changed. Where it cannot be
-    written, the table is read into memory as it is.
+    The cache is derived if it is missing or has changed. If it cannot be written, the table is read
+    into memory.
 
     Returns:
-        `frame_id`, `feature: Array[f16, F]`, the latter a view of the mapped file.
+        `frame_id`, `feature: Array[f16, F]`; the features are a view of the mapped file.
 
     Raises:
-        InvalidSnapshotError: the snapshot's table is not the one that was published.
+        InvalidSnapshotError: the snapshot's table is not the published one.
     """
     entries = snapshot.manifest.tables
     key = hashlib.sha256(f"{entries['frames'].sha256} {entries['frame_features'].sha256}".encode()).hexdigest()
     path = snapshot.path.parent / ".cache" / f"{key[:32]}.npy"
     frames = _frames_in_order(snapshot)
-    if not _is_whole(path):
+    if not _is_current(path):
         try:
             _derive(snapshot, frames, path)
+        except InvalidSnapshotError:
+            raise
         except PipelineError as error:
-            if isinstance(error, InvalidSnapshotError):
-                raise
+            logger.warning("%s; frame features are read into memory instead", error)
             return snapshot.read("frame_features").select("frame_id", "feature")
     return pl.DataFrame({"frame_id": frames, "feature": _as_series(np.load(path, mmap_mode="r"))})
 
 
 def as_tensor(features: npt.NDArray[np.float16]) -> Tensor:
-    """Return (L, F) float16 on the same memory, mapped or not. It must not be written to."""
+    """Return (L, F) float16 as a tensor on the same memory, mapped or not. Do not write to it."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The given NumPy array is not writable")
         return torch.from_numpy(features)
 
 
 def _frames_in_order(snapshot: Snapshot) -> pl.Series:
-    """Return the frames with a feature as `model.data.indexed.index_ids` orders them."""
+    """Return the frames that have a feature, in the order of `model.data.tables.index_ids`."""
     source = snapshot.path / snapshot.manifest.tables["frame_features"].file
     known = pl.read_parquet(source, columns=["frame_id"], glob=False)
     frames = snapshot.read("frames").join(known, on="frame_id", how="semi")
@@ -78,22 +82,25 @@ def _derive(snapshot: Snapshot, frames: pl.Series, path: Path) -> None:
     entry = snapshot.manifest.tables["frame_features"]
     source = snapshot.path / entry.file
     if sha256_of_file(source) != entry.sha256:
-        raise InvalidSnapshotError(f"{source}: not the bytes that were published (SHA-256 differs); get it again")
-    places = pl.DataFrame({"frame_id": frames}).with_row_index("place")
+        raise InvalidSnapshotError(
+            f"{source}: not the published bytes (SHA-256 differs); download or publish the snapshot again"
+        )
+    positions = pl.DataFrame({"frame_id": frames}).with_row_index("position")
     table = pq.ParquetFile(source)
     width = table.schema_arrow.field("feature").type.list_size
+    logger.info("deriving %s from %s", path, source)
     with atomic_path(path) as temporary:
         cache = np.lib.format.open_memmap(temporary, "w+", np.float16, (len(frames), width))
         for batch in table.iter_batches(_ROWS_AT_ONCE, columns=["frame_id", "feature"]):
-            rows = pl.DataFrame(pl.from_arrow(batch)).join(places, on="frame_id", maintain_order="left")
-            cache[rows["place"].to_numpy()] = rows["feature"].to_numpy()
+            rows = pl.DataFrame(pl.from_arrow(batch)).join(positions, on="frame_id", maintain_order="left")
+            cache[rows["position"].to_numpy()] = rows["feature"].to_numpy()
         cache.flush()
         del cache
-    _write_down(path, _digest(path))
+    _record(path, _digest(path))
 
 
-def _is_whole(path: Path) -> bool:
-    """Return whether a cache is there as it was written."""
+def _is_current(path: Path) -> bool:
+    """Return whether a cache exists and is unchanged."""
     try:
         written = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
         if written["changed"] == list(FileState.of(path)):
@@ -102,17 +109,17 @@ def _is_whole(path: Path) -> bool:
             return False
     except (OSError, ValueError, KeyError, TypeError):
         return False
-    with suppress(PipelineError):  # a copy, for example; where it cannot be written down, the next run hashes again
-        _write_down(path, written["blocks_sha256"])
+    with suppress(PipelineError):  # a copy, for example; if this cannot be recorded, the next run hashes again
+        _record(path, written["blocks_sha256"])
     return True
 
 
-def _write_down(path: Path, digest: str) -> None:
+def _record(path: Path, digest: str) -> None:
     write_json(path.with_suffix(".json"), {"changed": FileState.of(path), "blocks_sha256": digest})
 
 
 def _digest(path: Path) -> str:
-    """Return the SHA-256 of the SHA-256 of a file's blocks, which several cores can compute."""
+    """Return the SHA-256 of the SHA-256 of a file's blocks, computed by several cores."""
 
     def of_block(start: int) -> bytes:
         with path.open("rb") as file:

@@ -1,1 +1,1 @@
-"""Judging a model on held-out data: protocols, metrics, uncertainty."""
+"""Evaluation on held-out data: rankings, metrics and confidence intervals. Start reading at `evaluate.py`."""

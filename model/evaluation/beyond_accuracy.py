@@ -1,8 +1,8 @@
-"""What the recommended lists are like, whatever the users chose: coverage, concentration, popularity.
+"""Properties of the recommended lists that need no held-out data: coverage, concentration, popularity.
 
-A user's list is the top K of all items but the known ones. Where the K-th score is shared, each of
-the items that share it is in the list with the same probability (the places left / the items that
-share them), independently between users; all values are expectations over that.
+A user's list is the top K of all items except the known ones. If several items share the K-th
+score, each of them is in the list with the same probability (places left / items that share the
+score), independently between users. All values are expectations over these ties.
 """
 
 import torch
@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 class RecommendedLists:
-    """Collects what is recommended, block by block.
+    """Accumulates the recommended lists, block by block.
 
     Args:
         ks: the lengths of lists.
@@ -26,7 +26,7 @@ class RecommendedLists:
         self._user_popularity: list[Tensor] = []
 
     def add(self, candidates: Tensor) -> None:
-        """Add the lists of (B, N) scores, −inf where an item is no candidate."""
+        """Add the lists of (B, N) scores, −inf for items that are not candidates."""
         top = torch.topk(candidates, min(max(self.ks) + 1, candidates.shape[1]), dim=1)
         means = [self._add_lists(number, candidates, top.values, top.indices) for number in range(len(self.ks))]
         self._user_popularity.append(torch.stack(means, 1))
@@ -35,7 +35,7 @@ class RecommendedLists:
         """Add the lists of one length; return (B,) the mean popularity of each."""
         k = self.ks[number]
         edge, is_shared = _edge(values, k)
-        sure = values[:, :k] > torch.where(is_shared, edge, -torch.inf)[:, None]  # in the list, whatever the order
+        sure = values[:, :k] > torch.where(is_shared, edge, -torch.inf)[:, None]  # in the list under every order
         sure_items = items[:, :k][sure]
         self._exposure[number].index_add_(0, sure_items, torch.ones(len(sure_items), dtype=torch.float64))
         self._log_missing[number, sure_items] = -torch.inf
@@ -44,7 +44,7 @@ class RecommendedLists:
         shared = is_shared.nonzero().squeeze(1)
         if len(shared):
             at_edge = (candidates[shared] == edge[shared, None]).double()
-            share = (k - length[shared]) / at_edge.sum(1)  # below 1: more items than places
+            share = (k - length[shared]) / at_edge.sum(1)  # below 1: there are more items than places
             self._exposure[number] += share @ at_edge
             self._log_missing[number] += torch.log1p(-share) @ at_edge
             popularity[shared] += share * (at_edge @ self._popularity)
@@ -61,14 +61,14 @@ class RecommendedLists:
         return torch.cat(self._user_popularity)[:, self.ks.index(k)]
 
     def coverage(self, k: int) -> float:
-        """Return the share of all items that are in at least one list, in expectation.
+        """Return the expected share of all items that are in at least one list.
 
         Source: Ge et al. 2010 (catalogue coverage).
         """
         return float(-torch.expm1(self._log_missing[self.ks.index(k)]).mean())
 
     def gini(self, k: int) -> float:
-        """Return the Gini index of how often each item is recommended: 0 all alike, towards 1 always the same.
+        """Return the Gini index of how often each item is recommended: 0 if equally often, near 1 if always the same.
 
         Σ_i (2 i − N − 1) x_(i) / (N Σ_i x_i) over all N items, x_(1) ≤ x_(2) ≤ … the expected numbers
         of lists with the item.
@@ -80,7 +80,7 @@ class RecommendedLists:
 
 
 def _edge(values: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """Return the (B,) k-th highest scores, and whether more items share it than there are places left."""
+    """Return the (B,) k-th highest scores, and whether more items share that score than there are places left."""
     width = min(k, values.shape[1])
     edge = values[:, width - 1]
     if values.shape[1] == width:

@@ -1,143 +1,92 @@
-"""From where positives stand among the negatives to what is expected at each rank, in closed form.
+"""The exact expectation of a ranking over ties and sampled negatives, in closed form.
 
 Chance enters a ranking in two ways: items with equal scores may come in any order, and the
-paper's protocol ranks the positives among negatives that are sampled. Neither needs simulating.
+paper's protocol ranks the positives among sampled negatives. Neither needs simulation.
 
-**Ties.** Let equal scores come in random order, each order as likely. Of p positives and e
+**Ties.** Let equal scores come in random order, every order equally likely. Of p positives and e
 negatives with one score, the j-th of the positives (j = 0, …, p − 1, in that order) has J
 negatives of its score before it, and J is negative hypergeometric:
 
     P(J = m) = C(m + j, j) · C(e − m + p − 1 − j, p − 1 − j) / C(e + p, p)
 
-(choose places for the positives before and after it). So each positive has a sure number a of
-positives before it and x = g + J negatives, g of them with a higher score. Its rank among all
+(choose places for the positives before and after it). So each positive has a fixed number a of
+positives before it and x = g + J negatives, of which g have a higher score. Its rank among all
 candidates is a + x + 1.
 
-**Sampling.** Of U negatives, n are sampled without replacement, and U is the number of items that
-the user has not rated, all of her positives left out. The order of all U can be thought fixed
-before sampling, so of the x negatives before a positive the sample contains H, hypergeometric:
+**Sampling.** n negatives are sampled without replacement from U, the items that the user has not
+rated, without the user's positives. The order of all U can be fixed before sampling, so of the x
+negatives before a positive the sample contains H, and H is hypergeometric:
 
     P(H = h | x) = C(x, h) · C(U − x, n − h) / C(U, n)
 
-(choose h from the x before it, the rest from those behind). All positives are candidates, so the
-rank is a + H + 1. Where U ≤ n all negatives are taken, and H = x. A metric's expectation over
-infinitely many repetitions of the protocol is the sum over ranks of its gain times
+(choose h from the x before it, the others from those behind it). All positives are candidates, so
+the rank is a + H + 1. If U ≤ n, all negatives are taken, and H = x. A metric's expectation over
+infinitely many repeats of the protocol is the sum over ranks of its gain times
 
     P(rank = r) = Σ_m P(J = m) · P(H = r − 1 − a | g + m)
 
-The cost of the sum over m is bounded: users with the same U share P(H | x). And where nothing
-scores below the tie (a constant scorer; items never seen), all but the G of the g that are
-sampled are tied, n − G of them, so that with h = G + J
+The cost of the sum over m is bounded, because users with the same U share P(H | x). If no negative
+scores below the tie (a constant scorer; items never seen), then all sampled negatives except the G
+that come from the g are tied, n − G of them, so that with h = G + J
 
     P(H = h) = C(n − h + p − 1 − j, p − 1 − j) · Σ_G P(G | g) / C(n − G + p, p) · C(h − G + j, j)
 
-HR@K and NDCG@K are sums over positives, so nothing more is needed: expectations add up, whether
-or not the positives' ranks depend on each other (they do). MRR and MAP are sums over positives
-too, because a is sure: the best positive is the one with a = 0, and Precision at the rank r of
-a positive is (a + 1) / r.
+HR@K and NDCG@K are sums over positives, so this is enough: expectations add up, whether or not
+the positives' ranks depend on each other (they do). MRR and MAP are sums over positives too,
+because a is fixed: the best positive is the one with a = 0, and Precision at the rank r of a
+positive is (a + 1) / r.
 
 Sources: Krichene & Rendle 2020, section 4 (the rank under sampling, there with replacement);
 McSherry & Najork 2008 (ties by expectation).
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 import torch
 from torch import Tensor
 
-from model.data.indexed import expand
+from model.data.jagged import row_positions
 from model.evaluation.metrics import RankDistribution
+from model.evaluation.rank_counts import RankCounts
 
-_CHUNK = 1 << 15  # rows of probabilities made at once, so that (rows, K) stays small
+_CHUNK = 1 << 15  # rows of probabilities per step, so that (rows, K) stays small
 _DENSE = 1 << 20  # probabilities of m in a dense table
-_NEGLIGIBLE = 42.0  # −ln of the probabilities left out: below 1e-18
+_NEGLIGIBLE = 42.0  # −ln of the largest probability that is ignored, 1e-18
 
 
-@dataclass(frozen=True)
-class Ranks:
-    """Where each positive stands among the negatives and the other positives of its owner.
-
-    Positives that are not listed are below any rank of interest.
-
-    Attributes:
-        owners: (n,) int64, the user (or user-item pair) of each positive.
-        before: (n,) int64, a: positives of the owner that come before it, where equal scores have been put in order.
-        above: (n,) int64, g: negatives with a higher score.
-        tied: (n,) int64, e: negatives with the same score.
-        place: (n,) int64, j: positives with the same score that come before it.
-        group: (n,) int64 ≥ 1, p: positives with the same score, itself included.
-        n_positives: (n_owners,) int64 ≥ 1.
-        n_negatives: (n_owners,) int64, U.
-    """
-
-    owners: Tensor
-    before: Tensor
-    above: Tensor
-    tied: Tensor
-    place: Tensor
-    group: Tensor
-    n_positives: Tensor
-    n_negatives: Tensor
-
-
-def order_positives(owners: Tensor, scores: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return what `Ranks` says of positives among positives.
+def expected_ranking(ranks: RankCounts, k_max: int, n_sampled: int | None = None) -> RankDistribution:
+    """Return the expectation at the ranks 1, …, `k_max`; the module docstring derives it.
 
     Args:
-        owners: (n,) int64.
-        scores: (n,).
-
-    Returns:
-        (n,) int64 each: the order by owner, then falling score; and in that order `before`, `place` and `group`.
-    """
-    order = torch.from_numpy(np.lexsort((-scores.numpy(), owners.numpy())))
-    owner, score = owners[order], scores[order]
-    position = torch.arange(len(order))
-    new_owner = torch.ones(len(order), dtype=torch.bool)
-    new_owner[1:] = owner[1:] != owner[:-1]
-    new_group = new_owner.clone()
-    new_group[1:] |= score[1:] != score[:-1]
-    group_number = new_group.cumsum(0) - 1
-    before = position - position[new_owner][new_owner.cumsum(0) - 1]
-    place = position - position[new_group][group_number]
-    return order, before, place, torch.bincount(group_number)[group_number]
-
-
-def expected_ranking(ranks: Ranks, k_max: int, n_sampled: int | None = None) -> RankDistribution:
-    """Return what is expected at the ranks 1, …, `k_max`; the module says how and why.
-
-    Args:
-        ranks: exact wherever `above` is small enough to matter (for sampled negatives, everywhere).
+        ranks: the positions of the positives; those far below `k_max` may be missing unless negatives are sampled.
         k_max: the largest K of interest.
-        n_sampled: n, negatives sampled a user; None ranks among all.
+        n_sampled: n, sampled negatives per user; None ranks among all.
     """
     sums = _Sums(len(ranks.n_positives), k_max)
     log_factorial = _log_factorial(ranks, k_max)
-    loose = (ranks.tied > 0).nonzero().squeeze(1)
-    firm = (ranks.tied == 0).nonzero().squeeze(1)
+    tied = (ranks.negatives_tied > 0).nonzero().squeeze(1)
+    untied = (ranks.negatives_tied == 0).nonzero().squeeze(1)
     if n_sampled is None:
-        sums.add(ranks, firm, ranks.above[firm, None], torch.ones(len(firm), 1, dtype=torch.float64))
-        for part in torch.split(loose, _CHUNK):
-            reach = k_max - ranks.before[part] - ranks.above[part]
+        sums.add(ranks, untied, ranks.negatives_above[untied, None], torch.ones(len(untied), 1, dtype=torch.float64))
+        for part in torch.split(tied, _CHUNK):
+            reach = k_max - ranks.positives_before[part] - ranks.negatives_above[part]
             rows, m, weights = _tie_order(*_tie(ranks, part), reach, log_factorial)
-            sums.add(ranks, part[rows], ranks.above[part[rows], None] + m[:, None], weights[:, None])
+            sums.add(ranks, part[rows], ranks.negatives_above[part[rows], None] + m[:, None], weights[:, None])
     else:
-        _add_sampled(sums, ranks, firm, loose, n_sampled, log_factorial)
+        _add_sampled(sums, ranks, untied, tied, n_sampled, log_factorial)
     return RankDistribution(*sums.results(), ranks.n_positives)
 
 
 class _Sums:
-    """Adds up the three sums of a `RankDistribution` over positives."""
+    """Accumulates the three sums of a `RankDistribution` over positives."""
 
     def __init__(self, n_owners: int, k_max: int) -> None:
         self.k_max = k_max
         self._shape = (n_owners, k_max)
         self._sums = torch.zeros(3, n_owners * k_max, dtype=torch.float64)
 
-    def add(self, ranks: Ranks, which: Tensor, negatives: Tensor, probabilities: Tensor) -> None:
+    def add(self, ranks: RankCounts, which: Tensor, negatives: Tensor, probabilities: Tensor) -> None:
         """Add (n, w) probabilities that (n, w) `negatives` come before the positives `which`."""
-        before, owners = ranks.before[which, None], ranks.owners[which, None]
+        before, owners = ranks.positives_before[which, None], ranks.owners[which, None]
         column = before + negatives  # rank − 1
         inside = (column < self.k_max) & (probabilities > 0)
         slot, weights = (owners * self.k_max + column)[inside], probabilities[inside]
@@ -150,32 +99,34 @@ class _Sums:
         return hits, found, first
 
 
-def _add_sampled(sums: _Sums, ranks: Ranks, firm: Tensor, loose: Tensor, n_sampled: int, log_factorial: Tensor) -> None:
+def _add_sampled(
+    sums: _Sums, ranks: RankCounts, untied: Tensor, tied: Tensor, n_sampled: int, log_factorial: Tensor
+) -> None:
     h = torch.arange(sums.k_max)[None, :]
     u = ranks.n_negatives[ranks.owners]
     reach = _reach(u, n_sampled, sums.k_max)
-    is_near = (ranks.above < reach) & (ranks.before < sums.k_max)
-    firm, loose = firm[is_near[firm]], loose[is_near[loose]]
-    for part in torch.split(firm, _CHUNK):
-        probabilities = _hypergeometric(ranks.above[part], u[part], n_sampled, h, log_factorial)
+    is_near = (ranks.negatives_above < reach) & (ranks.positives_before < sums.k_max)
+    untied, tied = untied[is_near[untied]], tied[is_near[tied]]
+    for part in torch.split(untied, _CHUNK):
+        probabilities = _hypergeometric(ranks.negatives_above[part], u[part], n_sampled, h, log_factorial)
         sums.add(ranks, part, h.expand_as(probabilities), probabilities)
-    # Ties cost more; positives with the same counts share it.
-    counts = torch.stack([u, ranks.above, *_tie(ranks, torch.arange(len(u)))], 1)[loose]
+    # Ties cost more, so positives with the same counts are computed once.
+    counts = torch.stack([u, ranks.negatives_above, *_tie(ranks, torch.arange(len(u)))], 1)[tied]
     alike, which = _distinct(counts)
     mixed = torch.zeros(len(alike), sums.k_max, dtype=torch.float64)
-    is_last = alike[:, 1] + alike[:, 2] == alike[:, 0]  # nothing below the tie
+    is_last = alike[:, 1] + alike[:, 2] == alike[:, 0]  # no negative scores below the tie
     for part in torch.split(is_last.nonzero().squeeze(1), _CHUNK):
         mixed[part] = _tied_last(alike[part], n_sampled, h, log_factorial)
     between = (~is_last).nonzero().squeeze(1)
     for same_u in torch.split(between, torch.unique_consecutive(alike[between, 0], return_counts=True)[1].tolist()):
         mixed[same_u] = _tied_between(alike[same_u], n_sampled, h, log_factorial)
-    for part in torch.split(torch.arange(len(loose)), _CHUNK):
+    for part in torch.split(torch.arange(len(tied)), _CHUNK):
         probabilities = mixed[which[part]]
-        sums.add(ranks, loose[part], h.expand_as(probabilities), probabilities)
+        sums.add(ranks, tied[part], h.expand_as(probabilities), probabilities)
 
 
 def _distinct(rows: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the distinct rows, in order, and which of them each row is; `torch.unique(dim=0)` is far slower."""
+    """Return the sorted distinct rows, and the number of each row in them. `torch.unique(dim=0)` is far slower."""
     order = torch.from_numpy(np.lexsort(rows.T.flip(0).numpy()))
     ordered = rows[order]
     is_new = torch.ones(len(rows), dtype=torch.bool)
@@ -191,16 +142,16 @@ def _tied_last(alike: Tensor, n_sampled: int, h: Tensor, log_factorial: Tensor) 
     n = u.clamp_max(n_sampled)[:, None]
     j, p, rest = place[:, None], group[:, None], (group - 1 - place)[:, None]
     possible = h <= n
-    of_all = _log_choose(log_factorial, n + p, p)  # keeps the factors in the range of a double
+    of_all = _log_choose(log_factorial, n + p, p)  # keeps the factors within the range of a double
     behind = torch.where(
         possible, torch.exp(_log_choose(log_factorial, (n - h).clamp_min(0) + rest, rest) - of_all), 0.0
     )
-    firm = _hypergeometric(above, u, n_sampled, h, log_factorial)  # P(G = h)
-    firm = firm * torch.exp(of_all - _log_choose(log_factorial, (n - h).clamp_min(0) + p, p))
+    of_above = _hypergeometric(above, u, n_sampled, h, log_factorial)  # P(G = h)
+    of_above = of_above * torch.exp(of_all - _log_choose(log_factorial, (n - h).clamp_min(0) + p, p))
     before = torch.exp(_log_choose(log_factorial, h + j, j))
     total = torch.zeros_like(before)
-    for g in firm.any(0).nonzero().squeeze(1).tolist():
-        total[:, g:] += firm[:, g : g + 1] * before[:, : before.shape[1] - g]
+    for g in of_above.any(0).nonzero().squeeze(1).tolist():
+        total[:, g:] += of_above[:, g : g + 1] * before[:, : before.shape[1] - g]
     return behind * total
 
 
@@ -220,10 +171,10 @@ def _tied_between(alike: Tensor, n_sampled: int, h: Tensor, log_factorial: Tenso
 
 
 def _reach(u: Tensor, n_sampled: int, k_max: int) -> Tensor:
-    """Return (n,) int64: with so many negatives before it, a positive gets into the top K with probability < 1e-18.
+    """Return (n,) int64: the number of negatives before a positive from which its top-K probability is < 1e-18.
 
     By Chernoff's bound, which holds for the hypergeometric too (Hoeffding 1963), P(H ≤ K) ≤
-    exp(−(μ − K)² / 2μ) with μ = x n / U. Where all are taken it is K.
+    exp(−(μ − K)² / 2μ) with μ = x n / U. If all negatives are taken, it is K.
     """
     c = _NEGLIGIBLE
     mean = k_max + c + (c * c + 2 * c * k_max) ** 0.5
@@ -231,12 +182,12 @@ def _reach(u: Tensor, n_sampled: int, k_max: int) -> Tensor:
 
 
 def _hypergeometric(x: Tensor, u: Tensor, n_sampled: int, h: Tensor, log_factorial: Tensor) -> Tensor:
-    """Return (n, K) P(H = h | x): of `u` negatives, x of them before the positive, h are among those sampled.
+    """Return (n, K) P(H = h | x): of the x negatives before the positive, among `u`, h are sampled.
 
     Args:
         x: (n,) int64.
         u: (n,) int64.
-        n_sampled: all are taken where there are not so many.
+        n_sampled: sampled negatives; all of them if there are fewer.
         h: (1, K) int64.
         log_factorial: (max u + K + 1,) float64.
     """
@@ -253,8 +204,8 @@ def _hypergeometric(x: Tensor, u: Tensor, n_sampled: int, h: Tensor, log_factori
     return torch.where(possible, torch.exp(once[:, None] - each), 0.0)
 
 
-def _tie(ranks: Ranks, which: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    return ranks.tied[which], ranks.place[which], ranks.group[which]
+def _tie(ranks: RankCounts, which: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    return ranks.negatives_tied[which], ranks.place[which], ranks.group_size[which]
 
 
 def _tie_order(
@@ -263,15 +214,15 @@ def _tie_order(
     """Return all m < `reach` with P(J = m), for n positives: (w,) rows, (w,) m and (w,) float64 probabilities."""
     sizes = torch.minimum(tied + 1, reach.clamp_min(0))
     offsets = torch.cat([sizes.new_zeros(1), sizes.cumsum(0)])
-    positions, rows = expand(offsets, torch.arange(len(tied)))
+    positions, rows = row_positions(offsets, torch.arange(len(tied)))
     m = positions - offsets[rows]
     e, j, p = tied[rows], place[rows], group[rows]
     before, behind = _log_choose(log_factorial, m + j, j), _log_choose(log_factorial, e - m + p - 1 - j, p - 1 - j)
     return rows, m, torch.exp(before + behind - _log_choose(log_factorial, e + p, p))
 
 
-def _log_factorial(ranks: Ranks, k_max: int) -> Tensor:
-    """Return ln 0!, ln 1!, …, as far as needed; looked up, for it is wanted far more often than it is made."""
+def _log_factorial(ranks: RankCounts, k_max: int) -> Tensor:
+    """Return a table of ln 0!, ln 1!, … up to the largest that is needed."""
     largest = int((ranks.n_negatives + ranks.n_positives).max()) if len(ranks.n_positives) else 0
     return torch.lgamma(torch.arange(1.0, largest + k_max + 2, dtype=torch.float64))
 

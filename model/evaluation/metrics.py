@@ -1,19 +1,18 @@
-"""Ranking metrics of one user (or user-item pair), with their definitions.
+"""Ranking metrics per user (or user-item pair), with their definitions.
 
-For one user, let P be her held-out positives and rel(r) be 1 where the item at rank r is one of
-them, 0 elsewhere; ranks start at 1. Every metric here is cut off at K: what is ranked below
-counts nothing.
+For one user, let P be the held-out positives, and let rel(r) be 1 if the item at rank r is one of
+them, else 0. Ranks start at 1. Every metric is cut off at K: lower ranks count nothing.
 
     HR@K         Σ_{r ≤ K} rel(r) / min(|P|, K)
     Recall@K     Σ_{r ≤ K} rel(r) / |P|
     Precision@K  Σ_{r ≤ K} rel(r) / K
     NDCG@K       Σ_{r ≤ K} rel(r) / log2(r + 1)  /  Σ_{r ≤ min(|P|, K)} 1 / log2(r + 1)
-    MRR@K        1 / rank of the best-ranked positive, 0 where that is below K
+    MRR@K        1 / rank of the best-ranked positive, 0 if that rank is below K
     MAP@K        Σ_{r ≤ K} rel(r) · Precision@r / min(|P|, K)
 
-A metric is given not one ranking but a `RankDistribution`: what is expected of rankings that
-differ in chance alone (ties, sampled negatives). All six are linear in it, so the values are
-exact expectations; see `model.evaluation.expectation` for how it is made. All return float64.
+A metric takes a `RankDistribution` instead of one ranking: the expectation over rankings that
+differ only by chance (ties, sampled negatives). All six metrics are linear in it, so their values
+are exact expectations (see `model.evaluation.expectation`). All return float64.
 """
 
 from collections.abc import Callable
@@ -25,7 +24,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class RankDistribution:
-    """What is expected at each rank 1, …, `k_max` (column r − 1), for n owners: users, or user-item pairs.
+    """The expectation at each rank 1, …, `k_max` (column r − 1), for n owners: users, or user-item pairs.
 
     Attributes:
         hits: (n, k_max) float64, E[rel(r)].
@@ -43,10 +42,10 @@ class RankDistribution:
 def hit_ratio(ranking: RankDistribution, k: int) -> Tensor:
     """Return (n,) HR@K = positives in the top K / min(|P|, K).
 
-    The field has several "hit ratios": whether there is any hit at all, hits / |P| (here
-    `recall`), and this one. The paper does not define its own; this is the one of its authors'
-    published code for DiffNet (Wu et al., SIGIR 2019; `Evaluate.getHrNdcgProc`). The three agree
-    for users with one positive; this one and recall agree for all with at most K.
+    The literature has several "hit ratios": whether there is any hit at all, hits / |P| (here
+    `recall`), and this one. The paper does not define its own. This one is from its authors'
+    published code for DiffNet (Wu et al., SIGIR 2019; `Evaluate.getHrNdcgProc`). All three agree
+    for users with one positive; this one and recall agree for users with at most K positives.
     """
     return ranking.hits[:, :k].sum(1) / ranking.n_positives.clamp_max(k)
 
@@ -57,7 +56,7 @@ def recall(ranking: RankDistribution, k: int) -> Tensor:
 
 
 def precision(ranking: RankDistribution, k: int) -> Tensor:
-    """Return (n,) Precision@K = positives in the top K / K, also where there are fewer than K candidates."""
+    """Return (n,) Precision@K = positives in the top K / K, even if there are fewer than K candidates."""
     return ranking.hits[:, :k].sum(1) / k
 
 
@@ -74,14 +73,15 @@ def ndcg(ranking: RankDistribution, k: int) -> Tensor:
 
 
 def reciprocal_rank(ranking: RankDistribution, k: int) -> Tensor:
-    """Return (n,) 1 / rank of the best-ranked positive, 0 where that is below K; its mean is MRR@K."""
+    """Return (n,) 1 / rank of the best-ranked positive, 0 if that rank is below K. Its mean is MRR@K."""
     return ranking.first[:, :k] @ _inverse_ranks(k, ranking)
 
 
 def average_precision(ranking: RankDistribution, k: int) -> Tensor:
     """Return (n,) AP@K = Σ_{r ≤ K} rel(r) · Precision@r / min(|P|, K); its mean is MAP@K.
 
-    Others divide by |P|, or by the positives found in the top K; all agree for K = the number of candidates.
+    Other definitions divide by |P|, or by the positives found in the top K. All agree if K is the
+    number of candidates.
     """
     return ranking.found[:, :k] @ _inverse_ranks(k, ranking) / ranking.n_positives.clamp_max(k)
 

@@ -1,11 +1,11 @@
-"""The tables that judging a model gives."""
+"""The tables that an evaluation returns."""
 
 from dataclasses import dataclass
 
 import dataframely as dy
 import polars as pl
 
-from dataset.schema import HeldOutRank, Metric, SliceMetric, UserMetric
+from model.schema import HeldOutRank, Metric, SliceMetric, UserMetric
 
 EVALUATION_TABLES: dict[str, type[dy.Schema]] = {
     "metrics": Metric,
@@ -17,7 +17,7 @@ EVALUATION_TABLES: dict[str, type[dy.Schema]] = {
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What is known of a model on one split; the tables are those of `dataset.schema`.
+    """The results of one model on one split, as tables of `model.schema`.
 
     Attributes:
         metrics: `Metric`.

@@ -1,21 +1,22 @@
-"""Metrics by what kind of user or movie: active or not, popular or cold, many frames or few."""
+"""Metrics per slice of the users or movies: by activity, popularity and number of frames."""
 
 import numpy as np
 import polars as pl
 import torch
 
-from dataset.schema import SLICES, SliceMetric
-from model.data.indexed import Tables
-from model.evaluation.expectation import Ranks, expected_ranking
+from model.data.tables import Tables
+from model.evaluation.expectation import expected_ranking
 from model.evaluation.metrics import METRICS
+from model.evaluation.rank_counts import RankCounts
 from model.evaluation.uncertainty import Bootstrap, by_user
+from model.schema import SLICES, SliceMetric
 
 _METRICS = ("hr", "ndcg")
 _QUARTILES = (0.25, 0.5, 0.75)
 
 
-def slice_numbers(tables: Tables, users: pl.Series, movies: pl.Series) -> pl.DataFrame:
-    """Return, for (n,) positives, the number that each of `SLICES` goes by.
+def slice_values(tables: Tables, users: pl.Series, movies: pl.Series) -> pl.DataFrame:
+    """Return, for (n,) positives, the value that each of `SLICES` is based on, one column per slice.
 
     Args:
         tables: of the snapshot.
@@ -36,39 +37,39 @@ def slice_numbers(tables: Tables, users: pl.Series, movies: pl.Series) -> pl.Dat
 
 
 def slice_metrics(
-    ranks: Ranks,
+    ranks: RankCounts,
     users: pl.Series,
-    numbers: pl.DataFrame,
+    values: pl.DataFrame,
     ks: tuple[int, ...],
     n_sampled: int | None,
     bootstrap: Bootstrap,
 ) -> pl.DataFrame:
-    """Return the `slices` of one task and run, without `model`, `seed` and `task`.
+    """Return the `slices` table of one task and run, without `model`, `seed` and `task`.
 
-    What has the number 0 (cold) is a slice of its own; the others are cut at the quartiles of the
-    users (`user_activity`) or the positives, equal numbers together.
+    The value 0 (cold) is a slice of its own. The other values are cut at the quartiles of the users
+    (`user_activity`) or of the positives; equal values stay together.
 
     Args:
         ranks: of all positives.
         users: (n_owners,) user_id of each owner.
-        numbers: (n,) rows, what `slice_numbers` returned for the positives.
+        values: (n,) rows, the `slice_values` of the positives.
         ks: the K of the metrics.
         n_sampled: see `expected_ranking`; None ranks among all.
-        bootstrap: makes the intervals.
+        bootstrap: computes the intervals.
     """
     rows: list[tuple[object, ...]] = []
     for name in SLICES:
-        number = numbers[name].to_numpy()
-        of_owners = number[np.unique(ranks.owners.numpy(), return_index=True)[1]]
-        for low, high in _bounds(of_owners if name == "user_activity" else number):
-            chosen = torch.from_numpy((number >= low) & (number <= high))
+        of_positives = values[name].to_numpy()
+        of_owners = of_positives[np.unique(ranks.owners.numpy(), return_index=True)[1]]
+        for low, high in _bounds(of_owners if name == "user_activity" else of_positives):
+            chosen = torch.from_numpy((of_positives >= low) & (of_positives <= high))
             part, owners = _restricted(ranks, chosen)
             ranking = expected_ranking(part, max(ks), n_sampled)
             ids = users[owners.numpy()]
             for metric in _METRICS:
                 for k in ks:
-                    values = by_user(pl.DataFrame({"user_id": ids, "value": METRICS[metric](ranking, k).numpy()}))
-                    sums, counts = values["sum"].to_numpy(), values["n"].to_numpy()
+                    per_user = by_user(pl.DataFrame({"user_id": ids, "value": METRICS[metric](ranking, k).numpy()}))
+                    sums, counts = per_user["sum"].to_numpy(), per_user["n"].to_numpy()
                     mean = sums.sum() / counts.sum()
                     interval = bootstrap.interval(sums, counts)
                     rows.append((name, low, high, metric, k, mean, *interval, len(owners), int(chosen.sum())))
@@ -76,10 +77,10 @@ def slice_metrics(
     return pl.DataFrame(rows, schema={name: SliceMetric.columns()[name].dtype for name in names}, orient="row")
 
 
-def _bounds(numbers: np.ndarray) -> list[tuple[int, int]]:
-    """Return the lowest and highest number of each slice."""
-    rest = np.sort(numbers[numbers > 0])
-    bounds = [(0, 0)] if len(rest) < len(numbers) else []
+def _bounds(values: np.ndarray) -> list[tuple[int, int]]:
+    """Return the lowest and highest value of each slice."""
+    rest = np.sort(values[values > 0])
+    bounds = [(0, 0)] if len(rest) < len(values) else []
     if not len(rest):
         return bounds
     edges = np.unique([*np.quantile(rest, _QUARTILES, method="lower"), rest[-1]])
@@ -87,16 +88,16 @@ def _bounds(numbers: np.ndarray) -> list[tuple[int, int]]:
     return bounds + [(int(part[0]), int(part[-1])) for part in slices if len(part)]
 
 
-def _restricted(ranks: Ranks, chosen: torch.Tensor) -> tuple[Ranks, torch.Tensor]:
-    """Return the ranks of the chosen positives alone, and the owners who have one; ranks are as they were."""
+def _restricted(ranks: RankCounts, chosen: torch.Tensor) -> tuple[RankCounts, torch.Tensor]:
+    """Return the counts of the chosen positives only, unchanged, and the owners who have one."""
     owners, number, counts = np.unique(ranks.owners[chosen].numpy(), return_inverse=True, return_counts=True)
-    part = Ranks(
+    part = RankCounts(
         owners=torch.from_numpy(number),
-        before=ranks.before[chosen],
-        above=ranks.above[chosen],
-        tied=ranks.tied[chosen],
+        positives_before=ranks.positives_before[chosen],
+        negatives_above=ranks.negatives_above[chosen],
+        negatives_tied=ranks.negatives_tied[chosen],
         place=ranks.place[chosen],
-        group=ranks.group[chosen],
+        group_size=ranks.group_size[chosen],
         n_positives=torch.from_numpy(counts),
         n_negatives=ranks.n_negatives[owners],
     )

@@ -1,8 +1,8 @@
-"""Means over users with their uncertainty, and whether models differ by more than chance.
+"""Means over users with confidence intervals, and tests of whether models differ by more than chance.
 
-The users are a sample of all whom one would like to know about, so intervals and tests are over
-users. A user's pairs (task `frame`) are not independent and go together: the mean over pairs is a
-ratio, Σ_u (sum over her pairs) / Σ_u (number of her pairs), and users are what is resampled.
+The users are a sample of a larger population, so intervals and tests are over users. The pairs of
+one user (task `frame`) are not independent, so they stay together: the mean over pairs is a ratio,
+Σ_u (sum over the user's pairs) / Σ_u (number of the user's pairs), and users are resampled.
 """
 
 import itertools
@@ -13,8 +13,8 @@ import polars as pl
 from scipy import stats
 
 from dataset.errors import TooLittleDataError, UsageError
-from dataset.schema import Comparison, Metric
 from dataset.tables import validate
+from model.schema import Comparison, Metric
 
 ALPHA = 0.05
 _KEYS = ["task", "metric", "k"]
@@ -22,10 +22,10 @@ _KEYS = ["task", "metric", "k"]
 
 @dataclass
 class Bootstrap:
-    """95 % percentile intervals from the same resamples of the users for all metrics over as many users.
+    """95 % percentile bootstrap intervals. Metrics over the same number of users share their resamples.
 
     Attributes:
-        n_resamples: how many.
+        n_resamples: number of resamples.
         seed: of the resamples.
 
     Source: Efron & Tibshirani 1993, chapter 13.
@@ -40,20 +40,20 @@ class Bootstrap:
         n = len(sums)
         if n not in self._weights:
             drawn = np.random.default_rng([self.seed, n]).multinomial(n, np.full(n, 1 / n), size=self.n_resamples)
-            self._weights[n] = drawn.astype(np.float32)  # counts are small whole numbers
+            self._weights[n] = drawn.astype(np.float32)  # the counts are small whole numbers
         weights = self._weights[n]
         low, high = np.quantile((weights @ sums) / (weights @ counts), [ALPHA / 2, 1 - ALPHA / 2])
         return float(low), float(high)
 
 
-def average(user_metrics: pl.DataFrame, facts: pl.DataFrame, bootstrap: Bootstrap) -> pl.DataFrame:
+def average_metrics(user_metrics: pl.DataFrame, facts: pl.DataFrame, bootstrap: Bootstrap) -> pl.DataFrame:
     """Return the `metrics` table of one run.
 
     Args:
         user_metrics: the `UserMetric` rows.
-        facts: a row for each task, metric and k with what else is known: `n_left_out`, `std`,
-            `negatives_sha256`; and `value` and `n_users` of the metrics that have no values of users.
-        bootstrap: makes the intervals.
+        facts: one row per task, metric and k with `n_left_out`, `std` and `negatives_sha256`; for
+            metrics without per-user values also `value` and `n_users`.
+        bootstrap: computes the intervals.
     """
     run = user_metrics.select("model", "seed").row(0)
     averaged = {}
@@ -73,25 +73,26 @@ def average(user_metrics: pl.DataFrame, facts: pl.DataFrame, bootstrap: Bootstra
 
 
 def by_user(rows: pl.DataFrame) -> pl.DataFrame:
-    """Return `user_id`, the `sum` of a user's values and their number `n`, by user."""
+    """Return one row per user: `user_id`, the `sum` of the user's values, and their number `n`."""
     return rows.group_by("user_id").agg(pl.col("value").sum().alias("sum"), pl.len().alias("n")).sort("user_id")
 
 
 def compare(user_metrics: pl.DataFrame) -> pl.DataFrame:
-    """Return the `comparisons` table: every pair of models, in every metric, by a paired t-test over users.
+    """Return the `comparisons` table: a paired t-test over users for every pair of models and every metric.
 
-    A model's value for a user is the mean over its seeds. The variance of the difference is that
-    over users plus, where a model has several seeds, that of its mean between seeds; degrees of
-    freedom are Welch and Satterthwaite's. With one seed each and one value a user it is
-    `scipy.stats.ttest_rel`. Of the paired tests the t-test is chosen because it tests the mean,
-    which is what is reported (Wilcoxon's and the sign test do not), agrees with the permutation
-    test and the bootstrap at these sizes (Smucker et al. 2007), and keeps its error rate
-    (Urbano et al. 2019); and its p-values, unlike those of resampling, are fine enough to be
-    corrected for many comparisons.
+    A model's value for a user is the mean over its seeds. The variance of the difference is the
+    variance over users plus, for a model with several seeds, the variance of its mean between
+    seeds. Degrees of freedom follow Welch and Satterthwaite. With one seed per model and one value
+    per user, the test is `scipy.stats.ttest_rel`.
+
+    Why the t-test: it tests the mean, which is what is reported (Wilcoxon's test and the sign test
+    do not); it agrees with the permutation test and the bootstrap at these sizes (Smucker et al.
+    2007); it keeps its error rate (Urbano et al. 2019); and its p-values, unlike those of
+    resampling, are fine enough to be corrected for many comparisons.
 
     Raises:
-        TooLittleDataError: fewer than two models, or than two users.
-        UsageError: two models were not judged on the same users and movies.
+        TooLittleDataError: there are fewer than two models, or fewer than two users.
+        UsageError: two models were not evaluated on the same users and movies.
     """
     models = user_metrics["model"].unique().sort().to_list()
     if len(models) < 2:
@@ -100,23 +101,25 @@ def compare(user_metrics: pl.DataFrame) -> pl.DataFrame:
         )
     rows: list[tuple[object, ...]] = []
     for key, group in user_metrics.group_by(_KEYS, maintain_order=True):
-        judged = {str(model): _Judged.of(part) for (model,), part in group.group_by("model", maintain_order=True)}
-        pairs = list(itertools.combinations(sorted(judged), 2))
-        tested = [_test(judged[model], judged[other], model, other) for model, other in pairs]
+        by_model = {
+            str(model): _ModelValues.of(part) for (model,), part in group.group_by("model", maintain_order=True)
+        }
+        pairs = list(itertools.combinations(sorted(by_model), 2))
+        tested = [_test(by_model[model], by_model[other], model, other) for model, other in pairs]
         corrected = holm([test.p_value for test in tested])
         for (model, other), test, p_holm in zip(pairs, tested, corrected, strict=True):
-            values = (judged[model].mean, judged[other].mean, test.difference, test.low, test.high, test.p_value)
-            sizes = (test.n_users, judged[model].n_seeds, judged[other].n_seeds)
+            values = (by_model[model].mean, by_model[other].mean, test.difference, test.low, test.high, test.p_value)
+            sizes = (test.n_users, by_model[model].n_seeds, by_model[other].n_seeds)
             rows.append((*key, model, other, *values, p_holm, p_holm < ALPHA, *sizes))
     columns = {name: column.dtype for name, column in Comparison.columns().items()}
     return validate(pl.DataFrame(rows, schema=columns, orient="row"), Comparison, "comparisons")
 
 
 def holm(p_values: list[float]) -> list[float]:
-    """Return p-values corrected for being m comparisons: the i-th smallest times m − i + 1, never falling, at most 1.
+    """Return p-values corrected for m comparisons: the i-th smallest times m − i + 1, non-decreasing, at most 1.
 
-    With 95 % confidence then not one of the differences called real is chance, however the tests
-    depend on each other.
+    With 95 % confidence, none of the differences called real is then due to chance, even if the
+    tests depend on each other.
 
     Source: Holm 1979.
     """
@@ -128,8 +131,15 @@ def holm(p_values: list[float]) -> list[float]:
 
 
 @dataclass(frozen=True)
-class _Judged:
-    """A model's values of one metric: (n_users,) sums over pairs, the mean of the seeds, and the mean of each seed."""
+class _ModelValues:
+    """A model's values of one metric.
+
+    Attributes:
+        user_ids: (n_users,) user_id.
+        sums: (n_users,) sums over the user's pairs, averaged over seeds.
+        counts: (n_users,) numbers of pairs.
+        seed_means: (n_seeds,) mean of each seed.
+    """
 
     user_ids: pl.Series
     sums: np.ndarray
@@ -137,7 +147,7 @@ class _Judged:
     seed_means: np.ndarray
 
     @classmethod
-    def of(cls, rows: pl.DataFrame) -> "_Judged":
+    def of(cls, rows: pl.DataFrame) -> "_ModelValues":
         """Gather the rows of one model and metric."""
         n_seeds = rows["seed"].n_unique()
         users = by_user(rows)
@@ -154,7 +164,7 @@ class _Judged:
 
 
 @dataclass(frozen=True)
-class _Test:
+class _TTest:
     difference: float
     low: float
     high: float
@@ -162,10 +172,10 @@ class _Test:
     n_users: int
 
 
-def _test(first: _Judged, second: _Judged, model: str, other: str) -> _Test:
+def _test(first: _ModelValues, second: _ModelValues, model: str, other: str) -> _TTest:
     if not first.user_ids.equals(second.user_ids) or not np.array_equal(first.counts, second.counts):
         raise UsageError(
-            f"{model} ({len(first.user_ids):,} users) and {other} ({len(second.user_ids):,} users) were not judged "
+            f"{model} ({len(first.user_ids):,} users) and {other} ({len(second.user_ids):,} users) were not evaluated "
             "on the same users and movies; evaluate both on the same snapshot and split"
         )
     n = len(first.sums)
@@ -178,15 +188,15 @@ def _test(first: _Judged, second: _Judged, model: str, other: str) -> _Test:
     residuals = first.sums - second.sums - difference * first.counts
     variances = [n / (n - 1) * float(residuals @ residuals) / total**2]
     freedoms = [n - 1]
-    for judged in (first, second):
-        if judged.n_seeds > 1:
-            variances.append(float(judged.seed_means.var(ddof=1)) / judged.n_seeds)
-            freedoms.append(judged.n_seeds - 1)
+    for values in (first, second):
+        if values.n_seeds > 1:
+            variances.append(float(values.seed_means.var(ddof=1)) / values.n_seeds)
+            freedoms.append(values.n_seeds - 1)
     variance = sum(variances)
-    if variance <= (1e-12 * max(abs(difference), 1e-300)) ** 2:  # the same difference for all: nothing varies
-        return _Test(difference, difference, difference, 0.0 if abs(difference) > 1e-12 else 1.0, n)
+    if variance <= (1e-12 * max(abs(difference), 1e-300)) ** 2:  # the same difference for every user
+        return _TTest(difference, difference, difference, 0.0 if abs(difference) > 1e-12 else 1.0, n)
     freedom = variance**2 / sum(v**2 / df for v, df in zip(variances, freedoms, strict=True))
     error = variance**0.5
     margin = float(stats.t.ppf(1 - ALPHA / 2, freedom)) * error
     p_value = float(2 * stats.t.sf(abs(difference) / error, freedom))
-    return _Test(difference, difference - margin, difference + margin, p_value, n)
+    return _TTest(difference, difference - margin, difference + margin, p_value, n)

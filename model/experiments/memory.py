@@ -1,19 +1,33 @@
-"""The peak memory of a stretch of this process's life, where the system can tell (Linux)."""
+"""Memory of this process and of the machine, on systems that report it."""
 
+import os
 from contextlib import suppress
 from pathlib import Path
 
 
 def reset_peak_memory() -> None:
-    """Begin a new stretch: forget the peak so far."""
+    """Start a new measurement: forget the peak so far (Linux only; elsewhere nothing happens)."""
     with suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
 
 
 def peak_memory_bytes() -> int | None:
-    """Return the most resident memory since `reset_peak_memory`; None on systems that do not tell."""
+    """Return the most resident memory since `reset_peak_memory`, or None if the system does not report it."""
     try:
         status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
         return int(status.split("VmHWM:")[1].split()[0]) * 1024
     except (OSError, IndexError, ValueError):
         return None
+
+
+def available_memory_bytes() -> int | None:
+    """Return the machine's free memory, or None if the system does not report it (macOS, Windows)."""
+    try:
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):
+        return None
+
+
+def usable_cores() -> int:
+    """Return how many CPU cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,19 +1,19 @@
-"""Run folders: all files that models read and write, in one place.
+"""Run folders: the files of a trained model, which are read and written only here.
 
     data/runs/<model>-<snapshot>-v<version>-<seed>/
-        config.json            model, settings, seed, code version; snapshot (name, version, digest), and of its
-                               manifest how it was built, its extractor, and the provenance of the crawl
-        checkpoint.pt          everything an epoch changes; what --resume goes on from
-        training.parquet       a row an epoch
+        config.json            model, settings, seed and code version; the snapshot's name, version and digest; and
+                               from its manifest how it was built, its extractor and the provenance of the crawl
+        checkpoint.pt          everything that an epoch changes; --resume continues from it
+        training.parquet       one row per epoch
         model.pt               the best weights
         metrics.parquet        test metrics, once evaluated (validation: validation_metrics.parquet)
         user_metrics.parquet   the same per user
-        held_out_ranks.parquet where every held-out positive stands: what all metrics follow from
+        held_out_ranks.parquet the rank of every held-out positive, from which all metrics follow
+        slices.parquet         metrics by users' activity, and by movies' popularity and number of frames
         costs.parquet          epochs, seconds and memory (runs of an experiment)
-        done.json              digest of all that determines the results (runs of an experiment; written last)
-        slices.parquet         metrics by users' activity, and movies' popularity and number of frames
+        done.json              digest of everything that determines the results (runs of an experiment; written last)
 
-From a number in a report one can walk back: metrics → config.json → snapshot digest → crawl.
+Every number in a report can be traced back: metrics → config.json → snapshot digest → crawl.
 """
 
 import json
@@ -28,47 +28,42 @@ import torch
 
 from dataset.errors import InvalidSnapshotError, MissingInputError, TrainingError
 from dataset.files import atomic_path, explain_write_errors, write_json
-from dataset.schema import HELD_OUT_SPLITS, Training
+from dataset.schema import HELD_OUT_SPLITS
 from dataset.snapshots.snapshot import Snapshot, newest_snapshot, open_snapshot
-from dataset.tables import write_table
+from dataset.tables import read_table, write_table
 from dataset.version import code_version
-from model.data.feature_cache import frame_features
-from model.data.indexed import Ids, Tables, TrainingData, index_ids, training_data, with_new_frames
+from model.data.loading import SnapshotData, data_of, read_tables
+from model.data.tables import with_new_frames
 from model.evaluation.results import EVALUATION_TABLES, Evaluation
 from model.models.recommender import Config, Recommender
 from model.models.registry import MODELS, default_config, make_model
-from model.training.trainer import TrainedRun, Trainer, TrainingConfig, training_table
-
-DEFAULT_RUNS = Path("data/runs")
+from model.schema import Training
+from model.training.config import TrainingConfig
+from model.training.trainer import TrainedRun, Trainer, training_table
 
 
 @dataclass(frozen=True)
-class OpenedRun:
-    """A trained run with its data."""
+class Run:
+    """A trained model.
+
+    Attributes:
+        model_name: a name of `registry.MODELS`.
+        seed: the seed that it was trained with.
+        model: a torch module, with the weights that were best on validation.
+        training: the `training` table: loss and validation NDCG per epoch.
+        device: where the model is, "cpu" or "cuda".
+    """
 
     model_name: str
     seed: int
     model: Recommender
-    snapshot_label: str
-    tables: Tables
-    ids: Ids
-    data: TrainingData
+    training: pl.DataFrame
+    device: str
 
 
 def find_snapshot(path: Path | None) -> Snapshot:
-    """Return the snapshot in a folder, or the newest one."""
+    """Open the snapshot in a folder, or the newest one."""
     return newest_snapshot() if path is None else open_snapshot(path)
-
-
-def read_tables(snapshot: Snapshot) -> Tables:
-    """Read what the models use of a snapshot."""
-    return Tables(
-        movies=snapshot.read("movies"),
-        frames=snapshot.read("frames"),
-        interactions=snapshot.read("interactions"),
-        frame_likes=snapshot.read("frame_likes"),
-        frame_features=frame_features(snapshot) if snapshot.has("frame_features") else None,
-    )
 
 
 def run_folder(runs: Path, model_name: str, snapshot: Snapshot, seed: int) -> Path:
@@ -100,7 +95,7 @@ def describe_run(
 
 
 def start_run(folder: Path, description: dict[str, Any]) -> None:
-    """Make a run's folder, without the results of an earlier run of the same name."""
+    """Make a run folder, and delete the results of an earlier run of the same name."""
     for name in ("checkpoint.pt", "model.pt", *_RESULTS):
         with explain_write_errors(folder):
             (folder / name).unlink(missing_ok=True)
@@ -108,7 +103,7 @@ def start_run(folder: Path, description: dict[str, Any]) -> None:
 
 
 def resume_run(folder: Path, description: dict[str, Any], trainer: Trainer) -> int:
-    """Put a trainer where the folder's run stopped; return the number of epochs done.
+    """Restore a trainer to where the folder's run stopped; return the number of finished epochs.
 
     Raises:
         MissingInputError: there is no run.
@@ -118,10 +113,10 @@ def resume_run(folder: Path, description: dict[str, Any], trainer: Trainer) -> i
     for key in ("model", "config", "training", "seed"):
         if before[key] != description[key]:
             raise TrainingError(
-                f"{folder}: was started with another {key} ({before[key]}); use the same, or no --resume"
+                f"{folder}: was started with another {key} ({before[key]}); use the same, or leave out --resume"
             )
     if before["snapshot"]["content_digest"] != description["snapshot"]["content_digest"]:
-        raise TrainingError(f"{folder}: was started on other data; give its snapshot, or no --resume")
+        raise TrainingError(f"{folder}: was started on other data; give its snapshot, or leave out --resume")
     checkpoint = folder / "checkpoint.pt"
     if checkpoint.is_file():
         _restore(trainer.load_state_dict, checkpoint)
@@ -166,16 +161,16 @@ def read_description(folder: Path, name: str = "config.json") -> dict[str, Any]:
 
 def open_run(
     folder: Path, snapshot_path: Path | None = None, device: str = "cpu", new_frames: pl.DataFrame | None = None
-) -> OpenedRun:
-    """Load a trained model with the snapshot it was trained on.
+) -> tuple[Run, SnapshotData]:
+    """Load a trained model, and the snapshot that it was trained on.
 
-    Features are no part of what a model learns, so it can be given pictures that it has not seen.
+    A model can rank pictures that it has not seen, because their features are its input.
 
     Args:
-        folder: of the run.
-        snapshot_path: its snapshot, None where it was when the run was trained.
+        folder: the run folder.
+        snapshot_path: its snapshot; None if it is where it was when the run was trained.
         device: "cpu" or "cuda".
-        new_frames: `NewFrame` rows, taken as further frames of their movies.
+        new_frames: `NewFrame` rows: more frames of the snapshot's movies.
 
     Raises:
         MissingInputError: the folder is not a run, or its training has not ended.
@@ -184,7 +179,7 @@ def open_run(
     """
     description = read_description(folder)
     if not (folder / "model.pt").is_file():
-        raise MissingInputError(f"{folder}: training has not ended; go on with `python -m model.train --resume`")
+        raise MissingInputError(f"{folder}: training has not ended; continue it with `python -m model.train --resume`")
     expected = description["snapshot"]
     snapshot = open_snapshot(snapshot_path or Path(expected["path"]))
     if snapshot.content_digest != expected["content_digest"]:
@@ -195,13 +190,13 @@ def open_run(
     tables = read_tables(snapshot)
     if new_frames is not None:
         tables = with_new_frames(tables, new_frames)
-    ids = index_ids(tables)
-    data = training_data(tables, ids)
+    data = data_of(tables, snapshot.label)
     default_config(description["model"])
     config = type(MODELS[description["model"]].config)(**description["config"])
-    model = make_model(description["model"], config, data, description["seed"])
+    model = make_model(description["model"], config, data.training, description["seed"])
     _restore(model.load_state_dict, folder / "model.pt")
-    return OpenedRun(description["model"], description["seed"], model.to(device), snapshot.label, tables, ids, data)
+    training = read_table(folder / "training.parquet", Training)
+    return Run(description["model"], description["seed"], model.to(device), training, device), data
 
 
 _RESULTS = (
@@ -219,7 +214,7 @@ def _save(path: Path, state: dict[str, Any]) -> None:
 
 
 def _restore(load_state_dict: Callable[[dict[str, Any]], object], path: Path) -> None:
-    """Put into a model, or a trainer, what a file holds."""
+    """Load a file into a model or a trainer."""
     state = _load(path)
     try:
         load_state_dict(state)

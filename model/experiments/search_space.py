@@ -1,5 +1,6 @@
-"""Which settings a search tries, from the command line: `--try l2=0.001,0.01 --try learning_rate=0.0005..0.01`."""
+"""Reads what a search tries: `--try l2=0.001,0.01 --try learning_rate=0.0005..0.01`."""
 
+from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -9,24 +10,23 @@ from dataset.errors import UsageError
 from model.experiments.settings import apply_settings
 from model.models.recommender import TrainableRecommender
 from model.models.registry import MODELS, default_config
-from model.training.trainer import TrainingConfig
+from model.training.config import TrainingConfig
 
 _PAPER_DIMS = "16,32,64"
 _PAPER_L2 = "0.0001,0.001,0.01,0.1"
 
 
-def read_space(texts: list[str], model_name: str) -> dict[str, BaseDistribution]:
+def read_space(texts: Sequence[str], model_name: str) -> dict[str, BaseDistribution]:
     """Return the space of `key=a,b,c` (choices) and `key=low..high` (a range).
 
-    Where settings go together, as JIFR's two dimensions must, their keys are joined by commas.
-    Ranges of numbers above 0 that are not whole are searched on a log scale. Without texts, the
-    space is the paper's.
+    Settings that must be equal, such as JIFR's two dimensions, are joined by commas. Ranges of positive
+    decimal numbers are searched on a log scale. Without texts, the space is the paper's.
 
     Raises:
         UsageError: a key is unknown, or a value is not possible.
     """
     default = default_config(model_name)
-    if not issubclass(MODELS[model_name].make, TrainableRecommender):
+    if not issubclass(MODELS[model_name].model_class, TrainableRecommender):
         raise UsageError(f"model {model_name!r} learns nothing, so there is nothing to tune")
     known = {field.name for field in fields(default)}
     dims = ",".join(name for name in ("collaborative_dim", "visual_dim", "dim") if name in known)
@@ -53,5 +53,5 @@ def _parsed(model_name: str, keys: list[str], value: str) -> Any:
 def _range(text: str, ends: list[Any]) -> BaseDistribution:
     low, high = (*ends, None, None)[:2]
     if len(ends) != 2 or isinstance(low, str) or not low < high:
-        raise UsageError(f"--try {text!r} is no range; write two numbers, the lower first, as in l2=0.0001..0.1")
+        raise UsageError(f"--try {text!r} is not a range; write two numbers, the lower first, as in l2=0.0001..0.1")
     return IntDistribution(low, high) if isinstance(low, int) else FloatDistribution(low, high, log=low > 0)

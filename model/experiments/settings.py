@@ -2,19 +2,20 @@
 
 import dataclasses
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, get_type_hints
+
+from pydantic import Field, PositiveInt, TypeAdapter, ValidationError
 
 from dataset.errors import MissingInputError, UsageError
 
-C = TypeVar("C")
+# What a field's plain type allows.
+_BOUNDED: dict[Any, Any] = {int: PositiveInt, float: Annotated[float, Field(ge=0, allow_inf_nan=False)]}
 
-_MAY_BE_ZERO = ("epochs", "patience")  # of the whole numbers; the others count or measure something that must be there
 
-
-def read_settings(config_file: Path | None, assignments: list[str]) -> dict[str, Any]:
-    """Return the settings of a TOML file (flat `key = value` lines), overridden by `key=value` assignments.
+def read_settings(config_file: Path | None, assignments: Iterable[str]) -> dict[str, Any]:
+    """Return the settings of a TOML file (`key = value` lines), overridden by `key=value` assignments.
 
     Raises:
         MissingInputError: there is no such file.
@@ -36,37 +37,37 @@ def read_settings(config_file: Path | None, assignments: list[str]) -> dict[str,
     return settings
 
 
+def take_model_name(settings: dict[str, Any], model_name: str | None) -> str:
+    """Take `model` out of settings and return it; `model_name` overrides it, and JIFR is the default."""
+    named = settings.pop("model", "jifr")
+    return str(model_name or named)
+
+
 def apply_settings(settings: Mapping[str, Any], *configs: Any) -> tuple[Any, ...]:
-    """Return the frozen dataclasses with the settings that belong to each.
+    """Return the configs with the settings that belong to each.
 
     Raises:
-        UsageError: a key is in none of them, or a value does not fit its type; both name what is possible.
+        UsageError: no config has the key, or its type does not allow the value; the message says what is possible.
     """
     known = {field.name for config in configs for field in dataclasses.fields(config)}
     if unknown := sorted(settings.keys() - known):
         raise UsageError(f"setting {unknown[0]!r} is unknown; choose from {', '.join(sorted(known))}")
     changed = []
     for config in configs:
-        hints = get_type_hints(type(config))
+        hints = get_type_hints(type(config), include_extras=True)
         own = {field.name for field in dataclasses.fields(config)} & settings.keys()
         changed.append(dataclasses.replace(config, **{key: _parse(key, settings[key], hints[key]) for key in own}))
     return tuple(changed)
 
 
 def _parse(key: str, value: Any, kind: Any) -> Any:
-    """Return `value`, text or of its type already, as `kind`: int, float or one of some texts."""
-    if get_origin(kind) is Literal:
-        if value in get_args(kind):
-            return value
-        raise UsageError(f"setting {key}={value!r} is not possible; choose one of {', '.join(get_args(kind))}")
-    least = 1 if kind is int and key not in _MAY_BE_ZERO else 0
+    """Return `value`, text or of its type already, as `kind`, the annotation of a config's field."""
     try:
-        parsed = kind(value)
-        if isinstance(value, bool) or (isinstance(value, float) and parsed != value):
+        if isinstance(value, bool):  # TOML's true would become 1
             raise ValueError
-        if least <= parsed < float("inf"):
-            return parsed
-    except (TypeError, ValueError, OverflowError):
-        pass
-    words = {int: f"a whole number, at least {least}", float: "a number, at least 0"}[kind]
-    raise UsageError(f"setting {key}={value!r} is not possible; it must be {words}")
+        return TypeAdapter(_BOUNDED.get(kind, kind)).validate_python(value)
+    except ValidationError as error:
+        reason = error.errors()[0]["msg"]
+    except ValueError:
+        reason = "Input should be a number or a text"
+    raise UsageError(f"setting {key}={value!r} is not possible: {reason}")

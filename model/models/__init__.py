@@ -1,1 +1,1 @@
-"""The models: `recommender.py` says what they have in common, `registry.py` lists them."""
+"""The models, grouped by kind. `recommender.py` defines what they have in common; `registry.py` lists them."""

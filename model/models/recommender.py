@@ -1,4 +1,4 @@
-"""What all models have in common: a loss to train on, and a scorer to rank with."""
+"""The interface of all models: a loss for training and a scorer for ranking."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -7,11 +7,11 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 
 from dataset.errors import MissingInputError
-from model.data.indexed import Frames
+from model.data.tensors import Frames
 
 
 class Scorer(ABC):
-    """A frozen model: all that does not depend on the user has been computed once."""
+    """A frozen model: everything that does not depend on the user is computed once, when it is made."""
 
     @abstractmethod
     def item_scores(self, users: Tensor) -> Tensor:
@@ -19,7 +19,7 @@ class Scorer(ABC):
 
 
 class FrameScorer(Scorer):
-    """A scorer that ranks frames too: the models with "Frame Rec" in Table 1, and RND."""
+    """A scorer that also ranks frames: the models with "Frame Rec" in Table 1, and RND."""
 
     @abstractmethod
     def frame_scores(self, users: Tensor, frames: Tensor) -> Tensor:
@@ -27,13 +27,13 @@ class FrameScorer(Scorer):
 
 
 class Recommender(nn.Module, ABC):
-    """A model. Its constructor takes its config, the `TrainingData` and a generator of initial values."""
+    """A model. Its constructor takes its config, the `TrainingData` and the generator of its initial values."""
 
     needs_features: ClassVar[bool] = False
 
     @abstractmethod
     def scorer(self) -> Scorer:
-        """Return the frozen model as it is now, without gradients."""
+        """Return the model as it is now, frozen and without gradients."""
 
 
 class TrainableRecommender(Recommender):
@@ -41,7 +41,7 @@ class TrainableRecommender(Recommender):
 
     @abstractmethod
     def loss(self, users: Tensor, positives: Tensor, negatives: Tensor) -> Tensor:
-        """Return the loss of a batch with its penalty, a scalar.
+        """Return the loss of a batch, penalties included, a scalar.
 
         Args:
             users: (B,) int64.
@@ -74,7 +74,7 @@ def require_features(frames: Frames, model_name: str) -> Tensor:
     """Return the (L, F) features of frames.
 
     Raises:
-        MissingInputError: there are none.
+        MissingInputError: the snapshot has no features.
     """
     if frames.features is None:
         raise MissingInputError(

@@ -1,15 +1,15 @@
-"""The models by name: the one place to add another."""
+"""The models by name. To add a model, register it here."""
 
 from dataclasses import dataclass
 
 import torch
 
 from dataset.errors import UsageError
-from model.data.indexed import TrainingData
+from model.data.tensors import TrainingData
+from model.models.basic.popular import Popular, PopularConfig
+from model.models.basic.random import Random, RandomConfig
 from model.models.factors.bpr import BPR, BPRConfig
 from model.models.recommender import Config, Recommender
-from model.models.simple.popular import Popular, PopularConfig
-from model.models.simple.random import Random, RandomConfig
 from model.models.visual.acf import ACF, ACFConfig
 from model.models.visual.cdl import CDL, CDLConfig
 from model.models.visual.jifr import JIFR, JIFRConfig
@@ -19,9 +19,9 @@ from model.models.visual.vpoi import VPOI, VPOIConfig
 
 @dataclass(frozen=True)
 class ModelKind:
-    """A model's class and the config it has by default."""
+    """A model's class and its default config."""
 
-    make: type[Recommender]
+    model_class: type[Recommender]
     config: Config
 
 
@@ -52,6 +52,6 @@ def default_config(name: str) -> Config:
 
 
 def make_model(name: str, config: Config, data: TrainingData, seed: int) -> Recommender:
-    """Return an untrained model, its initial values drawn with `seed`."""
+    """Return an untrained model whose initial values are drawn with `seed`."""
     default_config(name)
-    return MODELS[name].make(config, data, torch.Generator().manual_seed(seed))
+    return MODELS[name].model_class(config, data, torch.Generator().manual_seed(seed))

@@ -1,5 +1,5 @@
-"""The report page: one HTML file with the results of an experiment, without any network.
+"""The report: one HTML file with the results of an experiment, readable without a network.
 
-In come an experiment's tables and its snapshot's manifest; out comes a page. Start reading at
-`page.py`; what it shares with the dataset's page is in `dataset/report`.
+It is made from the experiment's tables and the snapshot's manifest. Start reading at `page.py`; what it
+shares with the dataset's page is in `dataset/report`.
 """

@@ -1,4 +1,4 @@
-"""The charts of an experiment's report. Each is drawn from numbers that the page shows beside it too."""
+"""The charts of an experiment's report. The page also shows the numbers of each chart as a table."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,7 +8,7 @@ import polars as pl
 
 from dataset.report.numbers import NumberSource, NumberTable, Row
 from dataset.report.theme import SOFT, Chart, render_svg, y_title
-from model.report.names import in_order, look_of
+from model.report.model_styles import in_order, style_of
 
 METRIC_TITLES = {"hr": "HR", "ndcg": "NDCG"}
 _WHAT = {"item": "movies", "frame": "key frames"}
@@ -17,7 +17,7 @@ _MOST_POINTS = 60
 
 
 def metric_curves(numbers: NumberSource, task: str, metric: str, figure: str) -> Chart:
-    """Return a metric over K: a line a model with its 95 % band, each named at its end.
+    """Return a metric over K: one line per model, named at its end, with its 95 % band.
 
     Args:
         numbers: with `metrics.parquet`; several seeds of a model are averaged.
@@ -50,20 +50,18 @@ def metric_curves(numbers: NumberSource, task: str, metric: str, figure: str) ->
         [f"K = {k}" for k in ks],
         [
             Row(
-                look_of(m).title,
+                style_of(m).title,
                 [(numbers.of(file, "mean(value)", model=m, task=task, metric=metric, k=k), ".3f") for k in ks],
             )
             for m in models
         ],
     )
     best = rows.filter(k=ks[-1]).sort("value", descending=True)["model"][0]
-    words = (
-        f"Lines of {title} of {_WHAT[task]} for {len(models)} models. At K = {ks[-1]} {look_of(best).title} is highest."
-    )
+    words = f"{title} of {_WHAT[task]} for {len(models)} models. At K = {ks[-1]} {style_of(best).title} is highest."
     return Chart(
         f"{task}_{metric}",
         f"{title} of {_WHAT[task]}",
-        f"The paper’s {figure}. Bands are 95\u202f% intervals over users.",
+        f"As in the paper’s {figure}. Bands are 95\u202f% intervals over people.",
         words,
         render_svg(alt.layer(band, line, points, ends), _WIDTH, _HEIGHT),
         table,
@@ -71,13 +69,13 @@ def metric_curves(numbers: NumberSource, task: str, metric: str, figure: str) ->
 
 
 def _end_labels(ends: pl.DataFrame, domain: tuple[float, float], scale: alt.Scale, models: list[str]) -> Any:
-    """Name each line at its end; names that would lie over each other are moved apart, with a thread to their line."""
+    """Name each line at its end; names that would overlap are moved apart and connected to their line."""
     low, high = domain
     wanted = ends.sort("value").with_columns(px=(pl.col("value") - low) / (high - low) * _HEIGHT)
     placed = moved_apart(wanted["px"].to_list(), _LABEL_GAP_PX)
     rows = wanted.with_columns(
         placed=pl.Series([low + px / _HEIGHT * (high - low) for px in placed]),
-        title=pl.col("model").map_elements(lambda model: look_of(model).title, return_dtype=pl.String),
+        title=pl.col("model").map_elements(lambda model: style_of(model).title, return_dtype=pl.String),
     )
     base = alt.Chart(rows)
     thread = base.mark_rule(strokeWidth=1).encode(
@@ -94,7 +92,7 @@ def _end_labels(ends: pl.DataFrame, domain: tuple[float, float], scale: alt.Scal
 
 
 def moved_apart(places: Sequence[float], gap: float) -> list[float]:
-    """Return ascending places moved as little as need be, so that neighbours are at least `gap` apart."""
+    """Return ascending places, moved as little as possible so that neighbours are at least `gap` apart."""
     groups: list[tuple[float, int]] = []  # centre and size of labels that touch
     for place in places:
         groups.append((place, 1))
@@ -105,11 +103,11 @@ def moved_apart(places: Sequence[float], gap: float) -> list[float]:
 
 
 def interval_chart(numbers: NumberSource, task: str, metric: str, k: int) -> Chart:
-    """Return a dot a model with its 95 % interval, the best on top."""
+    """Return one dot per model with its 95 % interval, the best on top."""
     file = "metrics.parquet"
     rows = numbers.rows(file, task=task, metric=metric, k=k)
     rows = rows.group_by("model").agg(pl.col("value", "ci_low", "ci_high").mean()).sort("value", descending=True)
-    titles = [look_of(model).title for model in rows["model"]]
+    titles = [style_of(model).title for model in rows["model"]]
     rows = rows.with_columns(title=pl.Series(titles))
     models = in_order(set(rows["model"]))
     name = f"{METRIC_TITLES[metric]}@{k}"
@@ -130,7 +128,7 @@ def interval_chart(numbers: NumberSource, task: str, metric: str, k: int) -> Cha
         [name, "from", "to"],
         [
             Row(
-                look_of(m).title,
+                style_of(m).title,
                 [
                     (numbers.of(file, f"mean({c})", model=m, task=task, metric=metric, k=k), ".4f")
                     for c in ("value", "ci_low", "ci_high")
@@ -143,8 +141,8 @@ def interval_chart(numbers: NumberSource, task: str, metric: str, k: int) -> Cha
     drawing = render_svg(bars + dots, _WIDTH, 24 * rows.height)
     return Chart(
         f"{task}_intervals",
-        f"Who ranks {_WHAT[task]} best",
-        "A dot a model; the bar is the 95\u202f% interval over users.",
+        f"Which model ranks {_WHAT[task]} best",
+        "One dot per model; the bar is the 95\u202f% interval over people.",
         words,
         drawing,
         table,
@@ -152,7 +150,7 @@ def interval_chart(numbers: NumberSource, task: str, metric: str, k: int) -> Cha
 
 
 def training_curves(numbers: NumberSource) -> Chart | None:
-    """Return validation NDCG over epochs, a panel a model and a line a seed; None where nothing was validated."""
+    """Return validation NDCG over epochs, one panel per model and one line per seed; None without validation."""
     rows = numbers.rows("training.parquet")
     rows = rows.filter(pl.col("validation_ndcg").is_not_null()) if rows.height else rows
     if rows.is_empty():
@@ -162,9 +160,9 @@ def training_curves(numbers: NumberSource) -> Chart | None:
     thin = rows.join(every, on=["model", "seed"]).filter(
         (pl.col("epoch") % pl.col("every") == 0) | (pl.col("epoch") == 1)
     )
-    titles = [look_of(model).title for model in models]
+    titles = [style_of(model).title for model in models]
     thin = thin.with_columns(
-        title=pl.col("model").map_elements(lambda model: look_of(model).title, return_dtype=pl.String),
+        title=pl.col("model").map_elements(lambda model: style_of(model).title, return_dtype=pl.String),
         epoch=pl.col("epoch").cast(pl.Int64),
     )
     panel = (
@@ -188,7 +186,7 @@ def training_curves(numbers: NumberSource) -> Chart | None:
         ["best validation NDCG@15", "fewest epochs", "most epochs"],
         [
             Row(
-                look_of(m).title,
+                style_of(m).title,
                 [
                     (numbers.of("training.parquet", "max(validation_ndcg)", model=m), ".4f"),
                     (numbers.of("costs.parquet", "min(n_epochs)", model=m), ",d"),
@@ -201,15 +199,16 @@ def training_curves(numbers: NumberSource) -> Chart | None:
     return Chart(
         "training",
         "Validation NDCG@15 over epochs",
-        "A panel a model, a line a seed, all on one scale. It stops when it no longer helps; the best epoch is kept.",
-        f"Small line charts, one for each of {', '.join(titles)}.",
+        "One panel per model, one line per seed, all on the same scale. "
+        "Training stops when validation no longer improves; the best epoch is kept.",
+        f"Small line charts for {', '.join(titles)}.",
         render_svg(chart, 0, 0),
         table,
     )
 
 
 def slice_chart(numbers: NumberSource, task: str, by: str, k: int, models: list[str]) -> Chart | None:
-    """Return NDCG by one kind of slice, a line a model; None where there are no slices."""
+    """Return NDCG by one kind of slice, one line per model; None if there are no slices."""
     file = "slices.parquet"
     where = {"task": task, "slice_by": by, "metric": "ndcg", "k": k}
     rows = numbers.rows(file, **where)
@@ -219,22 +218,22 @@ def slice_chart(numbers: NumberSource, task: str, by: str, k: int, models: list[
     averaged = rows.group_by("model", "low", "high").agg(pl.col("value").mean()).sort("model", "low")
     bounds = averaged.select("low", "high").unique().sort("low").rows()
     label = {bound: str(bound[0]) if bound[0] == bound[1] else f"{bound[0]:,}–{bound[1]:,}" for bound in bounds}
-    titles = [look_of(m).title for m in models]
+    titles = [style_of(m).title for m in models]
     averaged = averaged.with_columns(
         label=pl.Series([label[bound] for bound in averaged.select("low", "high").rows()]),
-        title=pl.col("model").map_elements(lambda model: look_of(model).title, return_dtype=pl.String),
+        title=pl.col("model").map_elements(lambda model: style_of(model).title, return_dtype=pl.String),
     )
     of, each = _SLICES[by]
     x = alt.X("label:N", sort=list(label.values()), title=each, axis=alt.Axis(labelAngle=0, grid=False))
     keyed = [
         alt.Color(
             "title:N",
-            scale=alt.Scale(domain=titles, range=[look_of(m).colour for m in models]),
+            scale=alt.Scale(domain=titles, range=[style_of(m).colour for m in models]),
             legend=alt.Legend(columns=2, columnPadding=20, symbolStrokeWidth=0, symbolDash=[1, 0]),
         ),
-        alt.Shape("title:N", scale=alt.Scale(domain=titles, range=[look_of(m).shape for m in models])),
+        alt.Shape("title:N", scale=alt.Scale(domain=titles, range=[style_of(m).shape for m in models])),
         alt.StrokeDash(
-            "title:N", scale=alt.Scale(domain=titles, range=[list(look_of(m).dash) for m in models]), legend=None
+            "title:N", scale=alt.Scale(domain=titles, range=[list(style_of(m).dash) for m in models]), legend=None
         ),
     ]
     base = alt.Chart(averaged).encode(x, alt.Y("value:Q", **y_title(f"NDCG@{k}")))
@@ -247,7 +246,7 @@ def slice_chart(numbers: NumberSource, task: str, by: str, k: int, models: list[
         list(label.values()),
         [
             Row(
-                look_of(m).title,
+                style_of(m).title,
                 [(numbers.of(file, "mean(value)", model=m, low=bound[0], **where), ".3f") for bound in bounds],
             )
             for m in models
@@ -265,14 +264,14 @@ _SLICES = {
 
 
 def _colour(models: list[str]) -> alt.Color:
-    return alt.Color("model:N", scale=alt.Scale(domain=models, range=[look_of(m).colour for m in models]), legend=None)
+    return alt.Color("model:N", scale=alt.Scale(domain=models, range=[style_of(m).colour for m in models]), legend=None)
 
 
 def _dash(models: list[str]) -> alt.StrokeDash:
     return alt.StrokeDash(
-        "model:N", scale=alt.Scale(domain=models, range=[list(look_of(m).dash) for m in models]), legend=None
+        "model:N", scale=alt.Scale(domain=models, range=[list(style_of(m).dash) for m in models]), legend=None
     )
 
 
 def _shape(models: list[str]) -> alt.Shape:
-    return alt.Shape("model:N", scale=alt.Scale(domain=models, range=[look_of(m).shape for m in models]), legend=None)
+    return alt.Shape("model:N", scale=alt.Scale(domain=models, range=[style_of(m).shape for m in models]), legend=None)

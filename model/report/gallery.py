@@ -1,4 +1,4 @@
-"""The case gallery as the page shows it: pictures, attention, scores, and whose key frame each is (paper, Fig. 5)."""
+"""The gallery as the page shows it: pictures, attention, scores, and which models chose each frame (paper, Fig. 5)."""
 
 from dataclasses import dataclass
 
@@ -6,8 +6,8 @@ import polars as pl
 
 from dataset.report.numbers import Number, NumberSource
 from dataset.report.thumbnails import Thumbnails
-from model.report.cases import KINDS
-from model.report.names import in_order, look_of
+from model.report.gallery_cases import KINDS
+from model.report.model_styles import in_order, style_of
 
 _SHOWN_FRAMES = 8
 _REFERENCE = "jifr"
@@ -15,17 +15,17 @@ _REFERENCE = "jifr"
 
 @dataclass(frozen=True)
 class ShownFrame:
-    """A frame in the gallery; where `picture` is None, `missing` says why.
+    """A frame in the gallery.
 
     Attributes:
-        title: of its movie.
-        picture: a `data:` URL.
+        title: the movie's title.
+        picture: a `data:` URL, or None.
         missing: why there is no picture.
-        attention: JIFR's visual attention to it, α.
+        attention: the weight that JIFR's visual attention gives it, α.
         score: how much JIFR expects the user to like it.
-        shown_by: titles of the models whose key frame it is.
+        chosen_by: titles of the models whose key frame it is.
         is_liked: whether the user liked it.
-        is_key: whether JIFR would show it.
+        is_key: whether it is JIFR's key frame.
         is_hit: whether its movie is in the user's test set.
     """
 
@@ -34,7 +34,7 @@ class ShownFrame:
     missing: str
     attention: Number | None = None
     score: Number | None = None
-    shown_by: tuple[str, ...] = ()
+    chosen_by: tuple[str, ...] = ()
     is_liked: bool = False
     is_key: bool = False
     is_hit: bool = False
@@ -42,7 +42,7 @@ class ShownFrame:
 
 @dataclass(frozen=True)
 class ShownCase:
-    """One case: who, which movie, what happened, and how common that is."""
+    """One case: the user, the movie, what happened, and how common that is."""
 
     kind: str
     words: str
@@ -59,12 +59,12 @@ class ShownCase:
 
 
 def gallery(numbers: NumberSource, titles: dict[str, str], thumbnails: Thumbnails) -> list[ShownCase]:
-    """Return the cases of an experiment, empty where it has none.
+    """Return the cases of an experiment, which may be none.
 
     Args:
         numbers: with `cases`, `case_frames` and `case_movies`.
-        titles: of movies by id.
-        thumbnails: where pictures come from.
+        titles: the movies' titles by id.
+        thumbnails: the pictures.
     """
     cases = numbers.rows("cases.parquet")
     if cases.is_empty():
@@ -98,13 +98,13 @@ def _case(numbers: NumberSource, row: dict[str, object], titles: dict[str, str],
 
 
 def _frames(numbers: NumberSource, case: object, movie: str, thumbnails: Thumbnails) -> list[ShownFrame]:
-    """Return the movie's frames: JIFR's order, the key frames of all models and the liked ones never cut off."""
+    """Return a movie's frames: first those that may be shown, in JIFR's order, all chosen and liked ones among them."""
     file = "case_frames.parquet"
     rows = numbers.rows(file, case=case)
     first = rows.filter(pl.col("rank") == 1)
     keys: dict[str, list[str]] = {}
     for model in in_order(set(first["model"])):
-        keys.setdefault(first.filter(pl.col("model") == model)["frame_id"][0], []).append(look_of(model).title)
+        keys.setdefault(first.filter(pl.col("model") == model)["frame_id"][0], []).append(style_of(model).title)
     frames = []
     for frame, rank, is_liked in (
         rows.filter(model=_REFERENCE).sort("rank").select("frame_id", "rank", "is_liked").iter_rows()
@@ -117,12 +117,12 @@ def _frames(numbers: NumberSource, case: object, movie: str, thumbnails: Thumbna
                 "picture not on disk",
                 attention=numbers.of(file, "attention", **where),
                 score=numbers.of(file, "score", **where),
-                shown_by=tuple(keys.get(frame, ())),
+                chosen_by=tuple(keys.get(frame, ())),
                 is_liked=is_liked,
                 is_key=rank == 1,
             )
         )
-    matters = [frame.is_liked or bool(frame.shown_by) for frame in frames]
+    matters = [frame.is_liked or bool(frame.chosen_by) for frame in frames]
     room = max(0, _SHOWN_FRAMES - sum(matters))
     kept = set([n for n, m in enumerate(matters) if m] + [n for n, m in enumerate(matters) if not m][:room])
     return [f for n, f in enumerate(frames) if n in kept] + [f for n, f in enumerate(frames) if n not in kept]

@@ -1,4 +1,4 @@
-"""The report of an experiment, made from the tables in its folder."""
+"""Writes the report of an experiment from the tables in its folder."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -18,8 +18,8 @@ from dataset.snapshots.snapshot import Snapshot
 from model.models.registry import MODELS
 from model.report.charts import interval_chart, metric_curves, slice_chart, training_curves
 from model.report.gallery import gallery
-from model.report.names import in_order, look_of
-from model.report.words import TASKS, Verdict, headline, ranked, surprises, verdict
+from model.report.headlines import TASKS, Difference, difference, headline, ranked, surprises
+from model.report.model_styles import in_order, style_of
 
 TABLES = ("metrics", "slices", "comparisons", "training", "costs", "cases", "case_frames", "case_movies")
 PAPER_GAINS = {
@@ -44,22 +44,22 @@ _STATISTICS = (
 
 @dataclass(frozen=True)
 class AblationRow:
-    """A row of the paper's Table 2: the gains over JIFR_NA, here and in the paper, and what to think of NDCG's."""
+    """A row of the paper's Table 2: the gains over JIFR_NA, here and in the paper, and whether NDCG's are real."""
 
     title: str
     visual: str
     rating: str
     cells: list[tuple[Number | None, Number | None]]
-    verdicts: dict[str, Verdict | None]
+    differences: dict[str, Difference | None]
 
 
 def write_report(folder: Path, snapshot: Snapshot, raw: Path | None) -> Path:
     """Write `report.html` and `charts/` into an experiment's folder from its tables; return the page's path.
 
     Args:
-        folder: of the experiment.
-        snapshot: that it ran on.
-        raw: the raw folder with pictures; None, or one without, for a report that says so.
+        folder: the experiment's folder.
+        snapshot: the snapshot that it ran on.
+        raw: the raw folder with pictures, which may be None or missing; the report then says so.
     """
     manifest = asdict(snapshot.manifest)
     runs: list[dict[str, Any]] = json.loads((folder / "experiment.json").read_text(encoding="utf-8"))["runs"]
@@ -86,7 +86,7 @@ def write_report(folder: Path, snapshot: Snapshot, raw: Path | None) -> Path:
         costs=_costs(numbers, models),
         cases=gallery(numbers, dict(movies.select("movie_id", "title").iter_rows()), Thumbnails(raw)),
         runs=[run | {"settings": _flat_items(run["config"]), "training": _flat_items(run["training"])} for run in runs],
-        look_of=look_of,
+        style_of=style_of,
         interval=interval,
     )
     charts = [training, *(chart for task in tasks if task for chart in [*task["charts"], *task["slices"]])]
@@ -102,33 +102,33 @@ def _flat_items(settings: dict[str, Any]) -> list[tuple[str, Any]]:
 
 
 def _task(numbers: NumberSource, task: str) -> dict[str, Any] | None:
-    """Return what the page shows of a task, None where nothing was judged."""
-    said = headline(numbers, task)
-    if said is None:
+    """Return what the page shows of a task, or None if nothing was judged."""
+    top = headline(numbers, task)
+    if top is None:
         return None
     order = ranked(numbers, task)
     usual = ["jifr", "jifr_na", "bpr", "popular", "random"]
     sliced = [model for model in dict.fromkeys([order[0], *usual]) if model in order][:_MOST_SLICED]
     slices = [
-        slice_chart(numbers, task, by, said.k, sliced) for by in ("user_activity", "item_popularity", "item_frames")
+        slice_chart(numbers, task, by, top.k, sliced) for by in ("user_activity", "item_popularity", "item_frames")
     ]
-    charts: list[Chart] = [interval_chart(numbers, task, "ndcg", said.k)]
+    charts: list[Chart] = [interval_chart(numbers, task, "ndcg", top.k)]
     charts += [metric_curves(numbers, task, metric, _FIGURES[task]) for metric in ("hr", "ndcg")]
     return {
         "task": task,
-        "said": said,
-        "rows": [_result_row(numbers, task, model, said.k) for model in order],
-        "n": numbers.of("metrics.parquet", "max(n_users)", task=task, metric="ndcg", k=said.k),
-        "left_out": numbers.of("metrics.parquet", "max(n_left_out)", task=task, metric="ndcg", k=said.k),
+        "headline": top,
+        "rows": [_result_row(numbers, task, model, top.k) for model in order],
+        "n": numbers.of("metrics.parquet", "max(n_users)", task=task, metric="ndcg", k=top.k),
+        "left_out": numbers.of("metrics.parquet", "max(n_left_out)", task=task, metric="ndcg", k=top.k),
         "charts": charts,
         "against_best": [
-            v for model in order[1:] if (v := verdict(numbers, order[0], model, task=task, metric="ndcg", k=said.k))
+            d for model in order[1:] if (d := difference(numbers, order[0], model, task=task, metric="ndcg", k=top.k))
         ],
         "all_pairs": [
-            v
+            d
             for n, one in enumerate(order)
             for other in order[n + 1 :]
-            if (v := verdict(numbers, one, other, task=task, metric="ndcg", k=said.k))
+            if (d := difference(numbers, one, other, task=task, metric="ndcg", k=top.k))
         ],
         "slices": [chart for chart in slices if chart is not None],
     }
@@ -147,23 +147,23 @@ def _result_row(numbers: NumberSource, task: str, model: str, k: int) -> dict[st
 
 
 def _model_row(numbers: NumberSource, model: str) -> dict[str, Any]:
-    """Return a row of Table 1: what a model is given, and what it was judged on."""
+    """Return a row of Table 1: what a model learns from, and what it was judged on."""
     judged = {task: numbers.rows("metrics.parquet", model=model, task=task).height > 0 for task in TASKS}
     return {
-        "look": look_of(model),
+        "look": style_of(model),
         "ratings": model != "random",
-        "images": model in MODELS and MODELS[model].make.needs_features,
+        "images": model in MODELS and MODELS[model].model_class.needs_features,
         **judged,
     }
 
 
 def _ablation(numbers: NumberSource) -> list[AblationRow]:
-    """Return Table 2 from the runs: the gains of each attention over none; empty where JIFR_NA did not run."""
+    """Return Table 2 from the runs: the gain of each attention over none. It is empty if JIFR_NA did not run."""
     if numbers.rows("metrics.parquet", model="jifr_na").is_empty():
         return []
     rows = []
     for model, gains in PAPER_GAINS.items():
-        cells, verdicts = [], {}
+        cells, differences = [], {}
         for task, (_, k) in TASKS.items():
             for metric in ("hr", "ndcg"):
                 where = {"task": task, "metric": metric, "k": k}
@@ -172,12 +172,12 @@ def _ablation(numbers: NumberSource) -> list[AblationRow]:
                 )
                 paper = numbers.at("paper.json", model, task, metric) if gains else None
                 cells.append((relative_gain(ours, base) if ours and base and base.value else None, paper))
-            verdicts[task] = verdict(numbers, model, "jifr_na", task=task, metric="ndcg", k=k)
+            differences[task] = difference(numbers, model, "jifr_na", task=task, metric="ndcg", k=k)
         words = (
             "att" if model in ("jifr", "jifr_visual") else "avg",
             "att" if model in ("jifr", "jifr_rating") else "avg",
         )
-        rows.append(AblationRow(look_of(model).title, *words, cells, verdicts))
+        rows.append(AblationRow(style_of(model).title, *words, cells, differences))
     return rows
 
 
@@ -193,11 +193,11 @@ def _costs(numbers: NumberSource, models: list[str]) -> NumberTable | None:
         ("max(peak_memory_bytes)", "MiB"),
     )
     return NumberTable(
-        "Time and memory of each model: means over seeds, the highest peak of memory",
+        "Time and memory of each model: means over seeds, and the highest peak of memory",
         "model",
         ["parameters", "epochs", "training, s", "judging, s", "peak memory"],
         [
-            Row(look_of(model).title, [(numbers.of(file, what, model=model), form) for what, form in asked])
+            Row(style_of(model).title, [(numbers.of(file, what, model=model), form) for what, form in asked])
             for model in models
         ],
     )

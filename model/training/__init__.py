@@ -1,1 +1,1 @@
-"""Training by pairs. Start reading at `trainer.py`."""
+"""Pairwise training. Start reading at `trainer.py`."""

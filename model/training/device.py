@@ -1,4 +1,4 @@
-"""Where models compute: on the CPU, with how many threads, or on a GPU."""
+"""The device that models run on: the CPU, with a number of threads, or a GPU."""
 
 import torch
 
@@ -6,10 +6,10 @@ from dataset.errors import UsageError
 
 
 def use_device(device: str, threads: int | None = None) -> None:
-    """Check that `device`, "cpu" or "cuda", is there, and use as many CPU threads (None: all).
+    """Check that `device`, "cpu" or "cuda", is available, and set the number of CPU threads (None: all).
 
     Raises:
-        UsageError: there is no such device.
+        UsageError: the device is unknown or not available.
     """
     if threads is not None:
         torch.set_num_threads(threads)

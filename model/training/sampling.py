@@ -1,29 +1,29 @@
-"""Negative items for pairwise training: uniform over what a user has not interacted with."""
+"""Negative items for pairwise training, uniform over the items that a user has not interacted with."""
 
 import torch
 from torch import Tensor
 
 from dataset.errors import TooLittleDataError
-from model.data.indexed import Ragged
+from model.data.jagged import JaggedTensor
 
 _BLOCK_USERS = 1 << 16
 
 
 class NegativeSampler:
-    """Draws negatives that are never a training positive, without rejection.
+    """Draws negatives that are never a train positive, without rejection.
 
-    If p_0 < p_1 < … are a user's positives, exactly j − |{k : p_k < j}| of her negatives are
-    smaller than item j. So her r-th negative is r + |{k : p_k − k ≤ r}|, and a uniform r gives a
+    If p_0 < p_1 < … are a user's positives, exactly j − |{k : p_k < j}| of the user's negatives are
+    smaller than item j. So the r-th negative is r + |{k : p_k − k ≤ r}|, and a uniform r gives a
     uniform negative. The count is one binary search for the whole batch, because the keys
     user · N + (p_k − k) ascend over all users.
     """
 
-    def __init__(self, positives: Ragged, n_items: int) -> None:
+    def __init__(self, positives: JaggedTensor, n_items: int) -> None:
         lengths, owners = positives.lengths, positives.owners
         if len(full := (lengths >= n_items).nonzero()):
             raise TooLittleDataError(
                 f"interactions: {len(full):,} users have interacted with all of the {n_items:,} movies in train, "
-                "so they have no negative; leave them out or bring more movies"
+                "so no negative is left for them; leave them out or add movies"
             )
         within_row = torch.arange(len(owners)) - positives.offsets[owners]
         self._keys = owners * n_items + positives.values - within_row
@@ -39,9 +39,9 @@ class NegativeSampler:
         return rank + before - self._offsets[users, None]
 
     def sample_all(self, users: Tensor, n_negatives: int, generator: torch.Generator) -> Tensor:
-        """Return what `sample` does for the (n,) `users` of a whole epoch, but (n, n_negatives) int32.
+        """Return (n, n_negatives) int32 items for the (n,) `users` of a whole epoch.
 
-        Faster than batch by batch where `users` ascend, since neighbours search in the same places.
+        Faster than `sample` per batch if `users` ascend, because neighbours search the same range.
         """
         parts = torch.split(users, _BLOCK_USERS)
         return torch.cat([self.sample(part, n_negatives, generator).int() for part in parts])

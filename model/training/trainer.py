@@ -1,10 +1,12 @@
-"""Training by pairs: Adam, new negatives every epoch, early stopping on validation.
+"""Pairwise training: Adam, new negatives every epoch, early stopping on validation.
 
-`Trainer` holds everything that an epoch changes, and can be put into a checkpoint and back: a
-training that is stopped after any epoch and resumed goes on bit for bit (on a CPU).
+`Trainer` holds everything that an epoch changes, and saves it to and loads it from a checkpoint.
+Training that is stopped after any epoch and resumed gives the same bits (on a CPU) as if it had
+not been stopped.
 """
 
 import copy
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,45 +17,25 @@ import torch
 from torch import Tensor
 
 from dataset.errors import TrainingError
-from dataset.schema import Training
 from dataset.tables import validate
-from model.data.indexed import HeldOutItems, TrainingData
 from model.data.leakage import require_no_leak
+from model.data.tensors import HeldOutItems, TrainingData
 from model.evaluation.metrics import ndcg
-from model.evaluation.protocol import rank_among_all
+from model.evaluation.ranking import full_ranking
 from model.models.recommender import Config, Recommender, TrainableRecommender
 from model.models.registry import make_model
+from model.schema import Training
+from model.training.config import TrainingConfig
 from model.training.sampling import NegativeSampler
 
-
-@dataclass(frozen=True)
-class TrainingConfig:
-    """How any model is trained; the paper states Adam and 10 negatives, and leaves the rest open.
-
-    Attributes:
-        epochs: passes over the train interactions at most.
-        batch_size: positives in a batch.
-        learning_rate: of Adam.
-        n_negatives: negatives drawn for each positive, anew every epoch; the paper's 10.
-        patience: stop after so many validations in a row without a better one.
-        validate_every: epochs between validations.
-        validation_k: validation is NDCG@K over all items, with this K.
-    """
-
-    epochs: int = 300
-    batch_size: int = 256
-    learning_rate: float = 2e-3
-    n_negatives: int = 10
-    patience: int = 30
-    validate_every: int = 1
-    validation_k: int = 15
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Epoch:
-    """What is known after an epoch. `validation_ndcg` is None in epochs without validation.
+    """The results of one epoch. `validation_ndcg` is None in epochs without validation.
 
-    As text it is short enough for the line of a progress bar.
+    Its text form fits on the line of a progress bar.
     """
 
     epoch: int
@@ -68,7 +50,7 @@ class Epoch:
 
 @dataclass(frozen=True)
 class TrainedRun:
-    """A trained model: its best weights on validation, and the epochs that led there."""
+    """A trained model with its best weights on validation, and all its epochs."""
 
     model: Recommender
     best_epoch: int
@@ -79,12 +61,12 @@ class Trainer:
     """Trains one model, epoch by epoch.
 
     Args:
-        data: what the model may see.
-        validation: held-out interactions that decide when to stop; None trains all epochs.
+        data: all that the model may train on.
+        validation: held-out interactions that decide when to stop; None trains for all epochs.
         model_name: a name of `registry.MODELS`.
         config: the model's config.
-        training: how to train.
-        seed: of the initial values, the order of batches and the negatives.
+        training: the settings of training.
+        seed: of the initial values, the order of the positives and the negatives.
         device: "cpu" or "cuda".
     """
 
@@ -112,7 +94,7 @@ class Trainer:
 
     @property
     def is_finished(self) -> bool:
-        """Whether all epochs are done, or validation has not got better for long enough, or nothing learns."""
+        """Whether all epochs are done, validation has not improved for too long, or the model has nothing to learn."""
         done = len(self.epochs)
         waited = (done - self._best["epoch"]) // self._training.validate_every
         has_stopped = self._validation is not None and waited >= self._training.patience
@@ -125,7 +107,7 @@ class Trainer:
         return self.finish()
 
     def run_epoch(self) -> Epoch:
-        """Train for one epoch, and validate where it is due.
+        """Train for one epoch, and validate if it is due.
 
         Raises:
             TrainingError: the loss is not finite.
@@ -139,11 +121,13 @@ class Trainer:
             if validation_ndcg > self._best["ndcg"]:
                 weights = copy.deepcopy(self.model.state_dict())
                 self._best = {"epoch": number, "ndcg": validation_ndcg, "weights": weights}
-        self.epochs.append(Epoch(number, loss, validation_ndcg, time.perf_counter() - started))
-        return self.epochs[-1]
+        epoch = Epoch(number, loss, validation_ndcg, time.perf_counter() - started)
+        self.epochs.append(epoch)
+        logger.info("epoch %d: %s, %.1f s", number, epoch, epoch.seconds)
+        return epoch
 
     def finish(self) -> TrainedRun:
-        """Return the model with its best weights (its last ones where nothing was validated)."""
+        """Return the model with its best weights, or with its last ones if nothing was validated."""
         if self._best["weights"] is not None:
             self.model.load_state_dict(self._best["weights"])
         return TrainedRun(self.model, self._best["epoch"] or len(self.epochs), self.epochs)
@@ -159,7 +143,7 @@ class Trainer:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go back to where `state_dict` was taken."""
+        """Restore what `state_dict` returned."""
         self.model.load_state_dict(state["model"])
         self._optimizer.load_state_dict(state["optimizer"])
         self._generator.set_state(state["generator"])
@@ -167,7 +151,7 @@ class Trainer:
         self.epochs = [Epoch(**epoch) for epoch in state["epochs"]]
 
     def _train(self) -> float:
-        """Go once through the train interactions in random order; return the mean loss."""
+        """Go through the train interactions once, in random order; return the mean loss."""
         learner = self.model
         if not isinstance(learner, TrainableRecommender):
             raise TypeError(f"{type(learner).__name__} has nothing to train")
@@ -191,9 +175,9 @@ class Trainer:
         return mean
 
     def _validate(self, validation: HeldOutItems) -> float:
-        """Return the mean NDCG over all items; 0 where no user has a validation item."""
+        """Return the mean NDCG@K over all items; 0 if no user has a validation item."""
         k = self._training.validation_k
-        per_user: Tensor = ndcg(rank_among_all(self.model.scorer(), validation, k, self._device), k)
+        per_user: Tensor = ndcg(full_ranking(self.model.scorer(), validation, k, self._device), k)
         return float(per_user.mean()) if len(per_user) else 0.0
 
 

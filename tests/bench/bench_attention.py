@@ -15,8 +15,9 @@ from pathlib import Path
 import torch
 from run import Result
 
+from model.evaluation.expectation import expected_ranking
 from model.evaluation.metrics import ndcg
-from model.evaluation.protocol import rank_among_all, rank_frames
+from model.evaluation.ranking import full_ranking, rank_liked_frames
 from model.models.recommender import FrameScorer
 from model.models.registry import default_config
 from model.training.trainer import Trainer
@@ -54,8 +55,9 @@ def _judge(planted, visual, rating, seed, world):
     trained = Trainer(world.data, world.validation, "jifr", config, planted.TRAINING, seed).run()
     scorer = trained.model.scorer()
     assert isinstance(scorer, FrameScorer)
-    items = ndcg(rank_among_all(scorer, world.test, 15), 15).mean().item()
-    return items, ndcg(rank_frames(scorer, world.likes), 3).mean().item()
+    items = ndcg(full_ranking(scorer, world.test, 15), 15).mean().item()
+    frames = expected_ranking(rank_liked_frames(scorer, world.likes).counts, 3)
+    return items, ndcg(frames, 3).mean().item()
 
 
 def _planted_test():

@@ -13,7 +13,7 @@ from peers import run_peer
 from run import Result
 
 from model.models.factors.bpr import BPRConfig
-from model.training.trainer import TrainingConfig
+from model.training.config import TrainingConfig
 
 BATCH_SIZE = 8192
 

@@ -21,14 +21,17 @@ import torch
 from peers import run_peer
 from run import Result
 
-from model.data.indexed import Frames, HeldOutItems, Ragged, TrainingData, ragged
+from model.data.jagged import JaggedTensor, group_by_row
+from model.data.tensors import Frames, HeldOutItems, TrainingData
 from model.evaluation.expectation import expected_ranking
 from model.evaluation.metrics import METRICS, RankDistribution
-from model.evaluation.protocol import SampledNegatives, place_among_all, rank_among_all, rank_among_sampled
+from model.evaluation.ranking import SampledNegatives, concat_ranked, full_ranking, rank_positives
+from model.evaluation.score_blocks import score_blocks
 from model.models.factors.bpr import BPRConfig
 from model.models.recommender import EmbeddingScorer, Scorer
 from model.models.visual.jifr import JIFR, JIFRConfig
-from model.training.trainer import Trainer, TrainingConfig
+from model.training.config import TrainingConfig
+from model.training.trainer import Trainer
 
 N_USERS, N_ITEMS, N_TRAIN, N_TEST, DIM = 6_000, 3_700, 117, 33, 64
 KS = (5, 10, 15, 20, 30, 50)
@@ -46,7 +49,7 @@ def measure() -> Iterator[Result]:
     )
     held_out = HeldOutItems(test, train)
     ours = {
-        "full": (N_USERS, lambda: _values(rank_among_all(scorer, held_out, max(KS)), ("hr", "recall", "ndcg"))),
+        "full": (N_USERS, lambda: _values(full_ranking(scorer, held_out, max(KS)), ("hr", "recall", "ndcg"))),
         "exact": (N_USERS, lambda: _exact(scorer, held_out)),
         "sampled": (N_USERS * N_REPEATS, lambda: _sampled(scorer, held_out)),
     }
@@ -78,12 +81,17 @@ def _values(ranking: RankDistribution, names: tuple[str, ...]) -> list[float]:
 
 
 def _exact(scorer: Scorer, held_out: HeldOutItems) -> list[float]:
-    return _values(expected_ranking(place_among_all(scorer, held_out).ranks, max(KS), 1000), ("hr", "ndcg"))
+    return _values(expected_ranking(rank_positives(scorer, held_out).counts, max(KS), 1000), ("hr", "ndcg"))
 
 
 def _sampled(scorer: EmbeddingScorer, held_out: HeldOutItems) -> list[list[float]]:
-    rankings = rank_among_sampled(scorer, held_out, max(KS), SampledNegatives(1000, N_REPEATS, 0))
-    return [_values(ranking, ("hr", "ndcg")) for ranking in rankings]
+    return [_values(ranking, ("hr", "ndcg")) for ranking in _sampled_rankings(scorer, held_out, N_REPEATS)]
+
+
+def _sampled_rankings(scorer: Scorer, held_out: HeldOutItems, n_repeats: int) -> list[RankDistribution]:
+    negatives = SampledNegatives(1000, n_repeats, 0)
+    blocks = [negatives.rank_block(block) for block in score_blocks(scorer, held_out)]
+    return [expected_ranking(concat_ranked(list(parts)).counts, max(KS)) for parts in zip(*blocks, strict=True)]
 
 
 def _ties(generator: torch.Generator) -> list[Result]:
@@ -93,7 +101,7 @@ def _ties(generator: torch.Generator) -> list[Result]:
     keys = users * N_ITEMS + torch.randint(N_ITEMS, (len(users),), generator=generator)
     keys = keys.unique()[torch.randperm(len(keys.unique()), generator=generator)]
     is_test = torch.arange(len(keys)) < len(keys) // 5
-    test, train = (ragged(part // N_ITEMS, part % N_ITEMS, N_USERS) for part in (keys[is_test], keys[~is_test]))
+    test, train = (group_by_row(part // N_ITEMS, part % N_ITEMS, N_USERS) for part in (keys[is_test], keys[~is_test]))
     held_out, ones = HeldOutItems(test, train), torch.ones(N_USERS, 1)
     drawn = torch.rand(N_ITEMS, 1, generator=generator)
     three = (drawn < 0.95).float() + (drawn < 0.01).float()  # 1 % above the tie, 5 % below
@@ -113,7 +121,7 @@ def _paper_size(generator: torch.Generator) -> Result:
     scorer = JIFR(JIFRConfig(), TrainingData(train, PAPER_ITEMS, frames), generator).scorer()
     held_out = HeldOutItems(test, train)
     took = _seconds(
-        lambda: _values(expected_ranking(place_among_all(scorer, held_out).ranks, max(KS), 1000), ("hr", "ndcg")), 1
+        lambda: _values(expected_ranking(rank_positives(scorer, held_out).counts, max(KS), 1000), ("hr", "ndcg")), 1
     )
     return Result(
         "JIFR at the paper's size, exact", PAPER_USERS / took, "limit of 60 s", PAPER_USERS / PAPER_LIMIT_S, "users/s"
@@ -129,16 +137,16 @@ def _gowalla() -> list[Result]:
     tables = [pl.read_parquet(Path(folder) / f"{split}.parquet") for split in ("train", "test")]
     n_items = 1 + max(int(table["item"].max()) for table in tables)  # type: ignore[arg-type]
 
-    def of_users(table: pl.DataFrame, n: int) -> Ragged:
+    def of_users(table: pl.DataFrame, n: int) -> JaggedTensor:
         few = table.filter(pl.col("user") < n).cast(pl.Int64)
-        return ragged(few["user"].to_torch(), few["item"].to_torch(), GOWALLA_USERS)
+        return group_by_row(few["user"].to_torch(), few["item"].to_torch(), GOWALLA_USERS)
 
     train, test = of_users(tables[0], GOWALLA_USERS), of_users(tables[1], GOWALLA_JUDGED)
     data = TrainingData(train, n_items, Frames(torch.zeros(n_items + 1, dtype=torch.int64), None))
     trainer = Trainer(data, None, "bpr", BPRConfig(dim=32), GOWALLA_TRAINING, seed=0)
     scorer, held_out = trainer.run().model.scorer(), HeldOutItems(test, train)
-    exact = expected_ranking(place_among_all(scorer, held_out).ranks, max(KS), 1000)
-    repeats = rank_among_sampled(scorer, held_out, max(KS), SampledNegatives(1000, GOWALLA_REPEATS, 0))
+    exact = expected_ranking(rank_positives(scorer, held_out).counts, max(KS), 1000)
+    repeats = _sampled_rankings(scorer, held_out, GOWALLA_REPEATS)
     worst = 0.0
     for name, metric in METRICS.items():
         for k in KS:
@@ -149,11 +157,13 @@ def _gowalla() -> list[Result]:
     return [Result("exact form on Gowalla, worst of 36 metrics", 1 / worst, "4 standard errors", 1 / 4, "1/errors")]
 
 
-def _made(n_users: int, n_items: int, n_train: int, n_test: int, generator: torch.Generator) -> tuple[Ragged, Ragged]:
+def _made(
+    n_users: int, n_items: int, n_train: int, n_test: int, generator: torch.Generator
+) -> tuple[JaggedTensor, JaggedTensor]:
     chosen = torch.stack([torch.randperm(n_items, generator=generator)[: n_train + n_test] for _ in range(n_users)])
 
-    def part(items: torch.Tensor) -> Ragged:
-        return ragged(torch.arange(n_users).repeat_interleave(items.shape[1]), items.flatten(), n_users)
+    def part(items: torch.Tensor) -> JaggedTensor:
+        return group_by_row(torch.arange(n_users).repeat_interleave(items.shape[1]), items.flatten(), n_users)
 
     return part(chosen[:, :n_train]), part(chosen[:, n_train:])
 

@@ -18,11 +18,13 @@ import polars as pl
 import torch
 from run import Result
 
-from model.data.indexed import Frames, HeldOutItems, Ragged, TrainingData, ragged
+from model.data.jagged import JaggedTensor, group_by_row
+from model.data.tensors import Frames, HeldOutItems, TrainingData
 from model.evaluation.metrics import ndcg, recall
-from model.evaluation.protocol import rank_among_all
+from model.evaluation.ranking import full_ranking
 from model.models.factors.bpr import BPRConfig
-from model.training.trainer import Epoch, Trainer, TrainingConfig
+from model.training.config import TrainingConfig
+from model.training.trainer import Epoch, Trainer
 
 VARIABLE = "GOWALLA_DATA"
 K = 20
@@ -47,7 +49,7 @@ def measure() -> list[Result]:
     trainer = _trainer(train, None, n_items, config, replace(TRAINING, epochs=n_epochs))
     trained = trainer.run()
     print(f"  all of train: {n_epochs} epochs in {time.perf_counter() - started:.0f} s", flush=True)
-    ranks = rank_among_all(trained.model.scorer(), HeldOutItems(test, train), K)
+    ranks = full_ranking(trained.model.scorer(), HeldOutItems(test, train), K)
     found = {"Recall@20": recall(ranks, K).mean().item(), "NDCG@20": ndcg(ranks, K).mean().item()}
     for name, value in found.items():
         print(f"  {name} {value:.4f}, published {PUBLISHED[name]:.4f}", flush=True)
@@ -57,7 +59,7 @@ def measure() -> list[Result]:
     ]
 
 
-def _choose(whole: Ragged, n_items: int) -> tuple[BPRConfig, int]:
+def _choose(whole: JaggedTensor, n_items: int) -> tuple[BPRConfig, int]:
     """Return the best config and its best number of epochs, on a part held out of train."""
     generator = torch.Generator().manual_seed(0)
     held_out = torch.rand(len(whole.values), generator=generator) < HELD_OUT_SHARE
@@ -65,7 +67,7 @@ def _choose(whole: Ragged, n_items: int) -> tuple[BPRConfig, int]:
     is_judged = torch.zeros(n_users, dtype=torch.bool)
     is_judged[torch.randperm(n_users, generator=generator)[:JUDGED_USERS]] = True
     chosen = (~held_out, held_out & is_judged[whole.owners])
-    train, judged = (ragged(whole.owners[rows], whole.values[rows], n_users) for rows in chosen)
+    train, judged = (group_by_row(whole.owners[rows], whole.values[rows], n_users) for rows in chosen)
     trainers = [_trainer(train, HeldOutItems(judged, train), n_items, config, TRAINING) for config in CHOICES]
     for trainer, config in zip(trainers, CHOICES, strict=True):
         while len(trainer.epochs) < FIRST_EPOCHS:
@@ -91,16 +93,16 @@ def _tell(config: BPRConfig, trainer: Trainer) -> None:
 
 
 def _trainer(
-    train: Ragged, validation: HeldOutItems | None, n_items: int, config: BPRConfig, training: TrainingConfig
+    train: JaggedTensor, validation: HeldOutItems | None, n_items: int, config: BPRConfig, training: TrainingConfig
 ) -> Trainer:
     no_frames = Frames(torch.zeros(n_items + 1, dtype=torch.int64), None)
     return Trainer(TrainingData(train, n_items, no_frames), validation, "bpr", config, training, seed=0)
 
 
-def _read(folder: Path) -> tuple[Ragged, Ragged, int]:
+def _read(folder: Path) -> tuple[JaggedTensor, JaggedTensor, int]:
     """Return the train and the test items of each user, and the number of items."""
     parts = [pl.read_parquet(folder / f"{name}.parquet").cast(pl.Int64) for name in ("train", "test")]
     both = pl.concat(parts)
     n_users, n_items = (int(both[name].to_numpy().max()) + 1 for name in ("user", "item"))
-    train, test = (ragged(part["user"].to_torch(), part["item"].to_torch(), n_users) for part in parts)
+    train, test = (group_by_row(part["user"].to_torch(), part["item"].to_torch(), n_users) for part in parts)
     return train, test, n_items

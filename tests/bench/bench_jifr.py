@@ -12,8 +12,8 @@ from made import interactions, made_data, made_frames
 from run import Result
 from torch import Tensor
 
-from model.data.indexed import Frames, TrainingData
-from model.models.loss import bpr_loss, l2_penalty
+from model.data.tensors import Frames, TrainingData
+from model.models.loss import bpr_loss
 from model.models.visual.jifr import JIFR, JIFRConfig
 from model.training.sampling import NegativeSampler
 
@@ -99,7 +99,8 @@ class _PairByPair:
         u, v, v_other = jifr.user_collaborative[users], *(jifr.item_collaborative[i] for i in (positives, negatives))
         w = jifr.user_visual[users]
         scores = [self._scores(u, w, items) for items in (positives, negatives)]
-        penalty = jifr.config.l2 * (l2_penalty(u, v, v_other[:, None]) + w.square().sum() / len(users))
+        squares = sum(vectors.square().sum() for vectors in (u, v, v_other, w))
+        penalty = jifr.config.l2 * squares / len(users)
         networks = (jifr.frame_hidden, jifr.frame_logit, jifr.rating_hidden, jifr.rating_logit)
         penalty = penalty + jifr.config.attention_l2 * sum(weight.square().sum() for weight in networks)
         penalty = penalty + jifr.config.projection_l2 * jifr.projection.square().sum()

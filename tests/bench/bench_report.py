@@ -14,22 +14,12 @@ from run import Result
 from dataset.building.build import DatasetConfig
 from dataset.building.statistics import statistics
 from dataset.files import write_json
-from dataset.schema import (
-    SLICES,
-    SNAPSHOT_TABLES,
-    Case,
-    CaseFrame,
-    CaseMovie,
-    Comparison,
-    Cost,
-    Metric,
-    SliceMetric,
-    Training,
-)
+from dataset.schema import SNAPSHOT_TABLES
 from dataset.snapshots.publish import publish
 from dataset.tables import empty, write_table
-from model.report.cases import KINDS
+from model.report.gallery_cases import KINDS
 from model.report.page import write_report
+from model.schema import SLICES, Case, CaseFrame, CaseMovie, Comparison, Cost, Metric, SliceMetric, Training
 
 MODELS = ("jifr", "jifr_visual", "jifr_rating", "jifr_na", "acf", "vbpr", "bpr", "random")
 SEEDS, N_USERS, N_MOVIES, N_FRAMES, N_INTERACTIONS = range(5), 16_166, 12_811, 20, 540_000

@@ -31,12 +31,15 @@ from dataset.tables import write_table
 from features.config import ExtractorConfig
 from features.extractor import Extractor
 from features.images import cut
-from model.data.indexed import Tables, held_out_items, held_out_likes, index_ids, training_data
+from model.data.tables import Tables, index_ids
+from model.data.tensors import held_out_items, held_out_likes, training_data
+from model.evaluation.expectation import expected_ranking
 from model.evaluation.metrics import hit_ratio, ndcg
-from model.evaluation.protocol import rank_among_all, rank_frames
+from model.evaluation.ranking import full_ranking, rank_liked_frames
 from model.models.recommender import FrameScorer
 from model.models.registry import MODELS, default_config
-from model.training.trainer import Trainer, TrainingConfig
+from model.training.config import TrainingConfig
+from model.training.trainer import Trainer
 
 WORLD = WorldConfig(seed=1, n_users=2500, n_movies=60)
 TRAINING = TrainingConfig(epochs=60, batch_size=1024, learning_rate=5e-3, patience=8)
@@ -58,9 +61,9 @@ def measure() -> list[Result]:
     for name in MODELS:
         trained = Trainer(data, validation, name, default_config(name), TRAINING, seed=0).run()
         scorer = trained.model.scorer()
-        of_items[name] = ndcg(rank_among_all(scorer, items, ITEM_K), ITEM_K).mean().item()
+        of_items[name] = ndcg(full_ranking(scorer, items, ITEM_K), ITEM_K).mean().item()
         if isinstance(scorer, FrameScorer):
-            ranks = rank_frames(scorer, likes)
+            ranks = expected_ranking(rank_liked_frames(scorer, likes).counts, FRAME_K)
             of_frames[name] = {metric.__name__: metric(ranks, FRAME_K) for metric in (hit_ratio, ndcg)}
         seconds = sum(epoch.seconds for epoch in trained.epochs)
         print(f"  trained {name}: {len(trained.epochs)} epochs, best {trained.best_epoch}, {seconds:.0f} s", flush=True)

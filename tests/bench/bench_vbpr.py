@@ -16,11 +16,11 @@ from peers import run_peer
 from run import Result
 
 from model.evaluation.metrics import ndcg
-from model.evaluation.protocol import rank_among_all
+from model.evaluation.ranking import full_ranking
 from model.models.recommender import EmbeddingScorer
 from model.models.visual.projection import mean_by_item
 from model.models.visual.vbpr import VBPRConfig
-from model.training.trainer import TrainingConfig
+from model.training.config import TrainingConfig
 
 BATCH_SIZES = "128,256,512,1024,2048"
 EPOCHS = int(os.environ.get("BENCH_VBPR_EPOCHS", "5"))
@@ -43,7 +43,7 @@ def measure() -> list[Result]:
     ours, model = rate_of_epochs(data, "vbpr", VBPRConfig(), training)
     with_ten = replace(training, epochs=1, batch_size=4096, n_negatives=10)
     pairs = 10 * rate_of_epochs(data, "vbpr", VBPRConfig(), with_ten)[0]
-    quality = [ndcg(rank_among_all(one, test, 10), 10).mean().item() for one in (model.scorer(), scorer)]
+    quality = [ndcg(full_ranking(one, test, 10), 10).mean().item() for one in (model.scorer(), scorer)]
     rates = ", ".join(f"{size}: {rate:,.0f}" for size, rate in searched.items())
     print(f"  Cornac's samples a second by batch size: {rates}; its peak memory {cornac['peak_gib']:.1f} GiB")
     peer = cornac["rates"][str(batch_size)]

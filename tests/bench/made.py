@@ -5,9 +5,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from model.data.indexed import Frames, HeldOutItems, Ragged, TrainingData, ragged
+from model.data.jagged import JaggedTensor, group_by_row
+from model.data.tensors import Frames, HeldOutItems, TrainingData
 from model.models.recommender import Config, Recommender
-from model.training.trainer import Trainer, TrainingConfig
+from model.training.config import TrainingConfig
+from model.training.trainer import Trainer
 
 N_USERS, N_ITEMS, N_INTERACTIONS, WIDTH = 6_000, 3_700, 1_000_000, 4096
 N_THEMES, HELD_OUT = 40, 0.1
@@ -28,8 +30,8 @@ def made_data(frames_per_item: int, seed: int = 0) -> tuple[TrainingData, HeldOu
     items = torch.topk(taste, per_user).indices.flatten()
     users = torch.arange(N_USERS).repeat_interleave(per_user)
     is_train = torch.rand(len(items), generator=generator) >= HELD_OUT
-    train = ragged(users[is_train], items[is_train], N_USERS)
-    test = HeldOutItems(ragged(users[~is_train], items[~is_train], N_USERS), train)
+    train = group_by_row(users[is_train], items[is_train], N_USERS)
+    test = HeldOutItems(group_by_row(users[~is_train], items[~is_train], N_USERS), train)
     return TrainingData(train, N_ITEMS, made_frames(theme, frames_per_item, generator)), test
 
 
@@ -44,12 +46,12 @@ def made_frames(theme: torch.Tensor, per_item: int, generator: torch.Generator) 
     return Frames(torch.arange(len(theme) + 1) * per_item, features)
 
 
-def interactions(n_users: int, n_items: int, n: int, generator: torch.Generator) -> Ragged:
+def interactions(n_users: int, n_items: int, n: int, generator: torch.Generator) -> JaggedTensor:
     """Return about `n` distinct interactions whose items are skewed as popularity is."""
     users = torch.randint(n_users, (n,), generator=generator)
     items = (n_items * torch.rand(n, generator=generator) ** 2).long()
     pairs = torch.unique(users * n_items + items)
-    return ragged(pairs // n_items, pairs % n_items, n_users)
+    return group_by_row(pairs // n_items, pairs % n_items, n_users)
 
 
 def rate_of_epochs(

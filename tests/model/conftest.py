@@ -16,7 +16,13 @@ from dataset.schema import SNAPSHOT_TABLES
 from dataset.snapshots.publish import publish
 from dataset.snapshots.snapshot import Snapshot
 from dataset.tables import empty, write_table
-from model.data.indexed import Tables
+from model.data.tables import Tables
+from model.data.tensors import HeldOutItems
+from model.evaluation.expectation import expected_ranking
+from model.evaluation.metrics import RankDistribution
+from model.evaluation.ranking import SampledNegatives, concat_ranked
+from model.evaluation.score_blocks import score_blocks
+from model.models.recommender import Scorer
 
 torch.set_num_threads(1)  # the tensors here are small
 settings.register_profile("model", deadline=None)
@@ -29,7 +35,7 @@ def group_of(number: int) -> int:
     return number % N_GROUPS
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def tables() -> Tables:
     """Three groups of users who watch the movies of their group; the first frame of a movie shows the group."""
     generator = torch.Generator().manual_seed(0)
@@ -63,12 +69,31 @@ def tables() -> Tables:
     )
 
 
-@pytest.fixture
-def publish_tables(tmp_path: Path) -> Callable[[Tables], Snapshot]:
-    """Return a function that publishes tables as a snapshot named `toy` below the test's folder."""
+@pytest.fixture(scope="session")
+def sampled_rankings() -> Callable[[Scorer, HeldOutItems, int, SampledNegatives], list[RankDistribution]]:
+    """Return a function that ranks the positives among sampled negatives, up to rank `k_max`, for each repeat."""
 
-    def publish_tables(tables: Tables) -> Snapshot:
-        dataset = tmp_path / "dataset"
+    def sampled_rankings(
+        scorer: Scorer, held_out: HeldOutItems, k_max: int, negatives: SampledNegatives
+    ) -> list[RankDistribution]:
+        blocks = [negatives.rank_block(block) for block in score_blocks(scorer, held_out)]
+        return [expected_ranking(concat_ranked(list(parts)).counts, k_max) for parts in zip(*blocks, strict=True)]
+
+    return sampled_rankings
+
+
+@pytest.fixture
+def publish_tables(publish_below: Callable[[Path, Tables], Snapshot], tmp_path: Path) -> Callable[[Tables], Snapshot]:
+    """Return a function that publishes tables as a snapshot named `toy` below the test's folder."""
+    return lambda tables: publish_below(tmp_path, tables)
+
+
+@pytest.fixture(scope="session")
+def publish_below() -> Callable[[Path, Tables], Snapshot]:
+    """Return a function that publishes tables as `snapshots/toy/v0001` below a folder."""
+
+    def publish_below(folder: Path, tables: Tables) -> Snapshot:
+        dataset = folder / "dataset"
         for name, schema in SNAPSHOT_TABLES.items():
             if (table := getattr(tables, name)) is not None:
                 write_table(table, schema, dataset / f"{name}.parquet")
@@ -90,9 +115,9 @@ def publish_tables(tmp_path: Path) -> Callable[[Tables], Snapshot]:
                 "precision": "fp32",
             }
         write_json(dataset / "dataset.json", description)
-        return publish(dataset, "toy", tmp_path / "snapshots")[0]
+        return publish(dataset, "toy", folder / "snapshots")[0]
 
-    return publish_tables
+    return publish_below
 
 
 def _table(rows: list[dict[str, object]], name: str) -> pl.DataFrame:

@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from model.data.indexed import Frames, Ragged, TrainingData
+from model.data.jagged import JaggedTensor
+from model.data.tensors import Frames, TrainingData
 from model.models.factors.bpr import BPR, BPRConfig
 from model.models.visual.acf import ACF, ACFConfig, _bounded
 from model.models.visual.cdl import CDL, CDLConfig
@@ -20,7 +21,7 @@ BATCH = (torch.tensor([0, 1, 0]), torch.tensor([3, 2, 1]), torch.tensor([[2, 2],
 
 def _data() -> TrainingData:
     features = torch.randn(8, WIDTH, generator=torch.Generator().manual_seed(7)).half()
-    positives = Ragged(torch.tensor([0, 3, 4, 4]), torch.tensor([0, 1, 3, 2]))
+    positives = JaggedTensor(torch.tensor([0, 3, 4, 4]), torch.tensor([0, 1, 3, 2]))
     return TrainingData(positives, len(FRAMES_OF_ITEM), Frames(torch.tensor([0, 3, 3, 4, 8]), features))
 
 
@@ -101,8 +102,8 @@ def _acf_penalty(acf: ACF, batch: tuple[Tensor, Tensor, Tensor] = BATCH) -> floa
     return acf.loss(*batch).item() - plain.loss(*batch).item()
 
 
-def test_a_history_is_bounded_by_a_draw_from_it() -> None:
-    long = Ragged(torch.tensor([0, 50, 53]), torch.cat([torch.arange(50), torch.arange(3)]))
+def test_long_histories_are_sampled() -> None:
+    long = JaggedTensor(torch.tensor([0, 50, 53]), torch.cat([torch.arange(50), torch.arange(3)]))
     bounded = _bounded(long, 10, _generator())
     assert bounded.lengths.tolist() == [10, 3]
     assert bounded.values[10:].tolist() == [0, 1, 2]
@@ -185,7 +186,7 @@ def test_gradients_equal_finite_differences(model: ACF | BPR | CDL | VPOI) -> No
             self.model = model
 
         def forward(self) -> Tensor:
-            return model.models.loss(*BATCH)
+            return self.model.loss(*BATCH)
 
     def loss(*parameters: Tensor) -> Tensor:
         named = {f"model.{name}": value for name, value in zip(names, parameters, strict=True)}

@@ -1,4 +1,4 @@
-"""Coverage, Gini and popularity of lists that are known, and their expectation under ties."""
+"""Coverage, Gini index and popularity of known lists, and their expectation under ties."""
 
 import pytest
 import torch
@@ -21,7 +21,7 @@ def test_lists_without_ties_give_the_values_computed_by_hand() -> None:
     assert lists.average_popularity(2).tolist() == [7, 6, 7]
 
 
-def test_always_the_same_item_is_the_most_concentrated_and_all_alike_the_least() -> None:
+def test_gini_is_highest_for_always_the_same_item_and_zero_for_equal_exposure() -> None:
     n = 50
     same = lists_of([[1.0] + [0.5 - i / 100 for i in range(n - 1)]] * 3, 1)
     assert same.gini(1) == pytest.approx((n - 1) / n)
@@ -37,12 +37,12 @@ def test_ties_at_the_end_of_the_list_share_its_last_places() -> None:
     assert lists.average_popularity(3).item() == pytest.approx((1 + 2 / 3 * 60) / 3)
 
 
-def test_what_is_no_candidate_is_never_recommended_however_few_are_left() -> None:
+def test_items_that_are_not_candidates_are_never_recommended_even_if_few_are_left() -> None:
     gone = float("-inf")
     lists = lists_of([[gone, 1, gone, 0], [gone, gone, gone, gone]], 3, [9, 2, 9, 4])
     assert lists.coverage(3) == pytest.approx(2 / 4)
     assert lists.average_popularity(3).tolist() == [3, 0]
 
 
-def test_lists_longer_than_the_catalogue_hold_all_of_it() -> None:
+def test_lists_longer_than_the_catalogue_contain_all_items() -> None:
     assert lists_of([[1, 2]], 10).coverage(10) == 1

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -16,11 +17,13 @@ import pytest
 import torch
 
 from dataset.cli import run
-from dataset.schema import Metric, Recommendation, Training, UserMetric
 from dataset.snapshots.snapshot import Snapshot, open_snapshot
 from dataset.tables import read_table
+from model import __main__ as program
 from model import evaluate, recommend, train
-from model.data.indexed import Tables
+from model.data.tables import Tables
+from model.experiments import training_run
+from model.schema import Metric, Recommendation, Training, UserMetric
 
 Publish = Callable[[Tables], Snapshot]
 ROOT = Path(__file__).resolve().parents[2]
@@ -36,7 +39,7 @@ def command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.Capt
         monkeypatch.setattr("sys.argv", ["program", *arguments])
         status = 0
         try:
-            run(module.main, f"python -m {module.__name__}")
+            run(module.app)
         except SystemExit as ended:
             status = int(ended.code or 0)
         captured = capsys.readouterr()
@@ -50,6 +53,19 @@ def _publish(publish_tables: Publish, tables: Tables, tmp_path: Path) -> Snapsho
     (tmp_path / "data").mkdir()
     (tmp_path / "snapshots").rename(tmp_path / "data" / "snapshots")
     return open_snapshot(tmp_path / "data" / "snapshots" / "toy" / "v0001")
+
+
+@pytest.fixture(scope="module")
+def trained(
+    publish_below: Callable[[Path, Tables], Snapshot], tables: Tables, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """A working folder with a snapshot and a run of JIFR and of the most popular, once for all tests that read them."""
+    home = tmp_path_factory.mktemp("home")
+    publish_below(home / "data", tables)
+    for arguments in (["--epochs", "20", *SMALL], ["--model", "popular"]):
+        snapshot = str(home / "data" / "snapshots" / "toy" / "v0001")
+        train.main([*arguments, "--snapshot", snapshot, "--runs", str(home / "data" / "runs")])
+    return home
 
 
 def test_with_no_argument_it_trains_jifr_on_the_newest_snapshot_and_says_what_it_beat(
@@ -74,12 +90,8 @@ def test_with_no_argument_it_trains_jifr_on_the_newest_snapshot_and_says_what_it
     assert not (folder / "metrics.parquet").exists()  # test is for evaluate
 
 
-def test_evaluate_and_recommend_write_their_tables(
-    command, publish_tables: Publish, tables: Tables, tmp_path: Path
-) -> None:
-    _publish(publish_tables, tables, tmp_path)
-    command(train, "--epochs", "20", *SMALL)
-    folder = tmp_path / "data" / "runs" / "jifr-toy-v0001-0"
+def test_evaluate_and_recommend_write_their_tables(command, trained: Path, tables: Tables) -> None:
+    folder = trained / "data" / "runs" / "jifr-toy-v0001-0"
     status, out, err = command(evaluate, "--run", str(folder))
     assert (status, err) == (0, "")
     metrics = read_table(folder / "metrics.parquet", Metric)
@@ -100,13 +112,9 @@ def test_evaluate_and_recommend_write_their_tables(
     assert [frames[frame] for frame in table["key_frame_id"]] == table["movie_id"].to_list()
 
 
-def test_new_pictures_of_known_movies_are_scored_without_training(
-    command, publish_tables: Publish, tables: Tables, tmp_path: Path
-) -> None:
+def test_new_pictures_of_known_movies_are_scored_without_training(command, trained: Path, tables: Tables) -> None:
     """The theme of a group's frames, without their noise, is what the group's users like best."""
-    _publish(publish_tables, tables, tmp_path)
-    command(train, "--epochs", "20", *SMALL)
-    folder = str(tmp_path / "data" / "runs" / "jifr-toy-v0001-0")
+    folder = str(trained / "data" / "runs" / "jifr-toy-v0001-0")
     every = tables.frame_features.join(tables.frames, on="frame_id").filter(pl.col("frame_id").str.ends_with("f0"))
     shown = every["feature"].to_numpy().astype("float32").reshape(8, 3, -1).mean(0)  # movie m has group m mod 3
     movies = [f"m{movie:02d}" for movie in range(24)]
@@ -126,7 +134,7 @@ def test_new_pictures_of_known_movies_are_scored_without_training(
     assert (table["key_frame_id"] == "new-" + table["movie_id"]).all()
     for broken, words in (
         (new.with_columns(movie_id=pl.lit("m99")), "24 rows have no match in the snapshot's movies"),
-        (new.with_columns(frame_id="m00f" + pl.int_range(24).cast(pl.String)), "3 of 24 are in the snapshot already"),
+        (new.with_columns(frame_id="m00f" + pl.int_range(24).cast(pl.String)), "3 of 24 are already in the snapshot"),
         (new.with_columns(feature=new["feature"].arr.head(3).list.to_array(3)), "extract both with the same extractor"),
         (
             new.with_columns(feature=pl.Series([[math.inf] * 16] * 24, dtype=new.schema["feature"])),
@@ -146,18 +154,18 @@ def test_a_killed_training_resumes_to_the_same_weights(
     _publish(publish_tables, tables, tmp_path)
     arguments = ["--model", "bpr", "--epochs", "4", *SMALL]
     command(train, *arguments, "--runs", "whole")
-    written = train.write_checkpoint
+    written = training_run.write_checkpoint
 
     def stop_after_two(folder: Path, trainer) -> None:
         written(folder, trainer)
         if len(trainer.epochs) == 2:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(train, "write_checkpoint", stop_after_two)
+    monkeypatch.setattr(training_run, "write_checkpoint", stop_after_two)
     status, _, err = command(train, *arguments, "--runs", "stopped")
     assert status == 130
     assert "add --resume" in err
-    monkeypatch.setattr(train, "write_checkpoint", written)
+    monkeypatch.setattr(training_run, "write_checkpoint", written)
     status, out, _ = command(train, *arguments, "--runs", "stopped", "--resume")
     assert status == 0
     assert "Resuming after epoch 2." in out
@@ -216,21 +224,23 @@ def test_models_without_visual_part_need_no_features_and_jifr_says_so_in_one_lin
             2,
             "setting 'visual_dims' is unknown; choose from attention_l2, batch_size, collaborative_dim",
         ),
-        (["--set", "visual_dim=wide"], 2, "visual_dim='wide' is not possible; it must be a whole number"),
-        (["--set", "learning_rate=-1"], 2, "it must be a number, at least 0"),
-        (["--set", "learning_rate=inf"], 2, "it must be a number, at least 0"),
-        (["--set", "batch_size=0"], 2, "it must be a whole number, at least 1"),
-        (["--set", "patience=-1"], 2, "it must be a whole number, at least 0"),
-        (["--seed", "-1"], 2, "'-1': give a whole number from 0"),
-        (["--seed", "9223372036854775807"], 2, "give a whole number from 0"),
-        (["--threads", "0"], 2, "'0': give a whole number from 1"),
-        (["--set", "visual_attention=some"], 2, "choose one of att, avg"),
+        (["--set", "visual_dim=wide"], 2, "visual_dim='wide' is not possible: Input should be a valid integer"),
+        (["--set", "learning_rate=-1"], 2, "Input should be greater than or equal to 0"),
+        (["--set", "learning_rate=inf"], 2, "Input should be a finite number"),
+        (["--set", "batch_size=0"], 2, "Input should be greater than 0"),
+        (["--set", "patience=-1"], 2, "Input should be greater than or equal to 0"),
+        (["--set", "visual_dim=0"], 2, "visual_dim='0' is not possible: Input should be greater than 0"),
+        (["--set", "l2=-1"], 2, "l2='-1' is not possible: Input should be greater than or equal to 0"),
+        (["--seed", "-1"], 2, "--seed '-1': Input should be greater than or equal to 0"),
+        (["--seed", "9223372036854775807"], 2, "less than or equal to 9223372036854775806"),
+        (["--threads", "0"], 2, "--threads '0': Input should be greater than or equal to 1"),
+        (["--set", "visual_attention=some"], 2, "Input should be 'att' or 'avg'"),
         (["--set", "visual_dim"], 2, "write it as --set key=value"),
         (["--config", "none.toml"], 1, "none.toml: no such file"),
-        (["--colour"], 2, "unrecognized arguments: --colour"),
+        (["--colour"], 2, "Unknown option: --colour"),
         (["--device", "tpu"], 2, "choose cpu or cuda"),
         (["--snapshot", "nowhere"], 1, "nowhere: not a snapshot"),
-        ([], 1, "data/snapshots: no snapshot there"),
+        ([], 1, "data/snapshots: no snapshot; create one with `make demo`"),
     ],
 )
 def test_wrong_input_ends_in_one_line_with_the_remedy(command, arguments: list[str], status: int, words: str) -> None:
@@ -251,7 +261,7 @@ def test_a_run_folder_that_cannot_be_made_and_a_model_that_fits_no_memory_end_in
     status, _, err = command(train, "--model", "bpr", "--set", "dim=10000000000000")
     assert (status, err) == (
         1,
-        "python -m model.train: out of memory; close other programs, or ask for less at a time\n",
+        "python -m model.train: out of memory; close other programs, or use smaller settings\n",
     )
 
 
@@ -276,36 +286,47 @@ def test_weights_and_checkpoints_of_another_version_s_model_are_refused_in_one_l
 
 
 @pytest.mark.parametrize("judge", [evaluate, recommend])
-def test_a_device_that_is_not_there_is_refused(command, judge, publish_tables: Publish, tables, tmp_path: Path) -> None:
-    _publish(publish_tables, tables, tmp_path)
-    command(train, "--model", "popular")
-    status, _, err = command(judge, "--run", "data/runs/popular-toy-v0001-0", "--device", "tpu")
+def test_a_device_that_is_not_there_is_refused(command, judge, trained: Path) -> None:
+    status, _, err = command(judge, "--run", str(trained / "data/runs/popular-toy-v0001-0"), "--device", "tpu")
     assert status == 2
     assert "--device 'tpu' is unknown; choose cpu or cuda" in err
 
 
-def test_a_user_who_is_named_twice_is_recommended_to_once(
-    command, publish_tables: Publish, tables: Tables, tmp_path: Path
-) -> None:
-    _publish(publish_tables, tables, tmp_path)
-    command(train, "--model", "popular")
+def test_a_user_who_is_named_twice_is_recommended_to_once(command, trained: Path, tables: Tables) -> None:
     user = tables.interactions["user_id"][0]
-    run = ("--run", "data/runs/popular-toy-v0001-0")
+    run = ("--run", str(trained / "data/runs/popular-toy-v0001-0"))
     status, out, err = command(recommend, *run, "--user", user, "--user", user, "--k", "3")
     assert status == 0, err
     assert "3 recommendations for 1 users" in out
 
 
-def test_a_run_that_is_not_one_and_an_unknown_user_are_named(
-    command, publish_tables: Publish, tables: Tables, tmp_path: Path
-) -> None:
+def test_a_run_that_is_not_one_and_an_unknown_user_are_named(command, trained: Path) -> None:
     status, _, err = command(evaluate, "--run", "nowhere")
     assert (status, err) == (
         1,
         "python -m model.evaluate: nowhere: not a run (no config.json there); `python -m model.train` makes one\n",
     )
-    _publish(publish_tables, tables, tmp_path)
-    command(train, "--model", "popular")
-    status, _, err = command(recommend, "--run", "data/runs/popular-toy-v0001-0", "--user", "nobody")
+    status, _, err = command(recommend, "--run", str(trained / "data/runs/popular-toy-v0001-0"), "--user", "nobody")
     assert status == 2
-    assert "--user 'nobody' is not in toy v0001 (30 users" in err
+    assert "user 'nobody' is not in toy v0001 (30 users" in err
+
+
+def test_the_commands_are_listed_and_run_from_one_program(command, trained: Path) -> None:
+    status, out, err = command(program)
+    assert (status, err) == (0, "")
+    for name in ("train", "evaluate", "recommend", "experiment", "tune", "compare"):
+        assert re.search(rf"\b{name} +\w+", out)
+    status, out, err = command(program, "evaluate", "--run", str(trained / "data/runs/popular-toy-v0001-0"))
+    assert (status, err) == (0, "")
+    assert "popular on toy v0001, test split:" in out
+    status, _, err = command(program, "evaluate", "--runs", "x")
+    assert (status, err.count("\n")) == (2, 1)
+    assert "python -m model evaluate --help" in err
+
+
+@pytest.mark.parametrize("name", ["model", "model.train", "model.experiment"])
+def test_help_is_fast_because_it_imports_no_torch(name: str) -> None:
+    code = f"import runpy, sys; sys.argv[1:] = ['--help']; runpy.run_module({name!r}, run_name='__main__')"
+    code = f"import atexit, sys; atexit.register(lambda: print('torch' in sys.modules)); {code}"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.endswith("False\n")

@@ -8,9 +8,9 @@ import pytest
 
 from dataset.cli import run
 from dataset.files import write_json
-from dataset.schema import Comparison, UserMetric
 from dataset.tables import read_table, write_table
 from model import compare
+from model.schema import Comparison, UserMetric
 
 N_USERS = 200
 
@@ -24,7 +24,7 @@ def command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.Capt
         monkeypatch.setattr("sys.argv", ["program", *arguments])
         status = 0
         try:
-            run(compare.main, "python -m model.compare")
+            run(compare.app)
         except SystemExit as ended:
             status = int(ended.code or 0)
         captured = capsys.readouterr()

@@ -5,20 +5,23 @@ import pytest
 import torch
 
 from dataset.errors import InvalidTableError, TooLittleDataError, TrainingError
-from model.data.indexed import Ragged, Tables, held_out_items, held_out_likes, index_ids, training_data
-from model.evaluate import EvaluationConfig, evaluate
+from model.data.jagged import JaggedTensor
+from model.data.tables import Tables, index_ids
+from model.data.tensors import held_out_items, held_out_likes, training_data
+from model.evaluation.config import EvaluationConfig
+from model.evaluation.evaluate import evaluate
 from model.evaluation.expectation import expected_ranking
 from model.evaluation.metrics import recall
-from model.evaluation.protocol import (
+from model.evaluation.ranking import (
     SampledNegatives,
-    place_among_all,
-    place_frames,
-    rank_among_all,
-    rank_among_sampled,
+    full_ranking,
+    rank_liked_frames,
+    rank_positives,
 )
 from model.models.recommender import FrameScorer
 from model.models.registry import default_config, make_model
-from model.training.trainer import Trainer, TrainingConfig
+from model.training.config import TrainingConfig
+from model.training.trainer import Trainer
 
 CONFIG = EvaluationConfig(
     item_ks=(1, 5), frame_ks=(1, 2), protocol="sampled", n_negatives=4, n_repeats=3, n_bootstrap=200
@@ -27,7 +30,7 @@ CONFIG = EvaluationConfig(
 
 @dataclass(frozen=True)
 class Given(FrameScorer):
-    """Scores that the test gives."""
+    """Scores given by the test."""
 
     items: torch.Tensor
     frames: torch.Tensor
@@ -44,12 +47,12 @@ def _value(metrics: pl.DataFrame, task: str, metric: str, k: int) -> float:
 
 
 def _truth(tables: Tables) -> Given:
-    """Knows the test interactions, and the first frame of every movie."""
+    """Return a perfect scorer: it knows the test interactions and the first frame of every movie."""
     items = held_out_items(tables, index_ids(tables), "test").positives.mask(torch.arange(30), 24).float()
     return Given(items, torch.tensor([1.0, 0.0, 0.0] * 24))
 
 
-def test_a_scorer_that_knows_the_truth_gets_one_everywhere(tables: Tables) -> None:
+def test_a_perfect_scorer_gets_one_in_every_metric(tables: Tables) -> None:
     evaluation = evaluate(_truth(tables), tables, "test", "truth", 0, CONFIG)
     of_lists = pl.col("metric").is_in(["full_precision", "full_arp", "full_coverage", "full_gini"])
     metrics = evaluation.metrics.filter(~of_lists)
@@ -61,7 +64,7 @@ def test_a_scorer_that_knows_the_truth_gets_one_everywhere(tables: Tables) -> No
     assert evaluation.user_metrics.height == 30 * users.height
 
 
-def test_a_constant_scorer_gets_exactly_what_random_gets_on_average(tables: Tables) -> None:
+def test_a_constant_scorer_gets_exactly_the_expected_value_of_a_random_one(tables: Tables) -> None:
     constant = Given(torch.zeros(30, 24), torch.zeros(72))
     metrics = evaluate(constant, tables, "test", "constant", 0, CONFIG).metrics
     for metric in ("hr", "sampled_hr"):
@@ -72,7 +75,7 @@ def test_a_constant_scorer_gets_exactly_what_random_gets_on_average(tables: Tabl
     assert _value(metrics, "frame", "hr", 2) == pytest.approx(2 / 3)
 
 
-def test_the_protocol_decides_which_metrics_there_are(tables: Tables) -> None:
+def test_each_protocol_gives_its_own_metrics(tables: Tables) -> None:
     def names(protocol: str) -> set[str]:
         config = replace(CONFIG, protocol=protocol)
         evaluation = evaluate(_truth(tables), tables, "test", "truth", 0, config)
@@ -84,22 +87,22 @@ def test_the_protocol_decides_which_metrics_there_are(tables: Tables) -> None:
     assert names("sampled") == full | {"hr", "ndcg", "sampled_hr", "sampled_ndcg"}
 
 
-def test_sampled_negatives_are_unrated_and_all_of_them_where_few_are_left(tables: Tables) -> None:
+def test_sampled_negatives_are_unrated_and_all_unrated_items_if_there_are_few(tables: Tables, sampled_rankings) -> None:
     ids = index_ids(tables)
     held_out = held_out_items(tables, ids, "test")
     positives = held_out.positives.mask(torch.arange(30), 24)
     rated = held_out.known.mask(torch.arange(30), 24) | positives
     best_where_rated = Given(rated.float() - positives.float() * 0.5, torch.zeros(72))
     for n_negatives in (4, 1000):
-        for ranking in rank_among_sampled(best_where_rated, held_out, 5, SampledNegatives(n_negatives, 3, 0)):
+        for ranking in sampled_rankings(best_where_rated, held_out, 5, SampledNegatives(n_negatives, 3, 0)):
             assert recall(ranking, 1).mean() == 1.0  # what scores higher than the positive is never a candidate
     constant = Given(torch.zeros(30, 24), torch.zeros(72))
-    all_unrated = rank_among_sampled(constant, held_out, 24, SampledNegatives(1000, 1, 0))[0]
+    all_unrated = sampled_rankings(constant, held_out, 24, SampledNegatives(1000, 1, 0))[0]
     n_candidates = 24 - 6 - 1  # known are 6 train and 1 validation
     assert recall(all_unrated, n_candidates - 1).tolist() == pytest.approx([1 - 1 / n_candidates] * 30)
 
 
-def test_the_same_seed_samples_the_same_negatives_for_every_model_and_their_hash_says_so(tables: Tables) -> None:
+def test_a_seed_samples_the_same_negatives_for_every_model_and_their_hash_proves_it(tables: Tables) -> None:
     def sampled(scorer: Given, seed: int) -> pl.DataFrame:
         metrics = evaluate(scorer, tables, "test", "m", 0, replace(CONFIG, seed=seed)).metrics
         return metrics.filter(pl.col("metric").str.starts_with("sampled_"))
@@ -114,21 +117,23 @@ def test_the_same_seed_samples_the_same_negatives_for_every_model_and_their_hash
     assert another_model["std"].max() > 0
 
 
-def test_more_repeats_go_on_from_the_same_and_one_has_no_deviation(tables: Tables) -> None:
+def test_more_repeats_extend_fewer_and_a_single_one_has_no_deviation(tables: Tables, sampled_rankings) -> None:
     held_out = held_out_items(tables, index_ids(tables), "test")
-    few, many = (rank_among_sampled(_random(tables), held_out, 5, SampledNegatives(4, n, 0)) for n in (2, 5))
+    few, many = (sampled_rankings(_random(tables), held_out, 5, SampledNegatives(4, n, 0)) for n in (2, 5))
     assert [ranking.hits.tolist() for ranking in few] == [ranking.hits.tolist() for ranking in many[:2]]
     once = evaluate(_random(tables), tables, "test", "random", 0, replace(CONFIG, n_repeats=1)).metrics
     assert once.filter(pl.col("metric").str.starts_with("sampled_"))["std"].is_null().all()
 
 
-def test_negatives_do_not_depend_on_the_size_of_blocks(tables: Tables, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_negatives_do_not_depend_on_the_size_of_blocks(
+    tables: Tables, monkeypatch: pytest.MonkeyPatch, sampled_rankings
+) -> None:
     held_out = held_out_items(tables, index_ids(tables), "test")
     hashes, values = set(), []
     for block_scores in (1, 24 * 7, 1 << 20):
-        monkeypatch.setattr("model.evaluation.blocks._BLOCK_SCORES", block_scores)
+        monkeypatch.setattr("model.evaluation.score_blocks._BLOCK_SCORES", block_scores)
         negatives = SampledNegatives(4, 2, 0)
-        rankings = rank_among_sampled(_random(tables), held_out, 5, negatives)
+        rankings = sampled_rankings(_random(tables), held_out, 5, negatives)
         hashes.add(negatives.sha256)
         values.append([ranking.hits.tolist() for ranking in rankings])
     assert len(hashes) == 1
@@ -136,16 +141,16 @@ def test_negatives_do_not_depend_on_the_size_of_blocks(tables: Tables, monkeypat
 
 
 @pytest.mark.parametrize("name", ["random", "popular"])
-def test_ranking_the_best_alone_gives_what_ranking_all_gives(name: str, tables: Tables) -> None:
+def test_ranking_only_the_top_equals_ranking_everything(name: str, tables: Tables) -> None:
     held_out = held_out_items(tables, index_ids(tables), "test")
     scorer = make_model(name, default_config(name), training_data(tables, index_ids(tables)), 1).scorer()
     for k in (1, 5, 24, 50):
-        fast, slow = rank_among_all(scorer, held_out, k), expected_ranking(place_among_all(scorer, held_out).ranks, k)
+        fast, slow = full_ranking(scorer, held_out, k), expected_ranking(rank_positives(scorer, held_out).counts, k)
         for part in ("hits", "found", "first"):
             torch.testing.assert_close(getattr(fast, part), getattr(slow, part))
 
 
-def test_validation_knows_nothing_of_test(tables: Tables) -> None:
+def test_validation_does_not_depend_on_test(tables: Tables) -> None:
     ids = index_ids(tables)
     without_test = replace(tables, interactions=tables.interactions.filter(pl.col("split").cast(pl.String) != "test"))
     for ours, theirs in zip(
@@ -160,11 +165,15 @@ def test_validation_knows_nothing_of_test(tables: Tables) -> None:
         assert torch.equal(ours.values, theirs.values)
 
 
-def test_liked_frames_are_ranked_among_all_frames_of_their_movie_alone(tables: Tables) -> None:
+def test_liked_frames_are_ranked_among_the_frames_of_their_movie_only(tables: Tables) -> None:
     likes = held_out_likes(tables, index_ids(tables), "test")
     frame_scores = torch.arange(72).flip(0).double()  # within a movie, the liked first frame is best
-    assert place_frames(Given(torch.zeros(30, 24), frame_scores), likes).ranks.above.tolist() == [0] * 30
-    assert place_frames(Given(torch.zeros(30, 24), -frame_scores), likes).ranks.above.tolist() == [2] * 30
+    assert (
+        rank_liked_frames(Given(torch.zeros(30, 24), frame_scores), likes).counts.negatives_above.tolist() == [0] * 30
+    )
+    assert (
+        rank_liked_frames(Given(torch.zeros(30, 24), -frame_scores), likes).counts.negatives_above.tolist() == [2] * 30
+    )
 
 
 def test_a_like_of_a_frame_without_a_feature_is_left_out_and_counted(tables: Tables) -> None:
@@ -172,9 +181,10 @@ def test_a_like_of_a_frame_without_a_feature_is_left_out_and_counted(tables: Tab
     fewer = replace(tables, frame_features=tables.frame_features.filter(pl.col("frame_id") != liked))
     likes = held_out_likes(fewer, index_ids(fewer), "test")
     n = tables.frame_likes.filter(split="test", frame_id=liked).height
-    assert likes.n_left_out == n
     assert len(likes.users) == 30 - n
-    assert place_frames(_truth(tables), likes).ranks.above.max() <= 2
+    metrics = evaluate(_truth(tables), fewer, "test", "truth", 0, CONFIG).metrics
+    assert set(metrics.filter(pl.col("task").cast(pl.String) == "frame")["n_left_out"]) == {n}
+    assert rank_liked_frames(_truth(tables), likes).counts.negatives_above.max() <= 2
 
 
 def test_several_likes_of_one_movie_are_one_pair(tables: Tables) -> None:
@@ -182,15 +192,15 @@ def test_several_likes_of_one_movie_are_one_pair(tables: Tables) -> None:
     likes = held_out_likes(
         replace(tables, frame_likes=pl.concat([tables.frame_likes, more])), index_ids(tables), "test"
     )
-    ranks = place_frames(_truth(tables), likes).ranks
+    ranks = rank_liked_frames(_truth(tables), likes).counts
     assert ranks.n_positives.tolist() == [2] * 30
-    assert ranks.before.tolist() == [0, 1] * 30
-    assert ranks.above.tolist() == [0, 0] * 30
-    assert ranks.tied.tolist() == [0, 1] * 30
+    assert ranks.positives_before.tolist() == [0, 1] * 30
+    assert ranks.negatives_above.tolist() == [0, 0] * 30
+    assert ranks.negatives_tied.tolist() == [0, 1] * 30
 
 
 @pytest.mark.parametrize("broken", [torch.nan, torch.inf])
-def test_scores_that_are_not_finite_are_refused_with_the_model_the_user_and_the_item(
+def test_scores_that_are_not_finite_are_refused_and_the_message_names_model_user_and_item(
     broken: float, tables: Tables
 ) -> None:
     scorer = _truth(tables)
@@ -216,7 +226,7 @@ def test_users_without_a_held_out_positive_are_left_out_and_counted(tables: Tabl
     assert not {"u00", "u01"} & set(evaluation.user_metrics["user_id"])
 
 
-def test_every_metric_can_be_made_again_from_the_held_out_ranks(tables: Tables) -> None:
+def test_metrics_can_be_recomputed_from_the_held_out_ranks(tables: Tables) -> None:
     evaluation = evaluate(_random(tables), tables, "test", "random", 0, CONFIG)
     ranks = evaluation.held_out_ranks.filter(pl.col("task").cast(pl.String) == "item")
     rank = 1 + ranks["positives_before"] + ranks["negatives_above"]  # random scores do not tie
@@ -231,7 +241,7 @@ def test_a_test_pair_planted_in_an_earlier_split_is_caught(split: str, tables: T
     test = tables.interactions.filter(pl.col("split").cast(pl.String) == "test").head(2)
     planted = test.with_columns(pl.lit(split).cast(test["split"].dtype).alias("split"))
     leaking = replace(tables, interactions=pl.concat([tables.interactions, planted]))
-    with pytest.raises(InvalidTableError, match="4 rows are of user-movie pairs that occur more than once"):
+    with pytest.raises(InvalidTableError, match="4 rows are user-movie pairs that occur more than once"):
         evaluate(_truth(tables), leaking, "test", "leak", 0, CONFIG)
 
 
@@ -241,7 +251,7 @@ def test_a_like_planted_on_a_train_pair_is_caught(tables: Tables) -> None:
         user_id=pl.lit(pair["user_id"]), movie_id=pl.lit(pair["movie_id"]), frame_id=pl.lit(f"{pair['movie_id']}f0")
     )
     leaking = replace(tables, frame_likes=pl.concat([tables.frame_likes, planted]))
-    with pytest.raises(InvalidTableError, match="frame_likes: 1 rows are not of a held-out pair of their split"):
+    with pytest.raises(InvalidTableError, match="frame_likes: 1 rows do not belong to a held-out pair of their split"):
         evaluate(_truth(tables), leaking, "test", "leak", 0, CONFIG)
 
 
@@ -249,15 +259,17 @@ def test_held_out_pairs_planted_in_the_training_data_are_caught_before_training(
     ids = index_ids(tables)
     data, validation = training_data(tables, ids), held_out_items(tables, ids, "validation")
     leaking = replace(data, positives=held_out_items(tables, ids, "test").known)  # train and validation
-    with pytest.raises(InvalidTableError, match="30 held-out pairs are train interactions too"):
+    with pytest.raises(InvalidTableError, match="30 held-out pairs are also train interactions"):
         Trainer(leaking, validation, "bpr", default_config("bpr"), TrainingConfig(), 0)
-    forgotten = replace(validation, known=Ragged(torch.zeros(31, dtype=torch.int64), torch.zeros(0, dtype=torch.int64)))
-    with pytest.raises(InvalidTableError, match="180 train interactions would be ranked as if they were not known"):
+    forgotten = replace(
+        validation, known=JaggedTensor(torch.zeros(31, dtype=torch.int64), torch.zeros(0, dtype=torch.int64))
+    )
+    with pytest.raises(InvalidTableError, match="180 train interactions would be ranked as if they were unknown"):
         Trainer(data, forgotten, "bpr", default_config("bpr"), TrainingConfig(), 0)
 
 
-def test_nothing_that_is_held_out_reaches_the_training_data_or_the_candidates(tables: Tables) -> None:
-    """Whatever the held-out rows and the likes are, training and candidate selection are the same."""
+def test_held_out_rows_change_neither_the_training_data_nor_the_candidates(tables: Tables) -> None:
+    """Training data and candidates are the same for other held-out rows and without likes."""
     ids = index_ids(tables)
     is_test = pl.col("split").cast(pl.String) == "test"
     shuffled = pl.concat([
@@ -276,7 +288,7 @@ def test_nothing_that_is_held_out_reaches_the_training_data_or_the_candidates(ta
         assert torch.equal(before.values, after.values)
 
 
-def test_a_split_without_interactions_is_refused_with_the_remedy(tables: Tables) -> None:
+def test_a_split_without_interactions_is_refused_with_a_remedy(tables: Tables) -> None:
     train_only = replace(
         tables, interactions=tables.interactions.filter(split="train"), frame_likes=tables.frame_likes.head(0)
     )

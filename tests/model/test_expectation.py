@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from model.data.indexed import HeldOutItems, ragged
+from model.data.jagged import group_by_row
+from model.data.tensors import HeldOutItems
 from model.evaluation.expectation import (
-    Ranks,
     _hypergeometric,
     _reach,
     _tie_order,
@@ -19,12 +19,13 @@ from model.evaluation.expectation import (
     expected_ranking,
 )
 from model.evaluation.metrics import METRICS
-from model.evaluation.protocol import SampledNegatives, place_among_all, rank_among_sampled
+from model.evaluation.rank_counts import RankCounts
+from model.evaluation.ranking import SampledNegatives, rank_positives
 from model.models.recommender import Scorer
 
 
 class Table(Scorer):
-    """Scores that are given."""
+    """Scores given by the test."""
 
     def __init__(self, scores: torch.Tensor) -> None:
         self.scores = scores
@@ -57,7 +58,7 @@ def test_negatives_before_a_tied_positive_are_scipys_negative_hypergeometric(
 
 
 @given(st.integers(1, 20_000), st.integers(1, 1000), st.integers(1, 50))
-def test_what_is_out_of_reach_is_negligible(u: int, n: int, k: int) -> None:
+def test_positives_out_of_reach_have_negligible_probability(u: int, n: int, k: int) -> None:
     reach = int(_reach(torch.tensor([u]), n, k)[0])
     if reach <= u:
         assert stats.hypergeom(u, reach, min(n, u)).cdf(k - 1) < 1e-18
@@ -70,8 +71,8 @@ def test_the_expectation_is_the_mean_over_all_samples_and_all_orders_of_the_tied
 ) -> None:
     """Two positives, the first two items; the ranking of every sample, under every order of equal scores."""
     items = range(len(scores))
-    held_out = HeldOutItems(ragged(torch.tensor([0, 0]), torch.tensor([0, 1]), 1), _nothing(1))
-    ranks = place_among_all(Table(torch.tensor([scores], dtype=torch.float64)), held_out).ranks
+    held_out = HeldOutItems(group_by_row(torch.tensor([0, 0]), torch.tensor([0, 1]), 1), _nothing(1))
+    ranks = rank_positives(Table(torch.tensor([scores], dtype=torch.float64)), held_out).counts
     got = expected_ranking(ranks, k, n)
     samples = list(itertools.combinations(items[2:], min(n, len(scores) - 2)))
     broken: list[list[float]] = []
@@ -83,15 +84,15 @@ def test_the_expectation_is_the_mean_over_all_samples_and_all_orders_of_the_tied
         known[row, list(sample)] = False
     users, others = known.repeat(len(broken) // len(samples), 1).nonzero(as_tuple=True)
     every = torch.arange(len(broken))
-    positives = ragged(every.repeat_interleave(2), torch.tensor([0, 1]).repeat(len(broken)), len(broken))
-    drawn = HeldOutItems(positives, ragged(users, others, len(broken)))
-    ranking = expected_ranking(place_among_all(Table(torch.tensor(broken, dtype=torch.float64)), drawn).ranks, k)
+    positives = group_by_row(every.repeat_interleave(2), torch.tensor([0, 1]).repeat(len(broken)), len(broken))
+    drawn = HeldOutItems(positives, group_by_row(users, others, len(broken)))
+    ranking = expected_ranking(rank_positives(Table(torch.tensor(broken, dtype=torch.float64)), drawn).counts, k)
     for name, metric in METRICS.items():
         assert metric(got, k).item() == pytest.approx(metric(ranking, k).mean().item(), abs=1e-12), name
 
 
 @pytest.mark.parametrize("kind", ["embeddings", "many ties", "few unrated"])
-def test_200_sampled_repetitions_agree_with_the_expectation_in_every_metric_and_k(kind: str) -> None:
+def test_200_sampled_repetitions_agree_with_the_expectation_in_every_metric_and_k(kind: str, sampled_rankings) -> None:
     """The mean of 200 repetitions is within 4 standard errors, and the errors are as large as they should be."""
     n_users, n_items, n_sampled, n_repeats, k_max = 120, 150, 60, 200, 20
     generator = torch.Generator().manual_seed(7)
@@ -103,11 +104,11 @@ def test_200_sampled_repetitions_agree_with_the_expectation_in_every_metric_and_
 
     def part(start: int, stop: int):
         owners = torch.arange(n_users).repeat_interleave(stop - start)
-        return ragged(owners, chosen[:, start:stop].flatten(), n_users)
+        return group_by_row(owners, chosen[:, start:stop].flatten(), n_users)
 
     held_out = HeldOutItems(part(n_known, n_known + 5), part(0, n_known))
-    exact = expected_ranking(place_among_all(Table(scores), held_out).ranks, k_max, n_sampled)
-    repeats = rank_among_sampled(Table(scores), held_out, k_max, SampledNegatives(n_sampled, n_repeats, 3))
+    exact = expected_ranking(rank_positives(Table(scores), held_out).counts, k_max, n_sampled)
+    repeats = sampled_rankings(Table(scores), held_out, k_max, SampledNegatives(n_sampled, n_repeats, 3))
     errors = []
     for name, k in itertools.product(METRICS, (1, 2, 5, 10, 20)):
         means = torch.stack([METRICS[name](repeat, k).mean() for repeat in repeats])
@@ -137,19 +138,19 @@ def test_large_groups_of_tied_positives_neither_overflow_nor_vanish() -> None:
     u, n_positives = 8000, 2000
     j = torch.arange(n_positives)
     owners, group = torch.zeros_like(j), torch.full_like(j, n_positives)
-    all_tied = Ranks(owners, j, 0 * j, 0 * j + u, j, group, group[:1], 0 * group[:1] + u)
+    all_tied = RankCounts(owners, j, 0 * j, 0 * j + u, j, group, group[:1], 0 * group[:1] + u)
     got = METRICS["precision"](expected_ranking(all_tied, 50, 1000), 50).item()
     assert got == pytest.approx(n_positives / (n_positives + 1000), abs=1e-9)
 
 
-def test_the_sum_of_a_tied_group_is_made_in_parts_and_right_for_a_large_catalogue() -> None:
+def test_the_sum_over_a_tied_group_in_parts_is_right_for_a_large_catalogue() -> None:
     n, u = 30, 20_000
     one = torch.ones(n, dtype=torch.int64)
     numbers = torch.arange(n)
-    ranks = Ranks(numbers, 0 * one, 0 * one, u - numbers, 0 * one, one, one, u - numbers)
+    ranks = RankCounts(numbers, 0 * one, 0 * one, u - numbers, 0 * one, one, one, u - numbers)
     got = METRICS["recall"](expected_ranking(ranks, 50, 1000), 50)
     torch.testing.assert_close(got, torch.full((n,), 50 / 1001, dtype=torch.float64), rtol=1e-8, atol=0)
 
 
 def _nothing(n_users: int):
-    return ragged(torch.zeros(0, dtype=torch.int64), torch.zeros(0, dtype=torch.int64), n_users)
+    return group_by_row(torch.zeros(0, dtype=torch.int64), torch.zeros(0, dtype=torch.int64), n_users)

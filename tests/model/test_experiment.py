@@ -1,6 +1,8 @@
 """The experiment and its report: every number asked again, missing parts said, killed runs gone on with."""
 
 import itertools
+import multiprocessing
+import os
 import re
 import signal
 import subprocess
@@ -19,15 +21,20 @@ from PIL import Image as PillowImage
 
 from dataset.errors import PipelineError, TrainingError, UsageError
 from dataset.files import sha256_of_file
-from dataset.schema import Case, CaseFrame, Comparison, Cost, Image, Metric, Recommendation, UserMetric
+from dataset.schema import Image
 from dataset.snapshots.snapshot import Snapshot
 from dataset.tables import read_table, write_table
-from model.data.indexed import Tables
-from model.experiment import ExperimentConfig, main, run_experiment
-from model.experiments import runner as experiment_runs
+from model.data.tables import Tables
+from model.experiment import main
+from model.experiments import experiment as library
+from model.experiments import runner
+from model.experiments.config import ExperimentConfig
+from model.experiments.experiment import run_experiment
+from model.experiments.runner import Reporter
 from model.report.charts import moved_apart
 from model.report.page import PAPER_GAINS
-from model.training.trainer import TrainingConfig
+from model.schema import Case, CaseFrame, Comparison, Cost, Metric, Recommendation, UserMetric
+from model.training.config import TrainingConfig
 
 Publish = Callable[[Tables], Snapshot]
 AskAgain = Callable[..., int]
@@ -76,12 +83,22 @@ def asked(ask_again: AskAgain, page: str, snapshot: Snapshot, folder: Path) -> i
     return ask_again(page, folder, snapshot.path, documents={"paper.json": PAPER_GAINS})
 
 
-def test_every_number_of_the_report_is_found_again_in_the_tables(
-    publish_tables: Publish, tables: Tables, ask_again: AskAgain, tmp_path: Path
-) -> None:
-    snapshot = publish_tables(with_more_frames(tables))
+@pytest.fixture(scope="module")
+def finished(
+    publish_below: Callable[[Path, Tables], Snapshot], tables: Tables, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[str, Path, Snapshot]:
+    """An experiment with pictures, two seeds and all kinds of models: the page, its folder and the snapshot."""
+    folder, tables = tmp_path_factory.mktemp("finished"), with_more_frames(tables)
+    snapshot, raw = publish_below(folder, tables), pictures_of(tables, folder / "raw")
     models = ("jifr", "jifr_visual", "jifr_rating", "jifr_na", "bpr", "popular", "random")
-    page, folder = experiment(snapshot, tmp_path, *models, seeds=(0, 1))
+    page, experiment_folder = experiment(snapshot, folder, *models, raw=raw, seeds=(0, 1))
+    return page, experiment_folder, snapshot
+
+
+def test_every_number_of_the_report_is_found_again_in_the_tables(
+    finished: tuple[str, Path, Snapshot], ask_again: AskAgain
+) -> None:
+    page, folder, snapshot = finished
     assert asked(ask_again, page, snapshot, folder) > 400
     assert read_table(folder / "metrics.parquet", Metric).select("model", "seed").n_unique() == 14
     assert read_table(folder / "costs.parquet", Cost)["n_epochs"].max() == 3
@@ -95,18 +112,16 @@ def test_every_number_of_the_report_is_found_again_in_the_tables(
     assert "does <strong>not</strong> beat" in page or page.count("more than chance</b>")
 
 
-def test_the_gallery_shows_what_the_tables_say(publish_tables: Publish, tables: Tables, tmp_path: Path) -> None:
-    tables = with_more_frames(tables)
-    raw = pictures_of(tables, tmp_path / "raw")
-    page, folder = experiment(publish_tables(tables), tmp_path, "jifr", "jifr_na", "random", raw=raw)
+def test_the_gallery_shows_what_the_tables_say(finished: tuple[str, Path, Snapshot]) -> None:
+    page, folder, _ = finished
     cases, frames = read_table(folder / "cases.parquet", Case), read_table(folder / "case_frames.parquet", CaseFrame)
     assert page.count('class="case"') == cases.height >= 2
-    assert set(frames["model"]) == {"jifr", "jifr_na"}  # guessing shows no taste
+    assert set(frames["model"]) == {"jifr", "jifr_visual", "jifr_rating", "jifr_na"}  # guessing shows no taste
     assert frames.filter(model="jifr").group_by("case").agg(pl.col("attention").sum())["attention"].to_list() == (
         pytest.approx([1.0] * cases.height, abs=1e-5)
     )
     judged = read_table(folder / "user_metrics.parquet", UserMetric).filter(
-        pl.col("task").cast(pl.String) == "frame", metric="hr", k=1, model="jifr"
+        pl.col("task").cast(pl.String) == "frame", metric="hr", k=1, model="jifr", seed=0
     )
     for case in cases.iter_rows(named=True):
         key = frames.filter(case=case["case"], model="jifr", rank=1)
@@ -116,11 +131,9 @@ def test_the_gallery_shows_what_the_tables_say(publish_tables: Publish, tables: 
 
 
 def test_a_browser_finds_charts_and_pictures_and_nothing_to_complain_of(
-    publish_tables: Publish, tables: Tables, look_at: Callable[[Path], dict[str, Any]], tmp_path: Path
+    finished: tuple[str, Path, Snapshot], look_at: Callable[[Path], dict[str, Any]]
 ) -> None:
-    tables = with_more_frames(tables)
-    raw = pictures_of(tables, tmp_path / "raw")
-    _, folder = experiment(publish_tables(tables), tmp_path, "jifr", "jifr_na", "bpr", "popular", "random", raw=raw)
+    _, folder, _ = finished
     found = look_at(folder / "report.html")
     assert found.pop("charts") == 1 + 2 * (3 + 3)
     assert found.pop("images") > 20
@@ -139,17 +152,16 @@ def test_a_browser_finds_charts_and_pictures_and_nothing_to_complain_of(
 @pytest.mark.parametrize(
     ("missing", "models", "words"),
     [
-        ("likes", ("jifr", "bpr"), "Key frames were not judged"),
-        ("features", ("jifr", "bpr"), "Key frames were not judged"),
-        ("pictures", ("jifr", "bpr"), "picture not on disk"),
-        ("models", ("jifr",), "Only one model was judged"),
-        ("validation", ("bpr", "random"), "No model was validated"),
+        ("likes", ("jifr", "bpr"), ["Key frames were not judged"]),
+        ("features", ("jifr", "bpr"), ["Key frames were not judged"]),
+        ("pictures and models", ("jifr",), ["picture not on disk", "Only one model was judged"]),
+        ("validation", ("bpr", "random"), ["No model was validated"]),
     ],
 )
 def test_a_missing_part_is_said_and_does_not_stop_the_report(
     missing: str,
     models: tuple[str, ...],
-    words: str,
+    words: list[str],
     publish_tables: Publish,
     tables: Tables,
     ask_again: AskAgain,
@@ -166,7 +178,7 @@ def test_a_missing_part_is_said_and_does_not_stop_the_report(
         tables = replace(tables, interactions=tables.interactions.filter(kept), frame_likes=likes)
     snapshot = publish_tables(tables)
     page, folder = experiment(snapshot, tmp_path, *models)
-    assert words in page
+    assert all(said in page for said in words)
     assert asked(ask_again, page, snapshot, folder) > 40
     assert ("JIFR" in page.split('id="models"')[1].split("</table>")[0]) == ("jifr" in models and missing != "features")
 
@@ -182,12 +194,15 @@ def test_titles_cannot_break_the_page(publish_tables: Publish, tables: Tables, t
 def test_what_is_done_is_not_done_again_and_other_settings_are(
     publish_tables: Publish, tables: Tables, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(library, "write_report", lambda folder, *_: folder / "experiment.json")
     snapshot = publish_tables(tables)
     _, folder = experiment(snapshot, tmp_path, "bpr", "random")
     before = read_table(folder / "metrics.parquet", Metric)
     did: list[str] = []
-    do_run = experiment_runs.do_run
-    monkeypatch.setattr(experiment_runs, "do_run", lambda task, say: (did.append(task.model_name), do_run(task, say)))
+    train_and_judge = runner.train_and_judge
+    monkeypatch.setattr(
+        runner, "train_and_judge", lambda task, say: (did.append(task.model_name), train_and_judge(task, say))
+    )
     experiment(snapshot, tmp_path, "bpr", "random")
     assert did == []
     _, folder = experiment(snapshot, tmp_path, "bpr", "popular", "random")
@@ -201,21 +216,61 @@ def test_what_is_done_is_not_done_again_and_other_settings_are(
 def test_a_run_that_fails_does_not_take_the_others_with_it(
     publish_tables: Publish, tables: Tables, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    do_run = experiment_runs.do_run
+    train_and_judge = runner.train_and_judge
 
     def fail(task: Any, say: Any) -> None:
         if task.model_name == "bpr":
             raise TrainingError("training: the loss of epoch 1 is nan")
-        do_run(task, say)
+        train_and_judge(task, say)
 
-    monkeypatch.setattr(experiment_runs, "do_run", fail)
+    monkeypatch.setattr(runner, "train_and_judge", fail)
     with pytest.raises(PipelineError, match=r"1 of 2 runs failed \(bpr, seed 0\).*the others are kept"):
         experiment(publish_tables(tables), tmp_path, "bpr", "random")
     assert (tmp_path / "runs" / "random-toy-v0001-0" / "done.json").is_file()
 
 
-def test_an_experiment_killed_at_work_goes_on_and_ends_as_if_it_had_not_been(
+def test_a_run_that_fails_in_its_process_does_not_stop_the_others(
     publish_tables: Publish, tables: Tables, tmp_path: Path
+) -> None:
+    overflowing = TrainingConfig(epochs=3, learning_rate=1e38)
+    config = ExperimentConfig(("bpr", "random"), (0,), overflowing, jobs=2, threads=1)
+    with pytest.raises(PipelineError, match=r"1 of 2 runs failed \(bpr, seed 0\).*learning_rate.*the others are kept"):
+        run_experiment(publish_tables(tables), config, tmp_path / "experiment", tmp_path / "runs", None)
+    assert (tmp_path / "runs" / "random-toy-v0001-0" / "done.json").is_file()
+    assert multiprocessing.active_children() == []
+
+
+class Stop(Reporter):
+    """Ends an experiment at its first epoch: by killing the processes of the runs, or by Ctrl-C."""
+
+    def __init__(self, how: str) -> None:
+        self.how, self.epochs = how, 0
+
+    def epoch(self, task: Any, epoch: Any) -> None:
+        self.epochs += 1
+        if self.how == "ctrl-c":
+            raise KeyboardInterrupt
+        for child in multiprocessing.active_children():
+            os.kill(int(child.pid or 0), signal.SIGKILL)
+
+
+@pytest.mark.parametrize(
+    ("how", "error", "words"),
+    [("kill", PipelineError, "a run's process was killed.*with fewer --jobs"), ("ctrl-c", KeyboardInterrupt, None)],
+)
+def test_a_killed_process_and_ctrl_c_end_the_experiment_and_leave_no_process(
+    how: str, error: type[BaseException], words: str | None, publish_tables: Publish, tables: Tables, tmp_path: Path
+) -> None:
+    config = ExperimentConfig(("bpr",), (0, 1), TrainingConfig(epochs=100_000, patience=100_000), jobs=2, threads=1)
+    stop = Stop(how)
+    with pytest.raises(error, match=words):
+        run_experiment(publish_tables(tables), config, tmp_path / "experiment", tmp_path / "runs", None, stop)
+    assert stop.epochs >= 1
+    assert multiprocessing.active_children() == []
+
+
+def test_an_experiment_killed_at_work_goes_on_and_ends_as_if_it_had_not_been(
+    publish_tables: Publish, tables: Tables, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     snapshot = publish_tables(tables)
     arguments = ["--models", "random,bpr", "--seeds", "0,1", "--set", "epochs=150", "--set", "patience=150"]
@@ -229,9 +284,8 @@ def test_an_experiment_killed_at_work_goes_on_and_ends_as_if_it_had_not_been(
         process.send_signal(signal.SIGKILL)
     done = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").glob("*/done.json")}
     assert 1 <= len(done) <= 4
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
-    assert (ended.returncode, "Traceback" in ended.stderr) == (0, False), ended.stderr
-    assert len(re.findall(r"\[\d/4\]", ended.stderr)) == 4 - len(done)
+    main([*arguments, "--jobs", "1", *places])
+    assert len(re.findall(r"\[\d/4\]", capsys.readouterr().err)) == 4 - len(done)
     assert all(path.stat().st_mtime_ns == at for path, at in done.items())
     main([*arguments, "--jobs", "1", "--to", str(tmp_path / "at-once"), "--runs", str(tmp_path / "others")])
     killed, at_once = (read_table(tmp_path / name / "metrics.parquet", Metric) for name in ("killed", "at-once"))
@@ -246,9 +300,8 @@ def test_an_unknown_model_or_seed_is_refused_before_anything_runs(
         experiment(snapshot, tmp_path, "popular", "best")
     assert not (tmp_path / "runs").exists()
     for option, value in (("--seeds", "0,one"), ("--jobs", "0"), ("--threads", "-1")):
-        with pytest.raises(SystemExit) as ended:
+        with pytest.raises(UsageError, match=rf"{option} .*; see python -m model\.experiment --help"):
             main([option, value, "--snapshot", str(snapshot.path)])
-        assert ended.value.code == 2
 
 
 def test_models_that_need_features_alone_cannot_run_without_them(

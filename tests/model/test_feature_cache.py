@@ -10,8 +10,9 @@ import pytest
 from dataset.errors import InvalidSnapshotError
 from dataset.snapshots.snapshot import Snapshot, open_snapshot
 from model.data.feature_cache import frame_features
-from model.data.indexed import Tables, index_ids, training_data
-from model.experiments.run_folder import read_tables
+from model.data.loading import read_tables
+from model.data.tables import Tables, index_ids
+from model.data.tensors import training_data
 
 
 @pytest.fixture
@@ -41,7 +42,7 @@ def test_training_maps_the_cache_and_copies_nothing(snapshot: Snapshot) -> None:
 
 
 @pytest.mark.parametrize("damage", ["flip", "cut", "gone", "no digest"])
-def test_a_cache_that_is_damaged_is_made_again(snapshot: Snapshot, damage: str) -> None:
+def test_a_damaged_cache_is_derived_again(snapshot: Snapshot, damage: str) -> None:
     expected = frame_features(snapshot).clone()
     path = cache_of(snapshot)
     content = path.read_bytes()
@@ -58,7 +59,7 @@ def test_a_cache_that_is_damaged_is_made_again(snapshot: Snapshot, damage: str) 
     assert path.read_bytes() == content
 
 
-def test_a_cache_that_is_whole_is_neither_read_nor_written_again(
+def test_a_current_cache_is_neither_hashed_nor_written_again(
     snapshot: Snapshot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     frame_features(snapshot)
@@ -68,9 +69,7 @@ def test_a_cache_that_is_whole_is_neither_read_nor_written_again(
     assert cache_of(snapshot).stat().st_ino == before.st_ino
 
 
-def test_a_cache_that_was_only_touched_is_hashed_once_and_kept(
-    snapshot: Snapshot, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_touched_cache_is_hashed_once_and_kept(snapshot: Snapshot, monkeypatch: pytest.MonkeyPatch) -> None:
     frame_features(snapshot)
     os.utime(cache_of(snapshot), ns=(1, 1))
     before = cache_of(snapshot).stat()
@@ -80,7 +79,7 @@ def test_a_cache_that_was_only_touched_is_hashed_once_and_kept(
     frame_features(snapshot)
 
 
-def test_another_version_has_a_cache_of_its_own(
+def test_a_version_with_other_features_has_its_own_cache(
     tables: Tables, snapshot: Snapshot, publish_tables: Callable[[Tables], Snapshot]
 ) -> None:
     frame_features(snapshot)
@@ -101,10 +100,10 @@ def test_a_table_that_was_changed_after_it_was_published_is_refused(snapshot: Sn
     table = snapshot.path / "frame_features.parquet"
     rows = pl.read_parquet(table)
     rows.reverse().write_parquet(table)
-    with pytest.raises(InvalidSnapshotError, match="not the bytes that were published"):
+    with pytest.raises(InvalidSnapshotError, match="not the published bytes"):
         frame_features(open_snapshot(snapshot.path))
 
 
-def test_where_no_cache_can_be_written_the_table_is_read(snapshot: Snapshot) -> None:
+def test_the_table_is_read_if_no_cache_can_be_written(snapshot: Snapshot) -> None:
     (snapshot.path.parent / ".cache").write_text("in the way")
     assert frame_features(snapshot).equals(snapshot.read("frame_features").select("frame_id", "feature"))

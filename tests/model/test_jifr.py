@@ -6,7 +6,9 @@ import pytest
 import torch
 
 from dataset.errors import MissingInputError, UsageError
-from model.data.indexed import Frames, Ragged, TrainingData
+from model.data.jagged import JaggedTensor, group_by_row
+from model.data.tensors import Frames, TrainingData
+from model.models.visual import jifr_scorer
 from model.models.visual.jifr import JIFR, JIFRConfig
 from model.models.visual.projection import FeatureScaling, ScaledFeatures
 
@@ -23,7 +25,7 @@ CONFIGS = [
 
 def _data() -> TrainingData:
     features = torch.randn(8, WIDTH, generator=torch.Generator().manual_seed(7)).half()
-    positives = Ragged(torch.tensor([0, 1, 2, 4]), torch.tensor([0, 1, 2, 3]))
+    positives = JaggedTensor(torch.tensor([0, 1, 2, 4]), torch.tensor([0, 1, 2, 3]))
     return TrainingData(positives, len(FRAMES_OF_ITEM), Frames(torch.tensor([0, 3, 3, 4, 8]), features))
 
 
@@ -41,7 +43,7 @@ def _network(weights: list[list[float]], last: list[float], inputs: list[float])
 
 
 class Reference:
-    """Eq. 1, 2 and 4 to 10 number by number, sharing nothing with `JIFR` but its parameters."""
+    """Eq. 1, 2 and 4 to 10 number by number; only the parameters are those of `JIFR`."""
 
     def __init__(self, jifr: JIFR) -> None:
         self.config = jifr.config
@@ -90,8 +92,8 @@ class Reference:
 @pytest.mark.parametrize("config", CONFIGS)
 def test_scores_and_attention_equal_the_equations_number_by_number(config: JIFRConfig) -> None:
     jifr = _jifr(config)
-    reference, scorer = Reference(jifr), jifr.scorer()
-    scores = scorer.item_scores(torch.arange(USERS))
+    reference = Reference(jifr)
+    scores = jifr.score(torch.arange(USERS), torch.arange(4).expand(USERS, -1))
     frames, owners, alpha = jifr.visual_attention(torch.arange(4))
     assert frames.tolist() == list(range(8))
     assert owners.tolist() == [0, 0, 0, 2, 3, 3, 3, 3]
@@ -99,14 +101,35 @@ def test_scores_and_attention_equal_the_equations_number_by_number(config: JIFRC
     assert alpha.tolist() == pytest.approx(expected, abs=1e-10)
     for user, item in product(range(USERS), range(4)):
         assert scores[user, item].item() == pytest.approx(reference.score(user, item), abs=1e-10)
-    beta = jifr.rating_attention(torch.arange(USERS), torch.arange(4))
+    beta = jifr.rating_attention(torch.arange(USERS), torch.arange(4).expand(USERS, -1))
     for user, item in product(range(USERS), range(4)):
         expected = reference.beta(user, item) if config.rating_attention == "att" else 0.5
         assert beta[user, item].item() == pytest.approx(expected, abs=1e-10)
     for user, frame in product(range(USERS), range(8)):
         expected = _dot(reference.parameters["user_visual"][user], reference.project(frame))
-        got = scorer.frame_scores(torch.tensor([user]), torch.tensor([frame])).item()
+        got = jifr.score_frames(torch.tensor([user]), torch.tensor([frame])).item()
         assert got == pytest.approx(expected, abs=1e-10)
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+@pytest.mark.parametrize("seed", range(3))
+def test_the_fast_scorer_gives_the_scores_of_the_equations(config: JIFRConfig, seed: int) -> None:
+    """Random models over 40 items with 0 to 6 frames each, in float32 as they are trained."""
+    generator = torch.Generator().manual_seed(seed)
+    offsets = torch.cat([torch.zeros(1, dtype=torch.int64), torch.randint(7, (40,), generator=generator).cumsum(0)])
+    frames = Frames(offsets, torch.randn(int(offsets[-1]), WIDTH, generator=generator).half())
+    users = torch.arange(20)
+    data = TrainingData(group_by_row(users, users, 20), 40, frames)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(jifr_scorer._TILE_ITEMS, "cpu", 7)
+        for jifr, tolerance in ((JIFR(config, data, generator), 1e-5), (JIFR(config, data, generator).double(), 1e-12)):
+            scorer = jifr.scorer()
+            with torch.no_grad():
+                expected = jifr.score(users, torch.arange(40).expand(20, -1))
+                torch.testing.assert_close(scorer.item_scores(users), expected, rtol=tolerance, atol=tolerance)
+                some = torch.randint(len(frames.features), (20,), generator=generator)
+                expected = jifr.score_frames(users, some)
+                torch.testing.assert_close(scorer.frame_scores(users, some), expected, rtol=tolerance, atol=tolerance)
 
 
 @pytest.mark.parametrize("config", CONFIGS)
@@ -153,7 +176,7 @@ class _Loss(torch.nn.Module):
         return self.jifr.loss(*batch)
 
 
-def test_a_movie_without_frames_looks_like_nothing_and_attention_sums_to_one() -> None:
+def test_a_movie_without_frames_has_a_zero_visual_embedding_and_attention_sums_to_one() -> None:
     jifr = _jifr(CONFIGS[0])
     assert jifr.item_visual(torch.tensor([1])).eq(0).all()
     _, owners, alpha = jifr.visual_attention(torch.arange(4))
@@ -176,7 +199,7 @@ def test_features_are_scaled_as_configured(scaling: FeatureScaling) -> None:
     assert torch.equal(jifr.features.inverse_scale.float(), same.inverse_scale)
 
 
-def test_initial_values_are_the_generators_and_spread_as_documented() -> None:
+def test_initial_values_come_from_the_generator_with_the_documented_spread() -> None:
     config = JIFRConfig(
         64, 64, reduced_dim=200, visual_attention_width=400, rating_attention_width=400, projection_std=0.2
     )
@@ -199,18 +222,18 @@ def test_initial_values_are_the_generators_and_spread_as_documented() -> None:
         assert not torch.equal(values, other.get_parameter(name))
 
 
-def test_what_is_saved_is_what_is_learnt_and_the_scaling() -> None:
+def test_only_learnt_parameters_and_the_scaling_are_saved() -> None:
     saved = _jifr(CONFIGS[0]).state_dict().keys()
     learnt = dict(_jifr(CONFIGS[0]).named_parameters()).keys()
     assert saved - learnt == {"features.shift", "features.inverse_scale"}
 
 
-def test_without_features_it_says_which_model_needs_none() -> None:
+def test_missing_features_are_refused_and_the_message_names_a_model_that_needs_none() -> None:
     data = _data()
     with pytest.raises(MissingInputError, match=r"^jifr: .*--model bpr"):
         JIFR(CONFIGS[0], replace(data, frames=replace(data.frames, features=None)), torch.Generator())
 
 
-def test_rating_attention_needs_equal_dimensions_and_says_so() -> None:
+def test_rating_attention_with_unequal_dimensions_is_refused() -> None:
     with pytest.raises(UsageError, match="collaborative_dim = visual_dim"):
         _jifr(replace(CONFIGS[0], visual_dim=5))

@@ -1,4 +1,4 @@
-"""Metrics on rankings that are known: by hand, against torchmetrics, and by their laws."""
+"""Metrics against values computed by hand, against torchmetrics, and by their mathematical properties."""
 
 import itertools
 import math
@@ -18,12 +18,13 @@ from torchmetrics.functional.retrieval import (
     retrieval_reciprocal_rank,
 )
 
-from model.evaluation.expectation import Ranks, expected_ranking, order_positives
+from model.evaluation.expectation import expected_ranking
 from model.evaluation.metrics import METRICS, average_precision, hit_ratio, ndcg, precision, recall, reciprocal_rank
+from model.evaluation.rank_counts import RankCounts, order_positives
 
 
-def ranks_of(rows: list[list[float]], positives: list[int]) -> Ranks:
-    """One user a row, whose candidates are all of its scores."""
+def ranks_of(rows: list[list[float]], positives: list[int]) -> RankCounts:
+    """One user per row; all scores of the row are candidates."""
     scores = torch.tensor(rows, dtype=torch.float64)
     n_users, n_items = scores.shape
     is_negative = torch.ones(n_items, dtype=torch.bool)
@@ -33,12 +34,12 @@ def ranks_of(rows: list[list[float]], positives: list[int]) -> Ranks:
     order, before, place, group = order_positives(owners, own)
     own, negatives = own[order, None], scores[:, is_negative][owners]
     counts = (torch.full((n_users,), len(positives)), torch.full((n_users,), n_items - len(positives)))
-    return Ranks(owners, before, (negatives > own).sum(1), (negatives == own).sum(1), place, group, *counts)
+    return RankCounts(owners, before, (negatives > own).sum(1), (negatives == own).sum(1), place, group, *counts)
 
 
 @contextmanager
 def in_double() -> Iterator[None]:
-    """Let torchmetrics, which turns everything into float32, compute in float64."""
+    """Make torchmetrics, which converts everything to float32, compute in float64."""
     torch.set_default_dtype(torch.float64)
     try:
         with mock.patch.object(torch.Tensor, "float", torch.Tensor.double), mock.patch("torch.float32", torch.float64):
@@ -68,11 +69,13 @@ def test_known_ranks_give_the_values_computed_by_hand() -> None:
     assert reciprocal_rank(ranking, 1).item() == 1.0
 
 
-def test_users_are_kept_apart() -> None:
+def test_each_user_is_judged_on_their_own_positives() -> None:
     one = torch.ones(3, dtype=torch.int64)
-    ranks = Ranks(
-        owners=torch.tensor([0, 1, 1]), before=torch.tensor([0, 0, 1]), above=torch.tensor([4, 0, 1]), tied=0 * one,
-        place=0 * one, group=one, n_positives=torch.tensor([1, 2]), n_negatives=torch.tensor([9, 9]),
+    ranks = RankCounts(
+        owners=torch.tensor([0, 1, 1]), positives_before=torch.tensor([0, 0, 1]),
+        negatives_above=torch.tensor([4, 0, 1]),
+        negatives_tied=0 * one,
+        place=0 * one, group_size=one, n_positives=torch.tensor([1, 2]), n_negatives=torch.tensor([9, 9]),
     )  # fmt: skip
     assert recall(expected_ranking(ranks, 3), 3).tolist() == [0.0, 1.0]
     assert recall(expected_ranking(ranks, 3), 1).tolist() == [0.0, 0.5]
@@ -90,7 +93,7 @@ def test_ties_give_the_mean_over_all_orders_of_the_tied(scores: list[int], data:
 
 @settings(max_examples=60)
 @given(st.integers(2, 60), st.data())
-def test_random_rankings_give_what_torchmetrics_gives(n: int, data: st.DataObject) -> None:
+def test_random_rankings_agree_with_torchmetrics(n: int, data: st.DataObject) -> None:
     positives = sorted(data.draw(st.sets(st.integers(0, n - 1), min_size=1, max_size=n)))
     k = data.draw(st.integers(1, n))
     scores = torch.rand(n, dtype=torch.float64, generator=torch.Generator().manual_seed(data.draw(st.integers(0, 999))))
@@ -113,7 +116,7 @@ def test_random_rankings_give_what_torchmetrics_gives(n: int, data: st.DataObjec
 
 
 @given(st.lists(st.integers(0, 3), min_size=2, max_size=30), st.data())
-def test_ndcg_of_ties_is_torchmetrics_which_averages_them_too(scores: list[int], data: st.DataObject) -> None:
+def test_ndcg_of_ties_agrees_with_torchmetrics_which_averages_them_too(scores: list[int], data: st.DataObject) -> None:
     positives = sorted(data.draw(st.sets(st.sampled_from(range(len(scores))), min_size=1)))
     relevant = torch.zeros(len(scores), dtype=torch.bool)
     relevant[positives] = True
@@ -123,7 +126,7 @@ def test_ndcg_of_ties_is_torchmetrics_which_averages_them_too(scores: list[int],
 
 
 @pytest.mark.parametrize("k", [1, 5, 12])
-def test_a_constant_scorer_gets_what_random_gets_on_average(k: int) -> None:
+def test_a_constant_scorer_gets_the_expected_value_of_a_random_one(k: int) -> None:
     for n_sampled, n_candidates in ((None, 30), (10, 12), (1000, 30)):
         constant = expected_ranking(ranks_of([[1.0] * 30], positives=[3, 4]), k, n_sampled)
         assert recall(constant, k).item() == pytest.approx(min(1, k / n_candidates), abs=1e-12)

@@ -1,15 +1,17 @@
-"""A planted truth: 3 of 10 frames carry a movie's theme, and users choose partly by theme, partly by habit."""
+"""JIFR on invented data with a known truth: 3 of 10 frames show a movie's theme; users choose by theme and habit."""
 
 from dataclasses import dataclass
 
 import torch
 
-from model.data.indexed import Frames, HeldOutItems, HeldOutLikes, Ragged, TrainingData, ragged
+from model.data.jagged import JaggedTensor, group_by_row
+from model.data.tensors import Frames, HeldOutItems, HeldOutLikes, TrainingData
 from model.evaluation.metrics import ndcg
-from model.evaluation.protocol import rank_among_all
+from model.evaluation.ranking import full_ranking
 from model.models.registry import default_config
 from model.models.visual.jifr import JIFR
-from model.training.trainer import Trainer, TrainingConfig
+from model.training.config import TrainingConfig
+from model.training.trainer import Trainer
 
 USERS, MOVIES, FRAMES, THEMED, THEMES, WIDTH, PER_USER = 300, 150, 10, 3, 8, 32, 14
 TRAINING = TrainingConfig(epochs=40, learning_rate=5e-3, patience=8)
@@ -22,14 +24,14 @@ class World:
     test: HeldOutItems
     is_themed: torch.Tensor  # (L,) bool
     likes: HeldOutLikes  # the themed frames of test pairs whose theme the user loves
-    looks: torch.Tensor  # (M,) float, how much looks count for a user
+    looks: torch.Tensor  # (M,) float, the weight of looks for each user
 
 
 def make_world(seed: int, mixture: tuple[float, float] = (0.15, 0.85)) -> World:
-    """Every frame shows a theme; only the 3 that share a marker show the theme of their movie.
+    """Return a world where every frame shows a theme, but only the 3 marked ones show that of their movie.
 
-    A user chooses by looks with one of the two weights in `mixture`, by habit with the rest. All
-    features share a large common part, as those of a convolutional network do.
+    Looks have one of the two weights in `mixture` for a user; habit has the rest. All features share
+    a large common part, like those of a convolutional network.
     """
     generator = torch.Generator().manual_seed(seed)
 
@@ -52,9 +54,9 @@ def make_world(seed: int, mixture: tuple[float, float] = (0.15, 0.85)) -> World:
     chosen = torch.topk(taste, PER_USER).indices
     chosen = chosen.gather(1, torch.rand(USERS, PER_USER, generator=generator).argsort(1))
 
-    def part(start: int, stop: int) -> Ragged:
+    def part(start: int, stop: int) -> JaggedTensor:
         owners = torch.arange(USERS).repeat_interleave(stop - start)
-        return ragged(owners, chosen[:, start:stop].flatten(), USERS)
+        return group_by_row(owners, chosen[:, start:stop].flatten(), USERS)
 
     frames = Frames(torch.arange(MOVIES + 1) * FRAMES, features.half())
     train, validation, test = part(0, 9), part(9, 10), part(10, PER_USER)
@@ -72,17 +74,17 @@ def _likes(test: torch.Tensor, loved: torch.Tensor, theme: torch.Tensor, is_them
     users, places = loved.gather(1, theme[test]).nonzero(as_tuple=True)
     items = test[users, places]
     pairs, places = is_themed.view(MOVIES, FRAMES)[items].nonzero(as_tuple=True)
-    liked = ragged(pairs, items[pairs] * FRAMES + places, len(items))
-    return HeldOutLikes(users, items, liked, torch.arange(MOVIES + 1) * FRAMES, 0)
+    liked = group_by_row(pairs, items[pairs] * FRAMES + places, len(items))
+    return HeldOutLikes(users, items, liked, torch.arange(MOVIES + 1) * FRAMES)
 
 
 def _trained(name: str, world: World, seed: int) -> tuple[JIFR, float]:
     model = Trainer(world.data, world.validation, name, default_config(name), TRAINING, seed).run().model
     assert isinstance(model, JIFR)
-    return model, ndcg(rank_among_all(model.scorer(), world.test, 15), 15).mean().item()
+    return model, ndcg(full_ranking(model.scorer(), world.test, 15), 15).mean().item()
 
 
-def test_attention_finds_the_frames_that_carry_the_theme_and_beats_averaging_by_a_tenth() -> None:
+def test_attention_finds_the_themed_frames_and_beats_averaging_by_ten_percent() -> None:
     with_attention, without = [], []
     for seed in range(3):
         world = make_world(seed)
@@ -91,6 +93,6 @@ def test_attention_finds_the_frames_that_carry_the_theme_and_beats_averaging_by_
         without.append(_trained("jifr_na", world, seed)[1])
         frames, _, alpha = jifr.visual_attention(torch.arange(MOVIES))
         assert alpha[world.is_themed[frames]].sum() / MOVIES >= 0.9
-        looks = 1 - jifr.rating_attention(torch.arange(USERS), torch.arange(MOVIES))
+        looks = 1 - jifr.rating_attention(torch.arange(USERS), torch.arange(MOVIES).expand(USERS, -1))
         assert 0.05 < looks.mean() < 0.95  # neither half of Eq. 8 has starved the other
     assert sum(with_attention) >= 1.1 * sum(without)

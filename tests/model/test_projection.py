@@ -21,23 +21,21 @@ def _weight(dtype: torch.dtype = torch.float64) -> torch.Tensor:
 
 
 @given(st.lists(st.integers(0, N_FRAMES - 1), max_size=30), st.integers(1, 7), st.sampled_from([0, 20, 100]))
-def test_projections_and_gradients_are_those_of_one_product_whatever_the_blocks(
-    frames: list[int], rows: int, whole_rows: int
-) -> None:
+def test_projections_and_gradients_do_not_depend_on_the_blocks(frames: list[int], rows: int, whole_rows: int) -> None:
     scaled, weight = ScaledFeatures(_features(), "standard").double(), _weight()
     chosen = torch.tensor([*frames, *range(3, 12)])  # gathered and neighbouring ones
     whole = (scaled.features.double() - scaled.shift) * scaled.inverse_scale
     expected = whole[chosen] @ weight.T
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(projection._BLOCK_NUMBERS, "cpu", rows * WIDTH)
-        patch.setattr(projection, "_WHOLE_NUMBERS", whole_rows * WIDTH)
+        patch.setattr(projection, "_ONE_BLOCK_NUMBERS", whole_rows * WIDTH)
         projected = scaled.project(weight, chosen)
         of_weight = torch.autograd.grad(projected.square().sum(), weight)[0]
     torch.testing.assert_close(projected, expected, rtol=0, atol=1e-12)
     torch.testing.assert_close(of_weight, torch.autograd.grad(expected.square().sum(), weight)[0], rtol=0, atol=1e-10)
 
 
-def test_a_gradient_is_of_its_own_frames_where_others_are_projected_before_it_is_taken() -> None:
+def test_a_gradient_is_right_if_other_frames_are_projected_before_the_backward_pass() -> None:
     scaled, weight = ScaledFeatures(_features(), "standard").double(), _weight()
     first, second = torch.tensor([7, 3, 20]), torch.tensor([1, 30, 2])
     of_first = torch.autograd.grad(scaled.project(weight, first).square().sum(), weight)[0]
@@ -60,7 +58,7 @@ def test_in_bfloat16_the_common_part_of_features_costs_no_accuracy(monkeypatch: 
         assert torch.nn.functional.cosine_similarity(full.flatten(), half.flatten(), 0) > 0.9999
 
 
-def test_in_bfloat16_features_that_are_kept_rounded_give_what_rounding_them_each_time_does(
+def test_in_bfloat16_cached_rounded_features_equal_features_rounded_each_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(projection, "multiplies_bfloat16", lambda _device_type: True)
@@ -70,7 +68,9 @@ def test_in_bfloat16_features_that_are_kept_rounded_give_what_rounding_them_each
     assert torch.equal(scaled.project(_weight(torch.float32), frames), kept)
 
 
-def test_features_that_are_kept_rounded_follow_a_shift_that_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cached_rounded_features_are_rounded_again_when_another_shift_is_loaded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(projection, "multiplies_bfloat16", lambda _device_type: True)
     scaled, other = ScaledFeatures(_features(), "standard"), ScaledFeatures(_features() + 1, "standard")
     weight, frames = _weight(torch.float32), torch.arange(N_FRAMES)
@@ -82,7 +82,7 @@ def test_features_that_are_kept_rounded_follow_a_shift_that_is_loaded(monkeypatc
     assert not torch.equal(scaled.project(weight, frames), before)
 
 
-def test_an_item_looks_like_the_mean_of_its_frames_and_one_without_frames_like_the_mean_of_items() -> None:
+def test_item_features_are_means_of_frames_and_items_without_frames_get_the_mean_item() -> None:
     features = _features(torch.float32)
     means = mean_by_item(features, torch.tensor([0, 3, 3, 10]))
     torch.testing.assert_close(means[0], features[:3].mean(0))

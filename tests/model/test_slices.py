@@ -2,9 +2,9 @@ import polars as pl
 import pytest
 import torch
 
-from model.data.indexed import Tables
-from model.evaluation.expectation import Ranks
-from model.evaluation.slices import slice_metrics, slice_numbers
+from model.data.tables import Tables
+from model.evaluation.rank_counts import RankCounts
+from model.evaluation.slices import slice_metrics, slice_values
 from model.evaluation.uncertainty import Bootstrap
 
 DISCOUNT = 0.63092975357  # 1 / log2(3), of rank 2
@@ -13,9 +13,11 @@ DISCOUNT = 0.63092975357  # 1 / log2(3), of rank 2
 def test_each_slice_has_the_metrics_of_its_own_positives_at_their_ranks_among_all() -> None:
     """User a has positives at the ranks 1 (cold) and 3, user b one at rank 2."""
     zero = torch.zeros(3, dtype=torch.int64)
-    ranks = Ranks(
-        owners=torch.tensor([0, 0, 1]), before=torch.tensor([0, 1, 0]), above=torch.tensor([0, 1, 1]), tied=zero,
-        place=zero, group=zero + 1, n_positives=torch.tensor([2, 1]), n_negatives=torch.tensor([10, 10]),
+    ranks = RankCounts(
+        owners=torch.tensor([0, 0, 1]), positives_before=torch.tensor([0, 1, 0]),
+        negatives_above=torch.tensor([0, 1, 1]),
+        negatives_tied=zero,
+        place=zero, group_size=zero + 1, n_positives=torch.tensor([2, 1]), n_negatives=torch.tensor([10, 10]),
     )  # fmt: skip
     numbers = pl.DataFrame({"user_activity": [5, 5, 2], "item_popularity": [0, 4, 4], "item_frames": [1, 1, 9]})
     table = slice_metrics(ranks, pl.Series(["a", "b"]), numbers, (1, 2), None, Bootstrap(100, 0))
@@ -43,7 +45,7 @@ def test_each_slice_has_the_metrics_of_its_own_positives_at_their_ranks_among_al
     assert len(got) == (2 + 2 + 2) * 2 * 2  # slices, metrics, K
 
 
-def test_positives_are_numbered_by_train_interactions_and_frames_alone(tables: Tables) -> None:
+def test_slice_values_count_train_interactions_and_frames_only(tables: Tables) -> None:
     train = tables.interactions.filter(pl.col("split").cast(pl.String) == "train")
     cold = pl.Series(["m00"])
     without = Tables(
@@ -51,7 +53,7 @@ def test_positives_are_numbered_by_train_interactions_and_frames_alone(tables: T
         tables.interactions.filter((pl.col("movie_id") != "m00") | (pl.col("split").cast(pl.String) != "train")),
         tables.frame_likes, None,
     )  # fmt: skip
-    numbers = slice_numbers(without, pl.Series(["u01", "u01"]), pl.concat([cold, pl.Series(["m01"])]))
+    numbers = slice_values(without, pl.Series(["u01", "u01"]), pl.concat([cold, pl.Series(["m01"])]))
     assert numbers["user_activity"].to_list() == [6, 6]  # the group of u01 does not watch m00
     assert numbers["item_popularity"].to_list() == [0, train.filter(movie_id="m01").height]
     assert numbers["item_frames"].to_list() == [3, 2]

@@ -5,10 +5,12 @@ import pytest
 import torch
 
 from dataset.errors import TrainingError
-from model.data.indexed import HeldOutLikes, Tables, TrainingData, held_out_items, index_ids, training_data
+from model.data.tables import Tables, index_ids
+from model.data.tensors import HeldOutLikes, TrainingData, held_out_items, training_data
 from model.models.recommender import TrainableRecommender
 from model.models.registry import MODELS, default_config
-from model.training.trainer import Trainer, TrainingConfig, training_table
+from model.training.config import TrainingConfig
+from model.training.trainer import Trainer, training_table
 
 TRAINING = TrainingConfig(epochs=6, batch_size=32, learning_rate=0.02, patience=3)
 
@@ -19,7 +21,9 @@ def _trainer(tables: Tables, name: str = "jifr", training: TrainingConfig = TRAI
     return Trainer(training_data(tables, ids), validation, name, default_config(name), training, seed=3)
 
 
-@pytest.mark.parametrize("name", [name for name in MODELS if issubclass(MODELS[name].make, TrainableRecommender)])
+@pytest.mark.parametrize(
+    "name", [name for name in MODELS if issubclass(MODELS[name].model_class, TrainableRecommender)]
+)
 def test_a_resumed_training_equals_an_uninterrupted_one_bit_for_bit(name: str, tables: Tables) -> None:
     whole = _trainer(tables, name)
     while not whole.is_finished:
@@ -36,7 +40,7 @@ def test_a_resumed_training_equals_an_uninterrupted_one_bit_for_bit(name: str, t
         assert torch.equal(resumed.finish().model.state_dict()[key], expected), key
 
 
-def test_training_stops_without_a_better_validation_and_keeps_the_best_weights(tables: Tables) -> None:
+def test_training_stops_when_validation_no_longer_improves_and_keeps_the_best_weights(tables: Tables) -> None:
     trainer = _trainer(tables, training=dataclasses.replace(TRAINING, epochs=500))
     weights = []
     while not trainer.is_finished:
@@ -49,14 +53,14 @@ def test_training_stops_without_a_better_validation_and_keeps_the_best_weights(t
     assert torch.equal(trained.model.item_collaborative, weights[trained.best_epoch - 1])
 
 
-def test_an_infinite_loss_stops_with_words(tables: Tables) -> None:
+def test_a_loss_that_is_not_finite_stops_training_with_a_message(tables: Tables) -> None:
     trainer = _trainer(tables)
     trainer.model.item_collaborative.data[0] = torch.inf
     with pytest.raises(TrainingError, match="loss of epoch 1 is nan; lower learning_rate"):
         trainer.run_epoch()
 
 
-def test_nothing_that_trains_can_hold_a_like_or_a_held_out_pair(tables: Tables) -> None:
+def test_training_data_cannot_hold_a_like_or_a_held_out_pair(tables: Tables) -> None:
     assert {field.name for field in dataclasses.fields(TrainingData)} == {"positives", "n_items", "frames"}
     assert all(p.annotation is not HeldOutLikes for p in inspect.signature(Trainer.__init__).parameters.values())
     data, train = training_data(tables, index_ids(tables)), tables.interactions.filter(split="train")
@@ -66,7 +70,7 @@ def test_nothing_that_trains_can_hold_a_like_or_a_held_out_pair(tables: Tables) 
     assert set(pairs) == set(train.select("user_id", "movie_id").iter_rows())
 
 
-def test_the_training_table_has_a_row_an_epoch(tables: Tables) -> None:
+def test_the_training_table_has_one_row_per_epoch(tables: Tables) -> None:
     ids = index_ids(tables)
     seen = []
     trainer = Trainer(training_data(tables, ids), None, "bpr", default_config("bpr"), TRAINING, 3)

@@ -13,13 +13,15 @@ import pytest
 
 from dataset.cli import run
 from dataset.errors import UsageError
-from dataset.schema import Tuning
 from dataset.snapshots.snapshot import Snapshot
 from dataset.tables import read_table
 from model import train, tune
-from model.data.indexed import Tables, held_out_items, index_ids, training_data
+from model.data.tables import Tables, index_ids
+from model.data.tensors import held_out_items, training_data
+from model.experiments import tuning
 from model.experiments.search_space import read_space
-from model.tune import Search, tuning_table
+from model.experiments.tuning import Search, tuning_table
+from model.schema import Tuning
 
 FAST = {"learning_rate": 0.02, "batch_size": 64, "epochs": 2}
 SPACE = ["l2=0.0001..0.1", "dim=4,8"]
@@ -45,7 +47,7 @@ def _tuned(tables: Tables, search: Search, study: optuna.Study | None = None, st
 
     data, validation = training_data(tables, ids), held_out_items(tables, ids, "validation")
     with suppress(KeyboardInterrupt):
-        tune.tune(search, data, validation, study, on_trial=on_trial)
+        tuning.tune(search, data, validation, study, on_trial=on_trial)
     return tuning_table(search, study).drop("seconds", "trial")
 
 
@@ -92,7 +94,7 @@ def test_settings_that_go_together_have_one_value_and_the_papers_grid_is_the_def
     [
         ("bpr", "visual_dim=16,32", "setting 'visual_dim' is unknown"),
         ("bpr", "dim", "has no values"),
-        ("bpr", "dim=8..4", "is no range"),
+        ("bpr", "dim=8..4", "is not a range"),
         ("bpr", "dim=a,b", "dim='a' is not possible"),
         ("popular", "dim=4", "learns nothing"),
     ],
@@ -116,7 +118,7 @@ def test_the_command_writes_what_train_takes_and_goes_on_where_it_stopped(
     def command(module, *arguments: str) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["program", *arguments])
         try:
-            run(module.main, "program")
+            run(module.app)
         except SystemExit as ended:
             return (int(ended.code or 0), *capsys.readouterr())
         return (0, *capsys.readouterr())

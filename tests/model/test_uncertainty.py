@@ -1,4 +1,4 @@
-"""Intervals and tests: against scipy, and that they say what is known to be so."""
+"""Intervals and tests against scipy and on data with a known answer."""
 
 import numpy as np
 import polars as pl
@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from dataset.errors import TooLittleDataError, UsageError
-from dataset.schema import UserMetric
 from model.evaluation.uncertainty import Bootstrap, compare, holm
+from model.schema import UserMetric
 
 
 def user_metrics(values: dict[tuple[str, int], np.ndarray], users: list[str] | None = None) -> pl.DataFrame:
@@ -23,7 +23,7 @@ def user_metrics(values: dict[tuple[str, int], np.ndarray], users: list[str] | N
     return pl.concat(parts).cast({name: column.dtype for name, column in UserMetric.columns().items()})
 
 
-def test_with_one_seed_and_one_value_a_user_it_is_scipys_paired_t_test() -> None:
+def test_with_one_seed_and_one_value_per_user_it_equals_scipys_paired_t_test() -> None:
     rng = np.random.default_rng(0)
     a, b = rng.random(40), rng.random(40)
     row = compare(user_metrics({("a", 0): a, ("b", 0): b})).row(0, named=True)
@@ -35,7 +35,7 @@ def test_with_one_seed_and_one_value_a_user_it_is_scipys_paired_t_test() -> None
     assert (row["n_users"], row["n_seeds"], row["other_n_seeds"]) == (40, 1, 1)
 
 
-def test_models_that_differ_by_chance_alone_are_called_different_in_one_of_twenty_cases() -> None:
+def test_models_that_differ_only_by_chance_are_called_different_in_one_of_twenty_cases() -> None:
     rng = np.random.default_rng(1)
     values = {(f"m{i:03d}", 0): rng.random(30) for i in range(40)}
     comparisons = compare(user_metrics(values))
@@ -44,7 +44,7 @@ def test_models_that_differ_by_chance_alone_are_called_different_in_one_of_twent
     assert not comparisons["is_real"].any()
 
 
-def test_a_small_difference_that_all_users_share_is_real_where_intervals_overlap() -> None:
+def test_a_small_difference_that_all_users_share_is_real_even_if_intervals_overlap() -> None:
     rng = np.random.default_rng(2)
     a = rng.random(500)
     comparisons = compare(user_metrics({("a", 0): a, ("b", 0): a + 0.01 + 0.02 * rng.standard_normal(500).clip(-3, 3)}))
@@ -53,7 +53,7 @@ def test_a_small_difference_that_all_users_share_is_real_where_intervals_overlap
     assert row["ci_low"] < row["difference"] < row["ci_high"] < 0
 
 
-def test_what_differs_between_seeds_is_no_difference_between_models() -> None:
+def test_variance_between_seeds_is_not_taken_for_a_difference_between_models() -> None:
     """Seeds move the mean by more than models do; over users alone the difference would seem sure."""
     rng = np.random.default_rng(3)
     base = rng.random(2000)
@@ -96,11 +96,11 @@ def test_holm_gives_the_values_computed_by_hand() -> None:
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
 
 
-def test_what_cannot_be_compared_is_refused() -> None:
+def test_models_that_cannot_be_compared_are_refused() -> None:
     a = np.zeros(5)
     with pytest.raises(TooLittleDataError, match="1 model, so there is nothing to compare"):
         compare(user_metrics({("a", 0): a}))
-    with pytest.raises(UsageError, match=r"a \(5 users\) and b \(4 users\) were not judged"):
+    with pytest.raises(UsageError, match=r"a \(5 users\) and b \(4 users\) were not evaluated"):
         compare(user_metrics({("a", 0): a, ("b", 0): a[:4]}))
     with pytest.raises(TooLittleDataError, match="1 user is too few"):
         compare(user_metrics({("a", 0): a[:1], ("b", 0): a[:1]}))
@@ -111,7 +111,7 @@ def test_the_bootstrap_resamples_users_with_all_their_pairs() -> None:
     assert Bootstrap(200, 0).interval(sums, counts) == (0.0, 1.0)
 
 
-def test_the_interval_of_a_mean_is_as_wide_as_theory_has_it() -> None:
+def test_the_interval_of_a_mean_has_the_width_of_theory() -> None:
     values = np.random.default_rng(5).random(2000)
     low, high = Bootstrap(2000, 0).interval(values, np.ones(2000))
     width = 2 * 1.96 * values.std() / 2000**0.5

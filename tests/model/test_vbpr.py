@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from dataset.errors import MissingInputError
-from model.data.indexed import Frames, Ragged, TrainingData
+from model.data.jagged import JaggedTensor
+from model.data.tensors import Frames, TrainingData
 from model.models.visual.vbpr import VBPR, VBPRConfig
 
 FRAMES_OF_ITEM = [[0, 1, 2], [], [3], [4, 5, 6, 7]]
@@ -16,14 +17,14 @@ CONFIG = VBPRConfig(dim=4, visual_dim=3, l2=0.01, projection_l2=0.02, init_std=1
 
 def _data() -> TrainingData:
     features = torch.randn(8, WIDTH, generator=torch.Generator().manual_seed(7)).half()
-    positives = Ragged(torch.tensor([0, 1, 2, 4]), torch.tensor([0, 1, 2, 3]))
+    positives = JaggedTensor(torch.tensor([0, 1, 2, 4]), torch.tensor([0, 1, 2, 3]))
     return TrainingData(positives, len(FRAMES_OF_ITEM), Frames(torch.tensor([0, 3, 3, 4, 8]), features))
 
 
 def _vbpr() -> VBPR:
     generator = torch.Generator().manual_seed(0)
     vbpr = VBPR(CONFIG, _data(), generator).double()
-    vbpr.items.data[:, -1].normal_(generator=generator)  # the biases, which begin at 0
+    vbpr.items.data[:, -1].normal_(generator=generator)  # the biases, which start at 0
     vbpr.visual.data[0].normal_(generator=generator)
     return vbpr
 
@@ -33,7 +34,7 @@ def _dot(a: list[float], b: list[float]) -> float:
 
 
 class Reference:
-    """Eq. 4 number by number, sharing nothing with `VBPR` but its parameters and the scale of the features."""
+    """Eq. 4 number by number; only the parameters and the scaling of the features are those of `VBPR`."""
 
     def __init__(self, vbpr: VBPR) -> None:
         self.p = {name: value.tolist() for name, value in vbpr.named_parameters()}
@@ -60,7 +61,7 @@ def test_scores_equal_eq_4_number_by_number() -> None:
         assert scores[user, item].item() == pytest.approx(reference.score(user, item), abs=1e-6)  # features are rounded
 
 
-def test_the_loss_is_bpr_with_penalties_on_all_that_is_learnt() -> None:
+def test_the_loss_is_bpr_with_penalties_on_all_parameters() -> None:
     vbpr = _vbpr()
     scores, p = vbpr.scorer().item_scores(torch.arange(USERS)).tolist(), Reference(vbpr).p
     users, positives, negatives = [2, 0, 0], [3, 2, 0], [[1, 1, 0], [3, 1, 1], [1, 3, 2]]
@@ -97,7 +98,7 @@ class _Loss(torch.nn.Module):
         return self.vbpr.loss(*batch)
 
 
-def test_without_features_it_says_which_model_needs_none() -> None:
+def test_missing_features_are_refused_and_the_message_names_a_model_that_needs_none() -> None:
     data = _data()
     with pytest.raises(MissingInputError, match="--model bpr"):
         VBPR(CONFIG, replace(data, frames=replace(data.frames, features=None)), torch.Generator())

@@ -28,12 +28,12 @@ if TYPE_CHECKING:
     from model.library import EvaluationConfig as EvaluationConfig
     from model.library import Run as Run
     from model.library import SnapshotData as SnapshotData
-    from model.library import TrainingConfig as TrainingConfig
     from model.library import evaluate as evaluate
     from model.library import load as load
     from model.library import open_run as open_run
     from model.library import recommend as recommend
     from model.library import train as train
+    from model.training.config import TrainingConfig as TrainingConfig
 
 _MODULES = {
     "dataset.building.build": ["DatasetConfig", "build"],
@@ -49,13 +49,13 @@ _MODULES = {
         "EvaluationConfig",
         "Run",
         "SnapshotData",
-        "TrainingConfig",
         "evaluate",
         "load",
         "open_run",
         "recommend",
         "train",
     ],
+    "model.training.config": ["TrainingConfig"],
 }
 _ORIGIN = {name: module for module, names in _MODULES.items() for name in names}
 __all__ = sorted(_ORIGIN)

@@ -1,1 +1,1 @@
-"""Models that factorise the interactions alone."""
+"""Models that factorise the interactions only."""

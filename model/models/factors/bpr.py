@@ -5,18 +5,18 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from model.data.indexed import TrainingData
-from model.models.loss import bpr_loss_of_margins, squared_norms
+from model.data.tensors import TrainingData
+from model.models.loss import bpr_loss_of_margins, mean_squared_norm
 from model.models.recommender import EmbeddingScorer, Scorer, TrainableRecommender
 
 
 @dataclass(frozen=True)
 class BPRConfig:
-    """What can be chosen.
+    """The settings.
 
     Attributes:
         dim: size of the embeddings.
-        l2: weight of the L2 penalty on the embeddings of a batch, a mean over all pairs (`loss.l2_penalty`).
+        l2: weight of the L2 penalty on the embeddings of a batch (`loss.mean_squared_norm`).
         init_std: standard deviation of the initial embeddings, N(0, init_std²).
     """
 
@@ -26,7 +26,7 @@ class BPRConfig:
 
 
 class BPR(TrainableRecommender):
-    """Free embeddings of users and items, nothing else."""
+    """Free embeddings of users and items."""
 
     def __init__(self, config: BPRConfig, data: TrainingData, generator: torch.Generator) -> None:
         super().__init__()
@@ -37,8 +37,8 @@ class BPR(TrainableRecommender):
     def loss(self, users: Tensor, positives: Tensor, negatives: Tensor) -> Tensor:
         """Return the BPR loss of a batch with its penalty.
 
-        A margin is u_aᵀ (v_i − v_j), one product where two scores take two; and a product with ones is
-        a faster sum over d than `sum`.
+        A margin is u_aᵀ (v_i − v_j): one product instead of the two scores' two. A product with ones
+        sums over d faster than `sum` does.
         """
         others = negatives.flatten()  # (B n,)
         u = nn.functional.embedding(users, self.users)  # (B, d)
@@ -46,8 +46,8 @@ class BPR(TrainableRecommender):
         w = nn.functional.embedding(others, self.items)  # (B n, d)
         apart = v.unsqueeze(1) - w.view(*negatives.shape, -1)  # (B, n, d)
         margins = (u.unsqueeze(1) * apart) @ u.new_ones(u.shape[1])  # (B, n)
-        of_items = squared_norms(self.items, positives, v) + squared_norms(self.items, others, w) / negatives.shape[1]
-        penalty = (squared_norms(self.users, users, u) + of_items) / len(users)
+        penalty = mean_squared_norm(self.users, users, u)
+        penalty = penalty + mean_squared_norm(self.items, positives, v) + mean_squared_norm(self.items, others, w)
         return bpr_loss_of_margins(margins) + self.config.l2 * penalty
 
     def scorer(self) -> Scorer:

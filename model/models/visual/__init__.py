@@ -1,1 +1,1 @@
-"""Models that use the features of frames. `jifr.py` is the paper's."""
+"""Models that use the features of frames. `jifr.py` is the paper's model."""

@@ -1,23 +1,25 @@
 """ACF: attentive collaborative filtering (Chen et al., SIGIR 2017).
 
-A user is her own vector and an attentive sum of vectors p_l of the items R(a) in her history, as
-in SVD++; how much an item of the history counts depends on what its components look like to her:
+A user is a vector u_a plus an attentive sum of the vectors p_l of the items R(a) in the user's
+history, as in SVD++. The weight of an item in the history depends on its components:
 
     r̂_ai = (u_a + Σ_{l ∈ R(a)} α_al p_l)ᵀ v_i,
     α_al ∝ exp(w¹ᵀ f(W¹ᵤ u_a + W¹ᵥ v_l + W¹ₚ p_l + W¹ₓ x̄_al + b¹)),
     x̄_al = Σ_{k ∈ S_l} β_alk c_k,    β_alk ∝ exp(w²ᵀ f(W²ᵤ u_a + W²ₓ c_k + b²)),
 
-f is the ReLU; α sums to 1 over a history, β over the components of an item. (Their c¹ and c² cancel
-in a softmax.) x̄ is never made: W¹ₓ x̄_al = Σ β_alk W¹ₓ c_k, so each distinct frame is projected
-once, by W¹ₓ and W²ₓ in one product, and all else is as narrow as the attention.
+f is the ReLU; α sums to 1 over a history, β over the components of an item. (The original's c¹ and
+c² cancel in a softmax.) x̄ is never computed: W¹ₓ x̄_al = Σ β_alk W¹ₓ c_k, so each distinct frame
+is projected once, by W¹ₓ and W²ₓ in one product, and everything else is as narrow as the attention.
 
-Adapted: the components are the frames of a movie (theirs: the regions of a picture, the frames of
-a video). In training, a positive is left out of the history that is to predict it (as in FISM and
-NAIS); otherwise p_i learns to point at v_i, from which no held-out item gains. A longer history
-than `max_history` is represented by as many items, drawn once. Nobody's visual taste is a vector
-of its own, so ACF ranks no frames (Table 1).
+Differences from the original:
+- The components are the frames of a movie (originally: the regions of a picture, the frames of a video).
+- In training, a positive is left out of the history that predicts it (as in FISM and NAIS).
+  Otherwise p_i learns to point at v_i, which helps no held-out item.
+- A history longer than `max_history` is represented by that many items, sampled once.
 
-A batch projects the frames of all histories in it, so ACF is the slowest of the models; a larger
+Users have no visual vector of their own, so ACF does not rank frames (Table 1).
+
+A batch projects the frames of all its histories, so ACF is the slowest of the models. A larger
 batch shares more of this work.
 """
 
@@ -27,26 +29,27 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import embedding, relu
 
-from model.data.indexed import Ragged, TrainingData, expand
-from model.models.loss import bpr_loss, l2_penalty
+from model.data.jagged import JaggedTensor, row_positions
+from model.data.tensors import TrainingData
+from model.models.loss import bpr_loss, mean_squared_norm
 from model.models.recommender import EmbeddingScorer, Scorer, TrainableRecommender, require_features
 from model.models.segments import softmax_by, sum_by
 from model.models.visual.projection import FeatureScaling, ScaledFeatures
 
-_BLOCK_USERS = 512  # users profiled at once by the scorer
+_BLOCK_USERS = 512  # users per block in the scorer
 
 
 @dataclass(frozen=True)
 class ACFConfig:
-    """What can be chosen.
+    """The settings.
 
     Attributes:
         dim: size of the embeddings.
         attention_width: h, rows of each W¹ and W².
-        max_history: items of a user's history that are looked at.
-        l2: weight of the L2 penalty on the embeddings of a batch (`loss.l2_penalty`), p included.
+        max_history: maximum number of items per history.
+        l2: weight of the L2 penalty on the embeddings of a batch (`loss.mean_squared_norm`), p included.
         attention_l2: weight of the squared norms of the attention's matrices.
-        feature_scaling: how features are scaled before all else (`projection.ScaledFeatures`).
+        feature_scaling: how features are scaled first (`projection.ScaledFeatures`).
         init_std: standard deviation of the initial u, v and p, N(0, init_std²).
         projection_std: the same for W¹ₓ and W²ₓ; features have norm 1 on average.
     """
@@ -97,27 +100,29 @@ class ACF(TrainableRecommender):
 
     def loss(self, users: Tensor, positives: Tensor, negatives: Tensor) -> Tensor:
         """Return the BPR loss of a batch with its penalties, a scalar."""
-        where, owners = expand(self.history_offsets, users)
-        others = self.history[where] != positives[owners]  # all of the history but the positive itself
+        where, owners = row_positions(self.history_offsets, users)
+        others = self.history[where] != positives[owners]  # the history without the positive
         history, owners = self.history[where[others]], owners[others]
         u, p = embedding(users, self.users), embedding(history, self.watched)  # (B, d), (m, d)
         alpha = self._attend(u, history, owners, p)
         profile = u + sum_by(owners, alpha[:, None] * p, len(users))  # (B, d)
         v = embedding(torch.cat([positives[:, None], negatives], 1), self.items)  # (B, 1 + n, d)
         scores = (v @ profile.unsqueeze(2)).squeeze(2)  # (B, 1 + n)
-        penalty = self.config.l2 * (l2_penalty(u, v[:, 0], v[:, 1:]) + (alpha * p.square().sum(1)).sum() / len(users))
+        embeddings = mean_squared_norm(self.users, users, u) + (alpha * p.square().sum(1)).sum() / len(users)
+        for items in (positives, negatives):
+            embeddings = embeddings + mean_squared_norm(self.items, items)
         attention = (self.item_attention, self.frame_attention, self.projection, self.item_logit, self.frame_logit)
-        penalty = penalty + self.config.attention_l2 * sum(weight.square().sum() for weight in attention)
+        penalty = self.config.l2 * embeddings + self.config.attention_l2 * sum(w.square().sum() for w in attention)
         return bpr_loss(scores[:, 0], scores[:, 1:]) + penalty
 
     def _attend(self, u: Tensor, history: Tensor, owners: Tensor, p: Tensor) -> Tensor:
-        """Return (m,) weights α of (m,) `history`, whose rows belong to the users `owners` of (B, d) `u`.
+        """Return (m,) weights α of the items of all histories.
 
         Args:
             u: (B, d) users.
             history: (m,) int64 items.
-            owners: (m,) int64, ascending numbers into `u`.
-            p: (m, d) their vectors.
+            owners: (m,) int64, ascending: the position in `u` of the user of each item.
+            p: (m, d) vectors of the items.
         """
         of_user, of_item, of_watched = self.item_attention  # (h, d) each
         hidden = (u @ of_user.T)[owners] + embedding(history, self.items @ of_item.T) + p @ of_watched.T
@@ -125,13 +130,13 @@ class ACF(TrainableRecommender):
         return softmax_by(owners, relu(hidden) @ self.item_logit, len(u))
 
     def _looks(self, u: Tensor, history: Tensor, owners: Tensor) -> Tensor:
-        """Return (m, h) rows W¹ₓ x̄_al: what the items of the history look like to their users."""
+        """Return (m, h) rows W¹ₓ x̄_al: the looks of the items of the histories, as their users see them."""
         items, which = torch.unique(history, return_inverse=True)
-        frames, frame_owners = expand(self.frame_offsets, items)
-        both = self.features.project(self.projection, frames)  # (k, 2h), each distinct frame once
+        frames, frame_owners = row_positions(self.frame_offsets, items)
+        both = self.features.project(self.projection, frames)  # (k, 2 h), each distinct frame only once
         of_looks, of_frame = torch.split(both, self.config.attention_width, 1)
         starts = torch.cat([items.new_zeros(1), torch.bincount(frame_owners, minlength=len(items)).cumsum(0)])
-        components, of_row = expand(starts, which)  # (c,) the frames of every row of the history
+        components, of_row = row_positions(starts, which)  # (c,) the frames of every row of the history
         of_user = u @ self.frame_attention.T + self.frame_bias  # (B, h)
         logits = relu(of_user[owners[of_row]] + of_frame[components]) @ self.frame_logit  # (c,)
         beta = softmax_by(of_row, logits, len(history))
@@ -139,7 +144,7 @@ class ACF(TrainableRecommender):
 
     @torch.no_grad()
     def scorer(self) -> Scorer:
-        """Return the frozen model: all users with their histories, and the items."""
+        """Return the frozen model: all user profiles are computed once."""
         every = torch.arange(len(self.users), device=self.users.device)
         return EmbeddingScorer(
             torch.cat([self._profile(users) for users in torch.split(every, _BLOCK_USERS)]), self.items.detach().clone()
@@ -147,19 +152,19 @@ class ACF(TrainableRecommender):
 
     def _profile(self, users: Tensor) -> Tensor:
         """Return (B, d) rows u_a + Σ α_al p_l."""
-        where, owners = expand(self.history_offsets, users)
+        where, owners = row_positions(self.history_offsets, users)
         history = self.history[where]
         u, p = self.users[users], self.watched[history]
         alpha = self._attend(u, history, owners, p)
         return u + sum_by(owners, alpha[:, None] * p, len(users))
 
 
-def _bounded(positives: Ragged, longest: int, generator: torch.Generator) -> Ragged:
-    """Return `positives` with at most `longest` values a row, a uniform draw of each longer row."""
+def _bounded(positives: JaggedTensor, longest: int, generator: torch.Generator) -> JaggedTensor:
+    """Return `positives` with at most `longest` values per row; longer rows are sampled uniformly."""
     keys = torch.rand(len(positives.values), generator=generator, dtype=torch.float64)
     order = torch.argsort(positives.owners + keys)  # shuffled within rows
-    place = torch.empty_like(order)
-    place[order] = torch.arange(len(order)) - positives.offsets[positives.owners]
-    kept = place < longest
+    rank = torch.empty_like(order)
+    rank[order] = torch.arange(len(order)) - positives.offsets[positives.owners]
+    kept = rank < longest
     lengths = positives.lengths.clamp_max(longest)
-    return Ragged(torch.cat([lengths.new_zeros(1), lengths.cumsum(0)]), positives.values[kept])
+    return JaggedTensor(torch.cat([lengths.new_zeros(1), lengths.cumsum(0)]), positives.values[kept])

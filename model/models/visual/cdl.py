@@ -1,17 +1,19 @@
 """CDL: comparative deep learning (Lei et al., CVPR 2016), purely visual.
 
-A user and a picture are points in one space, and she likes what is near her. With h_k = f(W¹ c_k + b¹)
+Users and pictures are points in one space, and a user likes what is near. With h_k = f(W¹ c_k + b¹)
 and f the ReLU,
 
     φ(c_k) = W² h_k + b²,    l̂_ak = −‖w_a − φ(c_k)‖²,    r̂_ai = −D(a, i) = Σ_{k ∈ S_i} l̂_ak / |S_i|,
 
-and the comparison of a positive with a negative is their loss −ln σ(D(a, j) − D(a, i)).
+and the loss of a positive i and a negative j is −ln σ(D(a, j) − D(a, i)).
 
-Adapted, because this setting lacks what the original has: the original learns the whole network of
-the pictures, here VGG-19 is fixed and two layers on top of it are learnt; it describes a user by
-her tags and groups, here she is a free vector; it compares single pictures that she has marked,
-here items, whose frames all count alike. The distances are averaged, not the places of the frames:
-a mean place is nearer to the middle than any frame, and a user drawn to it would be far from all.
+Differences from the original, which needs data that this setting lacks:
+- It learns the whole network of the pictures; here VGG-19 is fixed, and two layers on top are learnt.
+- It describes a user by tags and groups; here a user is a free vector.
+- It compares single pictures that the user marked; here it compares items, whose frames count equally.
+
+Distances are averaged, not the points of the frames. The mean point is nearer to the centre than
+any frame, so a user drawn to it would be far from all frames.
 """
 
 from dataclasses import dataclass
@@ -20,8 +22,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import embedding, relu
 
-from model.data.indexed import TrainingData, expand
-from model.models.loss import bpr_loss
+from model.data.jagged import row_positions
+from model.data.tensors import TrainingData
+from model.models.loss import bpr_loss, mean_squared_norm
 from model.models.recommender import FrameScorer, TrainableRecommender, require_features
 from model.models.segments import mean_by
 from model.models.visual.projection import FeatureScaling, ScaledFeatures
@@ -29,14 +32,14 @@ from model.models.visual.projection import FeatureScaling, ScaledFeatures
 
 @dataclass(frozen=True)
 class CDLConfig:
-    """What can be chosen.
+    """The settings.
 
     Attributes:
         dim: d, size of the space of users and pictures.
         hidden_dim: rows of W¹.
         l2: weight of the squared norms of the users of a batch.
-        projection_l2: the same for W¹ and W². Without it, they learn the noise of single pictures by heart.
-        feature_scaling: how features are scaled before all else (`projection.ScaledFeatures`).
+        projection_l2: the same for W¹ and W². Without it, they memorise the noise of single pictures.
+        feature_scaling: how features are scaled first (`projection.ScaledFeatures`).
         init_std: standard deviation of the initial users, N(0, init_std²).
         projection_std: the same for W¹; features have norm 1 on average.
     """
@@ -54,7 +57,7 @@ class CDL(TrainableRecommender):
     """The model. An item without frames is at the origin.
 
     D(a, i) = ‖w_a‖² − 2 w_aᵀ x_i + s_i, where x_i and s_i are the means over the item's frames of
-    φ(c_k) and of ‖φ(c_k)‖², so a pair costs no more than an inner product.
+    φ(c_k) and of ‖φ(c_k)‖². So a pair costs no more than an inner product.
 
     Raises:
         MissingInputError: the data have no frame features.
@@ -82,27 +85,27 @@ class CDL(TrainableRecommender):
     def loss(self, users: Tensor, positives: Tensor, negatives: Tensor) -> Tensor:
         """Return the mean of −ln σ(D(a, j) − D(a, i)) over all pairs, with its penalty."""
         items, where = torch.unique(torch.cat([positives[:, None], negatives], 1), return_inverse=True)
-        frames, owners = expand(self.frame_offsets, items)
-        x, s = _means(self._place(frames), owners, len(items))
+        frames, owners = row_positions(self.frame_offsets, items)
+        x, s = _means(self._points(frames), owners, len(items))
         w = embedding(users, self.users)  # (B, d)
-        scores = 2 * (x[where] @ w.unsqueeze(2)).squeeze(2) - s[where]  # (B, 1 + n), less ‖w‖², the same for all
-        penalty = self.config.l2 * w.square().sum() / len(users)
+        scores = 2 * (x[where] @ w.unsqueeze(2)).squeeze(2) - s[where]  # (B, 1 + n); ‖w‖² cancels
+        penalty = self.config.l2 * mean_squared_norm(self.users, users, w)
         penalty = penalty + self.config.projection_l2 * (self.hidden.square().sum() + self.last.square().sum())
         return bpr_loss(scores[:, 0], scores[:, 1:]) + penalty
 
-    def _place(self, frames: Tensor) -> Tensor:
+    def _points(self, frames: Tensor) -> Tensor:
         """Return (k, d) rows φ(c_k) of (k,) `frames`."""
         hidden = relu(self.features.project(self.hidden, frames) + self.hidden_bias)  # (k, h)
         return hidden @ self.last.T + self.last_bias
 
     @torch.no_grad()
     def scorer(self) -> FrameScorer:
-        """Return the frozen model: all pictures are placed once."""
+        """Return the frozen model: the points of all frames are computed once."""
         frames = torch.arange(len(self.features.features), device=self.frame_offsets.device)
-        placed = self._place(frames)
+        points = self._points(frames)
         items = torch.arange(len(self.frame_offsets) - 1, device=self.frame_offsets.device)
-        positions, owners = expand(self.frame_offsets, items)
-        return _CDLScorer(self.users.detach().clone(), *_means(placed[positions], owners, len(items)), placed)
+        positions, owners = row_positions(self.frame_offsets, items)
+        return _CDLScorer(self.users.detach().clone(), *_means(points[positions], owners, len(items)), points)
 
 
 @dataclass(frozen=True)
@@ -122,6 +125,6 @@ class _CDLScorer(FrameScorer):
         return -(self.users[users] - self.frames[frames]).square().sum(1)
 
 
-def _means(placed: Tensor, owners: Tensor, n_items: int) -> tuple[Tensor, Tensor]:
-    """Return (n_items, d) x_i and (n_items,) s_i of the (k, d) placed frames of `owners`; zero without frames."""
-    return mean_by(owners, placed, n_items), mean_by(owners, placed.square().sum(1), n_items)
+def _means(points: Tensor, owners: Tensor, n_items: int) -> tuple[Tensor, Tensor]:
+    """Return (n_items, d) x_i and (n_items,) s_i of (k, d) `points` and their items; zero without frames."""
+    return mean_by(owners, points, n_items), mean_by(owners, points.square().sum(1), n_items)

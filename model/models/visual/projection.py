@@ -1,8 +1,8 @@
-"""Linear projections of wide frame features, each frame once, in bounded memory.
+"""Linear projections of wide frame features in bounded memory.
 
-This is where the time of a visual model goes, so it is where precision is chosen: products are of
-bfloat16 numbers, summed in float32, where the device multiplies those natively (AVX-512 BF16, AMX,
-recent GPUs), and of float32 ones elsewhere. float64 weights stay float64.
+Visual models spend most of their time here, so precision is chosen here: if the device multiplies
+bfloat16 natively (AVX-512 BF16, AMX, recent GPUs), factors are bfloat16 and sums are float32;
+otherwise both are float32. float64 weights stay float64.
 """
 
 from collections.abc import Iterator
@@ -13,29 +13,29 @@ import torch
 from torch import Tensor, nn
 
 FeatureScaling = Literal["standard", "centre", "none"]
-_BLOCK_NUMBERS = {"cpu": 1 << 21, "cuda": 1 << 28}  # features at once; on a CPU, what its cache holds
-_WHOLE_NUMBERS = 1 << 23  # features of a batch that is one block, which the backward pass finds gathered: 16 MiB
+_BLOCK_NUMBERS = {"cpu": 1 << 21, "cuda": 1 << 28}  # numbers per block; on a CPU, a block fits in its cache
+_ONE_BLOCK_NUMBERS = 1 << 23  # a batch up to this size is one block, which the backward pass reuses: 16 MiB
 _BLOCK_ITEMS = 256
-_KEPT_NUMBERS = 1 << 27  # features that are kept a second time, shifted and rounded: 256 MiB
+_KEPT_NUMBERS = 1 << 27  # up to this size, a shifted and rounded copy is kept: 256 MiB
 _MIN_RELATIVE_STD = 1e-3
 
 
 class ScaledFeatures(nn.Module):
-    """Frame features as the models see them, c = (feature − shift) / scale, of mean squared norm 1.
+    """Frame features as the models see them: c = (feature − shift) / scale, with mean squared norm 1.
 
-    The paper leaves the scaling open. It matters: VGG-19's features share a large common part
-    (and those of random weights little else), and with a norm of about 64, one step of Adam
-    would move a projection further than a whole training should.
+    The paper leaves the scaling open, but it matters. VGG-19's features share a large common part
+    (with random weights, nearly everything is common), and their norm is about 64, so that one step
+    of Adam would move a projection further than a whole training should.
 
-    - `standard`: each dimension less its mean, divided by its standard deviation;
-    - `centre`: each dimension less its mean;
-    - `none`: as they are;
+    - `standard`: each dimension minus its mean, divided by its standard deviation;
+    - `centre`: each dimension minus its mean;
+    - `none`: unchanged.
 
-    and then all divided by one number, so that the mean over frames of ‖c‖² is 1. Mean and
-    deviation are over all frames of the snapshot; they need no label. They are kept with the
-    weights, so that new pictures are scaled alike.
+    Then all numbers are divided by one constant, so that the mean of ‖c‖² over frames is 1. Means
+    and deviations are over all frames of the snapshot; they use no labels. They are saved with the
+    weights, so that new pictures are scaled in the same way.
 
-    The features stay as they were stored (float16): the scaling is folded into the projection,
+    The features stay float16, as they are stored. The scaling is folded into the projection:
     W c = (W / scale) feature − (W / scale) shift.
     """
 
@@ -48,7 +48,7 @@ class ScaledFeatures(nn.Module):
         mean, variance = _moments(features)
         shift = torch.zeros_like(mean) if scaling == "none" else mean
         inverse = torch.ones_like(mean)
-        if scaling == "standard":  # a dimension that hardly varies stays small
+        if scaling == "standard":  # a dimension that hardly varies is not blown up
             deviation = variance.sqrt()
             inverse = 1 / deviation.clamp_min(max(_MIN_RELATIVE_STD * float(deviation.max()), 1e-12))
         squares = variance + (mean - shift).square()
@@ -57,7 +57,7 @@ class ScaledFeatures(nn.Module):
         self.register_buffer("shift", shift.float())
         self.register_buffer("inverse_scale", (inverse / norm.clamp_min(1e-12)).float())
         self._rounded: Tensor | None = None
-        self._room: Tensor | None = None
+        self._block_memory: Tensor | None = None
 
     @property
     def width(self) -> int:
@@ -71,29 +71,30 @@ class ScaledFeatures(nn.Module):
         if weight.dtype == torch.float32 and multiplies_bfloat16(weight.device.type):
             is_small = self.features.numel() <= _KEPT_NUMBERS
             source = (self._shifted_and_rounded(), None) if is_small else (self.features, self.shift)
-            projected = _Project.apply(folded, *source, frames, self._room_for(source[0]))
+            projected = _Project.apply(folded, *source, frames, self._block_memory_for(source[0]))
             return projected
-        projected = _Project.apply(folded, self.features, None, frames, self._room_for(self.features))
+        projected = _Project.apply(folded, self.features, None, frames, self._block_memory_for(self.features))
         return projected - folded @ self.shift  # (m, d)
 
     def _shifted_and_rounded(self) -> Tensor:
-        """Return (L, F) `features - shift` in bfloat16, made once: every batch would make the same of its part."""
+        """Return (L, F) `features - shift` in bfloat16, computed once instead of in every batch."""
         if self._rounded is None or self._rounded.device != self.features.device:
             blocks = torch.split(self.features, _block_rows(self.features))
             self._rounded = torch.cat([(block.float() - self.shift).bfloat16() for block in blocks])
         return self._rounded
 
     def _load_from_state_dict(self, *arguments: Any) -> None:
-        """Load, and forget the rounded features: the shift that is loaded may be another."""
+        """Load, and drop the rounded features, because the loaded shift may differ."""
         super()._load_from_state_dict(*arguments)
         self._rounded = None
 
-    def _room_for(self, features: Tensor) -> Tensor:
-        """Return room for a block of features, the same every time: fresh memory costs more than what goes into it."""
-        if self._room is None or (self._room.device, self._room.dtype) != (features.device, features.dtype):
-            rows = max(_block_rows(features), _WHOLE_NUMBERS // features.shape[1])
-            self._room = features.new_empty(min(rows, len(features)), features.shape[1])
-        return self._room
+    def _block_memory_for(self, features: Tensor) -> Tensor:
+        """Return a buffer for a block of features. It is reused, because fresh memory costs more than filling it."""
+        kept = self._block_memory
+        if kept is None or (kept.device, kept.dtype) != (features.device, features.dtype):
+            rows = max(_block_rows(features), _ONE_BLOCK_NUMBERS // features.shape[1])
+            kept = self._block_memory = features.new_empty(min(rows, len(features)), features.shape[1])
+        return kept
 
 
 @cache
@@ -108,56 +109,56 @@ def multiplies_bfloat16(device_type: str) -> bool:
 class _Project(torch.autograd.Function):
     """`features[frames] @ weight.T`, a block of frames at a time, forward and backward.
 
-    With a (F,) `shift` it is `(features[frames] - shift) @ weight.T` in bfloat16: it must be taken
-    off before the rounding, which would otherwise be that of the part that all frames share.
-    Features that are bfloat16 already are multiplied as they are. `room` is overwritten; the
-    backward pass of a batch of one block takes what is left there, unless another batch came between.
+    With a (F,) `shift` it is `(features[frames] - shift) @ weight.T` in bfloat16. The shift is
+    subtracted before rounding; otherwise the rounding error would be that of the large part that
+    all frames share. bfloat16 features are multiplied as they are. `buffer` is overwritten; the
+    backward pass of a one-block batch reuses it, unless another batch has overwritten it.
     """
 
     @staticmethod
     def forward(
-        ctx: Any, weight: Tensor, features: Tensor, shift: Tensor | None, frames: Tensor, room: Tensor
+        ctx: Any, weight: Tensor, features: Tensor, shift: Tensor | None, frames: Tensor, buffer: Tensor
     ) -> Tensor:
         ctx.save_for_backward(features, shift, frames)
         projected = weight.new_empty(len(frames), len(weight))
         last = None
-        for rows, block in _blocks(features, shift, frames, weight.dtype, room):
-            projected[rows] = _multiplied(block, weight.to(block.dtype))
+        for rows, block in _blocks(features, shift, frames, weight.dtype, buffer):
+            projected[rows] = _multiply(block, weight.to(block.dtype))
             last = rows, block
-        ctx.room, ctx.last, ctx.version = room, last, room._version
+        ctx.buffer, ctx.last, ctx.version = buffer, last, buffer._version
         return projected
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None, None]:
         (gradient,) = gradients
         features, shift, frames = ctx.saved_tensors
-        is_still_there = 0 < len(frames) <= len(ctx.room) and ctx.room._version == ctx.version
-        blocks = [ctx.last] if is_still_there else _blocks(features, shift, frames, gradient.dtype, ctx.room)
+        is_reusable = 0 < len(frames) <= len(ctx.buffer) and ctx.buffer._version == ctx.version
+        blocks = [ctx.last] if is_reusable else _blocks(features, shift, frames, gradient.dtype, ctx.buffer)
         of_weight = gradient.new_zeros(gradient.shape[1], features.shape[1])
         for rows, block in blocks:
             of_weight += gradient[rows].T.to(block.dtype) @ block
         return of_weight, None, None, None, None
 
 
-def _multiplied(block: Tensor, weight: Tensor) -> Tensor:
-    """Return (rows, d) `block @ weight.T`, in the order of operands that is faster for this d."""
+def _multiply(block: Tensor, weight: Tensor) -> Tensor:
+    """Return (rows, d) `block @ weight.T`, computed in the order that is faster for this d."""
     return block @ weight.T if len(weight) % 16 == 0 else (weight @ block.T).T
 
 
 def _blocks(
-    features: Tensor, shift: Tensor | None, frames: Tensor, dtype: torch.dtype, room: Tensor
+    features: Tensor, shift: Tensor | None, frames: Tensor, dtype: torch.dtype, buffer: Tensor
 ) -> Iterator[tuple[slice, Tensor]]:
-    """Yield the features of `frames` block by block: where in `frames`, and (rows, F) in `dtype` or bfloat16.
+    """Yield blocks: their slice of `frames`, and their (rows, F) features in `dtype` or bfloat16.
 
-    A block is in `room`, and gone with the next one; in a large batch most blocks are of frames that
-    follow one another, which takes no gathering.
+    A block may be in `buffer`, which the next block overwrites. In a large batch, the frames of most
+    blocks are consecutive, and such blocks need no gathering.
     """
-    size = len(room) if len(frames) <= len(room) else _block_rows(features)
+    size = len(buffer) if len(frames) <= len(buffer) else _block_rows(features)
     for start in range(0, len(frames), size):
         chosen = frames[start : start + size]
         first, last = int(chosen[0]), int(chosen[-1])
         is_run = last - first + 1 == len(chosen) and bool((chosen.diff() == 1).all())
-        gathered = None if is_run else torch.index_select(features, 0, chosen, out=room[: len(chosen)])
+        gathered = None if is_run else torch.index_select(features, 0, chosen, out=buffer[: len(chosen)])
         block = features[first : last + 1] if gathered is None else gathered
         if shift is not None:
             block = (block.to(dtype) - shift).bfloat16()
@@ -165,11 +166,11 @@ def _blocks(
 
 
 def mean_by_item(features: Tensor, offsets: Tensor) -> Tensor:
-    """Return (N, F) float32 means over the frames of each item; an item without frames gets the mean of the others.
+    """Return (N, F) float32 means over the frames of each item; items without frames get the mean of the others.
 
     Args:
         features: (L, F) float16.
-        offsets: (N + 1,) int64, the frames of the items (`interactions.Frames`).
+        offsets: (N + 1,) int64, the frames of the items (`Frames.offsets`).
     """
     lengths = offsets.diff()
     means = torch.zeros(len(lengths), features.shape[1], device=features.device)

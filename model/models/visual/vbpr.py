@@ -2,8 +2,8 @@
 
 x̂_ui = α + β_u + β_i + γ_uᵀ γ_i + θ_uᵀ (E f_i) + β'ᵀ f_i        (Eq. 4)
 
-f_i is the mean of the features of an item's frames, as Wu et al. 2019 use it. α and β_u drop out
-of x̂_ui − x̂_uj (Eq. 6) and of every ranking of a user's, so they are left out, as its authors do.
+f_i is the mean of the features of an item's frames, as in Wu et al. 2019. α and β_u cancel in
+x̂_ui − x̂_uj (Eq. 6) and do not change a user's ranking, so they are left out, as the authors do.
 
 Sizes: M users, N items, F the width of a feature, d1 and d2 the dimensions of γ and θ, B a
 batch, n negatives a positive.
@@ -15,24 +15,24 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import embedding
 
-from model.data.indexed import TrainingData
-from model.models.loss import bpr_loss_of_margins, items_penalty
+from model.data.tensors import TrainingData
+from model.models.loss import bpr_loss_of_margins, mean_squared_norm
 from model.models.recommender import EmbeddingScorer, Scorer, TrainableRecommender, require_features
 from model.models.visual.projection import FeatureScaling, ScaledFeatures, mean_by_item
 
 
 @dataclass(frozen=True)
 class VBPRConfig:
-    """What can be chosen.
+    """The settings.
 
     Attributes:
         dim: d1, size of the embeddings γ.
         visual_dim: d2, size of the visual embeddings θ.
-        l2: weight of the L2 penalty on β_i, γ and θ_u of a batch (`loss.l2_penalty`).
+        l2: weight of the L2 penalty on β_i, γ and θ_u of a batch (`loss.mean_squared_norm`).
         projection_l2: the same for E and β'.
-        feature_scaling: how the items' features are scaled before all else (`projection.ScaledFeatures`).
+        feature_scaling: how the items' features are scaled first (`projection.ScaledFeatures`).
         init_std: standard deviation of the initial γ and θ, N(0, init_std²).
-        projection_std: the same for E; features have norm 1 on average. Biases begin at 0.
+        projection_std: the same for E; features have norm 1 on average. Biases start at 0.
     """
 
     dim: int = 32
@@ -45,9 +45,9 @@ class VBPRConfig:
 
 
 class VBPR(TrainableRecommender):
-    """The model. It ranks no frames (Table 1): θ_u is learnt for the mean of an item's frames.
+    """The model. It does not rank frames (Table 1), because θ_u is learnt for the mean of an item's frames.
 
-    An item without frames looks as the average item does.
+    An item without frames gets the features of the average item.
 
     Raises:
         MissingInputError: the data have no frame features.
@@ -74,29 +74,31 @@ class VBPR(TrainableRecommender):
     def loss(self, users: Tensor, positives: Tensor, negatives: Tensor) -> Tensor:
         """Return the BPR loss of a batch (Eq. 5) with its penalty, a scalar.
 
-        Each distinct item of the batch is projected once, however often it occurs.
+        Each distinct item of the batch is projected only once.
         """
         items, where = torch.unique(torch.cat([positives[:, None], negatives], 1), return_inverse=True)
         of_users, of_items = embedding(users, self.users), embedding(items, self.items)
-        u, i = self._users_side(of_users), self._items_side(of_items, items)  # (B, D), (m, D)
-        others = embedding(where[:, 1:].flatten(), i).view(*negatives.shape, -1)  # (B, n, D)
-        apart = embedding(where[:, 0], i).unsqueeze(1) - others
+        u, i = self._user_vectors(of_users), self._item_vectors(of_items, items)  # (B, D), (m, D)
+        of_positives, of_negatives = where[:, 0], where[:, 1:].flatten()  # (B,), (B n,)
+        others = embedding(of_negatives, i).view(*negatives.shape, -1)  # (B, n, D)
+        apart = embedding(of_positives, i).unsqueeze(1) - others
         margins = (u.unsqueeze(1) * apart) @ u.new_ones(u.shape[1])  # (B, n)
-        penalty = of_users.square().sum() / len(users) + items_penalty(of_items.square().sum(1), where)
+        penalty = mean_squared_norm(self.users, users, of_users)
+        penalty = penalty + mean_squared_norm(of_items, of_positives) + mean_squared_norm(of_items, of_negatives)
         regularised = self.config.l2 * penalty + self.config.projection_l2 * self.visual.square().sum()
         return bpr_loss_of_margins(margins) + regularised
 
-    def _users_side(self, users: Tensor) -> Tensor:
+    def _user_vectors(self, rows: Tensor) -> Tensor:
         """Return (B, D = d1 + d2 + 2) [γ_u, 1, 1, θ_u] of (B, d1 + d2) rows of `self.users`."""
         d1 = self.config.dim
-        return torch.cat([users[:, :d1], users.new_ones(len(users), 2), users[:, d1:]], 1)
+        return torch.cat([rows[:, :d1], rows.new_ones(len(rows), 2), rows[:, d1:]], 1)
 
-    def _items_side(self, items: Tensor, numbers: Tensor) -> Tensor:
-        """Return (m, D) [γ_i, β_i, β'ᵀ f_i, E f_i] of (m, d1 + 1) rows of `self.items` and (m,) their numbers."""
-        return torch.cat([items, self.features.project(self.visual, numbers)], 1)
+    def _item_vectors(self, rows: Tensor, items: Tensor) -> Tensor:
+        """Return (m, D) [γ_i, β_i, β'ᵀ f_i, E f_i] of (m, d1 + 1) rows of `self.items` and their (m,) indices."""
+        return torch.cat([rows, self.features.project(self.visual, items)], 1)
 
     @torch.no_grad()
     def scorer(self) -> Scorer:
-        """Return inner products of the two sides."""
-        numbers = torch.arange(len(self.items), device=self.items.device)
-        return EmbeddingScorer(self._users_side(self.users), self._items_side(self.items, numbers))
+        """Return the inner products of user and item vectors."""
+        every = torch.arange(len(self.items), device=self.items.device)
+        return EmbeddingScorer(self._user_vectors(self.users), self._item_vectors(self.items, every))

@@ -1,19 +1,20 @@
-"""VPOI (Wang et al., WWW 2017) as Wu et al. 2019 adapt it: pictures regularise free embeddings.
+"""VPOI (Wang et al., WWW 2017), as adapted by Wu et al. 2019: pictures regularise free embeddings.
 
-    r̂_ai = u_aᵀ v_i,    P(frame k is one of item i's) = σ(v_iᵀ Q c_k),
+    r̂_ai = u_aᵀ v_i,    P(frame k belongs to item i) = σ(v_iᵀ Q c_k).
 
-and the loss of a user a, a positive i and negatives j is BPR's plus, with j the first negative,
+The loss of a user a, a positive i and negatives j is BPR's plus, with j the first negative,
 
     γ ( Σ_{k ∈ S_i} −ln σ(v_iᵀ Q c_k) / |S_i| + Σ_{k ∈ S_j} −ln σ(−v_iᵀ Q c_k) / |S_j| ).
 
-So v_i is drawn to what its frames show and away from what another item's show. Frames take no part
-in a score, and there is no visual user: VPOI ranks no frames (Table 1).
+So v_i moves towards its own frames and away from another item's frames. Frames do not enter a
+score, and users have no visual embedding, so VPOI does not rank frames (Table 1).
 
-Adapted: the original factorises visits with a squared loss, here the objective is BPR as for all
-models. It has a second such term for the pictures that a user has posted; nobody posts here, and
-of VPOI the paper says that "each item has a free embedding, and the relationship between images
-and POIs are used as side information in the regularization terms". The original draws frames of
-other places as negatives; here they are those of an item that was drawn anyway.
+Differences from the original:
+- It factorises visits with a squared loss; here the objective is BPR, as for all models.
+- It has a second such term for the pictures that a user posted. Nobody posts here, and the paper
+  says of VPOI that "each item has a free embedding, and the relationship between images and POIs
+  are used as side information in the regularization terms".
+- It samples frames of other places as negatives; here they are the frames of the first negative item.
 """
 
 from dataclasses import dataclass
@@ -22,8 +23,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import embedding, logsigmoid
 
-from model.data.indexed import TrainingData, expand
-from model.models.loss import bpr_loss, l2_penalty
+from model.data.jagged import row_positions
+from model.data.tensors import TrainingData
+from model.models.loss import bpr_loss, mean_squared_norm
 from model.models.recommender import EmbeddingScorer, Scorer, TrainableRecommender, require_features
 from model.models.segments import mean_by
 from model.models.visual.projection import FeatureScaling, ScaledFeatures
@@ -31,14 +33,14 @@ from model.models.visual.projection import FeatureScaling, ScaledFeatures
 
 @dataclass(frozen=True)
 class VPOIConfig:
-    """What can be chosen.
+    """The settings.
 
     Attributes:
         dim: size of the embeddings.
-        l2: weight of the L2 penalty on the embeddings of a batch (`loss.l2_penalty`).
+        l2: weight of the L2 penalty on the embeddings of a batch (`loss.mean_squared_norm`).
         image_weight: γ.
         projection_l2: weight of ‖Q‖².
-        feature_scaling: how features are scaled before all else (`projection.ScaledFeatures`).
+        feature_scaling: how features are scaled first (`projection.ScaledFeatures`).
         init_std: standard deviation of the initial embeddings, N(0, init_std²).
         projection_std: the same for Q; features have norm 1 on average.
     """
@@ -53,7 +55,7 @@ class VPOIConfig:
 
 
 class VPOI(TrainableRecommender):
-    """The model. An item without frames has no share in the regularisation.
+    """The model. Items without frames are not regularised by pictures.
 
     Raises:
         MissingInputError: the data have no frame features.
@@ -76,24 +78,26 @@ class VPOI(TrainableRecommender):
         self.projection = normal(config.projection_std, config.dim, self.features.width)  # Q
 
     def loss(self, users: Tensor, positives: Tensor, negatives: Tensor) -> Tensor:
-        """Return the BPR loss of a batch, the relation of items and frames, and the penalties: a scalar."""
+        """Return the BPR loss of a batch plus the image loss and the penalties, a scalar."""
         u = embedding(users, self.users)  # (B, d)
         v = embedding(torch.cat([positives[:, None], negatives], 1), self.items)  # (B, 1 + n, d)
         scores = (v @ u.unsqueeze(2)).squeeze(2)  # (B, 1 + n)
-        penalty = self.config.l2 * l2_penalty(u, v[:, 0], v[:, 1:])
-        penalty = penalty + self.config.projection_l2 * self.projection.square().sum()
+        embeddings = mean_squared_norm(self.users, users, u)
+        for items in (positives, negatives):
+            embeddings = embeddings + mean_squared_norm(self.items, items)
+        penalty = self.config.l2 * embeddings + self.config.projection_l2 * self.projection.square().sum()
         of_images = self.config.image_weight * self.image_loss(positives, negatives[:, 0])
         return bpr_loss(scores[:, 0], scores[:, 1:]) + of_images + penalty
 
     def image_loss(self, positives: Tensor, others: Tensor) -> Tensor:
-        """Return how badly (B,) `positives` tell their own frames from those of (B,) `others`, a mean over B."""
+        """Return the mean over B of the loss of telling the frames of (B,) `positives` from those of (B,) `others`."""
         items, where = torch.unique(torch.stack([positives, others], 1), return_inverse=True)
-        of_item, owners = expand(self.frame_offsets, items)
-        projected = self.features.project(self.projection, of_item)  # (k, d), each distinct frame once
+        of_item, owners = row_positions(self.frame_offsets, items)
+        projected = self.features.project(self.projection, of_item)  # (k, d), each distinct frame only once
         starts = torch.cat([owners.new_zeros(1), torch.bincount(owners, minlength=len(items)).cumsum(0)])
         v, total = embedding(positives, self.items), self.projection.new_zeros(())
-        for side, sign in ((0, 1.0), (1, -1.0)):
-            frames, pairs = expand(starts, where[:, side])
+        for column, sign in ((0, 1.0), (1, -1.0)):
+            frames, pairs = row_positions(starts, where[:, column])
             logits = (v[pairs] * projected[frames]).sum(1)
             total = total - mean_by(pairs, logsigmoid(sign * logits), len(positives)).mean()
         return total

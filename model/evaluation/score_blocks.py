@@ -1,16 +1,18 @@
-"""The scores that rankings are made of, block by block of users, and the refusal of those that cannot be ranked."""
+"""Scores of all items, in blocks of users; scores that cannot be ranked are refused."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from dataset.errors import TrainingError
-from model.data.indexed import HeldOutItems, expand
+from model.data.jagged import row_positions
+from model.data.tensors import HeldOutItems
 from model.models.recommender import Scorer
 
-_BLOCK_SCORES = 1 << 20  # 4 MiB: what is done to a block stays in the processor's cache
+_BLOCK_SCORES = 1 << 20  # 4 MiB: the processor's cache keeps a block while it is worked on
 
 
 class NotFiniteError(TrainingError):
@@ -18,7 +20,7 @@ class NotFiniteError(TrainingError):
 
     Attributes:
         user: the index of the first such user.
-        candidate: the index of her first such item or frame.
+        candidate: the index of that user's first such item or frame.
         kind: "item" or "frame".
     """
 
@@ -26,25 +28,29 @@ class NotFiniteError(TrainingError):
         self.user, self.candidate, self.kind, self.value, self.n = user, candidate, kind, value, n
         super().__init__(self.in_words("the model", f"number {user}", f"number {candidate}"))
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Return how to make it again, because runs send their errors between processes."""
+        return type(self), (self.user, self.candidate, self.kind, self.value, self.n)
+
     def in_words(self, model: str, user: str, candidate: str) -> str:
         """Return the message with the names that the caller knows."""
         return (
             f"scores: {model} gives user {user} and {self.kind} {candidate} the score {self.value}"
-            + (f" (and so for {self.n - 1:,} more)" if self.n > 1 else "")
+            + (f" ({self.n - 1:,} more scores are not finite)" if self.n > 1 else "")
             + ", which cannot be ranked; train again with a lower learning_rate"
         )
 
 
 @dataclass(frozen=True)
-class Block:
-    """Some users with their scores; positives are numbered by row of `scores`.
+class ScoreBlock:
+    """The scores of some users. `rows` and `known_rows` are row numbers of `scores`.
 
     Attributes:
-        first_owner: the number of the first of the users in `users_with_positives`.
+        first_owner: the position of the first of these users in `users_with_positives`.
         scores: (B, N) float.
         rows: (n,) int64, ascending: the row of each positive.
         items: (n,) int64, the positives.
-        known_rows: (m,) int64, the row of each item that is no candidate.
+        known_rows: (m,) int64, the row of each item that is not a candidate.
         known_items: (m,) int64.
     """
 
@@ -56,12 +62,12 @@ class Block:
     known_items: Tensor
 
     def candidates(self) -> Tensor:
-        """Return a copy of the (B, N) scores with −inf for what is no candidate."""
+        """Return a copy of the (B, N) scores with −inf for items that are not candidates."""
         scores = self.scores.clone(memory_format=torch.contiguous_format)
         return _without(scores, self.known_rows, self.known_items)
 
     def negatives(self) -> Tensor:
-        """Return a copy of the (B, N) scores with −inf for all but the negatives."""
+        """Return a copy of the (B, N) scores with −inf for items that are not negatives."""
         return _without(self.candidates(), self.rows, self.items)
 
     def positive_scores(self) -> Tensor:
@@ -70,11 +76,11 @@ class Block:
 
 
 def users_with_positives(held_out: HeldOutItems) -> Tensor:
-    """Return the (n,) users who have a held-out positive; `Ranks.owners` number these."""
+    """Return the (n,) users who have a held-out positive; `RankCounts.owners` are positions in this tensor."""
     return held_out.positives.lengths.nonzero().squeeze(1)
 
 
-def score_blocks(scorer: Scorer, held_out: HeldOutItems, device: str = "cpu") -> Iterator[Block]:
+def score_blocks(scorer: Scorer, held_out: HeldOutItems, device: str = "cpu") -> Iterator[ScoreBlock]:
     """Score all items for the users with positives, block by block.
 
     Raises:
@@ -88,18 +94,18 @@ def score_blocks(scorer: Scorer, held_out: HeldOutItems, device: str = "cpu") ->
     for part in torch.split(users, max(1, _BLOCK_SCORES // n_items)):
         scores = scorer.item_scores(part.to(device)).cpu()
         require_finite(scores, part)
-        positions, rows = expand(held_out.positives.offsets, part)
-        known, known_rows = expand(held_out.known.offsets, part)
+        positions, rows = row_positions(held_out.positives.offsets, part)
+        known, known_rows = row_positions(held_out.known.offsets, part)
         items, known_items = held_out.positives.values[positions], held_out.known.values[known]
-        yield Block(first_owner, scores, rows, items, known_rows, known_items)
+        yield ScoreBlock(first_owner, scores, rows, items, known_rows, known_items)
         first_owner += len(part)
 
 
 def require_finite(scores: Tensor, users: Tensor, frames: Tensor | None = None) -> None:
-    """Refuse (B, N) scores of items, or (n,) scores of frames, that cannot be ranked.
+    """Check that (B, N) scores of items, or (n,) scores of frames, can be ranked.
 
     Raises:
-        NotFiniteError: with the first of them.
+        NotFiniteError: a score is NaN or infinite; the error describes the first one.
     """
     if not scores.numel() or torch.isfinite(torch.stack(torch.aminmax(scores))).all():
         return
@@ -112,6 +118,6 @@ def require_finite(scores: Tensor, users: Tensor, frames: Tensor | None = None) 
 
 
 def _without(scores: Tensor, rows: Tensor, items: Tensor) -> Tensor:
-    """Set −inf in place; by flat index, which is several times faster than by pairs."""
+    """Set (rows, items) to −inf in place. One flat index is several times faster than two."""
     scores.view(-1).index_fill_(0, rows * scores.shape[1] + items, -torch.inf)
     return scores

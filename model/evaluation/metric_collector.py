@@ -1,88 +1,71 @@
-"""What is collected while a model is judged, and the four tables that it becomes."""
+"""Collects the metrics of one model and turns them into the four result tables."""
 
-from dataclasses import dataclass
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 import dataframely as dy
 import polars as pl
 from torch import Tensor
 
-from dataset.schema import HeldOutRank, SliceMetric, UserMetric
 from dataset.tables import validate
-from model.data.indexed import Ids, Tables
+from model.data.tables import Ids, Tables
+from model.evaluation.config import EvaluationConfig
 from model.evaluation.metrics import METRICS, RankDistribution
-from model.evaluation.protocol import Placed
+from model.evaluation.ranking import RankedPositives
 from model.evaluation.results import Evaluation
-from model.evaluation.slices import slice_metrics, slice_numbers
-from model.evaluation.uncertainty import Bootstrap, average
+from model.evaluation.slices import slice_metrics, slice_values
+from model.evaluation.uncertainty import Bootstrap, average_metrics
+from model.schema import HeldOutRank, SliceMetric, UserMetric
 
-Protocol = Literal["exact", "sampled", "full"]
-PROTOCOLS: tuple[Protocol, ...] = ("exact", "sampled", "full")
 S = TypeVar("S", bound=dy.Schema)
 
 
-@dataclass(frozen=True)
-class EvaluationConfig:
-    """How models are judged.
-
-    Attributes:
-        item_ks: the K of item metrics.
-        frame_ks: the K of frame metrics.
-        protocol: `full` ranks among all items; `exact` gives the expectation of the paper's
-            protocol too; `sampled` adds what sampling really gives.
-        n_negatives: sampled items a user; the paper's 1,000.
-        n_repeats: how often they are sampled; the paper's 10.
-        n_bootstrap: resamples of the users for the intervals.
-        seed: of the negatives and the resamples; the same for all models that are compared.
-    """
-
-    item_ks: tuple[int, ...] = (5, 10, 15, 20, 30, 50)
-    frame_ks: tuple[int, ...] = (1, 2, 3, 4, 5)
-    protocol: Protocol = "exact"
-    n_negatives: int = 1000
-    n_repeats: int = 10
-    n_bootstrap: int = 1000
-    seed: int = 0
-
-
-class Judged:
-    """Collects the results of one model; all tables get `model` and `seed` at the end."""
+class MetricCollector:
+    """Collects the results of one model. `results` adds the columns `model` and `seed`."""
 
     def __init__(self, tables: Tables, ids: Ids, config: EvaluationConfig) -> None:
         self.tables, self.ids, self.config = tables, ids, config
         self._bootstrap = Bootstrap(config.n_bootstrap, config.seed)
         self._per_user: list[pl.DataFrame] = []
-        self._facts: list[dict[str, object]] = []  # what is known of a metric beside its values
+        self._facts: list[dict[str, object]] = []  # columns of `metrics` beside the average
         self._ranks: list[pl.DataFrame] = []
         self._slices: list[pl.DataFrame] = []
 
     def add(self, task: str, metric: str, k: int, owners: pl.DataFrame, values: Tensor, **facts: object) -> None:
-        """Add the values of a metric for `owners` (user_id, movie_id), and facts for the `metrics` table."""
+        """Add the values of a metric for `owners` (user_id, movie_id), and facts for its row in `metrics`."""
         labels = [pl.lit(task).alias("task"), pl.lit(metric).alias("metric"), pl.lit(k, pl.UInt32).alias("k")]
         self._per_user.append(owners.select(*labels, pl.all(), pl.Series("value", values.numpy())))
         self.add_fact(task, metric, k, **facts)
 
     def add_fact(self, task: str, metric: str, k: int, **facts: object) -> None:
-        """Add facts for the `metrics` table; `value` and `n_users` where there are no values of users."""
+        """Add facts for a row in `metrics`; give `value` and `n_users` for metrics without per-user values."""
         self._facts.append({"task": task, "metric": metric, "k": k, **facts})
 
     def add_ranking(
         self, task: str, names: dict[str, str], ranking: RankDistribution, owners: pl.DataFrame, n_left_out: int
     ) -> None:
-        """Add metrics of one ranking at all K; `names` says what each is called in `METRICS`."""
+        """Add metrics of one ranking at all K. `names` maps each metric's name to its key in `METRICS`."""
         for k in self.config.item_ks if task == "item" else self.config.frame_ks:
             for name, metric in names.items():
                 self.add(task, name, k, owners, METRICS[metric](ranking, k), n_left_out=n_left_out)
 
     def add_ranks(
-        self, task: str, placed: Placed, owners: pl.Series, movies: pl.Series, frames: pl.Series | None
+        self, task: str, ranked: RankedPositives, owners: pl.Series, movies: pl.Series, frames: pl.Series | None
     ) -> None:
-        """Add where each positive stands and, where slices are wanted, the metrics of slices."""
-        ranks = placed.ranks
+        """Add the position of each positive, and the metrics per slice.
+
+        Args:
+            task: "item" or "frame".
+            ranked: the n positives.
+            owners: (n_owners,) user_id of each owner.
+            movies: (n,) movie_id.
+            frames: (n,) frame_id, None for task "item".
+        """
+        ranks = ranked.counts
         users = owners[ranks.owners.numpy()]
         counts = {
-            "positives_before": ranks.before, "negatives_above": ranks.above, "negatives_tied": ranks.tied,
-            "place": ranks.place, "group_size": ranks.group, "n_negatives": ranks.n_negatives[ranks.owners],
+            "positives_before": ranks.positives_before, "negatives_above": ranks.negatives_above,
+            "negatives_tied": ranks.negatives_tied, "place": ranks.place, "group_size": ranks.group_size,
+            "n_negatives": ranks.n_negatives[ranks.owners],
         }  # fmt: skip
         table = pl.DataFrame(
             {"user_id": users, "movie_id": movies, "frame_id": "" if frames is None else frames}
@@ -92,7 +75,7 @@ class Judged:
         ks, n_sampled = self.config.frame_ks, None
         if task == "item":
             ks, n_sampled = self.config.item_ks, None if self.config.protocol == "full" else self.config.n_negatives
-        sliced = slice_metrics(ranks, owners, slice_numbers(self.tables, users, movies), ks, n_sampled, self._bootstrap)
+        sliced = slice_metrics(ranks, owners, slice_values(self.tables, users, movies), ks, n_sampled, self._bootstrap)
         if task == "item" and n_sampled is None:
             sliced = sliced.with_columns(metric="full_" + pl.col("metric"))
         self._slices.append(sliced.select(pl.lit(task).alias("task"), pl.all()))
@@ -107,7 +90,7 @@ class Judged:
         user_metrics = table(self._per_user, UserMetric, "user_metrics")
         facts = pl.DataFrame(self._facts, infer_schema_length=None)
         return Evaluation(
-            metrics=average(user_metrics, facts, self._bootstrap),
+            metrics=average_metrics(user_metrics, facts, self._bootstrap),
             user_metrics=user_metrics,
             held_out_ranks=table(self._ranks, HeldOutRank, "held_out_ranks"),
             slices=table(self._slices, SliceMetric, "slices"),

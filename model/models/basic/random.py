@@ -1,21 +1,21 @@
-"""RND: every item, and every frame, gets a random score."""
+"""RND: a random score for every item and every frame."""
 
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from model.data.indexed import TrainingData
+from model.data.tensors import TrainingData
 from model.models.recommender import FrameScorer, Recommender
 
 
 @dataclass(frozen=True)
 class RandomConfig:
-    """Nothing can be chosen."""
+    """No settings."""
 
 
 class Random(Recommender):
-    """Ranks at random, but always the same way: a score depends on the seed, the user and the item alone."""
+    """Ranks at random but reproducibly: a score depends only on the seed, the user and the item or frame."""
 
     key: Tensor  # (2,) int64
     n_items: Tensor  # () int64
@@ -61,5 +61,5 @@ def _mix(x: Tensor) -> Tensor:
 
 
 def _shift_right(x: Tensor, bits: int) -> Tensor:
-    """Shift as unsigned numbers are, filling with zeros."""
+    """Shift right as unsigned numbers, filling with zeros."""
     return (x >> bits) & ((1 << (64 - bits)) - 1)

@@ -1,4 +1,4 @@
-"""What the report says in sentences: which model is best, by how much, and whether that is more than chance."""
+"""The report's headlines: which model is best, by how much, and whether that is more than chance."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -6,29 +6,29 @@ from typing import Any
 import polars as pl
 
 from dataset.report.numbers import Number, NumberSource, relative_gain
-from model.report.names import look_of
+from model.report.model_styles import style_of
 
 TASKS = {"item": ("movies", 15), "frame": ("key frames", 3)}
-"""For each task: what is ranked, and the K of its headline (the paper's Table 2)."""
+"""For each task: what is ranked, and the K of its headline (as in the paper's Table 2)."""
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """A difference between two models and what to think of it.
+class Difference:
+    """How much `model` is ahead of `other` in a metric, and whether that is more than chance.
 
     Attributes:
-        model: the one.
-        other: the other.
-        difference: in the metric.
-        low: of its 95 % interval.
-        high: of its 95 % interval.
-        p_holm: corrected for the comparisons of all pairs of models.
-        is_real: whether that is below 0.05.
+        model: the first model.
+        other: the second model.
+        amount: the metric of the first minus that of the second.
+        low: the lower end of the 95 % interval of `amount`.
+        high: the upper end.
+        p_holm: the p-value, corrected for the comparisons of all pairs of models.
+        is_real: whether `p_holm` is below 0.05.
     """
 
     model: str
     other: str
-    difference: Number
+    amount: Number
     low: Number
     high: Number
     p_holm: Number
@@ -37,7 +37,22 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Headline:
-    """What a task comes to; `second` and `verdict` are None where only one model was judged."""
+    """The result of a task in a few numbers; `second` and `lead` are None if only one model was judged.
+
+    Attributes:
+        task: "item" or "frame".
+        what: what is ranked, in words.
+        k: the K of the metric.
+        best: the model with the highest NDCG.
+        value: its NDCG.
+        second: the next best model.
+        ahead: by what share `best` is ahead of `second`.
+        lead: the difference between the two.
+        first_hit: for frames, how often the model's first frame is a liked one.
+        random: the NDCG of guessing.
+        over_random: by what share `best` is ahead of guessing.
+        random_first_hit: how often guessing shows a liked frame first.
+    """
 
     task: str
     what: str
@@ -46,7 +61,7 @@ class Headline:
     value: Number
     second: str | None
     ahead: Number | None
-    verdict: Verdict | None
+    lead: Difference | None
     first_hit: Number | None
     random: Number | None
     over_random: Number | None
@@ -54,7 +69,7 @@ class Headline:
 
 
 def headline(numbers: NumberSource, task: str) -> Headline | None:
-    """Return the headline of a task, None where nothing was judged."""
+    """Return the headline of a task, or None if nothing was judged."""
     what, k = TASKS[task]
     where = {"task": task, "metric": "ndcg", "k": k}
     order = ranked(numbers, task)
@@ -75,7 +90,7 @@ def headline(numbers: NumberSource, task: str) -> Headline | None:
         value,
         second,
         relative_gain(value, after) if after and after.value else None,
-        verdict(numbers, best, second, **where) if second else None,
+        difference(numbers, best, second, **where) if second else None,
         _mean(numbers, best, **first) if task == "frame" else None,
         random,
         relative_gain(value, random) if random and random.value else None,
@@ -84,7 +99,7 @@ def headline(numbers: NumberSource, task: str) -> Headline | None:
 
 
 def ranked(numbers: NumberSource, task: str) -> list[str]:
-    """Return the models that were judged on a task, best first, by NDCG at the headline's K."""
+    """Return the models that were judged on a task, from the best to the worst NDCG at the headline's K."""
     rows = numbers.rows("metrics.parquet", task=task, metric="ndcg", k=TASKS[task][1])
     if rows.is_empty():
         return []
@@ -92,8 +107,8 @@ def ranked(numbers: NumberSource, task: str) -> list[str]:
     return means["model"].to_list()
 
 
-def verdict(numbers: NumberSource, model: str, other: str, **where: Any) -> Verdict | None:
-    """Return the comparison of two models in a metric, turned so that `model` comes first; None where there is none."""
+def difference(numbers: NumberSource, model: str, other: str, **where: Any) -> Difference | None:
+    """Return the difference of `model` to `other` in a metric, or None if they were not compared."""
     file = "comparisons.parquet"
     turned = numbers.rows(file, model=other, other=model, **where).height > 0
     key = {**where, "model": other, "other": model} if turned else {**where, "model": model, "other": other}
@@ -101,20 +116,20 @@ def verdict(numbers: NumberSource, model: str, other: str, **where: Any) -> Verd
     if row.is_empty():
         return None
     asked = [numbers.of(file, column, **key) for column in ("difference", "ci_low", "ci_high", "p_holm")]
-    difference, low, high, p_holm = (number for number in asked if number is not None)
+    amount, low, high, p_holm = (number for number in asked if number is not None)
     if turned:
-        difference, low, high = difference.negative(), high.negative(), low.negative()
-    return Verdict(model, other, difference, low, high, p_holm, bool(row["is_real"][0]))
+        amount, low, high = amount.negative(), high.negative(), low.negative()
+    return Difference(model, other, amount, low, high, p_holm, bool(row["is_real"][0]))
 
 
 def surprises(numbers: NumberSource) -> list[tuple[str, str, str]]:
-    """Return (task's word, model, simpler model) where JIFR is not ahead of what is simpler: said, not hidden."""
+    """Return (what is ranked, JIFR, simpler model) for each simpler model that JIFR does not beat."""
     found = []
     for task, (what, _) in TASKS.items():
         order = ranked(numbers, task)
         for simpler in ("jifr_na", "bpr", "popular", "random"):
             if "jifr" in order and simpler in order and order.index(simpler) < order.index("jifr"):
-                found.append((what, look_of("jifr").title, look_of(simpler).title))
+                found.append((what, style_of("jifr").title, style_of(simpler).title))
     return found
 
 

@@ -1,23 +1,23 @@
-"""Most popular: every user gets the same ranking, by the number of train interactions."""
+"""Most popular: the same ranking for every user, by number of train interactions."""
 
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from model.data.indexed import TrainingData
+from model.data.tensors import TrainingData
 from model.models.recommender import Recommender, Scorer
 
 
 @dataclass(frozen=True)
 class PopularConfig:
-    """Nothing can be chosen."""
+    """No settings."""
 
 
 class Popular(Recommender):
     """Ranks items by popularity.
 
-    It ranks no frames: a frame's number of likes on the site contains the held-out likes.
+    It does not rank frames, because a frame's number of likes on the site includes the held-out likes.
     """
 
     counts: Tensor

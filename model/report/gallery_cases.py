@@ -1,7 +1,7 @@
-"""The gallery's cases: pairs of a user and a movie, chosen by rule to teach, failures among them (paper, Fig. 5).
+"""Chooses the gallery's cases by rule: pairs of a user and a movie, failures included (paper, Fig. 5).
 
-Of each kind the first pair by user and movie id is taken, among those where choosing is hard (four
-frames or more, at most half of them liked), so that nobody picks the flattering ones.
+Of each kind it takes the first pair by user id and movie id for which the choice is hard (at least
+four frames, at most half of them liked), so that nobody selects examples that make a model look good.
 """
 
 from collections.abc import Iterator, Mapping
@@ -10,21 +10,21 @@ from pathlib import Path
 import polars as pl
 import torch
 
-from dataset.schema import Case, CaseFrame, CaseMovie, Recommendation, UserMetric
 from dataset.tables import empty, read_table, write_table
-from model.data.indexed import Ids, Tables
+from model.data.tables import Ids, Tables
 from model.models.recommender import FrameScorer, Recommender
 from model.models.visual.jifr import JIFR
+from model.schema import Case, CaseFrame, CaseMovie, Recommendation, UserMetric
 
 KINDS = {
-    "attention helps": "JIFR shows a frame that this person likes; without attention it would not have",
-    "attention hurts": "Without attention the model would have shown a frame that this person likes; JIFR does not",
-    "right": "JIFR shows a frame that this person likes",
-    "wrong": "JIFR shows a frame that this person did not like",
-    "looks decide": "Here looks count most",
-    "habit decides": "Here habit counts most",
+    "attention helps": "JIFR chooses a frame that this person likes; without attention it would not",
+    "attention hurts": "Without attention, the model would choose a frame that this person likes; JIFR does not",
+    "right": "JIFR chooses a frame that this person likes",
+    "wrong": "JIFR chooses a frame that this person did not like",
+    "looks decide": "Looks have more weight here than for most pairs",
+    "habit decides": "Habit has more weight here than for most pairs",
 }
-"""The kinds of cases, in the order in which they are shown, and what happens in each."""
+"""The kinds of cases, in the order of the report, and what happens in each."""
 
 _FEWEST_FRAMES = 4
 _SHOWN_MOVIES = 5
@@ -34,15 +34,15 @@ _REFERENCE, _PLAIN = "jifr", "jifr_na"
 def write_cases(destination: Path, models: Mapping[str, Recommender], seed: int, tables: Tables, ids: Ids) -> list[str]:
     """Write `cases`, `case_frames` and `case_movies` into the experiment's folder; return the kinds found.
 
-    Without a trained JIFR or test likes the tables are empty. The experiment's `user_metrics` and
-    `recommendations` must be there.
+    The tables are empty without a trained JIFR or without test likes. The folder must hold the
+    experiment's `user_metrics` and `recommendations`.
 
     Args:
         destination: the experiment's folder.
         models: the trained models of one seed.
-        seed: which.
-        tables: of the snapshot.
-        ids: the identifiers of indices.
+        seed: that seed.
+        tables: the snapshot's tables.
+        ids: the ids of all indices.
     """
     cases, frames, movies = [], [], []
     jifr = models.get(_REFERENCE)
@@ -67,7 +67,7 @@ def write_cases(destination: Path, models: Mapping[str, Recommender], seed: int,
 
 
 def _pairs(destination: Path, seed: int, tables: Tables, ids: Ids, jifr: JIFR) -> pl.DataFrame:
-    """Return the test pairs with likes: whether JIFR and JIFR_NA are right, the habit's share, and how hard it is."""
+    """Return the test pairs with likes: whether JIFR and JIFR_NA are right, the weight of habit, whether it is hard."""
     judged = read_table(destination / "user_metrics.parquet", UserMetric).filter(
         pl.col("task").cast(pl.String) == "frame", pl.col("metric") == "hr", pl.col("k") == 1, pl.col("seed") == seed
     )
@@ -84,7 +84,7 @@ def _pairs(destination: Path, seed: int, tables: Tables, ids: Ids, jifr: JIFR) -
 
 
 def _choose(pairs: pl.DataFrame) -> Iterator[tuple[str, dict[str, object], int, int]]:
-    """Yield the kind, the pair, how many pairs are of this kind, and of how many."""
+    """Yield each kind with its pair, the number of pairs of this kind, and the number of all pairs."""
     if pairs.is_empty():
         return
     right, plain = pl.col("is_right"), pl.col("plain_right")
@@ -105,7 +105,7 @@ def _choose(pairs: pl.DataFrame) -> Iterator[tuple[str, dict[str, object], int, 
 def _case_frames(
     jifr: JIFR, scorers: Mapping[str, FrameScorer], tables: Tables, ids: Ids, user: str, movie: str
 ) -> Iterator[tuple[str, str, int, float, float | None, bool]]:
-    """Yield model, frame, rank, score, attention and whether it is liked, for all frames of a movie."""
+    """Yield model, frame, rank, score, attention and whether the user likes it, for all frames of a movie."""
     frames, _, attention = jifr.visual_attention(torch.tensor([_index(ids.movies, movie)]))
     names = [ids.frames[int(frame)] for frame in frames]
     weight = dict(zip(names, attention.tolist(), strict=True))
@@ -121,7 +121,7 @@ def _case_frames(
 def _case_movies(
     jifr: JIFR, tables: Tables, ids: Ids, user: str, recommended: pl.DataFrame
 ) -> Iterator[tuple[str, int, str, str | None, bool]]:
-    """Yield role, rank, movie, frame and whether it is in her test set, of what she watched last and is recommended."""
+    """Yield role, rank, movie, frame and whether the user has it in test, for movies watched last and recommended."""
     mine = tables.interactions.filter(pl.col("user_id") == user).with_columns(pl.col("split").cast(pl.String))
     watched = mine.filter(split="train").sort("rated_on", "movie_id", descending=True, nulls_last=True)
     for rank, movie in enumerate(watched["movie_id"].head(_SHOWN_MOVIES), 1):
@@ -140,7 +140,7 @@ def _frame_scorer(name: str, model: Recommender) -> FrameScorer | None:
 
 
 def _habit_share(jifr: JIFR, ids: Ids, user: str, movie: str) -> float:
-    users, items = torch.tensor([_index(ids.users, user)]), torch.tensor([_index(ids.movies, movie)])
+    users, items = torch.tensor([_index(ids.users, user)]), torch.tensor([[_index(ids.movies, movie)]])
     return float(jifr.rating_attention(users, items))
 
 

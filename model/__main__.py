@@ -1,0 +1,27 @@
+"""The commands of `python -m model`; each is also a program of its own, such as `python -m model.train`."""
+
+from collections.abc import Sequence
+
+from dataset.cli import command_line, execute, run
+
+app = command_line(
+    "python -m model",
+    "Train, judge and compare models on published snapshots.",
+    {
+        "train": ("model.train:train", "Train a model on a snapshot."),
+        "evaluate": ("model.evaluate:evaluate_run", "Evaluate a trained run on held-out data."),
+        "recommend": ("model.recommend:recommend_movies", "Recommend movies, each with a key frame."),
+        "experiment": ("model.experiment:experiment", "Train and judge several models, and write a report."),
+        "tune": ("model.tune:tune_settings", "Search for a model's best settings on validation."),
+        "compare": ("model.compare:compare", "Show which runs differ by more than chance."),
+    },
+)
+
+
+def main(argv: Sequence[str]) -> None:
+    """Run one command."""
+    execute(app, argv)
+
+
+if __name__ == "__main__":
+    run(app)

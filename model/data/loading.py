@@ -1,0 +1,51 @@
+"""Loads a snapshot into memory for training and evaluation."""
+
+from dataclasses import dataclass
+
+from dataset.snapshots.snapshot import Snapshot
+from model.data.feature_cache import frame_features
+from model.data.tables import Ids, Tables, index_ids
+from model.data.tensors import HeldOutItems, TrainingData, held_out_items, training_data
+
+
+@dataclass(frozen=True)
+class SnapshotData:
+    """A snapshot in memory.
+
+    Attributes:
+        label: the snapshot's name and version, for example "sandbox v0001".
+        tables: the tables that evaluation reads.
+        ids: the user, movie and frame id of every index.
+        training: what a model may see.
+        validation: the held-out interactions that decide when training stops; None if there are none.
+    """
+
+    label: str
+    tables: Tables
+    ids: Ids
+    training: TrainingData
+    validation: HeldOutItems | None
+
+
+def load(snapshot: Snapshot) -> SnapshotData:
+    """Read a snapshot for training and evaluation. Frame features are memory-mapped, not read."""
+    return data_of(read_tables(snapshot), snapshot.label)
+
+
+def read_tables(snapshot: Snapshot) -> Tables:
+    """Read the tables that models use."""
+    return Tables(
+        movies=snapshot.read("movies"),
+        frames=snapshot.read("frames"),
+        interactions=snapshot.read("interactions"),
+        frame_likes=snapshot.read("frame_likes"),
+        frame_features=frame_features(snapshot) if snapshot.has("frame_features") else None,
+    )
+
+
+def data_of(tables: Tables, label: str) -> SnapshotData:
+    """Index tables that are in memory already."""
+    ids = index_ids(tables)
+    validation = held_out_items(tables, ids, "validation")
+    has_validation = len(validation.positives.values) > 0
+    return SnapshotData(label, tables, ids, training_data(tables, ids), validation if has_validation else None)

@@ -1,0 +1,155 @@
+"""A snapshot's splits as tensors of contiguous indices: training data, held-out items and held-out likes.
+
+The types prevent leakage: `TrainingData` has no field that could hold a held-out interaction or a
+like. `HeldOutItems` and `HeldOutLikes` are built separately, and only evaluation takes them.
+
+Sizes: M users, N items (movies), L frames, F the width of a frame's feature.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+import torch
+from torch import Tensor
+
+from dataset.errors import TooLittleDataError
+from model.data.feature_cache import as_tensor
+from model.data.jagged import JaggedTensor, group_by_row
+from model.data.tables import Ids, Tables
+
+
+@dataclass(frozen=True)
+class Frames:
+    """The frames of each item: item i has the frames `offsets[i]`, …, `offsets[i + 1] - 1`.
+
+    Attributes:
+        offsets: (N + 1,) int64.
+        features: (L, F) float16, None if the snapshot has no features.
+    """
+
+    offsets: Tensor
+    features: Tensor | None
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """All that a model may train on: the train interactions and the frames of the items.
+
+    Attributes:
+        positives: for each of the M users, the items of their train interactions.
+        n_items: N.
+        frames: the frames of the items.
+    """
+
+    positives: JaggedTensor
+    n_items: int
+    frames: Frames
+
+    @property
+    def n_users(self) -> int:
+        """M, including users without a train interaction."""
+        return len(self.positives.offsets) - 1
+
+
+@dataclass(frozen=True)
+class HeldOutItems:
+    """The held-out user-item pairs of one split.
+
+    Attributes:
+        positives: for each user, the items of their held-out interactions.
+        known: for each user, the items of the earlier splits, which are never candidates: train for
+            validation; train and validation for test. So validation does not depend on test.
+    """
+
+    positives: JaggedTensor
+    known: JaggedTensor
+
+
+@dataclass(frozen=True)
+class HeldOutLikes:
+    """The held-out user-item pairs of one split that have a like, and the liked frames. Frames need a feature.
+
+    Attributes:
+        users: (n_pairs,) int64.
+        items: (n_pairs,) int64.
+        liked: for each pair, the liked frames.
+        frame_offsets: (N + 1,) int64, the frames of the items.
+    """
+
+    users: Tensor
+    items: Tensor
+    liked: JaggedTensor
+    frame_offsets: Tensor
+
+
+def training_data(tables: Tables, ids: Ids) -> TrainingData:
+    """Return all that a model may train on.
+
+    Raises:
+        TooLittleDataError: there are no train interactions.
+    """
+    positives = _user_items(tables, ids, ["train"])
+    if not len(positives.values):
+        raise TooLittleDataError(
+            "interactions: 0 rows in split 'train', so there is nothing to learn from; "
+            "bring more ratings or lower k (python -m dataset build --help)"
+        )
+    return TrainingData(positives, len(ids.movies), _frames(tables, ids))
+
+
+def held_out_items(tables: Tables, ids: Ids, split: str) -> HeldOutItems:
+    """Return the held-out interactions of `split`, "validation" or "test"."""
+    before = {"validation": ["train"], "test": ["train", "validation"]}[split]
+    return HeldOutItems(_user_items(tables, ids, [split]), _user_items(tables, ids, before))
+
+
+def held_out_likes(tables: Tables, ids: Ids, split: str) -> HeldOutLikes:
+    """Return the likes of `split`, "validation" or "test", per user-item pair."""
+    likes = tables.frame_likes.filter(pl.col("split") == split)
+    rankable = likes.filter(pl.col("frame_id").is_in(ids.frames.implode())).sort("user_id", "movie_id", "frame_id")
+    pairs = rankable.select("user_id", "movie_id").unique(maintain_order=True)
+    of_pair = rankable.select("user_id", "movie_id").join(
+        pairs.with_row_index("pair"), on=["user_id", "movie_id"], how="left", maintain_order="left"
+    )["pair"]
+    frames = _index(rankable["frame_id"], ids.frames)
+    return HeldOutLikes(
+        users=_index(pairs["user_id"], ids.users),
+        items=_index(pairs["movie_id"], ids.movies),
+        liked=group_by_row(_tensor(of_pair), frames, pairs.height),
+        frame_offsets=_frame_offsets(tables, ids),
+    )
+
+
+def _user_items(tables: Tables, ids: Ids, splits: list[str]) -> JaggedTensor:
+    rows = tables.interactions.filter(pl.col("split").cast(pl.String).is_in(splits))
+    return group_by_row(_index(rows["user_id"], ids.users), _index(rows["movie_id"], ids.movies), len(ids.users))
+
+
+def _frames(tables: Tables, ids: Ids) -> Frames:
+    features = None
+    if tables.frame_features is not None and len(ids.frames):
+        table = tables.frame_features
+        row_of_frame = _index(ids.frames, table["frame_id"]).numpy()
+        vectors = table["feature"].to_numpy()
+        in_order = np.array_equal(row_of_frame, np.arange(len(vectors)))  # true for cached features
+        features = as_tensor(vectors if in_order else vectors[row_of_frame])
+    return Frames(_frame_offsets(tables, ids), features)
+
+
+def _frame_offsets(tables: Tables, ids: Ids) -> Tensor:
+    movie_of_frame = ids.frames.to_frame("frame_id").join(tables.frames, on="frame_id", maintain_order="left")
+    return group_by_row(
+        _index(movie_of_frame["movie_id"], ids.movies), torch.arange(len(ids.frames)), len(ids.movies)
+    ).offsets
+
+
+def _index(values: pl.Series, ids: pl.Series) -> Tensor:
+    """Return (n,) int64 positions of `values` in `ids`; every value must occur there exactly once."""
+    position = pl.DataFrame({"id": ids}).with_row_index("position")
+    found = pl.DataFrame({"id": values}).join(position, on="id", how="left", maintain_order="left")
+    return _tensor(found["position"])
+
+
+def _tensor(values: pl.Series) -> Tensor:
+    return torch.from_numpy(values.cast(pl.Int64).to_numpy().copy())

@@ -1,0 +1,131 @@
+"""An experiment: several models trained and judged with several seeds on one snapshot, with a report.
+
+It writes the run folders (see `run_folder`) and, into the experiment's folder:
+
+    report.html               one file that needs no network
+    charts/                   its charts as SVG and PNG, for papers
+    experiment.json           the description of every run
+    metrics, user_metrics, held_out_ranks, slices, comparisons, training, costs, recommendations,
+    cases, case_frames, case_movies (.parquet)
+
+A stopped experiment continues with the runs that are not finished (see `runner`).
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import dataframely as dy
+import polars as pl
+import torch
+
+from dataset.errors import UsageError
+from dataset.files import write_json
+from dataset.snapshots.snapshot import Snapshot
+from dataset.tables import read_table, write_table
+from model.data.tensors import held_out_items
+from model.evaluation.results import EVALUATION_TABLES
+from model.evaluation.uncertainty import compare
+from model.experiments.config import ExperimentConfig
+from model.experiments.memory import available_memory_bytes, usable_cores
+from model.experiments.recommend import recommend
+from model.experiments.run_folder import describe_run, open_run, run_folder
+from model.experiments.run_task import RunTask
+from model.experiments.runner import Reporter, load_once, run_all
+from model.models.registry import MODELS, default_config
+from model.report.gallery_cases import write_cases
+from model.report.page import write_report
+from model.schema import Comparison, Cost, Recommendation, Training, UserMetric
+
+_CORES_PER_RUN = 4
+_GIB = 1 << 30
+
+
+def run_experiment(
+    snapshot: Snapshot,
+    config: ExperimentConfig,
+    destination: Path,
+    runs: Path,
+    raw: Path | None,
+    reporter: Reporter | None = None,
+) -> Path:
+    """Run what is not finished, write the tables of all runs, and return the path of the report.
+
+    Args:
+        snapshot: the data.
+        config: the models and seeds.
+        destination: the experiment's folder.
+        runs: the parent of all run folders.
+        raw: the raw folder with the gallery's pictures; None for a report without pictures.
+        reporter: is told what happens; None for silence.
+
+    Raises:
+        UsageError: a model is unknown, or the snapshot has features for none of them.
+        PipelineError: a run failed; the others are kept.
+    """
+    tasks = _tasks(snapshot, config, runs)
+    jobs, threads = _jobs_and_threads(snapshot, config, len(tasks))
+    run_all(tasks, jobs, threads, reporter or Reporter())
+    _write_tables(tasks, destination)
+    write_json(destination / "experiment.json", {"runs": [task.description for task in tasks]})
+    _write_gallery_tables(tasks, destination)
+    return write_report(destination, snapshot, raw)
+
+
+def _tasks(snapshot: Snapshot, config: ExperimentConfig, runs: Path) -> list[RunTask]:
+    for name in config.models:
+        default_config(name)  # refuses an unknown name before anything runs
+    names = [
+        name for name in config.models if snapshot.has("frame_features") or not MODELS[name].model_class.needs_features
+    ]
+    if not names:
+        raise UsageError(f"{snapshot.path}: no frame features, so none of {', '.join(config.models)} can run; add bpr")
+    return [
+        RunTask(
+            run_folder(runs, name, snapshot, seed),
+            snapshot.path,
+            describe_run(name, default_config(name), config.training, seed, snapshot),
+            default_config(name),
+            config.training,
+            config.evaluation,
+        )
+        for name in dict.fromkeys(names)
+        for seed in dict.fromkeys(config.seeds)
+    ]
+
+
+def _jobs_and_threads(snapshot: Snapshot, config: ExperimentConfig, n_tasks: int) -> tuple[int, int]:
+    """Return how many runs go at the same time and the threads of each: one run per four cores, if memory allows."""
+    cores, jobs = usable_cores(), config.jobs
+    if jobs is None:
+        features = snapshot.manifest.tables.get("frame_features")
+        needed = _GIB + (4 * features.size_bytes if features else 0)
+        available = available_memory_bytes()
+        fitting = n_tasks if available is None else available // needed
+        jobs = max(1, min(n_tasks, cores // _CORES_PER_RUN, fitting))
+    return jobs, config.threads or max(1, cores // jobs)
+
+
+def _write_tables(tasks: Sequence[RunTask], destination: Path) -> None:
+    """Write the tables of all runs together, and the comparisons if there are two models."""
+    schemas: dict[str, type[dy.Schema]] = {"training": Training, "costs": Cost, **EVALUATION_TABLES}
+    for name, schema in schemas.items():
+        parts = [read_table(task.folder / f"{name}.parquet", schema) for task in tasks]
+        write_table(pl.concat(parts), schema, destination / f"{name}.parquet")
+    (destination / "comparisons.parquet").unlink(missing_ok=True)
+    if len({task.model_name for task in tasks}) > 1:
+        judged = read_table(destination / "user_metrics.parquet", UserMetric)
+        write_table(compare(judged), Comparison, destination / "comparisons.parquet")
+
+
+def _write_gallery_tables(tasks: Sequence[RunTask], destination: Path) -> None:
+    """Write the first model's recommendations, and the gallery's cases from all models of the same seed."""
+    shown = tasks[0]
+    data = load_once(shown.snapshot, shown.snapshot_digest)
+    models = {
+        task.model_name: open_run(task.folder, shown.snapshot)[0].model for task in tasks if task.seed == shown.seed
+    }
+    known = held_out_items(data.tables, data.ids, "test").known
+    users = torch.arange(len(data.ids.users))
+    table = recommend(models[shown.model_name].scorer(), data.training, data.ids, users, known, k=10)
+    write_table(table, Recommendation, destination / "recommendations.parquet")
+    write_cases(destination, models, shown.seed, data.tables, data.ids)

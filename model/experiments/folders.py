@@ -1,0 +1,7 @@
+"""Where runs, searches and experiments are kept, unless the user names another folder."""
+
+from pathlib import Path
+
+DEFAULT_RUNS = Path("data/runs")
+DEFAULT_TUNING = Path("data/tuning")
+DEFAULT_EXPERIMENTS = Path("data/experiments")

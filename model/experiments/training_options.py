@@ -1,0 +1,33 @@
+"""The options that training and tuning share on the command line."""
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+from pydantic.dataclasses import dataclass
+
+from dataset.cli import Count, CountOrZero
+from model.models.names import MODEL_NAMES
+
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    """Which model is trained, on which data, with which settings, and where.
+
+    Attributes:
+        model: its name; jifr if absent
+        snapshot: a snapshot's folder (the newest if absent)
+        seed: of the initial values, the batches and the negatives
+        set: a setting as KEY=VALUE, for example visual_dim=64; may be repeated
+        config: a TOML file of settings; --set overrides it
+        device: cpu or cuda
+        threads: CPU threads (all if absent); one is faster for a small dataset on a busy machine
+    """
+
+    model: Annotated[str | None, Parameter(help=f"one of {', '.join(MODEL_NAMES)} (jifr if absent)")] = None
+    snapshot: Path | None = None
+    seed: CountOrZero = 0
+    set: Annotated[tuple[str, ...], Parameter(consume_multiple=False)] = ()
+    config: Path | None = None
+    device: str = "cpu"
+    threads: Count | None = None

@@ -1,0 +1,217 @@
+"""Searches for a model's best settings, on the validation split alone.
+
+A search without a number of trials tries every combination of the choices. One with a number tries as
+many settings as Optuna's TPE proposes (Bergstra et al. 2011). A trial that cannot be trained (a loss
+that is not finite) is kept with the reason. The folder of a search:
+
+    data/tuning/<model>-<snapshot>-v<version>-<seed>/
+        search.json       what is searched, on which data: the same keys as a run's config.json
+        journal.log       Optuna's storage: every trial, from which the same command continues
+        trials.parquet    the `tuning` table, one row per trial
+        best.toml         the best settings, for `python -m model.train --config`
+"""
+
+import itertools
+import json
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import optuna
+import polars as pl
+from optuna.distributions import BaseDistribution, CategoricalDistribution, distribution_to_json
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import FrozenTrial, Trial, TrialState
+
+from dataset.errors import TrainingError, UsageError
+from dataset.files import write_json, write_text
+from dataset.snapshots.snapshot import Snapshot
+from dataset.tables import validate, write_table
+from model.data.tensors import HeldOutItems, TrainingData
+from model.experiments.run_folder import describe_run, read_description
+from model.experiments.settings import apply_settings
+from model.models.registry import default_config
+from model.schema import Tuning
+from model.training.config import TrainingConfig
+from model.training.trainer import Epoch, Trainer
+
+
+@dataclass(frozen=True)
+class Search:
+    """What is searched.
+
+    Attributes:
+        model_name: a name of `registry.MODELS`.
+        base: settings that all trials share.
+        space: the possible values of each parameter; a parameter is one setting, or several joined by commas.
+        n_trials: the number of trials that TPE proposes; None for every combination.
+        seed: of every training, and of the proposals.
+    """
+
+    model_name: str
+    base: dict[str, Any]
+    space: dict[str, BaseDistribution]
+    n_trials: int | None
+    seed: int
+
+    def settings(self, params: dict[str, Any]) -> dict[str, Any]:
+        """Return the settings of a trial."""
+        return self.base | {key: value for keys, value in params.items() for key in keys.split(",")}
+
+    @property
+    def is_endless(self) -> bool:
+        """Whether there are infinitely many combinations and no number of trials."""
+        return self.n_trials is None and any(
+            not isinstance(kind, CategoricalDistribution) for kind in self.space.values()
+        )
+
+    def configs(self, params: dict[str, Any]) -> tuple[Any, TrainingConfig]:
+        """Return the model's and the training's config of a trial."""
+        config, training = apply_settings(self.settings(params), default_config(self.model_name), TrainingConfig())
+        return config, training
+
+
+def tune(
+    search: Search,
+    data: TrainingData,
+    validation: HeldOutItems,
+    study: optuna.Study,
+    device: str = "cpu",
+    on_epoch: Callable[[Epoch], None] = lambda epoch: None,
+    on_trial: Callable[[FrozenTrial], None] = lambda trial: None,
+) -> None:
+    """Run the trials that `study` does not hold yet.
+
+    A trial that was running when the search was killed is run again. Proposals depend only on the seed
+    and the earlier trials, so a continued search gives the same result as one that was never stopped.
+    """
+    for stale in study.get_trials(states=(TrialState.RUNNING,)):
+        study.tell(stale.number, state=TrialState.FAIL)
+    for point in points_to_do(search, study):
+        if point is not None:
+            study.enqueue_trial(point)
+        study.sampler = optuna.samplers.TPESampler(seed=search.seed + len(ended_trials(study)))
+        trial = study.ask(search.space)
+        _run_trial(search, data, validation, study, trial, device, on_epoch)
+        on_trial(study.trials[trial.number])
+
+
+def points_to_do(search: Search, study: optuna.Study) -> list[dict[str, Any] | None]:
+    """Return the combinations that are not tried yet, or one None per trial that TPE must still propose."""
+    done = [trial.params for trial in ended_trials(study)]
+    if search.n_trials is not None:
+        return [None] * (search.n_trials - len(done))
+    choices = {name: kind.choices for name, kind in search.space.items() if isinstance(kind, CategoricalDistribution)}
+    points = [dict(zip(choices, values, strict=True)) for values in itertools.product(*choices.values())]
+    return [point for point in points if point not in done]
+
+
+def ended_trials(study: optuna.Study) -> list[FrozenTrial]:
+    """Return the trials that have ended: with a value, or because they cannot be trained."""
+    ended = study.get_trials(states=(TrialState.COMPLETE, TrialState.FAIL))
+    return [trial for trial in ended if "epochs" in trial.user_attrs]
+
+
+def _run_trial(
+    search: Search,
+    data: TrainingData,
+    validation: HeldOutItems,
+    study: optuna.Study,
+    trial: Trial,
+    device: str,
+    on_epoch: Callable[[Epoch], None],
+) -> None:
+    """Train with a trial's settings, and report the best validation NDCG to the study."""
+    config, training = search.configs(trial.params)
+    started, error = time.perf_counter(), None
+    trainer = Trainer(data, validation, search.model_name, config, training, search.seed, device)
+    try:
+        trainer.run(on_epoch)
+    except TrainingError as failure:
+        error = str(failure)
+    best = max((epoch for epoch in trainer.epochs if epoch.validation_ndcg is not None), key=_ndcg, default=None)
+    if best is None and error is None:
+        error = f"{len(trainer.epochs)} epochs without a validation; lower validate_every"
+    trial.set_user_attr("seconds", time.perf_counter() - started)
+    trial.set_user_attr("error", error)
+    trial.set_user_attr("best_epoch", best.epoch if best else None)
+    trial.set_user_attr("epochs", len(trainer.epochs))
+    if error or best is None:
+        study.tell(trial, state=TrialState.FAIL)
+    else:
+        study.tell(trial, best.validation_ndcg)
+
+
+def _ndcg(epoch: Epoch) -> float:
+    return epoch.validation_ndcg or 0.0
+
+
+def tuning_table(search: Search, study: optuna.Study) -> pl.DataFrame:
+    """Return the `tuning` table of a search: one row per trial that has ended."""
+    columns = {name: column.dtype for name, column in Tuning.columns().items()}
+    rows = [
+        {
+            "model": search.model_name,
+            "seed": search.seed,
+            "trial": trial.number,
+            "settings": json.dumps(search.settings(trial.params), sort_keys=True),
+            "validation_ndcg": trial.value,
+            **{key: trial.user_attrs[key] for key in ("best_epoch", "epochs", "seconds", "error")},
+        }
+        for trial in ended_trials(study)
+    ]
+    return validate(pl.DataFrame(rows, schema=columns), Tuning, "tuning")
+
+
+def best_toml(search: Search, study: optuna.Study) -> str:
+    """Return the best trial's settings as TOML for `python -m model.train --config`.
+
+    Raises:
+        TrainingError: no trial could be trained.
+    """
+    if not study.get_trials(states=(TrialState.COMPLETE,)):
+        raise TrainingError(
+            f"{search.model_name}: none of {len(ended_trials(study))} trials could be trained; see trials.parquet"
+        )
+    config, training = search.configs(study.best_params)
+    known = asdict(config) | asdict(training)
+    settings = {key: known[key] for key in search.settings(study.best_params)}
+    lines = [f"{key} = {json.dumps(value)}" for key, value in sorted(settings.items())]
+    found = f"# validation NDCG@{training.validation_k} {study.best_value:.4f}, trial {study.best_trial.number}"
+    return "\n".join([found, f"model = {json.dumps(search.model_name)}", *lines, ""])
+
+
+def open_search(folder: Path, search: Search, snapshot: Snapshot) -> optuna.Study:
+    """Open a search's folder: a new one, or the one that is to be continued.
+
+    Raises:
+        UsageError: the folder holds another search.
+    """
+    config, training = search.configs({})
+    description = describe_run(search.model_name, config, training, search.seed, snapshot)
+    description["search"] = {key: json.loads(distribution_to_json(kind)) for key, kind in search.space.items()}
+    if (folder / "search.json").is_file():
+        before = read_description(folder, "search.json")
+        for key in ("model", "config", "training", "seed", "search"):
+            if before[key] != description[key]:
+                raise UsageError(f"{folder}: holds a search with another {key}; give this one another folder with --to")
+        if before["snapshot"]["content_digest"] != description["snapshot"]["content_digest"]:
+            raise UsageError(f"{folder}: holds a search on other data; give this one another folder with --to")
+    else:
+        write_json(folder / "search.json", description)
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    storage = optuna.storages.JournalStorage(JournalFileBackend(str(folder / "journal.log")))
+    return optuna.create_study(storage=storage, study_name="search", direction="maximize", load_if_exists=True)
+
+
+def write_search(folder: Path, search: Search, study: optuna.Study) -> pl.DataFrame:
+    """Write `trials.parquet` and `best.toml` into a search's folder; return the `tuning` table.
+
+    Raises:
+        TrainingError: no trial could be trained.
+    """
+    table = write_table(tuning_table(search, study), Tuning, folder / "trials.parquet")
+    write_text(folder / "best.toml", best_toml(search, study))
+    return table

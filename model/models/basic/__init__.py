@@ -1,0 +1,1 @@
+"""Models with nothing to train: most popular and random."""

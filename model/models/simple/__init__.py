@@ -1,1 +1,0 @@
-"""Models without anything to train."""

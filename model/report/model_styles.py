@@ -1,0 +1,53 @@
+"""The title, colour, dash and marker of each model, the same in every chart of the report."""
+
+from dataclasses import dataclass
+
+from dataset.report.theme import INK, SERIES
+
+
+@dataclass(frozen=True)
+class Style:
+    """A model's title, what it ranks by in a few words, and its colour, dash and marker."""
+
+    title: str
+    words: str
+    colour: str
+    dash: tuple[int, ...]
+    shape: str
+
+
+_BLUE, _RED, _GREEN, _PURPLE, _AMBER, _SKY, _GREY = SERIES
+_SOLID, _DASHED, _DOTTED = (1, 0), (7, 3), (2, 3)
+STYLES = {
+    "jifr": Style("JIFR", "habit and looks, weighted by two attentions: the paper’s model", _BLUE, _SOLID, "circle"),
+    "jifr_visual": Style(
+        "JIFR visual only", "habit and looks with equal weights, frames weighted by attention", _BLUE, _DASHED, "square"
+    ),
+    "jifr_rating": Style(
+        "JIFR rating only",
+        "habit and looks weighted by attention, frames with equal weights",
+        _BLUE,
+        _DOTTED,
+        "diamond",
+    ),
+    "jifr_na": Style("JIFR_NA", "habit and looks with equal weights, without attention", _SKY, _SOLID, "triangle-up"),
+    "acf": Style("ACF", "habit, with attention to the movies watched before and their frames", _RED, _SOLID, "square"),
+    "vpoi": Style("VPOI", "habit, with pictures as a regulariser of the movies", _PURPLE, _SOLID, "diamond"),
+    "vbpr": Style("VBPR", "habit and looks, with biases", _GREEN, _SOLID, "triangle-down"),
+    "cdl": Style("CDL", "looks alone, learnt by comparing movies", _AMBER, _SOLID, "triangle-up"),
+    "bpr": Style("BPR", "habit alone: matrix factorisation", INK, _SOLID, "cross"),
+    "popular": Style(
+        "most popular", "how many people watched it; the same list for everyone", _GREY, _DASHED, "square"
+    ),
+    "random": Style("random", "guessing", _GREY, _DOTTED, "circle"),
+}
+
+
+def style_of(model: str) -> Style:
+    """Return a model's style; an unknown model is shown by its name."""
+    return STYLES.get(model, Style(model, "", _GREY, _SOLID, "cross"))
+
+
+def in_order(models: set[str]) -> list[str]:
+    """Return models in the order of the report."""
+    return [name for name in STYLES if name in models] + sorted(models - set(STYLES))

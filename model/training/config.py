@@ -1,0 +1,29 @@
+"""The settings of training. This module imports no torch, so `--help` is fast."""
+
+from typing import Annotated
+
+from pydantic import Field, NonNegativeInt, PositiveInt
+from pydantic.dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How models are trained. The paper states Adam and 10 negatives, and leaves the others open.
+
+    Attributes:
+        epochs: maximum number of passes over the train interactions.
+        batch_size: positives per batch.
+        learning_rate: of Adam.
+        n_negatives: negatives per positive, drawn again every epoch; the paper's 10.
+        patience: stop after this many validations in a row without an improvement.
+        validate_every: epochs between validations.
+        validation_k: validation is NDCG@K over all items, with this K.
+    """
+
+    epochs: NonNegativeInt = 300
+    batch_size: PositiveInt = 256
+    learning_rate: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 2e-3
+    n_negatives: PositiveInt = 10
+    patience: NonNegativeInt = 30
+    validate_every: PositiveInt = 1
+    validation_k: PositiveInt = 15

@@ -1,7 +1,7 @@
 """A polite, resumable crawler of movie ratings, frames and likes, and a sandbox to try it on.
 
-In come movie or user ids; out come the raw tables of `dataset.schema`. Start reading at
-`spiders/`; the sandbox, a local stand-in for the site, is in `sandbox/`.
+It reads pages from movie and user ids on, and exports the raw tables of `dataset.schema`. Start reading at
+`process.py`, the path of every answer, and at `kinds/`; the sandbox, a local stand-in for the site, is in `sandbox/`.
 """
 
 from dataset.extras import require_extra

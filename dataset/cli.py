@@ -128,17 +128,19 @@ def _in_words(error: cyclopts.CycloptsError) -> str:
     """Return the error as one sentence that starts with the option."""
     cause = error.__cause__
     if isinstance(error, cyclopts.ValidationError) and isinstance(cause, pydantic.ValidationError):
-        options = dict(_options(error.argument)) if error.argument else {}
         return "; ".join(
-            f"{_option(problem['loc'], options)} {problem['input']!r}: {problem['msg']}" for problem in cause.errors()
+            f"{_option_of(problem['loc'], error.argument)} {problem['input']!r}: {problem['msg']}"
+            for problem in cause.errors()
         )
     return " ".join(str(error).split()).rstrip(" .,")
 
 
-def _option(place: tuple[int | str, ...], options: Mapping[tuple[int | str, ...], str]) -> str:
-    """Return the option of a place in a config class, or in a list that one of its fields holds."""
-    named = (options[place[:length]] for length in range(len(place), 0, -1) if place[:length] in options)
-    return next(named, ".".join(map(str, place)))
+def _option_of(path: tuple[int | str, ...], argument: cyclopts.Argument | None) -> str:
+    """Return the option that a value at a path in an argument comes from, for example the third of a list."""
+    options = dict(_options(argument)) if argument else {}
+    starts = (path[:length] for length in range(len(path), 0, -1))
+    by_default = ".".join(map(str, path)) or (argument.name if argument else "")
+    return next((options[start] for start in starts if start in options), by_default)
 
 
 def _options(argument: cyclopts.Argument) -> Iterator[tuple[tuple[int | str, ...], str]]:

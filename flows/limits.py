@@ -2,7 +2,7 @@
 
 The Prefect server holds the limit and grants one lease per site; other runs wait. The run that holds the lease
 renews it. A run that is killed stops renewing, and after `LEASE_S` seconds the next run gets the lease. On one
-machine, the lock of the crawl folder protects the crawl as well (`crawler.database.lock`).
+machine, the lock of the crawl folder protects the crawl as well (`crawler.ledger.lock`).
 """
 
 from collections.abc import Iterator

@@ -9,9 +9,8 @@ from typing import Any
 
 from prefect import task
 
-from crawler.options import LIKER_SOURCES
-from crawler.plan import stages
-from crawler.store import Ledger
+from crawler.ledger.ledger import Ledger
+from crawler.plan import kinds_of
 from dataset.building.build import DatasetConfig, build
 from dataset.cli import progress
 from dataset.description import read_description
@@ -176,14 +175,8 @@ def _pages(crawl_folder: Path, stage: str) -> list[tuple[str, str, int, float]]:
     The stages before count, because a stage reads the pages that the ratings so far ask for.
     """
     so_far = CRAWL_STAGES[: CRAWL_STAGES.index(stage) + 1]
-    kinds = [kind for name in so_far for phase in stages(LIKER_SOURCES["both"])[name] for kind in phase.kinds]
-    query = (
-        "SELECT kind, state, count(*), max(fetched_at) FROM pages "
-        f"WHERE kind IN ({', '.join('?' * len(kinds))}) GROUP BY kind, state ORDER BY kind, state"
-    )
     try:
         with Ledger.read(crawl_folder) as ledger:
-            rows: list[tuple[str, str, int, float]] = ledger.execute(query, kinds).fetchall()
+            return ledger.progress(kinds_of(*so_far))
     except MissingInputError:
         return []
-    return rows

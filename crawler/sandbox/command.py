@@ -1,9 +1,8 @@
-"""The command `python -m crawler sandbox`: serve an invented world until Ctrl-C.
+"""Serves an invented world until Ctrl-C, as `python -m crawler sandbox` does.
 
 While it runs, its site file holds the addresses of the three hosts and the movies to start from.
 """
 
-import argparse
 import json
 import os
 import signal
@@ -13,59 +12,42 @@ from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
 
+from crawler.sandbox.answers import Fault
 from crawler.sandbox.server import SandboxServer
-from crawler.sandbox.switches import HELP, faults_from
 from crawler.sandbox.world import WorldConfig, generate_world
-from dataset.cli import whole_number
 from dataset.files import write_json
 
-_LAST_PORT = 65_535
+LAST_PORT = 65_535
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the command's options to its parser."""
-    parser.add_argument(
-        "--seed", type=whole_number(0), default=0, help="seed of the world; equal seeds give equal worlds"
-    )
-    parser.add_argument("--users", type=whole_number(), default=300, help="number of people")
-    parser.add_argument("--movies", type=whole_number(), default=120, help="number of movies")
-    parser.add_argument(
-        "--port",
-        type=whole_number(0, _LAST_PORT - 2),
-        default=8801,
-        help="the first of three consecutive ports; 0 takes any free ports",
-    )
-    parser.add_argument(
-        "--site-file",
-        type=Path,
-        default=Path("data/sandbox/site.json"),
-        help="file from which the crawler learns the addresses while the sandbox runs",
-    )
-    parser.add_argument("--faults", type=faults_from, default=None, metavar="FAULT,…", help=HELP)
-    parser.add_argument("--log", type=Path, default=None, help="log file: one JSON line per request")
-
-
-def run(arguments: argparse.Namespace) -> None:
+def serve(
+    config: WorldConfig, port: int, site_file: Path, faults: Fault | None = None, log: Path | None = None
+) -> None:
     """Serve the sandbox until Ctrl-C or SIGTERM, then remove the site file.
+
+    Args:
+        config: the world.
+        port: the first of three consecutive ports; 0 takes any free ports.
+        site_file: where the addresses are written while the sandbox runs.
+        faults: what goes wrong.
+        log: log file: one JSON line per request.
 
     Raises:
         UsageError: a number is out of range.
         PipelineError: a port is in use, or a file cannot be written.
     """
-    port = arguments.port
-    config = WorldConfig(seed=arguments.seed, n_users=arguments.users, n_movies=arguments.movies)
     stop = threading.Event()
     before = {number: signal.signal(number, _set(stop)) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         world = generate_world(config)
         ports = (port, port + 1, port + 2) if port else (0, 0, 0)
-        with SandboxServer(world, ports, arguments.log, arguments.faults) as server:
+        with SandboxServer(world, ports, log, faults) as server:
             try:
-                write_json(arguments.site_file, _site(server))
-                _greet(server, arguments.site_file)
+                write_json(site_file, _site(server))
+                _greet(server, site_file)
                 stop.wait()
             finally:
-                forget_site(arguments.site_file, os.getpid())
+                forget_site(site_file, os.getpid())
         print(f"The sandbox stopped after {len(server.requests):,} requests.", flush=True)
     finally:
         for number, handler in before.items():

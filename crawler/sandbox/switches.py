@@ -1,7 +1,5 @@
 """The names of the faults on the command line: `--faults errors=0.05,growing,refuse-after=100`."""
 
-import argparse
-
 from crawler.sandbox.answers import Fault
 from crawler.sandbox.faults import (
     REFUSALS,
@@ -47,13 +45,13 @@ def faults_from(text: str) -> Fault:
     """Return the faults in a list like `errors=0.05,growing,older`.
 
     Raises:
-        argparse.ArgumentTypeError: an unknown name, or a wrong value.
+        ValueError: an unknown name, or a wrong value.
     """
     switches = dict(part.strip().partition("=")[::2] for part in text.split(","))
     faults: list[Fault] = []
     after, sign = switches.pop("refuse-after", None), switches.pop("refuse-with", "block_redirect")
     if sign not in REFUSALS:
-        raise argparse.ArgumentTypeError(f"refuse-with={sign}: give one of {', '.join(REFUSALS)}")
+        raise ValueError(f"refuse-with={sign}: give one of {', '.join(REFUSALS)}")
     if after is not None:
         faults.append(Refusal(sign, after=int(_number("refuse-after", after))))
     rates = {field: _number(name, switches.pop(name)) for name, field in _RATES.items() if name in switches}
@@ -61,18 +59,18 @@ def faults_from(text: str) -> Fault:
         try:
             faults.append(Failures(Rates(**rates), slow_s=SLOW_S))
         except UsageError as error:
-            raise argparse.ArgumentTypeError(str(error)) from None
+            raise ValueError(str(error)) from None
     if "dead-pictures" in switches:
         faults.append(DeadPictures(_number("dead-pictures", switches.pop("dead-pictures"))))
     for name, value in switches.items():
         fault = ChangingLists(grows=name == "growing") if name in ("growing", "shrinking") else _LAYOUTS.get(name)
         if fault is None or value:
-            raise argparse.ArgumentTypeError(f"{name!r}: unknown fault, or a fault that takes no value")
+            raise ValueError(f"{name!r}: unknown fault, or a fault that takes no value")
         faults.append(fault)
     return chained(*faults)
 
 
 def _number(name: str, text: str) -> float:
     if not text.replace(".", "", 1).isdecimal():
-        raise argparse.ArgumentTypeError(f"{name}={text}: give a number of at least 0")
+        raise ValueError(f"{name}={text}: give a number of at least 0")
     return float(text)

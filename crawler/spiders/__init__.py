@@ -1,5 +1,6 @@
-"""The spider: it asks the ledger what to read, fetches it, and hands it to the parsers.
+"""The part of the crawler that sends requests: it reads pages from the ledger, fetches them, and has them processed.
 
-No selector and no address is here. `queue.py` decides which page is next, `stage.py` is the
-spider, `run.py` runs it in Scrapy and says how a stage ended.
+`scheduler.py` decides which page is requested next and when, `spider.py` hands answers to `crawler.process`, and
+`run.py` runs a stage in Scrapy and reports how it ended. Politeness is in `politeness.py` (the rules), `pace.py` (the
+delay between requests) and `middleware.py` (the last check before a request leaves).
 """

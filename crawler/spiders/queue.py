@@ -1,21 +1,25 @@
 """The pages of one host that are to be read: which is next, and when.
 
-At most `window` pages are out at once, so nothing waits inside Scrapy where it could not be held
-back any more. The ledger is read in batches; a list that was begun is finished first, so that it
-changes little while it is read.
+At most `window` pages are out at once, so no request waits inside Scrapy, where it could no longer be held back. The
+ledger is read in batches. A list that was begun is finished first, so that it changes little while it is read.
 """
 
 import heapq
 from collections import deque
 from collections.abc import Sequence
 
-from crawler.store import Ledger, Page
+from crawler.ledger.ledger import Ledger
+from crawler.page import Page
 
 _BATCH_PAGES = 256
 
 
 class PageQueue:
-    """Hands out the pending pages of some kinds, each once; failed ones again when their time has come."""
+    """Hands out the pending pages of some kinds, each once; failed pages again when they are due.
+
+    Attributes:
+        out: how many pages are handed out and not returned yet.
+    """
 
     def __init__(self, ledger: Ledger, kinds: Sequence[str], window: int) -> None:
         self._ledger = ledger
@@ -28,9 +32,9 @@ class PageQueue:
         self.out = 0
 
     def take(self, now: float) -> Page | None:
-        """Return the next page to read, or None if there is none yet or enough are out.
+        """Return the next page to read; None if there is none yet or enough are out.
 
-        `now` is of a clock that is never set back.
+        `now` is from a monotonic clock.
         """
         if self.out >= self._window:
             return None
@@ -38,7 +42,7 @@ class PageQueue:
             page = heapq.heappop(self._later)[2]
         else:
             if not self._ready:
-                self._load(now)
+                self._load()
             if not self._ready:
                 return None
             page = self._ready.popleft()
@@ -46,7 +50,7 @@ class PageQueue:
         return page
 
     def finish(self, page: Page, following: Page | None = None) -> None:
-        """Take back a page that is settled; `following`, the next of its list, comes before all others."""
+        """Take back a page that is settled; `following`, the next page of its list, comes before all others."""
         self.out -= 1
         self._held.discard(page.page_id)
         if following is not None and following.page_id not in self._held:
@@ -54,15 +58,21 @@ class PageQueue:
             self._ready.appendleft(following)
 
     def retry(self, page: Page, due: float) -> None:
-        """Take back a page that failed; it comes again when it is due, by the clock of `take`."""
+        """Take back a page that failed; it is handed out again when it is due, by the clock of `take`."""
         self.out -= 1
         heapq.heappush(self._later, (due, page.page_id, page))
 
     def next_retry_at(self) -> float | None:
-        """Return when the next failed page is due, if one is waiting."""
+        """Return when the next failed page is due, None if no page waits."""
         return self._later[0][0] if self._later else None
 
-    def _load(self, now: float) -> None:
+    def has_ready(self) -> bool:
+        """Return whether a page can be handed out as soon as the window has room."""
+        if not self._ready:
+            self._load()
+        return bool(self._ready)
+
+    def _load(self) -> None:
         while not self._ready:
             batch = self._ledger.pending(self._kinds, self._last_loaded, _BATCH_PAGES)
             if not batch:

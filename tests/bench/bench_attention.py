@@ -52,7 +52,8 @@ def measure() -> list[Result]:
 def _judge(planted, visual, rating, seed, world):
     """Train a variant; return its item NDCG@15 and frame NDCG@3 on test."""
     config = replace(default_config("jifr"), visual_attention=visual, rating_attention=rating)
-    trained = Trainer(world.data, world.validation, "jifr", config, planted.TRAINING, seed).run()
+    training = replace(planted.TRAINING, patience=8)
+    trained = Trainer(world.data, world.validation, "jifr", config, training, seed).run()
     scorer = trained.model.scorer()
     assert isinstance(scorer, FrameScorer)
     items = ndcg(full_ranking(scorer, world.test, 15), 15).mean().item()

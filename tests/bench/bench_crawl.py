@@ -19,7 +19,7 @@ from pathlib import Path
 
 from run import Result
 
-from crawler.politeness import SANDBOX_CONCURRENCY
+from crawler.spiders.politeness import SANDBOX_CONCURRENCY
 
 N_USERS, N_MOVIES = 1500, 200
 BARE = """

@@ -15,7 +15,7 @@ from urllib.parse import parse_qs, urlsplit
 import numpy as np
 from run import Result
 
-from crawler.store import Ledger
+from crawler.ledger.ledger import Ledger
 from dataset.errors import PipelineError
 
 N_PAGES, N_WARM = 50_000, 10_000

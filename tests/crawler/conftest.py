@@ -15,22 +15,24 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from crawler.archive import Answer, Archive, Circumstances
+from crawler.archive.records import Origin
+from crawler.archive.warc import Archive
 from crawler.export import export
-from crawler.people import Pseudonyms
-from crawler.plan import HOSTS, address, stages
-from crawler.recording import record
+from crawler.kinds import KINDS, PERSONAL_KINDS, address
+from crawler.kinds.kind import CrawlContext
+from crawler.ledger.ledger import Ledger
+from crawler.page import Answer, Key
+from crawler.plan import STAGES, phases_of, plan_phase
+from crawler.process import process
+from crawler.pseudonyms import Pseudonyms
 from crawler.sandbox.answers import Request
 from crawler.sandbox.server import SandboxServer
 from crawler.sandbox.truth import crawl_truth
 from crawler.sandbox.world import WorldConfig, generate_world
-from crawler.settings import Scope, Source
-from crawler.store import Key, Ledger
-from crawler.verdict import judge, parse_answer, picture_in
+from crawler.scope import Scope, Source
 from dataset.schema import RAW_TABLES
 from dataset.tables import canonical, read_table
 
-STAGES = ("ratings", "frames", "likes")
 FRAMES_KEPT = 2  # of a movie: drawing them takes the sandbox's time
 
 
@@ -191,10 +193,7 @@ def _world(seed, n_users, n_movies):
 
 @pytest.fixture(scope="session")
 def read_all():
-    """Return a function that reads all pages of a crawl from a sandbox, without the network between them.
-
-    It is the crawl's own way from answer to ledger; only Scrapy is left out.
-    """
+    """Return a function that reads all pages of a crawl from a sandbox; only Scrapy and the network are left out."""
 
     def read(server, crawl_dir, scope=None, stages_to_read=STAGES):
         world = server.world
@@ -202,41 +201,24 @@ def read_all():
         source = Source("sandbox", asdict(world.config))
         requests = []
         with (
-            Ledger.open(crawl_dir, source) as ledger,
-            Archive(crawl_dir, Circumstances(source, server.site, scope)) as archive,
+            Ledger.open(crawl_dir, source, PERSONAL_KINDS) as ledger,
+            Archive(crawl_dir, Origin(source, server.site, scope)) as archive,
         ):
-            for stage in stages_to_read:
-                for phase in stages(scope.liker_sources)[stage]:
-                    with ledger.transaction():
-                        phase.add_pages(ledger, scope)
-                    while batch := ledger.pending(phase.kinds, 0, 1):
-                        requests.append(batch[0].key)
-                        _read_page(server, crawl_dir, ledger, archive, scope, batch[0])
+            context = CrawlContext(ledger, server.site, scope)
+            for phase in (phase for stage in stages_to_read for phase in phases_of(stage, scope)):
+                plan_phase(context, phase)
+                while batch := ledger.pending([kind.name for kind in phase], 0, 1):
+                    requests.append(batch[0].key)
+                    process(batch[0], _answer_from(server, batch[0].key), context, archive)
         return requests
 
     return read
 
 
-def _read_page(server, crawl_dir, ledger, archive, scope, page):
-    url = urlsplit(address(server.site, page.key))
-    target = url.path + (f"?{url.query}" if url.query else "")
-    given = server.respond(Request(HOSTS[page.key.kind], "GET", target, {"referer": "https://www.douban.com/"}))
+def _answer_from(server, key):
+    """Return what a sandbox answers, without the network between."""
+    url = address(server.site, key)
+    target = url.removeprefix(server.site.hosts[KINDS[key.kind].host])
+    given = server.respond(Request(KINDS[key.kind].host, "GET", target, {"referer": "https://www.douban.com/"}))
     location = dict(given.headers).get("Location")
-    body = ledger.forgotten.redacted(given.body) if page.key.kind != "picture" else given.body
-    answer = Answer(given.status, url.geturl(), body, location, given.content_type, datetime.now(UTC).timestamp())
-    stored = []
-
-    def parsed():
-        if page.key.kind != "picture":
-            return parse_answer(page.key.kind, answer)
-        picture = picture_in(crawl_dir, answer)
-        stored.append(picture.path)
-        return picture
-
-    results = []
-    verdict = judge(lambda: results.append(parsed()))
-    archive.write(page.key, answer, *stored)
-    if results:
-        verdict = judge(lambda: record(ledger, server.site, scope, page, results[0], answer.at))
-    if verdict.state != "done":
-        ledger.mark(page, verdict.state, verdict.cause, answer.at)
+    return Answer(given.status, url, given.body, location, given.content_type, datetime.now(UTC).timestamp())

@@ -8,10 +8,21 @@ null if it still runs. The fork is the real command: `crawler.__main__` with tho
 import json
 import os
 import sys
+from importlib import import_module
 
-import crawler.spiders.run  # noqa: F401 - what takes the time
-from crawler.__main__ import main
+from crawler.__main__ import app
 from dataset.cli import run
+
+for module in (  # what takes the time; most of it is otherwise imported where it is needed
+    "crawler.commands.crawling",
+    "crawler.spiders.run",
+    "crawler.spiders.middleware",
+    "crawler.spiders.scheduler",
+    "scrapy.core.downloader.handlers.http11",
+    "scrapy.downloadermiddlewares.httpcompression",
+    "scrapy.downloadermiddlewares.httpproxy",
+):
+    import_module(module)
 
 
 def start(argv, output, errors):
@@ -21,7 +32,7 @@ def start(argv, output, errors):
     for number, path in ((1, output), (2, errors)):
         os.dup2(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_TRUNC), number)
     sys.argv[1:] = argv
-    run(main, "python -m crawler")
+    run(app)
     sys.exit(0)
 
 

@@ -5,18 +5,20 @@ import io
 import resource
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 from warcio.archiveiterator import ArchiveIterator
 
-from crawler import archive as archive_module
-from crawler.archive import Answer, Archive, Circumstances, archive_files, close_left_open, read_archive
-from crawler.settings import Scope, Source
+from crawler.archive import warc
+from crawler.archive.records import Origin
+from crawler.archive.warc import Archive, archive_files, close_left_open, read_archive
+from crawler.page import Answer, Key
+from crawler.scope import Scope, Source
 from crawler.sites import Site
-from crawler.store import Key
 from dataset.errors import PipelineError
 
-UNDER = Circumstances(Source("sandbox", {"seed": 1}), Site(), Scope(movie_ids=("1",), uids=("somebody",)))
+ORIGIN = Origin(Source("sandbox", {"seed": 1}), Site(), Scope(movie_ids=("1",), uids=("somebody",)))
 DIGEST = "ab" * 32
 
 
@@ -26,7 +28,7 @@ def _answer(n, status=200, body=None):
 
 
 def _write(folder, *numbers):
-    with Archive(folder, UNDER) as archive:
+    with Archive(folder, ORIGIN) as archive:
         for n in numbers:
             archive.write(Key("movie", str(n)), _answer(n))
 
@@ -34,13 +36,13 @@ def _write(folder, *numbers):
 @pytest.fixture
 def filled(tmp_path):
     """An archive of pages of every sort: a page, an empty answer, a redirect, an odd status and a stored picture."""
-    with Archive(tmp_path, UNDER) as archive:
+    with Archive(tmp_path, ORIGIN) as archive:
         archive.write(Key("movie", "1"), _answer(1))
         archive.write(Key("movie", "2"), _answer(2, 404, b""))
         archive.write(Key("movie", "3"), Answer(302, "https://movie.douban.com/x?a=b", b"", "/misc/sorry", None, 3.0))
         archive.write(Key("movie", "4"), _answer(4, 599))
         picture = Answer(200, "https://img1.doubanio.com/p5.jpg", b"\xff\xd8", None, "image/jpeg", 5.0)
-        archive.write(Key("picture", "5", "m"), picture, f"pictures/ab/{DIGEST}.jpg")
+        archive.write(Key("picture", "5", "m"), replace(picture, stored_as=f"pictures/ab/{DIGEST}.jpg"))
     return tmp_path
 
 
@@ -73,15 +75,15 @@ def test_the_records_say_what_they_are_in_the_standard_s_terms(filled):
 def test_what_is_read_is_what_was_written(filled):
     entries = list(read_archive(filled))
     assert [entry.answer.status for entry in entries] == [200, 404, 302, 599, 200]
-    assert entries[0] == (Key("movie", "1"), _answer(1), UNDER._replace(scope=Scope(movie_ids=("1",))), None)
+    assert entries[0] == (Key("movie", "1"), _answer(1), ORIGIN._replace(scope=Scope(movie_ids=("1",))))
     assert entries[2].answer.location == "/misc/sorry"
-    assert (entries[4].stored_as, entries[4].answer.body) == (f"pictures/ab/{DIGEST}.jpg", b"")
+    assert (entries[4].answer.stored_as, entries[4].answer.body) == (f"pictures/ab/{DIGEST}.jpg", b"")
 
 
 def _killed(folder, *numbers):
     """Leave an archive as a killed crawl does, and return its open file."""
     folder.mkdir(exist_ok=True)
-    archive = Archive(folder, UNDER)
+    archive = Archive(folder, ORIGIN)
     for n in numbers:
         archive.write(Key("movie", str(n)), _answer(n))
     archive._file.close()
@@ -137,7 +139,7 @@ def test_on_a_full_disk_the_command_says_so_and_every_file_is_whole(tmp_path):
 
 
 def test_files_are_closed_at_a_size(tmp_path, monkeypatch):
-    monkeypatch.setattr(archive_module, "ROTATE_AT_BYTES", 1000)
+    monkeypatch.setattr(warc, "ROTATE_AT_BYTES", 1000)
     _write(tmp_path, *range(9))
     assert len(archive_files(tmp_path)) > 2
     assert [entry.key.subject for entry in read_archive(tmp_path)] == [str(n) for n in range(9)]
@@ -148,5 +150,5 @@ def test_a_damaged_file_is_named(filled):
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 0xFF
     path.write_bytes(content)
-    with pytest.raises(PipelineError, match=r"000001\.warc\.gz: damaged behind record .* restore it from a copy"):
+    with pytest.raises(PipelineError, match=r"000001\.warc\.gz: damaged after record .* restore it from a copy"):
         list(read_archive(filled))

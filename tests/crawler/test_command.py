@@ -5,8 +5,10 @@ import sys
 import pytest
 
 from crawler.__main__ import main
-from crawler.settings import Source
-from crawler.store import Key, Ledger
+from crawler.kinds import PERSONAL_KINDS
+from crawler.ledger.ledger import Ledger
+from crawler.page import Key
+from crawler.scope import Source
 from dataset.errors import MissingInputError, PipelineError, UsageError
 
 SANDBOX = Source("sandbox", {"seed": 1})
@@ -72,11 +74,16 @@ def test_options_that_cannot_be_are_usage_errors(tmp_path, options, message):
         ["--surprise"],
     ],
 )
-def test_a_bad_option_ends_with_status_2_and_one_line(tmp_path, capsys, options):
-    with pytest.raises(SystemExit) as ended:
+def test_a_bad_option_is_named_in_one_line(tmp_path, options):
+    with pytest.raises(UsageError, match=f"{options[0]}.*; see python -m crawler ratings --help") as raised:
         main(["ratings", *_options(tmp_path, *options)])
-    assert ended.value.code == 2
-    assert capsys.readouterr().err.count("\n") == 1
+    assert "\n" not in str(raised.value)
+
+
+def test_a_bad_option_ends_the_command_with_status_2(tmp_path):
+    command = [sys.executable, "-m", "crawler", "plan", "--k", "five"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
 
 
 def test_an_error_ends_the_command_in_one_line_and_its_own_status(tmp_path):
@@ -103,7 +110,7 @@ def test_a_crawl_folder_that_cannot_be_made_is_an_error(tmp_path, site_file):
 
 def test_the_plan_counts_what_is_known_and_estimates_the_rest_without_a_request(tmp_path, site_file, capsys):
     options = _options(tmp_path, "--site-file", site_file, "--delay-s", "2")
-    with Ledger.open(tmp_path / "crawl", Source("sandbox", {"seed": 0})) as ledger:
+    with Ledger.open(tmp_path / "crawl", Source("sandbox", {"seed": 0}), PERSONAL_KINDS) as ledger:
         ledger.add_pages([Key("comments", "1"), Key("collection", "ann"), Key("collection", "ann", start=15)])
         for page in ledger.pending(["comments", "collection"], 0, 9):
             ledger.mark_done(page, 1.0)
@@ -116,7 +123,7 @@ def test_the_plan_counts_what_is_known_and_estimates_the_rest_without_a_request(
     assert lines[2].split() == ["ratings", "collection", "2", "8", "20", "s"]
     assert lines[-2].startswith("At least 11 requests; 22 s")
     assert lines[3].split() == ["ratings", "movie", "0", "not", "yet", "known"]
-    assert "(ratings, frames, likes); ask again" in lines[-1]
+    assert "(ratings, frames, likes); run this again" in lines[-1]
 
 
 def test_a_plan_of_an_empty_crawl_tells_no_number_that_nothing_stands_behind(tmp_path, site_file, capsys):
@@ -134,14 +141,14 @@ def test_the_plan_tells_photos_from_the_totals_of_movie_pages_and_corrects_itsel
         rows = [line.split() for line in capsys.readouterr().out.splitlines()[1:-1]]
         return [row[3] for row in rows if row[1] in ("photos", "picture")]
 
-    with Ledger.open(tmp_path / "crawl", Source("sandbox", {"seed": 0})) as ledger:
+    with Ledger.open(tmp_path / "crawl", Source("sandbox", {"seed": 0}), PERSONAL_KINDS) as ledger:
         ledger.execute("INSERT INTO ratings VALUES ('u', 'm1', 5, NULL, 0), ('u', 'm2', 5, NULL, 0)")
         ledger.execute(
             "INSERT INTO movies (movie_id, title, genres, directors, photo_total, crawled_at) "
             "VALUES ('m1', 't', '[]', '[]', 90, 0), ('m2', 't', '[]', '[]', NULL, 0)"
         )
     assert expected() == ["5", "90"]
-    with Ledger.open(tmp_path / "crawl", Source("sandbox", {"seed": 0})) as ledger:
+    with Ledger.open(tmp_path / "crawl", Source("sandbox", {"seed": 0}), PERSONAL_KINDS) as ledger:
         ledger.execute("UPDATE movies SET photo_total = iif(movie_id = 'm1', 40, 200)")
         key = Key("photos", "m1", "still")
         ledger.add_pages([key])
@@ -160,19 +167,19 @@ def test_the_plan_tells_photos_from_the_totals_of_movie_pages_and_corrects_itsel
     ],
 )
 def test_a_ledger_that_cannot_be_written_is_told_in_one_line(tmp_path, monkeypatch, statements, remedy):
-    Ledger.open(tmp_path, SANDBOX).close()
+    Ledger.open(tmp_path, SANDBOX, PERSONAL_KINDS).close()
 
     def break_it(ledger, now, is_crawling):
         for statement in statements:
             ledger.execute(statement)
 
-    monkeypatch.setattr("crawler.__main__.status_lines", break_it)
+    monkeypatch.setattr("crawler.commands.status.status_lines", break_it)
     with pytest.raises(PipelineError, match=rf"ledger\.sqlite: cannot be used .*{remedy}"):
         main(["status", "--crawl", str(tmp_path)])
 
 
 def test_a_damaged_ledger_is_told_with_the_way_to_build_it_anew(tmp_path):
-    with Ledger.open(tmp_path, SANDBOX) as ledger:
+    with Ledger.open(tmp_path, SANDBOX, PERSONAL_KINDS) as ledger:
         ledger.add_pages(Key("movie", str(n)) for n in range(5000))
     path = tmp_path / "ledger.sqlite"
     content = path.read_bytes()
@@ -182,7 +189,7 @@ def test_a_damaged_ledger_is_told_with_the_way_to_build_it_anew(tmp_path):
 
 
 def test_a_ledger_of_another_version_names_the_way_to_build_it_anew(tmp_path):
-    with Ledger.open(tmp_path, SANDBOX) as ledger:
+    with Ledger.open(tmp_path, SANDBOX, PERSONAL_KINDS) as ledger:
         ledger.set_meta("version", "1")
     for command in ("status", "reparse", "export"):
         with pytest.raises(PipelineError, match=r"not a ledger of version .* python -m crawler reparse"):
@@ -193,14 +200,14 @@ def test_watching_a_crawl_ends_quietly_at_ctrl_c(tmp_path, capsys, monkeypatch):
     def ctrl_c(seconds):
         raise KeyboardInterrupt
 
-    Ledger.open(tmp_path, Source("sandbox", {})).close()
-    monkeypatch.setattr("crawler.status.time.sleep", ctrl_c)
+    Ledger.open(tmp_path, Source("sandbox", {}), PERSONAL_KINDS).close()
+    monkeypatch.setattr("crawler.commands.status.time.sleep", ctrl_c)
     main(["status", "--watch", "--crawl", str(tmp_path)])
     assert "0 known pages are left" in capsys.readouterr().out
 
 
 def test_status_shows_pages_by_state_and_the_causes_of_failures(tmp_path, capsys):
-    with Ledger.open(tmp_path / "crawl", SANDBOX) as ledger:
+    with Ledger.open(tmp_path / "crawl", SANDBOX, PERSONAL_KINDS) as ledger:
         ledger.add_pages(Key("movie", str(n)) for n in range(3))
         one, two, _ = ledger.pending(["movie"], 0, 9)
         ledger.mark(one, "failed", "ResponseTimeout")
@@ -214,9 +221,9 @@ def test_status_shows_pages_by_state_and_the_causes_of_failures(tmp_path, capsys
 
 
 def test_status_says_whether_a_command_is_crawling_right_now(tmp_path, capsys):
-    with Ledger.open(tmp_path / "crawl", SANDBOX):
+    with Ledger.open(tmp_path / "crawl", SANDBOX, PERSONAL_KINDS):
         main(["status", *_options(tmp_path)])
         assert capsys.readouterr().out.endswith("A command is crawling right now.\n")
     main(["status", *_options(tmp_path)])
     assert capsys.readouterr().out.endswith("No command is crawling right now.\n")
-    Ledger.open(tmp_path / "crawl", SANDBOX).close()  # looking left no lock behind
+    Ledger.open(tmp_path / "crawl", SANDBOX, PERSONAL_KINDS).close()  # looking left no lock behind

@@ -27,7 +27,7 @@ def test_every_table_equals_the_truth_and_no_page_is_asked_for_twice_or_outside_
     assert set(first_of_host.values()) == {"/robots.txt"}
 
 
-def test_a_stopped_crawl_says_how_to_go_on(sandbox):
+def test_a_stopped_crawl_says_how_to_continue(sandbox):
     crawl = sandbox(1, faults=lambda request, answer: replace(answer(request), delay_s=0.02))
     process = crawl.start("ratings")
     while len(crawl.requests()) < 10:
@@ -35,7 +35,7 @@ def test_a_stopped_crawl_says_how_to_go_on(sandbox):
     process.send_signal(signal.SIGTERM)
     _, errors = process.communicate()
     assert process.returncode == 130
-    assert "run the same command again to go on" in errors
+    assert "run the same command again to continue" in errors
     done, n = crawl.pages("done"), len(crawl.requests())
     crawl.run("ratings")
     crawl.require_truth(["ratings"])

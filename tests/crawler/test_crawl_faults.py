@@ -5,8 +5,8 @@ from collections import Counter
 import polars as pl
 import pytest
 
+from crawler.ledger.ledger import Ledger
 from crawler.sandbox.faults import ChangingLists, DeadPictures, Failures, Rates, chained, older_layout, shown_as
-from crawler.store import Ledger
 
 WORLD = {"seed": 31, "n_users": 40, "n_movies": 44}  # with lists of several pages of every kind but comments
 

@@ -8,25 +8,19 @@ import pytest
 from PIL import Image as PillowImage
 
 from crawler.export import export
-from crawler.images import store_picture
-from crawler.pages.rows import (
-    CollectionPage,
-    FrameRow,
-    LikerRow,
-    MoviePage,
-    MovieRow,
-    Person,
-    PhotoLikersPage,
-    PhotoListPage,
-    RatingRow,
-    UserLikeRow,
-    UserLikesPage,
-)
-from crawler.people import Pseudonyms
-from crawler.recording import record
-from crawler.settings import Scope, Source
+from crawler.kinds import PERSONAL_KINDS, address
+from crawler.kinds.collection import CollectionPage, RatingRow
+from crawler.kinds.kind import CrawlContext
+from crawler.kinds.movie import MoviePage, MovieRow
+from crawler.kinds.photo import LikerRow, PhotoLikersPage
+from crawler.kinds.photos import FrameRow, PhotoListPage
+from crawler.kinds.user_likes import UserLikeRow, UserLikesPage
+from crawler.ledger.ledger import Ledger
+from crawler.page import Answer, Key, Person
+from crawler.process import ParsedAnswer, process, settle
+from crawler.pseudonyms import Pseudonyms
+from crawler.scope import Scope, Source
 from crawler.sites import Site
-from crawler.store import Key, Ledger
 from dataset.errors import MissingInputError
 from dataset.files import sha256_of_file
 from dataset.schema import RAW_TABLES, Quarantine
@@ -47,11 +41,13 @@ def _picture():
 def crawl(tmp_path):
     """A small crawl: two users, two movies of which one is gone, two frames, one picture, three likes."""
     folder = tmp_path / "crawl"
-    with Ledger.open(folder, SANDBOX) as ledger:
+    with Ledger.open(folder, SANDBOX, PERSONAL_KINDS) as ledger:
 
         def put(key, parsed):
             ledger.add_pages([key])
-            record(ledger, Site(), Scope(), ledger.page(key), parsed, 1_700_000_000.0)
+            answer = Answer(200, address(Site(), key), b"", at=1_700_000_000.0)
+            outcome = settle(ledger.page(key), ParsedAnswer(answer, parsed), CrawlContext(ledger, Site(), Scope()))
+            assert outcome.state == "done"
 
         seen = (RatingRow("m1", 5, date(2024, 1, 2)), RatingRow("m2", None, date(2024, 1, 1)))
         put(Key("collection", "quillwort"), CollectionPage(ANN, seen, 3, None))
@@ -65,7 +61,9 @@ def crawl(tmp_path):
             FrameRow("p2", None, None, "https://img1/p2.webp"),
         )
         put(Key("photos", "m1", "still"), PhotoListPage("m1", frames, 2, None))
-        put(Key("picture", "p1", "m"), store_picture(folder, _picture()))
+        picture = Key("picture", "p1", "m")
+        answer = Answer(200, address(Site(), picture), _picture(), at=1_700_000_000.0)
+        assert process(ledger.page(picture), answer, CrawlContext(ledger, Site(), Scope())).state == "done"
         ledger.mark(ledger.page(Key("picture", "p2", "m")), "gone", "bad picture: cannot be decoded")
         put(
             Key("photo", "p1"),
@@ -161,7 +159,7 @@ def test_the_same_ledger_gives_the_same_bytes(crawl, tmp_path):
 
 def test_a_lost_picture_file_is_an_error_and_not_a_gap(crawl, tmp_path):
     next((crawl / "pictures").rglob("*.png")).unlink()
-    with pytest.raises(MissingInputError, match="its file is missing"):
+    with pytest.raises(MissingInputError, match="file is missing"):
         export(crawl, tmp_path / "raw")
 
 

@@ -4,8 +4,15 @@ import io
 import pytest
 from PIL import Image
 
-from crawler import images
-from crawler.images import BadPicture, store_picture, verify_picture
+from crawler.archive import pictures
+from crawler.archive.pictures import verify_picture, write_picture
+from crawler.page import BadPicture
+
+
+def _store(crawl_dir, body):
+    picture = verify_picture(body)
+    write_picture(crawl_dir, picture, body)
+    return picture
 
 
 def _picture(form="JPEG", size=(40, 30)):
@@ -17,7 +24,7 @@ def _picture(form="JPEG", size=(40, 30)):
 @pytest.mark.parametrize(("form", "extension"), [("JPEG", "jpg"), ("PNG", "png"), ("WEBP", "webp"), ("GIF", "gif")])
 def test_a_picture_is_stored_under_its_hash_with_the_format_of_its_bytes(tmp_path, form, extension):
     body = _picture(form)
-    picture = store_picture(tmp_path, body)
+    picture = _store(tmp_path, body)
     sha256 = hashlib.sha256(body).hexdigest()
     assert picture.path == f"pictures/{sha256[:2]}/{sha256}.{extension}"
     assert (picture.format, picture.width_px, picture.height_px) == (form.lower(), 40, 30)
@@ -26,7 +33,7 @@ def test_a_picture_is_stored_under_its_hash_with_the_format_of_its_bytes(tmp_pat
 
 
 def test_the_same_bytes_are_stored_once(tmp_path):
-    assert store_picture(tmp_path, _picture()) == store_picture(tmp_path, _picture())
+    assert _store(tmp_path, _picture()) == _store(tmp_path, _picture())
     assert len([path for path in tmp_path.rglob("*") if path.is_file()]) == 1
 
 
@@ -34,7 +41,7 @@ def test_the_same_bytes_are_stored_once(tmp_path):
 def test_a_cut_off_picture_is_bad(tmp_path, form):
     body = _picture(form, (200, 200))
     with pytest.raises(BadPicture):
-        store_picture(tmp_path, body[: len(body) * 2 // 3])
+        _store(tmp_path, body[: len(body) * 2 // 3])
     assert not list(tmp_path.iterdir())
 
 
@@ -46,9 +53,9 @@ def test_bytes_that_are_no_picture_are_bad(body):
 
 def test_too_many_pixels_or_bytes_are_bad(monkeypatch):
     body = _picture()
-    monkeypatch.setattr(images, "MAX_PIXELS", 40 * 30 - 1)
+    monkeypatch.setattr(pictures, "MAX_PIXELS", 40 * 30 - 1)
     with pytest.raises(BadPicture, match="pixels"):
         verify_picture(body)
-    monkeypatch.setattr(images, "MAX_SIZE_BYTES", len(body) - 1)
+    monkeypatch.setattr(pictures, "MAX_SIZE_BYTES", len(body) - 1)
     with pytest.raises(BadPicture, match="bytes"):
         verify_picture(body)

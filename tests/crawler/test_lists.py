@@ -5,21 +5,18 @@ from datetime import date
 
 import pytest
 
-from crawler.lists import MAX_RESTARTS
-from crawler.pages.rows import (
-    CollectionPage,
-    CommentsPage,
-    LikerRow,
-    Person,
-    PhotoLikersPage,
-    RatingRow,
-    UserLikeRow,
-    UserLikesPage,
-)
-from crawler.recording import record
-from crawler.settings import Scope, Source
+from crawler.kinds import PERSONAL_KINDS, address
+from crawler.kinds.collection import CollectionPage, RatingRow
+from crawler.kinds.comments import CommentsPage
+from crawler.kinds.kind import CrawlContext
+from crawler.kinds.photo import LikerRow, PhotoLikersPage
+from crawler.kinds.user_likes import UserLikeRow, UserLikesPage
+from crawler.ledger.ledger import Ledger
+from crawler.ledger.lists import MAX_RESTARTS
+from crawler.page import Answer, Key, Person
+from crawler.process import ParsedAnswer, settle
+from crawler.scope import Scope, Source
 from crawler.sites import Site
-from crawler.store import Key, Ledger
 
 ANN = Person("71", "ann")
 clock = itertools.count(1.0)
@@ -27,7 +24,7 @@ clock = itertools.count(1.0)
 
 @pytest.fixture
 def ledger(tmp_path):
-    with Ledger.open(tmp_path, Source("sandbox", {})) as opened:
+    with Ledger.open(tmp_path, Source("sandbox", {}), PERSONAL_KINDS) as opened:
         yield opened
 
 
@@ -44,6 +41,13 @@ class Shelf:
         return CollectionPage(ANN, rows, len(self.movies) + self.hidden, following)
 
 
+def _settle(ledger, page, content):
+    answer = Answer(200, address(Site(), page.key), b"", at=next(clock))
+    outcome = settle(page, ParsedAnswer(answer, content), CrawlContext(ledger, Site(), Scope()))
+    assert outcome.state == "done"
+    return outcome
+
+
 def _read(ledger, shelf, changes=()):
     """Read a collection as the crawl does; `changes` are made after the 1st, 2nd, … page. Return the offsets read."""
     ledger.add_pages([Key("collection", "ann")])
@@ -51,7 +55,7 @@ def _read(ledger, shelf, changes=()):
     while pages := ledger.pending(["collection"], 0, 9):
         (page,) = pages
         offsets.append(page.key.start)
-        record(ledger, Site(), Scope(), page, shelf.page(page.key.start), next(clock))
+        _settle(ledger, page, shelf.page(page.key.start))
         if changes:
             changes.pop(0)()
     return offsets
@@ -143,7 +147,7 @@ def test_only_pages_that_are_old_enough_are_read_again(ledger):
 
 def _put(ledger, key, parsed):
     ledger.add_pages([key])
-    return record(ledger, Site(), Scope(), ledger.page(key), parsed, next(clock))
+    return _settle(ledger, ledger.page(key), parsed).following
 
 
 def test_likes_of_a_user_overlap_by_one_item_because_no_total_tells_of_a_change(ledger):

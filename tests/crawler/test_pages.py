@@ -7,9 +7,12 @@ from typing import Any
 
 import pytest
 
-from crawler.pages.parse import PARSERS, parse_page
-from crawler.pages.rows import MoviePage, NotUnderstood, PageGone, Refused
+from crawler.kinds import KINDS
+from crawler.kinds.html import HtmlKind
+from crawler.kinds.movie import MoviePage
+from crawler.page import Answer, NotUnderstood, PageGone, Refused
 
+HTML_KINDS = [kind.name for kind in KINDS.values() if isinstance(kind, HtmlKind)]
 PAGES = Path(__file__).parent / "pages"
 FOLDERS = sorted(folder.name for folder in PAGES.iterdir())
 ORDINARY = [name for name in FOLDERS if "-gone" not in name and "-refused" not in name]
@@ -27,7 +30,7 @@ def read(folder: str, *replacements: tuple[str, str]) -> Any:
         assert old in html, f"{old!r} is not in {folder}"
         html = html.replace(old, new)
     known = json.loads((PAGES / folder / "output.json").read_text(encoding="utf-8"))
-    return parse_page(kind_of(folder), status=known.get("status", 200), url=known["url"], body=html.encode())
+    return KINDS[kind_of(folder)].parse(Answer(known.get("status", 200), known["url"], html.encode()))
 
 
 def fields(value: Any, name: str = "page") -> dict[str, Any]:
@@ -57,7 +60,7 @@ def test_page_reads_as_its_output(folder: str) -> None:
 
 
 def test_every_kind_of_page_has_two_layouts() -> None:
-    for kind in PARSERS:
+    for kind in HTML_KINDS:
         assert len([folder for folder in FOLDERS if kind_of(folder) == kind]) >= 2, kind
 
 
@@ -207,14 +210,14 @@ def test_next_link_keeps_the_scheme_of_its_page(scheme: str) -> None:
 def test_address_of_another_page_is_not_understood() -> None:
     body = (PAGES / "movie-film" / "input.html").read_bytes()
     with pytest.raises(NotUnderstood, match="movie_id"):
-        parse_page("movie", status=200, url=f"{MOVIE}/chart", body=body)
+        KINDS["movie"].parse(Answer(200, f"{MOVIE}/chart", body))
 
 
-@pytest.mark.parametrize("kind", PARSERS)
+@pytest.mark.parametrize("kind", HTML_KINDS)
 @pytest.mark.parametrize("body", [b"", b" \n", b"\x00", b"<html></html>", b"<html>"])
 def test_page_without_content_is_not_understood(kind: str, body: bytes) -> None:
     with pytest.raises(NotUnderstood) as caught:
-        parse_page(kind, status=200, url=f"{MOVIE}/subject/1/", body=body)
+        KINDS[kind].parse(Answer(200, f"{MOVIE}/subject/1/", body))
     assert caught.value.page_kind == kind
 
 
@@ -224,4 +227,4 @@ def test_page_that_is_cut_off_is_never_read(folder: str) -> None:
     body = (PAGES / folder / "input.html").read_bytes()
     for end in range(0, len(body) - len("</html>\n"), 97):
         with pytest.raises(NotUnderstood):
-            parse_page(kind_of(folder), status=200, url=known["url"], body=body[:end])
+            KINDS[kind_of(folder)].parse(Answer(200, known["url"], body[:end]))

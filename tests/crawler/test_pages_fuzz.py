@@ -15,23 +15,17 @@ from urllib.parse import urlsplit
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from crawler.pages.parse import PARSERS, parse_page
-from crawler.pages.rows import (
-    CollectionPage,
-    CommentsPage,
-    LikerRow,
-    MoviePage,
-    NotUnderstood,
-    PageGone,
-    Person,
-    PhotoLikersPage,
-    PhotoListPage,
-    RatingRow,
-    Refused,
-    UserLikeRow,
-    UserLikesPage,
-)
+from crawler.kinds import KINDS
+from crawler.kinds.collection import CollectionPage, RatingRow
+from crawler.kinds.comments import CommentsPage
+from crawler.kinds.html import HtmlKind
+from crawler.kinds.movie import MoviePage
+from crawler.kinds.photo import LikerRow, PhotoLikersPage
+from crawler.kinds.photos import PhotoListPage
+from crawler.kinds.user_likes import UserLikeRow, UserLikesPage
+from crawler.page import Answer, NotUnderstood, PageGone, Person, Refused
 
+HTML_KINDS = sorted(kind.name for kind in KINDS.values() if isinstance(kind, HtmlKind))
 PAGES = Path(__file__).parent / "pages"
 SOURCES = [
     (folder.name.split("-")[0], json.loads((folder / "output.json").read_text("utf-8"))["url"], html.read_bytes())
@@ -70,7 +64,7 @@ def damaged_pages(draw: st.DrawFn) -> tuple[str, str, bytes]:
             case "end":
                 parts[c:] = [b"</body></html>"]
         body = b"".join(parts)
-    return draw(st.sampled_from([kind] * 9 + list(PARSERS))), url, body
+    return draw(st.sampled_from([kind] * 9 + HTML_KINDS)), url, body
 
 
 @settings(
@@ -88,14 +82,14 @@ def test_damaged_page_gives_valid_rows_or_says_why_not(page: tuple[str, str, byt
 
 
 @settings(max_examples=EXAMPLES // 2, derandomize=True, database=None, deadline=None)
-@given(st.sampled_from(sorted(PARSERS)), st.sampled_from([url for _, url, _ in SOURCES]), st.binary() | st.text())
+@given(st.sampled_from(HTML_KINDS), st.sampled_from([url for _, url, _ in SOURCES]), st.binary() | st.text())
 def test_any_text_is_no_page(kind: str, url: str, noise: bytes | str) -> None:
     body = noise if isinstance(noise, bytes) else noise.encode() + b"</html>"
     assert isinstance(outcome_of(kind, status=200, url=url, body=body), Exception)
 
 
 @settings(max_examples=EXAMPLES // 2, derandomize=True, database=None, deadline=None)
-@given(st.sampled_from(sorted(PARSERS)), st.integers(100, 599), st.text(max_size=30), st.none() | st.text(max_size=30))
+@given(st.sampled_from(HTML_KINDS), st.integers(100, 599), st.text(max_size=30), st.none() | st.text(max_size=30))
 def test_answer_without_a_body_ends_in_an_outcome(
     kind: str, status: int, location: str, content_type: str | None
 ) -> None:
@@ -107,7 +101,7 @@ def test_answer_without_a_body_ends_in_an_outcome(
 def outcome_of(kind: str, **answer: Any) -> Any:
     """Return the page or the outcome; any other exception is what this file looks for."""
     try:
-        return parse_page(kind, **answer)
+        return KINDS[kind].parse(Answer(**answer))
     except (PageGone, Refused, NotUnderstood) as outcome:
         return outcome
 

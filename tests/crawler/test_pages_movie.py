@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from crawler.pages.parse import parse_page
-from crawler.pages.rows import NotUnderstood
+from crawler.kinds.movie import MOVIE
+from crawler.page import Answer, NotUnderstood
 
 PAGE = Path(__file__).parent / "pages" / "movie-whole-page-2022"
 KNOWN = json.loads((PAGE / "output.json").read_text(encoding="utf-8"))
@@ -27,7 +27,7 @@ STRONG = '<strong class="ll rating_num" property="v:average">7.9</strong>'
 def _read(html, **answer):
     url = answer.pop("url", KNOWN["url"])
     body = answer.pop("body", html.encode())
-    page = parse_page("movie", status=200, url=url, body=body, **answer)
+    page = MOVIE.parse(Answer(200, url, body, **answer))
     told = json.loads(json.dumps(dataclasses.asdict(page)))
     return {**told.pop("movie"), **told}
 

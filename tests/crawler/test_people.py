@@ -2,7 +2,7 @@ import stat
 
 import pytest
 
-from crawler.people import Pseudonyms
+from crawler.pseudonyms import Pseudonyms
 from dataset.errors import PipelineError
 
 

@@ -3,14 +3,15 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from crawler.politeness import FLOOR_S, Manners, host_rules, manners_for, read_robots
-from crawler.settings import CrawlSettings, scrapy_settings, user_agent
 from crawler.sites import Site
+from crawler.spiders.pace import HostPace
+from crawler.spiders.politeness import FLOOR_S, Politeness, host_rules, politeness_for, read_robots, user_agent
+from crawler.spiders.settings import CrawlSettings, scrapy_settings
 from dataset.errors import MissingInputError, RefusedError, UsageError
 
 LOOPBACK = Site("http://127.0.0.1:1", "http://127.0.0.1:2", "http://localhost:3")
 AGENT = "douban-keyframes/0.1.0 (+someone@example.org)"
-NO_MANNERS = Manners(False, 0.0, 99, None, 5.0, 5, 0.0)
+IMPOLITE = Politeness(False, 0.0, 99, None, 5.0, 5, 0.0)
 
 
 @pytest.fixture
@@ -53,8 +54,8 @@ def host():
     ],
 )
 def test_no_option_lowers_the_floor_off_loopback(site, delay_s):
-    manners = manners_for(site, "someone@example.org", delay_s)
-    assert (manners.is_slow, manners.delay_s, manners.concurrency) == (True, FLOOR_S, 1)
+    politeness = politeness_for(site, "someone@example.org", delay_s)
+    assert (politeness.is_slow, politeness.delay_s, politeness.concurrency) == (True, FLOOR_S, 1)
 
 
 @pytest.mark.parametrize(
@@ -68,38 +69,58 @@ def test_no_option_lowers_the_floor_off_loopback(site, delay_s):
     ],
 )
 def test_robots_txt_can_only_raise_the_delay_of_a_real_host(robots_txt, delay_s):
-    assert host_rules("https://movie.douban.com", robots_txt, NO_MANNERS, AGENT).delay_s == delay_s
+    assert host_rules("https://movie.douban.com", robots_txt, IMPOLITE, AGENT).delay_s == delay_s
 
 
 def test_on_loopback_the_delay_is_the_one_asked_for():
-    assert manners_for(LOOPBACK, None).delay_s == 0.0
-    slow = manners_for(LOOPBACK, None, 0.25)
+    assert politeness_for(LOOPBACK, None).delay_s == 0.0
+    slow = politeness_for(LOOPBACK, None, 0.25)
     assert (slow.is_slow, slow.delay_s, slow.concurrency) == (True, 0.25, 1)
     assert host_rules(LOOPBACK.movie, "# Crawl-delay: 5", slow, AGENT).delay_s == 0.25
 
 
-def test_autothrottle_never_goes_below_a_host_s_delay(tmp_path):
-    manners = manners_for(Site(), "someone@example.org", 90.0)
-    rules = {"movie": host_rules(Site().movie, "", manners, AGENT)}
-    settings = scrapy_settings(CrawlSettings(tmp_path, Site(), "douban", manners), rules)
+def test_scrapy_itself_never_goes_below_a_host_s_delay(tmp_path):
+    politeness = politeness_for(Site(), "someone@example.org", 90.0)
+    rules = {"movie": host_rules(Site().movie, "", politeness, AGENT)}
+    settings = scrapy_settings(CrawlSettings(tmp_path, Site(), "douban", politeness), rules)
     assert settings["DOWNLOAD_SLOTS"] == {"movie": {"delay": 90.0, "concurrency": 1, "jitter": 0.0}}
-    assert settings["DOWNLOAD_DELAY"] == 90.0  # AutoThrottle's lower bound
-    assert settings["AUTOTHROTTLE_MAX_DELAY"] >= 90.0
+    assert settings["DOWNLOAD_DELAY"] == 90.0
     assert settings["DOWNLOAD_DELAY_JITTER"] == 0.0
+
+
+def test_the_delay_counts_from_the_end_of_a_request_and_grows_with_the_latency_but_never_shrinks_below_the_host_s():
+    pace = HostPace(90.0, 180.0)
+    pace.ended(1000.0)
+    assert pace.free_at == 1090.0
+    pace.ended(2000.0, latency_s=100.0, is_ok=True)
+    assert pace.free_at == 2100.0
+    pace.ended(3000.0, latency_s=0.1, is_ok=False)  # an error is fast: it shortens nothing
+    assert pace.free_at == 3100.0
+    for _ in range(9):
+        pace.ended(4000.0, latency_s=0.1, is_ok=True)
+    assert pace.free_at == 4090.0
+    pace.ended(5000.0, latency_s=999.0, is_ok=True)
+    assert pace.free_at == 5180.0
+
+
+def test_without_a_delay_a_slow_host_is_not_slowed_down():
+    pace = HostPace(0.0, 60.0)
+    pace.ended(1000.0, latency_s=30.0, is_ok=True)
+    assert pace.free_at == 1000.0
 
 
 def test_the_real_site_wants_a_contact_and_it_is_named_in_the_user_agent():
     with pytest.raises(UsageError, match="--contact"):
-        manners_for(Site(), None)
+        politeness_for(Site(), None)
     for wrong in ("", "someone", "a@b c", "x (y@z)"):
         with pytest.raises(UsageError, match="--contact"):
-            manners_for(Site(), wrong)
+            politeness_for(Site(), wrong)
     assert user_agent("https://example.org/crawl").endswith("(+https://example.org/crawl)")
 
 
 def test_disallowed_paths_are_told_from_allowed_ones(host):
     base = host()
-    rules = read_robots({"movie": base}, NO_MANNERS, AGENT)["movie"]
+    rules = read_robots({"movie": base}, IMPOLITE, AGENT)["movie"]
     assert not rules.allows(f"{base}/j/like?tid=1", AGENT)
     assert rules.allows(f"{base}/subject/1/", AGENT)
 
@@ -121,9 +142,9 @@ def test_disallowed_paths_are_told_from_allowed_ones(host):
 )
 def test_a_robots_txt_that_is_not_a_clean_answer_closes_the_host(host, answer):
     with pytest.raises(RefusedError, match="that host is not crawled"):
-        read_robots({"movie": host(**answer)}, NO_MANNERS, AGENT)
+        read_robots({"movie": host(**answer)}, IMPOLITE, AGENT)
 
 
 def test_a_server_that_is_not_there_names_the_remedy():
     with pytest.raises(MissingInputError, match="python -m crawler sandbox"):
-        read_robots({"movie": "http://127.0.0.1:9"}, NO_MANNERS, AGENT)
+        read_robots({"movie": "http://127.0.0.1:9"}, IMPOLITE, AGENT)

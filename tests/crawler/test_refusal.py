@@ -2,9 +2,9 @@
 
 import pytest
 
-from crawler.pages.parse import parse_page
-from crawler.pages.refusal import classify
-from crawler.pages.rows import NotUnderstood, PageGone, Refused
+from crawler.kinds.movie import MOVIE
+from crawler.kinds.refusal import classify
+from crawler.page import Answer, NotUnderstood, PageGone, Refused
 
 URL = "https://movie.douban.com/subject/35000001/"
 SORRY = "https://www.douban.com/misc/sorry?original-url=https%3A%2F%2Fmovie.douban.com%2F"
@@ -130,4 +130,4 @@ def test_words_in_what_is_not_text_mean_nothing() -> None:
 @pytest.mark.parametrize("status", [204, 301, 400, 500, 503])
 def test_other_status_is_not_understood(status: int) -> None:
     with pytest.raises(NotUnderstood, match=f"movie page: field 'status' is {status}"):
-        parse_page("movie", status=status, url=URL, body=b"", location="/subject/2/")
+        MOVIE.parse(Answer(status, URL, b"", location="/subject/2/"))

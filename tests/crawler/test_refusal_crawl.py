@@ -2,8 +2,8 @@
 
 import pytest
 
-from crawler.politeness import SANDBOX_CONCURRENCY
 from crawler.sandbox.faults import REFUSALS, Refusal
+from crawler.spiders.politeness import SANDBOX_CONCURRENCY
 
 REFUSED = 3
 
@@ -37,7 +37,7 @@ def test_another_host_that_refuses_stops_the_crawl_too(sandbox, role, stage):
     assert crawl.pages("refused") == crawl.pages("pending") == set()
 
 
-def test_with_the_manners_of_the_real_site_not_one_request_follows_the_refusal(sandbox):
+def test_with_the_politeness_of_the_real_site_not_one_request_follows_the_refusal(sandbox):
     refusal = Refusal("block_redirect", after=4)
     crawl = sandbox(1, faults=refusal)
     crawl.run("ratings", "--delay-s", "0.05", status=REFUSED)

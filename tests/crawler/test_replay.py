@@ -7,14 +7,16 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from crawler.archive import archive_files, read_archive, rewrite_archive, with_body
+from crawler.archive.warc import archive_files, read_archive, rewrite_archive, with_body
 from crawler.export import export
-from crawler.people import Pseudonyms
+from crawler.kinds import PERSONAL_KINDS
+from crawler.ledger.ledger import Ledger
+from crawler.page import Key
+from crawler.pseudonyms import Pseudonyms
 from crawler.replay import forget, reparse
 from crawler.sandbox.faults import ChangingLists
 from crawler.sandbox.server import SandboxServer
 from crawler.sandbox.world import WorldConfig, generate_world
-from crawler.store import Key, Ledger
 from dataset.schema import RAW_TABLES, Quarantine
 from dataset.tables import read_table
 
@@ -153,7 +155,7 @@ def test_a_forgotten_person_is_not_crawled_again_under_any_uid(server, read_all,
     forget(crawl_dir, number)
     with Ledger.read(crawl_dir) as ledger:
         comments = ledger.execute("SELECT DISTINCT subject FROM pages WHERE kind = 'comments'").fetchall()
-    with Ledger.open(crawl_dir, Ledger.read(crawl_dir).source()) as ledger:
+    with Ledger.open(crawl_dir, Ledger.read(crawl_dir).source(), PERSONAL_KINDS) as ledger:
         assert ledger.add_pages([Key("collection", slug), Key("user_likes", number)]) == 0
         ledger.execute("DELETE FROM people")
         ledger.execute("UPDATE pages SET state = 'pending' WHERE kind IN ('comments', 'photo') AND start = 0")

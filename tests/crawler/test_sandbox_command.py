@@ -5,45 +5,35 @@ import subprocess
 import sys
 import time
 import urllib.request
-from argparse import ArgumentParser
 from pathlib import Path
 
 import pytest
 
+from crawler.__main__ import main
+from crawler.kinds import address
+from crawler.page import Key
 from crawler.sandbox import command
 from crawler.sandbox.world import WorldConfig, generate_world
 from crawler.sites import Site
 from dataset.errors import PipelineError, UsageError
 
-PROGRAM = """
-import sys
-from argparse import ArgumentParser
-from crawler.sandbox import command
-parser = ArgumentParser()
-command.add_arguments(parser)
-command.run(parser.parse_args(sys.argv[1:]))
-"""
 SMALL = ["--users", "20", "--movies", "12", "--port", "0"]
-
-
-def arguments(*options: str) -> object:
-    parser = ArgumentParser()
-    command.add_arguments(parser)
-    return parser.parse_args(options)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_it_serves_until_told_to_stop_and_removes_its_site_file(tmp_path: Path, number: signal.Signals) -> None:
     site_file = tmp_path / "sandbox" / "site.json"
     options = [*SMALL, "--seed", "9", "--site-file", str(site_file), "--log", str(tmp_path / "log.jsonl")]
-    with subprocess.Popen([sys.executable, "-c", PROGRAM, *options], stdout=subprocess.PIPE, text=True) as sandbox:
+    with subprocess.Popen(
+        [sys.executable, "-m", "crawler", "sandbox", *options], stdout=subprocess.PIPE, text=True
+    ) as sandbox:
         try:
             deadline = time.monotonic() + 60
             while not site_file.exists() and time.monotonic() < deadline:
                 time.sleep(0.02)
             told = json.loads(site_file.read_text())
             site = Site(told["movie"], told["www"], told["images"])
-            with urllib.request.urlopen(site.movie_page(told["seed_movie_ids"][0]), timeout=10) as page:
+            with urllib.request.urlopen(address(site, Key("movie", told["seed_movie_ids"][0])), timeout=10) as page:
                 assert page.status == 200
         finally:
             sandbox.send_signal(number)
@@ -65,21 +55,20 @@ def test_it_serves_until_told_to_stop_and_removes_its_site_file(tmp_path: Path, 
 )
 def test_a_world_that_is_too_small_is_refused(options: list[str], named: str) -> None:
     with pytest.raises(UsageError, match=named):
-        command.run(arguments(*options))  # type: ignore[arg-type]
+        main(["sandbox", *options])
 
 
 @pytest.mark.parametrize("options", [["--port", "65534"], ["--port", "x"], ["--users", "-1"]])
 def test_a_bad_number_is_a_wrong_option(options: list[str]) -> None:
-    with pytest.raises(SystemExit) as ended:
-        arguments(*options)
-    assert ended.value.code == 2
+    with pytest.raises(UsageError, match=f"{options[0]}.*; see python -m crawler sandbox --help"):
+        main(["sandbox", *options])
 
 
 def test_a_site_file_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     before = signal.getsignal(signal.SIGTERM)
     with pytest.raises(PipelineError, match=r"site\.json.*cannot be written"):
-        command.run(arguments(*SMALL, "--site-file", str(tmp_path / "file" / "site.json")))  # type: ignore[arg-type]
+        main(["sandbox", *SMALL, "--site-file", str(tmp_path / "file" / "site.json")])
     assert signal.getsignal(signal.SIGTERM) is before
 
 

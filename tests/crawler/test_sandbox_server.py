@@ -10,6 +10,9 @@ from urllib.robotparser import RobotFileParser
 
 import pytest
 
+from crawler.kinds import address
+from crawler.kinds.photo import photo_page
+from crawler.page import Key
 from crawler.sandbox.answers import Answer, Request
 from crawler.sandbox.server import SandboxServer
 from crawler.sandbox.truth import truth
@@ -73,11 +76,11 @@ def test_robots_of_the_image_host_allow_pictures(server: SandboxServer) -> None:
     robots = RobotFileParser()
     robots.parse(body.decode().splitlines())
     assert status == 200
-    assert robots.can_fetch("*", server.site.picture("1"))
+    assert robots.can_fetch("*", address(server.site, Key("picture", "1", "m")))
 
 
 def test_pictures_without_a_referer_are_a_teapot(server: SandboxServer, world: World) -> None:
-    url = server.site.picture(next(iter(world.contents.frames)))
+    url = address(server.site, Key("picture", next(iter(world.contents.frames)), "m"))
     for headers in ({}, {"Referer": "https://elsewhere.example/"}):
         status, body, fields = get(url, headers)
         assert (status, len(body), fields["Content-Type"]) == (418, 13, "image/jpeg")
@@ -89,7 +92,7 @@ def test_pictures_without_a_referer_are_a_teapot(server: SandboxServer, world: W
 def test_served_pictures_are_those_of_the_truth(server: SandboxServer, world: World) -> None:
     images = truth(world)["images"].head(5)
     for frame_id, sha256, size in images.select("frame_id", "image_sha256", "size_bytes").rows():
-        _, body, _ = get(server.site.picture(frame_id), REFERER)
+        _, body, _ = get(address(server.site, Key("picture", frame_id, "m")), REFERER)
         assert (hashlib.sha256(body).hexdigest(), len(body)) == (sha256, size)
 
 
@@ -97,11 +100,11 @@ def test_pictures_exist_in_public_sizes_and_formats_alone(server: SandboxServer,
     frame_id = next(iter(world.contents.frames))
     for size in ("sqxs", "s", "m", "l"):
         for suffix, kind in (("jpg", "image/jpeg"), ("webp", "image/webp")):
-            url = server.site.picture(frame_id, size).removesuffix("jpg") + suffix
+            url = address(server.site, Key("picture", frame_id, size)).removesuffix("jpg") + suffix
             status, _, fields = get(url, REFERER)
             assert (status, fields["Content-Type"]) == (200, kind)
     for size in ("raw", "xl"):
-        assert get(server.site.picture(frame_id, size), REFERER)[0] == 404
+        assert get(address(server.site, Key("picture", frame_id, size)), REFERER)[0] == 404
 
 
 def test_movies_are_gone_in_three_ways(server: SandboxServer, world: World) -> None:
@@ -112,7 +115,10 @@ def test_movies_are_gone_in_three_ways(server: SandboxServer, world: World) -> N
     }
     met = set()
     for movie in world.contents.movies.values():
-        for url in (server.site.movie_page(movie.movie_id), server.site.comments(movie.movie_id)):
+        for url in (
+            address(server.site, Key("movie", movie.movie_id)),
+            address(server.site, Key("comments", movie.movie_id)),
+        ):
             status, body, _ = get(url)
             expected, words = ways.get(movie.state, (200, movie.chinese))
             assert status == expected
@@ -123,11 +129,15 @@ def test_movies_are_gone_in_three_ways(server: SandboxServer, world: World) -> N
 
 def test_what_is_unknown_is_404(server: SandboxServer) -> None:
     site = server.site
-    for url in (
-        site.movie_page("1"), site.photos("1", "still"), site.photo_page("1"), site.collection("nobody"),
-        site.user_likes("nobody"), site.picture("1"), f"{site.movie}/subject/x/", f"{site.www}/subject/1/",
-        f"{site.www}/etc",
-    ):  # fmt: skip
+    unknown = [
+        Key("movie", "1"),
+        Key("photos", "1", "still"),
+        Key("collection", "nobody"),
+        Key("user_likes", "nobody"),
+        Key("picture", "1", "m"),
+    ]
+    urls = [photo_page(site, "1"), f"{site.movie}/subject/x/", f"{site.www}/subject/1/", f"{site.www}/etc"]
+    for url in [*urls, *(address(site, key) for key in unknown)]:
         status, body, _ = get(url, REFERER)
         assert status == 404
         assert "页面不存在" in body.decode()
@@ -135,7 +145,10 @@ def test_what_is_unknown_is_404(server: SandboxServer) -> None:
 
 def test_a_user_is_found_by_slug_and_by_number(server: SandboxServer, world: World) -> None:
     user = next(user for user in world.contents.users.values() if user.slug)
-    by_slug, by_number = get(server.site.collection(user.uid)), get(server.site.collection(user.user_id))
+    by_slug, by_number = (
+        get(address(server.site, Key("collection", user.uid))),
+        get(address(server.site, Key("collection", user.user_id))),
+    )
     assert by_slug[0] == by_number[0] == 200
     assert by_slug[1] == by_number[1]
 
@@ -152,7 +165,7 @@ def test_the_trap_and_the_disallowed_paths_exist_so_that_the_log_can_tell_on_a_c
 def test_every_request_is_logged_in_memory_and_in_a_file(world: World, tmp_path: Path) -> None:
     log = tmp_path / "logs" / "requests.jsonl"
     with SandboxServer(world, log_path=log) as server:
-        get(server.site.movie_page("1"), {"User-Agent": "tester"})
+        get(address(server.site, Key("movie", "1")), {"User-Agent": "tester"})
         get(robots_txt(server.site.images))
     first, second = (json.loads(line) for line in log.read_text().splitlines())
     assert (first["host"], first["method"], first["path"], first["status"]) == ("movie", "GET", "/subject/1/", 404)
@@ -169,7 +182,7 @@ def test_overlapping_requests_can_be_told_from_the_log(world: World) -> None:
         return answer(request)
 
     with SandboxServer(world, faults=meet) as server:
-        threads = [threading.Thread(target=get, args=(server.site.movie_page("1"),)) for _ in range(2)]
+        threads = [threading.Thread(target=get, args=(address(server.site, Key("movie", "1")),)) for _ in range(2)]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -200,7 +213,7 @@ def test_a_closed_sandbox_hangs_up(world: World) -> None:
 
 
 def test_head_sends_no_body_and_other_methods_are_refused(server: SandboxServer, world: World) -> None:
-    url = server.site.movie_page(world.seed_movie_ids[0])
+    url = address(server.site, Key("movie", world.seed_movie_ids[0]))
     status, body, fields = get(url, method="HEAD")
     assert (status, body) == (200, b"")
     assert int(fields["Content-Length"]) == len(get(url)[1])

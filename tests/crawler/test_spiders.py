@@ -5,28 +5,23 @@ from datetime import date
 
 import pytest
 
-from crawler.images import Picture
-from crawler.pages.rows import (
-    CollectionPage,
-    CommentsPage,
-    FrameRow,
-    LikerRow,
-    MoviePage,
-    MovieRow,
-    NotUnderstood,
-    Person,
-    PhotoLikersPage,
-    PhotoListPage,
-    RatingRow,
-    UserLikeRow,
-    UserLikesPage,
-)
-from crawler.plan import address, next_key, stages, surviving
-from crawler.recording import record
-from crawler.settings import Scope, Source
+from crawler.archive.pictures import Picture
+from crawler.kinds import KINDS, PERSONAL_KINDS, address
+from crawler.kinds.collection import CollectionPage, RatingRow
+from crawler.kinds.comments import CommentsPage
+from crawler.kinds.estimates import surviving
+from crawler.kinds.kind import CrawlContext
+from crawler.kinds.movie import MoviePage, MovieRow
+from crawler.kinds.next_page import next_key
+from crawler.kinds.photo import LikerRow, PhotoLikersPage
+from crawler.kinds.photos import FrameRow, PhotoListPage
+from crawler.kinds.user_likes import UserLikeRow, UserLikesPage
+from crawler.ledger.ledger import Ledger
+from crawler.page import Answer, Key, NotUnderstood, Person
+from crawler.process import ParsedAnswer, settle
+from crawler.scope import Scope, Source
 from crawler.sites import Site
 from crawler.spiders.queue import PageQueue
-from crawler.store import Key, Ledger
 
 SANDBOX = Source("sandbox", {"seed": 1})
 
@@ -36,16 +31,25 @@ ANN = Person("71", "ann")
 
 @pytest.fixture
 def ledger(tmp_path):
-    with Ledger.open(tmp_path, SANDBOX) as opened:
+    with Ledger.open(tmp_path, SANDBOX, PERSONAL_KINDS) as opened:
         yield opened
 
 
 clock = itertools.count(1.0)
 
 
-def _record(ledger, key, parsed, scope=Scope()):  # noqa: B008
+def _settle(ledger, key, content, scope=Scope(), at=None):  # noqa: B008
+    """Settle a page that holds some content; return the outcome."""
     ledger.add_pages([key])
-    return record(ledger, SITE, scope, ledger.page(key), parsed, next(clock))
+    answer = Answer(200, address(SITE, key), b"", at=at or next(clock))
+    return settle(ledger.page(key), ParsedAnswer(answer, content), CrawlContext(ledger, SITE, scope))
+
+
+def _record(ledger, key, content, scope=Scope()):  # noqa: B008
+    """Settle a page that is understood; return the page of its list to read next."""
+    outcome = _settle(ledger, key, content, scope)
+    assert outcome.state == "done"
+    return outcome.following
 
 
 def _rows(ledger, query):
@@ -107,9 +111,9 @@ def test_pages_found_while_reading_are_read_in_the_same_run(ledger):
 
 def test_only_the_offset_is_taken_from_a_link_to_the_next_page():
     key = Key("collection", "ann", start=15)
-    assert next_key(SITE, key, "?start=30&sort=time&rating=all", 15).start == 30
-    assert next_key(SITE, key, "/people/ann/collect?start=30&evil=1", 15) == key._replace(start=30)
-    assert next_key(SITE, key, None, 15) is None
+    assert next_key(address(SITE, key), key, "?start=30&sort=time&rating=all", 15).start == 30
+    assert next_key(address(SITE, key), key, "/people/ann/collect?start=30&evil=1", 15) == key._replace(start=30)
+    assert next_key(address(SITE, key), key, None, 15) is None
 
 
 @pytest.mark.parametrize(
@@ -126,15 +130,15 @@ def test_only_the_offset_is_taken_from_a_link_to_the_next_page():
 )
 def test_a_next_link_that_leads_elsewhere_is_never_followed(url):
     with pytest.raises(NotUnderstood, match="next_url"):
-        next_key(SITE, Key("collection", "ann", start=15), url, 15)
+        next_key(address(SITE, Key("collection", "ann", start=15)), Key("collection", "ann", start=15), url, 15)
 
 
 def test_a_short_or_empty_page_ends_a_list_only_behind_its_claimed_total():
     key = Key("collection", "ann", start=15)
-    assert next_key(SITE, key, "?start=30", seen=3, claimed=20) is not None
-    assert next_key(SITE, key, "?start=30", seen=0, claimed=40) is not None
-    assert next_key(SITE, key, "?start=30", seen=0, claimed=15) is None
-    assert next_key(SITE, key, "?start=30", seen=0) is None
+    assert next_key(address(SITE, key), key, "?start=30", seen=3, claimed=20) is not None
+    assert next_key(address(SITE, key), key, "?start=30", seen=0, claimed=40) is not None
+    assert next_key(address(SITE, key), key, "?start=30", seen=0, claimed=15) is None
+    assert next_key(address(SITE, key), key, "?start=30", seen=0) is None
 
 
 def _fill_ratings(ledger):
@@ -167,11 +171,11 @@ def test_an_empty_crawl_has_an_empty_core(ledger):
 
 
 def test_every_kind_of_page_has_an_address_on_its_host():
-    for phases in stages(("photo_page", "user_likes")).values():
-        for phase in phases:
-            for kind in phase.kinds:
-                variant = {"photos": "still", "picture": "m"}.get(kind, "")
-                assert "77" in address(SITE, Key(kind, "77", variant))
+    for kind in KINDS.values():
+        variant = {"photos": "still", "picture": "m"}.get(kind.name, "")
+        url = address(SITE, Key(kind.name, "77", variant))
+        assert "77" in url
+        assert url.startswith(f"{SITE.hosts[kind.host]}/")
 
 
 # --- what a page leaves behind -------------------------------------------------------------
@@ -199,10 +203,11 @@ def test_an_item_that_repeats_is_one_row_and_the_newest_wins(ledger):
 
 def test_a_page_whose_next_link_leads_elsewhere_leaves_nothing(ledger):
     page = CollectionPage(ANN, (RatingRow("m1", 3, None),), 1, "https://elsewhere.example/?start=15")
-    with pytest.raises(NotUnderstood):
-        _record(ledger, Key("collection", "ann"), page)
+    outcome = _settle(ledger, Key("collection", "ann"), page)
+    assert (outcome.state, outcome.cause) == ("failed", "collection page: field 'next_url' not understood")
+    assert outcome.may_recover
     assert _rows(ledger, "SELECT user_id, movie_id, stars, rated_on FROM ratings") == []
-    assert ledger.page(Key("collection", "ann")) is not None
+    assert _rows(ledger, "SELECT uid FROM people") == []
 
 
 def test_a_movie_page_is_stored_whole(ledger):

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from crawler.store import Ledger
+from crawler.ledger.ledger import Ledger
 from dataset.snapshots.snapshot import latest
 from dataset.snapshots.verify import verify
 

@@ -14,7 +14,7 @@ from model.training.config import TrainingConfig
 from model.training.trainer import Trainer
 
 USERS, MOVIES, FRAMES, THEMED, THEMES, WIDTH, PER_USER = 300, 150, 10, 3, 8, 32, 14
-TRAINING = TrainingConfig(epochs=40, learning_rate=5e-3, patience=8)
+TRAINING = TrainingConfig(epochs=40, learning_rate=5e-3, patience=5)
 
 
 @dataclass(frozen=True)

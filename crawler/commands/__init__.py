@@ -1,0 +1,1 @@
+"""The commands of `python -m crawler`: their options, and what they print."""

@@ -1,0 +1,138 @@
+"""The commands that plan and run the stages of a crawl: plan, ratings, frames and likes."""
+
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import pydantic.dataclasses
+from cyclopts import Parameter
+from pydantic import Field
+
+from crawler.commands.options import DEFAULT_CRAWL, ScopeOptions, SiteOptions, crawl_settings
+from crawler.forecast import Forecast, duration, forecast, seconds_needed
+from crawler.kinds import KINDS, PERSONAL_KINDS
+from crawler.ledger import reports
+from crawler.ledger.ledger import Ledger
+from crawler.plan import kinds_of
+from crawler.spiders.settings import CrawlSettings
+from dataset.cli import FLAT, Count
+from dataset.errors import UsageError
+
+_NEXT = {"ratings": "frames", "frames": "likes", "likes": "export"}
+_AGAIN = "Reading again"
+_SECONDS_PER_DAY = 86_400
+
+Days = Annotated[float, Field(ge=0, lt=36_500, allow_inf_nan=False)]
+
+
+def plan(
+    *,
+    crawl: Path = DEFAULT_CRAWL,
+    site: Annotated[SiteOptions, FLAT] = SiteOptions(),  # noqa: B008 - frozen
+    attempts: Count = 5,
+    scope: Annotated[ScopeOptions, FLAT] = ScopeOptions(),  # noqa: B008
+) -> None:
+    """Print how many requests each stage needs and how long they take; send none.
+
+    Args:
+        crawl: the crawl's private folder
+        site: where the site is
+        attempts: attempts before a page is marked as failed
+        scope: what is crawled
+    """
+    settings = crawl_settings(crawl, site, scope, attempts)
+    with Ledger.open(settings.crawl_dir, settings.source, PERSONAL_KINDS) as ledger:
+        forecasts = forecast(ledger, settings.scope)
+    print("\n".join(plan_lines(forecasts, settings.politeness.delay_s)))
+
+
+def plan_lines(forecasts: list[Forecast], delay_s: float) -> list[str]:
+    """Return the plan: one line per kind of page, and the sum."""
+    lines = [f"{'stage':<8} {'kind of page':<13} {'known':>9} {'expected':>13}   at {delay_s:g} s per request"]
+    for one in forecasts:
+        expected = "not yet known" if one.expected is None else f"{one.expected:,}"
+        time_needed = "" if one.expected is None else duration(one.requests * delay_s)
+        lines.append(f"{one.stage:<8} {one.kind:<13} {one.known:>9,} {expected:>13}   {time_needed}".rstrip())
+    requests = sum(one.requests for one in forecasts)
+    open_stages = dict.fromkeys(one.stage for one in forecasts if one.expected is None)
+    least = "At least" if open_stages else "About"
+    needed = duration(seconds_needed(forecasts, delay_s))
+    lines.append(f"{least} {requests:,} requests; {needed}, all hosts in parallel.")
+    if open_stages:
+        lines.append(
+            f"Unknown counts become known while the stages are read ({', '.join(open_stages)}); run this again then."
+        )
+    return lines
+
+
+def _ages_of(stage: str) -> Any:
+    """Return a config class with an option for each kind of page of a stage that can be read again."""
+    days = {f"{kind}_age_days": KINDS[kind].refresh_days for kind in kinds_of(stage) if KINDS[kind].refresh_days}
+    options = {name: _age_option(name.removesuffix("_age_days")) for name in days}
+    return pydantic.dataclasses.dataclass(frozen=True)(type("Ages", (), {**days, "__annotations__": options}))
+
+
+def _age_option(kind: str) -> Any:
+    sentence = f"with --refresh: minimum age of the {kind.replace('_', ' ')} pages to read again"
+    return Annotated[Days, Parameter(help=sentence, group=_AGAIN)]
+
+
+def _command_for(stage: str) -> Callable[..., None]:
+    """Return the command that runs a stage. Its options depend on the kinds of page of the stage."""
+    ages_class = _ages_of(stage)
+
+    def run(
+        *,
+        crawl: Path = DEFAULT_CRAWL,
+        site: Annotated[SiteOptions, FLAT] = SiteOptions(),  # noqa: B008 - frozen
+        attempts: Count = 5,
+        scope: Annotated[ScopeOptions, FLAT] = ScopeOptions(),  # noqa: B008
+        refresh: Annotated[bool, Parameter(group=_AGAIN)] = False,
+        ages: Any = ages_class(),  # noqa: B008
+    ) -> None:
+        """Read the pages of a stage.
+
+        Args:
+            crawl: the crawl's private folder
+            site: where the site is
+            attempts: attempts before a page is marked as failed
+            scope: what is crawled
+            refresh: read again the pages that may have changed
+            ages: which pages are old enough for --refresh
+        """
+        ages_days = {name.removesuffix("_age_days"): days for name, days in vars(ages).items()} if refresh else None
+        _run_stage(stage, crawl_settings(crawl, site, scope, attempts), ages_days)
+
+    run.__annotations__["ages"] = Annotated[ages_class, FLAT]
+    return run
+
+
+ratings, frames, likes = (_command_for(stage) for stage in _NEXT)
+
+
+def _run_stage(stage: str, crawl: CrawlSettings, ages_days: dict[str, float] | None) -> None:
+    from crawler.spiders.run import run_stage  # imported where needed, because Scrapy takes a while to load
+
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # until Scrapy takes over: like Ctrl-C
+    with Ledger.open(crawl.crawl_dir, crawl.source, PERSONAL_KINDS) as ledger:
+        if not crawl.scope.movie_ids and not crawl.scope.uids and not ledger.has_pages():
+            raise UsageError(
+                f"{crawl.crawl_dir}: an empty crawl with nothing to start from; give --movies, --movies-file or --users"
+            )
+        if ages_days is not None:
+            ages_s = {kind: days * _SECONDS_PER_DAY for kind, days in ages_days.items() if kind in KINDS}
+            reopened = sum(ledger.reopen(kind, time.time() - age_s) for kind, age_s in ages_s.items())
+            print(f"{reopened:,} pages and lists are old enough to be read again.", flush=True)
+        result = run_stage(stage, crawl, ledger)
+        contents = reports.contents(ledger, stage)
+    gone = f" ({result.gone:,} of them gone)" if result.gone else ""
+    pages = f"{result.done + result.gone:,} pages{gone}"
+    print(f"{stage}: read {pages} in {duration(result.seconds)}. The crawl now has {contents}.")
+    if result.left:
+        print(
+            f"{result.left:,} known pages are left because of --max-requests; run the same command again to continue."
+        )
+    else:
+        print(f"Next: python -m crawler {_NEXT[stage]}")

@@ -1,0 +1,193 @@
+"""The options that several commands share, as frozen configs, and the crawl they describe."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from cyclopts import Parameter
+from pydantic import BeforeValidator, Field
+from pydantic.dataclasses import dataclass
+
+from crawler.scope import LIKER_SOURCES, Scope, Source
+from crawler.sites import Site
+from crawler.spiders.politeness import Politeness, politeness_for
+from crawler.spiders.settings import CrawlSettings
+from dataset.cli import Count
+from dataset.errors import MissingInputError, UsageError
+
+DEFAULT_CRAWL = Path("data/sandbox/crawl")
+
+PhotoKind = Literal["still", "poster", "wallpaper"]
+
+
+def _separated(values: str | Sequence[str]) -> tuple[str, ...]:
+    """Read values that are separated by commas (or spaces, in quotes)."""
+    text = values if isinstance(values, str) else " ".join(values)
+    return tuple(dict.fromkeys(text.replace(",", " ").split()))
+
+
+Seconds = Annotated[float, Field(ge=0, lt=86_400, allow_inf_nan=False)]
+Ids = Annotated[tuple[str, ...], BeforeValidator(_separated), Parameter(n_tokens=1, metavar="ID,…")]
+
+
+@dataclass(frozen=True)
+@Parameter(group="The site")
+class SiteOptions:
+    """Where the site is, and how politely it is read.
+
+    Attributes:
+        site: which site
+        site_file: written by the running sandbox
+        site_urls: base addresses of another site of this kind: movie,www,images
+        contact: e-mail or web address for the User-Agent; required for any site but the sandbox
+        delay_s: minimum number of seconds between two requests to a host; at least 5 on a real host
+        timeout_s: seconds to wait for an answer
+    """
+
+    site: Literal["sandbox", "douban"] = "sandbox"
+    site_file: Path = Path("data/sandbox/site.json")
+    site_urls: str | None = None
+    contact: str | None = None
+    delay_s: Seconds = 0.0
+    timeout_s: Seconds | None = None
+
+    def politeness(self, site: Site, attempts: int = 5) -> Politeness:
+        """Return the politeness for a site.
+
+        Raises:
+            UsageError: the site is not on loopback and no contact is given.
+        """
+        return politeness_for(site, self.contact, self.delay_s, self.timeout_s, attempts)
+
+    def resolve(self) -> tuple[Site, Source, list[str]]:
+        """Return the site, its name as a source, and the movies to start from by default.
+
+        Raises:
+            MissingInputError: no sandbox is running.
+            UsageError: malformed addresses.
+        """
+        if self.site_urls:
+            bases = [base.strip().rstrip("/") for base in self.site_urls.split(",")]
+            if len(bases) != 3 or not all(base.startswith(("http://", "https://")) for base in bases):
+                raise UsageError(f"--site-urls {self.site_urls!r}: give three http(s) addresses: movie,www,images")
+            return Site(*bases), Source(",".join(bases)), []
+        if self.site == "douban":
+            return Site(), Source("douban"), []
+        fields = self.sandbox_fields()
+        try:
+            site = Site(fields["movie"], fields["www"], fields["images"])
+            return site, Source("sandbox", dict(fields["config"])), list(fields["seed_movie_ids"])
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise _not_a_site_file(self.site_file, error) from None
+
+    def sandbox_fields(self) -> Any:
+        """Return what the running sandbox wrote into its site file.
+
+        Raises:
+            MissingInputError: no sandbox is running.
+        """
+        if not self.site_file.is_file():
+            raise MissingInputError(
+                f"{self.site_file}: no such file, so no sandbox is running; start one with: python -m crawler sandbox"
+            )
+        try:
+            return json.loads(self.site_file.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise _not_a_site_file(self.site_file, error) from None
+
+
+@dataclass(frozen=True)
+@Parameter(group="The scope")
+class ScopeOptions:
+    """What is crawled.
+
+    Attributes:
+        movies: movies whose comments lead to users
+        movies_file: text file with more of them, one id per line
+        users: users to start from
+        max_users: take at most this many users
+        max_movies: take at most this many movies, the most-rated ones
+        max_requests: stop after this many requests
+        photo_kinds: some of still,poster,wallpaper
+        picture_size: the size of the picture files
+        liker_source: where likers are read
+        k: frames and likes only for the k-core of the ratings
+        everything: frames and likes for all movies and users
+    """
+
+    movies: Ids = ()
+    movies_file: Path | None = None
+    users: Ids = ()
+    max_users: Count | None = None
+    max_movies: Count | None = None
+    max_requests: Count | None = None
+    photo_kinds: Annotated[
+        tuple[PhotoKind, ...],
+        Field(min_length=1),
+        BeforeValidator(_separated),
+        Parameter(n_tokens=1, metavar="KIND,…", show_default=",".join, show_choices=False),
+    ] = ("still", "poster")
+    picture_size: Literal["sqxs", "s", "m", "l"] = "m"
+    liker_source: Literal["photo_page", "user_likes", "both"] = "photo_page"
+    k: Count = 5
+    everything: bool = False
+
+    def resolve(self, default_movies: Sequence[str]) -> Scope:
+        """Return the scope.
+
+        Args:
+            default_movies: movies to start from if no movie and no user is given.
+
+        Raises:
+            MissingInputError: the file of movie ids cannot be read.
+            UsageError: something is not an id.
+        """
+        movie_ids, uids = [*self.movies, *_movies_in(self.movies_file)], self.users
+        if not movie_ids and not uids:
+            movie_ids = list(default_movies)
+        for given in (*movie_ids, *uids):
+            if not given.replace("-", "").replace("_", "").replace(".", "").isalnum():
+                raise UsageError(
+                    f"{given!r} is not an id; give the number of a movie, or the number or name in a user's address"
+                )
+        return Scope(
+            movie_ids=tuple(dict.fromkeys(movie_ids)),
+            uids=uids,
+            max_users=self.max_users,
+            max_movies=self.max_movies,
+            max_requests=self.max_requests,
+            photo_kinds=self.photo_kinds,
+            picture_size=self.picture_size,
+            liker_sources=LIKER_SOURCES[self.liker_source],
+            k=0 if self.everything else self.k,
+        )
+
+
+def crawl_settings(crawl_dir: Path, site: SiteOptions, scope: ScopeOptions, attempts: int) -> CrawlSettings:
+    """Return the crawl that the options describe.
+
+    Raises:
+        MissingInputError: no sandbox is running, or a file of movie ids is missing.
+        UsageError: options that do not fit together.
+    """
+    where, source, default_movies = site.resolve()
+    what = scope.resolve(default_movies)
+    return CrawlSettings(crawl_dir, where, source, site.politeness(where, attempts), what)
+
+
+def _not_a_site_file(path: Path, error: Exception) -> MissingInputError:
+    return MissingInputError(
+        f"{path}: not the site file of a sandbox ({error!r}); start one with: python -m crawler sandbox"
+    )
+
+
+def _movies_in(path: Path | None) -> list[str]:
+    if path is None:
+        return []
+    try:
+        return path.read_text(encoding="utf-8").split()
+    except (OSError, UnicodeDecodeError) as error:
+        raise MissingInputError(
+            f"{path}: cannot be read ({error}); give a text file with one movie id per line"
+        ) from None

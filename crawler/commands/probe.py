@@ -1,0 +1,43 @@
+"""The command probe: check the crawler's assumptions about the site before the first crawl."""
+
+from typing import Annotated
+
+from crawler.commands.options import SiteOptions
+from crawler.probe import Probe, advice
+from dataset.cli import FLAT
+from dataset.errors import RefusedError
+
+KNOWN_MOVIE_ID = "1292052"  # on the real site: one with many photos and comments
+
+
+def probe(
+    *,
+    site: Annotated[SiteOptions, FLAT] = SiteOptions(),  # noqa: B008 - frozen
+    movie: str | None = None,
+) -> None:
+    """Check with a dozen polite requests what the crawler assumes about the site; run it before the first crawl.
+
+    Args:
+        site: where the site is
+        movie: a movie with many photos and comments
+
+    Raises:
+        UsageError: the site is not on loopback and --contact is missing.
+        MissingInputError: no sandbox is running.
+        RefusedError: the site refuses us; nothing more was requested.
+    """
+    where, _, _ = site.resolve()
+    checks = Probe(where, site.politeness(where), movie or _known_movie(site))
+    last = None
+    for last in checks.findings():
+        print(f"{last.answered:<8} {last.point:<38} {last.detail}", flush=True)
+    print(f"{checks.n_requests} requests. {advice(checks)}")
+    if last and last.answered == "refused":
+        raise RefusedError(f"the site refuses us ({last.detail}), so nothing more was requested; try again tomorrow")
+
+
+def _known_movie(site: SiteOptions) -> str:
+    """Return a movie with many photos: the running sandbox names one; on the real site one is known."""
+    if site.site == "sandbox" and not site.site_urls:
+        return str(site.sandbox_fields()["probe_movie_id"])
+    return KNOWN_MOVIE_ID

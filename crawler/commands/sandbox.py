@@ -1,0 +1,43 @@
+"""The command sandbox: serve an invented world until Ctrl-C."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import cyclopts
+from cyclopts import Parameter
+from pydantic import Field
+
+from crawler.sandbox.answers import Fault
+from crawler.sandbox.command import LAST_PORT, serve
+from crawler.sandbox.switches import HELP, faults_from
+from crawler.sandbox.world import WorldConfig
+from dataset.cli import Count, CountOrZero
+
+
+def _faults(_: type, tokens: Sequence[cyclopts.Token]) -> Fault:
+    return faults_from(tokens[0].value)
+
+
+def sandbox(
+    *,
+    seed: CountOrZero = WorldConfig.seed,
+    users: Count = WorldConfig.n_users,
+    movies: Count = WorldConfig.n_movies,
+    port: Annotated[CountOrZero, Field(le=LAST_PORT - 2)] = 8801,
+    site_file: Path = Path("data/sandbox/site.json"),
+    faults: Annotated[Fault | None, Parameter(converter=_faults, n_tokens=1, help=HELP, metavar="FAULT,…")] = None,
+    log: Path | None = None,
+) -> None:
+    """Serve the sandbox, a local stand-in for the site.
+
+    Args:
+        seed: seed of the world; equal seeds give equal worlds
+        users: number of people
+        movies: number of movies
+        port: the first of three consecutive ports; 0 takes any free ports
+        site_file: file from which the crawler learns the addresses while the sandbox runs
+        faults: what goes wrong
+        log: log file: one JSON line per request
+    """
+    serve(WorldConfig(seed=seed, n_users=users, n_movies=movies), port, site_file, faults, log)

@@ -1,0 +1,81 @@
+"""The command status: how far a crawl is, and what went wrong."""
+
+import time
+from pathlib import Path
+
+from rich.live import Live
+from rich.text import Text
+
+from crawler.commands.options import DEFAULT_CRAWL
+from crawler.forecast import duration
+from crawler.ledger import reports
+from crawler.ledger.ledger import Ledger
+from crawler.ledger.lock import is_locked
+from crawler.ledger.pages import STATES
+from crawler.plan import STAGES
+
+RECENT_S = 600.0
+_REDRAW_S = 2.0
+
+
+def status(*, crawl: Path = DEFAULT_CRAWL, watch: bool = False) -> None:
+    """Print pages by kind and state, and the causes of failures.
+
+    Args:
+        crawl: the crawl's private folder
+        watch: redraw every two seconds, until Ctrl-C
+    """
+    with Ledger.read(crawl) as ledger:
+        if watch:
+            _watch(ledger)
+        else:
+            print("\n".join(_present_lines(ledger)))
+
+
+def _present_lines(ledger: Ledger) -> list[str]:
+    return status_lines(ledger, time.time(), is_locked(ledger.crawl_dir / "lock"))
+
+
+def _watch(ledger: Ledger) -> None:
+    try:
+        with Live(refresh_per_second=1) as live:
+            while True:
+                live.update(Text("\n".join(_present_lines(ledger))), refresh=True)
+                time.sleep(_REDRAW_S)
+    except KeyboardInterrupt:
+        return
+
+
+def status_lines(ledger: Ledger, now: float, is_crawling: bool) -> list[str]:
+    """Return how far a crawl is: pages by kind and state, causes of failures, the pace, and the rows so far."""
+    counts = ledger.counts()
+    lines = [f"{'kind of page':<13}" + "".join(f"{state:>10}" for state in STATES)]
+    for kind in sorted({kind for kind, _ in counts}):
+        lines.append(f"{kind:<13}" + "".join(f"{counts.get((kind, state), 0):>10,}" for state in STATES))
+    lines += _causes(ledger)
+    lines += _pace(ledger, now, sum(n for (_, state), n in counts.items() if state == "pending"))
+    lines += [reports.contents(ledger, stage) for stage in STAGES]
+    return [*lines, "A command is crawling right now." if is_crawling else "No command is crawling right now."]
+
+
+def _causes(ledger: Ledger) -> list[str]:
+    causes = reports.causes(ledger)
+    lines = [f"{one.n:,} {one.kind} pages {one.state}: {one.cause}" for one in causes]
+    if any("not understood" in one.cause for one in causes):
+        lines.append(
+            "Pages that were not understood are in the archive; fix the parser, then: python -m crawler reparse"
+        )
+    if unsteady := reports.n_unsteady(ledger):
+        lines.append(f"{unsteady:,} lists changed too often while they were read; --refresh reads them again")
+    if unseen := reports.n_unseen(ledger):
+        lines.append(f"{unseen:,} items are claimed by lists that do not show them")
+    return lines
+
+
+def _pace(ledger: Ledger, now: float, pending: int) -> list[str]:
+    recent, first = reports.answered_since(ledger, now - RECENT_S)
+    if first is None:
+        return [f"{pending:,} known pages are left; nothing was read in the last {duration(RECENT_S)}"]
+    seconds = max(now - first, 1.0)
+    left = duration(pending * seconds / recent)
+    return [f"{recent:,} pages in the last {duration(seconds)}; {pending:,} known pages are left, {left} at this pace"]

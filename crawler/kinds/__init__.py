@@ -1,0 +1,28 @@
+"""The kinds of page: one module per kind, and the registry of all.
+
+A module holds everything the crawler knows of its kind: the address, the parser, the rows it stores, and the facts
+in its `PageKind`. To add a kind, write such a module and list its `PageKind` in `KINDS`. No other file changes.
+Parsers do no I/O; selectors live here and nowhere else, so that one edit fixes a change of the site's markup.
+"""
+
+from crawler.kinds.collection import COLLECTION
+from crawler.kinds.comments import COMMENTS
+from crawler.kinds.kind import PageKind
+from crawler.kinds.movie import MOVIE
+from crawler.kinds.photo import PHOTO
+from crawler.kinds.photos import PHOTOS
+from crawler.kinds.picture import PICTURE
+from crawler.kinds.user_likes import USER_LIKES
+from crawler.page import Key
+from crawler.sites import Site
+
+# In the order in which the kinds of a phase are planned.
+KINDS: dict[str, PageKind] = {
+    kind.name: kind for kind in (COMMENTS, COLLECTION, MOVIE, PHOTOS, PICTURE, PHOTO, USER_LIKES)
+}
+PERSONAL_KINDS = frozenset(kind.name for kind in KINDS.values() if kind.is_personal)
+
+
+def address(site: Site, key: Key) -> str:
+    """Return the address of a page."""
+    return KINDS[key.kind].address(site, key)

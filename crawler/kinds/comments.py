@@ -1,0 +1,111 @@
+"""A movie's comments, where users are discovered: `/subject/<id>/comments` (grades C and H)."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from urllib.parse import urlencode
+
+from crawler.kinds.document import DELETED_NAME, Document
+from crawler.kinds.estimates import n_unplanned
+from crawler.kinds.html import HtmlKind
+from crawler.kinds.kind import CrawlContext
+from crawler.kinds.next_page import next_key
+from crawler.kinds.tree import select, text_of
+from crawler.ledger.ledger import Ledger
+from crawler.ledger.lists import ListPass, Seam, last_item_before
+from crawler.page import Key, Page, Person
+from crawler.scope import Scope
+from crawler.sites import Site
+
+COMMENTS_PER_PAGE = 20
+COMMENTS_REACH = 200  # a logged-out reader is shown about this many comments of a movie
+
+
+@dataclass(frozen=True)
+class CommentsPage:
+    """A page of a movie's comments: the people who wrote them, in order, without deleted accounts."""
+
+    people: tuple[Person, ...]
+    next_url: str | None
+
+
+def address(site: Site, key: Key) -> str:
+    """Return the address of a page of 20 comments by people who have seen the movie, newest first."""
+    query = urlencode({"start": key.start, "limit": COMMENTS_PER_PAGE, "sort": "time", "status": "P"})
+    return f"{site.movie}/subject/{key.subject}/comments?{query}"
+
+
+def parse_comments(html: str, url: str) -> CommentsPage:
+    """Return the people who wrote a page of comments, in order, without deleted accounts.
+
+    Always present: an author's profile link in each comment. May be absent: all comments (then the
+    list's frame `#comments` must be present), avatars, the next page's link.
+
+    Raises:
+        NotUnderstood: the page has no such list, or a comment has no author.
+    """
+    page = Document.read("comments", html, url)
+    page.id_in_url("movie_id", r"/subject/([0-9]+)/comments")
+    comments = page.css(".comment-item")
+    frame = page.css("#comments")
+    if not comments and (not frame or select(frame, 'a[href*="/people/"]')):
+        raise page.not_understood("comments")
+    people: list[Person] = []
+    for comment in comments:
+        links = select(comment, ".avatar a, .comment-info a")
+        person = page.person(links, select(comment, ".avatar img"))
+        if person is None:
+            raise page.not_understood("person", "has no profile link in a comment")
+        if DELETED_NAME not in {*(link.get("title") for link in links), *map(text_of, links)}:
+            people.append(person)
+    return CommentsPage(tuple(people), page.next_url(page.css("#paginator a.next::attr(href)")))
+
+
+def record(context: CrawlContext, page: Page, parsed: CommentsPage, at: float) -> Key | None:
+    """Plan the collections of the people who are new; the comments themselves are not stored."""
+    ledger = context.ledger
+    for person in parsed.people:
+        _discover(ledger, context.scope, person)
+    uids = [person.uid for person in parsed.people]
+    is_full = len(uids) == COMMENTS_PER_PAGE  # otherwise someone is left out, perhaps at the seam
+    seam = Seam(uids[-1] if is_full else None, uids[0] if uids else None, last_item_before(ledger, page.key))
+    list_pass = ListPass(ledger, page, at)
+    ledger.mark_done(page, list_pass.at, seen=len(uids), last_item=seam.shown)
+    is_at_reach = page.key.start + COMMENTS_PER_PAGE >= COMMENTS_REACH
+    next_url = None if is_at_reach else parsed.next_url
+    # A page without people (all deleted) does not end the list, so one item counts as seen.
+    return list_pass.follow(next_key(address(context.site, page.key), page.key, next_url, seen=1), seam=seam)
+
+
+def _discover(ledger: Ledger, scope: Scope, person: Person) -> None:
+    """Plan a person's collection, unless it is planned under another uid or there are enough users."""
+    is_known = ledger.is_planned(ledger.user_id(person), "collection")
+    if not is_known and (scope.max_users is None or ledger.n_lists("collection") < scope.max_users):
+        ledger.add_pages([Key("collection", person.uid)])
+
+
+def _first_pages(ledger: Ledger, scope: Scope) -> Iterator[Key]:
+    return (Key("comments", movie_id) for movie_id in scope.movie_ids)
+
+
+def _unplanned(ledger: Ledger, scope: Scope) -> float | None:
+    return n_unplanned(ledger, "comments", scope.movie_ids)
+
+
+def most_pages_per_list(ledger: Ledger, scope: Scope) -> float | None:
+    """Return how many pages of comments a movie has at most."""
+    return COMMENTS_REACH / COMMENTS_PER_PAGE
+
+
+COMMENTS = HtmlKind(
+    name="comments",
+    host="movie",
+    stage="ratings",
+    table="ratings",
+    subject="movie_id",
+    address=address,
+    parser=parse_comments,
+    record=record,
+    first_pages=_first_pages,
+    unplanned=_unplanned,
+    pages_per_list=most_pages_per_list,
+)

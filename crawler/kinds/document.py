@@ -1,0 +1,148 @@
+"""An HTML page as its parsers read it: counts, dates, people and the link to the next page.
+
+Every page is UTF-8. A value that is present but cannot be read raises `NotUnderstood`; it never becomes a null.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date
+from typing import Any, Self
+from urllib.parse import SplitResult, parse_qs, unquote, urljoin, urlsplit
+
+from lxml import etree
+
+from crawler.kinds.tree import select, tree_of
+from crawler.page import NotUnderstood, Person
+
+DELETED_NAME = "[已注销]"
+LARGEST_COUNT = 2**32 - 1  # a UInt32 column's
+
+_DAY = re.compile(r"([0-9]{4})-([0-9]{1,2})-([0-9]{1,2})(?: [0-9]{1,2}:[0-9]{2}(?::[0-9]{2})?)?")
+_AVATAR_NUMBER = re.compile(r"/icon/u[lp]?([0-9]+)-[0-9]+\.")
+_PROFILE_PATH = re.compile(r"/people/([^/]+)")
+
+
+@dataclass(frozen=True)
+class Document:
+    """A page as a tree, with the kind and the address that errors about it name."""
+
+    kind: str
+    url: SplitResult
+    root: etree._Element
+
+    @classmethod
+    def read(cls, kind: str, html: str, url: str) -> Self:
+        """Parse `html`, fetched from `url`."""
+        return cls(kind, urlsplit(url), tree_of(html))
+
+    def css(self, selector: str) -> list[Any]:
+        """Return what a selector finds in the whole page (see `crawler.kinds.tree.select`)."""
+        return select(self.root, selector)
+
+    def not_understood(self, field: str, detail: str = "not found") -> NotUnderstood:
+        """Return the exception to raise when `field` cannot be read."""
+        return NotUnderstood(self.kind, field, detail)
+
+    def id_in_url(self, field: str, pattern: str) -> str:
+        """Return what the first group of `pattern` matches in the page's own address, unquoted.
+
+        Raises:
+            NotUnderstood: the address is of another kind of page.
+        """
+        found = re.match(pattern, self.url.path)
+        if not found:
+            raise self.not_understood(field, f"not found in the address {self.url.geturl()}")
+        return unquote(found[1])
+
+    def count(self, field: str, digits: str) -> int:
+        """Return a count of at most 2³²−1.
+
+        Raises:
+            NotUnderstood: `digits` is anything else.
+        """
+        if not re.fullmatch("[0-9]{1,10}", digits) or int(digits) > LARGEST_COUNT:
+            raise self.not_understood(field, f"is {_shown(digits)}, not a count")
+        return int(digits)
+
+    def count_after(self, field: str, pattern: str, text: str) -> int:
+        """Return the count that the first group of `pattern` finds in `text`.
+
+        Raises:
+            NotUnderstood: `text` does not match.
+        """
+        found = re.search(pattern, text)
+        if not found:
+            raise self.not_understood(field, f"is {_shown(text)}, without a count")
+        return self.count(field, found[1])
+
+    def day(self, field: str, text: str) -> date:
+        """Return the date in `2017-11-20` or `2017-11-20 23:01:54`.
+
+        Raises:
+            NotUnderstood: `text` is anything else, or no such day exists.
+        """
+        found = _DAY.fullmatch(text)
+        try:
+            if found:
+                return date(int(found[1]), int(found[2]), int(found[3]))
+        except ValueError:
+            pass
+        raise self.not_understood(field, f"is {_shown(text)}, not a date")
+
+    def person(self, links: Iterable[etree._Element], avatars: Iterable[etree._Element]) -> Person | None:
+        """Return the person of the first link to a profile, numbered by the first avatar; None without a link."""
+        for link in links:
+            if (href := link.get("href")) is not None and (uid := self.uid_of(href)):
+                numbers = (_AVATAR_NUMBER.search(avatar.get("src", "")) for avatar in avatars)
+                return Person(next((number[1] for number in numbers if number), uid), uid)
+        return None
+
+    def uid_of(self, href: str) -> str | None:
+        """Return the uid in a link to a person's profile (or a page below it), None for any other link."""
+        target = self._target(href)
+        found = _PROFILE_PATH.match(target.path) if target else None
+        return unquote(found[1]).strip() or None if found else None
+
+    def next_url(self, hrefs: list[str], also: str | None = None) -> str | None:
+        """Return the absolute address of the next page of this list, None if `hrefs` is empty.
+
+        Args:
+            hrefs: the addresses of the page's links to the next page; all must be the same.
+            also: another path of the same list (a person can have two uids).
+
+        Raises:
+            NotUnderstood: the link leaves this list (another host or path), or does not lead forward.
+        """
+        found = {self._next(href, also) for href in hrefs}
+        if len(found) > 1:
+            raise self.not_understood("next page", f"is {len(found)} different links")
+        return found.pop() if found else None
+
+    def start(self, url: SplitResult | None = None) -> int:
+        """Return how many items of the list precede a page (this one, or the one at `url`)."""
+        starts = parse_qs((url or self.url).query).get("start", ["0"])
+        return self.count("next page", starts[-1])
+
+    def _next(self, href: str, also: str | None) -> str:
+        target = self._target(href)
+        same_list = {_path(self.url.path), _path(also or self.url.path)}
+        if not target or target.netloc != self.url.netloc or _path(target.path) not in same_list:
+            raise self.not_understood("next page", f"leads away from this list, to {_shown(href)}")
+        if self.start(target) <= self.start():
+            raise self.not_understood("next page", f"does not lead forward: {_shown(href)}")
+        return self.url._replace(query=target.query, fragment="").geturl()
+
+    def _target(self, href: str) -> SplitResult | None:
+        try:
+            return urlsplit(urljoin(self.url.geturl(), href.strip()))
+        except ValueError:
+            return None
+
+
+def _path(path: str) -> str:
+    return unquote(path).rstrip("/")
+
+
+def _shown(text: str) -> str:
+    return repr(text if len(text) <= 60 else text[:60] + "…")

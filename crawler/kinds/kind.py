@@ -1,0 +1,106 @@
+"""What the crawler has to know about a kind of page, as one object."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from crawler.kinds.refusal import classify
+from crawler.ledger.forgotten import Forgotten
+from crawler.ledger.ledger import Ledger
+from crawler.page import Answer, Key, NotUnderstood, Page
+from crawler.scope import Scope
+from crawler.sites import Site
+
+
+class CrawlContext(NamedTuple):
+    """What processing an answer needs: where rows go, where the pages are, and what is crawled."""
+
+    ledger: Ledger
+    site: Site
+    scope: Scope
+
+
+def not_yet_known(ledger: Ledger, scope: Scope) -> float | None:
+    """Return None: nothing can be estimated."""
+    return None
+
+
+def one_page(ledger: Ledger, scope: Scope) -> float | None:
+    """Return 1: pages of this kind are no lists."""
+    return 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class PageKind(ABC):
+    """A kind of page.
+
+    Attributes:
+        name: as in `Key.kind`.
+        host: the role of the host that serves it, a key of `Site.hosts`.
+        stage: the stage that reads it: `ratings`, `frames` or `likes`.
+        phase: kinds of a stage with a higher number are read after those with a lower one.
+        table: the raw table that its rows lead to; what it lacks is in the quarantine under that name.
+        subject: what `Key.subject` is: `movie_id`, `frame_id` or `user_id`.
+        address: gives the address of a page.
+        record: stores what a page holds and returns the page of its list to read next, in a transaction.
+        first_pages: gives the pages to plan when the phase begins; the ledger ignores known ones.
+        unplanned: estimates how many lists (or single pages) will be planned beyond the known ones, None if unknown.
+        pages_per_list: estimates how many pages a list has, before any list was read to its end.
+        like_source: the kind is read only if `Scope.liker_sources` has this name; None: always.
+        refresh_days: the default age from which `--refresh` reads pages again; None: never.
+        headers: HTTP headers that its host needs.
+        is_slow: whether parsing takes so long that it must not block the event loop.
+    """
+
+    name: str
+    host: str
+    stage: str
+    phase: int = 0
+    table: str
+    subject: str
+    address: Callable[[Site, Key], str]
+    record: Callable[[CrawlContext, Page, Any, float], Key | None]
+    first_pages: Callable[[Ledger, Scope], Iterable[Key]]
+    unplanned: Callable[[Ledger, Scope], float | None] = not_yet_known
+    pages_per_list: Callable[[Ledger, Scope], float | None] = not_yet_known
+    like_source: str | None = None
+    refresh_days: float | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    is_slow: bool = False
+
+    @property
+    def is_personal(self) -> bool:
+        """Whether a page is about one person."""
+        return self.subject == "user_id"
+
+    def is_wanted(self, scope: Scope) -> bool:
+        """Return whether a crawl of this scope reads this kind."""
+        return self.like_source is None or self.like_source in scope.liker_sources
+
+    def parse(self, answer: Answer) -> Any:
+        """Return what an answer holds. No I/O.
+
+        Raises:
+            Refused: the site refuses us.
+            PageGone: the page's subject does not exist (any more).
+            NotUnderstood: anything else that is not a complete page of this kind.
+            BadPicture: the bytes are not a usable picture.
+        """
+        classify(answer.status, answer.url, answer.body, answer.content_type, answer.location)
+        if answer.status != 200:
+            target = f", to {answer.location}" if answer.location else ""
+            raise NotUnderstood(self.name, "status", f"is {answer.status}{target}")
+        return self.content(answer)
+
+    @abstractmethod
+    def content(self, answer: Answer) -> Any:
+        """Return what the body of a 200 answer holds; raises what `parse` does."""
+
+    @abstractmethod
+    def redact(self, body: bytes, forgotten: Forgotten) -> bytes:
+        """Return a body without forgotten people; exactly the same bytes if it mentions none."""
+
+    @abstractmethod
+    def is_of_forgotten(self, body: bytes, forgotten: Forgotten) -> bool:
+        """Return whether a person's page turns out to be a forgotten person's, by what it says of its owner."""

@@ -1,0 +1,163 @@
+"""A photo's page and the people who like it: `/photos/photo/<pid>/?type=like`.
+
+Grade G throughout: like widgets and lists of likers are known from topics, notes and albums
+(grade C), never from a saved page of a movie's photo.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+from urllib.parse import parse_qs, urlencode
+
+from lxml import etree
+
+from crawler.kinds.document import DELETED_NAME, Document
+from crawler.kinds.estimates import frames_without_page
+from crawler.kinds.html import HtmlKind
+from crawler.kinds.kind import CrawlContext
+from crawler.kinds.next_page import next_key
+from crawler.kinds.tree import select, text_of
+from crawler.ledger.ledger import Ledger
+from crawler.ledger.lists import ListPass, ListRows
+from crawler.page import Key, Page, Person
+from crawler.scope import Scope
+from crawler.sites import Site
+
+FRAME = ".mainphoto, .topic-fav-list"
+COUNT_BEFORE_2020 = ".fav-num"  # `3人 喜欢`
+COUNT_SINCE_2020 = ".action-react .react-num"  # `3`
+
+
+@dataclass(frozen=True)
+class LikerRow:
+    """Someone who likes a photo."""
+
+    person: Person
+    liked_on: date | None
+
+
+@dataclass(frozen=True)
+class PhotoLikersPage:
+    """A photo's page with the people who like it (100 per page).
+
+    `like_count` is what the like widget claims (anonymous likers included), None if there is
+    no widget; `n_anonymous` counts the listed likers without a profile.
+    """
+
+    frame_id: str
+    like_count: int | None
+    likers: tuple[LikerRow, ...]
+    n_anonymous: int
+    next_url: str | None
+
+
+def photo_page(site: Site, frame_id: str) -> str:
+    """Return the address of a photo's page, without the list of likers."""
+    return f"{site.movie}/photos/photo/{frame_id}/"
+
+
+def address(site: Site, key: Key) -> str:
+    """Return the address of a page of 100 people who like a photo."""
+    return f"{photo_page(site, key.subject)}?{urlencode({'type': 'like', 'start': key.start})}"
+
+
+def parse_photo_likers(html: str, url: str) -> PhotoLikersPage:
+    """Return what a photo's page says about who likes it.
+
+    Always present: the photo (`.mainphoto`) or the list, and a link in each liker. May be absent:
+    the like widget, the list, a like's date, the next page's link. A liker without a profile
+    (anonymous, or the account is deleted) is counted, not listed.
+
+    Raises:
+        NotUnderstood: this is no photo's page, a liker cannot be read, or the widget counts
+            likes but this first page of likers shows none.
+    """
+    page = Document.read("photo", html, url)
+    frame_id = page.id_in_url("frame_id", r"/photos/photo/([0-9]+)/?$")
+    if not page.css(FRAME):
+        raise page.not_understood("photo")
+    like_count = _like_count(page, frame_id)
+    items = page.css(".topic-fav-list li")
+    found = [_liker(page, item) for item in items]
+    query = parse_qs(page.url.query)
+    is_first_of_likers = query.get("type") == ["like"] and query.get("start", ["0"]) == ["0"]
+    if like_count and is_first_of_likers and not items:
+        raise page.not_understood("likers", f"not found, though the page counts {like_count}")
+    likers = tuple(liker for liker in found if liker)
+    return PhotoLikersPage(frame_id, like_count, likers, len(found) - len(likers), _next_url(page))
+
+
+def _like_count(page: Document, frame_id: str) -> int | None:
+    """Return the number in the like widget: 0 if it has no number, None without a widget."""
+    before = page.css(COUNT_BEFORE_2020)
+    if before:
+        if before[0].get("data-tid", frame_id) != frame_id:
+            raise page.not_understood("like_count", "belongs to another photo")
+        return _counted(page, before, "([0-9]+) ?人")
+    since = page.css(COUNT_SINCE_2020)
+    return _counted(page, since, "^([0-9]+)$") if since else None
+
+
+def _counted(page: Document, widget: list[etree._Element], pattern: str) -> int:
+    text = text_of(widget)
+    return page.count_after("like_count", pattern, text) if text not in ("", "喜欢") else 0
+
+
+def _liker(page: Document, item: etree._Element) -> LikerRow | None:
+    links = select(item, ".content > a")
+    if not links:
+        raise page.not_understood("liker", "has no link")
+    person = page.person(links, select(item, "img"))
+    if person is None or text_of(links) == DELETED_NAME:
+        return None
+    when = text_of(select(item, "span.pubtime"))
+    return LikerRow(person, page.day("liked_on", when) if when else None)
+
+
+def _next_url(page: Document) -> str | None:
+    """Return the next page of likers; a paginator without `type=like` belongs to the photo's comments."""
+    hrefs = page.css(".paginator .next a::attr(href)")
+    return page.next_url([href for href in hrefs if "type=like" in href])
+
+
+def record(context: CrawlContext, page: Page, parsed: PhotoLikersPage, at: float) -> Key | None:
+    """Store the likes of a page."""
+    ledger, frame_id, claimed = context.ledger, page.key.subject, parsed.like_count
+    likes = {ledger.user_id(liker.person): liker.liked_on for liker in parsed.likers}
+    of = {"frame_id": frame_id, "source": "photo_page"}
+    list_pass = ListPass(ledger, page, at, ListRows("likes", of, "user_id"), dict.fromkeys(likes, ()))
+    ledger.upsert(
+        "likes",
+        [
+            of | {"user_id": user_id, "liked_on": day and day.isoformat(), "seen_at": list_pass.at}
+            for user_id, day in likes.items()
+        ],
+    )
+    seen = len(parsed.likers) + parsed.n_anonymous
+    ledger.mark_done(page, list_pass.at, seen=seen, claimed=claimed, left_out=parsed.n_anonymous)
+    following = next_key(address(context.site, page.key), page.key, parsed.next_url, seen, claimed)
+    return list_pass.follow(following, claimed)
+
+
+def _first_pages(ledger: Ledger, scope: Scope) -> Iterator[Key]:
+    return (Key("photo", frame_id) for frame_id in ledger.frame_ids())
+
+
+def _unplanned(ledger: Ledger, scope: Scope) -> float | None:
+    return frames_without_page(ledger, scope, "photo")
+
+
+PHOTO = HtmlKind(
+    name="photo",
+    host="movie",
+    stage="likes",
+    table="frame_likes",
+    subject="frame_id",
+    address=address,
+    parser=parse_photo_likers,
+    record=record,
+    first_pages=_first_pages,
+    unplanned=_unplanned,
+    like_source="photo_page",
+    refresh_days=30.0,
+)

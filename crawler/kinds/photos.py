@@ -1,0 +1,162 @@
+"""A movie's photos of one kind: `/subject/<id>/photos?type=…` (grade C; the empty list is G)."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from urllib.parse import urlencode, urljoin, urlsplit
+
+from lxml import etree
+
+from crawler.kinds.document import LARGEST_COUNT, Document
+from crawler.kinds.estimates import n_unplanned, surviving
+from crawler.kinds.html import HtmlKind
+from crawler.kinds.kind import CrawlContext
+from crawler.kinds.next_page import next_key
+from crawler.kinds.tree import select, text_of
+from crawler.ledger import reports
+from crawler.ledger.ledger import Ledger
+from crawler.ledger.lists import ListPass, ListRows
+from crawler.page import Key, Page
+from crawler.scope import Scope
+from crawler.sites import PHOTO_TYPES, Site
+
+PHOTOS_PER_PAGE = 30
+LIST = 'ul[class*="poster-col"]'  # poster-col3: 30 a page; poster-col4, older: 40
+EMPTY_LIST_HEADING = re.compile("的(?:剧照|海报|壁纸|图片)")  # a guess: the heading of a page without a list
+_PHOTO_LINK = re.compile(r"/photos/photo/([0-9]+)/?$")
+_SIZE = re.compile("([0-9]{1,9}) ?[xX×] ?([0-9]{1,9})")
+
+
+@dataclass(frozen=True)
+class FrameRow:
+    """A photo in a list. Sizes are of the original, None if the list does not say."""
+
+    frame_id: str
+    width_px: int | None
+    height_px: int | None
+    image_url: str
+
+
+@dataclass(frozen=True)
+class PhotoListPage:
+    """A page of a movie's photos of one kind."""
+
+    movie_id: str
+    frames: tuple[FrameRow, ...]
+    claimed_total: int | None
+    next_url: str | None
+
+
+def address(site: Site, key: Key, sort_by: str = "time") -> str:
+    """Return the address of a page of 30 photos of a kind (`still`, `poster`, `wallpaper`), by `time` or `like`."""
+    query = {"type": PHOTO_TYPES[key.variant], "start": key.start, "sortby": sort_by, "size": "a", "subtype": "a"}
+    return f"{site.movie}/subject/{key.subject}/photos?{urlencode(query)}"
+
+
+def parse_photos(html: str, url: str) -> PhotoListPage:
+    """Return the photos of a page, in order.
+
+    Always present: each photo's id (in `data-id` or its link) and picture. May be absent: a
+    photo's size, the total and the next page's link (a list of one page has no paginator), and
+    all photos (then the page's content must have no link to a photo, and a paginator only past
+    the end).
+
+    Raises:
+        NotUnderstood: the page has no such list, or a photo has no id or picture.
+    """
+    page = Document.read("photos", html, url)
+    movie_id = page.id_in_url("movie_id", r"/subject/([0-9]+)/photos")
+    counted = text_of(page.css(".paginator span.count"))
+    total = page.count_after("claimed_total", "共 ?([0-9]+) ?张", counted) if counted else None
+    items = page.css(f"{LIST} > li")
+    if not items and not _is_empty(page, total):
+        raise page.not_understood("photos")
+    return PhotoListPage(
+        movie_id=movie_id,
+        frames=tuple(_frame(page, item) for item in items),
+        claimed_total=total,
+        next_url=page.next_url(page.css(".paginator span.next a::attr(href)")),
+    )
+
+
+def _is_empty(page: Document, total: int | None) -> bool:
+    """Return whether this page of a photo list has no sign of photos, or is past the list's end."""
+    is_list = page.css(LIST) or EMPTY_LIST_HEADING.search(text_of(page.css("#content h1")))
+    if not is_list or page.css('#content a[href*="/photos/photo/"]'):
+        return False
+    return page.start() >= total if total is not None else not page.css(".paginator")
+
+
+def _frame(page: Document, item: etree._Element) -> FrameRow:
+    frame_id = _frame_id(page, item)
+    size = text_of(select(item, ".prop"))
+    found = _SIZE.fullmatch(size)
+    if size and not found:
+        raise page.not_understood("size", f"is {size[:20]!r} for photo {frame_id}")
+    width_px, height_px = (int(found[1]), int(found[2])) if found else (None, None)
+    if 0 in (width_px, height_px) or max(width_px or 1, height_px or 1) > LARGEST_COUNT:
+        raise page.not_understood("size", f"is {size!r} for photo {frame_id}")
+    return FrameRow(frame_id, width_px, height_px, _image_url(page, item, frame_id))
+
+
+def _frame_id(page: Document, item: etree._Element) -> str:
+    links = (_PHOTO_LINK.search(href) for href in select(item, "a::attr(href)"))
+    ids = {link[1] for link in links if link} | {item.attrib[name] for name in ("data-id",) if name in item.attrib}
+    if len(ids) != 1 or not re.fullmatch("[0-9]+", min(ids)):
+        raise page.not_understood("frame_id", f"is {sorted(ids)}" if ids else "not found in a photo")
+    return ids.pop()
+
+
+def _image_url(page: Document, item: etree._Element, frame_id: str) -> str:
+    source: str = next(iter(select(item, "img::attr(src)")), "").strip()
+    try:
+        address = urlsplit(urljoin(page.url.geturl(), source))
+    except ValueError:
+        address = urlsplit("")
+    if address.scheme not in ("http", "https") or not re.search(rf"/p{frame_id}\.[a-z]+$", address.path):
+        raise page.not_understood("image_url", f"is {source[:80]!r} for photo {frame_id}")
+    return address.geturl()
+
+
+def record(context: CrawlContext, page: Page, parsed: PhotoListPage, at: float) -> Key | None:
+    """Store the frames of a page and plan their pictures."""
+    ledger, claimed, seen = context.ledger, parsed.claimed_total, len(parsed.frames)
+    of = {"movie_id": parsed.movie_id, "kind": page.key.variant}
+    rows = ListRows("frames", of, "frame_id", can_vanish=False)
+    list_pass = ListPass(ledger, page, at, rows, {row.frame_id: () for row in parsed.frames})
+    ledger.upsert("frames", [asdict(row) | of | {"seen_at": list_pass.at} for row in parsed.frames])
+    ledger.add_pages(Key("picture", row.frame_id, context.scope.picture_size) for row in parsed.frames)
+    ledger.mark_done(page, list_pass.at, seen=seen, claimed=claimed)
+    following = next_key(address(context.site, page.key), page.key, parsed.next_url, seen, claimed)
+    return list_pass.follow(following, claimed)
+
+
+def _first_pages(ledger: Ledger, scope: Scope) -> Iterator[Key]:
+    movie_ids = surviving(ledger, scope).movie_ids
+    return (Key("photos", movie_id, kind) for movie_id in movie_ids for kind in scope.photo_kinds)
+
+
+def _unplanned(ledger: Ledger, scope: Scope) -> float | None:
+    movie_ids = surviving(ledger, scope).movie_ids
+    return len(scope.photo_kinds) * n_unplanned(ledger, "photos", movie_ids) if movie_ids else None
+
+
+def _pages_per_list(ledger: Ledger, scope: Scope) -> float | None:
+    totals = reports.photo_totals(ledger).values()
+    return 1 + sum(totals) / len(totals) / (PHOTOS_PER_PAGE * len(scope.photo_kinds)) if totals else None
+
+
+PHOTOS = HtmlKind(
+    name="photos",
+    host="movie",
+    stage="frames",
+    table="frames",
+    subject="movie_id",
+    address=address,
+    parser=parse_photos,
+    record=record,
+    first_pages=_first_pages,
+    unplanned=_unplanned,
+    pages_per_list=_pages_per_list,
+    refresh_days=90.0,
+)

@@ -1,0 +1,66 @@
+"""A photo's picture file, on the image host."""
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from crawler.archive.pictures import Picture, verify_picture
+from crawler.kinds.estimates import frames_without_page
+from crawler.kinds.kind import CrawlContext, PageKind, one_page
+from crawler.ledger.forgotten import Forgotten
+from crawler.ledger.ledger import Ledger
+from crawler.page import Answer, Key, Page
+from crawler.scope import Scope
+from crawler.sites import Site
+
+
+@dataclass(frozen=True, kw_only=True)
+class PictureKind(PageKind):
+    """A kind of page that is a picture file."""
+
+    def content(self, answer: Answer) -> Picture:
+        """Return what the bytes are, decoded completely."""
+        return verify_picture(answer.body)
+
+    def redact(self, body: bytes, forgotten: Forgotten) -> bytes:
+        """Return the bytes: a picture is never changed."""
+        return body
+
+    def is_of_forgotten(self, body: bytes, forgotten: Forgotten) -> bool:
+        """Return False: a picture has no owner."""
+        return False
+
+
+def _address(site: Site, key: Key) -> str:
+    """Return the address of a photo's file in a size (`sqxs`, `s`, `m`, `l`)."""
+    return f"{site.images}/view/photo/{key.variant}/public/p{key.subject}.jpg"
+
+
+def _first_pages(ledger: Ledger, scope: Scope) -> Iterator[Key]:
+    return (Key("picture", frame_id, scope.picture_size) for frame_id in ledger.frames_without_picture())
+
+
+def _record(context: CrawlContext, page: Page, picture: Picture, at: float) -> None:
+    row: dict[str, Any] = {"frame_id": page.key.subject, **asdict(picture)}
+    context.ledger.upsert("pictures", [row])
+    context.ledger.mark_done(page, at, seen=1)
+
+
+def _unplanned(ledger: Ledger, scope: Scope) -> float | None:
+    return frames_without_page(ledger, scope, "picture")
+
+
+PICTURE = PictureKind(
+    name="picture",
+    host="images",
+    stage="frames",
+    table="images",
+    subject="frame_id",
+    address=_address,
+    record=_record,
+    first_pages=_first_pages,
+    unplanned=_unplanned,
+    pages_per_list=one_page,
+    headers={"Accept": "image/*", "Referer": "https://www.douban.com/"},  # without a Referer the host answers 418
+    is_slow=True,
+)

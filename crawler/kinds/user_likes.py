@@ -1,0 +1,129 @@
+"""The photos a user likes: `/people/<uid>/likes/photo/` (grade C; public visibility unknown)."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+from urllib.parse import urlencode
+
+from lxml import etree
+
+from crawler.kinds.document import Document
+from crawler.kinds.estimates import surviving
+from crawler.kinds.html import HtmlKind
+from crawler.kinds.kind import CrawlContext
+from crawler.kinds.next_page import next_key
+from crawler.kinds.tree import select, text_of
+from crawler.ledger.ledger import Ledger
+from crawler.ledger.lists import ListPass, ListRows, Seam, last_item_before
+from crawler.page import Key, Page, Person
+from crawler.scope import Scope
+from crawler.sites import Site
+
+_PHOTO_LINK = re.compile(r"/photos/photo/([0-9]+)/?(?:[?#]|$)")
+
+
+@dataclass(frozen=True)
+class UserLikeRow:
+    """A photo that a user likes."""
+
+    frame_id: str
+    liked_on: date | None
+
+
+@dataclass(frozen=True)
+class UserLikesPage:
+    """A page of the photos a user likes (15 per page)."""
+
+    uid: str
+    likes: tuple[UserLikeRow, ...]
+    next_url: str | None
+
+
+def address(site: Site, key: Key) -> str:
+    """Return the address of a page of 15 photos that a user likes."""
+    return f"{site.www}/people/{key.subject}/likes/photo/?{urlencode({'start': key.start})}"
+
+
+def parse_user_likes(html: str, url: str) -> UserLikesPage:
+    """Return a page of the photos a user likes, in order (15 per page).
+
+    Always present: the list's frame `.fav-list`, and each photo's id. May be absent: all photos, a
+    like's date, the next page's link.
+
+    Raises:
+        NotUnderstood: the page has no such list, or a photo's id cannot be read.
+    """
+    page = Document.read("user_likes", html, url)
+    uid = page.id_in_url("uid", r"/people/([^/]+)/likes/photo")
+    frame = page.css(".fav-list")
+    items = [item for one in frame for item in one.iterchildren("li")]
+    if not frame or (not items and page.css('#content a[href*="/photos/photo/"], .paginator .next a')):
+        raise page.not_understood("likes")
+    return UserLikesPage(
+        uid=uid,
+        likes=tuple(_like(page, item) for item in items),
+        next_url=page.next_url(page.css(".paginator > .next > a::attr(href)")),
+    )
+
+
+def _like(page: Document, item: etree._Element) -> UserLikeRow:
+    links = (_PHOTO_LINK.search(href) for href in select(item, "a::attr(href)"))
+    ids = {link[1] for link in links if link}
+    if not ids:
+        ids = {number for number in select(item, ".tag-add::attr(data-id)") if re.fullmatch("[0-9]+", number)}
+    if len(ids) != 1:
+        raise page.not_understood("frame_id", f"is {sorted(ids)}" if ids else "not found in a like")
+    when = text_of(select(item, ".status-item .time"))
+    return UserLikeRow(ids.pop(), page.day("liked_on", when) if when else None)
+
+
+def record(context: CrawlContext, page: Page, parsed: UserLikesPage, at: float) -> Key | None:
+    """Store the likes of a page, also of photos that are not frames (yet); the export leaves those out.
+
+    The list claims no total, so each page is requested with the last item of the page before.
+    """
+    ledger = context.ledger
+    user_id = ledger.user_id(Person(parsed.uid, parsed.uid))
+    shown = [like.frame_id for like in parsed.likes]
+    expected = last_item_before(ledger, page.key)
+    seam = Seam(shown[-1] if shown else None, shown[0] if shown else None, expected)
+    fresh = {like.frame_id: like.liked_on for like in parsed.likes if like.frame_id != expected}
+    of = {"user_id": user_id, "source": "user_likes"}
+    list_pass = ListPass(ledger, page, at, ListRows("likes", of, "frame_id"), dict.fromkeys(fresh, ()))
+    ledger.upsert(
+        "likes",
+        [
+            of | {"frame_id": frame_id, "liked_on": day and day.isoformat(), "seen_at": list_pass.at}
+            for frame_id, day in fresh.items()
+        ],
+    )
+    ledger.mark_done(page, list_pass.at, seen=len(fresh), last_item=seam.shown)
+    following = next_key(address(context.site, page.key), page.key, parsed.next_url, len(shown))
+    return list_pass.follow(following, seam=seam)
+
+
+def _first_pages(ledger: Ledger, scope: Scope) -> Iterator[Key]:
+    uids = ledger.planned_uids("collection")
+    return (Key("user_likes", uids[user_id]) for user_id in surviving(ledger, scope).user_ids)
+
+
+def _unplanned(ledger: Ledger, scope: Scope) -> float | None:
+    core = surviving(ledger, scope)
+    return max(0, len(core.user_ids) - ledger.n_lists("user_likes")) if core.movie_ids else None
+
+
+USER_LIKES = HtmlKind(
+    name="user_likes",
+    host="www",
+    stage="likes",
+    table="frame_likes",
+    subject="user_id",
+    address=address,
+    parser=parse_user_likes,
+    record=record,
+    first_pages=_first_pages,
+    unplanned=_unplanned,
+    like_source="user_likes",
+    refresh_days=30.0,
+)

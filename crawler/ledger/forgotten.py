@@ -1,0 +1,55 @@
+"""People who asked to be forgotten, known only by a keyed hash.
+
+`forgotten.json` in the crawl folder holds a key and the HMAC-SHA256 of every forgotten uid under that key. It is
+separate from the ledger, so that it survives the loss of one. Their pages are never planned, and every page that
+mentions them is redacted before anything else is done with it (`crawler.kinds.redaction`).
+"""
+
+import hashlib
+import hmac
+import json
+import secrets
+from collections.abc import Iterable
+from pathlib import Path
+
+from dataset.errors import PipelineError
+from dataset.files import write_json
+
+
+class Forgotten:
+    """The forgotten people of a crawl folder."""
+
+    def __init__(self, crawl_dir: Path) -> None:
+        self._path = crawl_dir / "forgotten.json"
+        self._key = secrets.token_bytes(32)
+        self._hashes: set[str] = set()
+        if self._path.is_file():
+            try:
+                fields = json.loads(self._path.read_text(encoding="utf-8"))
+                self._key, self._hashes = bytes.fromhex(fields["key"]), set(fields["people"])
+            except (OSError, ValueError, KeyError, TypeError) as error:
+                raise PipelineError(
+                    f"{self._path}: cannot be read ({error!r}), and without it forgotten people would be crawled "
+                    "again; restore it from a copy"
+                ) from error
+
+    def __bool__(self) -> bool:
+        """Return whether anybody is forgotten."""
+        return bool(self._hashes)
+
+    def has(self, uid: str) -> bool:
+        """Return whether a uid belongs to a forgotten person."""
+        return bool(self._hashes) and self._hash(uid) in self._hashes
+
+    def add(self, uids: Iterable[str]) -> None:
+        """Forget uids from now on; they are on disk when this returns.
+
+        Raises:
+            PipelineError: the file cannot be written.
+        """
+        self._hashes |= {self._hash(uid) for uid in uids}
+        write_json(self._path, {"key": self._key.hex(), "people": sorted(self._hashes)})
+        self._path.chmod(0o600)
+
+    def _hash(self, uid: str) -> str:
+        return hmac.new(self._key, uid.encode(), hashlib.sha256).hexdigest()

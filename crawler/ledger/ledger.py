@@ -1,0 +1,156 @@
+"""The ledger of a crawl: one SQLite file with every page, its state, and the rows it gave.
+
+A page's rows, the pages found on it and the mark that it is done are one transaction
+(`Ledger.transaction`). Killing the crawl at any moment loses nothing and repeats nothing, and
+resuming is a query.
+
+States of a page: `pending` → `done`, or `gone` (the site says that it does not exist, or it holds
+nothing usable), `refused` (the site or its robots.txt says no), `failed` (several attempts failed).
+A later run tries refused and failed pages again.
+
+The ledger holds the site's own ids of people, so folder (0700) and file (0600) are private.
+Names, avatars and comment texts are in no table.
+"""
+
+import os
+import sqlite3
+from collections.abc import Collection
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TextIO
+
+from crawler.ledger import schema
+from crawler.ledger.database import connect, connect_scratch, explained
+from crawler.ledger.forgotten import Forgotten
+from crawler.ledger.lock import lock
+from crawler.ledger.people import PeopleTable
+from crawler.scope import Source
+from dataset.errors import MissingInputError, PipelineError, UsageError
+
+
+class Ledger(PeopleTable):
+    """An open ledger. Made by `Ledger.open` (to crawl) or `Ledger.read` (to look).
+
+    Attributes:
+        crawl_dir: the private folder of the crawl.
+    """
+
+    def __init__(
+        self,
+        crawl_dir: Path,
+        connection: sqlite3.Connection,
+        personal_kinds: Collection[str] = (),
+        held: TextIO | None = None,
+    ) -> None:
+        super().__init__(connection, held)
+        self.crawl_dir = crawl_dir
+        self.personal_kinds = personal_kinds
+        self.forgotten = Forgotten(crawl_dir)
+
+    @classmethod
+    def open(cls, crawl_dir: Path, source: Source, personal_kinds: Collection[str]) -> "Ledger":
+        """Open the ledger of a crawl folder for writing, exclusively; create folder and ledger if missing.
+
+        Args:
+            crawl_dir: the private folder of the crawl.
+            source: what is crawled; a folder holds one site, so that two never mix.
+            personal_kinds: the kinds of page whose subject is a person (`crawler.kinds.PERSONAL_KINDS`).
+
+        Raises:
+            UsageError: the folder holds a crawl of another site.
+            PipelineError: another command is crawling into the folder, or it cannot be written.
+        """
+        path = crawl_dir / "ledger.sqlite"
+        try:
+            crawl_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+            held = lock(crawl_dir / "lock")
+            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+            ledger = cls(crawl_dir, connect(path), personal_kinds, held)
+        except OSError as error:
+            raise PipelineError(
+                f"{path}: cannot be written ({error.strerror}); choose another folder with --crawl"
+            ) from error
+        with ExitStack() as closing:
+            closing.push(ledger)
+            ledger._prepare(path, source)
+            closing.pop_all()
+        return ledger
+
+    @classmethod
+    def read(cls, crawl_dir: Path) -> "Ledger":
+        """Open the ledger of a crawl folder to look at it, also while a crawl is running.
+
+        Raises:
+            MissingInputError: there is none.
+            PipelineError: it is of another version, or the file is no ledger.
+        """
+        path = crawl_dir / "ledger.sqlite"
+        if not path.is_file():
+            raise MissingInputError(f"{path}: no such ledger; start a crawl with: python -m crawler ratings")
+        ledger = cls(crawl_dir, connect(path))
+        schema.require_version(ledger, path)
+        return ledger
+
+    @classmethod
+    def build(cls, crawl_dir: Path, source: Source, personal_kinds: Collection[str]) -> "Ledger":
+        """Create an empty ledger beside the one of a folder; `replace_by` puts it in its place.
+
+        It accepts a picture or like whose frame is missing (because its list is no longer understood).
+        """
+        path = crawl_dir / "ledger.sqlite.new"
+        path.unlink(missing_ok=True)
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+        ledger = cls(crawl_dir, connect_scratch(path), personal_kinds)
+        ledger._prepare(path, source)
+        return ledger
+
+    def __exit__(self, *exception: object) -> None:
+        """Close the ledger, and explain what is wrong with the file if that ended the block."""
+        self.close()
+        error = exception[1]
+        if isinstance(error, sqlite3.DatabaseError):
+            raise explained(error, self.crawl_dir) from error
+
+    def source(self) -> Source:
+        """Return what is crawled."""
+        return Source.from_json(str(self.meta("source")))
+
+    def meta(self, key: str) -> str | None:
+        """Return a fact about the crawl itself."""
+        found: str | None = self.value("SELECT value FROM meta WHERE key = ?", (key,))
+        return found
+
+    def set_meta(self, key: str, value: str) -> None:
+        """Store a fact about the crawl itself."""
+        self.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
+
+    # --- what the plan asks for ----------------------------------------------------------------
+
+    def rating_pairs(self) -> list[tuple[str, str]]:
+        """Return user id and movie id of every rating."""
+        return self.execute("SELECT user_id, movie_id FROM ratings").fetchall()
+
+    def gone_subjects(self, kind: str) -> set[str]:
+        """Return the subjects of a kind of page that the site says are gone."""
+        return {row[0] for row in self.execute("SELECT subject FROM pages WHERE kind = ? AND state = 'gone'", (kind,))}
+
+    def frame_ids(self) -> list[str]:
+        """Return the ids of all frames."""
+        return [row[0] for row in self.execute("SELECT frame_id FROM frames ORDER BY frame_id")]
+
+    def frames_without_picture(self) -> list[str]:
+        """Return the ids of the frames of which no picture file is stored."""
+        query = "SELECT frame_id FROM frames EXCEPT SELECT frame_id FROM pictures ORDER BY 1"
+        return [row[0] for row in self.execute(query)]
+
+    def _prepare(self, path: Path, source: Source) -> None:
+        if schema.is_blank(self):
+            with self.transaction():
+                schema.create(self)
+                self.set_meta("source", source.to_json())
+        schema.migrate(self)
+        schema.require_version(self, path)
+        if self.meta("source") != source.to_json():
+            raise UsageError(
+                f"{path}: holds a crawl of {self.source()}, not of {source}; choose another folder with --crawl"
+            )

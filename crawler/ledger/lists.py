@@ -1,0 +1,216 @@
+"""Passes over lists that may change while they are read: each item once, none missed.
+
+A pass starts at a list's first page and follows the links to its end. Every row stores when a page last showed it,
+so the rows of the present pass are those seen since its first page was read.
+
+A list has changed during a pass when a page claims another total than the first page did, or shows an item that
+this pass has already seen. Where pages claim no total, each page is requested with an overlap of one item, which must
+be the last one seen. A changed list is read again from its start, at most `MAX_RESTARTS` times; after that the pass
+continues to the end, and the list is counted as unsteady.
+
+Rows that no page has shown since the pass began (restarts included) are deleted at its end, because the site no
+longer shows them. What a list claims but does not show (hidden items) is stored as `unseen` on its first page; it is
+negative if items left the list after they were read.
+
+A collection is newest first. If it was once read to its end, a later pass stops at a page on which everything is
+known, provided that as many items are unseen as then: nothing has left the list.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+from crawler.ledger.ledger import Ledger
+from crawler.page import Key, Page
+
+MAX_RESTARTS = 3
+
+
+@dataclass(frozen=True)
+class ListRows:
+    """The rows that one list has in the ledger.
+
+    Attributes:
+        table: where they are stored.
+        of: the columns, with their values, that tell this list's rows from others'.
+        item: the column that identifies an item within the list.
+        values: the columns whose change makes an item a new one.
+        can_vanish: whether items that the list no longer shows are deleted.
+        is_newest_first: whether new items appear at the list's start.
+    """
+
+    table: str
+    of: Mapping[str, str]
+    item: str
+    values: tuple[str, ...] = ()
+    can_vanish: bool = True
+    is_newest_first: bool = False
+
+    @property
+    def where(self) -> str:
+        """The SQL condition for these rows; its parameters are `of`'s values."""
+        return " AND ".join(f"{column} = ?" for column in self.of)
+
+
+@dataclass(frozen=True)
+class Seam:
+    """Where two pages of a list without totals meet: each page must begin with the last item of the page before.
+
+    Attributes:
+        shown: this page's last item, if the next page can be compared with it.
+        first: this page's first item.
+        expected: the last item of the page before; None if unknown.
+    """
+
+    shown: str | None
+    first: str | None
+    expected: str | None
+
+    @property
+    def has_moved(self) -> bool:
+        """Whether this page does not begin where the page before ended."""
+        return self.expected is not None and self.first != self.expected
+
+
+class ListPass:
+    """The present pass over a list, at one of its pages. Create it before the page's rows are stored.
+
+    Args:
+        ledger: in a transaction.
+        page: the page.
+        at: when it was answered.
+        rows: the list's rows in the ledger; None if it has none (comments only lead to people).
+        items: the items that the page shows, each with its `rows.values`.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        page: Page,
+        at: float,
+        rows: ListRows | None = None,
+        items: Mapping[str, Sequence[Any]] = MappingProxyType({}),
+    ) -> None:
+        self._ledger, self._page, self._rows = ledger, page, rows
+        self._first = page.key._replace(start=0)
+        fetched_at, self._begun_at, self._restarts, self._claimed_first, self._unseen = self._first_page()
+        self._is_first = page.key.start == 0
+        self._pass_at: float = at if self._is_first or fetched_at is None else fetched_at
+        if self._begun_at is None or (self._is_first and not self._restarts):
+            self._begun_at = self._pass_at
+            self._set("begun_at", self._pass_at)
+        self.at = max(at, self._pass_at)  # a clock may have been set back
+        known = self._known(list(items))
+        self._repeats = sum(seen_at >= self._pass_at for seen_at, _ in known.values()) if not self._is_first else 0
+        self._all_known = bool(items) and all(
+            item in known and known[item][1] == tuple(values) for item, values in items.items()
+        )
+
+    def follow(self, following: Key | None, claimed: int | None = None, seam: Seam | None = None) -> Key | None:
+        """Return the page to read next, None at the end of the list. Call it after rows and mark are stored.
+
+        Args:
+            following: the page that this page's link leads to.
+            claimed: how many items the page claims the whole list has.
+            seam: of a list without totals.
+        """
+        if self._has_changed(claimed, seam):
+            self._restarts += 1
+            self._set("restarts", self._restarts)
+            if self._restarts <= MAX_RESTARTS:
+                return self._restart()
+        if following is None:
+            self._end(claimed)
+            return None
+        if self._nothing_new_follows(claimed):
+            return None
+        return self._open(following._replace(start=following.start - 1) if seam and seam.shown else following)
+
+    def _first_page(self) -> tuple[float | None, float | None, int, int | None, int | None]:
+        found = self._ledger.execute(
+            "SELECT fetched_at, begun_at, restarts, claimed, unseen FROM pages "
+            "WHERE kind = ? AND subject = ? AND variant = ? AND start = ?",
+            self._first,
+        ).fetchone()
+        return found or (None, None, 0, None, None)
+
+    def _known(self, items: list[str]) -> dict[str, tuple[float, tuple[Any, ...]]]:
+        rows = self._rows
+        if rows is None:
+            return {}
+        found = self._ledger.execute(
+            f"SELECT {', '.join((rows.item, 'seen_at', *rows.values))} FROM {rows.table} "
+            f"WHERE {rows.where} AND {rows.item} IN ({', '.join('?' * len(items))})",
+            (*rows.of.values(), *items),
+        )
+        return {row[0]: (row[1], row[2:]) for row in found}
+
+    def _has_changed(self, claimed: int | None, seam: Seam | None) -> bool:
+        if self._is_first:
+            return False
+        claims_differ = None not in (claimed, self._claimed_first) and claimed != self._claimed_first
+        return claims_differ or bool(self._repeats) or bool(seam and seam.has_moved)
+
+    def _restart(self) -> Key:
+        self._set("state", "pending")
+        self._set("attempts", 0)
+        return self._first
+
+    def _nothing_new_follows(self, claimed: int | None) -> bool:
+        if self._rows is None or not self._rows.is_newest_first or not self._all_known or self._unseen is None:
+            return False
+        return claimed is None or claimed - self._n_found(self._rows) == self._unseen
+
+    def _end(self, claimed: int | None) -> None:
+        rows = self._rows
+        if rows is not None:
+            if rows.can_vanish and self._restarts <= MAX_RESTARTS:
+                self._ledger.execute(
+                    f"DELETE FROM {rows.table} WHERE {rows.where} AND seen_at < ?",
+                    (*rows.of.values(), self._begun_at),
+                )
+            claimed = self._claimed_first if claimed is None else claimed
+            self._set("unseen", None if claimed is None else claimed - self._n_found(rows))
+        self._set("is_unsteady", int(self._restarts > MAX_RESTARTS))
+        self._set("restarts", 0)
+
+    def _n_found(self, rows: ListRows) -> int:
+        """Return how many items of the list are stored, or were counted on a page of this pass."""
+        stored: int = self._ledger.value(
+            f"SELECT count(*) FROM {rows.table} WHERE {rows.where}", tuple(rows.of.values())
+        )
+        left_out: int = self._ledger.value(
+            "SELECT coalesce(sum(left_out), 0) FROM pages "
+            "WHERE kind = ? AND subject = ? AND variant = ? AND fetched_at >= ?",
+            (*self._first[:3], self._pass_at),
+        )
+        return stored + left_out
+
+    def _set(self, column: str, value: object) -> None:
+        """Set a column of the list's first page."""
+        self._ledger.execute(
+            f"UPDATE pages SET {column} = ? WHERE kind = ? AND subject = ? AND variant = ? AND start = ?",
+            (value, *self._first),
+        )
+
+    def _open(self, key: Key) -> Key:
+        """Have a page of the list read, even if an earlier pass has read it."""
+        if not self._ledger.add_pages([key]):
+            self._ledger.execute(
+                "UPDATE pages SET state = 'pending', attempts = 0, next_try_at = 0 WHERE state <> 'pending' "
+                "AND kind = ? AND subject = ? AND variant = ? AND start = ? AND fetched_at < ?",
+                (*key, self._pass_at),
+            )
+        return key
+
+
+def last_item_before(ledger: Ledger, key: Key) -> str | None:
+    """Return the last item of the page before a page of a list, if the present pass has noted it."""
+    found: str | None = ledger.value(
+        "SELECT last_item FROM pages WHERE kind = ? AND subject = ? AND variant = ? AND start < ? AND fetched_at >="
+        " (SELECT fetched_at FROM pages WHERE kind = ? AND subject = ? AND variant = ? AND start = 0) "
+        "ORDER BY start DESC LIMIT 1",
+        (*key, *key[:3]),
+    )
+    return found

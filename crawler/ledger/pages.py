@@ -1,0 +1,154 @@
+"""The table `pages`: which pages there are, the state of each, and how the states change."""
+
+import time
+from collections.abc import Collection, Iterable, Sequence
+
+from crawler.ledger.database import Database, marks
+from crawler.ledger.forgotten import Forgotten
+from crawler.page import Key, Page
+
+STATES = ("done", "pending", "gone", "refused", "failed")
+
+
+class PageTable(Database):
+    """The pages of a ledger.
+
+    Attributes:
+        forgotten: the people whose pages are never planned.
+        personal_kinds: the kinds of page whose subject is a person.
+        pages_added: how many pages were added since the ledger was opened.
+    """
+
+    forgotten: Forgotten
+    personal_kinds: Collection[str] = ()
+    pages_added: int = 0
+
+    def add_pages(self, keys: Iterable[Key]) -> int:
+        """Plan pages and return how many are new; known pages keep their state, forgotten people's stay out."""
+        keys = (key for key in keys if not self.is_of_forgotten(key))
+        before = self._connection.total_changes
+        self.executemany("INSERT OR IGNORE INTO pages (kind, subject, variant, start) VALUES (?, ?, ?, ?)", keys)
+        added = self._connection.total_changes - before
+        self.pages_added += added
+        return added
+
+    def is_of_forgotten(self, key: Key) -> bool:
+        """Return whether a page is about a forgotten person."""
+        return key.kind in self.personal_kinds and self.forgotten.has(key.subject)
+
+    def has_pages(self) -> bool:
+        """Return whether any page is known."""
+        return bool(self.value("SELECT 1 FROM pages"))
+
+    def pending(self, kinds: Sequence[str], after: int, limit: int) -> list[Page]:
+        """Return up to `limit` pending pages of the kinds, in order, with a page id above `after`."""
+        rows = self.execute(
+            "SELECT page_id, kind, subject, variant, start, attempts, next_try_at FROM pages "
+            f"WHERE state = 'pending' AND page_id > ? AND kind IN ({marks(kinds)}) ORDER BY page_id LIMIT ?",
+            (after, *kinds, limit),
+        )
+        return [Page(row[0], Key(*row[1:5]), row[5], row[6]) for row in rows]
+
+    def page(self, key: Key, of_any_state: bool = False) -> Page | None:
+        """Return a page if it is known and pending (or, on request, in any state)."""
+        row = self.execute(
+            "SELECT page_id, attempts, next_try_at FROM pages WHERE kind = ? AND subject = ? AND variant = ? "
+            "AND start = ? AND (state = 'pending' OR ?)",
+            (*key, of_any_state),
+        ).fetchone()
+        return Page(row[0], key, row[1], row[2]) if row else None
+
+    # --- states ----------------------------------------------------------------------------
+
+    def mark_done(
+        self,
+        page: Page,
+        at: float,
+        seen: int = 0,
+        claimed: int | None = None,
+        left_out: int = 0,
+        last_item: str | None = None,
+    ) -> None:
+        """Mark a page, answered at `at`, as read. Call it in the transaction that stores the page's rows."""
+        self.execute(
+            "UPDATE pages SET state = 'done', cause = NULL, fetched_at = ?, seen = ?, claimed = ?, left_out = ?, "
+            "last_item = ? WHERE page_id = ?",
+            (at, seen, claimed, left_out, last_item, page.page_id),
+        )
+
+    def mark(self, page: Page, state: str, cause: str, at: float | None = None) -> None:
+        """Mark a page as `gone`, `refused`, `failed` or still `pending`, with the cause."""
+        self.execute(
+            "UPDATE pages SET state = ?, cause = ?, fetched_at = ? WHERE page_id = ?",
+            (state, cause, at or time.time(), page.page_id),
+        )
+
+    def postpone(self, page: Page, cause: str, next_try_at: float) -> Page:
+        """Record a failed attempt and keep the page pending; return the page as it is now."""
+        self.execute(
+            "UPDATE pages SET state = 'pending', attempts = attempts + 1, cause = ?, next_try_at = ?, fetched_at = ? "
+            "WHERE page_id = ?",
+            (cause, next_try_at, time.time(), page.page_id),
+        )
+        return Page(page.page_id, page.key, page.attempts + 1, next_try_at)
+
+    def reset(self, page: Page) -> None:
+        """Return a page to the state of one that was never requested."""
+        self.execute(
+            "UPDATE pages SET state = 'pending', attempts = 0, next_try_at = 0, cause = NULL, fetched_at = NULL "
+            "WHERE page_id = ?",
+            (page.page_id,),
+        )
+
+    def forget_page(self, page: Page) -> None:
+        """Drop all pages of a subject that turned out to be a forgotten person, and forget this uid of theirs too."""
+        self.forgotten.add([page.key.subject])
+        self.execute("DELETE FROM pages WHERE kind = ? AND subject = ?", page.key[:2])
+
+    def revive(self, kinds: Sequence[str]) -> int:
+        """Make refused and failed pages of the kinds pending, with all attempts left; return how many."""
+        return self.execute(
+            "UPDATE pages SET state = 'pending', attempts = 0, next_try_at = 0 "
+            "WHERE (state IN ('refused', 'failed') OR (state = 'pending' AND attempts > 0)) "
+            f"AND kind IN ({marks(kinds)})",
+            kinds,
+        ).rowcount
+
+    def reopen(self, kind: str, read_before: float) -> int:
+        """Make pages read before a time (of lists: the first page) pending again; return how many."""
+        return self.execute(
+            "UPDATE pages SET state = 'pending', attempts = 0, next_try_at = 0 "
+            "WHERE state = 'done' AND kind = ? AND start = 0 AND fetched_at < ?",
+            (kind, read_before),
+        ).rowcount
+
+    # --- counts ----------------------------------------------------------------------------
+
+    def counts(self) -> dict[tuple[str, str], int]:
+        """Return the number of pages by kind and state."""
+        rows = self.execute("SELECT kind, state, count(*) FROM pages GROUP BY kind, state ORDER BY kind, state")
+        return {(kind, state): n for kind, state, n in rows}
+
+    def count(self, kinds: Collection[str], *states: str) -> int:
+        """Return the number of pages of some kinds in some states."""
+        return sum(n for (kind, state), n in self.counts().items() if kind in kinds and state in states)
+
+    def n_lists(self, kind: str) -> int:
+        """Return the number of lists (or single pages) of a kind that are known."""
+        n: int = self.value("SELECT count(*) FROM pages WHERE kind = ? AND start = 0", (kind,))
+        return n
+
+    def progress(self, kinds: Sequence[str]) -> list[tuple[str, str, int, float]]:
+        """Return kind, state, number of pages and time of the last answer, for each kind and state of some kinds."""
+        return self.execute(
+            "SELECT kind, state, count(*), max(fetched_at) FROM pages "
+            f"WHERE kind IN ({marks(kinds)}) GROUP BY kind, state ORDER BY kind, state",
+            kinds,
+        ).fetchall()
+
+    def commonest_cause(self, state: str) -> str | None:
+        """Return the cause that most pages in a state have."""
+        cause: str | None = self.value(
+            "SELECT cause FROM pages WHERE state = ? GROUP BY cause ORDER BY count(*) DESC", (state,)
+        )
+        return cause

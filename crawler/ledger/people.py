@@ -1,0 +1,70 @@
+"""The table `people`: which uids belong to one person."""
+
+from crawler.ledger.database import marks
+from crawler.ledger.pages import PageTable
+from crawler.page import Person
+
+
+class PeopleTable(PageTable):
+    """The people of a ledger, each with one user id and at least one uid."""
+
+    def user_id(self, person: Person) -> str:
+        """Return the one id of a person who may be seen under a slug, a number, or both.
+
+        The number becomes the id as soon as it is known; rows stored under the slug move to it.
+        """
+        known: str | None = self.user_id_of(person.uid)
+        if known == person.user_id or (known is not None and person.user_id == person.uid):
+            return known
+        self.executemany(
+            "INSERT INTO people VALUES (?, ?) ON CONFLICT DO UPDATE SET user_id = excluded.user_id",
+            {(person.uid, person.user_id), (person.user_id, person.user_id)},
+        )
+        if known is not None and known == person.uid:
+            self._merge(slug=known, number=person.user_id)
+        return person.user_id
+
+    def user_id_of(self, uid: str) -> str | None:
+        """Return the user id of a known uid."""
+        found: str | None = self.value("SELECT user_id FROM people WHERE uid = ?", (uid,))
+        return found
+
+    def uids_of(self, user_id: str | None) -> set[str]:
+        """Return all uids under which a person is known."""
+        return {row[0] for row in self.execute("SELECT uid FROM people WHERE user_id = ?", (user_id,))}
+
+    def is_planned(self, user_id: str, kind: str) -> bool:
+        """Return whether a page of a kind is planned for a person, under any of their uids."""
+        return bool(
+            self.value(
+                # CROSS: SQLite looks up the person's few uids first, not all pages of the kind
+                "SELECT 1 FROM people CROSS JOIN pages ON pages.kind = ? AND pages.subject = people.uid "
+                "WHERE people.user_id = ?",
+                (kind, user_id),
+            )
+        )
+
+    def planned_uids(self, kind: str) -> dict[str, str]:
+        """Return for each person with a planned list of a kind the uid it was first planned under, by user id."""
+        return dict(
+            self.execute(
+                "SELECT people.user_id, pages.subject FROM pages JOIN people ON people.uid = pages.subject "
+                "WHERE pages.kind = ? AND pages.start = 0 ORDER BY pages.page_id DESC",
+                (kind,),
+            )
+        )
+
+    def _merge(self, slug: str, number: str) -> None:
+        for table in ("ratings", "likes"):
+            self.execute(f"UPDATE OR IGNORE {table} SET user_id = ? WHERE user_id = ?", (number, slug))
+            self.execute(f"DELETE FROM {table} WHERE user_id = ?", (slug,))
+        self.execute("UPDATE people SET user_id = ? WHERE user_id = ?", (number, slug))
+        personal = tuple(self.personal_kinds)
+        self.execute(
+            "UPDATE pages SET state = 'gone', cause = 'the same person is read under another uid' "
+            # + and CROSS keep SQLite from walking through all pending pages
+            f"WHERE +state = 'pending' AND kind IN ({marks(personal)}) AND subject = ? AND EXISTS ("
+            "  SELECT 1 FROM people CROSS JOIN pages AS other ON other.subject = people.uid "
+            "  WHERE people.user_id = ? AND other.kind = pages.kind AND other.subject <> pages.subject)",
+            (*personal, slug, number),
+        )

@@ -1,0 +1,92 @@
+"""What the export asks of a ledger: the rows of each raw table, with the site's own ids of people."""
+
+from typing import Any, NamedTuple
+
+from crawler.ledger.ledger import Ledger
+from crawler.page import Key
+
+_OF_FRAMES = "frame_id IN (SELECT frame_id FROM frames)"  # after a replay, the list with a frame can be missing
+_NOT_READ = "state IN ('gone', 'refused', 'failed')"
+
+Row = tuple[Any, ...]
+
+
+class Unread(NamedTuple):
+    """A page that gave no rows, or not all of its items."""
+
+    key: Key
+    state: str
+    cause: str | None
+    left_out: int
+
+
+def movies(ledger: Ledger) -> list[Row]:
+    """Return the rows of `movies`; genres and directors are JSON, `crawled_at` is Unix time."""
+    return ledger.execute(
+        "SELECT movie_id, title, original_title, year, kind, genres, directors, rating_mean, rating_count, "
+        "crawled_at FROM movies"
+    ).fetchall()
+
+
+def ratings(ledger: Ledger) -> list[Row]:
+    """Return user id, movie id, stars and ISO date of every rating."""
+    return ledger.execute("SELECT user_id, movie_id, stars, rated_on FROM ratings").fetchall()
+
+
+def frames(ledger: Ledger, counted_by: str) -> list[Row]:
+    """Return the rows of `frames`; the number of likes is what the frame's page of a kind claims."""
+    return ledger.execute(
+        "SELECT frame_id, movie_id, frames.kind, width_px, height_px, image_url, claimed FROM frames LEFT JOIN pages "
+        "ON pages.kind = ? AND pages.subject = frame_id AND variant = '' AND start = 0",
+        (counted_by,),
+    ).fetchall()
+
+
+def pictures(ledger: Ledger) -> list[Row]:
+    """Return the rows of `images`."""
+    return ledger.execute(
+        f"SELECT frame_id, sha256, format, width_px, height_px, size_bytes, path FROM pictures WHERE {_OF_FRAMES}"
+    ).fetchall()
+
+
+def likes(ledger: Ledger) -> list[Row]:
+    """Return user id, frame id, date and source of every like of a known frame.
+
+    If both sources have a like, the photo's page counts, with the other's date if it has none.
+    """
+    return ledger.execute(
+        f"SELECT user_id, frame_id, max(liked_on), min(source) FROM likes WHERE {_OF_FRAMES} GROUP BY user_id, frame_id"
+    ).fetchall()
+
+
+def likes_of_unknown_frames(ledger: Ledger) -> list[Row]:
+    """Return for each user the number of likes of photos that are no frames of this crawl."""
+    return ledger.execute(f"SELECT user_id, count(*) FROM likes WHERE NOT {_OF_FRAMES} GROUP BY user_id").fetchall()
+
+
+def unread_pages(ledger: Ledger) -> list[Unread]:
+    """Return every page that gave no rows, and every page of which items were left out."""
+    rows = ledger.execute(
+        f"SELECT kind, subject, variant, start, state, cause, left_out FROM pages WHERE {_NOT_READ} OR left_out > 0"
+    )
+    return [Unread(Key(*row[:4]), *row[4:]) for row in rows]
+
+
+def times(ledger: Ledger) -> tuple[float | None, float | None]:
+    """Return when the first and the last page were answered, in Unix time."""
+    first, last = ledger.execute("SELECT min(fetched_at), max(fetched_at) FROM pages").fetchone()
+    return first, last
+
+
+def causes(ledger: Ledger) -> dict[str, int]:
+    """Return how many pages gave no rows, by cause."""
+    return dict(ledger.execute(f"SELECT cause, count(*) FROM pages WHERE {_NOT_READ} GROUP BY cause ORDER BY cause"))
+
+
+def claimed_and_seen(ledger: Ledger) -> dict[str, dict[str, int]]:
+    """Return for each kind of list how many there are, and how many items they claim and have shown."""
+    rows = ledger.execute(
+        "SELECT kind, count(*), sum(claimed), sum(seen) FROM (SELECT kind, max(claimed) AS claimed, sum(seen) AS seen "
+        "FROM pages WHERE state = 'done' GROUP BY kind, subject, variant) WHERE claimed IS NOT NULL GROUP BY kind"
+    )
+    return {kind: {"lists": n, "items_claimed": claimed, "items_seen": seen} for kind, n, claimed, seen in rows}

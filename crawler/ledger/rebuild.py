@@ -1,0 +1,32 @@
+"""What a replay asks of the old and the new ledger."""
+
+from collections.abc import Iterable
+
+from crawler.ledger.ledger import Ledger
+from crawler.page import Key
+
+
+def copy_plan(old: Ledger, new: Ledger) -> dict[int, str]:
+    """Copy the facts and the planned pages without the forgotten people's; return each page's state by its id."""
+    states: dict[int, str] = {}
+    with new.transaction():
+        for key, value in old.execute("SELECT key, value FROM meta"):
+            new.set_meta(key, value)
+        for row in old.execute(
+            "SELECT page_id, kind, subject, variant, start, state, attempts, next_try_at, cause, "
+            "CASE WHEN state = 'done' THEN NULL ELSE fetched_at END FROM pages"
+        ):
+            if old.is_of_forgotten(Key(*row[1:5])):
+                continue
+            states[row[0]] = row[5]
+            new.execute(
+                "INSERT INTO pages (page_id, kind, subject, variant, start, state, attempts, next_try_at, cause, "
+                "fetched_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                row,
+            )
+    return states
+
+
+def reopen(ledger: Ledger, page_ids: Iterable[int]) -> None:
+    """Make pages pending again."""
+    ledger.executemany("UPDATE pages SET state = 'pending' WHERE page_id = ?", [(page_id,) for page_id in page_ids])

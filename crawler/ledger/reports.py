@@ -1,0 +1,104 @@
+"""What `status` and `plan` ask of a ledger."""
+
+from typing import NamedTuple
+
+from crawler.ledger.ledger import Ledger
+
+_CONTENTS = {
+    "ratings": "SELECT count(*) || ' ratings by ' || count(DISTINCT user_id) || ' users; ' || "
+    "(SELECT count(*) FROM movies) || ' movies' FROM ratings",
+    "frames": "SELECT count(*) || ' frames of ' || count(DISTINCT movie_id) || ' movies; ' || "
+    "(SELECT count(*) FROM pictures) || ' pictures' FROM frames",
+    "likes": "SELECT count(*) || ' likes by ' || count(DISTINCT user_id) || ' users of ' || "
+    "count(DISTINCT frame_id) || ' frames' FROM (SELECT DISTINCT user_id, frame_id FROM likes)",
+}
+
+
+class Cause(NamedTuple):
+    """How many pages of a kind are in a state for one reason."""
+
+    state: str
+    kind: str
+    cause: str
+    n: int
+
+
+def contents(ledger: Ledger, stage: str) -> str:
+    """Return in words how many rows a stage has collected."""
+    return str(ledger.value(_CONTENTS[stage]))
+
+
+def causes(ledger: Ledger, limit: int = 20) -> list[Cause]:
+    """Return the commonest causes of pages that are not done."""
+    rows = ledger.execute(
+        "SELECT state, kind, cause, count(*) FROM pages WHERE cause IS NOT NULL "
+        "GROUP BY 1, 2, 3 ORDER BY 4 DESC, 1, 2, 3 LIMIT ?",
+        (limit,),
+    )
+    return [Cause(*row) for row in rows]
+
+
+def n_unsteady(ledger: Ledger) -> int:
+    """Return how many lists changed too often to be read in one pass."""
+    return ledger.value("SELECT sum(is_unsteady) FROM pages") or 0
+
+
+def n_unseen(ledger: Ledger) -> int:
+    """Return how many items lists claim but do not show."""
+    return ledger.value("SELECT sum(unseen) FROM pages WHERE unseen > 0") or 0
+
+
+def answered_since(ledger: Ledger, since: float) -> tuple[int, float | None]:
+    """Return how many pages were last answered after a time, and when the first of them was."""
+    n, first = ledger.execute("SELECT count(*), min(fetched_at) FROM pages WHERE fetched_at > ?", (since,)).fetchone()
+    return n, first
+
+
+# --- for the forecast --------------------------------------------------------------------------
+
+
+def n_begun(ledger: Ledger, kind: str) -> int:
+    """Return how many lists (or single pages) of a kind have a pending first page."""
+    n: int = ledger.value("SELECT count(*) FROM pages WHERE kind = ? AND state = 'pending' AND start = 0", (kind,))
+    return n
+
+
+def subjects(ledger: Ledger, kind: str) -> set[str]:
+    """Return the subjects of all known pages of a kind."""
+    return {row[0] for row in ledger.execute("SELECT DISTINCT subject FROM pages WHERE kind = ?", (kind,))}
+
+
+def started_subjects(ledger: Ledger, kind: str) -> set[str]:
+    """Return the subjects of a kind of which some page is no longer pending."""
+    rows = ledger.execute("SELECT subject FROM pages WHERE kind = ? AND state <> 'pending'", (kind,))
+    return {row[0] for row in rows}
+
+
+def pages_per_finished_list(ledger: Ledger, kind: str) -> float | None:
+    """Return the mean number of pages of the lists of a kind that are read to their end; None without such a list."""
+    pages, lists = ledger.execute(
+        "SELECT count(*), count(DISTINCT subject || variant) FROM pages WHERE kind = ? AND state = 'done' "
+        "AND subject NOT IN (SELECT subject FROM pages WHERE kind = ? AND state = 'pending')",
+        (kind, kind),
+    ).fetchone()
+    return float(pages / lists) if lists else None
+
+
+def photo_totals(ledger: Ledger) -> dict[str, int]:
+    """Return how many photos each movie's page claims; 0 if it does not say."""
+    return dict(ledger.execute("SELECT movie_id, coalesce(photo_total, 0) FROM movies"))
+
+
+def frames_per_movie(ledger: Ledger) -> dict[str, int]:
+    """Return the number of frames of each movie that has some."""
+    return dict(ledger.execute("SELECT movie_id, count(*) FROM frames GROUP BY movie_id"))
+
+
+def claimed_rest(ledger: Ledger, kind: str) -> int:
+    """Return how many items the unfinished lists of a kind claim beyond those shown so far."""
+    rest: int | None = ledger.value(
+        "SELECT sum(rest) FROM (SELECT max(claimed) - sum(seen) AS rest FROM pages WHERE kind = ? "
+        "GROUP BY subject, variant HAVING rest > 0 AND sum(state = 'pending') > 0)",
+        (kind,),
+    )
+    return rest or 0

@@ -1,0 +1,83 @@
+"""The ledger's schema (`schema.sql`), its version, and the migrations from older versions.
+
+A change of the schema edits `schema.sql`, raises `VERSION`, and adds to `MIGRATIONS` the statements that turn a
+ledger of the version before into one of the new version. A ledger without a way to `VERSION` is rebuilt from the
+archive (`python -m crawler reparse`).
+"""
+
+import sqlite3
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from crawler.ledger.database import Database
+from dataset.errors import PipelineError
+
+VERSION = 2
+# From each older version, what leads to the next one: {2: "ALTER TABLE pages ADD COLUMN …; …"}.
+MIGRATIONS: Mapping[int, str] = {}
+
+_TABLES = Path(__file__).with_name("schema.sql")
+
+
+def create(database: Database) -> None:
+    """Create the tables in an empty file."""
+    with database.transaction():
+        _run_script(database, _TABLES.read_text(encoding="utf-8"))
+        _set_version(database, VERSION)
+
+
+def is_blank(database: Database) -> bool:
+    """Return whether a file has no tables yet."""
+    try:
+        return bool(database.value("SELECT count(*) = 0 FROM sqlite_master"))
+    except sqlite3.DatabaseError:  # not a database: `require_version` says so
+        return False
+
+
+def migrate(database: Database) -> None:
+    """Bring the tables of an older version to the present one, all steps or none; needs the ledger's lock."""
+    version = _version(database)
+    if version not in MIGRATIONS:
+        return
+    with database.transaction():
+        while version < VERSION and version in MIGRATIONS:
+            _run_script(database, MIGRATIONS[version])
+            version += 1
+        _set_version(database, version)
+
+
+def require_version(database: Database, path: Path) -> None:
+    """Return if a file has the tables of the present version; otherwise close it.
+
+    Raises:
+        PipelineError: it is of another version, or no ledger at all.
+    """
+    version = _version(database)
+    if version == VERSION:
+        return
+    database.close()
+    if version in MIGRATIONS:
+        raise PipelineError(
+            f"{path}: a ledger of version {version}, not {VERSION}; bring it up to date with: python -m crawler plan"
+        )
+    raise PipelineError(
+        f"{path}: not a ledger of version {VERSION}; choose another folder with --crawl, or, if "
+        "this one has an archive, move the ledger away and rebuild it: python -m crawler reparse"
+    )
+
+
+def _version(database: Database) -> int:
+    with suppress(sqlite3.DatabaseError, ValueError):
+        return int(database.value("SELECT value FROM meta WHERE key = 'version'") or 0)
+    return 0
+
+
+def _set_version(database: Database, version: int) -> None:
+    database.execute("INSERT OR REPLACE INTO meta VALUES ('version', ?)", (str(version),))
+
+
+def _run_script(database: Database, script: str) -> None:
+    """Run statements, each ended by a semicolon at the end of a line, within the caller's transaction."""
+    for statement in script.split(";\n"):
+        database.execute(statement)

@@ -1,0 +1,53 @@
+-- The tables of the ledger (schema.py). Times are seconds since 1970; dates are ISO text.
+
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE pages (
+    page_id     INTEGER PRIMARY KEY,        -- in the order in which pages were found
+    kind        TEXT NOT NULL,
+    subject     TEXT NOT NULL,              -- a movie's, frame's or person's id
+    variant     TEXT NOT NULL,              -- the kind of photo, the size of picture; else empty
+    start       INTEGER NOT NULL,           -- offset in a list
+    state       TEXT NOT NULL DEFAULT 'pending'
+                CHECK (state IN ('pending', 'done', 'gone', 'refused', 'failed')),
+    attempts    INTEGER NOT NULL DEFAULT 0, -- failed attempts since the stage was last started
+    next_try_at REAL NOT NULL DEFAULT 0,    -- seconds since 1970, like every time
+    cause       TEXT,                       -- why the page is gone, refused or failed
+    fetched_at  REAL,                       -- time of the last answer
+    claimed     INTEGER,                    -- how many items the page says the whole list has
+    seen        INTEGER,                    -- how many items this page showed
+    left_out    INTEGER NOT NULL DEFAULT 0, -- items counted but not stored (anonymous likers, …)
+    last_item   TEXT,                       -- of a list that claims no total, to detect that it moved
+    -- of a list, stored on its first page (start 0):
+    begun_at    REAL,                       -- when the present or last pass began, restarts included
+    restarts    INTEGER NOT NULL DEFAULT 0, -- how often it changed during the present pass
+    is_unsteady INTEGER NOT NULL DEFAULT 0, -- it changed too often to be read in one pass
+    unseen      INTEGER,                    -- claimed minus found, when it was last read to its end
+    UNIQUE (kind, subject, variant, start)
+);
+CREATE INDEX pages_by_state ON pages (state, page_id);
+CREATE TABLE people (uid TEXT PRIMARY KEY, user_id TEXT NOT NULL) WITHOUT ROWID;
+CREATE INDEX people_by_user ON people (user_id);
+CREATE TABLE movies (
+    movie_id TEXT PRIMARY KEY, title TEXT NOT NULL, original_title TEXT, year INTEGER, kind TEXT,
+    genres TEXT NOT NULL, directors TEXT NOT NULL, rating_mean REAL, rating_count INTEGER,
+    photo_total INTEGER, seen_total INTEGER, crawled_at REAL NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE ratings (
+    user_id TEXT, movie_id TEXT, stars INTEGER, rated_on TEXT, seen_at REAL NOT NULL,
+    PRIMARY KEY (user_id, movie_id)
+) WITHOUT ROWID;
+CREATE TABLE frames (
+    frame_id TEXT PRIMARY KEY, movie_id TEXT NOT NULL, kind TEXT NOT NULL, width_px INTEGER,
+    height_px INTEGER, image_url TEXT NOT NULL, seen_at REAL NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX frames_by_movie ON frames (movie_id, kind);
+CREATE TABLE pictures (
+    frame_id TEXT PRIMARY KEY REFERENCES frames, sha256 TEXT NOT NULL, format TEXT NOT NULL,
+    width_px INTEGER NOT NULL, height_px INTEGER NOT NULL, size_bytes INTEGER NOT NULL,
+    path TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE likes (
+    user_id TEXT, frame_id TEXT, source TEXT, liked_on TEXT, seen_at REAL NOT NULL,
+    PRIMARY KEY (user_id, frame_id, source)
+) WITHOUT ROWID;
+CREATE INDEX likes_by_frame ON likes (frame_id, source);

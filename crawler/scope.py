@@ -1,0 +1,70 @@
+"""What a crawl covers: its source (which site) and its scope (which movies and users)."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+LIKER_SOURCES = {
+    "photo_page": ("photo_page",),
+    "user_likes": ("user_likes",),
+    "both": ("photo_page", "user_likes"),
+}
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What to crawl. None means no bound.
+
+    Attributes:
+        movie_ids: movies whose comments lead to users.
+        uids: users to start from, as numbers or slugs.
+        photo_kinds: which photos become frames.
+        picture_size: the site's name for a size (`sqxs`, `s`, `m`, `l`).
+        liker_sources: `photo_page`, `user_likes`, or both.
+        k: only movies and users of the k-core of the ratings so far get frames and likes; 0: all.
+    """
+
+    movie_ids: tuple[str, ...] = ()
+    uids: tuple[str, ...] = ()
+    max_users: int | None = None
+    max_movies: int | None = None
+    max_requests: int | None = None
+    photo_kinds: tuple[str, ...] = ("still", "poster")
+    picture_size: str = "m"
+    liker_sources: tuple[str, ...] = ("photo_page",)
+    k: int = 5
+
+
+@dataclass(frozen=True)
+class Source:
+    """What is crawled, as the ledger and every export name it.
+
+    Attributes:
+        site: `sandbox`, `douban`, or the addresses of another site.
+        world: the configuration of the sandbox's invented world; None for any other site.
+    """
+
+    site: str
+    world: Mapping[str, Any] | None = None
+
+    @property
+    def is_invented(self) -> bool:
+        """Whether it contains no real person, film or picture."""
+        return self.world is not None
+
+    def __str__(self) -> str:
+        """Return it in words, for messages."""
+        if self.world is None:
+            return self.site
+        return f"the {self.site} ({', '.join(f'{name} {value}' for name, value in self.world.items())})"
+
+    def to_json(self) -> str:
+        """Return it as JSON; equal sources give equal texts."""
+        return json.dumps({"site": self.site, "is_invented": self.is_invented, "world": self.world}, sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> "Source":
+        """Return the source that `to_json` wrote."""
+        fields = json.loads(text)
+        return cls(fields["site"], fields["world"])

@@ -1,0 +1,35 @@
+"""The last check before a request leaves: its path is allowed, and nobody has refused us."""
+
+from typing import Self, cast
+
+from scrapy import Request
+from scrapy.crawler import Crawler
+from scrapy.exceptions import IgnoreRequest
+
+from crawler.spiders.politeness import user_agent
+from crawler.spiders.spider import StageSpider
+
+
+class HostRulesMiddleware:
+    """A downloader middleware that holds back requests."""
+
+    def __init__(self, crawler: Crawler) -> None:
+        self._crawler = crawler
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> Self:
+        """Return the middleware of a crawl."""
+        return cls(crawler)
+
+    def process_request(self, request: Request) -> None:
+        """Let an allowed request pass.
+
+        Raises:
+            IgnoreRequest: a host has refused us, or the host's robots.txt disallows the path.
+        """
+        spider = cast(StageSpider, self._crawler.spider)
+        if spider.pages.refusals:
+            raise IgnoreRequest("held back: the site refuses us")
+        rules = spider.rules[request.meta["download_slot"]]
+        if not rules.allows(request.url, user_agent(spider.crawl.politeness.contact)):
+            raise IgnoreRequest("robots.txt")

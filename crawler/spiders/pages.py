@@ -1,0 +1,127 @@
+"""The pages of a stage: which is requested next, and when. Knows nothing of Scrapy.
+
+A page waits until its host is free (`HostPace`), and after a failed attempt until it is due again. When all pages of
+a phase are settled, the next phase begins. After a refusal, a defect or `--max-requests`, no more pages are given.
+"""
+
+import time
+from collections import deque
+from collections.abc import Iterable, Mapping
+
+from crawler.kinds import KINDS
+from crawler.kinds.kind import CrawlContext
+from crawler.page import Key, Page
+from crawler.plan import Phase, plan_phase
+from crawler.spiders.pace import HostPace
+from crawler.spiders.politeness import HostRules, Politeness
+from crawler.spiders.queue import PageQueue
+
+MAX_BACKOFF_S = 3600.0
+MAX_DELAY_S = 60.0  # of a host that answers slowly; twice the host's own delay if that is more
+
+
+class StagePages:
+    """Hands out pages one by one and takes back what became of them.
+
+    Attributes:
+        refusals: what each host said that refused us.
+        defect: an error of our own; it ends the crawl.
+        n_requests: how many requests were sent.
+        is_over: whether no page is left to hand out.
+    """
+
+    def __init__(
+        self,
+        context: CrawlContext,
+        phases: Iterable[Phase],
+        politeness: Politeness,
+        rules: Mapping[str, HostRules],
+    ) -> None:
+        delay_s = max(rule.delay_s for rule in rules.values())
+        self.refusals: dict[str, str] = {}
+        self.defect: Exception | None = None
+        self.n_requests = 0
+        self.is_over = False
+        self._context = context
+        self._phases = deque(phases)
+        self._politeness = politeness
+        self._paces = {host: HostPace(delay_s, max(MAX_DELAY_S, 2 * delay_s)) for host in rules}
+        self._queues: dict[str, PageQueue] = {}
+        for host, rule in rules.items():
+            self._paces[host].ended(rule.read_at)  # robots.txt was a request like any other
+
+    def take(self, now: float) -> Page | None:
+        """Return a page to request now; None if none is due or the stage is over. `now` is monotonic time."""
+        while not self.is_over:
+            if self._must_stop():
+                self.is_over = True
+                break
+            for host, queue in self._queues.items():
+                if self._paces[host].free_at <= now and (page := queue.take(now)):
+                    self.n_requests += 1
+                    return page
+            if any(queue.out or queue.next_retry_at() or queue.has_ready() for queue in self._queues.values()):
+                break
+            self._begin_next_phase()
+        return None
+
+    def next_due(self) -> float | None:
+        """Return from when on `take` may have a page without another page being finished first."""
+        times = []
+        for host, queue in self._queues.items():
+            if queue.out < self._politeness.concurrency:
+                due = 0.0 if queue.has_ready() else queue.next_retry_at()
+                if due is not None:
+                    times.append(max(due, self._paces[host].free_at))
+        return min(times, default=None)
+
+    # --- what became of a page -----------------------------------------------------------------
+
+    def answered(self, page: Page, latency_s: float | None = None, is_ok: bool = False) -> None:
+        """Start the delay of the page's host, because its request has ended."""
+        self._paces[KINDS[page.key.kind].host].ended(time.monotonic(), latency_s, is_ok)
+
+    def finish(self, page: Page, following: Key | None = None) -> None:
+        """Take back a page that is settled; `following` is the page of its list to request next."""
+        self._queue(page).finish(page, following and self._context.ledger.page(following))
+
+    def retry(self, page: Page, cause: str) -> bool:
+        """Take back a page that failed, to request it again later; return whether it has an attempt left."""
+        if page.attempts + 1 >= self._politeness.attempts:
+            return False
+        wait_s = min(MAX_BACKOFF_S, self._politeness.backoff_s * 2**page.attempts)
+        postponed = self._context.ledger.postpone(page, cause, time.time() + wait_s)
+        self._queue(page).retry(postponed, time.monotonic() + wait_s)
+        return True
+
+    def refuse(self, page: Page, cause: str) -> None:
+        """Stop, because the page's host refuses us."""
+        self.refusals.setdefault(KINDS[page.key.kind].host, cause)
+
+    def fail(self, error: Exception) -> None:
+        """Stop, because of a defect of our own; the first one counts."""
+        self.defect = self.defect or error
+
+    def hold_back(self, page: Page) -> None:
+        """Take back a page whose request was not sent."""
+        self.n_requests -= 1
+        self.finish(page)
+
+    def _must_stop(self) -> bool:
+        limit = self._context.scope.max_requests
+        return bool(self.refusals) or self.defect is not None or (limit is not None and self.n_requests >= limit)
+
+    def _begin_next_phase(self) -> None:
+        if not self._phases:
+            self.is_over = True
+            return
+        phase = self._phases.popleft()
+        plan_phase(self._context, phase)
+        kinds: dict[str, list[str]] = {}
+        for kind in phase:
+            kinds.setdefault(kind.host, []).append(kind.name)
+        window = self._politeness.concurrency
+        self._queues = {host: PageQueue(self._context.ledger, names, window) for host, names in kinds.items()}
+
+    def _queue(self, page: Page) -> PageQueue:
+        return self._queues[KINDS[page.key.kind].host]

@@ -1,0 +1,123 @@
+"""The spider of a stage: hands each answer to `crawler.process`, and its outcome to the stage's pages."""
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import Any, Self
+
+import scrapy
+from scrapy import signals
+from scrapy.crawler import Crawler
+from scrapy.exceptions import IgnoreRequest
+from scrapy.http import Response
+
+from crawler.archive.warc import Archive
+from crawler.kinds.kind import CrawlContext
+from crawler.page import Answer, Page
+from crawler.process import Outcome, parse_answer, process, settle
+from crawler.spiders.pages import StagePages
+from crawler.spiders.politeness import HostRules
+from crawler.spiders.settings import CrawlSettings
+
+
+class StageSpider(scrapy.Spider):
+    """Reads every pending page of a stage's phases, one phase after the other.
+
+    Scrapy's stats count pages by how they ended: `pages/done`, `pages/gone`, `pages/refused`, `pages/failed`, and
+    `pages/retried`.
+
+    Attributes:
+        pages: what is still to be read.
+        close_reason: why Scrapy closed the spider: `finished`, or `shutdown` after a signal.
+    """
+
+    name = "stage"
+
+    def __init__(
+        self,
+        crawl: CrawlSettings,
+        context: CrawlContext,
+        archive: Archive,
+        rules: dict[str, HostRules],
+        pages: StagePages,
+    ) -> None:
+        super().__init__()
+        self.crawl = crawl
+        self.context = context
+        self.archive = archive
+        self.rules = rules
+        self.pages = pages
+        self.close_reason = ""
+        self._thread = ThreadPoolExecutor(max_workers=1)
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler, *args: Any, **kwargs: Any) -> Self:
+        """Return the spider of a crawl."""
+        spider = super().from_crawler(crawler, *args, **kwargs)
+        crawler.signals.connect(spider.on_defect, signal=signals.spider_error)
+        return spider
+
+    def on_response(self, response: Response) -> None:
+        """Process an answer."""
+        page = self._answered(response)
+        self._note(page, process(page, answer_of(response), self.context, self.archive))
+
+    async def on_slow_response(self, response: Response) -> None:
+        """Process an answer that takes long to parse: parse it in a thread, one after the other."""
+        page, loop = self._answered(response), asyncio.get_running_loop()
+        parsed = await loop.run_in_executor(self._thread, parse_answer, page, answer_of(response), self.context)
+        self._note(page, settle(page, parsed, self.context, self.archive))
+
+    def on_failure(self, failure: Any) -> None:
+        """Note a request without an answer: not sent, timed out, cut off, connection lost."""
+        page: Page = failure.request.meta["page"]
+        if failure.check(IgnoreRequest):
+            if not self.pages.refusals:  # disallowed by robots.txt; after a refusal the page stays pending
+                self.context.ledger.mark(page, "refused", str(failure.value))
+                self._count("refused")
+            self.pages.hold_back(page)
+            return
+        self.pages.answered(page)
+        cause = type(failure.value).__name__
+        self.context.ledger.mark(page, "failed", cause)
+        self._note(page, Outcome("failed", cause, may_recover=True))
+
+    def on_defect(self, failure: Any) -> None:
+        """Stop at an exception in a callback: it is a defect of ours, or a file that cannot be written."""
+        self.pages.fail(failure.value)
+
+    def closed(self, reason: str) -> None:
+        """Remember why Scrapy closed the spider."""
+        self.close_reason = reason
+        self._thread.shutdown()
+
+    def _answered(self, response: Response) -> Page:
+        page: Page = response.meta["page"]
+        self.pages.answered(page, response.meta.get("download_latency"), response.status == 200)
+        return page
+
+    def _note(self, page: Page, outcome: Outcome) -> None:
+        """Say what became of a page that `process` has marked."""
+        if outcome.may_recover and self.pages.retry(page, outcome.cause):
+            self._count("retried")
+            return
+        if outcome.state == "refused":
+            self.pages.refuse(page, outcome.cause)
+        self._count(outcome.state)
+        self.pages.finish(page, outcome.following)
+
+    def _count(self, what: str) -> None:
+        self.crawler.stats.inc_value(f"pages/{what}")
+
+
+def answer_of(response: Response) -> Answer:
+    """Return what is kept of a response, as of now."""
+    location, content_type = response.headers.get("Location"), response.headers.get("Content-Type")
+    return Answer(
+        status=response.status,
+        url=response.url,
+        body=response.body,
+        location=location.decode("latin-1") if location else None,
+        content_type=content_type.decode("latin-1") if content_type else None,
+        at=datetime.now(UTC).timestamp(),
+    )

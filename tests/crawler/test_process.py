@@ -1,0 +1,90 @@
+"""The path of an answer: what is archived, and how deep the calls go."""
+
+import inspect
+from pathlib import Path
+
+import pytest
+
+import crawler
+from crawler.archive.records import Origin
+from crawler.archive.warc import Archive, read_archive
+from crawler.kinds import KINDS, PERSONAL_KINDS
+from crawler.kinds.kind import CrawlContext
+from crawler.ledger.ledger import Ledger
+from crawler.page import Answer, Key
+from crawler.process import process
+from crawler.sandbox.faults import ChangingLists
+from crawler.sandbox.server import SandboxServer
+from crawler.sandbox.world import WorldConfig, generate_world
+from crawler.scope import Scope, Source
+from crawler.sites import Site
+from dataset.errors import PipelineError
+
+PACKAGE = str(Path(crawler.__file__).parent)
+SOURCE = Source("sandbox", {"seed": 1})
+URL = "https://movie.douban.com/subject/1/"
+
+
+@pytest.fixture
+def opened(tmp_path):
+    """A ledger with one page, its archive, and the context."""
+    with (
+        Ledger.open(tmp_path, SOURCE, PERSONAL_KINDS) as ledger,
+        Archive(tmp_path, Origin(SOURCE, Site(), Scope())) as archive,
+    ):
+        ledger.add_pages([Key("movie", "1")])
+        yield ledger, archive, CrawlContext(ledger, Site(), Scope())
+
+
+def test_an_answer_that_breaks_its_parser_is_in_the_archive_and_its_page_stays_pending(opened, tmp_path, monkeypatch):
+    ledger, archive, context = opened
+
+    def defective(html, url):
+        raise ZeroDivisionError
+
+    monkeypatch.setitem(KINDS, "movie", type(KINDS["movie"])(**{**vars(KINDS["movie"]), "parser": defective}))
+    page = ledger.page(Key("movie", "1"))
+    with pytest.raises(ZeroDivisionError):
+        process(page, Answer(200, URL, b"<html></html>", at=1e9), context, archive)
+    archive.close()
+    assert [entry.answer.body for entry in read_archive(tmp_path)] == [b"<html></html>"]
+    assert ledger.page(page.key) is not None
+
+
+def test_an_answer_that_cannot_be_archived_changes_nothing_in_the_ledger(opened, monkeypatch):
+    ledger, archive, context = opened
+
+    def full(key, answer):
+        raise PipelineError("no room")
+
+    monkeypatch.setattr(archive, "write", full)
+    page = ledger.page(Key("movie", "1"))
+    with pytest.raises(PipelineError, match="no room"):
+        process(page, Answer(404, URL, b"", at=1e9), context, archive)
+    assert ledger.page(page.key) == page
+
+
+def test_from_the_answer_to_the_ledger_the_path_is_at_most_eleven_functions_deep(read_all, tmp_path, monkeypatch):
+    """The spider's callback is one more."""
+    deepest = []
+
+    def watch(ledger_init):
+        def init(self, *args, **kwargs):
+            ledger_init(self, *args, **kwargs)
+            inner = self.execute
+
+            def counted(*arguments):
+                nonlocal deepest
+                path = [frame.function for frame in inspect.stack(0) if frame.filename.startswith(PACKAGE)]
+                deepest = max(deepest, path, key=len)
+                return inner(*arguments)
+
+            self.execute = counted
+
+        return init
+
+    monkeypatch.setattr(Ledger, "__init__", watch(Ledger.__init__))
+    world = generate_world(WorldConfig(3, 12, 12))
+    with SandboxServer(world, faults=ChangingLists(grows=True)) as server:
+        read_all(server, tmp_path / "crawl", stages_to_read=("ratings",))
+    assert 3 < len(deepest) <= 11, deepest

@@ -144,12 +144,11 @@ def _option_of(path: tuple[int | str, ...], argument: cyclopts.Argument | None) 
 
 
 def _options(argument: cyclopts.Argument) -> Iterator[tuple[tuple[int | str, ...], str]]:
-    """Yield the path in the config class and the option of each field."""
+    """Yield an argument's options, each with its path in the config class (empty for a plain option)."""
+    if not argument.children:
+        yield argument.keys, argument.name
     for child in argument.children:
-        if child.children:
-            yield from _options(child)
-        else:
-            yield child.keys, child.name
+        yield from _options(child)
 
 
 def _is_out_of_memory(error: Exception) -> bool:

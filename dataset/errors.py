@@ -60,3 +60,11 @@ class UnfinishedError(PipelineError):
     """A stage ended with unfinished work: failed pages wait for a retry. Exit status 4."""
 
     exit_status = 4
+
+
+class MissingExtraError(PipelineError, ImportError):
+    """A library is missing that an extra of this project installs. Exit status 1."""
+
+
+class ShadowedPackageError(PipelineError, ImportError):
+    """A folder of the user's has the name of one of our packages, and Python finds it first. Exit status 1."""

@@ -5,10 +5,9 @@ docstring and the frozen config classes among its parameters. An error that a us
 command with one line and a non-zero exit status.
 """
 
-import argparse
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any
 
 import cyclopts
@@ -85,17 +84,14 @@ def execute(app: App, argv: Sequence[str]) -> None:
         raise UsageError(f"{_in_words(error)}; see {asked} --help") from None
 
 
-def run(app: Any, program: str = "") -> None:
+def run(app: App) -> None:
     """Run the command that this process was started with, and exit with its status.
 
     A `PipelineError` becomes one line on stderr.
     """
-    program = program or app.name[0]
+    program = app.name[0]
     try:
-        if isinstance(app, App):
-            execute(app, sys.argv[1:])
-        else:  # a main(argv) over argparse
-            app(sys.argv[1:])
+        execute(app, sys.argv[1:])
     except PipelineError as error:
         one_line = " ".join(str(error).split())
         print(f"{program}: {one_line}", file=sys.stderr)
@@ -178,41 +174,3 @@ def progress(unit: str) -> Progress:
         refresh_per_second=4,
         disable=not console.is_terminal,  # in a log it would only be one useless line at the end
     )
-
-
-# For the command lines that still use argparse instead of `command_line`.
-
-
-class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
-    """Shows the defaults, except None, False and empty ones."""
-
-    def _get_help_string(self, action: argparse.Action) -> str | None:
-        says_nothing = action.default is None or action.default is False or action.default in ([], ())
-        return action.help if says_nothing else super()._get_help_string(action)
-
-
-class ArgumentParser(argparse.ArgumentParser):
-    """An `argparse.ArgumentParser` whose errors are one line (exit status 2), with defaults in `--help`."""
-
-    def __init__(self, **options: object) -> None:
-        options.setdefault("formatter_class", _HelpFormatter)
-        super().__init__(**options)  # type: ignore[arg-type]
-
-    def error(self, message: str) -> None:  # type: ignore[override]
-        """Print the error and how to get help in one line, and exit with status 2."""
-        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
-
-
-def whole_number(least: int = 1, most: int = 2**63 - 2) -> Callable[[str], int]:
-    """Return a function that reads a whole number within these bounds, for `add_argument(type=…)`.
-
-    The default `most` is the largest number that a table column and torch's generators can hold.
-    """
-    bounds = f"from {least}" if most >= 2**63 - 2 else f"from {least} to {most}"
-
-    def read(text: str) -> int:
-        if not text.isdecimal() or not least <= int(text) <= most:
-            raise argparse.ArgumentTypeError(f"{text!r}: give a whole number {bounds}")
-        return int(text)
-
-    return read

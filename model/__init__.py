@@ -10,4 +10,7 @@ A package imports only packages that come later in this list: `experiments`, `re
 
 import logging
 
+from dataset.extras import require_extra
+
+require_extra(__name__)
 logging.getLogger(__name__).addHandler(logging.NullHandler())

@@ -3,60 +3,72 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-INSTALLED := $(VENV)/.installed
+RUNTIME := $(VENV)/.installed
+TOOLS := $(VENV)/.tools
 PEERS := .venv-peers
 PEERS_INSTALLED := $(PEERS)/.installed
 ONLY ?=
-# How many test files run side by side: one more than two cores, since tests of servers often wait.
+# How many test files run in parallel: one more than two cores, because tests of servers often wait.
 TEST_JOBS ?= 3
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_JOBS) --dist loadfile --no-loadscope-reorder
 
-.PHONY: help demo test check bench mutants serve format lock clean
+.PHONY: help demo test test-long check lint types duplicates bench mutants serve format lock clean
 
 help: ## show the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-demo: $(INSTALLED) ## crawl the sandbox, build, publish, train, report: everything once, on invented data
+demo: $(RUNTIME) ## crawl the sandbox, build, publish, train, report: everything once, on invented data
 	@$(BIN)/python -m flows.demo
 
-test: $(INSTALLED) ## run the tests
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_JOBS) --dist loadfile --no-loadscope-reorder
+test: $(TOOLS) ## run the tests (ONLY=<package> for those of one package)
+	@$(PYTEST) $(if $(ONLY),tests/$(ONLY))
 
-check: $(INSTALLED) ## lint, format, types, import layers, lengths, lines that stand twice
+test-long: $(TOOLS) ## run all tests, also those that take too long for every change
+	@$(PYTEST) --long $(if $(ONLY),tests/$(ONLY))
+
+check: $(TOOLS) ## lint, format, types, import layers, lengths, duplicate lines
+	@$(MAKE) --no-print-directory --jobs=2 types duplicates lint
+
+lint:
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@$(BIN)/mypy
-	@MYPYPATH=tests/bench $(BIN)/mypy --config-file= --check-untyped-defs --ignore-missing-imports --no-strict-optional tests/bench/*.py
 	@$(BIN)/lint-imports
-	@$(BIN)/pylint crawler dataset features model flows
-	@$(BIN)/python tests/lengths.py
 
-bench: $(INSTALLED) $(PEERS_INSTALLED) ## measure speed and memory against peers (ONLY=<name> for one row)
+types:
+	@$(BIN)/mypy
+
+# ruff cannot find duplicate lines or limit the length of a file. Tests may repeat lines.
+duplicates:
+	@$(BIN)/pylint crawler dataset features model flows
+	@$(BIN)/pylint --disable=duplicate-code --recursive=y tests
+
+bench: $(TOOLS) $(PEERS_INSTALLED) ## measure speed and memory against peers (ONLY=<name> for one row)
 	@$(BIN)/python tests/bench/run.py $(ONLY)
 
-mutants: $(INSTALLED) ## break the core, the splits, metrics, sampling and JIFR line by line; see which the tests miss
+mutants: $(TOOLS) ## break the core, the splits, metrics, sampling and JIFR line by line; list what the tests miss
 	@OMP_NUM_THREADS=1 $(BIN)/mutmut run
 	@$(BIN)/mutmut results
 
-serve: $(INSTALLED) ## serve the Prefect deployments on this machine
+serve: $(RUNTIME) ## serve the Prefect deployments on this machine
 	@$(BIN)/python -m flows.serve
 
-format: $(INSTALLED) ## mend format and lint where that can be done safely
+format: $(TOOLS) ## fix format and lint where that is safe
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-lock: $(INSTALLED) ## write requirements.lock anew: names and versions, for every system and Python
-	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra dev --upgrade \
+lock: $(RUNTIME) ## renew requirements.lock: names and versions, for every system and Python
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra all --extra dev --upgrade \
 		--no-header --no-annotate pyproject.toml -o requirements.lock
 
 clean: ## remove the environment and the caches, not the data
 	rm -rf $(VENV) $(PEERS) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache mutants
 
-# The lock constrains versions and does not list what to install, so that another build of torch
-# (UV_TORCH_BACKEND=cpu) does not bring the GPU libraries of the default one. RecBole's wheel ships
-# MovieLens-100K, which a test reads; it lies in a folder of its own, where nothing imports it.
-# Bytecode is made once here: where Python is told not to write any (as in many containers), every start would
-# compile what it imports, and take twice as long.
-$(INSTALLED): pyproject.toml requirements.lock
+# The lock file constrains versions and does not list what to install, so that another build of torch
+# (UV_TORCH_BACKEND=cpu) does not bring the GPU libraries of the default one. Bytecode is compiled once, here: where
+# Python may not write bytecode (as in many containers), every start would compile what it imports and take twice as long.
+INSTALL := $(BIN)/uv pip install --compile-bytecode --python $(BIN)/python --constraints requirements.lock --editable
+
+$(RUNTIME): pyproject.toml requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Python 3.11 or newer is needed; name one with: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
 	@echo "Setting up $(VENV) (once). torch's default build is large: on Linux 3 GB to download, 6 GB on disk."
@@ -64,12 +76,19 @@ $(INSTALLED): pyproject.toml requirements.lock
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || \
 		{ echo "the venv module is missing; install it (Debian: apt install python3-venv) and run make again" >&2; exit 1; }
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	@$(BIN)/uv pip install --compile-bytecode --python $(BIN)/python --constraints requirements.lock --editable '.[dev]'
+	@$(INSTALL) '.[all]'
+	@touch $@
+
+# Development tools. RecBole's wheel ships MovieLens-100K, which a test reads; it lies in a folder of its own, where
+# nothing imports it.
+$(TOOLS): $(RUNTIME)
+	@echo "Adding the tools for tests and checks to $(VENV) (once)."
+	@$(INSTALL) '.[dev]'
 	@$(BIN)/uv pip install --quiet --no-deps --target $(VENV)/ml-100k recbole==1.2.1
 	@touch $@
 
 # What `make bench` compares with: never installed beside the project, whose versions it would change.
-$(PEERS_INSTALLED): tests/bench/peers.txt $(INSTALLED)
+$(PEERS_INSTALLED): tests/bench/peers.txt $(RUNTIME)
 	@echo "Setting up $(PEERS), what make bench compares with (once)."
 	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(PEERS)
 	@$(BIN)/uv pip install --quiet --python $(PEERS)/bin/python --requirement tests/bench/peers.txt

@@ -7,4 +7,7 @@ The library logs to the logger `features` and its children, and is silent unless
 
 import logging
 
+from dataset.extras import require_extra
+
+require_extra(__name__)
 logging.getLogger(__name__).addHandler(logging.NullHandler())

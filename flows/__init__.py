@@ -2,3 +2,8 @@
 
 Start reading at `build_dataset.py`.
 """
+
+from dataset.extras import refuse_shadowed_packages, require_extra
+
+refuse_shadowed_packages()
+require_extra(__name__)

@@ -1,4 +1,4 @@
-"""What a flow run shows in Prefect's page: the published snapshot with its card, and the report."""
+"""The artifacts of a flow run in Prefect's page: the published snapshot, its card, and the report."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from dataset.snapshots.snapshot import Snapshot
 
 
 def show_snapshot(snapshot: Snapshot) -> None:
-    """Show the snapshot's dataset card, and link to the snapshot."""
+    """Show the snapshot's dataset card and a link to the snapshot."""
     key = snapshot.name.lower().replace("_", "-")
     card = snapshot.path / "README.md"
     _, _, text = card.read_text(encoding="utf-8").rpartition("\n---\n")  # without the front matter
@@ -17,7 +17,7 @@ def show_snapshot(snapshot: Snapshot) -> None:
 
 
 def show_report(report: Path, name: str) -> None:
-    """Link to the report of an experiment."""
+    """Show a link to the report of an experiment."""
     _link(report, f"report-{name.lower().replace('_', '-')}", f"Report on {name}")
 
 

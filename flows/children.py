@@ -1,9 +1,9 @@
-"""Child processes of a flow: they get one clean stop, a second one kills, and none outlives its parent.
+"""Child processes of a flow: start one, pass it options, stop it; no child outlives its parent.
 
-A child runs in a process group of its own, so that Ctrl-C in a terminal reaches the parent alone,
-which passes it on once: the crawler finishes the page it is at, and says how to go on. On Linux
-a child also ends when its parent is killed (`PR_SET_PDEATHSIG`); elsewhere an orphan of a killed
-flow finishes its stage, and the next run has to wait for it.
+A child runs in its own process group, so Ctrl-C in a terminal reaches only the parent. The parent passes it on
+once: the crawler then finishes its current page and says how to continue. A second Ctrl-C kills the child. On
+Linux a child also ends when its parent is killed (`PR_SET_PDEATHSIG`). On other systems the orphan of a killed
+flow finishes its stage, and the next run waits for it.
 """
 
 import ctypes
@@ -20,28 +20,44 @@ _PR_SET_PDEATHSIG = 1
 
 
 class StageError(PipelineError):
-    """A stage that runs as a child process has failed; its last line says why."""
+    """A stage that ran as a child process has failed; the last line of its output says why."""
 
 
 def run_stage(arguments: list[str]) -> str:
-    """Run `python -m <arguments>`, its progress on our stderr where that is a terminal; return what it says it did.
+    """Run `python -m <arguments>` and return what it printed, without its hint about the next command.
+
+    The child shows its progress on our stderr if that is a terminal.
 
     Raises:
-        StageError: with the child's exit status and its last line.
+        StageError: the child failed; the message has its exit status and the last line of its output.
     """
     stderr = None if sys.stderr.isatty() else subprocess.PIPE
     with start([sys.executable, "-m", *arguments], stdout=subprocess.PIPE, stderr=stderr, text=True) as child:
         try:
-            said, complained = _communicate(child)
+            output, errors = _communicate(child)
         except BaseException:
             stop(child)
             raise
     if child.returncode:
-        last_line = (complained or "its message is above").strip().splitlines()[-1:]
+        last_line = (errors or "its message is above").strip().splitlines()[-1:]
         raise StageError(
             f"`python -m {' '.join(arguments[:2])}` ended with exit status {child.returncode}: {' '.join(last_line)}"
         )
-    return str(said).partition("\nNext:")[0].strip()
+    return str(output).partition("\nNext:")[0].strip()
+
+
+def options_from(**values: Any) -> list[str]:
+    """Return command-line options for these values: `max_users=5` becomes `--max-users=5`.
+
+    True becomes a flag, a tuple is joined by commas, and None, False and an empty tuple are left out.
+    """
+    options = []
+    for name, value in values.items():
+        if value is None or value is False or value == ():
+            continue
+        text = ",".join(value) if isinstance(value, tuple) else str(value)
+        options.append(f"--{name.replace('_', '-')}" + ("" if value is True else f"={text}"))
+    return options
 
 
 def start(command: list[str], **options: Any) -> "subprocess.Popen[Any]":
@@ -50,7 +66,7 @@ def start(command: list[str], **options: Any) -> "subprocess.Popen[Any]":
 
 
 def stop(child: "subprocess.Popen[Any]") -> None:
-    """Ask a child process to end, and wait for it; a second Ctrl-C meanwhile, or a minute, kills it."""
+    """Ask a child process to end and wait for it; kill it after a minute or at a second Ctrl-C."""
     child.terminate()
     try:
         child.wait(_STOP_TIMEOUT_S)
@@ -64,7 +80,7 @@ def stop(child: "subprocess.Popen[Any]") -> None:
 
 
 def _communicate(child: "subprocess.Popen[Any]") -> tuple[Any, Any]:
-    """Read all that a child prints, awake once a second: Prefect cancels a run by an exception in its thread."""
+    """Read all that a child prints; wake up every second, because Prefect cancels a run by raising in its thread."""
     while True:
         try:
             return child.communicate(timeout=1)
@@ -74,7 +90,7 @@ def _communicate(child: "subprocess.Popen[Any]") -> tuple[Any, Any]:
 
 @functools.cache
 def _end_with_parent() -> Any:
-    """Return what a child does before it becomes the command, None where the system has no such thing."""
+    """Return the `preexec_fn` that makes a child end with its parent, or None where the system cannot do this."""
     if sys.platform != "linux":
         return None
     libc = ctypes.CDLL(None)

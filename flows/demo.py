@@ -1,7 +1,6 @@
-"""`make demo`: the whole pipeline once, on the sandbox's invented world.
+"""The command `python -m flows.demo` (`make demo`): run the whole pipeline once on the sandbox's invented world.
 
-It runs the flow `build-dataset` on a Prefect server of its own, then the experiment, and says
-at each step what is happening.
+It runs the flow `build-dataset` on its own Prefect server, then an experiment, and announces each step.
 """
 
 import os
@@ -9,23 +8,45 @@ import socket
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
-from dataset.cli import ArgumentParser, run, whole_number
-from flows.server import prefect_server
+from pydantic import Field
+
+from crawler.sandbox.world import WorldConfig
+from dataset.cli import Count, command_line, execute, run
+from features.config import ExtractorConfig
+
+if TYPE_CHECKING:
+    from dataset.snapshots.snapshot import Snapshot
+
+app = command_line("python -m flows.demo")
 
 DATA = Path("data")
 _WIDTH = 72
-_PATIENCE = 8  # epochs without a better validation; a study takes the default, which is more
+_PATIENCE = 8  # epochs without a better validation score; a study keeps the larger default
 
 
-def main(argv: Sequence[str]) -> None:
-    """Run the demo."""
-    parser = ArgumentParser(prog="python -m flows.demo", description=__doc__)
-    parser.add_argument("--port", type=whole_number(1, 65_533), default=8801, help="first of three for the local site")
-    port = parser.parse_args(argv).port
+@app.default
+def demo(
+    *,
+    port: Annotated[int, Field(ge=1, le=65_533)] = 8801,
+    users: Annotated[int, Field(ge=10)] = WorldConfig.n_users,
+    movies: Annotated[int, Field(ge=10)] = WorldConfig.n_movies,
+    extractor: str = ExtractorConfig.name,
+    epochs: Count | None = None,
+) -> None:
+    """Run the whole pipeline once on invented data: crawl, build, publish, train, report.
+
+    Args:
+        port: first of three ports for the local site
+        users: number of people in the invented world
+        movies: number of movies in the invented world
+        extractor: architecture[:node] of torchvision, with random weights
+        epochs: maximum passes over the training data (by default as many as training needs)
+    """
     started = time.monotonic()
     _say(
-        "A demonstration on an invented world: a local site with made-up people, films and pictures.",
+        "A demonstration on an invented world: a local site with invented people, movies and pictures.",
         "Nothing outside this machine is contacted. It takes a few minutes.",
     )
     _heading(1, "Starting Prefect, which runs the steps (about 15 s)")
@@ -36,25 +57,22 @@ def main(argv: Sequence[str]) -> None:
         "PREFECT_LOGGING_LEVEL": "CRITICAL",
         "PREFECT_LOGGING_LOG_PRINTS": "false",
     }
+    (DATA / "prefect").mkdir(parents=True, exist_ok=True)
+    from flows.build_dataset import build_dataset  # Prefect reads its settings when it is imported
+    from flows.server import prefect_server
+
     with prefect_server(api_url, DATA / "prefect" / "server.log", DATA / "prefect"):
-        from flows.build_dataset import build_dataset  # Prefect reads its settings when it is imported
-
         _heading(2, "Crawling, filtering, extracting features, publishing")
-        snapshot = build_dataset(source="sandbox", name="sandbox", data=DATA, weights="random:0", sandbox_port=port)
-    from dataset.report.dataset_report import DEFAULT_REPORTS, write_dataset_report
-    from model.experiments.config import ExperimentConfig
-    from model.experiments.console import console_reporter
-    from model.experiments.experiment import run_experiment
-    from model.experiments.folders import DEFAULT_EXPERIMENTS, DEFAULT_RUNS
-    from model.training.config import TrainingConfig
-
-    _heading(3, "Training JIFR and what it is compared with, and judging them")
-    name, raw = f"{snapshot.name}-v{snapshot.version:04d}", DATA / snapshot.name / "raw"
-    page = write_dataset_report(snapshot, raw, DEFAULT_REPORTS / name)
-    # The demo's tensors are small: runs side by side on one thread each, not one run on all; and little patience.
-    config = ExperimentConfig(training=TrainingConfig(patience=_PATIENCE), jobs=min(4, os.cpu_count() or 1), threads=1)
-    with console_reporter() as reporter:
-        report = run_experiment(snapshot, config, DEFAULT_EXPERIMENTS / name, DEFAULT_RUNS, raw, reporter)
+        snapshot = build_dataset(
+            data=DATA,
+            extractor=extractor,
+            weights="random:0",
+            sandbox_users=users,
+            sandbox_movies=movies,
+            sandbox_port=port,
+        )
+    _heading(3, "Training and evaluating JIFR and the other models")
+    page, report = _write_reports(snapshot, epochs)
     _say(
         "",
         f"Done in {(time.monotonic() - started) / 60:.1f} minutes. You now have",
@@ -63,11 +81,29 @@ def main(argv: Sequence[str]) -> None:
         f"  its page:   {page}",
         "              what was crawled, kept and left out, with charts and pictures",
         f"  a report:   {report}",
-        "              open it in a browser: which model recommends best, with pictures",
+        "              open it in a browser to see which model recommends best, with pictures",
         "",
-        "Next: `python -m model.train --help`, or your own ratings with `python -m dataset import --help`",
-        "(both with .venv/bin/python, or after `source .venv/bin/activate`).",
+        "Next: `python -m model.train --help`, or use your own ratings: `python -m dataset import --help`",
+        "(use .venv/bin/python, or run `source .venv/bin/activate` first).",
     )
+
+
+def _write_reports(snapshot: "Snapshot", epochs: int | None) -> tuple[Path, Path]:
+    """Return the dataset's page and the report of an experiment with all models."""
+    from dataset.report.dataset_report import DEFAULT_REPORTS, write_dataset_report
+    from model.experiments.config import ExperimentConfig
+    from model.experiments.console import console_reporter
+    from model.experiments.experiment import run_experiment
+    from model.experiments.folders import DEFAULT_EXPERIMENTS, DEFAULT_RUNS
+    from model.training.config import TrainingConfig
+
+    name, raw = f"{snapshot.name}-v{snapshot.version:04d}", DATA / snapshot.name / "raw"
+    page = write_dataset_report(snapshot, raw, DEFAULT_REPORTS / name)
+    # The demo's tensors are small: parallel runs with one thread each are faster than one run on all cores.
+    training = TrainingConfig(epochs=epochs or TrainingConfig.epochs, patience=_PATIENCE)
+    config = ExperimentConfig(training=training, jobs=min(4, os.cpu_count() or 1), threads=1)
+    with console_reporter() as reporter:
+        return page, run_experiment(snapshot, config, DEFAULT_EXPERIMENTS / name, DEFAULT_RUNS, raw, reporter)
 
 
 def _heading(number: int, text: str) -> None:
@@ -84,5 +120,10 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def main(argv: Sequence[str]) -> None:
+    """Run the command."""
+    execute(app, argv)
+
+
 if __name__ == "__main__":
-    run(main, "python -m flows.demo")
+    run(app)

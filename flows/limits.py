@@ -1,8 +1,8 @@
-"""At most one crawl of a site at a time, across flow runs, workers and machines.
+"""At most one crawl per site at a time, across flow runs, workers and machines.
 
-The limit lives on the Prefect server, which grants one lease a site. A run that holds it renews
-the lease; one that is killed stops renewing, and after `LEASE_S` seconds the next run gets it.
-Others wait. On one machine the crawl folder's own lock stands behind it (`crawler.ledger.lock`).
+The Prefect server holds the limit and grants one lease per site; other runs wait. The run that holds the lease
+renews it. A run that is killed stops renewing, and after `LEASE_S` seconds the next run gets the lease. On one
+machine, the lock of the crawl folder protects the crawl as well (`crawler.ledger.lock`).
 """
 
 from collections.abc import Iterator
@@ -17,13 +17,13 @@ LEASE_S = 60.0  # the shortest that Prefect grants
 
 @contextmanager
 def only_crawl_of(site: str) -> Iterator[None]:
-    """Hold the one right to crawl a site, waiting for it as long as needed.
+    """Hold the right to crawl a site; wait for it as long as needed.
 
-    Losing the lease (the server is gone for too long) ends the run, since another may crawl then.
+    The run fails if it loses the lease (the server was away for too long), because another run may crawl then.
     """
     name = f"crawl-{site}"
     with get_client(sync_client=True) as client, suppress(ObjectAlreadyExists):
         client.upsert_global_concurrency_limit_by_name(name, limit=1)
-    print(f"One crawl of a site at a time: taking the turn of {site}, or waiting for it.")
+    print(f"Only one run may crawl {site} at a time: waiting for the others, if any.")
     with concurrency(name, occupy=1, lease_duration=LEASE_S, strict=True):
         yield

@@ -1,10 +1,7 @@
-"""`python -m flows.serve`: serve the deployments on this machine until Ctrl-C.
+"""The command `python -m flows.serve`: serve the deployments on this machine until Ctrl-C.
 
-It uses the Prefect server at PREFECT_API_URL, or starts one on this machine. Then, in another
-terminal in this folder: `prefect deployment run build-dataset/sandbox --watch`.
-
-With `--pool` it registers the deployments in a work pool instead, for workers (`prefect worker
-start --pool …`), and ends.
+It uses the Prefect server at PREFECT_API_URL, or starts one on this machine. To run a deployment, type in
+another terminal in this folder: `prefect deployment run build-dataset/sandbox --watch`.
 """
 
 import signal
@@ -12,39 +9,48 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from prefect import serve
-from prefect.settings import get_current_settings
+from prefect import serve as serve_deployments
 
-from dataset.cli import ArgumentParser, run
+from dataset.cli import command_line, execute, run
+from dataset.errors import UsageError
 from flows.deployments import deploy_to_pool, served_deployments
-from flows.server import prefect_server
+from flows.server import current_api_url, prefect_server
+
+app = command_line("python -m flows.serve")
 
 
-def main(argv: Sequence[str]) -> None:
-    """Serve all deployments, from a server of our own if none answers; or register them in a work pool."""
-    parser = ArgumentParser(prog="python -m flows.serve", description="Serve the Prefect deployments on this machine.")
-    parser.add_argument("--pool", help="register in this work pool instead of serving, and end")
-    parser.add_argument("--image", help="with --pool: a container image with this project in it")
-    arguments = parser.parse_args(argv)
-    if arguments.image and not arguments.pool:
-        parser.error("--image goes with --pool")
-    if arguments.pool:
-        names = deploy_to_pool(arguments.pool, arguments.image)
-        print(f"Registered in work pool {arguments.pool}: {', '.join(names)}.")
-        print(f"Next: prefect worker start --pool {arguments.pool}")
+@app.default
+def serve(*, pool: str | None = None, image: str | None = None) -> None:
+    """Serve the Prefect deployments on this machine.
+
+    Args:
+        pool: register the deployments in this work pool for its workers, and end
+        image: with --pool: a container image with this project
+    """
+    if image and not pool:
+        raise UsageError("--image requires --pool; see python -m flows.serve --help")
+    if pool:
+        names = deploy_to_pool(pool, image)
+        print(f"Registered in work pool {pool}: {', '.join(names)}.")
+        print(f"Next: prefect worker start --pool {pool}")
         return
-    signal.signal(signal.SIGTERM, _end)  # until Prefect's own handler is there
-    api_url = str(get_current_settings().api.url or "http://127.0.0.1:4200/api")
-    with prefect_server(api_url, Path("data/prefect/server.log")) as started:
-        print(f"Prefect server {'started' if started else 'found'} at {api_url.removesuffix('/api')}", flush=True)
+    signal.signal(signal.SIGTERM, _exit)  # until Prefect sets its own handler
+    api_url = current_api_url()
+    with prefect_server(api_url, Path("data/prefect/server.log")) as is_started:
+        print(f"Prefect server {'started' if is_started else 'found'} at {api_url.removesuffix('/api')}", flush=True)
         print("In another terminal: prefect deployment run build-dataset/sandbox --watch", flush=True)
-        serve(*served_deployments())
+        serve_deployments(*served_deployments())
 
 
-def _end(*_: object) -> None:
-    """Leave by an exception, so that a server of our own is stopped too."""
+def _exit(*_: object) -> None:
+    """Exit by an exception, so that a server that was started here is stopped too."""
     sys.exit(128 + signal.SIGTERM)
 
 
+def main(argv: Sequence[str]) -> None:
+    """Run the command."""
+    execute(app, argv)
+
+
 if __name__ == "__main__":
-    run(main, "python -m flows.serve")
+    run(app)

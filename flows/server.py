@@ -1,4 +1,4 @@
-"""A Prefect server for the project: the one that answers already, or one of our own."""
+"""A Prefect server for the project: an existing one, or one that we start."""
 
 import os
 import subprocess
@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import requests
+from prefect.settings import get_current_settings
 
 from dataset.errors import PipelineError, UsageError
 from flows.children import stop
@@ -17,9 +18,9 @@ from flows.children import stop
 START_TIMEOUT_S = 120
 _OWN_SERVER = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-    # so that who may crawl outlives a restart of the server
+    # keeps the right to crawl across a restart of the server
     "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
-    # so that `prefect deployment run --watch` shows what the tasks say
+    # `prefect deployment run --watch` shows the logs of the tasks
     "PREFECT_SERVER_LOGS_STREAM_OUT_ENABLED": "true",
     "PREFECT_SERVER_LOGS_STREAM_PUBLISHING_ENABLED": "true",
 }
@@ -29,17 +30,19 @@ _OWN_SERVER = {
 def prefect_server(api_url: str, log: Path, home: Path | None = None) -> Iterator[bool]:
     """Make sure that a Prefect server answers at `api_url` while the context is open.
 
+    A server that was started here ends with the context.
+
     Args:
         api_url: for example `http://127.0.0.1:4200/api`.
-        log: where a server of our own writes its log.
-        home: Prefect's folder (database) of a server of our own; None: the user's own.
+        log: log file of a server that is started here.
+        home: Prefect's folder (database) for a server that is started here; None: the user's own.
 
     Yields:
-        Whether the server was started here (then it ends with the context).
+        Whether the server was started here.
 
     Raises:
-        UsageError: nothing answers at an address that is not this machine.
-        PipelineError: our server does not start.
+        UsageError: no server answers, and the address is on another machine.
+        PipelineError: the server does not start.
     """
     if is_healthy(api_url):
         yield False
@@ -63,6 +66,11 @@ def prefect_server(api_url: str, log: Path, home: Path | None = None) -> Iterato
         stop(server)
 
 
+def current_api_url() -> str:
+    """Return the address of the Prefect server in the user's settings, by default this machine."""
+    return str(get_current_settings().api.url or "http://127.0.0.1:4200/api")
+
+
 def is_healthy(api_url: str) -> bool:
     """Return whether a Prefect server answers at `api_url`."""
     try:
@@ -75,5 +83,5 @@ def _wait_until_healthy(api_url: str, server: "subprocess.Popen[bytes]", log: Pa
     deadline = time.monotonic() + START_TIMEOUT_S
     while not is_healthy(api_url):
         if server.poll() is not None or time.monotonic() > deadline:
-            raise PipelineError(f"the Prefect server does not start at {api_url}; its log is {log}")
+            raise PipelineError(f"the Prefect server does not start at {api_url}; see its log {log}")
         time.sleep(0.3)

@@ -1,9 +1,9 @@
-"""Whether a stage can be skipped: its stamp says what it was given and what it wrote.
+"""Stamps: decide whether a stage can be skipped.
 
-A stamp is a small JSON file, written when a stage has ended well. The stage is skipped when its
-inputs are the same again and what it wrote is still there untouched (size and time of change, as
-`make` does it). A stage that was stopped half-way has left no stamp, or touched its outputs, and
-runs again.
+A stamp is a small JSON file with a digest of a stage's inputs and the states of its outputs (size and time of
+change, as in `make`). It is written when the stage has succeeded. The stage is skipped as long as its inputs and
+outputs match the stamp. A stage that was interrupted has left no stamp or has changed its outputs, so it runs
+again.
 """
 
 import hashlib
@@ -22,8 +22,8 @@ class Stamp:
 
     Attributes:
         path: the stamp's file.
-        inputs: all that the stage's result depends on, as JSON: digests of files, settings.
-        outputs: the files it writes.
+        inputs: everything that the stage's result depends on, as JSON: digests of files, settings.
+        outputs: the files that the stage writes.
     """
 
     path: Path
@@ -31,7 +31,7 @@ class Stamp:
     outputs: tuple[Path, ...] = ()
 
     def is_current(self) -> bool:
-        """Return whether the stage ended well with the same inputs, and its outputs are as it left them."""
+        """Return whether the stage has succeeded with the same inputs and its outputs have not changed since."""
         try:
             stamped = json.loads(self.path.read_text(encoding="utf-8"))
         except (OSError, ValueError):
@@ -39,7 +39,7 @@ class Stamp:
         return bool(stamped == self._content()) and all(path.exists() for path in self.outputs)
 
     def write(self) -> None:
-        """Note that the stage has ended well."""
+        """Record that the stage has succeeded."""
         write_json(self.path, self._content())
 
     def _content(self) -> dict[str, Any]:
@@ -52,7 +52,7 @@ def digest(value: Any) -> str:
 
 
 def digests_of_files(paths: Iterable[Path]) -> dict[str, str | None]:
-    """Return the SHA-256 of each file by its name, None for one that is not there."""
+    """Return the SHA-256 of each file by its name, None for a missing file."""
     return {path.name: sha256_of_file(path) if path.is_file() else None for path in sorted(paths)}
 
 

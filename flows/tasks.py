@@ -1,6 +1,6 @@
-"""The stages as Prefect tasks: each calls the stage's function, or says why there is nothing to do.
+"""The stages as Prefect tasks: each task calls the stage's function, or says why the stage is skipped.
 
-A stage is skipped when its inputs have not changed since it last ended well (`flows.stamps`).
+A stage is skipped when its inputs and outputs have not changed since it last succeeded (`flows.stamps`).
 """
 
 from dataclasses import asdict
@@ -21,8 +21,8 @@ from dataset.snapshots.snapshot import Snapshot
 from dataset.version import code_version
 from features.config import ExtractorConfig
 from flows.artifacts import show_snapshot
-from flows.children import run_stage
-from flows.extract_features import extract_features
+from flows.children import options_from, run_stage
+from flows.extraction import extract_features
 from flows.runners import LOCAL, task_runner
 from flows.stamps import Stamp, digests_of_files
 
@@ -33,29 +33,29 @@ _FEATURE_FILES = ("frame_features.parquet", "features_quarantine.parquet", "data
 
 
 @task(task_run_name="crawl {stage}")
-def crawl(stage: str, home: Path, options: list[str], refresh: bool = False) -> None:
-    """Run one stage of the crawler as a child process (Scrapy wants a process of its own).
+def crawl(stage: str, home: Path, options: dict[str, Any], refresh: bool = False) -> None:
+    """Run one stage of the crawler as a child process, because Scrapy needs its own process.
 
     Args:
         stage: `ratings`, `frames` or `likes`.
-        home: the dataset's folder; the crawl is in `crawl` there.
-        options: of `python -m crawler <stage>`.
-        refresh: whether to read again what can have changed since it was read.
+        home: the dataset's folder; the crawl is in its folder `crawl`.
+        options: options of `python -m crawler <stage>`, by name.
+        refresh: whether to read again the pages that may have changed.
 
     Raises:
-        StageError: it did not end well; run the flow again to go on where it stopped.
+        StageError: the stage failed; run the flow again to continue where it stopped.
     """
     folder = home / "crawl"
     if not refresh and _crawl_stamp(stage, home, options).is_current() and _is_all_read(folder, stage):
-        print(f"Skipped crawling {stage}: the same scope, and every page of it has been read.")
+        print(f"Skipped crawling {stage}: the scope is the same, and all its pages have been read.")
         return
-    print(run_stage(["crawler", stage, "--crawl", str(folder), *options, *(["--refresh"] if refresh else [])]))
+    print(run_stage(["crawler", stage, *options_from(crawl=folder, **options, refresh=refresh)]))
     _crawl_stamp(stage, home, options).write()
 
 
 @task
 def export_raw(home: Path) -> None:
-    """Write the crawl's raw tables to `raw`."""
+    """Export the crawl to the raw tables in the folder `raw`."""
     folder, raw = home / "crawl", home / "raw"
     inputs = {
         "pages": _pages(folder, CRAWL_STAGES[-1]),
@@ -66,13 +66,13 @@ def export_raw(home: Path) -> None:
     if stamp.is_current():
         print(f"Skipped exporting: the crawl has not changed since {raw} was written.")
         return
-    print(run_stage(["crawler", "export", "--crawl", str(folder), "--to", str(raw)]))
+    print(run_stage(["crawler", "export", *options_from(crawl=folder, to=raw)]))
     stamp.write()
 
 
 @task
 def build_tables(home: Path, config: DatasetConfig) -> dict[str, Any]:
-    """Filter and split the raw tables; return the statistics."""
+    """Build the dataset from the raw tables; return its statistics."""
     raw, dataset = home / "raw", home / "dataset"
     stamp = Stamp(
         home / "stamps" / "build.json",
@@ -85,25 +85,25 @@ def build_tables(home: Path, config: DatasetConfig) -> dict[str, Any]:
     )
     if stamp.is_current() and (dataset / "dataset.json").is_file():
         print("Skipped building: the raw tables and the configuration have not changed.")
-        numbers: dict[str, Any] = read_description(dataset)["statistics"]
-        return numbers
-    numbers = build(raw, dataset, config).description["statistics"]
+        statistics: dict[str, Any] = read_description(dataset)["statistics"]
+        return statistics
+    statistics = build(raw, dataset, config).description["statistics"]
     stamp.write()
     print(
-        f"Dataset: {numbers['n_interactions']:,} interactions of {numbers['n_users']:,} users with "
-        f"{numbers['n_movies']:,} movies, {numbers['n_frames']:,} frames."
+        f"Dataset: {statistics['n_interactions']:,} interactions of {statistics['n_users']:,} users with "
+        f"{statistics['n_movies']:,} movies, {statistics['n_frames']:,} frames."
     )
-    return numbers
+    return statistics
 
 
 def extract(home: Path, config: ExtractorConfig, store: Path, runner: str) -> None:
-    """Compute the features of the dataset's pictures that the store lacks.
+    """Compute the features of the dataset's pictures that the store lacks, and write the dataset's feature table.
 
     Args:
         home: the dataset's folder.
         config: the extractor.
-        store: where features are kept, by picture.
-        runner: where shards are computed, see `flows.runners.task_runner`.
+        store: the folder of the feature store.
+        runner: name of the task runner that computes the shards, see `flows.runners.task_runner`.
     """
     raw, dataset = home / "raw", home / "dataset"
     tables = (dataset / "frames.parquet", raw / "images.parquet", Path(config.weights))
@@ -119,14 +119,22 @@ def extract(home: Path, config: ExtractorConfig, store: Path, runner: str) -> No
         extract_here(raw, dataset, config, store)
     else:
         on_runner: Any = extract_features.with_options(task_runner=task_runner(runner))
-        on_runner(raw, dataset, store, config.name, config.weights, config.precision, config.decoding)
+        on_runner(
+            raw=raw,
+            dataset=dataset,
+            store=store,
+            extractor=config.name,
+            weights=config.weights,
+            precision=config.precision,
+            decoding=config.decoding,
+        )
     stamp.write()
 
 
 @task(task_run_name="extract features")
 def extract_here(raw: Path, dataset: Path, config: ExtractorConfig, store: Path) -> None:
-    """Extract in this process, decoding, computing and writing side by side."""
-    from features.extract import extract as extract_pictures  # torch takes seconds, and only this task needs it
+    """Extract the features in this process, which decodes, computes and writes in parallel."""
+    from features.extract import extract as extract_pictures  # imported here: torch takes seconds
     from features.extract import pictures_of
     from features.extractor import Extractor
 
@@ -136,14 +144,14 @@ def extract_here(raw: Path, dataset: Path, config: ExtractorConfig, store: Path)
         line = bar.add_task("Extracting features", total=total, note="")
         done = extract_pictures(raw, dataset, extractor, store, lambda n: bar.update(line, advance=n))
     print(
-        f"Features: {done.n_computed:,} pictures computed now, the others known; {done.n_features:,} frames have one "
-        f"(weights {config.weights}, {extractor.identity.precision})."
+        f"Features: computed {done.n_computed:,} pictures, the others were in the store; {done.n_features:,} frames "
+        f"have a feature (weights {config.weights}, {extractor.identity.precision})."
     )
 
 
 @task
 def publish_dataset(dataset: Path, name: str, root: Path) -> Snapshot:
-    """Publish a built dataset, unless it equals the newest version, and show it in Prefect's page."""
+    """Publish a built dataset unless it equals the newest version; show the snapshot in Prefect's page."""
     snapshot, is_new = publish(dataset, name, root)
     if is_new:
         print(f"Published snapshot {snapshot.label} in {snapshot.path}.")
@@ -153,7 +161,7 @@ def publish_dataset(dataset: Path, name: str, root: Path) -> Snapshot:
     return snapshot
 
 
-def _crawl_stamp(stage: str, home: Path, options: list[str]) -> Stamp:
+def _crawl_stamp(stage: str, home: Path, options: dict[str, Any]) -> Stamp:
     return Stamp(home / "stamps" / f"crawl-{stage}.json", {"options": options, "pages": _pages(home / "crawl", stage)})
 
 
@@ -162,9 +170,9 @@ def _is_all_read(crawl_folder: Path, stage: str) -> bool:
 
 
 def _pages(crawl_folder: Path, stage: str) -> list[tuple[str, str, int, float]]:
-    """Return what the ledger says of the pages of a stage and those before it: kind, state, number, last answer.
+    """Return the pages of a stage and of the stages before it as (kind, state, count, time of the last answer).
 
-    Those before count, because a stage reads what the ratings so far ask for.
+    The stages before count, because a stage reads the pages that the ratings so far ask for.
     """
     so_far = CRAWL_STAGES[: CRAWL_STAGES.index(stage) + 1]
     try:

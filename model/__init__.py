@@ -9,4 +9,7 @@ The rooms import each other downwards only: `experiments`, `report`, `training`,
 
 import logging
 
+from dataset.extras import require_extra
+
+require_extra(__name__)
 logging.getLogger(__name__).addHandler(logging.NullHandler())

@@ -21,6 +21,31 @@ from dataset.schema import RAW_TABLES
 from dataset.tables import empty, write_table
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add `--long`, which also runs the tests marked `long` and tries more random moments in others."""
+    parser.addoption("--long", action="store_true", help="also run the tests that are too long for every change")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the marker."""
+    config.addinivalue_line("markers", "long: too long for every change; runs with --long")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Skip the long tests without `--long`."""
+    if config.getoption("--long"):
+        return
+    for item in items:
+        if item.get_closest_marker("long"):
+            item.add_marker(pytest.mark.skip(reason="too long for every change; run it with --long"))
+
+
+@pytest.fixture(scope="session")
+def is_long(pytestconfig: pytest.Config) -> bool:
+    """Whether `--long` was given."""
+    return bool(pytestconfig.getoption("--long"))
+
+
 def filled(rows: list[dict[str, object]], name: str) -> pl.DataFrame:
     """Return raw table `name` with these rows, columns that are not given null or empty."""
     schema = empty(RAW_TABLES[name]).schema

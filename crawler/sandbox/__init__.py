@@ -1,5 +1,5 @@
-"""A local stand-in for the site: three loopback hosts over an invented, seeded world whose truth is known.
+"""The sandbox: a local stand-in for the site, three loopback hosts that serve an invented world from a seed.
 
-`world` invents people, movies, ratings and likes (from `tastes` and `names`); `pictures` draws the
-frames; `pages` writes the site's markup; `server` serves it; `truth` hands out what a perfect crawl finds.
+`world` invents people, movies, ratings and likes (from `tastes` and `names`), `pictures` draws the frames,
+`pages` writes the site's markup, and `server` serves it. `truth` returns the tables that a perfect crawl yields.
 """

@@ -1,4 +1,4 @@
-"""Which answer each host of the sandbox gives to a request."""
+"""The answers of the sandbox's three hosts to requests."""
 
 import json
 import re
@@ -39,9 +39,9 @@ _PAGES_KEPT = 4096
 
 @dataclass(frozen=True)
 class Request:
-    """A request as the sandbox sees it; `target` is the path with its query.
+    """A request to the sandbox; `target` is the path with its query.
 
-    `view` is how the world is to be shown: faults ask for another (`dataclasses.replace`).
+    `view` says how to show the world; a fault replaces it to show the world differently.
     """
 
     role: Role
@@ -58,7 +58,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Answer:
-    """What the sandbox sends: `delay_s` before it starts, and only `cut_at` bytes of the body if that is set."""
+    """An answer. It is sent after `delay_s` seconds; with `cut_at`, only that many bytes of the body are sent."""
 
     status: int
     body: bytes
@@ -68,13 +68,13 @@ class Answer:
     cut_at: int | None = None
 
 
-# What can turn an answer into something else: it is given the request and what would answer it.
+# A fault may replace an answer: it gets the request and the function that would answer it.
 Answerer = Callable[[Request], Answer]
 Fault = Callable[[Request, Answerer], Answer]
 
 
 class Answers:
-    """Answers requests to the three hosts of a world; the same request always gets the same answer."""
+    """Answers requests to the three hosts; the same request always gets the same answer."""
 
     def __init__(self, world: World, site: Site) -> None:
         self.world, self.site, self.pages = world, site, Pages(world, site)
@@ -102,7 +102,7 @@ class Answers:
         }
 
     def __call__(self, request: Request) -> Answer:
-        """Return the answer to a request; what the sandbox does not know is 404."""
+        """Return the answer to a request, 404 for an unknown address."""
         if request.path == "/robots.txt":
             text = IMAGES_ROBOTS if request.role == "images" else ROBOTS
             return Answer(200, text.encode(), "text/plain")
@@ -137,7 +137,7 @@ class Answers:
         return _html(write(movie, query, view))
 
     def _gone_movie(self, movie: Movie | None) -> Answer:
-        """Return one of the three ways in which the site says that there is no such movie."""
+        """Return one of the site's three answers for a movie that does not exist."""
         if movie is None or movie.state == "removed":
             return _html(self.pages.message("页面不存在", "条目不存在"), 404)
         if movie.state == "not_listed":

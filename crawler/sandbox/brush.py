@@ -1,4 +1,4 @@
-"""What the scenes are painted with: a canvas is a float32 array (height, width, 3) of 0–255 RGB."""
+"""Drawing functions for the scenes. A canvas is a float32 array (height, width, 3) of RGB values from 0 to 255."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -12,17 +12,17 @@ Mask = npt.NDArray[np.float32] | npt.NDArray[np.float64]  # (height, width), 0 t
 Curve = npt.NDArray[np.float32]  # (width,), a height in pixels for each column
 Colour = tuple[float, float, float]
 Shape = tuple[int, int]  # (height, width)
-Figure = tuple[str, Sequence[float]]  # an `ImageDraw` method (polygon, ellipse, rectangle) and its x, y, x, y …
+Figure = tuple[str, Sequence[float]]  # an `ImageDraw` method (polygon, ellipse, rectangle), and x, y, x, y, …
 
 _GRAIN_TILE = np.random.default_rng(7).normal(0, 1, size=(700, 1024, 1)).astype(np.float32)
 
 
 def gradient(shape: Shape, *stops: tuple[float, Colour]) -> Canvas:
-    """Return a vertical gradient through `stops`, pairs of a place (0 top, 1 bottom) and a colour."""
+    """Return a vertical gradient through `stops`: pairs of a position (0 top, 1 bottom) and a colour."""
     height, width = shape
     places = np.linspace(0, 1, height)
     at, colours = [place for place, _ in stops], np.array([colour for _, colour in stops])
-    planes = np.empty((3, height, width), np.float32)  # each colour's plane in one piece: blending is 3 times faster
+    planes = np.empty((3, height, width), np.float32)  # one contiguous plane per channel: blending is 3 times faster
     for channel in range(3):
         planes[channel] = np.interp(places, at, colours[:, channel])[:, None]
     return planes.transpose(1, 2, 0)
@@ -35,13 +35,13 @@ def mix(a: Colour, b: Colour, share: float) -> Colour:
 
 
 def jitter(colour: Colour, generator: np.random.Generator, amount: float = 12.0) -> Colour:
-    """Return the colour moved a little at random."""
+    """Return the colour with a little random noise."""
     red, green, blue = np.clip(np.array(colour) + generator.normal(0, amount, size=3), 0, 255).tolist()
     return red, green, blue
 
 
 def lay(canvas: Canvas, mask: Mask, colour: Colour, opacity: float = 1.0) -> None:
-    """Blend `colour` over the canvas where `mask` is, in place."""
+    """Blend `colour` into the canvas where the mask is, in place."""
     rows = np.flatnonzero(mask.any(axis=1))
     if rows.size == 0:
         return
@@ -50,13 +50,13 @@ def lay(canvas: Canvas, mask: Mask, colour: Colour, opacity: float = 1.0) -> Non
 
 
 def shine(canvas: Canvas, light: Mask, colour: Colour) -> None:
-    """Add `light` of a colour to the canvas, in place."""
+    """Add coloured light to the canvas, in place."""
     for channel in range(3):
         canvas[..., channel] += light * np.float32(colour[channel])
 
 
 def glow(canvas: Canvas, x: float, y: float, radius: float, colour: Colour, flat: float = 1.0) -> None:
-    """Add soft light around a point; `flat` above 1 stretches it sideways. In place."""
+    """Add soft light around a point, in place; `flat` above 1 stretches it sideways."""
     height, width = canvas.shape[:2]
     reach_x, reach_y = int(radius * flat * 2.6) + 1, int(radius * 2.6) + 1
     left, right = max(0, int(x) - reach_x), min(width, int(x) + reach_x)
@@ -69,7 +69,7 @@ def glow(canvas: Canvas, x: float, y: float, radius: float, colour: Colour, flat
 
 
 def disc(shape: Shape, x: float, y: float, radius: float, edge: float = 1.0) -> Mask:
-    """Return the mask of a disc whose rim is `edge` pixels soft."""
+    """Return the mask of a disc with a soft rim of `edge` pixels."""
     height, width = shape
     columns = (np.arange(width, dtype=np.float32) - x) ** 2
     rows = (np.arange(height, dtype=np.float32) - y) ** 2
@@ -79,7 +79,7 @@ def disc(shape: Shape, x: float, y: float, radius: float, edge: float = 1.0) -> 
 def lay_disc(
     canvas: Canvas, x: float, y: float, radius: float, colour: Colour, opacity: float = 1.0, edge: float = 1.0
 ) -> None:
-    """Blend a disc over the canvas, in place."""
+    """Blend a disc into the canvas, in place."""
     left, top = max(0, int(x - radius - edge)), max(0, int(y - radius - edge))
     patch = canvas[top : max(0, int(y + radius + edge) + 2), left : max(0, int(x + radius + edge) + 2)]
     if patch.size:
@@ -87,7 +87,7 @@ def lay_disc(
 
 
 def lay_figures(canvas: Canvas, figures: Sequence[Figure], colour: Colour, opacity: float = 1.0) -> None:
-    """Blend drawn figures over the canvas, in place, with smooth edges (drawn at twice the size)."""
+    """Blend figures into the canvas, in place; they are drawn at twice the size for smooth edges."""
     xs = [x for _, numbers in figures for x in numbers[0::2]]
     ys = [y for _, numbers in figures for y in numbers[1::2]]
     if not figures:
@@ -105,7 +105,7 @@ def lay_figures(canvas: Canvas, figures: Sequence[Figure], colour: Colour, opaci
 
 
 def wave(generator: np.random.Generator, width: int, amplitude: float, length: float, octaves: int = 4) -> Curve:
-    """Return a smooth random curve around 0; `length` is the widest wave's length in pixels."""
+    """Return a smooth random curve around 0; `length` is the longest wavelength in pixels."""
     columns = np.arange(width, dtype=np.float32)
     curve = np.zeros(width, np.float32)
     for octave in range(octaves):
@@ -115,7 +115,7 @@ def wave(generator: np.random.Generator, width: int, amplitude: float, length: f
 
 
 def crags(generator: np.random.Generator, width: int, amplitude: float, rough: float = 0.52) -> Curve:
-    """Return a jagged random curve around 0 (midpoint displacement), a mountain's outline."""
+    """Return a jagged random curve around 0, like a mountain's outline (midpoint displacement)."""
     points = generator.uniform(-0.5, 0.5, size=4)
     step = 0.5
     while points.size < width / 3:

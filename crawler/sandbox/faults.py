@@ -1,9 +1,8 @@
-"""What a real site does to a crawler: failures at a rate, refusals, changing lists, other layouts.
+"""Faults that a real site shows a crawler: failures at a rate, refusals, changing lists, other layouts.
 
-Each is a function `(request, answer) -> Answer` for the `faults` argument of `SandboxServer`;
-`chained` puts several in a row (`switches` names them for the command line). robots.txt is always
-served as it is. What a complete crawl finds is the same with every fault (`truth`), except that
-`DeadPictures` has no pictures to give.
+A fault is a function `(request, answer) -> Answer` for the `faults` argument of `SandboxServer`. `chained`
+combines several; `switches` names them for the command line. No fault changes robots.txt. A complete crawl
+finds the same tables under every fault (`truth`), except for the pictures that `DeadPictures` breaks.
 """
 
 import hashlib
@@ -23,7 +22,7 @@ _PICTURE_PATH = re.compile(r"/public/p(\d+)\.\w+$")
 _SORRY = "<p>检测到有异常请求从你的 IP 发出，请登录使用豆瓣。</p>"
 _PUZZLE = '<form name="sec" id="sec" method="POST" action="/c"><input name="tok" type="hidden"></form>'
 
-# The signs of DOUBAN.md, section 7. Their redirects name the real hosts: a crawler must not follow them.
+# The refusals of DOUBAN.md, section 7. Their redirects lead to the real hosts; a crawler must not follow them.
 REFUSALS: dict[str, Answer] = {
     "block_redirect": Answer(302, b"", headers=(("Location", "https://sec.douban.com/b?r=x"),)),
     "puzzle_redirect": Answer(302, b"", headers=(("Location", "https://sec.douban.com/c?r=x"),)),
@@ -42,10 +41,10 @@ REFUSALS: dict[str, Answer] = {
 
 @dataclass(frozen=True)
 class Rates:
-    """How often an answer fails. Pictures alone are broken or mislabelled.
+    """The rate of each failure. Only pictures can be broken or mislabelled.
 
     Raises:
-        UsageError: a rate is negative, or they are more than 1 together.
+        UsageError: a rate is negative, or the sum of the rates exceeds 1.
     """
 
     server_error: float = 0.0
@@ -58,20 +57,20 @@ class Rates:
     def __post_init__(self) -> None:
         rates = [getattr(self, field.name) for field in fields(self)]
         if min(rates) < 0 or sum(rates) > 1 + 1e-9:
-            raise UsageError(f"sandbox faults: {self}; give rates from 0 to 1 that are at most 1 together")
+            raise UsageError(f"sandbox faults: {self}; give rates from 0 to 1 with a sum of at most 1")
 
 
 class Failures:
-    """Fails requests at given rates, but never the same one more than `most_in_a_row` times.
+    """Makes requests fail at given rates; only the first `most_in_a_row` tries of an address can fail.
 
-    What fails depends on the seed, the address and how often that was asked for, not on the
-    order of requests: a crawl that tries again gets everything.
+    Which requests fail depends on the seed, the address and the number of earlier tries, not on the order of
+    requests. A crawl that retries gets everything.
 
     Args:
-        rates: of each failure.
-        seed: another seed fails other requests.
-        most_in_a_row: after so many tries at an address its answer is the true one.
-        slow_s: how long a slow answer waits before it starts.
+        rates: the rate of each failure.
+        seed: another seed makes other requests fail.
+        most_in_a_row: after this many tries of an address, its answer is the true one.
+        slow_s: delay of a slow answer.
     """
 
     def __init__(self, rates: Rates, seed: int = 0, most_in_a_row: int = 2, slow_s: float = 5.0) -> None:
@@ -104,7 +103,7 @@ class Failures:
                 return replace(true, body=_OOPS)
 
     def _draw(self, request: Request) -> str | None:
-        """Return which failure this try meets, if any."""
+        """Return the failure of this try, if any."""
         address = (request.role, request.target)
         with self._lock:
             n_tries = self._tries[address]
@@ -120,7 +119,7 @@ class Failures:
 
 
 class Refusal:
-    """Refuses with one of the `REFUSALS` after `after` answers of a host, until `lift` is called."""
+    """Gives one of the `REFUSALS` after a host's first `after` answers, until `lift` is called."""
 
     def __init__(self, sign: str, after: int, role: Role = "movie") -> None:
         self.sign, self.after, self.role = sign, after, role
@@ -139,18 +138,18 @@ class Refusal:
         return REFUSALS[self.sign] if refuses else answer(request)
 
     def lift(self) -> None:
-        """Answer everything again."""
+        """Stop refusing."""
         self._is_lifted = True
 
 
 class DeadPictures:
-    """Breaks the pictures of some frames for good: half of them are cut short, half are a page in disguise."""
+    """Breaks the pictures of some frames permanently: half of them are truncated, half are an HTML page."""
 
     def __init__(self, rate: float, seed: int = 0) -> None:
         self.rate, self.seed = rate, seed
 
     def is_dead(self, frame_id: str) -> bool:
-        """Return whether the picture of a frame cannot be had."""
+        """Return whether the picture of a frame is broken."""
         return self._chance(frame_id) < self.rate
 
     def __call__(self, request: Request, answer: Answerer) -> Answer:
@@ -166,11 +165,11 @@ class DeadPictures:
 
 
 class ChangingLists:
-    """Changes every list of several pages once, between its first page and the next that is asked for.
+    """Changes every list with several pages once, between the requests for its first and its next page.
 
-    The newest `n` items appear then (`grows`), so that items repeat across pages, or vanish, so
-    that items move back onto a page that was read before. What vanishes was shown until then, and
-    what appears is shown from then on: either way a complete crawl has the whole list.
+    If the list grows, its `n` newest items appear, so that items repeat across pages. If it shrinks, they vanish,
+    so that items move back to a page that was read before. Vanished items were shown before, and new items are
+    shown from then on: in both cases a complete crawl finds the whole list.
     """
 
     def __init__(self, grows: bool, n: int = 2) -> None:
@@ -180,7 +179,7 @@ class ChangingLists:
         self._lock = threading.Lock()
 
     def __call__(self, request: Request, answer: Answerer) -> Answer:
-        """Return the answer as of before or after the change of its list."""
+        """Return the answer before or after its list has changed."""
         is_shortened = self._has_changed(request) != self.grows
         view = replace(request.view, withheld=self.n if is_shortened else 0)
         return answer(replace(request, view=view))
@@ -198,12 +197,12 @@ class ChangingLists:
 
 
 def shown_as(**switches: Any) -> Fault:
-    """Return the fault that shows the world in another `View`, of which `switches` are the fields."""
+    """Return a fault that shows the world in another `View`; `switches` are the fields to change."""
     return lambda request, answer: answer(replace(request, view=replace(request.view, **switches)))
 
 
 def private_likes(request: Request, answer: Answerer) -> Answer:
-    """Ask for a login where the photos are that somebody likes."""
+    """Redirect requests for the photos that a user likes to the login page."""
     return REFUSALS["login_redirect"] if "/likes/" in request.path else answer(request)
 
 
@@ -217,7 +216,7 @@ _OLDER_WORDS = (
 
 
 def older_layout(request: Request, answer: Answerer) -> Answer:
-    """Return pages in the classes, words and sizes of older layouts: 40 photos a page."""
+    """Return pages with the CSS classes, words and page sizes of older layouts: 40 photos per page."""
     true = answer(replace(request, view=replace(request.view, photos_page=40)))
     if not true.content_type.startswith("text/html"):
         return true
@@ -228,7 +227,7 @@ def older_layout(request: Request, answer: Answerer) -> Answer:
 
 
 def chained(*faults: Fault) -> Fault:
-    """Return one fault that asks the first, which asks the next, the last the world."""
+    """Return one fault that applies all of these, the first one last."""
 
     def respond(request: Request, answer: Answerer) -> Answer:
         for fault in reversed(faults):
@@ -239,7 +238,7 @@ def chained(*faults: Fault) -> Fault:
 
 
 def _chance(*parts: object) -> float:
-    """Return a number from 0 to 1 that is the same for the same parts."""
+    """Return a number from 0 to 1 that depends only on the parts."""
     return int.from_bytes(hashlib.sha256(" ".join(map(str, parts)).encode()).digest()[:6], "big") / 2**48
 
 

@@ -1,4 +1,4 @@
-"""Frames that say little: neutral pictures which belong to no visual theme."""
+"""Painters of neutral pictures, which belong to no visual theme."""
 
 import numpy as np
 from PIL import Image
@@ -9,14 +9,14 @@ Generator = np.random.Generator
 
 
 def _grey(generator: Generator, light: float) -> Colour:
-    """Return a grey that is a little warm or a little cool."""
+    """Return a slightly warm or slightly cool grey."""
     warm = float(generator.uniform(-7, 9))
     light += float(generator.normal(0, 8))
     return light + warm, light, light - warm
 
 
 def plain_room(shape: Shape, generator: Generator) -> Image.Image:
-    """Paint a bare wall with the light of a window on it, and a table's edge."""
+    """Paint a bare wall, light from a window, and the edge of a table."""
     height, width = shape
     wall = _grey(generator, 164)
     canvas = gradient(shape, (0, mix(wall, (90, 86, 84), 0.35)), (0.8, wall), (1, mix(wall, (80, 74, 70), 0.4)))
@@ -35,7 +35,7 @@ def plain_room(shape: Shape, generator: Generator) -> Image.Image:
 
 
 def out_of_focus(shape: Shape, generator: Generator) -> Image.Image:
-    """Paint grey shapes out of focus."""
+    """Paint blurred grey shapes."""
     height, width = shape
     canvas = gradient(shape, (0, _grey(generator, 106)), (1, _grey(generator, 62)))
     for _ in range(6):
@@ -48,7 +48,7 @@ def out_of_focus(shape: Shape, generator: Generator) -> Image.Image:
 
 
 def title_card(shape: Shape, generator: Generator) -> Image.Image:
-    """Paint a dark card with a few pale lines, like credits too far away to read."""
+    """Paint a dark card with a few pale lines, like illegible credits."""
     height, width = shape
     canvas = gradient(shape, (0, _grey(generator, 30)), (1, (20, 20, 22)))
     lines: list[Figure] = []
@@ -65,7 +65,7 @@ def title_card(shape: Shape, generator: Generator) -> Image.Image:
 
 
 def crowd(shape: Shape, generator: Generator) -> Image.Image:
-    """Paint rows of heads and shoulders against a grey light."""
+    """Paint rows of heads and shoulders in front of grey light."""
     height, width = shape
     pale = _grey(generator, 150)
     canvas = gradient(shape, (0, mix(pale, (200, 200, 198), 0.6)), (1, pale))
@@ -84,7 +84,7 @@ def crowd(shape: Shape, generator: Generator) -> Image.Image:
 
 
 def turned_away(shape: Shape, generator: Generator) -> Image.Image:
-    """Paint somebody's back, too close and too soft to know."""
+    """Paint a person from behind, close and blurred."""
     height, width = shape
     tone = _grey(generator, 168)
     canvas = gradient(shape, (0, mix(tone, (224, 222, 216), 0.5)), (1, mix(tone, (96, 94, 92), 0.6)))

@@ -1,4 +1,4 @@
-"""Invent the people, the movies and the frames, with the oddities that the site's pages have."""
+"""Invention of the people, the movies and the frames, with the irregularities of the site's pages."""
 
 from datetime import date, timedelta
 
@@ -18,20 +18,20 @@ _ORIGINALS_PX = {
     "poster": ((1012, 1500), (2025, 3000), (2701, 4000)),
 }
 _KIND_SHARES = (0.62, 0.24, 0.14)  # stills, posters, wallpapers
-_THEME_SHARE = 0.36  # of a movie's frames that show a theme of it
-_PART_OF_MANY = 0.025  # movies with more stills than one page of the list holds
+_THEME_SHARE = 0.36  # share of a movie's frames that show one of its themes
+_PART_OF_MANY = 0.025  # share of movies with more stills than fit on one page of the list
 _PART_WITHOUT_PHOTOS = 0.03
 _DIRECTOR_LINKS: tuple[DirectorLink, ...] = ("celebrity", "personage", "search")
 _FIRST_UPLOAD = date(2019, 1, 5)
 
 
 def draw_ids(n: int, first: int, largest_gap: int, generator: Generator) -> list[str]:
-    """Return `n` different numeric ids above `first`, increasing."""
+    """Return `n` distinct numeric ids above `first`, in increasing order."""
     return [str(number) for number in first + np.cumsum(generator.integers(1, largest_gap, size=n))]
 
 
 def invent_users(n: int, generator: Generator) -> dict[str, User]:
-    """Return `n` people by their number: about half under a slug, a few deleted."""
+    """Return `n` people by user id: about half have a slug, a few are deleted."""
     users = {}
     for index, user_id in enumerate(draw_ids(n, 1_204_000, 600_000, generator)):
         name, stem = invent_nickname(generator)
@@ -44,7 +44,7 @@ def invent_users(n: int, generator: Generator) -> dict[str, User]:
 
 
 def invent_movies(n: int, tastes: Tastes, generator: Generator) -> list[Movie]:
-    """Return `n` movies in the order of `tastes`; their counts are filled in once people have rated."""
+    """Return `n` movies in the order of `tastes`; their counts are filled in after the ratings are drawn."""
     titles = invent_titles(n, generator)
     people = invent_directors(max(4, n // 3), generator)
     movies = []
@@ -81,7 +81,7 @@ def invent_movies(n: int, tastes: Tastes, generator: Generator) -> list[Movie]:
 def _draw_state(index: int, n: int, generator: Generator) -> MovieState:
     gone: dict[int, MovieState] = {n // 5: "removed", n // 2: "not_listed", n - 2: "in_review"}
     by_chance: MovieState = "removed" if generator.random() < 0.02 else "open"
-    return gone.get(index, by_chance)  # each way of being gone occurs, in the smallest world too
+    return gone.get(index, by_chance)  # each state occurs even in the smallest world
 
 
 def _draw_rating_state(generator: Generator) -> RatingState:
@@ -90,7 +90,7 @@ def _draw_rating_state(generator: Generator) -> RatingState:
 
 
 def _credit_directors(people: list[str], generator: Generator) -> tuple[Director, ...]:
-    """Return one or two directors; some are credited twice, some have no page."""
+    """Return one or two directors; some are credited twice, and some have no page."""
     directors: list[Director] = []
     for index in generator.choice(len(people), size=int(generator.integers(1, 3)), replace=False):
         link = _DIRECTOR_LINKS[generator.choice(3, p=(0.5, 0.35, 0.15))]
@@ -101,7 +101,7 @@ def _credit_directors(people: list[str], generator: Generator) -> tuple[Director
 
 
 def invent_frames(movies: list[Movie], tastes: Tastes, generator: Generator) -> dict[str, list[Frame]]:
-    """Return each open movie's frames, newest first; only about a third show one of its themes."""
+    """Return the frames of each open movie, newest first; about a third of them show one of its themes."""
     first_id = 2_000_000_000
     frames_of: dict[str, list[Frame]] = {}
     for movie, themes in zip(movies, tastes.movie_themes, strict=True):
@@ -128,7 +128,7 @@ def _count_frames(generator: Generator) -> int:
 
 
 def _spread_themes(n: int, themes: np.ndarray, generator: Generator) -> list[int | None]:
-    """Return which theme each of `n` frames shows; every theme of the movie is shown at least once."""
+    """Return the theme of each of `n` frames, None for a filler; every theme of the movie occurs at least once."""
     n_showing = min(n, max(round(_THEME_SHARE * n), themes.size))
     shown: list[int | None] = [int(themes[i % themes.size]) for i in range(n_showing)]
     shown += [None] * (n - n_showing)

@@ -1,4 +1,4 @@
-"""Invented titles, people and remarks. Any likeness to a real title or person is an accident."""
+"""Invented titles, people and remarks. Any resemblance to a real title or person is a coincidence."""
 
 from itertools import product
 
@@ -34,7 +34,7 @@ _REMARKS = (
     "颜色真好看\n每一帧都想存下来。", "有点长，可以倒一杯茶慢慢看。",
 )  # fmt: skip
 
-# One pair of genres for each clique of `tastes`: what her habit is, in the site's words.
+# The pair of genres of each clique in `tastes`, in the site's words.
 CLIQUE_GENRES = (
     ("剧情", "爱情"), ("动作", "犯罪"), ("喜剧", "家庭"), ("科幻", "冒险"),
     ("悬疑", "惊悚"), ("动画", "奇幻"), ("纪录片", "传记"), ("历史", "战争"),
@@ -42,7 +42,7 @@ CLIQUE_GENRES = (
 
 
 def invent_titles(n: int, generator: np.random.Generator) -> list[tuple[str, str]]:
-    """Return `n` different pairs of a Chinese title and its English original."""
+    """Return `n` distinct pairs of a Chinese title and its English original."""
     plain = [(f"{a}的{b}", f"The {x} {y}") for (a, x), (b, y) in product(_ADJECTIVES, _NOUNS)]
     paired = [(f"{a}与{b}", f"{x} & {y}") for (a, x), (b, y) in product(_NOUNS, _NOUNS) if a != b]
     with_subtitle = [
@@ -59,13 +59,13 @@ def invent_titles(n: int, generator: np.random.Generator) -> list[tuple[str, str
 
 
 def invent_directors(n: int, generator: np.random.Generator) -> list[str]:
-    """Return `n` different directors' names, Chinese ones and transliterated ones."""
+    """Return `n` distinct names of directors, Chinese and transliterated."""
     names = [*_FOREIGN_NAMES, *(f"{a}{b}" for a, b in product(_SURNAMES, _GIVEN_NAMES))]
     return [names[i] for i in generator.permutation(len(names))[: min(n, len(names))]]
 
 
 def invent_nickname(generator: np.random.Generator) -> tuple[str, str]:
-    """Return a user's display name (which may need escaping) and an English stem for her slug."""
+    """Return a user's display name, which may need escaping, and an English stem for the slug."""
     chinese_first, first = _NICK_FIRST[generator.integers(len(_NICK_FIRST))]
     chinese_last, last = _NICK_LAST[generator.integers(len(_NICK_LAST))]
     joint = ("", "_", "-", ".")[generator.integers(4)]

@@ -1,7 +1,7 @@
-"""The site's pages over a world, in the markup that DOUBAN.md describes (templates are in `templates/`).
+"""The site's pages for a world, in the markup that DOUBAN.md describes (the templates are in `templates/`).
 
-Written from that description alone, apart from the crawler's parsers: that the two agree is what
-the sandbox proves. A page past the end of a list is a page without items, as on the site.
+They are written from that description alone, independently of the crawler's parsers, so that a crawl of the
+sandbox proves that the two agree. A page past the end of a list has no items, as on the site.
 """
 
 import json
@@ -46,11 +46,11 @@ class Pages:
         )  # fmt: skip
 
     def home(self) -> str:
-        """Return a start page for people who open the sandbox in a browser (the site has no such page)."""
+        """Return a start page for a browser (the site has no such page)."""
         return self._render("home", seeds=[self.contents.movies[movie_id] for movie_id in self.world.seed_movie_ids])
 
     def message(self, title: str, text: str) -> str:
-        """Return a page that only says something: not found, in review."""
+        """Return a page with a message only: not found, in review."""
         return self._render("message", title=title, message=text)
 
     def movie(self, movie: Movie) -> str:
@@ -101,7 +101,7 @@ class Pages:
         )
 
     def photo(self, frame: Frame, query: Query, view: View = PLAIN) -> str:
-        """Return a photo's page; with `?type=like` it lists 100 of the people who like it, some anonymous."""
+        """Return a photo's page; with `?type=like` it lists 100 of its likers, some of them anonymous."""
         frames, start = self.contents.frames_of[frame.movie_id], _start(query)
         lists_likers = view.lists_likers and query.get("type") == "like"
         address = f"{self.site.movie}/photos/photo/{frame.frame_id}/?type=like&start="
@@ -117,7 +117,7 @@ class Pages:
         )
 
     def collection(self, user: User, query: Query, view: View = PLAIN) -> str:
-        """Return 15 of what a user has watched; hidden items leave gaps, links are relative."""
+        """Return 15 of the movies that a user has watched; hidden items leave gaps, links are relative."""
         if user.closing:
             return self.person(user)
         start = _start(query)
@@ -141,11 +141,11 @@ class Pages:
         return self._render("likes", user=user, start=start, shown=shown, page_url=lambda other: f"?start={other}")
 
     def person(self, user: User) -> str:
-        """Return a user's profile, for a deleted one with the words that say so."""
+        """Return a user's profile; a deleted user's profile says so."""
         return self._render("person", user=user, n_seen=len(self.contents.ratings_of[user.user_id]))
 
     def like_count(self, frame: Frame, view: View = PLAIN) -> int:
-        """Return how many people like a frame, the anonymous ones included."""
+        """Return how many people like a frame, including anonymous ones."""
         n = len(self.contents.likers_of[frame.frame_id]) + frame.n_anonymous
         return n - n_withheld(n, LIKERS_PAGE, view)
 
@@ -153,7 +153,7 @@ class Pages:
         return self._templates.get_template(f"{template}.html").render(values)
 
     def _liker_entries(self, frame: Frame) -> list[Like | None]:
-        """Return a frame's likes with the anonymous ones (None) spread evenly among them."""
+        """Return a frame's likes, with the anonymous ones (None) spread evenly among them."""
         named = self.contents.likers_of[frame.frame_id]
         placed: list[tuple[float, Like | None]] = [((i + 0.5) / len(named), like) for i, like in enumerate(named)]
         placed += [((i + 0.25) / frame.n_anonymous, None) for i in range(frame.n_anonymous)]
@@ -208,13 +208,13 @@ class Pages:
             is_shown = movie.rating == "shown"
             about["aggregateRating"] = {
                 "@type": "AggregateRating",
-                "ratingCount": str(movie.rating_count * 97 // 100 if is_shown else 0),  # it lags the page
+                "ratingCount": str(movie.rating_count * 97 // 100 if is_shown else 0),  # it lags behind the page
                 "bestRating": "10",
                 "worstRating": "2",
                 "ratingValue": f"{movie.rating_mean:.1f}" if is_shown else "",
             }
-        written = json.dumps(about, ensure_ascii=False, indent=2).replace("</", "<\\/")
-        return written.replace("\\n", "\n")  # the site leaves line breaks in strings as they are
+        text = json.dumps(about, ensure_ascii=False, indent=2).replace("</", "<\\/")
+        return text.replace("\\n", "\n")  # the site does not escape line breaks in strings
 
 
 def _start(query: Query) -> int:
@@ -223,6 +223,6 @@ def _start(query: Query) -> int:
 
 
 def _star_shares(movie: Movie) -> list[str]:
-    """Return the percentages of 5 to 1 stars that go with a movie's mean."""
+    """Return the percentages of 5 to 1 stars for a movie's mean rating."""
     weights = [2.718 ** (-((star * 2 - movie.rating_mean) ** 2) / 6) for star in (5, 4, 3, 2, 1)]
     return [f"{100 * weight / sum(weights):.1f}" for weight in weights]

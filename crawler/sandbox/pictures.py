@@ -1,7 +1,7 @@
-"""Draw a frame's picture: the same frame gives the same bytes (for a given version of Pillow).
+"""The picture of a frame. The same frame gives the same bytes, for a given version of Pillow.
 
-A frame that carries a visual theme is painted by that theme's scene, any other by a neutral
-filler; the frame's own seed varies colours and shapes within it.
+A theme's scene paints the frames that show the theme; a neutral filler paints the others. The frame's seed
+varies colours and shapes.
 """
 
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ FILLERS = {
         fillers.corridor,
     )
 }
-# The site's sizes of a picture and the width of a still in each. `m` is painted, the others are scaled from it.
+# The site's picture sizes with the width of a still. Size `m` is painted, the others are scaled from it.
 SIZES_PX = {"sqxs": 100, "s": 270, "m": 600, "l": 960}
 SHAPES_PX = {"still": (600, 338), "wallpaper": (600, 375), "poster": (405, 600)}
 FORMATS = {"jpg": "JPEG", "webp": "WEBP"}
@@ -47,7 +47,7 @@ _QUALITY = 86
 
 @dataclass(frozen=True)
 class Picture:
-    """What a frame shows: the name of a theme or filler, the kind of frame (its shape) and a seed."""
+    """The picture of a frame: the name of its theme or filler, the kind of frame (its shape) and a seed."""
 
     scene: str
     kind: str
@@ -75,7 +75,7 @@ def resized(picture: Picture, size: str) -> Image.Image:
 
 @lru_cache(maxsize=512)
 def encode(picture: Picture, size: str = "m", suffix: str = "jpg") -> bytes:
-    """Return the bytes of the picture's file in a size and format (`jpg`, `webp`)."""
+    """Return the picture as a file in this size and format (`jpg`, `webp`)."""
     file = BytesIO()
     resized(picture, size).save(file, FORMATS[suffix], quality=_QUALITY)
     return file.getvalue()

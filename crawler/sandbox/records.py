@@ -1,4 +1,4 @@
-"""What the invented world consists of: people, movies, frames, ratings, comments and likes."""
+"""The records of the invented world: people, movies, frames, ratings, comments and likes."""
 
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -14,10 +14,10 @@ FRAME_KINDS = ("still", "poster", "wallpaper")
 
 @dataclass(frozen=True)
 class User:
-    """A person. `user_id` is her number; `slug` her chosen address, if any.
+    """A person. `user_id` is their number, `slug` the address that they chose, if any.
 
-    `avatar_version` is None for the default avatar (such people have no slug: nothing on a page
-    would tell their number). `closing` is the text on a deleted user's profile, None for the living.
+    `avatar_version` is None for the default avatar. Such people have no slug, because no page would show their
+    number. `closing` is the text on a deleted user's profile, None for an active user.
     """
 
     user_id: str
@@ -28,13 +28,13 @@ class User:
 
     @property
     def uid(self) -> str:
-        """The address she goes by: the slug where she has one, else the number."""
+        """The id in the user's address: the slug, or the number of a user without a slug."""
         return self.slug or self.user_id
 
 
 @dataclass(frozen=True)
 class Director:
-    """A director as a movie's page credits one; with `search` for a link, nobody's page stands behind the name."""
+    """A director as a movie's page credits them. The link `search` means that the director has no page."""
 
     name: str
     link: DirectorLink
@@ -43,7 +43,7 @@ class Director:
 
 @dataclass(frozen=True)
 class Movie:
-    """A movie. `english` is None where the Chinese title is the original; `gap` stands between the two."""
+    """A movie. `english` is None if the Chinese title is the original; `gap` separates the two titles."""
 
     movie_id: str
     chinese: str
@@ -62,7 +62,7 @@ class Movie:
 
     @property
     def shown_title(self) -> str:
-        """The heading of the page, as written there (double spaces occur)."""
+        """The heading of the movie's page, in which double spaces occur."""
         return f"{self.chinese}{self.gap}{self.english}" if self.english else self.chinese
 
     @property
@@ -73,7 +73,7 @@ class Movie:
 
 @dataclass(frozen=True)
 class Frame:
-    """A photo of a movie. `theme` is the number of the visual theme it shows, None for a filler."""
+    """A photo of a movie. `theme` is the number of its visual theme, None for a filler."""
 
     frame_id: str
     movie_id: str
@@ -90,7 +90,7 @@ class Frame:
 
 @dataclass(frozen=True)
 class Rating:
-    """A watched movie; `is_hidden` items are counted in the collection's total but not shown."""
+    """A watched movie. Hidden items count in the collection's total but are not shown."""
 
     user_id: str
     movie_id: str
@@ -102,7 +102,7 @@ class Rating:
 
 @dataclass(frozen=True)
 class Comment:
-    """A short comment; `by_number` says that its links use the number though the user has a slug."""
+    """A short comment. With `by_number`, its links use the user's number although the user has a slug."""
 
     comment_id: str
     movie_id: str
@@ -126,7 +126,7 @@ class Like:
 
 @dataclass
 class Contents:
-    """Everything the site shows, by the key its pages are made from; lists are in the order of the pages."""
+    """Everything that the site shows, by the key of its page; lists are in the order of the pages."""
 
     users: dict[str, User] = field(default_factory=dict)
     by_slug: dict[str, User] = field(default_factory=dict)

@@ -1,4 +1,7 @@
-"""The visual themes, one painter each: palette, composition and shapes that a person (or VGG-19) can tell apart."""
+"""Painters of the visual themes, one per theme.
+
+A person (or VGG-19) can tell the themes apart by palette, composition and shapes.
+"""
 
 import numpy as np
 from PIL import Image
@@ -85,7 +88,7 @@ def neon_city(shape: Shape, generator: Generator) -> Image.Image:
         bar = [x - thick, top, x + thick, top + tall]
         lay_figures(canvas, [("rectangle", bar)], mix(colour, (255, 255, 255), 0.45))
     wet = height - street
-    mirror = city[::-1][: wet * 2 : 2]  # twice as short as what it mirrors
+    mirror = city[::-1][: wet * 2 : 2]  # half as tall as the city
     sway = (wave(generator, wet, 5, 40) * np.linspace(0.2, 1.5, wet)).astype(int)
     for row in range(wet):
         canvas[street + row] = np.roll(mirror[row], sway[row], axis=0) * 0.62 + 8
@@ -94,7 +97,7 @@ def neon_city(shape: Shape, generator: Generator) -> Image.Image:
 
 
 def _light_windows(block: Canvas, layer: int, generator: Generator) -> None:
-    """Light some of a building's windows, in place; the nearer the layer, the larger they are."""
+    """Light some of a building's windows, in place; nearer layers have larger windows."""
     pitch, size = 7 + 2 * layer, 3 + layer
     rows, columns = block.shape[0] // pitch, block.shape[1] // pitch
     lit = generator.random((rows, columns)) < 0.32
@@ -107,7 +110,7 @@ def _light_windows(block: Canvas, layer: int, generator: Generator) -> None:
 
 
 def misty_forest(shape: Shape, generator: Generator) -> Image.Image:
-    """Paint firs in the mist, one row behind the other: green-grey, upright, soft."""
+    """Paint rows of firs in the mist: green-grey, upright, soft."""
     height, width = shape
     mist, dark = jitter((206, 220, 210), generator, 8), jitter((18, 48, 40), generator, 6)
     canvas = gradient(shape, (0, mix(mist, (150, 185, 180), 0.6)), (0.55, mist), (1, mist))
@@ -219,21 +222,21 @@ def aurora_peaks(shape: Shape, generator: Generator) -> Image.Image:
 
 
 def _raise_mountain(canvas: Canvas, ridge: Curve, near: float) -> None:
-    """Paint a snow mountain below `ridge`: faces turned to the left are lit. In place."""
+    """Paint a snow mountain below `ridge`, in place; its left faces are lit."""
     height, width = canvas.shape[:2]
     body, depth = below((height, width), ridge), depth_below((height, width), ridge)
     lay(canvas, body, mix((74, 108, 146), (34, 56, 96), near))
     slope = np.convolve(np.gradient(ridge), np.ones(9) / 9, mode="same")
     lit = np.clip(0.42 - slope * 1.1, 0, 1).astype(np.float32)
     columns = np.arange(width)[None, :] + (np.maximum(depth, 0) * 0.45).astype(int)
-    facets = lit[np.minimum(columns, width - 1)]  # sheared, so that faces run down the slope
+    facets = lit[np.minimum(columns, width - 1)]  # sheared, so that the faces follow the slope
     snow = mix((178, 208, 228), (232, 242, 250), near)
     lay(canvas, body * facets * np.exp(-np.maximum(depth, 0) / (height * 0.16)), snow, 0.95)
     lay(canvas, body * np.exp(-np.maximum(depth, 0) / 2.5), snow, 0.6)
 
 
 def paper_lanterns(shape: Shape, generator: Generator) -> Image.Image:
-    """Paint paper lanterns before warm lights out of focus: dark red and amber, round shapes."""
+    """Paint paper lanterns in front of warm blurred lights: dark red and amber, round shapes."""
     height, width = shape
     canvas = gradient(shape, (0, (30, 10, 14)), (0.6, jitter((74, 24, 16), generator, 6)), (1, (26, 10, 12)))
     for _ in range(generator.integers(22, 34)):
@@ -271,7 +274,7 @@ def _hang_lantern(canvas: Canvas, x: float, y: float, size: float, generator: Ge
 
 
 def ink_wash(shape: Shape, generator: Generator) -> Image.Image:
-    """Paint ink on paper: much white, washed hills, a few thin lines, one red seal."""
+    """Paint ink on paper: mostly white, washed hills, a few thin lines, one red seal."""
     height, width = shape
     canvas = gradient(shape, (0, (248, 246, 240)), (1, (241, 237, 228)))
     ink = (34, 36, 42)

@@ -1,8 +1,7 @@
-"""Serve a world on three ports of 127.0.0.1, one for each host, and keep a log of every request.
+"""The HTTP server of the sandbox: one port of 127.0.0.1 per host, with a log of every request.
 
-HTTP/1.1 with keep-alive; a thread for each connection. What is served comes from `Answers`; the
-only place where an answer can be turned into something else (a failure, a refusal: `faults`) is
-the `faults` argument of `SandboxServer`.
+It speaks HTTP/1.1 with keep-alive and uses one thread per connection. `Answers` gives the answers; the `faults`
+argument of `SandboxServer` is the only way to replace one, for example by a failure or a refusal (`faults`).
 """
 
 import json
@@ -28,10 +27,10 @@ _IDLE_TIMEOUT_S = 120
 
 @dataclass(frozen=True)
 class LoggedRequest:
-    """A request as it was served.
+    """A request that was served.
 
-    `started_at_s` (the request line was read) and `ended_at_s` (the answer was ready to be sent)
-    are readings of the monotonic clock; `wall_time_s` is the start in Unix time.
+    `started_at_s` (the request line was read) and `ended_at_s` (the answer was ready to send) are times of the
+    monotonic clock; `wall_time_s` is the start in Unix time.
     """
 
     wall_time_s: float
@@ -49,14 +48,13 @@ class SandboxServer:
     """A running sandbox: `with SandboxServer(world) as server: crawl(server.site)`.
 
     Args:
-        world: what is served.
-        ports: of the movie, www and image host; 0 takes any free port.
-        log_path: a file that gets a JSON line for each request, beside `requests` in memory.
-        faults: called for each request with the function that answers it; what it returns is
-            sent. None sends the plain answer.
+        world: the world to serve.
+        ports: ports of the movie, www and image host; 0 takes any free port.
+        log_path: log file with one JSON line per request, in addition to `requests` in memory.
+        faults: called with each request and the function that answers it; its result is sent. None: no faults.
 
     Raises:
-        PipelineError: a port is taken, or the log cannot be written.
+        PipelineError: a port is in use, or the log cannot be written.
     """
 
     def __init__(
@@ -79,7 +77,7 @@ class SandboxServer:
             self._close()
             raise PipelineError(
                 f"sandbox: port {port} on 127.0.0.1 cannot be used ({error.strerror}); "
-                "stop what uses it or choose another with --port (0 takes any free one)"
+                "stop the program that uses it, or choose another port with --port (0 takes any free port)"
             ) from error
         movie, www, images = (f"http://127.0.0.1:{host.server_address[1]}" for host in self._hosts)
         self.site = Site(movie=movie, www=www, images=images)
@@ -98,7 +96,7 @@ class SandboxServer:
         self._close()
 
     def respond(self, request: Request) -> Answer:
-        """Return what is sent for a request: the plain answer, or what the faults make of it."""
+        """Return the answer to send: the true answer, or the one that the faults give."""
         return self._faults(request, self.answers) if self._faults else self.answers(request)
 
     def record(self, logged: LoggedRequest) -> None:
@@ -139,7 +137,7 @@ class _Host(socketserver.ThreadingTCPServer):
         super().shutdown_request(request)
 
     def server_close(self) -> None:
-        """Stop listening, and hang up on those who are still connected."""
+        """Stop listening, and close all open connections."""
         super().server_close()
         for connection in list(self._open):
             with suppress(OSError):
@@ -147,7 +145,7 @@ class _Host(socketserver.ThreadingTCPServer):
 
 
 class _Connection(socketserver.StreamRequestHandler):
-    """One connection: requests are read, answered and logged one after the other."""
+    """One connection, whose requests are read, answered and logged in order."""
 
     timeout = _IDLE_TIMEOUT_S
     disable_nagle_algorithm = True
@@ -158,7 +156,7 @@ class _Connection(socketserver.StreamRequestHandler):
             while self._serve_one():
                 pass
         except (OSError, ValueError):
-            return  # the client went away, or sent what is not HTTP
+            return  # the client disconnected, or did not send HTTP
 
     def _serve_one(self) -> bool:
         """Serve one request; return whether the connection stays open."""
@@ -178,7 +176,7 @@ class _Connection(socketserver.StreamRequestHandler):
             )
         if answer.delay_s:
             time.sleep(answer.delay_s)
-        sandbox.record(  # before it is sent: whoever has an answer finds it in the log
+        sandbox.record(  # before sending: a client that has the answer finds it in the log
             LoggedRequest(
                 wall, started, time.monotonic(), self.server.role, method, target, answer.status,
                 headers.get("user-agent", ""), headers.get("referer", ""),

@@ -1,9 +1,9 @@
-"""Where the world's behaviour comes from: habits, looks, and how each user weighs the two.
+"""The tastes behind the world's behaviour: habits, visual tastes, and how each user weighs the two.
 
-A user has a *habit* (cliques, the collaborative part) and a *visual taste* over a handful of
-themes; `looks_weights` says which of the two decides for her (the paper's rating indecisiveness).
-A movie has a clique profile and one or two visual themes, which only some of its frames show
-(the paper's content indecisiveness). Nothing else links a user to a movie, save popularity and noise.
+A user has a *habit* (cliques, the collaborative part) and a *visual taste* over a few themes; `looks_weights`
+says which of the two decides (the paper's rating indecisiveness). A movie has a clique profile and one or two
+visual themes, which only some of its frames show (the paper's content indecisiveness). Apart from these, only
+popularity and noise decide what a user watches.
 """
 
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ N_THEMES = len(THEMES)
 
 _HABIT_SCALE = 6.0
 _LOOKS_SCALE = 5.0
-_DECIMALS = 9  # utilities are rounded, so that another machine's last bit cannot change an order
+_DECIMALS = 9  # utilities are rounded, so that the last bit of another machine cannot change an order
 _LIKE_BASE = 0.02
 _LIKE_FITTING = 0.8
 
@@ -32,12 +32,12 @@ class Tastes:
     """The latent truth; U users, M movies, C cliques, T themes.
 
     Args:
-        user_habits: (U, C) how much she is at home in each clique, rows of unit length.
+        user_habits: (U, C) affinity of each user to each clique, rows of unit length.
         movie_habits: (M, C) the same for movies.
-        user_themes: (U, T) visual taste, 1 for what she loves, about 0 for what leaves her cold.
-        movie_themes: (M, T) 1 where some of the movie's frames show the theme.
-        looks_weights: (U,) from 0 (habit alone decides) to 1 (looks alone decide).
-        popularity: (M,) added to every user's utility.
+        user_themes: (U, T) visual taste: 1 for a loved theme, about 0 for an indifferent one.
+        movie_themes: (M, T) 1 if some of the movie's frames show the theme, else 0.
+        looks_weights: (U,) from 0 (only the habit decides) to 1 (only the looks decide).
+        popularity: (M,) added to the utility of every user.
     """
 
     user_habits: FloatArray
@@ -55,14 +55,14 @@ def draw_tastes(n_users: int, n_movies: int, generator: np.random.Generator) -> 
         movie_habits=_draw_habits(n_movies, generator),
         user_themes=_draw_user_themes(n_users, generator),
         movie_themes=_draw_movie_themes(n_movies, generator),
-        # Two humps: most people clearly lean one way, a few are in between.
+        # Bimodal: most people clearly tend to one side, a few are in between.
         looks_weights=np.round(generator.beta(0.6, 0.6, size=n_users), _DECIMALS),
         popularity=_draw_popularity(n_movies, generator),
     )
 
 
 def utilities(tastes: Tastes) -> FloatArray:
-    """Return (U, M) how much each user is drawn to each movie, before noise."""
+    """Return (U, M) the utility of each movie for each user, before noise."""
     habit = tastes.user_habits @ tastes.movie_habits.T - 0.3
     weight = tastes.looks_weights[:, None]
     drawn = (1 - weight) * _HABIT_SCALE * habit + weight * _LOOKS_SCALE * looks(tastes)
@@ -70,29 +70,29 @@ def utilities(tastes: Tastes) -> FloatArray:
 
 
 def looks(tastes: Tastes) -> FloatArray:
-    """Return (U, M) how well each movie's best-fitting theme fits each user's visual taste."""
+    """Return (U, M) how well the best theme of each movie fits the visual taste of each user."""
     best = np.full((len(tastes.user_themes), len(tastes.movie_themes)), -np.inf)
-    for theme in range(N_THEMES):  # one at a time: (U, M, T) would not fit in memory for a large world
+    for theme in range(N_THEMES):  # one theme at a time: (U, M, T) of a large world would not fit in memory
         shown = tastes.movie_themes[:, theme] > 0
         best[:, shown] = np.maximum(best[:, shown], tastes.user_themes[:, theme, None])
     return best
 
 
 def choose_movies(drawn: FloatArray, n: int, generator: np.random.Generator) -> IntArray:
-    """Return the `n` movies a user watches: a draw without replacement by softmax of `drawn` (Gumbel top-n)."""
+    """Return the `n` movies that a user watches, drawn without replacement by softmax of `drawn` (Gumbel top-n)."""
     noisy = drawn + generator.gumbel(size=drawn.size)
     return np.asarray(np.argsort(-np.round(noisy, _DECIMALS), kind="stable")[:n], np.int64)
 
 
 def give_stars(drawn: FloatArray, generator: np.random.Generator) -> IntArray:
-    """Return stars (1–5) for the watched movies, higher where she was drawn more."""
+    """Return 1 to 5 stars for the watched movies, higher for a higher utility `drawn`."""
     spread = drawn.std() or 1.0
     felt = 3.7 + 0.7 * (drawn - drawn.mean()) / spread + generator.normal(0, 0.7, size=drawn.size)
     return np.asarray(np.clip(np.rint(felt), 1, 5), np.int64)
 
 
 def like_probability(user_themes: FloatArray, theme: int | None) -> float:
-    """Return the chance that a user likes a frame that shows `theme` (None: a filler) of a movie she watched."""
+    """Return the probability that a user likes a frame with this theme (None: a filler) of a watched movie."""
     if theme is None:
         return _LIKE_BASE
     return _LIKE_BASE + _LIKE_FITTING * float(np.clip(user_themes[theme], 0, 1)) ** 2

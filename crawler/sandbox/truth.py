@@ -1,10 +1,10 @@
-"""What is true in a world, table by table, in the raw schemas of `dataset.schema`.
+"""The truth of a world: the tables that a perfect crawl yields, in the raw schemas of `dataset.schema`.
 
-User ids are the site's own numbers (an export's are pseudonyms of them), `crawled_at` is null.
-What no page shows is not in the truth: hidden items of collections, anonymous likers. A movie's
-`title` is the Chinese one; `original_title` is null where that is the original. Where lists change
-while they are read (`faults.ChangingLists`), the truth is every row that was shown before or after;
-a photo's `like_count` is what its page said last.
+User ids are the site's numbers (an export has their pseudonyms), and `crawled_at` is null. The truth does not
+contain what no page shows: hidden items of collections and anonymous likers. A movie's `title` is the Chinese
+one; `original_title` is null if the Chinese title is the original. If lists change while they are read
+(`faults.ChangingLists`), the truth is every row that was shown before or after the change, and a photo's
+`like_count` is the number that its page showed last.
 """
 
 import hashlib
@@ -42,14 +42,14 @@ def truth(
 
     Args:
         world: the world.
-        user_ids: only ratings and likes by these users; None for all.
-        movie_ids: only these movies, and what belongs to them; None for all.
-        site: whose image host the frames' addresses name (the real one by default).
+        user_ids: take only ratings and likes by these users; None: all users.
+        movie_ids: take only these movies with their frames, ratings and likes; None: all movies.
+        site: the site whose image host is in the frames' addresses; None: the real one.
         kinds: the kinds of frame to take.
-        like_source: `photo_page` or `user_likes`; only photo pages tell how many like a frame.
-        picture_size: the size of the picture files; None leaves `images` empty (drawing takes time).
+        like_source: `photo_page` or `user_likes`; only photo pages show how many people like a frame.
+        picture_size: size of the picture files; None leaves `images` empty, because drawing takes time.
         picture_suffix: `jpg` or `webp`.
-        n_vanished: how many items every list of several pages lost while it was read.
+        n_vanished: number of items that every list with several pages lost while it was read.
     """
     users, movies = world.contents.users if user_ids is None else set(user_ids), world.contents.movies
     chosen = list(movies.values()) if movie_ids is None else [movies[movie_id] for movie_id in sorted(set(movie_ids))]
@@ -89,17 +89,17 @@ def crawl_truth(
     kinds: Collection[str] = ("still", "poster"),
     **options: Any,
 ) -> Tables:
-    """Return exactly what a complete crawl exports, but for pseudonyms and `crawled_at`.
+    """Return the tables that a complete crawl exports, except for pseudonyms and `crawled_at`.
 
-    All ratings by the people found; movies, frames, pictures and likes only of the movies and by
-    the users that survive the k-core filter of those ratings.
+    They hold all ratings by the users that were found, but movies, frames, pictures and likes only for the movies
+    and users in the k-core of those ratings.
 
     Args:
         world: the world.
-        user_ids: the people found; None for those whom the seed movies' comments lead to.
-        k: of the k-core; 0 keeps everything.
-        kinds: the kinds of frame that were crawled (by default the crawler's default).
-        options: as in `truth`; `site` is needed for the frames' addresses to be the crawled ones.
+        user_ids: the users that were found; None: the users that the seed movies' comments lead to.
+        k: the k of the k-core; 0 keeps everything.
+        kinds: the kinds of frame that were crawled; by default the crawler's default.
+        options: as in `truth`; with `site`, the frames' addresses are the crawled ones.
     """
     if user_ids is None:
         user_ids = discoverable_users(world, world.seed_movie_ids)
@@ -112,11 +112,11 @@ def crawl_truth(
 
 
 def taste_tables(world: World) -> Tables:
-    """Return the tastes behind a world, for experiments that ask what a model has found.
+    """Return the tastes behind a world, for experiments on what a model has learnt.
 
-    `users(user_id, looks_weight, theme, taste)` has a row for each user and visual theme,
-    `movies(movie_id, popularity, theme)` one for each theme a movie shows, and
-    `frames(frame_id, movie_id, theme)` one for each frame, with a null theme for fillers.
+    `users(user_id, looks_weight, theme, taste)` has one row per user and visual theme,
+    `movies(movie_id, popularity, theme)` one row per theme of a movie, and
+    `frames(frame_id, movie_id, theme)` one row per frame, with a null theme for fillers.
     """
     names, tastes, contents = list(THEMES), world.tastes, world.contents
     return {
@@ -159,7 +159,7 @@ def _visible_ratings(world: World) -> Iterable[Rating]:
 
 
 def _like_count(world: World, frame: Frame, view: View) -> int | None:
-    """Return what the like widget says; a photo that nobody likes has no widget."""
+    """Return the number in the like widget; a photo without likes has no widget."""
     n = len(world.contents.likers_of[frame.frame_id]) + frame.n_anonymous
     return n - n_withheld(n, LIKERS_PAGE, view) or None
 

@@ -1,4 +1,4 @@
-"""How the site shows its world: what a fault can ask to be shown otherwise, request by request."""
+"""Views: how the site shows its world. A fault can change the view of a single request."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,14 +9,15 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class View:
-    """How lists and widgets are shown; by default as the site is described.
+    """How lists and widgets are shown; the defaults are the site's.
 
     Attributes:
-        withheld: how many of its newest items a list of several pages does not show (yet, or any more).
-        gap_every: after so many items of a list is one that is counted, not shown; 0: none. Comments have no gaps.
-        photos_page: photos on a page of a movie's list (older layouts: 40).
-        has_data_ids: whether photos in a list may say their id, or only link to their page.
-        has_like_widget: whether a photo's page says how many like it.
+        withheld: number of newest items that a list with several pages does not show (not yet, or no longer).
+        gap_every: after this many items of a list, one item is counted but not shown; 0: no gaps. Comments have
+            no gaps.
+        photos_page: photos per page of a movie's list (older layouts: 40).
+        has_data_ids: whether photos in a list may have a `data-id`, besides the link to their page.
+        has_like_widget: whether a photo's page shows how many people like it.
         lists_likers: whether a photo's page lists the people who like it.
     """
 
@@ -33,7 +34,7 @@ PLAIN = View()
 
 @dataclass(frozen=True)
 class Shown(Generic[T]):
-    """A page of a list: its items, where the next page starts (None on the last), and the total it claims."""
+    """A page of a list: its items, the start of the next page (None on the last), and the total that it claims."""
 
     items: list[T]
     next_start: int | None
@@ -41,12 +42,12 @@ class Shown(Generic[T]):
 
 
 def n_withheld(n_items: int, size: int, view: View) -> int:
-    """Return how many items of a list a view withholds: none, unless the others fill more than a page."""
+    """Return how many items of a list a view withholds: none if the other items fit on one page."""
     return view.withheld if n_items - view.withheld > size else 0
 
 
 def show(items: Sequence[T], start: int, size: int, view: View = PLAIN) -> Shown[T]:
-    """Return the page of `size` places that begins at place `start` of a list, as seen in a view."""
+    """Return the page of a list that starts at position `start` and has `size` positions, as shown in a view."""
     items = items[n_withheld(len(items), size, view) :]
     step = view.gap_every + 1
     total = len(items) + (len(items) // view.gap_every if view.gap_every else 0)

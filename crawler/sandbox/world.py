@@ -1,7 +1,7 @@
 """The invented world behind the sandbox: who watched, rated, commented on and liked what.
 
-`generate_world(config)` is a pure function of its configuration; each part draws from a random
-stream of its own, so that a change in one part leaves the others as they are.
+`generate_world(config)` is a pure function of its configuration. Each part draws from its own random stream, so
+that a change in one part does not affect the others.
 """
 
 from dataclasses import dataclass, replace
@@ -23,7 +23,7 @@ from crawler.sandbox.tastes import (
 )
 from dataset.errors import UsageError
 
-COMMENTS_REACH = 200  # what a logged-out reader sees of a movie's comments
+COMMENTS_REACH = 200  # number of a movie's comments that a logged-out reader sees
 _N_SEED_MOVIES = 20
 _FIRST_DAY, _LAST_DAY = date(2019, 9, 1), date(2026, 6, 30)
 
@@ -32,7 +32,7 @@ Generator = np.random.Generator
 
 @dataclass(frozen=True)
 class WorldConfig:
-    """How large the world is; equal configurations give equal worlds on any machine.
+    """The size and seed of a world; equal configurations give equal worlds on any machine.
 
     Raises:
         UsageError: a number is out of range.
@@ -56,9 +56,9 @@ class WorldConfig:
 
 @dataclass(frozen=True)
 class World:
-    """An invented world: its contents, the tastes they came from, and where a crawl starts.
+    """An invented world: its contents, the tastes behind them, and the movies where a crawl starts.
 
-    `tastes` has a row for each user and movie in the order of `contents.users` and `contents.movies`.
+    `tastes` has one row per user and movie, in the order of `contents.users` and `contents.movies`.
     """
 
     config: WorldConfig
@@ -67,7 +67,7 @@ class World:
     seed_movie_ids: tuple[str, ...]
 
     def user(self, uid: str) -> User | None:
-        """Return the person behind a number or a slug."""
+        """Return the user with this number or slug."""
         return self.contents.users.get(uid) or self.contents.by_slug.get(uid)
 
 
@@ -92,7 +92,7 @@ def generate_world(config: WorldConfig) -> World:
 
 
 def discoverable_users(world: World, movie_ids: tuple[str, ...]) -> set[str]:
-    """Return the numbers of the living users within reach of a logged-out reader of these movies' comments."""
+    """Return the ids of the active users whom a logged-out reader finds in these movies' comments."""
     reached = (comment for movie_id in movie_ids for comment in world.contents.comments_of[movie_id][:COMMENTS_REACH])
     users = world.contents.users
     return {comment.user_id for comment in reached if users[comment.user_id].closing is None}
@@ -101,7 +101,7 @@ def discoverable_users(world: World, movie_ids: tuple[str, ...]) -> set[str]:
 def _draw_ratings(
     config: WorldConfig, users: list[User], movies: list[Movie], tastes: Tastes, generator: Generator
 ) -> dict[str, list[Rating]]:
-    """Return everybody's collection, newest first; some are empty, some have hidden items."""
+    """Return every user's collection, newest first; some are empty, and some have hidden items."""
     drawn = utilities(tastes)
     spread = 0.75
     sizes = np.exp(generator.normal(np.log(config.mean_ratings) - spread**2 / 2, spread, size=len(users)))
@@ -135,7 +135,7 @@ def _rate(user: User, movies: list[Movie], drawn: FloatArray, n: int, generator:
 
 
 def _count_votes(movies: list[Movie], ratings_of: dict[str, list[Rating]]) -> list[Movie]:
-    """Return the movies with the averages and totals that their pages show (each user stands for many)."""
+    """Return the movies with the averages and totals on their pages; each user represents many people."""
     stars_of: dict[str, list[int | None]] = {movie.movie_id: [] for movie in movies}
     for ratings in ratings_of.values():
         for rating in ratings:
@@ -152,7 +152,7 @@ def _count_votes(movies: list[Movie], ratings_of: dict[str, list[Rating]]) -> li
 
 
 def _draw_likes(contents: Contents, tastes: Tastes, generator: Generator) -> None:
-    """Let everybody like frames of the movies she is seen to have watched; newest like first in every list."""
+    """Draw the likes of frames of the movies that users visibly watched; every list is newest first."""
     contents.likers_of = {frame_id: [] for frame_id in contents.frames}
     contents.likes_of = {user_id: [] for user_id in contents.users}
     for themes, (user_id, ratings) in zip(tastes.user_themes, contents.ratings_of.items(), strict=True):
@@ -171,7 +171,7 @@ def _draw_likes(contents: Contents, tastes: Tastes, generator: Generator) -> Non
 
 
 def _choose_seeds(contents: Contents, config: WorldConfig) -> tuple[str, ...]:
-    """Return the most watched open movies: about 20, more in a world of many users."""
+    """Return the most watched open movies: about 20, more in a world with many users."""
     watched = dict.fromkeys(contents.movies, 0)
     for ratings in contents.ratings_of.values():
         for rating in ratings:
@@ -182,7 +182,7 @@ def _choose_seeds(contents: Contents, config: WorldConfig) -> tuple[str, ...]:
 
 
 def _draw_comments(contents: Contents, seeds: tuple[str, ...], generator: Generator) -> None:
-    """Let people comment on movies they watched, and see to it that nearly all are found under the seeds."""
+    """Draw comments on watched movies, such that nearly all users have one on a seed movie."""
     comments_of: dict[str, list[Comment]] = {movie_id: [] for movie_id in contents.movies}
     room = dict.fromkeys(seeds, COMMENTS_REACH)
     for user in contents.users.values():
@@ -201,7 +201,7 @@ def _draw_comments(contents: Contents, seeds: tuple[str, ...], generator: Genera
 
 
 def _speak_under_a_seed(user: User, visible: list[Rating], room: dict[str, int], generator: Generator) -> list[Rating]:
-    """Return what a user without a comment under a seed movie says there (2 in 100 stay silent)."""
+    """Return the comment on a seed movie of a user without one, as a list; 2 in 100 users have none."""
     if generator.random() < 0.02:
         return []
     watched = [rating for rating in visible if room.get(rating.movie_id, 0) > 0]
@@ -210,7 +210,7 @@ def _speak_under_a_seed(user: User, visible: list[Rating], room: dict[str, int],
     emptiest = max(room, key=lambda movie_id: room[movie_id])
     if room[emptiest] <= 0:
         return []
-    # She has since taken the movie out of her collection; the comment stayed.
+    # The user has since removed the movie from their collection; the comment remains.
     day = _FIRST_DAY + timedelta(days=int(generator.integers(2000)))
     number = _comment_id(user.user_id, emptiest)
     return [Rating(user.user_id, emptiest, int(generator.integers(1, 6)), day, number, is_hidden=True)]
@@ -230,7 +230,7 @@ def _comment(user: User, rating: Rating, generator: Generator) -> Comment:
 
 
 def _comment_id(user_id: str, movie_id: str) -> str:
-    """Return the one number of what a user says of a movie (movie numbers stay below 10 ** 10)."""
+    """Return the id of a user's comment on a movie (movie ids are below 10 ** 10)."""
     return str(int(user_id) * 10**10 + int(movie_id))
 
 

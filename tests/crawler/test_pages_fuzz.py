@@ -109,18 +109,8 @@ def outcome_of(kind: str, **answer: Any) -> Any:
 def require_valid(page: Any, url: str) -> None:
     """Check what the tables' schemas and the crawl ask of a page."""
     match page:
-        case MoviePage(movie=movie):
-            assert is_id(movie.movie_id)
-            assert movie.title == " ".join(movie.title.split()) != ""
-            assert movie.original_title is None or movie.original_title not in ("", movie.title)
-            assert movie.year is None or 1850 <= movie.year <= 2200
-            assert movie.kind in ("movie", "tv")
-            assert all(movie.genres)
-            assert all(movie.directors)
-            assert len(set(movie.directors)) == len(movie.directors)
-            assert movie.rating_mean is None or 0 <= movie.rating_mean <= 10
-            assert (movie.rating_mean is None) == (movie.rating_count is None)
-            assert all(is_count(n) for n in (movie.rating_count, page.photo_total, page.seen_total))
+        case MoviePage():
+            require_valid_movie(page)
         case CommentsPage():
             assert all(is_person(person) for person in page.people)
         case PhotoListPage():
@@ -150,6 +140,21 @@ def require_valid(page: Any, url: str) -> None:
     if next_url is not None:
         ours, theirs = urlsplit(url), urlsplit(next_url)
         assert (ours.scheme, ours.netloc, ours.path) == (theirs.scheme, theirs.netloc, theirs.path)
+
+
+def require_valid_movie(page: MoviePage) -> None:
+    movie = page.movie
+    assert is_id(movie.movie_id)
+    assert movie.title == " ".join(movie.title.split()) != ""
+    assert movie.original_title is None or movie.original_title not in ("", movie.title)
+    assert movie.year is None or 1850 <= movie.year <= 2200
+    assert movie.kind in ("movie", "tv")
+    assert all(movie.genres)
+    assert all(movie.directors)
+    assert len(set(movie.directors)) == len(movie.directors)
+    assert movie.rating_mean is None or 0 <= movie.rating_mean <= 10
+    assert (movie.rating_mean is None) == (movie.rating_count is None)
+    assert all(is_count(n) for n in (movie.rating_count, page.photo_total, page.seen_total))
 
 
 def is_id(text: str) -> bool:

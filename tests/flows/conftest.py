@@ -1,4 +1,4 @@
-"""Real Prefect servers on loopback, and flows run on them as a person runs them."""
+"""A real Prefect server on loopback, and flows run on it as a person runs them."""
 
 import os
 import signal
@@ -20,12 +20,12 @@ Environment = dict[str, str]
 Done = subprocess.CompletedProcess[str]
 
 
-# below those that the system hands out; each of the processes that test side by side has its own
+# Below the ports that the system assigns; each xdist worker has its own range.
 _ports = iter(range(20_000 + 3_000 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]), 32_000, 3))
 
 
 def free_ports(count: int) -> int:
-    """Return the first of `count` ports (at most 3) in a row that are free now, and not given before."""
+    """Return the first of `count` consecutive free ports (at most 3) that have not been returned before."""
     for port in _ports:
         try:
             for offset in range(count):
@@ -39,52 +39,65 @@ def free_ports(count: int) -> int:
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Environment]:
-    """Run a Prefect server for all tests; give the environment that points at it."""
+    """Run a Prefect server for all tests of this process; give the environment that points at it."""
     home = tmp_path_factory.mktemp("prefect")
-    api_url = f"http://127.0.0.1:{free_ports(1)}/api"
-    environment = {
-        **os.environ,
-        "PREFECT_HOME": str(home),
-        "PREFECT_API_URL": api_url,
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "NO_COLOR": "1",
-        "COLUMNS": "200",
-        "PREFECT_RUNNER_POLL_FREQUENCY": "1",
-    }
-    with prefect_server(api_url, home / "server.log", home):
+    environment = fast_prefect(home)
+    with prefect_server(environment["PREFECT_API_URL"], home / "server.log", home):
         yield environment
 
 
-@pytest.fixture(scope="session")
-def served(server: Environment, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Environment]:
-    """Run `python -m flows.serve` beside the server until its deployments are there."""
-    path = tmp_path_factory.mktemp("serve") / "serve.log"
-    log = path.open("w")
-    serving = subprocess.Popen(
-        [sys.executable, "-m", "flows.serve"], cwd=ROOT, env=server, stdout=log, stderr=log, start_new_session=True
-    )
+def fast_prefect(home: Path) -> Environment:
+    """Return the environment of a new Prefect server and its clients, which poll often."""
+    return {
+        **os.environ,
+        "PREFECT_HOME": str(home),
+        "PREFECT_API_URL": f"http://127.0.0.1:{free_ports(1)}/api",
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_SERVER_SERVICES_SCHEDULER_RECENT_DEPLOYMENTS_LOOP_SECONDS": "1",
+        "PREFECT_RUNNER_POLL_FREQUENCY": "1",
+        "NO_COLOR": "1",
+        "COLUMNS": "200",
+    }
+
+
+@pytest.fixture(scope="module")
+def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple["subprocess.Popen[bytes]", Environment]]:
+    """Run `python -m flows.serve`, which starts a server of its own; give the process and its environment."""
+    home = tmp_path_factory.mktemp("serve")
+    environment, log = fast_prefect(home), home / "serve.log"
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "flows.serve"],
+            cwd=ROOT,
+            env=environment,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
     try:
-        wait_until(lambda: "being served" in path.read_text(), lambda: serving.poll() is None, path.read_text)
-        yield server
+        deadline = time.monotonic() + 240
+        while "being served" not in log.read_text():
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, log.read_text()
+            time.sleep(0.1)
+        yield process, environment
     finally:
-        serving.terminate()
+        process.terminate()
         try:
-            serving.wait(60)
+            process.wait(60)
         except subprocess.TimeoutExpired:
-            os.killpg(serving.pid, signal.SIGKILL)
-            serving.wait()
-        log.close()
-
-
-def wait_until(is_true: Callable[[], bool], is_alive: Callable[[], bool], told: Callable[[], str]) -> None:
-    deadline = time.monotonic() + 240
-    while not is_true():
-        assert is_alive(), told()
-        assert time.monotonic() < deadline, told()
-        time.sleep(0.2)
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
 
 
 @pytest.fixture
+def served(serving: tuple["subprocess.Popen[bytes]", Environment]) -> Environment:
+    """Give the environment that points at the server of the running `python -m flows.serve`."""
+    _, environment = serving
+    return environment
+
+
+@pytest.fixture(scope="session")
 def ports() -> Callable[[int], int]:
     """Return a function that gives the first of some free ports in a row."""
     return free_ports
@@ -114,7 +127,7 @@ def make_dataset(make_raw: Callable[..., Path], tmp_path: Path) -> Callable[[], 
     return lambda: build(make_raw(), tmp_path / "dataset", DatasetConfig()).path
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def start_flow(server: Environment) -> Iterator[Callable[..., "subprocess.Popen[str]"]]:
     """Return a function that starts `build_dataset` on a small sandbox, in a process of its own."""
     started: list[subprocess.Popen[str]] = []

@@ -1,6 +1,6 @@
 """The flow on a real Prefect server: in one process, and on a Dask cluster that loses a worker half-way.
 
-It starts a server and a cluster, so it runs on request: TEST_DASK=1 pytest tests/flows/test_extract_features.py
+It starts a server and a cluster, so it is a long test (`make test-long`).
 """
 
 import os
@@ -18,11 +18,10 @@ from dataset.errors import UsageError
 from dataset.schema import FrameFeature
 from dataset.snapshots.snapshot import latest
 from dataset.tables import read_table
-from flows.extract_features import PICTURES_A_SHARD, extract_features
+from flows.config import PICTURES_A_SHARD
+from flows.extraction import extract_features
 from flows.runners import task_runner
-from flows.server import prefect_server
 
-on_request = pytest.mark.skipif("TEST_DASK" not in os.environ, reason="set TEST_DASK=1 to start a Dask cluster")
 OPTIONS = {
     "extractor": "mobilenet_v3_small",
     "weights": "random:0",
@@ -32,39 +31,37 @@ OPTIONS = {
 }
 
 
-@pytest.fixture(scope="module")
-def prefect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    home = tmp_path_factory.mktemp("prefect")
-    url = f"http://127.0.0.1:{20000 + os.getpid() % 20000}/api"
-    with (
-        temporary_settings({PREFECT_API_URL: url, PREFECT_HOME: home}),
-        prefect_server(url, home / "server.log", home),
-    ):
+@pytest.fixture
+def on_server(server: dict[str, str]) -> Iterator[None]:
+    """Run the flows of a test on the tests' Prefect server."""
+    with temporary_settings({PREFECT_API_URL: server["PREFECT_API_URL"], PREFECT_HOME: server["PREFECT_HOME"]}):
         yield
 
 
-@on_request
-@pytest.mark.usefixtures("prefect")
+@pytest.mark.long
+@pytest.mark.usefixtures("on_server")
 @pytest.mark.filterwarnings("default")  # Dask and Prefect have warnings of their own when a worker is lost
 def test_one_process_and_a_cluster_that_loses_a_worker_give_the_same_table(
     make_raw: Callable[..., Path], tmp_path: Path
 ) -> None:
     raw = make_raw()
     table = raw / "frame_features.parquet"
-    extract_features.with_options(task_runner=task_runner("local"))(raw, None, store=tmp_path / "one", **OPTIONS)
+    extract_features.with_options(task_runner=task_runner("local"))(
+        raw=raw, dataset=None, store=tmp_path / "one", **OPTIONS
+    )
     alone = table.read_bytes()
     table.unlink()
     with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
         lost = threading.Thread(target=_kill_a_worker, args=(cluster, tmp_path / "two"))
         lost.start()
         runner = task_runner(f"dask:{cluster.scheduler_address}")
-        extract_features.with_options(task_runner=runner)(raw, None, store=tmp_path / "two", **OPTIONS)
+        extract_features.with_options(task_runner=runner)(raw=raw, dataset=None, store=tmp_path / "two", **OPTIONS)
         lost.join()
     assert read_table(table, FrameFeature).height == len(list((raw / "pictures").iterdir()))
     assert table.read_bytes() == alone
 
 
-@on_request
+@pytest.mark.long
 @pytest.mark.timeout(900)
 def test_a_whole_flow_on_a_cluster_that_loses_a_worker_publishes_the_same_snapshot(start_flow, ports, tmp_path):
     port = ports(3)
@@ -90,12 +87,12 @@ def _kill_a_worker(cluster: distributed.LocalCluster, store: Path, n_shards: int
     os.kill(next(iter(cluster.workers.values())).pid, signal.SIGKILL)
 
 
-def test_a_runner_that_is_none_is_refused_in_words() -> None:
-    with pytest.raises(UsageError, match="none of local, dask, dask:<address>"):
+def test_an_unknown_runner_is_refused_in_words() -> None:
+    with pytest.raises(UsageError, match="unknown runner 'slurm'; choose local, dask or dask:<address>"):
         task_runner("slurm")
 
 
-@on_request
+@pytest.mark.long
 def test_a_scheduler_that_does_not_answer_is_named() -> None:
-    with pytest.raises(UsageError, match="no Dask scheduler answers there"):
+    with pytest.raises(UsageError, match="no Dask scheduler answers at this address"):
         task_runner("dask:tcp://127.0.0.1:9")

@@ -1,9 +1,10 @@
-"""Faults of the machine: each ends in one clear line, loses nothing that was committed, and once it is mended the
-same command goes on.
+"""Faults of the machine: each ends in one clear line and loses nothing that was committed; after a repair, the
+same command continues.
 
-What is tried is in the tests' names. Disks are small tmpfs mounts, which need root on Linux.
+The tests' names say which fault. Disks are small tmpfs mounts, which need root on Linux.
 """
 
+import importlib
 import os
 import subprocess
 import sys
@@ -29,7 +30,7 @@ KIB = 1024
 
 
 class Disk:
-    """A small disk of its own, which can be full, read-only, or made larger."""
+    """A small disk that can be full, read-only, or made larger."""
 
     def __init__(self, path):
         self.path = path
@@ -71,7 +72,7 @@ def disk(tmp_path):
 
 @pytest.fixture(scope="module")
 def site():
-    """Serve a small sandbox; give its options for the crawler."""
+    """Serve a small sandbox; give the crawler's options for it."""
     world = generate_world(WorldConfig(seed=1, n_users=40, n_movies=12))
     with SandboxServer(world) as server:
         urls = ",".join((server.site.movie, server.site.www, server.site.images))
@@ -79,7 +80,7 @@ def site():
 
 
 def run(*arguments, status=0):
-    """Run `python -m …`; return what it printed, or its one line of error."""
+    """Run `python -m …` as a process; return its output, or its one line of error."""
     done = subprocess.run(
         [sys.executable, "-m", *map(str, arguments)], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
     )
@@ -91,11 +92,17 @@ def run(*arguments, status=0):
     return done.stdout
 
 
-def harm(disk, fault, free_bytes=0):
+def run_here(program, *arguments):
+    """Run `python -m program …` in this process, which has imported most of it already; it must succeed."""
+    module = program if "." in program else f"{program}.__main__"
+    importlib.import_module(module).main([*map(str, arguments)])
+
+
+def damage(disk, fault, free_bytes=0):
     disk.fill(free_bytes) if fault == "full" else disk.make_read_only()
 
 
-def mend(disk, fault):
+def repair(disk, fault):
     disk.make_room() if fault == "full" else disk.make_writable()
 
 
@@ -106,44 +113,46 @@ FAULTS = pytest.mark.parametrize("fault", ["full", "read_only"])
 def test_a_disk_that_is_full_or_read_only_while_crawling(fault, disk, site):
     crawl = ["--crawl", disk.path / "crawl"]
     run("crawler", "ratings", *crawl, *site, "--max-requests", 20)
-    harm(disk, fault)
+    damage(disk, fault)
     assert str(disk.path) in run("crawler", "ratings", *crawl, *site, status=1)
-    mend(disk, fault)
+    repair(disk, fault)
     run("crawler", "ratings", *crawl, *site)
-    told = run("crawler", "status", *crawl)
-    assert "pending" in told
+    assert "pending" in run("crawler", "status", *crawl)
 
 
 @FAULTS
-def test_a_disk_that_is_full_or_read_only_while_building(fault, disk, make_raw):
+def test_a_disk_that_is_full_or_read_only_while_building(fault, disk, make_raw, capsys):
     dataset = disk.path / "dataset"
     command = ["dataset", "build", "--raw", make_raw(), "--to", dataset]
-    harm(disk, fault, free_bytes=8 * KIB)
+    damage(disk, fault, free_bytes=8 * KIB)
     line = run(*command, status=1)
     assert "cannot be written" in line
     assert str(dataset) in line
-    mend(disk, fault)
-    assert "Built" in run(*command)
+    repair(disk, fault)
+    run_here(*command)
+    assert "Built" in capsys.readouterr().out
 
 
 @FAULTS
-def test_a_disk_that_is_full_or_read_only_while_publishing(fault, disk, make_dataset):
+def test_a_disk_that_is_full_or_read_only_while_publishing(fault, disk, make_dataset, capsys):
     command = ["dataset", "publish", "--dataset", make_dataset(), "--name", "made", "--root", disk.path / "snapshots"]
-    harm(disk, fault, free_bytes=16 * KIB)
+    damage(disk, fault, free_bytes=16 * KIB)
     assert "cannot be written" in run(*command, status=1)
-    assert "No snapshot" in run("dataset", "list", "--root", disk.path / "snapshots")
-    mend(disk, fault)
-    assert "Published made v0001" in run(*command)
+    run_here("dataset", "list", "--root", disk.path / "snapshots")
+    assert "No snapshot" in capsys.readouterr().out
+    repair(disk, fault)
+    run_here(*command)
+    assert "Published made v0001" in capsys.readouterr().out
 
 
 @FAULTS
 def test_a_disk_that_is_full_or_read_only_while_training(fault, disk, make_dataset, tmp_path):
-    run("dataset", "publish", "--dataset", make_dataset(), "--name", "made", "--root", tmp_path)
+    publish(make_dataset(), "made", tmp_path)
     options = ["--snapshot", tmp_path / "made" / "v0001", "--runs", disk.path / "runs"]
-    harm(disk, fault, free_bytes=4 * KIB)
+    damage(disk, fault, free_bytes=4 * KIB)
     assert "cannot be written" in run("model.train", "--model", "popular", *options, status=1)
-    mend(disk, fault)
-    run("model.train", "--model", "popular", *options)
+    repair(disk, fault)
+    run_here("model.train", "--model", "popular", *options)
 
 
 def test_a_corrupted_page_of_the_ledger_is_named_and_the_archive_brings_the_tables_back(site, tmp_path):
@@ -180,7 +189,7 @@ def test_a_clock_that_was_set_back_does_not_stop_a_crawl(site, tmp_path):
 
 
 class Store:
-    """An S3 server on loopback that can go away and come back, and keeps what it has."""
+    """An S3 server on loopback that can go away and come back, and keeps its contents."""
 
     def __init__(self):
         self._server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
@@ -214,10 +223,10 @@ def test_an_object_store_that_is_gone_while_publishing(store, make_raw, tmp_path
     )
     publish(first, "made", "s3://bucket")
     store.go()
-    with pytest.raises(StorageError) as told:
+    with pytest.raises(StorageError) as refused:
         publish(second, "made", "s3://bucket")
-    assert "s3://bucket" in str(told.value)
-    assert "\n" not in str(told.value)
+    assert "s3://bucket" in str(refused.value)
+    assert "\n" not in str(refused.value)
     store.come_back()
     assert [snapshot.label for snapshot in list_snapshots("s3://bucket")] == ["made v0001"]
     publish(second, "made", "s3://bucket")
@@ -226,18 +235,20 @@ def test_an_object_store_that_is_gone_while_publishing(store, make_raw, tmp_path
     assert verify(newest) == []
 
 
-def test_a_corrupted_shard_of_features_is_put_aside_and_its_pictures_computed_again(make_dataset, tmp_path):
+def test_a_corrupted_shard_of_features_is_put_aside_and_its_pictures_computed_again(make_dataset, tmp_path, capsys):
     dataset = make_dataset()
     (raw,) = tmp_path.glob("raw-*")
     command = ["features", "extract", "--raw", raw, "--dataset", dataset, "--store", tmp_path / "store"]
     command += ["--extractor", "mobilenet_v3_small", "--weights", "random:0"]
-    run(*command)
+    run_here(*command)
     features = (dataset / "frame_features.parquet").read_bytes()
     (shard, *_) = (tmp_path / "store").glob("*/*.parquet")
     content = bytearray(shard.read_bytes())
     content[len(content) // 2] ^= 0xFF
     shard.write_bytes(content)
     (dataset / "frame_features.parquet").unlink()
-    assert "computed" in run(*command)
+    capsys.readouterr()
+    run_here(*command)
+    assert "computed" in capsys.readouterr().out
     assert (dataset / "frame_features.parquet").read_bytes() == features
     assert list((tmp_path / "store").glob("*/*.corrupt"))

@@ -1,7 +1,4 @@
-"""The whole flow killed with `kill -9` at random moments and run again: the same snapshot as undisturbed.
-
-`DOUBAN_FLOW_KILLS` sets the number of kills (one by default).
-"""
+"""The whole flow killed with `kill -9` at random moments and run again: the same snapshot as undisturbed."""
 
 import os
 import random
@@ -14,46 +11,52 @@ from crawler.ledger.ledger import Ledger
 from dataset.snapshots.snapshot import latest
 from dataset.snapshots.verify import verify
 
-N_KILLS = int(os.environ.get("DOUBAN_FLOW_KILLS", "1"))
+
+@pytest.fixture(scope="module")
+def undisturbed(start_flow, ports, tmp_path_factory):
+    """Run the flow twice at once; give the folder with both datasets, the site's port, and the first run's time."""
+    folder, port = tmp_path_factory.mktemp("undisturbed"), ports(3)
+    started = time.monotonic()
+    # One port for both: if they crawled at once, one of them could not even start its site.
+    runs = [start_flow(name=name, data=str(folder), sandbox_port=port) for name in ("one", "two")]
+    while all(run.poll() is None for run in runs):
+        time.sleep(0.1)
+    duration_s = time.monotonic() - started
+    for run in runs:
+        output, _ = run.communicate()
+        assert run.returncode == 0, output
+    return folder, port, duration_s
 
 
 @pytest.mark.timeout(900)
-def test_two_runs_at_once_do_not_crawl_at_once(start_flow, ports, tmp_path):
-    port = ports(3)  # one port for both: crawling at once, one of them could not even start its site
-    runs = [start_flow(name=name, data=str(tmp_path), sandbox_port=port) for name in ("one", "two")]
-    for run in runs:
-        told, _ = run.communicate()
-        assert run.returncode == 0, told
+def test_two_runs_at_once_do_not_crawl_at_once(undisturbed):
+    folder, _, _ = undisturbed
     spans = []
     for name in ("one", "two"):
-        with Ledger.read(tmp_path / name / "crawl") as ledger:
+        with Ledger.read(folder / name / "crawl") as ledger:
             spans.append(ledger.execute("SELECT min(fetched_at), max(fetched_at) FROM pages").fetchone())
     (_, first_end), (second_start, _) = sorted(spans)
     assert first_end < second_start
 
 
-@pytest.mark.timeout(900)
-def test_kills_at_random_moments_leave_the_same_snapshot(start_flow, prefect, server, ports, tmp_path):
-    port = ports(3)
-    started = time.monotonic()
-    undisturbed = start_flow(name="calm", data=str(tmp_path), sandbox_port=port)
-    told, _ = undisturbed.communicate()
-    assert undisturbed.returncode == 0, told
-    duration_s = time.monotonic() - started
-
-    moments = random.Random(N_KILLS)
-    for number in range(N_KILLS):
+@pytest.mark.timeout(3600)
+def test_kills_at_random_moments_leave_the_same_snapshot(undisturbed, start_flow, prefect, server, is_long, tmp_path):
+    folder, port, duration_s = undisturbed  # the same port, because frames have the site's address
+    n_kills = 20 if is_long else 1
+    moments = random.Random(n_kills)
+    for number in range(n_kills):
         killed = start_flow(name="hunted", data=str(tmp_path), sandbox_port=port)
-        # each run gets a part of the way further, so that the moments spread over all stages
-        time.sleep(duration_s * moments.uniform(0.3, 0.4 + 0.5 * (number + 1) / N_KILLS))
+        # Each run gets further than the one before, so that the moments spread over all stages. The factor: alone,
+        # a run is faster than beside the other one.
+        time.sleep(0.6 * duration_s * moments.uniform(0.3, 0.4 + 0.5 * (number + 1) / n_kills))
         os.killpg(killed.pid, signal.SIGKILL)
         killed.communicate()
-        # frees at once what the dead run held; otherwise the next one waits a minute for its lease to end
+        # Free at once what the dead run held; otherwise the next run waits a minute for its lease to end.
         prefect(server, "global-concurrency-limit", "delete", "crawl-sandbox")
     last = start_flow(name="hunted", data=str(tmp_path), sandbox_port=port)
-    told, _ = last.communicate()
-    assert last.returncode == 0, told
-    calm, hunted = latest(tmp_path / "snapshots", "calm"), latest(tmp_path / "snapshots", "hunted")
+    output, _ = last.communicate()
+    assert last.returncode == 0, output
+    calm, hunted = latest(folder / "snapshots", "one"), latest(tmp_path / "snapshots", "hunted")
     assert calm is not None
     assert hunted is not None
     assert verify(hunted) == []

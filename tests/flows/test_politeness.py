@@ -1,4 +1,4 @@
-"""The profile of the real site in a whole flow: it is pointed at a sandbox, whose request log must obey every rule."""
+"""The flow for the real site, pointed at a sandbox whose request log must obey every rule of politeness."""
 
 import re
 from collections import defaultdict
@@ -11,7 +11,7 @@ from crawler.sandbox.world import WorldConfig, generate_world
 from dataset.snapshots.snapshot import latest
 from dataset.snapshots.verify import verify
 
-DELAY_S = 0.05
+DELAY_S = 0.02
 
 
 @pytest.mark.timeout(900)
@@ -33,11 +33,11 @@ def test_the_profile_of_the_real_site_is_polite_in_a_whole_flow(start_flow, tmp_
         log = list(server.requests)
     assert verify(latest(tmp_path / "snapshots", "polite")) == []
 
-    of_host = defaultdict(list)
+    requests_to = defaultdict(list)
     for request in log:
-        of_host[request.host].append(request)
-    assert set(of_host) == {"movie", "images"}  # likers are read on the pages of photos
-    for requests in of_host.values():
+        requests_to[request.host].append(request)
+    assert set(requests_to) == {"movie", "images"}  # likers are read on the pages of photos
+    for requests in requests_to.values():
         assert requests[0].path == "/robots.txt"
         assert all(later.started_at_s - earlier.ended_at_s >= DELAY_S for earlier, later in pairwise(requests))
     assert all("(+somebody@example.org)" in request.user_agent for request in log)

@@ -1,19 +1,25 @@
-"""The README's commands, run as printed, in a copy of the checkout's tracked files.
+"""The commands and examples of all READMEs, with sizes that take seconds; long tests run them as printed.
 
-The section for own data runs always. The others crawl, extract VGG-19 features and train every model, which takes ten
-minutes, so they run on request: TEST_README=1 pytest tests/flows/test_readme.py
+A printed command that is neither run here nor excused by name fails the first test.
 """
 
+import contextlib
+import io
 import os
 import re
+import runpy
+import shlex
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
+import tomllib
+import warnings
 from pathlib import Path
+from unittest import mock
 
+import numpy as np
 import polars as pl
 import pytest
 import requests
@@ -21,62 +27,145 @@ from moto.server import ThreadedMotoServer
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[2]
-SECTIONS = dict(re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", (ROOT / "README.md").read_text("utf-8"), re.M | re.S))
-N_PICTURES = 30
-on_request = pytest.mark.skipif("TEST_README" not in os.environ, reason="set TEST_README=1: takes ten minutes")
+READMES = [
+    ROOT / name for name in subprocess.check_output(["git", "ls-files", "*README.md"], cwd=ROOT).decode().split()
+]
+DEMO = "python -m flows.demo"
+PICTURES = "--extractor mobilenet_v3_small --weights random:0"  # small, and nothing is downloaded
+
+# A printed command, and what is added to it here.
+RUN = {
+    "python -m crawler sandbox": "--users 40 --movies 12 --port 0",
+    "python -m crawler plan": "",
+    "python -m crawler ratings": "",
+    "python -m crawler frames": "",
+    "python -m crawler likes": "",
+    "python -m crawler status": "",
+    "python -m crawler export": "",
+    "python -m dataset build": "",
+    "python -m features extract --weights random:0": "--extractor mobilenet_v3_small",
+    "python -m dataset publish": "",
+    "python -m dataset report": "",
+    "python -m model.train": "--epochs 1",
+    "python -m model.experiment": "--models jifr,popular --set epochs=1 --jobs 1 --threads 1",
+    "python -m dataset import ratings.csv --user-column userId --item-column movieId --rating-column rating "
+    "--time-column timestamp --pictures posters/ --to data/mine/raw": "",
+    "python -m dataset build --raw data/mine/raw --to data/mine/dataset": "",
+    "python -m features extract --raw data/mine/raw --dataset data/mine/dataset": PICTURES,
+    "python -m dataset publish --dataset data/mine/dataset --name mine": "",
+    "python -m dataset export data/mine/dataset --to data/mine/recbole --format recbole": "",
+    "python -m dataset list": "",
+    "python -m dataset show data/snapshots/mine/v0001": "",
+    "python -m dataset verify data/snapshots/mine/v0001": "",
+    "python -m dataset publish --dataset data/mine/dataset --name mine --root s3://bucket/datasets "
+    "--licence CC-BY-4.0": "",
+    "python -m dataset diff s3://bucket/datasets/mine/v0001 s3://bucket/datasets/mine/v0002": "",
+    "python -m dataset pull s3://bucket/datasets/mine": "",
+    "python -m model.tune --model jifr": "--trials 2 --set epochs=1 --try collaborative_dim,visual_dim=4,8 --threads 1",
+    "python -m model.evaluate --run data/runs/<run>": "",
+    "python -m model.compare --runs data/runs/<A> data/runs/<B>": "",
+    "python -m model.recommend --run data/runs/<run>": "--k 2",
+    DEMO: "--users 40 --movies 12 --extractor mobilenet_v3_small --epochs 1 --port <port>",
+}
+NOT_RUN = {
+    "make demo": "its recipe, `python -m flows.demo`, is run",
+    "python -m flows.serve": "the fixture `served` of test_serve.py runs it",
+    "prefect deployment run build-dataset/sandbox --watch": "test_serve.py runs it with sizes",
+    "make test": "runs this test",
+    "make test ONLY=dataset": "runs tests",
+    "make test-long": "runs tests",
+    "make check": "runs beside the tests",
+    "make format": "changes files",
+    "make bench": "takes long",
+    "make bench ONLY=kcore": "takes long",
+    "pip install .": "downloads; a test below checks the extras",
+    "pip install '.[train]'": "downloads; a test below checks the extras",
+    "pip install '.[all]'": "downloads; a test below checks the extras",
+    "python -m crawler ratings --site douban --contact you@example.org --movies 1292052 --crawl data/douban/crawl": (
+        "asks the real site"
+    ),
+}
 
 
-def example(section):
-    """Return the Python of a section."""
-    return re.search(r"^```python\n(.*?)^```$", SECTIONS[section], re.M | re.S)[1]
+def blocks(readme, language=""):
+    """Return a README's fenced blocks of a language."""
+    found = re.findall(r"^```(\w*)\n(.*?)^```$", readme.read_text("utf-8"), re.M | re.S)
+    return [text for name, text in found if name == language]
 
 
-def commands(section, block):
-    """Return the commands of a section's n-th fenced block without a language, without their comments."""
-    blocks = re.findall(r"^```(\w*)\n(.*?)^```$", SECTIONS[section], re.M | re.S)
-    text = [text for language, text in blocks if not language][block].replace("\\\n", " ")
-    return [line for line in (re.sub(r"\s+#.*", "", line).strip() for line in text.splitlines()) if line]
+def commands(readme):
+    """Return the commands of a README's blocks without a language, without their comments."""
+    lines = "".join(blocks(readme)).replace("\\\n", " ").splitlines()
+    printed = [" ".join(re.sub(r"\s#.*", "", line).split()) for line in lines]
+    return [line for line in printed if re.match(r"(python|prefect|make|pip|uv) ", line)]
 
 
-class Checkout:
-    """A copy of the project, and a shell in it whose `python` is that of the environment."""
+class Folder:
+    """An empty folder, in which the commands run as in a user's checkout."""
 
-    def __init__(self, folder):
-        self.folder = folder
-        files = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout.decode()
-        for name in filter(None, files.split("\0")):
-            target = folder / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name, target)
-        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-        self.environment = {**os.environ, "PATH": path, "PREFECT_HOME": str(folder / "prefect"), "COLUMNS": "200"}
-        self.environment |= {"HF_HOME": str(folder / "huggingface"), "HF_HUB_OFFLINE": "1"}
+    def __init__(self, path):
+        self.path = path
+        binaries = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        python = os.pathsep.join(map(str, [ROOT, ROOT / "flows" / "public"]))
+        self.environment = {**os.environ, "PATH": binaries, "PYTHONPATH": python, "COLUMNS": "200"}
+        self.environment |= {"PREFECT_HOME": str(path / "prefect"), "HF_HOME": str(path / "huggingface")}
+        self.environment |= {"HF_HUB_OFFLINE": "1"}
 
-    def run(self, command):
-        """Run a command to its end; return what it printed."""
+    def run(self, printed, *added, **names):
+        """Run a printed command in a process of its own; return what it prints."""
+        return self.shell(self.sized(printed, *added, **names))
+
+    def sized(self, printed, *added, **names):
+        """Return a printed command with what RUN and the caller add, and with names for its <placeholders>."""
+        command = " ".join([printed, RUN[printed], *added])
+        return re.sub(r"<(\w+)>", lambda placeholder: str(names[placeholder[1]]), command)
+
+    def shell(self, command):
+        """Run any command in a process of its own; return what it prints."""
         started = time.monotonic()
         done = subprocess.run(
-            command, shell=True, cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False
+            command, shell=True, cwd=self.path, env=self.environment, capture_output=True, text=True, check=False
         )
-        print(f"{time.monotonic() - started:5.0f} s  {command}")
+        print(f"{time.monotonic() - started:5.1f} s  {command}")
         assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
-        assert "Traceback" not in done.stderr
+        assert not re.search(r"Traceback|Warning", done.stderr), done.stderr
         return done.stdout
 
-    @contextmanager
+    def here(self, printed, *added, **names):
+        """Run a printed `python -m` command in this process, which has PyTorch loaded already."""
+        line = self.sized(printed, *added, **names)
+        _, _, module, *arguments = shlex.split(line)
+        started, told = time.monotonic(), io.StringIO()
+        try:
+            with (
+                contextlib.chdir(self.path),
+                contextlib.redirect_stdout(told),
+                mock.patch.object(sys, "argv", ["-m", *arguments]),
+                warnings.catch_warnings(),
+            ):
+                warnings.filterwarnings("ignore", ".*found in sys.modules after import of package", RuntimeWarning)
+                runpy.run_module(module, run_name="__main__", alter_sys=True)
+        except SystemExit as end:
+            status = end.code
+        else:
+            status = 0
+        print(f"{time.monotonic() - started:5.1f} s  {line}")
+        assert not status, f"{line}: {told.getvalue()}"
+        return told.getvalue()
+
+    @contextlib.contextmanager
     def running(self, command, words):
-        """Run a command beside others, from the moment that it has printed `words`."""
-        path = self.folder / "beside.log"
+        """Run a command in the background, from the moment it has printed `words`."""
+        path = self.path / "background.log"
         with path.open("w") as log:
-            process = subprocess.Popen(
-                f"exec {command}", shell=True, cwd=self.folder, env=self.environment, stdout=log, stderr=log
-            )
+            command = shlex.split(command.replace("python", sys.executable, 1))
+            process = subprocess.Popen(command, cwd=self.path, env=self.environment, stdout=log, stderr=log)
             try:
                 deadline = time.monotonic() + 120
                 while words not in path.read_text():
                     assert process.poll() is None, path.read_text()
                     assert time.monotonic() < deadline, path.read_text()
-                    time.sleep(0.2)
+                    time.sleep(0.1)
                 yield
             finally:
                 process.send_signal(signal.SIGINT)
@@ -84,73 +173,193 @@ class Checkout:
 
 
 @pytest.fixture
-def checkout(tmp_path):
-    return Checkout(tmp_path / "checkout")
+def folder(tmp_path):
+    return Folder(tmp_path)
 
 
-def bring_movielens(folder):
-    """Write MovieLens-100K (of RecBole's wheel, see the Makefile) as `ratings.csv`, and a picture of some items."""
-    source = Path(sys.prefix) / "ml-100k" / "recbole" / "dataset_example" / "ml-100k" / "ml-100k.inter"
-    ratings = pl.read_csv(source, separator="\t", new_columns=["userId", "movieId", "rating", "timestamp"])
-    ratings.write_csv(folder / "ratings.csv")
+def bring_ratings(folder):
+    """Write ratings of 30 people and 20 movies as `ratings.csv`, and a poster of each movie."""
+    rng = np.random.default_rng(0)
+    users, movies = (side.ravel() for side in np.meshgrid(np.arange(30), np.arange(20)))
+    rated = rng.random(users.size) < 0.7
+    pl.DataFrame(
+        {
+            "userId": users[rated],
+            "movieId": movies[rated],
+            "rating": rng.integers(1, 11, rated.sum()) / 2,
+            "timestamp": rng.integers(1_000_000_000, 1_500_000_000, rated.sum()),
+        }
+    ).write_csv(folder / "ratings.csv")
     (folder / "posters").mkdir()
-    for item in ratings["movieId"].unique().sort()[:N_PICTURES]:
-        Image.effect_noise((64, 48), 90).save(folder / "posters" / f"{item}.jpg")
+    for movie in range(20):
+        Image.effect_noise((64, 48), 90).save(folder / "posters" / f"{movie}.jpg")
 
 
-def test_own_data_from_a_file_to_a_snapshot_on_s3_and_back(checkout, s3_environment):
-    bring_movielens(checkout.folder)
-    to_raw, build, extract, publish, train = commands("I have my own data", 0)
-    checkout.run(to_raw)
-    checkout.run(build)
-    checkout.run(f"{extract} --extractor mobilenet_v3_small --weights random:0")  # no download here
-    assert "Published mine v0001" in checkout.run(publish)
-    read = example("I only want to read a snapshot").replace("sandbox", "mine")
-    (checkout.folder / "read.py").write_text(
-        f"{read}print(len(features), len(likes), popular[0][1] > popular[-1][1], len(train))\n"
+def test_every_printed_command_is_run_here_or_excused_by_name():
+    printed = {command for readme in READMES for command in commands(readme)}
+    assert printed == (RUN.keys() - {DEMO}) | NOT_RUN.keys()
+    recipe = re.search(r"^demo:.*\n\t@\$\(BIN\)/(.+)$", (ROOT / "Makefile").read_text("utf-8"), re.M)
+    assert recipe[1] == DEMO
+
+
+def test_the_readme_opens_with_the_two_commands_and_fits_a_page():
+    text = (ROOT / "README.md").read_text("utf-8")
+    assert [line.split("#")[0].strip() for line in blocks(ROOT / "README.md")[0].splitlines()] == [
+        "make demo",
+        "make test",
+    ]
+    assert text.split("```")[0].strip() == "# douban-keyframes"
+    assert len(text.split()) <= 1000
+
+
+def test_the_readmes_links_lead_somewhere():
+    for readme in READMES:
+        text = readme.read_text("utf-8")
+        for target in re.findall(r"\]\(([^)]+)\)", text):
+            name, _, anchor = target.partition("#")
+            file = readme.parent / name if name else readme
+            assert file.is_file(), f"{readme}: {target}"
+            if anchor:
+                headings = re.findall(r"^#+ (.+)$", file.read_text("utf-8"), re.M)
+                slugs = [re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings]
+                assert anchor in slugs, f"{readme}: {target}"
+
+
+def test_the_paths_that_the_readmes_name_exist():
+    for readme in READMES:
+        text = readme.read_text("utf-8")
+        for path in re.findall(r"`((?:crawler|dataset|features|model|flows|tests)/[\w/.]*)`", text):
+            assert (ROOT / path).exists(), f"{readme}: {path}"
+
+
+def test_the_extras_that_the_readmes_name_exist():
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
+    named = {extra for readme in READMES for extra in re.findall(r"'\.\[(\w+)\]'", readme.read_text("utf-8"))}
+    assert named == {"train", "all"}
+    assert named <= extras.keys()
+
+
+def test_the_stages_one_by_one_on_the_sandbox(folder):
+    sandbox, *crawl = commands(ROOT / "crawler" / "README.md")[:7]
+    with folder.running(folder.sized(sandbox), "http://"):
+        for command in crawl:  # Scrapy starts once per process
+            run = folder.run if command.split()[-1] in ("ratings", "frames", "likes") else folder.here
+            run(command)
+    stages = commands(ROOT / "flows" / "README.md")[2:]
+    assert len(stages) == 6
+    for command in stages:
+        folder.here(command)
+    assert list(folder.path.glob("data/experiments/*/report.html"))
+    assert list(folder.path.glob("data/reports/*/*.html"))
+
+
+@pytest.fixture(scope="module")
+def mine(tmp_path_factory):
+    """The folder after the README's commands for data of one's own: a published snapshot and two trained models."""
+    folder = Folder(tmp_path_factory.mktemp("mine"))
+    bring_ratings(folder.path)
+    *stages, train = commands(ROOT / "README.md")[-5:]
+    told = [folder.here(command) for command in stages]
+    assert "Published mine v0001" in told[-1]
+    folder.here(train)
+    folder.here(train, "--model bpr")
+    return folder
+
+
+def test_a_snapshot_is_described_exported_and_read_by_other_libraries(mine):
+    export, listing, show, verify, *_ = commands(ROOT / "dataset" / "README.md")
+    for command in (export, show, verify):
+        mine.here(command)
+    assert "mine" in mine.here(listing)
+    read = blocks(ROOT / "dataset" / "README.md", "python")[0].replace("sandbox", "mine")
+    (mine.path / "read.py").write_text(
+        f"{read}print(len(features), len(likes), popular[0][1] >= popular[-1][1], len(train))\n"
     )
-    n_features, n_likes, is_ranked, n_train = checkout.run("python read.py").split()
-    assert (int(n_features), n_likes, is_ranked) == (N_PICTURES, "0", "True")
-    assert int(n_train) > 50_000
-    checkout.run(f"{train} --model bpr --epochs 2")
+    n_features, n_likes, is_ranked, n_train = mine.shell("python read.py").split()
+    assert (n_features, n_likes, is_ranked) == ("20", "0", "True")
+    assert 0.6 < int(n_train) / (30 * 20 * 0.7) < 0.8
+
+
+def test_the_python_example(mine, monkeypatch):
+    example = blocks(ROOT / "README.md", "python")[0]
+    small = example.replace("sandbox/v0001", "mine/v0001").replace("seed=0)", 'seed=0, settings={"epochs": 1})')
+    assert small.count("mine") == small.count('"epochs": 1') == 1
+    monkeypatch.syspath_prepend(ROOT / "flows" / "public")
+    monkeypatch.chdir(mine.path)
+    names = {}
+    exec(small, names)
+    assert set(names["dk"].recommend(names["run"], names["data"], n=2)["rank"]) == {1, 2}
+
+
+def test_the_models_commands(mine):
+    jifr, bpr = (next(mine.path.glob(f"data/runs/{model}*")).name for model in ("jifr", "bpr"))
+    train, experiment, tune, evaluate, compare, recommend = commands(ROOT / "model" / "README.md")
+    assert {train, experiment} <= {*commands(ROOT / "flows" / "README.md")}  # run there
+    mine.here(tune)
+    mine.here(evaluate, run=jifr)
+    mine.here(evaluate, run=bpr)
+    mine.here(compare, A=jifr, B=bpr)
+    mine.here(recommend, run=jifr)
+    assert (mine.path / "data/runs" / jifr / "recommendations.parquet").is_file()
+
+
+def test_snapshots_on_s3(mine, s3_environment, monkeypatch):
+    build = commands(ROOT / "README.md")[-4]
+    publish, diff, pull = commands(ROOT / "dataset" / "README.md")[-3:]
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
-    checkout.environment |= s3_environment(f"http://{host}:{port}")
+    for name, value in s3_environment(f"http://{host}:{port}").items():
+        monkeypatch.setenv(name, value)
     try:
         assert requests.put(f"http://{host}:{port}/bucket", timeout=30).ok
-        publish, diff, pull = commands("I only want to read a snapshot", 0)
-        checkout.run(publish)
-        checkout.run(f"{build} --seed 1")
-        checkout.run(publish)
-        assert "split.seed: 0 → 1" in checkout.run(diff)
-        assert "mine v0002" in checkout.run(pull)
+        mine.here(publish)
+        mine.here(build, "--seed 1")
+        mine.here(publish)
+        assert "split.seed: 0 → 1" in mine.here(diff)
+        assert "mine v0002" in mine.here(pull)
     finally:
         server.stop()
 
 
-@on_request
+@pytest.mark.timeout(900)
+def test_the_demo(folder, ports):
+    folder.run(DEMO, port=ports(3))
+    assert list(folder.path.glob("data/experiments/*/report.html"))
+
+
+@pytest.fixture
+def checkout(folder):
+    """The folder with a copy of the project's tracked files: what a user has cloned."""
+    for name in subprocess.check_output(["git", "ls-files"], cwd=ROOT).decode().splitlines():
+        (folder.path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, folder.path / name)
+    folder.environment["PYTHONPATH"] = os.pathsep.join([str(folder.path), str(folder.path / "flows" / "public")])
+    return folder
+
+
+@pytest.mark.long
 @pytest.mark.timeout(3600)
-def test_every_stage_by_hand(checkout):
-    sandbox, *others = commands("I want to run the pipeline", 1)
+def test_the_demo_as_printed(checkout):
+    checkout.shell(DEMO)
+    assert list(checkout.path.glob("data/experiments/*/report.html"))
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+def test_the_stages_as_printed(checkout):
+    sandbox, *crawl = commands(ROOT / "crawler" / "README.md")[:7]
     with checkout.running(sandbox, "http://"):
-        for command in others:
-            checkout.run(command)
-    assert list(checkout.folder.glob("data/experiments/*/report.html"))
-    assert list(checkout.folder.glob("data/reports/*/*.html"))
+        for command in (*crawl, *commands(ROOT / "flows" / "README.md")[2:]):
+            checkout.shell(command)
+    assert list(checkout.path.glob("data/experiments/*/report.html"))
+    assert list(checkout.path.glob("data/reports/*/*.html"))
 
 
-@on_request
+@pytest.mark.long
 @pytest.mark.timeout(3600)
-def test_the_served_deployment(checkout):
-    serve, run = commands("I want to run the pipeline", 0)
+def test_the_served_deployment_as_printed(checkout):
+    serve, run = commands(ROOT / "flows" / "README.md")[:2]
     with checkout.running(serve, "being served"):
-        checkout.run(run)
-    assert (checkout.folder / "data/snapshots/sandbox/v0001/manifest.json").is_file()
-
-
-@on_request
-@pytest.mark.timeout(3600)
-def test_the_demo(checkout):
-    checkout.run("python -m flows.demo")
-    assert list(checkout.folder.glob("data/experiments/*/report.html"))
+        checkout.shell(run)
+    assert (checkout.path / "data/snapshots/sandbox/v0001/manifest.json").is_file()

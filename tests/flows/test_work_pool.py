@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from dataset.snapshots.snapshot import latest
-from flows.server import prefect_server
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -25,21 +24,18 @@ def register():
 
 
 @pytest.mark.timeout(900)
-def test_a_worker_runs_a_deployment_that_was_registered_from_code(ports, prefect, register, make_dataset, tmp_path):
-    home = tmp_path / "prefect"
-    environment = {**os.environ, "PREFECT_HOME": str(home), "PREFECT_API_URL": f"http://127.0.0.1:{ports(1)}/api"}
-    with prefect_server(environment["PREFECT_API_URL"], home / "server.log", home):
-        unknown = register(environment)
-        assert unknown.returncode == 2
-        assert "prefect work-pool create pool --type process" in unknown.stderr
-        assert prefect(environment, "work-pool", "create", "pool", "--type", "process").returncode == 0
-        registered = register(environment)
-        assert registered.returncode == 0, registered.stderr
-        assert "build-dataset/douban" in registered.stdout
-        options = [f"dataset={make_dataset()}", "name=pooled", f"root={tmp_path}"]
-        chosen = [part for option in options for part in ("-p", option)]
-        assert prefect(environment, "deployment", "run", "publish-snapshot/any", *chosen).returncode == 0
-        worker = prefect(environment, "worker", "start", "--pool", "pool", "--run-once")
+def test_a_worker_runs_a_deployment_that_was_registered_from_code(server, prefect, register, make_dataset, tmp_path):
+    unknown = register(server)
+    assert unknown.returncode == 2
+    assert "prefect work-pool create pool --type process" in unknown.stderr
+    assert prefect(server, "work-pool", "create", "pool", "--type", "process").returncode == 0
+    registered = register(server)
+    assert registered.returncode == 0, registered.stderr
+    assert "build-dataset/douban" in registered.stdout
+    options = [f"dataset={make_dataset()}", "name=pooled", f"root={tmp_path}"]
+    chosen = [part for option in options for part in ("-p", option)]
+    assert prefect(server, "deployment", "run", "publish-snapshot/any", *chosen).returncode == 0
+    worker = prefect(server, "worker", "start", "--pool", "pool", "--run-once")
     assert latest(tmp_path, "pooled") is not None, worker.stdout + worker.stderr
 
 

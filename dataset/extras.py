@@ -1,0 +1,64 @@
+"""Checks what is installed: a missing extra, or a folder of the user's that hides one of our packages.
+
+`pip install douban-keyframes` brings what `dataset` needs; each other package needs an extra, and its `__init__` calls
+`require_extra`. A missing extra is one line that names it, not a traceback from deep inside an import.
+"""
+
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+from dataset.errors import MissingExtraError, PipelineError, ShadowedPackageError
+
+# Package: its extra, and the libraries that it imports beyond those of `dataset` (a test compares them).
+EXTRAS = {
+    "crawler": ("crawl", ("lxml", "parsel", "protego", "requests", "scrapy", "twisted", "warcio")),
+    "features": ("train", ("torch", "torchvision")),
+    "model": ("train", ("loky", "optuna", "scipy", "torch")),
+    "flows": ("flows", ("distributed", "httpx", "prefect", "prefect_dask", "requests", "torch")),
+}
+
+
+def require_extra(package: str) -> None:
+    """Check that the libraries of a package's extra are installed.
+
+    Raises:
+        MissingExtraError: for one that is not. Under `python -m`, the process ends with that line instead.
+
+    """
+    extra, libraries = EXTRAS[package]
+    if missing := [library for library in libraries if find_spec(library) is None]:
+        _refuse(
+            MissingExtraError(
+                f"{package} needs {', '.join(missing)}: install the extra {extra!r} with "
+                f"pip install 'douban-keyframes[{extra}]'"
+            )
+        )
+
+
+def refuse_shadowed_packages() -> None:
+    """Check that Python finds all our packages in one folder.
+
+    Raises:
+        ShadowedPackageError: if a `model` (or another) of the user's comes first on Python's path. Under
+            `python -m`, the process ends with that line instead.
+
+    """
+    home = Path(__file__).resolve().parents[1]
+    for package in ("dataset", *EXTRAS):
+        spec = find_spec(package)
+        found = Path(spec.origin).resolve() if spec and spec.origin else None
+        if found != home / package / "__init__.py":
+            _refuse(
+                ShadowedPackageError(
+                    f"{found or package} hides the package {package!r} of douban-keyframes ({home / package}): "
+                    "rename yours, or run Python in another folder"
+                )
+            )
+
+
+def _refuse(error: PipelineError) -> None:
+    # Python sets this name while it imports the packages above the module that `-m` names.
+    if sys.argv[:1] == ["-m"]:
+        sys.exit(str(error))
+    raise error

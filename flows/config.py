@@ -1,0 +1,250 @@
+"""The parameters of each flow, as one frozen config.
+
+A config is the only place that documents its flow's parameters: names, defaults, choices, bounds and
+descriptions. The flow's form in Prefect (`parameters_of`), a TOML file (`read_toml`) and options of a command
+line (`dataset.cli.FLAT`) are made from it. Defaults that belong to a stage come from the stage's own config.
+"""
+
+import inspect
+import re
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from cyclopts import Parameter
+from pydantic import ConfigDict, Field, ValidationError
+from pydantic.dataclasses import dataclass
+
+from crawler.sandbox.world import WorldConfig
+from dataset.building.build import DatasetConfig
+from dataset.building.split import SplitConfig
+from dataset.cli import Count, CountOrZero
+from dataset.errors import MissingInputError, UsageError
+from features.config import DEFAULT_STORE, ExtractorConfig
+from flows.runners import LOCAL
+
+PICTURES_A_SHARD = 256
+
+SnapshotName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]
+SandboxSize = Annotated[int, Field(ge=10)]
+
+_STRICT = ConfigDict(extra="forbid")
+_Config = TypeVar("_Config")
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+def _attributes(config: type) -> dict[str, str]:
+    """Return the descriptions in the `Attributes` section of a config's docstring."""
+    _, _, section = (inspect.getdoc(config) or "").partition("Attributes:\n")
+    entries = re.findall(r"^    (\w+): (.+(?:\n {8}.+)*)", section.partition("\n\n")[0], re.MULTILINE)
+    return {name: " ".join(text.split()) for name, text in entries}
+
+
+_of_extractor = _attributes(ExtractorConfig)
+Extractor = Annotated[str, Parameter(help=_of_extractor["name"])]
+Weights = Annotated[str, Parameter(help=_of_extractor["weights"])]
+Precision = Annotated[Literal["auto", "fp32", "bf16"], Parameter(help=_of_extractor["precision"])]
+Decoding = Annotated[Literal["fast", "full"], Parameter(help=_of_extractor["decoding"])]
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class BuildConfig:
+    """The parameters of `build-dataset`.
+
+    Attributes:
+        source: sandbox: the local invented site; douban: the real site; import: existing raw tables
+        name: name of the dataset and of its folder
+        data: folder for everything the pipeline keeps
+        contact: e-mail or URL for the User-Agent; required for douban
+        movies: movie ids to start from; the sandbox has its own
+        users: user ids to start from
+        refresh: read again the pages that may have changed
+        site_urls: three addresses (movie,www,images) of another site of this kind
+        delay_s: seconds between requests; at least 5 on a real host
+        runner: where features are computed: local, dask, dask:<address>
+        k: the k of the k-core, for users and movies
+        seed: seed of the split
+        sandbox_seed: seed of the sandbox's world
+        sandbox_users: number of users in the sandbox
+        sandbox_movies: number of movies in the sandbox
+        sandbox_port: first of the sandbox's three ports
+
+    Raises:
+        UsageError: `douban` without a contact or without ids to start from.
+    """
+
+    source: Literal["sandbox", "douban", "import"] = "sandbox"
+    name: SnapshotName = "sandbox"
+    data: Path = Path("data")
+    contact: str | None = None
+    movies: tuple[str, ...] | None = None
+    users: tuple[str, ...] | None = None
+    refresh: bool = False
+    site_urls: str | None = None
+    delay_s: Annotated[float, Field(ge=0)] = 0.0
+    extractor: Extractor = ExtractorConfig.name
+    weights: Weights = ExtractorConfig.weights
+    precision: Precision = "auto"
+    runner: Annotated[str, Field(pattern=r"^(local|dask(:.+)?)$")] = LOCAL
+    k: CountOrZero = DatasetConfig.k_user
+    seed: CountOrZero = SplitConfig.seed
+    sandbox_seed: CountOrZero = WorldConfig.seed
+    sandbox_users: SandboxSize = WorldConfig.n_users
+    sandbox_movies: SandboxSize = WorldConfig.n_movies
+    sandbox_port: Annotated[int, Field(ge=1, le=65533)] = 8801
+
+    def __post_init__(self) -> None:
+        """Refuse to crawl the real site without a contact and ids."""
+        if self.source == "douban" and not (self.contact and (self.movies or self.users)):
+            raise UsageError("source douban needs a contact (for the User-Agent) and movies or users to start from")
+
+    @property
+    def home(self) -> Path:
+        """The dataset's folder."""
+        return self.data / self.name
+
+    @property
+    def site_file(self) -> Path:
+        """Where a running sandbox writes its addresses."""
+        return self.home / "site.json"
+
+    @property
+    def world(self) -> WorldConfig:
+        """The world of the sandbox."""
+        return WorldConfig(seed=self.sandbox_seed, n_users=self.sandbox_users, n_movies=self.sandbox_movies)
+
+    @property
+    def crawl_options(self) -> dict[str, Any]:
+        """The options of `python -m crawler <stage>` that say what is crawled and how politely."""
+        site: dict[str, Any] = {"site": "sandbox", "site_file": self.site_file}
+        if self.source == "douban":
+            site = {"site_urls": self.site_urls} if self.site_urls else {"site": "douban"}
+            site["contact"] = self.contact
+        return {**site, "movies": self.movies, "users": self.users, "k": self.k, "delay_s": self.delay_s}
+
+    @property
+    def dataset_config(self) -> DatasetConfig:
+        """How the raw tables become a dataset."""
+        return DatasetConfig(k_user=self.k, k_item=self.k, split=SplitConfig(seed=self.seed))
+
+    @property
+    def extractor_config(self) -> ExtractorConfig:
+        """Which extractor computes the features."""
+        return ExtractorConfig(self.extractor, self.weights, self.precision)
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class ExtractFeaturesConfig:
+    """The parameters of `extract-features`.
+
+    Attributes:
+        raw: the raw folder with the pictures
+        dataset: the built dataset; none: every picture of the raw folder
+        store: where features are kept, by picture; all workers must see it
+        retry: try only the pictures that failed before
+        pictures_a_shard: pictures per task
+        threads: threads per shard (0: all); the same number gives the same bits
+    """
+
+    raw: Path = Path("data/sandbox/raw")
+    dataset: Path | None = Path("data/sandbox/dataset")
+    store: Path = DEFAULT_STORE
+    extractor: Extractor = ExtractorConfig.name
+    weights: Weights = ExtractorConfig.weights
+    precision: Precision = "auto"
+    decoding: Decoding = "fast"
+    retry: bool = False
+    pictures_a_shard: Count = PICTURES_A_SHARD
+    threads: CountOrZero = 0
+
+    @property
+    def extractor_config(self) -> ExtractorConfig:
+        """Which extractor computes the features."""
+        return ExtractorConfig(self.extractor, self.weights, self.precision, self.decoding)
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class PublishConfig:
+    """The parameters of `publish-snapshot`.
+
+    Attributes:
+        dataset: the dataset folder (python -m dataset build)
+        name: name of the snapshot
+        root: folder of all snapshots
+    """
+
+    dataset: Path
+    name: SnapshotName
+    root: Path = Path("data/snapshots")
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class RunExperimentConfig:
+    """The parameters of `run-experiment`.
+
+    Attributes:
+        snapshot: a snapshot's folder; none: the newest snapshot
+        models: names of models; none: all
+        seeds: seeds; one run per model and seed
+        epochs: maximum number of epochs; none: the model's default
+        jobs: runs at a time; none: by cores and memory
+        raw: raw folder with the gallery's pictures
+        experiments: folder of all experiments
+        runs: folder of all runs
+    """
+
+    snapshot: Path | None = None
+    models: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+    seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (0,)
+    epochs: Count | None = None
+    jobs: Count | None = None
+    raw: Path | None = None
+    experiments: Path = Path("data/experiments")
+    runs: Path = Path("data/runs")
+
+
+def read_toml(config: type[_Config], path: Path) -> _Config:
+    """Read a config from a TOML file with one `name = value` per line.
+
+    Raises:
+        MissingInputError: the file cannot be read.
+        UsageError: it is not TOML, or a parameter is unknown, missing or out of bounds.
+    """
+    try:
+        return config(**tomllib.loads(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise MissingInputError(f"{path}: cannot be read ({error.strerror})") from None
+    except ValidationError as error:
+        problems = (f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
+        raise UsageError(f"{path}: {'; '.join(problems)}") from None
+    except ValueError as error:
+        raise UsageError(f"{path}: not a TOML file ({error})") from None
+
+
+def parameters_of(config: type) -> Callable[[_Function], _Function]:
+    """Return a decorator that gives a function `f(**parameters)` the signature of a config.
+
+    Prefect reads the names, types, bounds and defaults of a flow's form from its signature, and the
+    descriptions from the docstring's `Args`.
+    """
+    signature = inspect.signature(config)
+    described = [f"    {name}: {text}" for name, text in descriptions(config).items()]
+
+    def decorate(function: _Function) -> _Function:
+        function.__signature__ = signature  # type: ignore[attr-defined]
+        function.__doc__ = "\n".join([inspect.getdoc(function) or "", "", "Args:", *described])
+        return function
+
+    return decorate
+
+
+def descriptions(config: type) -> dict[str, str]:
+    """Return the description of each field of a config: from the docstring's `Attributes`, or from its type."""
+    documented = _attributes(config)
+    helps = {
+        name: next(str(one.help) for one in parameter.annotation.__metadata__ if isinstance(one, Parameter))
+        for name, parameter in inspect.signature(config).parameters.items()
+        if name not in documented
+    }
+    return documented | helps

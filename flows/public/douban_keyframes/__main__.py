@@ -1,0 +1,29 @@
+"""The command `douban-keyframes`: `douban-keyframes dataset build` is `python -m dataset build`.
+
+Python puts the current folder on its path for `python -m`, but not for this command.
+"""
+
+import runpy
+import sys
+
+_PACKAGES = {
+    "crawler": "crawl the site or the sandbox",
+    "dataset": "import, filter, split, publish and read datasets",
+    "features": "extract features from pictures",
+    "model": "train, evaluate, compare, recommend",
+    "flows": "run all stages in order: demo, serve, …",
+}
+
+
+def main() -> None:
+    """Run `python -m <package>` with the remaining arguments."""
+    package, *arguments = sys.argv[1:] or ["--help"]
+    if package not in _PACKAGES:
+        is_help = package in ("-h", "--help")
+        lines = [f"  {name:<9} {what}" for name, what in _PACKAGES.items()]
+        usage = "\n".join(["usage: douban-keyframes <package> <command> [options]", "", *lines])
+        print(usage, file=sys.stdout if is_help else sys.stderr)
+        sys.exit(0 if is_help else 2)
+    module = package
+    sys.argv = ["-m", *arguments]
+    runpy.run_module(module, run_name="__main__", alter_sys=True)

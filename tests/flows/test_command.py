@@ -1,0 +1,34 @@
+"""The command lines of `python -m flows`."""
+
+from collections.abc import Callable
+
+import pytest
+
+from dataset.errors import UsageError
+from flows import __main__ as flows
+from flows import demo, extract_features, serve
+
+
+def test_the_commands_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    flows.main([])
+    printed = capsys.readouterr().out
+    for command in ("demo", "serve", "extract-features"):
+        assert f" {command} " in printed
+
+
+@pytest.mark.parametrize(
+    ("main", "wrong", "message"),
+    [
+        (serve.main, ["--image", "x"], "--image requires --pool"),
+        (demo.main, ["--port", "70000"], "--port"),
+        (extract_features.main, ["--precision", "fp8"], "--precision"),
+        (extract_features.main, ["--pictures-a-shard", "0"], "--pictures-a-shard"),
+        (extract_features.main, ["--runner", "slurm"], "unknown runner"),
+        (flows.main, ["serve", "--image", "x"], "--image requires --pool"),
+    ],
+)
+def test_a_wrong_option_is_refused_before_anything_starts(
+    main: Callable[[list[str]], None], wrong: list[str], message: str
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        main(wrong)

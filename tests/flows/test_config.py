@@ -1,0 +1,98 @@
+"""One frozen config per flow: the form in Prefect, a TOML file and the crawler's options are made from it."""
+
+from pathlib import Path
+
+import pytest
+
+from dataset.errors import MissingInputError, UsageError
+from flows.build_dataset import build_dataset
+from flows.children import options_from
+from flows.config import BuildConfig, ExtractFeaturesConfig, PublishConfig, RunExperimentConfig, descriptions, read_toml
+from flows.deployments import DEPLOYMENTS
+
+PUBLIC = {
+    "source": "sandbox",
+    "name": "sandbox",
+    "data": "data",
+    "contact": None,
+    "movies": None,
+    "users": None,
+    "refresh": False,
+    "site_urls": None,
+    "delay_s": 0.0,
+    "extractor": "vgg19",
+    "weights": "IMAGENET1K_V1",
+    "precision": "auto",
+    "runner": "local",
+    "k": 5,
+    "seed": 0,
+    "sandbox_seed": 0,
+    "sandbox_users": 300,
+    "sandbox_movies": 120,
+    "sandbox_port": 8801,
+}
+
+
+def test_the_form_has_every_parameter_with_its_default_and_description() -> None:
+    properties = build_dataset.parameters.properties
+    assert {name: form["default"] for name, form in properties.items()} == PUBLIC
+    assert [form["position"] for form in properties.values()] == list(range(len(PUBLIC)))
+    for deployment in DEPLOYMENTS:
+        assert all(form["description"] for form in deployment.flow.parameters.properties.values())
+
+
+@pytest.mark.parametrize("config", [BuildConfig, ExtractFeaturesConfig, PublishConfig, RunExperimentConfig])
+def test_every_described_parameter_exists(config: type) -> None:
+    assert set(descriptions(config)) == set(config.__dataclass_fields__)  # type: ignore[attr-defined]
+
+
+def test_a_config_is_read_from_a_toml_file(tmp_path: Path) -> None:
+    file = tmp_path / "lab.toml"
+    file.write_text('source = "douban"\nname = "lab"\ncontact = "a@example.org"\nmovies = ["1", "2"]\nk = 3\n')
+    config = read_toml(BuildConfig, file)
+    assert config == BuildConfig(source="douban", name="lab", contact="a@example.org", movies=("1", "2"), k=3)
+    assert config.dataset_config.k_user == config.dataset_config.k_item == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("k = -1", "lab.toml: k: Input should be greater than or equal to 0"),
+        ("nonsense = 1", "lab.toml: nonsense: Unexpected keyword argument"),
+        ("k = ", "lab.toml: not a TOML file"),
+        ('source = "douban"', "needs a contact"),
+    ],
+)
+def test_a_wrong_toml_file_is_refused_in_one_line(text: str, message: str, tmp_path: Path) -> None:
+    file = tmp_path / "lab.toml"
+    file.write_text(text)
+    with pytest.raises(UsageError, match=message) as refused:
+        read_toml(BuildConfig, file)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_missing_toml_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(MissingInputError, match=r"lab\.toml: cannot be read"):
+        read_toml(BuildConfig, tmp_path / "lab.toml")
+
+
+def test_the_crawler_gets_its_options_from_the_config() -> None:
+    site = {"source": "douban", "contact": "a@example.org", "movies": ("1", "2"), "delay_s": 7.5}
+    assert options_from(**BuildConfig(**site).crawl_options) == [
+        "--site=douban",
+        "--contact=a@example.org",
+        "--movies=1,2",
+        "--k=5",
+        "--delay-s=7.5",
+    ]
+    assert "--site-urls=http://a,http://b,http://c" in options_from(
+        **BuildConfig(**site, site_urls="http://a,http://b,http://c").crawl_options
+    )
+    assert options_from(**BuildConfig(name="x").crawl_options)[:2] == ["--site=sandbox", "--site-file=data/x/site.json"]
+
+
+def test_an_option_that_is_not_set_is_left_out() -> None:
+    assert options_from(max_users=5, refresh=True, users=None, everything=False, movies=()) == [
+        "--max-users=5",
+        "--refresh",
+    ]

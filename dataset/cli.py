@@ -1,14 +1,13 @@
 """The command lines of all packages: how options are read, how a command ends, how it shows progress.
 
-A command line is a table of commands over functions; `cyclopts` makes options and `--help` from a
-function's signature, its docstring and the frozen config classes that it takes. A command ends in
-one line and a non-zero exit status for anything a user can cause.
+Each command is a function. `cyclopts` makes its options and `--help` from the function's signature, its
+docstring and the frozen config classes among its parameters. An error that a user can cause ends the
+command with one line and a non-zero exit status.
 """
 
-import argparse
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any
 
 import cyclopts
@@ -30,11 +29,11 @@ FLAT = Parameter(name="*")
 """Annotates a config class among a command's parameters: its fields are options of their own."""
 
 LARGEST_SEED = 2**63 - 2
-"""What a table's column and torch's generators can hold."""
+"""The largest seed that a table column and torch's generators can hold."""
 
 
 def _whole_number(_: type, tokens: Sequence[cyclopts.Token]) -> int:
-    """Read an integer (`cyclopts` alone takes 1.7 for 2)."""
+    """Read an integer (`cyclopts` itself would read 1.7 as 2)."""
     text = tokens[0].value
     if not text.isdecimal():
         raise ValueError(f"{text!r} is not a whole number")
@@ -42,10 +41,10 @@ def _whole_number(_: type, tokens: Sequence[cyclopts.Token]) -> int:
 
 
 Count = Annotated[int, pydantic.Field(ge=1, le=LARGEST_SEED), Parameter(converter=_whole_number)]
-"""A whole number from 1."""
+"""A whole number, at least 1."""
 
 CountOrZero = Annotated[int, pydantic.Field(ge=0, le=LARGEST_SEED), Parameter(converter=_whole_number)]
-"""A whole number from 0, for example a seed."""
+"""A whole number, at least 0, for example a seed."""
 
 
 def command_line(program: str, description: str = "", commands: Mapping[str, tuple[str, str]] | None = None) -> App:
@@ -54,8 +53,8 @@ def command_line(program: str, description: str = "", commands: Mapping[str, tup
     Args:
         program: what a user types, for example `python -m dataset`.
         description: one sentence for `--help`; leave it out for a program of one command (`app.default`).
-        commands: by name, in the order of `--help`, where the function is (`package.module:function`, imported
-            when the command is run) and one sentence for `--help`.
+        commands: for each name, the function (`package.module:function`, imported when the command runs) and one
+            sentence for `--help`, which lists the commands in this order.
     """
     app = App(
         name=program,
@@ -85,17 +84,14 @@ def execute(app: App, argv: Sequence[str]) -> None:
         raise UsageError(f"{_in_words(error)}; see {asked} --help") from None
 
 
-def run(app: Any, program: str = "") -> None:
+def run(app: App) -> None:
     """Run the command that this process was started with, and exit with its status.
 
     A `PipelineError` becomes one line on stderr.
     """
-    program = program or app.name[0]
+    program = app.name[0]
     try:
-        if isinstance(app, App):
-            execute(app, sys.argv[1:])
-        else:  # a main(argv) over argparse
-            app(sys.argv[1:])
+        execute(app, sys.argv[1:])
     except PipelineError as error:
         one_line = " ".join(str(error).split())
         print(f"{program}: {one_line}", file=sys.stderr)
@@ -114,7 +110,7 @@ def run(app: Any, program: str = "") -> None:
 
 
 def _shown_default(value: Any) -> str | None:
-    """Return a default as `--help` shows it, None where there is none worth showing."""
+    """Return a default as `--help` shows it, None if it is not shown."""
     return None if value is None or isinstance(value, bool) or value in ((), []) else str(value)
 
 
@@ -136,7 +132,7 @@ def _in_words(error: cyclopts.CycloptsError) -> str:
 
 
 def _option_of(path: tuple[int | str, ...], argument: cyclopts.Argument | None) -> str:
-    """Return the option that a value at a path in an argument comes from, for example the third of a list."""
+    """Return the option that sets the value at a path in an argument; the path may also point into a list."""
     options = dict(_options(argument)) if argument else {}
     starts = (path[:length] for length in range(len(path), 0, -1))
     by_default = ".".join(map(str, path)) or (argument.name if argument else "")
@@ -152,7 +148,7 @@ def _options(argument: cyclopts.Argument) -> Iterator[tuple[tuple[int | str, ...
 
 
 def _is_out_of_memory(error: Exception) -> bool:
-    """Return whether it is one: torch raises a RuntimeError, of another kind for each device."""
+    """Return whether memory ran out; torch raises a RuntimeError, with different words for each device."""
     words = str(error).lower()
     return isinstance(error, MemoryError) or "out of memory" in words or "can't allocate memory" in words
 
@@ -176,43 +172,5 @@ def progress(unit: str) -> Progress:
         TextColumn("{task.fields[note]}"),
         console=console,
         refresh_per_second=4,
-        disable=not console.is_terminal,  # in a log it would be one line at the end, which says nothing more
+        disable=not console.is_terminal,  # in a log it would only be one useless line at the end
     )
-
-
-# Until every command line is made by `command_line`: argparse.
-
-
-class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
-    """Shows the defaults that say something."""
-
-    def _get_help_string(self, action: argparse.Action) -> str | None:
-        says_nothing = action.default is None or action.default is False or action.default in ([], ())
-        return action.help if says_nothing else super()._get_help_string(action)
-
-
-class ArgumentParser(argparse.ArgumentParser):
-    """An `argparse.ArgumentParser` whose errors are one line (exit status 2), with defaults in `--help`."""
-
-    def __init__(self, **options: object) -> None:
-        options.setdefault("formatter_class", _HelpFormatter)
-        super().__init__(**options)  # type: ignore[arg-type]
-
-    def error(self, message: str) -> None:  # type: ignore[override]
-        """Print one line that names the remedy, and exit with status 2."""
-        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
-
-
-def whole_number(least: int = 1, most: int = 2**63 - 2) -> Callable[[str], int]:
-    """Return what reads an option's whole number in these bounds, for `add_argument(type=…)`.
-
-    The usual `most` is what a table's column and torch's generators can hold.
-    """
-    bounds = f"from {least}" if most >= 2**63 - 2 else f"from {least} to {most}"
-
-    def read(text: str) -> int:
-        if not text.isdecimal() or not least <= int(text) <= most:
-            raise argparse.ArgumentTypeError(f"{text!r}: give a whole number {bounds}")
-        return int(text)
-
-    return read

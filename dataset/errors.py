@@ -1,13 +1,13 @@
-"""All errors that a user can cause, under one root.
+"""All errors that a user can cause: `PipelineError` and its subclasses.
 
-A message is one line with three parts: the table or file, the count or value found there, and the
-remedy. A command prints it and exits with the class's `exit_status` (`dataset.cli.run`). A traceback
+A message is one line with three parts: the table or file, the count or value found there, and how to
+fix it. A command prints it and exits with the class's `exit_status` (`dataset.cli.run`). A traceback
 is always a bug in this project.
 """
 
 
 class PipelineError(Exception):
-    """The root: ends a command with one line. Exit status 1."""
+    """The base class: the error ends a command with one line. Exit status 1."""
 
     exit_status = 1
 

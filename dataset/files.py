@@ -1,7 +1,7 @@
 """Files: atomic writes, digests, and whether a file has changed.
 
-A write is atomic: a reader sees the whole new file or the old one, never a part. Because writers replace
-files and never edit them, a file's size and time of change tell whether it is still the same (`FileState`).
+A write is atomic: a reader sees the old file or the whole new one, never a part. Writers replace files and
+never edit them, so a file's size and modification time show whether it has changed (`FileState`).
 """
 
 import hashlib
@@ -21,14 +21,14 @@ _COPY_SIZE_BYTES = 1 << 30
 
 
 class FileState(NamedTuple):
-    """A file's size and time of last change; the file has changed when they have. In JSON, a list of two numbers."""
+    """A file's size and modification time; if either differs, the file has changed. In JSON, a list of two numbers."""
 
     size_bytes: int
     modified_ns: int
 
     @classmethod
     def of(cls, path: Path) -> "FileState":
-        """Return the present state of a file.
+        """Return the current state of a file.
 
         Raises:
             OSError: the file is missing or cannot be examined.
@@ -79,8 +79,8 @@ def explain_write_errors(place: object) -> Iterator[None]:
 def _why_not_written(error: BaseException) -> str | None:
     """Return the operating system's reason for a failed write, None for any other error.
 
-    polars raises its own error, which quotes the system's as Rust prints it; torch raises its own
-    with the system's as its context.
+    polars raises its own error, whose message quotes the system's error as Rust prints it. torch raises its
+    own error with the system's error as context.
     """
     if isinstance(error, OSError):
         return error.strerror or str(error)
@@ -104,8 +104,8 @@ def write_json(path: Path, value: Any) -> None:
 def copy_file(source: Path, target: Path) -> None:
     """Copy a file's bytes, sharing the blocks on disk where the file system can (Btrfs, XFS and others on Linux).
 
-    Shared blocks are copied on write: a later change to either file does not change the other. A hard link
-    would not give that.
+    Shared blocks are copied on write: a later change to either file does not change the other, as it would
+    with a hard link.
     """
     try:
         with source.open("rb") as reader, target.open("wb") as writer:
@@ -120,7 +120,7 @@ def copy_file(source: Path, target: Path) -> None:
 
 @contextmanager
 def exclusive_lock(path: Path, refusal: str) -> Iterator[None]:
-    """Hold the lock file `path`; it is released when this process ends, however it ends. POSIX only.
+    """Hold a lock on the file `path` inside this context, or until the process dies. POSIX only.
 
     Raises:
         PipelineError: another process holds the lock (the message is `refusal`), or the system is not POSIX.

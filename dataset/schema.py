@@ -1,7 +1,7 @@
 """Defines the raw tables and the snapshot tables, column by column.
 
-Identifiers (`*_id`) are the source's own ids, as text; from the crawl's export on, a user's id is a keyed
-pseudonym. Contiguous row numbers (`*_idx`) exist only inside `model/`.
+Identifiers (`*_id`) are the source's own ids, as text; in data exported from a crawl, a user's id is a
+keyed pseudonym. Contiguous row numbers (`*_idx`) exist only inside `model/`.
 
 Raw tables (private):         `Movie`, `Rating`, `Frame`, `Image`, `RawFrameLike`
 Snapshot tables (published):  `SnapshotMovie`, `Frame`, `Interaction`, `FrameLike`, `FrameFeature`
@@ -91,7 +91,7 @@ class Frame(dy.Schema):
 
 
 class Image(dy.Schema):
-    """The picture file of a frame; it was decoded to check it. `path` is relative to the raw folder."""
+    """The picture file of a frame, checked by decoding it. `path` is relative to the raw folder."""
 
     frame_id = dy.String(primary_key=True, min_length=1)
     image_sha256 = dy.String(regex="^[0-9a-f]{64}$")
@@ -127,7 +127,7 @@ class Interaction(ImplicitFeedback):
 
 
 class FrameLike(dy.Schema):
-    """A user's like of a frame, for a held-out user-movie pair. Likes never train (paper, section 4)."""
+    """A user's like of a frame, for a held-out user-movie pair. No model trains on likes (paper, section 4)."""
 
     user_id = dy.String(primary_key=True, min_length=1)
     movie_id = dy.String(min_length=1)
@@ -155,7 +155,7 @@ class Quarantine(dy.Schema):
 
 
 class Distribution(dy.Schema):
-    """One bin of a histogram: `n` things have from `low` to `high` (both included) of what is counted."""
+    """One bin of a histogram: `n` values are between `low` and `high`, both included."""
 
     distribution = dy.String(primary_key=True, min_length=1)
     low = dy.UInt32(primary_key=True)

@@ -45,7 +45,7 @@ _RETRY: Any = {
     "retry_timeout": timedelta(seconds=60),
     "backoff": {"init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(seconds=5), "base": 2},
 }
-_REMEDIES = {
+_FIXES = {
     "169.254.169.254": "no credentials in the environment; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
     "metadata.google.internal": "no credentials in the environment; set GOOGLE_APPLICATION_CREDENTIALS",
     "NoSuchBucket": "there is no such bucket; create it first, or correct the address",
@@ -62,7 +62,7 @@ class _NoSuchFileError(StorageError):
 
 @dataclass(frozen=True)
 class StoredFile:
-    """A file in a folder: its size, and its last write by the store's clock."""
+    """A file in a folder: its size, and when it was last written by the store's clock."""
 
     size_bytes: int
     modified_at: datetime
@@ -264,13 +264,13 @@ def _hashed(file: IO[bytes], digest: Any) -> Iterator[bytes]:
 
 def _explain(address: str, error: Exception) -> StorageError:
     text = str(error)
-    if isinstance(error, NotFoundError | FileNotFoundError) and not any(sign in text for sign in _REMEDIES):
+    if isinstance(error, NotFoundError | FileNotFoundError) and not any(sign in text for sign in _FIXES):
         return _NoSuchFileError(f"{address}: no such file; check the address")
-    for sign, remedy in _REMEDIES.items():
+    for sign, fix in _FIXES.items():
         if sign in text:
-            return StorageError(f"{address}: {remedy}")
+            return StorageError(f"{address}: {fix}")
     if isinstance(error, UnauthenticatedError | PermissionDeniedError | PermissionError):
-        return StorageError(f"{address}: access is refused; check the credentials and their permissions")
+        return StorageError(f"{address}: access is denied; check the credentials and their permissions")
     first = " ".join(text.split("Debug source")[0].split())
     if "error sending request" in text or "HTTP error" in text:
         return StorageError(f"{address}: cannot be reached ({_short(first)}); check the network and the endpoint")

@@ -1,4 +1,4 @@
-"""Reads and writes tables, and validates each against its schema: no stage passes on unchecked rows.
+"""Reads and writes tables, and validates each against its schema: every stage outputs only checked rows.
 
 Tables are written as Parquet (zstd) with rows sorted by primary key and columns in schema order, so
 equal content gives equal bytes.
@@ -91,7 +91,7 @@ def read_table(path: Path, schema: type[S]) -> dy.DataFrame[S]:
     try:
         table = pl.read_parquet(path, glob=False)
     except (pl.exceptions.PolarsError, OSError) as error:
-        raise InvalidTableError(f"{path}: cannot be read as Parquet ({error}); make it again") from error
+        raise InvalidTableError(f"{path}: cannot be read as Parquet ({error}); create it again") from error
     return validate(table, schema, str(path))
 
 
@@ -115,7 +115,7 @@ def fill_columns(table: pl.DataFrame, schema: Schema) -> pl.DataFrame:
 
 
 def quarantine_rows(rows: pl.DataFrame, table: str, reason: str | None = None) -> dy.DataFrame[Quarantine]:
-    """Return dropped rows of `table` as `Quarantine` rows; without `reason`, they have a column `reason`.
+    """Return dropped rows of `table` as `Quarantine` rows; without `reason`, the column `reason` of `rows` is used.
 
     The keys `user_id`, `movie_id` and `frame_id`, and `detail`, are kept where the rows have them.
     """
@@ -132,6 +132,6 @@ def _ordered(table: pl.DataFrame, schema: Schema) -> list[str]:
 
 
 def _readable(rule: str) -> str:
-    """Turn dataframely's `column|rule` into text: "column 'stars' breaks 'max'"."""
+    """Turn dataframely's `column|rule` into text: "column 'stars' breaks the rule 'max'"."""
     column, _, check = rule.rpartition("|")
-    return f"column {column!r} breaks '{check}'" if column else f"'{check}' is broken"
+    return f"column {column!r} breaks the rule '{check}'" if column else f"the rule '{check}' is broken"

@@ -25,11 +25,11 @@ def extract_features(
         raw: the raw folder with the pictures
         dataset: the built dataset
         all_pictures: use every picture of the raw folder, with or without a dataset; the table goes to the raw folder
-        config: which features
-        device: auto: the GPU if there is one
+        config: which features to compute
+        device: where to compute; auto: the GPU if there is one
         store: the feature store, which holds features by picture
-        retry: retry the pictures that failed, and only these
-        options: how
+        retry: compute only the pictures that failed before
+        options: how to compute them
     """
     import torch  # here, because it takes seconds, and --help does not need it
 

@@ -19,7 +19,7 @@ IMAGENET = "IMAGENET1K_V1"
 Precision = Literal["fp32", "bf16"]
 DEFAULT_STORE = Path("data/features")
 PICTURE_TIMEOUT_S = 10.0
-"""Decoding of a picture is given up after this time."""
+"""Decoding of a picture is stopped after this time."""
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,8 @@ class ExtractorConfig:
     Attributes:
         name: architecture[:node] of torchvision: vgg19 (ends at fc7), resnet50:avgpool, vit_b_16, …; without a node,
             the input of the last linear layer
-        weights: a name of torchvision's (downloaded once), random:<seed>, or the file of a state dict
-        precision: of the network; auto: bf16 where the processor supports it
+        weights: the name of torchvision weights (downloaded once), random:<seed>, or the file of a state dict
+        precision: number format of the network; auto: bf16 if the processor supports it
         decoding: fast: decode large JPEGs at 1/2, 1/4 or 1/8 of their size, never below 1.4 times the size needed
 
     Source: for `vgg19`, fc7 is the second fully connected layer, after its ReLU (Simonyan & Zisserman 2015; Wu et al.
@@ -70,13 +70,13 @@ class ExtractorConfig:
 
 @dataclass(frozen=True)
 class ExtractOptions:
-    """How to compute features. These options do not change a feature, except `batch_size` in its last bits.
+    """How to compute features. `batch_size` may change the last bits of a feature; the other options change none.
 
     Attributes:
         batch_size: pictures per batch (0: chosen for the device)
         n_decoders: decoder processes (0: chosen for the device)
-        timeout_s: seconds after which decoding of a picture is given up
-        shard_time_s: seconds after which a shard is written even if it is not full; a kill can lose this much work
+        timeout_s: seconds after which decoding of a picture is stopped
+        shard_time_s: seconds after which a shard is written even if not full; a killed run can lose this much work
     """
 
     batch_size: Annotated[int, Field(ge=0)] = 0

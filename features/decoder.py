@@ -4,7 +4,7 @@ It is a separate process because a decoder in C can crash, hang or use up memory
 which must not affect anything else. It ends when its parent ends (stdin is closed).
 
     → <image_sha256> <1: fast, 0: full> <path>\n
-    ← length (int32, little-endian), then this many bytes: the crop; if the length is negative, the reason of failure
+    ← length (int32, little-endian), then the crop of this length; if it is negative, then the reason for the failure
 
 Before the first answer it writes `READY`.
 """

@@ -31,7 +31,7 @@ Crop = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Decoded:
-    """The result for a picture: a crop, (crop_px, crop_px, 3) uint8, or the reason of failure."""
+    """The result for a picture: a crop, (crop_px, crop_px, 3) uint8, or the reason for the failure."""
 
     image_sha256: str
     path: str
@@ -44,9 +44,9 @@ class DecoderPool:
 
     Args:
         raw: the folder that paths are relative to.
-        geometry: how pictures are cut.
+        geometry: how pictures are resized and cropped.
         n_processes: the number of processes.
-        timeout_s: seconds after which decoding of a picture is given up.
+        timeout_s: seconds after which decoding of a picture is stopped.
     """
 
     def __init__(self, raw: Path, geometry: Geometry, n_processes: int, timeout_s: float = PICTURE_TIMEOUT_S) -> None:
@@ -156,7 +156,7 @@ class _Decoder:
             ready = bytearray()
         if ready != READY:
             raise PipelineError(
-                "a decoder process does not start; run `python -m features.decoder 256 224 bilinear` to see why"
+                "a decoder process did not start; run `python -m features.decoder 256 224 bilinear` to see why"
             )
         return self._process
 

@@ -19,7 +19,7 @@ _log = logging.getLogger(__name__)
 
 PRECISIONS: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16}
 MIN_COSINE = 0.999
-"""The minimum cosine between features and reference features: fp32 on the CPU, pictures decoded fully."""
+"""The minimum cosine between features and reference features (fp32 on the CPU, from fully decoded pictures)."""
 
 
 class Extractor:
@@ -117,7 +117,7 @@ class Extractor:
     def check(self, crops: npt.NDArray[np.uint8], features: Tensor, reference_crops: npt.NDArray[np.uint8]) -> float:
         """Return the smallest cosine between this extractor's features and reference features.
 
-        A picture is not computed again if its crop and the network are the reference's own.
+        A picture is not computed again if its crop and the network are those of the reference.
 
         Args:
             crops: a few pictures as this extractor decodes them, (B, crop_px, crop_px, 3) uint8.
@@ -125,7 +125,7 @@ class Extractor:
             reference_crops: the same pictures, decoded fully.
 
         Raises:
-            WeightsError: the cosine is below 0.999; the remedy is `--precision fp32 --decoding full`.
+            WeightsError: the cosine is below 0.999; `--precision fp32 --decoding full` fixes this.
         """
         if self._checked_cosine is not None:
             return self._checked_cosine

@@ -1,4 +1,4 @@
-"""Decodes picture files of any kind and cuts them to the extractor's input.
+"""Decodes picture files of any kind, and resizes and crops them to the extractor's input size.
 
 The decoder processes run this module, so it imports only Pillow.
 """
@@ -13,10 +13,10 @@ from pathlib import Path
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 MAX_PIXELS = 100_000_000
-"""A picture with more pixels is refused before decoding; the largest posters have about 40 million."""
+"""A picture with more pixels is rejected before decoding; the largest posters have about 40 million."""
 MAX_FILE_BYTES = 1 << 29
 _DRAWINGS = ("EPS", "WMF")
-"""These formats are programs. Pillow runs EPS with Ghostscript, and programs from the web must not run here."""
+"""These formats hold programs that draw. Pillow runs EPS with Ghostscript; programs from the web must not run here."""
 
 _FAST_MARGIN = 1.4
 """A JPEG is decoded at 1/2, 1/4 or 1/8 of its size if its shorter side stays at least this factor above the needed one.
@@ -31,7 +31,7 @@ class UnreadablePicture(Exception):  # noqa: N818 - an outcome that is recorded,
 
 @dataclass(frozen=True)
 class Geometry:
-    """How a picture is cut: resize the shorter side to `resize_px`, then crop the centre `crop_px` x `crop_px`."""
+    """How a picture is cropped: resize the shorter side to `resize_px`, then keep the centre `crop_px` x `crop_px`."""
 
     resize_px: int
     crop_px: int
@@ -105,7 +105,7 @@ def read_crop(path: Path, image_sha256: str, geometry: Geometry, fast: bool) -> 
 def _decode(content: bytes, min_side_px: int | None) -> Image.Image:
     with Image.open(io.BytesIO(content)) as picture:
         if picture.format in _DRAWINGS:
-            raise UnreadablePicture(f"{picture.format} is refused, because it is a program to be run")
+            raise UnreadablePicture(f"{picture.format} is refused, because it is a program, not pixels")
         if picture.width * picture.height > MAX_PIXELS:
             raise UnreadablePicture(f"too large: {picture.width} x {picture.height} pixels")
         if not min(picture.size):

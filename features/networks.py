@@ -1,4 +1,4 @@
-"""Cuts torchvision classifiers at a node: the part of the network up to one inner output."""
+"""Cuts torchvision classifiers at a node: keeps the part of the network up to one inner output."""
 
 import math
 import re
@@ -38,7 +38,7 @@ def parse_extractor(name: str) -> tuple[str, str]:
     if not node:
         raise UsageError(f"extractor {name!r}: {architecture} has no linear layer; name one of {', '.join(names[-5:])}")
     layer = _layer(architecture, node)
-    if not any(name == layer or name.startswith(f"{layer}.") for name in names):  # a module is its last node
+    if not any(name == layer or name.startswith(f"{layer}.") for name in names):  # a module name means its last node
         similar = [known for known in names if known.startswith(node.split(".")[0])] or names
         raise UsageError(
             f"extractor {name!r}: {architecture} has no node {node!r}; similar nodes are {', '.join(similar[-5:])}"

@@ -67,7 +67,7 @@ class FeatureStore:
         return found, corrupt
 
     def failures(self) -> dict[str, str]:
-        """Return the reason of failure for each picture that could not be decoded."""
+        """Return the reason for the failure of each picture that could not be decoded."""
         files = sorted((self.path / "failures").glob("*.txt"))
         return {file.stem: file.read_text(encoding="utf-8").strip() for file in files}
 

@@ -24,7 +24,7 @@ _DOWNLOAD_TIMEOUT_S = 60
 
 
 class Weights:
-    """The weights of a network, by their source.
+    """The weights of a network, from one of three sources.
 
     Args:
         architecture: the network's name in torchvision, for example `vgg19`.
@@ -95,7 +95,7 @@ class Weights:
         digest = sha256_of_weights(network)
         key, known = self._key(), _read_json(memory)
         if memory is not None and key is not None and known.get(key) != digest:
-            with suppress(PipelineError):  # a folder that cannot be written only costs time
+            with suppress(PipelineError):  # without the cache, the next run only takes longer
                 write_json(memory, {**known, key: digest})
         return digest
 
@@ -121,7 +121,7 @@ class Weights:
         except (OSError, RuntimeError) as error:
             raise WeightsError(
                 f"the weights {self.source} of {self.architecture} cannot be downloaded from {self.preset.url} "
-                f"({error}); put that file into {folder}, or name it with --weights <file>, "
+                f"({error}); put that file into {folder}, or pass it with --weights <file>, "
                 "or try the pipeline with --weights random:0"
             ) from None
 
@@ -137,7 +137,7 @@ def skeleton(architecture: str) -> nn.Module:
 
 def _blank_network(architecture: str) -> nn.Module:
     """Return a network with initial values, built as its ImageNet weights require."""
-    # the two Inception networks convert the usual input to their own
+    # these two networks convert the usual normalisation of pictures to their own
     options: dict[str, Any] = {}
     if architecture in ("googlenet", "inception_v3"):
         options = {"transform_input": True, "init_weights": True}

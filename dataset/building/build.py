@@ -153,7 +153,7 @@ def held_out_likes(
         .when(pl.col("split").is_null())
         .then(pl.lit("user has no interaction with the movie in the dataset"))
         .when(pl.col("split") == "train")
-        .then(pl.lit("training pair (likes never train)"))
+        .then(pl.lit("training pair (likes are for evaluation only)"))
     )
     checked = joined.with_columns(reason=reason)
     kept = checked.filter(pl.col("reason").is_null())

@@ -26,7 +26,7 @@ def dense_codes(table: pl.DataFrame | pl.LazyFrame, column: str) -> Codes:
 
 
 def codes_of_hashes(hashes: pl.DataFrame) -> Codes | None:
-    """Return (n,) int32 codes of the hashes `first`; None if the hashes `second` show that two ids share one."""
+    """Return (n,) int32 codes of the hashes `first`; None if two ids share a first hash, as `second` shows."""
     encoded = pc.dictionary_encode(hashes["first"].rechunk().to_arrow())
     codes: Codes = pl.Series(encoded.indices).to_numpy()  # Arrow's own `to_numpy` imports pandas
     second = hashes["second"].to_numpy()

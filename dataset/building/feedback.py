@@ -21,7 +21,7 @@ class FeedbackConfig:
     Attributes:
         min_stars: minimum stars, from 0 to 5 (by default any rating counts, as in the paper)
         include_unrated: whether "watched, not rated" counts; by default it does
-        since: first day that counts, like 2015-01-31; with a bound, ratings without a date do not count
+        since: first day that counts, like 2015-01-31; with --since or --until, ratings without a date do not count
         until: last day that counts
     """
 
@@ -31,9 +31,9 @@ class FeedbackConfig:
     until: date | None = None
 
     def __post_init__(self) -> None:
-        """Refuse an empty range of days."""
+        """Reject an empty range of days."""
         if self.since and self.until and self.since > self.until:
-            raise UsageError(f"ratings: since {self.since} is after until {self.until}; swap them")
+            raise UsageError(f"--since {self.since} is after --until {self.until}; swap them")
 
 
 def to_implicit_feedback(
@@ -76,7 +76,7 @@ def _outside(movie_ids: pl.Series, config: FeedbackConfig) -> pl.Expr:
         pl.when(~pl.col("movie_id").is_in(movie_ids.implode()))
         .then(pl.lit("movie unknown or deleted"))
         .when(pl.lit(has_bounds) & rated_on.is_null())
-        .then(pl.lit("no date, and dates are bounded"))
+        .then(pl.lit("no date, but a range of days is set"))
         .when(rated_on < pl.lit(config.since, pl.Date))
         .then(pl.lit(f"before {config.since}"))
         .when(rated_on > pl.lit(config.until, pl.Date))

@@ -1,6 +1,6 @@
 """The k-core: the largest set of rows in which every user and every item has enough rows.
 
-All functions work on dense integer codes. For a table larger than memory, `k_core_parquet` holds only
+All functions compute on dense integer codes. For a table larger than memory, `k_core_parquet` holds only
 the codes: 8 bytes per row, plus 20 bytes per row while they are computed.
 """
 
@@ -21,10 +21,10 @@ Mask = npt.NDArray[np.bool_]
 Counts = npt.NDArray[np.int64]
 
 _SCANS = 8
-"""Scans over all remaining rows before `_peel` follows the last few row by row."""
+"""The number of scans over all remaining rows before `_peel` handles the last few one by one."""
 
 _PART = 1 << 16
-"""Rows looked up at a time, so that they stay in the processor's cache."""
+"""The number of rows looked up at a time: few enough for the processor's cache."""
 
 
 def k_core(interactions: pl.DataFrame, k_user: int = 5, k_item: int = 5) -> pl.DataFrame:
@@ -36,8 +36,8 @@ def k_core(interactions: pl.DataFrame, k_user: int = 5, k_item: int = 5) -> pl.D
 
     Args:
         interactions: has the columns `user_id` and `movie_id`; other columns are kept.
-        k_user: minimum rows per user, at least 0 (0 or 1: no bound).
-        k_item: minimum rows per movie, at least 0 (0 or 1: no bound).
+        k_user: minimum rows per user (0 or 1: no minimum).
+        k_item: minimum rows per movie (0 or 1: no minimum).
 
     Raises:
         UsageError: a k is negative.
@@ -93,7 +93,7 @@ def k_core_parquet(
 def k_core_mask(users: Codes, movies: Codes, k_user: int, k_item: int, reach: int = 4) -> Mask:
     """Return which rows belong to the k-core, (n,) bool.
 
-    Dropping rows soon affects only users and movies with few rows: fewer than `reach` times k. So after
+    Dropping rows mostly affects users and movies with few rows: fewer than `reach` times k. So after
     one scan of all rows, only the rows of these users and movies are examined again. If a user or movie
     with more rows falls below k anyway, the remaining rows are filtered again with twice the reach.
 

@@ -53,12 +53,12 @@ class SplitConfig:
     keep_cold: Annotated[bool, Parameter(negative="--drop-cold")] = True
 
     def __post_init__(self) -> None:
-        """Refuse shares that leave nothing for training."""
+        """Reject shares that are negative or leave nothing for training."""
         shares = (self.validation_share, self.test_share)
         if not (all(share >= 0 for share in shares) and sum(shares) < 1):
             raise UsageError(
                 f"split: shares {shares[0]} (validation) and {shares[1]} (test) must not be negative "
-                "and must leave some for training; the paper uses 0.1 and 0.2"
+                "and must leave interactions for training; the paper uses 0.1 and 0.2"
             )
 
 
@@ -151,7 +151,7 @@ def _stable(ordered: pl.DataFrame, config: SplitConfig) -> SplitCodes:
 
 
 def _in_turn(n: int, config: SplitConfig) -> SplitCodes:
-    """Return n split codes, sorted train, validation, test; exactly `round(share * n)` each of the latter two."""
+    """Return n split codes, sorted train, validation, test; the last two have `round(share * n)` each."""
     n_test, n_validation = round(config.test_share * n), round(config.validation_share * n)
     return np.repeat(np.arange(3, dtype=np.uint8), [n - n_test - n_validation, n_validation, n_test])
 

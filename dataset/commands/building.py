@@ -36,14 +36,14 @@ def import_ratings_file(
     Args:
         ratings: a .csv, .tsv, .parquet, .inter, ratings.dat or u.data file
         to: the raw folder to write
-        format: of the ratings file; auto goes by the file's name
-        user_column: column with the user's id (without a known format: user)
-        item_column: column with the item's id (without a known format: item)
+        format: format of the ratings file; auto detects it from the file's name
+        user_column: column with the user's id (by default user, or as the format has it)
+        item_column: column with the item's id (by default item, or as the format has it)
         rating_column: column with the rating
         time_column: column with a date or seconds since 1970
-        max_rating: the best possible rating (by default 5)
-        separator: of a CSV file (by default a comma, or a tab in .tsv)
-        items: a file of titles (found by itself beside MovieLens and RecBole)
+        max_rating: the highest possible rating (by default 5)
+        separator: field separator of a text file (by default a comma, or a tab in .tsv)
+        items: a file of titles (found automatically beside MovieLens and RecBole ratings)
         items_id_column: column of --items with the item's id (by default as in the ratings)
         title_column: column of --items with the title
         pictures: folder with <item>.jpg or <item>/<any>.jpg
@@ -66,7 +66,7 @@ def import_ratings_file(
     titles = f" ({done.n_titles:,} with a title)" if items_file else ""
     print(
         f"Imported {done.n_ratings:,} ratings of {done.n_items:,} items{titles} and {done.n_pictures:,} pictures "
-        f"into {done.path} ({done.n_quarantined:,} rows left out, see quarantine.parquet there).\n"
+        f"into {done.path} ({done.n_quarantined:,} rows dropped, see quarantine.parquet there).\n"
         f"Next: python -m dataset build --raw {done.path} --to <folder>"
     )
 
@@ -82,7 +82,7 @@ def build_dataset(
     Args:
         raw: the raw folder
         to: the dataset folder to write
-        config: how
+        config: how to build the dataset
     """
     built = build(raw, to, config)
     numbers = built.description["statistics"]
@@ -95,11 +95,11 @@ def build_dataset(
     for line in compare_with_paper(numbers):
         print(f"  {line}")
     print(
-        f"  cold in validation and test: {numbers['n_cold_interactions']:,} interactions, of "
-        f"{numbers['n_cold_users']:,} users and {numbers['n_cold_movies']:,} movies without one for training"
+        f"  cold interactions in validation and test: {numbers['n_cold_interactions']:,} "
+        f"({numbers['n_cold_users']:,} users and {numbers['n_cold_movies']:,} movies have no training interaction)"
     )
     for row in built.description["quarantined"]:
-        print(f"  left out of {row['table']}: {row['rows']:,} ({row['reason']})")
+        print(f"  dropped from {row['table']}: {row['rows']:,} ({row['reason']})")
 
 
 def filter_k_core(
@@ -119,11 +119,11 @@ def filter_k_core(
         to: the Parquet file to write
         user_column: column with the user's id
         item_column: column with the item's id
-        k_user: interactions that each user must keep
-        k_item: interactions that each movie must keep
+        k_user: minimum interactions per user
+        k_item: minimum interactions per item
     """
     n_rows, n_kept = k_core_parquet(source, to, k_user, k_item, user_column, item_column)
-    print(f"Kept {n_kept:,} of {n_rows:,} rows in {to}: the core of {k_user} and {k_item}.")
+    print(f"Kept {n_kept:,} of {n_rows:,} rows in {to}: the k-core with k = {k_user} for users and {k_item} for items.")
 
 
 def export_dataset(
@@ -137,10 +137,10 @@ def export_dataset(
     """Write a dataset for RecBole, LightGCN or Cornac.
 
     Args:
-        source: a dataset folder, or the folder of a snapshot's version
+        source: a dataset folder, or the folder of one snapshot version
         to: the folder to write
-        format: whose format
-        name: what RecBole will call the dataset
+        format: format to write; uir is for Cornac and others
+        name: the dataset's name in RecBole
     """
     done = export(source, to, format, name)
     print(f"Exported {source} as {format}:")
@@ -148,4 +148,4 @@ def export_dataset(
         print(f"  {file}")
     for column in ("stars", "rated_on"):
         if column not in done.values:
-            print(f"  without {column}: not every interaction has one")
+            print(f"  without {column}: some interactions have none")

@@ -1,6 +1,6 @@
 """The commands on snapshots: publish, list, show, verify, report, diff and pull.
 
-An address is one of an object store: s3://bucket/prefix, gs://… or az://….
+An address names a folder in an object store: s3://bucket/prefix, gs://… or az://….
 """
 
 from pathlib import Path
@@ -27,8 +27,8 @@ def publish_dataset(
 
     Args:
         dataset: the dataset folder
-        name: what to publish it as
-        licence: what others may do with it, for its card: an SPDX name or a sentence
+        name: the snapshot's name
+        licence: the licence to state on the dataset card: an SPDX name or a sentence
         root: folder or address (s3://bucket/prefix, gs://, az://) of all snapshots
     """
     snapshot, is_new = publish(dataset, name, root, licence)
@@ -89,7 +89,7 @@ def verify_files(snapshot: str | None = None, /, *, root: str = str(DEFAULT_ROOT
     """
     chosen = _chosen(snapshot, root)
     if problems := verify(chosen):
-        raise InvalidSnapshotError(f"{chosen.folder}: {'; '.join(problems)}; take the snapshot from its source again")
+        raise InvalidSnapshotError(f"{chosen.folder}: {'; '.join(problems)}; get the snapshot from its source again")
     print(f"{chosen.label}: every file is as it was published.")
 
 
@@ -116,16 +116,16 @@ def report(
         raise MissingInputError(f"{raw}: no images.parquet there; --raw takes the folder of raw tables")
     pictures = raw or Path("data") / chosen.name / "raw"
     destination = to or DEFAULT_REPORTS / f"{chosen.name}-v{chosen.version:04d}"
-    print(f"The page of {chosen.label}: {write_dataset_report(chosen, pictures, destination)}")
+    print(f"Wrote the report on {chosen.label}: {write_dataset_report(chosen, pictures, destination)}")
 
 
 def diff(before: str, after: str, /, *, rows: Path | None = None) -> None:
-    """Show what changed between two snapshots, in rows and in words.
+    """Show which rows, settings and statistics changed between two snapshots.
 
     Args:
         before: folder or address of a snapshot
-        after: folder or address of another
-        rows: folder for the rows that differ, one Parquet file per table
+        after: folder or address of the snapshot to compare it with
+        rows: folder to write the differing rows to, one Parquet file per table
     """
     old, new = snapshot_at(before), snapshot_at(after)
     tables = diff_tables(old, new)
@@ -148,7 +148,7 @@ def pull_snapshot(
     """Fetch a snapshot from an object store, whole and verified.
 
     Args:
-        snapshot: address or folder of a snapshot (of several versions, the newest)
+        snapshot: address or folder of a snapshot (for a folder of several versions: the newest)
         to: the folder of all snapshots on this machine
     """
     source = snapshot_at(snapshot)

@@ -1,1 +1,1 @@
-"""Imports datasets from other tools' files, and exports datasets to them."""
+"""Imports datasets from other tools' files, and exports datasets to files for other tools."""

@@ -6,8 +6,8 @@
 | `lightgcn` | `train.txt`, `valid.txt`, `test.txt` (user number, item numbers), `user_list.txt`, `item_list.txt` |
 | `uir` | `train.tsv`, `valid.tsv`, `test.tsv`: user, item and rating, without a header (Cornac and others) |
 
-Ratings and dates are exported only if every interaction has one, because readers would fill gaps with
-invented values. Without ratings, the rating in `uir` is 1.
+`recbole` and `uir` hold ratings, `recbole` also dates. They are exported only if every interaction has one,
+because other libraries would fill gaps with invented values. Without ratings, the rating in `uir` is 1.
 """
 
 import logging
@@ -34,7 +34,7 @@ ExportFormat = Literal["recbole", "lightgcn", "uir"]
 
 @dataclass(frozen=True)
 class Exported:
-    """The result of `export`: the folder, its files, and which of `stars` and `rated_on` they contain."""
+    """The result of `export`: the folder, its files, and which of `stars` and `rated_on` have no gaps."""
 
     path: Path
     files: list[Path]
@@ -45,12 +45,12 @@ def export(source: Path, destination: Path, file_format: ExportFormat, name: str
     """Write the interactions of a dataset folder or a snapshot in another library's format.
 
     Raises:
-        UsageError: `name` cannot be a file's name.
+        UsageError: `name` is not a valid file name.
         MissingInputError: `source` is neither a dataset folder nor a snapshot.
         InvalidTableError: a table is invalid.
     """
     if not name or name.startswith(".") or set(name) & set("/\\"):
-        raise UsageError(f"export: name {name!r} cannot be a file's name; use letters, digits, - and _")
+        raise UsageError(f"export: name {name!r} is not a valid file name; use letters, digits, - and _")
     if not (source / "interactions.parquet").is_file():
         raise MissingInputError(
             f"{source}: no interactions.parquet there, so it is neither a dataset folder nor a snapshot; "
@@ -161,7 +161,8 @@ def _require_no_space(ids: pl.Series) -> None:
     bad = ids.filter(ids.str.contains(r"\s"))
     if len(bad):
         raise UsageError(
-            f"export: {len(bad):,} ids contain spaces, for example {bad[0]!r}, which the lightgcn format cannot hold"
+            f"export: {len(bad):,} ids contain spaces, for example {bad[0]!r}, which lightgcn does not allow; "
+            "use --format recbole or uir"
         )
 
 

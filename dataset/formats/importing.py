@@ -79,7 +79,7 @@ def import_ratings(
 
 
 def _movies(items: pl.Series, known: pl.DataFrame | None) -> pl.DataFrame:
-    """Return one `Movie` row per item; an unknown item has its id as its title."""
+    """Return one `Movie` row per item; an item without a known title has its id as title."""
     none = pl.lit([], pl.List(pl.String))
     movies = pl.DataFrame({"movie_id": items})
     if known is None:

@@ -41,7 +41,7 @@ class ItemsFormat:
 
 @dataclass(frozen=True)
 class ItemsFile:
-    """An items file. If the user did not name it and it lacks the columns, it is ignored."""
+    """An items file. A file that was found, not named by the user, is ignored if it lacks the columns."""
 
     path: Path
     format: ItemsFormat
@@ -69,7 +69,7 @@ def find_items_file(ratings: Path, format_name: str | None) -> ItemsFile | None:
 
 
 def named_items_file(path: Path, item_column: str, title_column: str) -> ItemsFile:
-    """Return the items file that the user named, with the columns they named; a `.item` file is RecBole's."""
+    """Return the items file that the user named, with the columns they named; a `.item` file has RecBole's columns."""
     is_recbole = path.suffix == ".item"
     return ItemsFile(
         path, _KNOWN["recbole"] if is_recbole else ItemsFormat(item_column, title_column, "year", "genres")
@@ -80,8 +80,8 @@ def read_items(file: ItemsFile) -> pl.DataFrame:
     """Return the items in a file.
 
     Returns:
-        `movie_id`, `title`, `year: Int16` (null if unknown) and `genres: List[String]`. Of a repeated item
-        the first row is used; an item without a title is skipped.
+        `movie_id`, `title`, `year: Int16` (null if unknown) and `genres: List[String]`. For a repeated
+        item the first row is used; an item without a title is skipped.
 
     Raises:
         MissingInputError: the file is missing.
@@ -89,7 +89,7 @@ def read_items(file: ItemsFile) -> pl.DataFrame:
     """
     path, file_format = file.path, file.format
     if not path.is_file():
-        raise MissingInputError(f"{path}: no such items file; give a .csv, .tsv or .parquet file, or leave --items out")
+        raise MissingInputError(f"{path}: no such items file; give a .csv, .tsv or .parquet file, or omit --items")
     try:
         table = read_user_file(
             path, file_format.separator, file_format.has_header, file_format.has_types, file_format.encoding

@@ -11,7 +11,7 @@ from dataset.schema import Rating
 from dataset.tables import quarantine_rows, validate
 
 _MILLISECONDS_FROM = 100_000_000_000
-"""A time of at least this is in milliseconds; in seconds it would be after the year 5000."""
+"""A number from this on is a time in milliseconds; in seconds it would be after the year 5000."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class RatingsFormat:
         item_column: the item's id.
         rating_column: the rating, above 0 and up to `max_rating`; empty means "not rated".
         time_column: a date, an ISO date or time as text, or seconds (or milliseconds) since 1970.
-        max_rating: the best possible rating; ratings are scaled so that it becomes 5 stars.
+        max_rating: the highest possible rating; ratings are scaled so that it becomes 5 stars.
         separator: the field separator of a text file; None chooses by the name (.tsv: tab, else comma).
         has_header: whether the first line of a text file names the columns.
         has_types: whether the names in the header end in a type, as in RecBole's `user_id:token`.
@@ -123,14 +123,16 @@ def _stars(source: pl.DataFrame, file_format: RatingsFormat, path: Path) -> pl.S
     if "rating" not in source.columns:
         return pl.Series("stars", [None] * source.height, dtype=pl.Float32)
     if file_format.max_rating <= 0:
-        raise UsageError(f"--max-rating must be above 0 (got {file_format.max_rating}); it is the best possible rating")
+        raise UsageError(
+            f"--max-rating must be above 0 (got {file_format.max_rating}); it is the highest possible rating"
+        )
     ratings = _cast(source["rating"], pl.Float64, f"{path}: column '{file_format.rating_column}'", "a number")
     stars = ratings * (5 / file_format.max_rating)
     if not stars.drop_nulls().is_between(0.5, 5).all():
         raise InvalidTableError(
             f"{path}: column '{file_format.rating_column}' goes from {ratings.min()!r} to {ratings.max()!r}, but with "
-            f"--max-rating {file_format.max_rating:g} ratings start at {file_format.max_rating / 10:g}; pass the best "
-            "rating as --max-rating, or omit --rating-column to treat every row as implicit feedback"
+            f"--max-rating {file_format.max_rating:g} ratings start at {file_format.max_rating / 10:g}; pass the "
+            "highest possible rating as --max-rating, or omit --rating-column to treat every row as implicit feedback"
         )
     return stars.cast(pl.Float32).alias("stars")
 

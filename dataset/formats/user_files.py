@@ -1,4 +1,4 @@
-"""Reads a user's own table: Parquet with its types, CSV, TSV and similar as text, so that an id like 007 is kept."""
+"""Reads a table file of your own: Parquet keeps its types; CSV and TSV are read as text, so the id 007 stays 007."""
 
 import io
 from pathlib import Path

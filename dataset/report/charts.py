@@ -61,7 +61,7 @@ def attrition_chart(
     )
     table = NumberTable(
         f"What happened to the {what}",
-        "what",
+        "outcome",
         ["rows"],
         [Row("received", [(received, ",d")])]
         + [Row(f"dropped: {reason}", [(number, ",d")]) for reason, number in dropped]
@@ -83,8 +83,8 @@ def histogram(
         name: the name of the chart's files.
         title: the chart's title.
         caption: how to read the chart.
-        counted: what is counted, in the plural (the y axis).
-        by: what the bins are of (the x axis).
+        counted: the title of the y axis: what is counted, in the plural.
+        by: the title of the x axis.
     """
     rows = numbers.rows("distributions.parquet", distribution=distribution)
     if rows.is_empty():
@@ -110,7 +110,7 @@ def histogram(
 
 
 def concentration_chart(numbers: NumberSource) -> Chart:
-    """Return the curves of the share of all interactions of the most popular movies and the most active people."""
+    """Return two curves: which share of all interactions the most popular movies and the most active people have."""
     file = "concentration.parquet"
     rows = numbers.rows(file).with_columns(
         who=pl.col("of").replace({"movie": "movies", "user": "people"}), top=pl.col("top_share"), share="share"
@@ -147,9 +147,9 @@ def concentration_chart(numbers: NumberSource) -> Chart:
     return Chart(
         "concentration",
         "How concentrated the interactions are",
-        "On the dotted diagonal, all movies or people would have equally many interactions. The higher a curve, the "
-        "more of the interactions belong to a few.",
-        "Two curves: the share of all interactions of the most popular movies and of the most active people.",
+        "If all movies or people had equally many interactions, the curve would be the dotted line. The higher a "
+        "curve, the more of the interactions belong to a few.",
+        "Two curves: which share of all interactions the most popular movies and the most active people have.",
         render_svg(lines + even, height=260),
         table,
     )

@@ -192,7 +192,7 @@ _SPLIT_WORDS = {
     "validation": "for validation",
     "test": "for testing",
 }
-_HISTOGRAMS = (  # chart, distribution, title, caption, what is counted, what the bins are of
+_HISTOGRAMS = (  # chart, distribution, title, caption, title of the y axis, title of the x axis
     (
         "activity",
         "interactions per user",
@@ -221,7 +221,7 @@ _HISTOGRAMS = (  # chart, distribution, title, caption, what is counted, what th
         "frames",
         "frames per movie",
         "Frames per movie",
-        "Number of movies by how many frames they have. Among few frames, a random choice is often right.",
+        "Number of movies by how many frames they have. If a movie has few frames, a random choice is often right.",
         "movies",
         "frames per movie",
     ),

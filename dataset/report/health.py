@@ -59,7 +59,7 @@ def crawl_health(numbers: NumberSource, provenance: Mapping[str, Any]) -> dict[s
             [_row(cause, numbers, [("causes", cause)]) for cause in provenance.get("causes") or {}],
         ),
         "lists": _table(
-            "Items that lists claim to have, and items seen on their pages",
+            "Items that the site’s lists claim to have, and items seen on their pages",
             "kind of list",
             ["lists", "claimed", "seen"],
             [

@@ -5,7 +5,7 @@ the file, the filter on its rows, and the expression. A reader can check any num
 
 Expressions are `n` (number of rows), a column's name (its value in the only row), and `sum(c)`,
 `mean(c)`, `median(c)`, `std(c)`, `min(c)`, `max(c)`, `n_unique(c)` of column c. In a JSON file the
-expression is the path of a value (`manifest.json#statistics/n_users`); a list in it is a table
+expression is the path of a value (`manifest.json#statistics/n_users`); a list in the file is used as a table
 (`manifest.json/quarantined?table=ratings#sum(rows)`).
 """
 
@@ -140,7 +140,7 @@ def total(one: Number, other: Number) -> Number:
 
 def _of_two(one: Number, other: Number, value: float, operation: Operation) -> Number:
     if one.operation or other.operation:
-        raise ValueError(f"{operation}: a number computed from two cannot be used to compute another")
+        raise ValueError(f"{operation}: a computed number cannot be used to compute another")
     return Number(value, one.origin, other.origin, operation)
 
 

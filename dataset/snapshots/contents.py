@@ -1,8 +1,9 @@
-"""Checks and digests the tables of a dataset folder before publication, in memory bounded by one batch.
+"""Checks and digests the tables of a dataset folder before publication, without loading whole tables.
 
 A table in canonical order, as `write_table` writes it, is read batch by batch: strictly increasing
-primary keys are unique, so each batch can be checked alone. A table that is invalid or in any other
-order is read as a whole; this gives the same digest, or an error message with full counts.
+primary keys are unique, so each batch can be checked alone. Only ids and splits of all rows stay in
+memory. A table that is invalid or in any other order is read as a whole; this gives the same digest, or an
+error message with full counts.
 """
 
 import hashlib
@@ -96,7 +97,7 @@ def _read(path: Path, schema: Schema) -> TableContent:
 def _read_in_batches(path: Path, schema: Schema) -> tuple[int, pl.Schema, str, pl.DataFrame] | None:
     """Return the number of rows, the column types, the digest and the keys of a table in canonical order.
 
-    Returns None if the rows are in another order or the table is invalid.
+    Returns None if the rows are in another order, or the table is invalid or empty.
     """
     digest, keys, columns, last = None, [], pl.Schema(), None
     primary = schema.primary_key()

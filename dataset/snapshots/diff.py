@@ -26,7 +26,7 @@ class TableDiff:
         table: the table's name.
         rows: one row per differing row: its key, `change` (added, removed, changed) and, for a changed row,
             `columns`: the names of the columns that differ.
-        is_hidden: whether only vectors differ; vectors are not compared one by one.
+        is_hidden: whether the rows are equal except for vectors, so `rows` is empty; vectors are not compared.
     """
 
     table: str

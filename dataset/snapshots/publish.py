@@ -39,12 +39,12 @@ def publish(
         The snapshot, and whether it is new (False: the newest version has the same content).
 
     Raises:
-        UsageError: `name` cannot be a folder's name.
+        UsageError: `name` is not a valid folder name.
         MissingInputError, InvalidTableError: `dataset` is incomplete or invalid.
         PipelineError: `root` cannot be written.
     """
     if not re.fullmatch(r"\w[\w.-]*", name):
-        raise UsageError(f"snapshot name {name!r} cannot be a folder's name; use letters, digits, - and _")
+        raise UsageError(f"snapshot name {name!r} is not a valid folder name; use letters, digits, - and _")
     description = read_description(dataset)
     contents = read_contents(dataset)
     digest = content_digest(contents, description["config"], description.get("extractor"))

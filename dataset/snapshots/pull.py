@@ -41,7 +41,7 @@ def pull(source: Snapshot, root: Path = DEFAULT_ROOT, advance: Advance = lambda 
         if present.manifest != manifest:
             raise AlreadyPublishedError(
                 f"{destination}: holds a different {manifest.label} (content {present.content_digest[:12]}, not "
-                f"{manifest.content_digest[:12]}); pull to another --to"
+                f"{manifest.content_digest[:12]}); choose another folder with --to"
             )
         return present, False
     staging = destination.with_name(f".pull-{destination.name}-{manifest.content_digest[:12]}")
@@ -55,8 +55,8 @@ def pull(source: Snapshot, root: Path = DEFAULT_ROOT, advance: Advance = lambda 
             os.rename(staging, destination)  # noqa: PTH104 - the docs of Path.rename do not cover folders
     except OSError as error:
         raise PipelineError(
-            f"{staging}: cannot be written ({error.strerror or error}); free some space or choose another --to, "
-            "then run the same command again to resume"
+            f"{staging}: cannot be written ({error.strerror or error}); free some space or choose another folder with "
+            "--to, then run the same command again to resume"
         ) from error
     _log.info("pulled %s to %s", manifest.label, destination)
     return open_snapshot(destination), True

@@ -8,7 +8,7 @@
         croissant.json           the card for machines (ML Commons Croissant)
         manifest.json            the content, origin and SHA-256 of every file
 
-This is the contract, on a disk and in an object store. A version appears atomically (see
+The layout is the same on a disk and in an object store. A version appears atomically (see
 `dataset.snapshots.writer`) and never changes afterwards. `content_digest` depends only on the tables'
 rows and the configuration, so equal content has the same digest on any machine.
 """
@@ -91,7 +91,7 @@ class Snapshot:
 
 
 def open_snapshot(path: str | Path) -> Snapshot:
-    """Open the snapshot in a local folder; for the folder of several, the one published last.
+    """Open the snapshot in a local folder; for a folder of several snapshots, the one published last.
 
     Raises:
         UsageError: the snapshot is in an object store.
@@ -103,7 +103,7 @@ def open_snapshot(path: str | Path) -> Snapshot:
 
 
 def snapshot_at(place: str | Path) -> Snapshot:
-    """Open the snapshot at a path or address; for the folder of several, the one published last.
+    """Open the snapshot at a path or address; for a folder of several snapshots, the one published last.
 
     Raises:
         InvalidSnapshotError: there is no snapshot, or it is damaged or has a newer format.

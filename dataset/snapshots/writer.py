@@ -1,4 +1,4 @@
-"""Atomic publication of a numbered version.
+"""Writes the files of a snapshot version, and publishes them atomically under the next number.
 
 On a disk, the files are collected in `<name>/.staging-<id>/`, which is then renamed to `<name>/v0002`;
 the rename fails if that folder exists.

@@ -38,7 +38,7 @@ def test_every_raw_row_is_in_the_dataset_or_in_quarantine_with_its_reason(
         assert kept + quarantine.filter(table=name).height == pl.read_parquet(raw / f"{name}.parquet").height
     reasons = set(quarantine["reason"])
     assert "movie unknown or deleted" in reasons
-    assert "training pair (likes never train)" in reasons
+    assert "training pair (likes are for evaluation only)" in reasons
     assert read_table(built.path / "frames.parquet", Frame)["movie_id"].n_unique() == 8
 
 

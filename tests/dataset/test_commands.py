@@ -65,7 +65,7 @@ def test_import_build_publish_verify_show_list_in_one_go(
         (("bild",), 2, 'Did you mean "build"?'),
         (("build", "--k-user", "1.5"), 2, "--k-user '1.5': Input should be a valid integer"),
         (("kcore", "x.parquet", "--to", "y.parquet", "--k-user", "1.5"), 2, "'1.5' is not a whole number"),
-        (("build", "--raw", "nowhere", "--test-share", "2"), 2, "leave some for training"),
+        (("build", "--raw", "nowhere", "--test-share", "2"), 2, "leave interactions for training"),
     ],
 )
 def test_a_wrong_command_ends_in_one_line_with_the_remedy(

@@ -86,7 +86,7 @@ def test_a_snapshot_exports_the_same_bytes_as_its_dataset(built: Path, tmp_path:
 def test_what_cannot_be_exported_is_said_with_the_remedy(built: Path, tmp_path: Path) -> None:
     with pytest.raises(MissingInputError, match="neither a dataset folder nor a snapshot"):
         export(tmp_path / "nowhere", tmp_path, "recbole")
-    with pytest.raises(UsageError, match="cannot be a file's name"):
+    with pytest.raises(UsageError, match="is not a valid file name"):
         export(built, tmp_path, "recbole", "../up")
     table = pl.read_parquet(built / "interactions.parquet")
     spaced = table.with_columns(movie_id=pl.col("movie_id").replace("m0", "m 0"))

@@ -54,8 +54,8 @@ def test_of_a_repeated_pair_the_newest_between_the_bounds_wins() -> None:
     assert sorted(dropped["reason"]) == [
         "after 2024-01-15",
         "movie unknown or deleted",
-        "no date, and dates are bounded",
-        "no date, and dates are bounded",
+        "no date, but a range of days is set",
+        "no date, but a range of days is set",
     ]
     kept, dropped = to_implicit_feedback(RATINGS, MOVIES, FeedbackConfig(since=date(2024, 2, 1)))
     assert kept["stars"].to_list() == [5.0]

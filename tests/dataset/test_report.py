@@ -167,7 +167,7 @@ def test_a_number_carries_its_question_and_several_rows_have_no_one_value() -> N
     assert one is not None
     assert mean is not None
     assert relative_gain(one, mean).value == 1.0
-    with pytest.raises(ValueError, match="computed from two"):
+    with pytest.raises(ValueError, match="a computed number cannot be used"):
         total(relative_gain(one, mean), mean)
     assert str(show(mean, "+.1%")) == '<data value="2.0" data-from="t.parquet?a=x#mean(v)">+200.0\u202f%</data>'
     assert "–" in show(None)

@@ -163,8 +163,8 @@ def test_a_temporal_split_of_undated_rows_is_refused_with_the_remedy() -> None:
 @pytest.mark.parametrize(
     ("settings_", "words"),
     [
-        ({"validation_share": -0.1}, "leave some for training"),
-        ({"validation_share": 0.5, "test_share": 0.5}, "leave some for training"),
+        ({"validation_share": -0.1}, "leave interactions for training"),
+        ({"validation_share": 0.5, "test_share": 0.5}, "leave interactions for training"),
         ({"strategy": "leave-one-out"}, "should be 'random', 'per-user', 'temporal' or 'stable'"),
         ({"test_share": float("nan")}, r"shares 0.1 \(validation\) and nan \(test\) must not be negative"),
         ({"seed": -1}, "greater than or equal to 0"),

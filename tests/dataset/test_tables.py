@@ -34,8 +34,11 @@ def test_equal_content_gives_equal_bytes(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("broken", "words"),
     [
-        (TABLE.with_columns(stars=pl.lit(9, pl.Float32)), "column 'stars' breaks 'max' in 2 rows .of 2.; for example"),
-        (pl.concat([TABLE, TABLE]), "'primary_key' is broken in 4 rows"),
+        (
+            TABLE.with_columns(stars=pl.lit(9, pl.Float32)),
+            "column 'stars' breaks the rule 'max' in 2 rows .of 2.; for example",
+        ),
+        (pl.concat([TABLE, TABLE]), "the rule 'primary_key' is broken in 4 rows"),
         (TABLE.drop("stars"), "missing columns .* 'stars'"),
         (TABLE.with_columns(stars=pl.lit(3)), "'stars', got: Int32, expected"),
         (TABLE.with_columns(more=pl.lit(3)), "unknown columns 'more'"),

@@ -65,7 +65,7 @@ def test_a_decoder_that_does_not_start_is_an_error_and_no_verdict_on_the_picture
 ) -> None:
     monkeypatch.setattr("features.decoding.DECODER", [sys.executable, "-c", "raise SystemExit(1)"])
     asked = pictures(tmp_path, ["a.png"])
-    with DecoderPool(tmp_path, GEOMETRY, 1) as pool, pytest.raises(PipelineError, match="does not start"):
+    with DecoderPool(tmp_path, GEOMETRY, 1) as pool, pytest.raises(PipelineError, match="did not start"):
         list(pool.decode(asked, fast=True, ahead=1))
 
 

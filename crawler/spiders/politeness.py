@@ -5,6 +5,7 @@ a contact is required, and a host without a readable robots.txt is not crawled. 
 (the sandbox) robots.txt is obeyed too, and the delay is `--delay-s`, by default none.
 """
 
+import functools
 import re
 import time
 from collections.abc import Mapping
@@ -147,6 +148,7 @@ def _closed(url: str, what: str) -> str:
     return f"{url}: no valid robots.txt ({what}), so this host is not crawled; try again tomorrow"
 
 
+@functools.cache  # asked for every request, and the version is read from a file
 def user_agent(contact: str | None) -> str:
     """Return the User-Agent: the project, its version and a contact."""
     return f"douban-keyframes/{version('douban-keyframes')} (+{contact or 'local test'})"

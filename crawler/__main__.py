@@ -20,7 +20,7 @@ app = command_line(
         ),
         "frames": (
             "crawler.commands.crawling:frames",
-            "Read the photos of the movies that survive the 5-core, with their picture files.",
+            "Read the photos of the movies in the k-core of the ratings, with their picture files.",
         ),
         "likes": ("crawler.commands.crawling:likes", "Read who likes which photo."),
         "status": ("crawler.commands.status:status", "Show pages by kind and state, and the causes of failures."),

@@ -16,8 +16,9 @@ from crawler.scope import Scope
 
 @dataclass(frozen=True)
 class Forecast:
-    """The requests that one kind of page still needs: those for known pages, and those for pages expected later.
+    """The requests that one kind of page still needs.
 
+    `known` counts the pages in the ledger, `expected` estimates those that will be found later.
     `expected` is None if nothing read so far allows an estimate.
     """
 
@@ -47,7 +48,10 @@ def forecast(ledger: Ledger, scope: Scope) -> list[Forecast]:
 
 
 def seconds_needed(forecasts: Sequence[Forecast], delay_s: float) -> float:
-    """Return how long the requests take if each host gets one every `delay_s`, all hosts in parallel."""
+    """Return how long the requests take if each host gets one every `delay_s`, all hosts in parallel.
+
+    This is a lower bound: the stages run one after another, and hosts are parallel only within a stage.
+    """
     of_host: dict[str, int] = {}
     for one in forecasts:
         host = KINDS[one.kind].host
@@ -67,11 +71,14 @@ def duration(seconds: float) -> str:
 
 
 def _expected(kind: PageKind, ledger: Ledger, scope: Scope) -> int | None:
-    """Estimate the pages that are not in the ledger yet: the rest of begun lists, and all pages of unplanned ones."""
-    lists, begun = kind.unplanned(ledger, scope), reports.n_begun(ledger, kind.name)
-    if lists == begun == 0:
+    """Estimate the pages that are not in the ledger yet.
+
+    These are the later pages of lists whose first page is pending, and all pages of lists that are not planned yet.
+    """
+    unplanned, planned = kind.unplanned(ledger, scope), reports.n_begun(ledger, kind.name)
+    if unplanned == planned == 0:
         return 0
     pages_per_list = reports.pages_per_finished_list(ledger, kind.name) or kind.pages_per_list(ledger, scope)
-    if lists is None or pages_per_list is None:
+    if unplanned is None or pages_per_list is None:
         return None
-    return round(begun * (pages_per_list - 1) + lists * pages_per_list)
+    return round(planned * (pages_per_list - 1) + unplanned * pages_per_list)

@@ -28,7 +28,7 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a host answered.
+    """A host's answer to a request.
 
     Attributes:
         status: the HTTP status.

@@ -1,7 +1,7 @@
 """Processes an answer: redacts, parses and archives it, stores its rows, and marks its page in the ledger.
 
 The crawl, a replay of the archive and the tests all call `process`. The crawl parses slow kinds (pictures) in a
-thread: it calls `parse_answer` there and `settle` on the event loop, which is what `process` does in one call.
+thread: it calls `parse_answer` there, then `settle` on the event loop. `process` calls one after the other.
 An answer is in the archive before the ledger uses it, even if its parser fails because of a bug.
 """
 
@@ -42,7 +42,7 @@ class ParsedAnswer:
     problem: Exception | None = None
 
 
-class _OfForgottenPerson(Exception):  # noqa: N818 - an outcome, not an error
+class _ForgottenPerson(Exception):  # noqa: N818 - an outcome, not an error
     """The page is about someone who asked to be forgotten."""
 
 
@@ -65,7 +65,7 @@ def parse_answer(page: Page, answer: Answer, context: CrawlContext) -> ParsedAns
     """Redact and parse an answer, and store a picture's file. Safe to call in a thread: it uses no SQL."""
     kind, ledger = KINDS[page.key.kind], context.ledger
     if kind.is_of_forgotten(answer.body, ledger.forgotten):
-        return ParsedAnswer(answer, problem=_OfForgottenPerson())
+        return ParsedAnswer(answer, problem=_ForgottenPerson())
     answer = replace(answer, body=kind.redact(answer.body, ledger.forgotten))
     try:
         content = kind.parse(answer)
@@ -84,7 +84,7 @@ def settle(page: Page, parsed: ParsedAnswer, context: CrawlContext, archive: Arc
         PipelineError: the archive or a picture file cannot be written.
     """
     ledger, at = context.ledger, parsed.answer.at
-    if isinstance(parsed.problem, _OfForgottenPerson):
+    if isinstance(parsed.problem, _ForgottenPerson):
         ledger.forget_page(page)
         return Outcome("gone")
     if archive is not None:
@@ -95,13 +95,13 @@ def settle(page: Page, parsed: ParsedAnswer, context: CrawlContext, archive: Arc
         with ledger.transaction():
             following = KINDS[page.key.kind].record(context, page, parsed.content, at)
     except (PageGone, Refused, NotUnderstood, BadPicture) as problem:
-        outcome = _judged(problem)
+        outcome = _outcome_of(problem)
         ledger.mark(page, outcome.state, outcome.cause, at)
         return outcome
     return Outcome("done", following=following)
 
 
-def _judged(problem: Exception) -> Outcome:
+def _outcome_of(problem: Exception) -> Outcome:
     """Return the outcome of a problem. Its cause quotes nothing from the page, because pages contain people's names."""
     match problem:
         case PageGone():

@@ -2,8 +2,8 @@
 
 Both build a new ledger beside the old one and replace the old one at the end, so an interrupted run changes nothing
 in the ledger (what `forget` has already removed from the archive stays removed; run it again). Pages that were never
-answered keep their state. Answers are processed in the order of the archive, each in the scope of its crawl, so the
-same parsers give the same tables.
+answered keep their state. Answers are processed in the order of the archive, each with the scope that it was
+requested with, so the same parsers give the same tables.
 """
 
 from collections import Counter

@@ -49,7 +49,8 @@ class Archive:
             self._append(self._file or self._begin(), response_record(key, answer))
         except OSError as error:
             raise PipelineError(
-                f"{self._path}: cannot be written ({error.strerror}); make room, then run the same command again"
+                f"{self._path}: cannot be written ({error.strerror}); free some disk space, "
+                "then run the same command again"
             ) from error
 
     def close(self) -> None:

@@ -21,7 +21,7 @@ from dataset.cli import FLAT, Count
 from dataset.errors import UsageError
 
 _NEXT = {"ratings": "frames", "frames": "likes", "likes": "export"}
-_AGAIN = "Reading again"
+_REFRESH = "Refresh"
 _SECONDS_PER_DAY = 86_400
 
 Days = Annotated[float, Field(ge=0, lt=36_500, allow_inf_nan=False)]
@@ -62,7 +62,7 @@ def plan_lines(forecasts: list[Forecast], delay_s: float) -> list[str]:
     lines.append(f"{least} {requests:,} requests; {needed}, all hosts in parallel.")
     if open_stages:
         lines.append(
-            f"Some counts are known only after stages have read pages ({', '.join(open_stages)}); run plan again then."
+            f"Not all counts are known yet; run plan again when these stages have read pages: {', '.join(open_stages)}."
         )
     return lines
 
@@ -76,7 +76,7 @@ def _ages_of(stage: str) -> Any:
 
 def _age_option(kind: str) -> Any:
     sentence = f"with --refresh: minimum age in days of the {kind.replace('_', ' ')} pages to read again"
-    return Annotated[Days, Parameter(help=sentence, group=_AGAIN)]
+    return Annotated[Days, Parameter(help=sentence, group=_REFRESH)]
 
 
 def _command_for(stage: str) -> Callable[..., None]:
@@ -89,7 +89,7 @@ def _command_for(stage: str) -> Callable[..., None]:
         site: Annotated[SiteOptions, FLAT] = SiteOptions(),  # noqa: B008 - frozen
         attempts: Count = 5,
         scope: Annotated[ScopeOptions, FLAT] = ScopeOptions(),  # noqa: B008
-        refresh: Annotated[bool, Parameter(group=_AGAIN)] = False,
+        refresh: Annotated[bool, Parameter(group=_REFRESH)] = False,
         ages: Any = ages_class(),  # noqa: B008
     ) -> None:
         """Read the pages of a stage.

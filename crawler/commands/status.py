@@ -29,10 +29,10 @@ def status(*, crawl: Path = DEFAULT_CRAWL, watch: bool = False) -> None:
         if watch:
             _watch(ledger)
         else:
-            print("\n".join(_present_lines(ledger)))
+            print("\n".join(_current_lines(ledger)))
 
 
-def _present_lines(ledger: Ledger) -> list[str]:
+def _current_lines(ledger: Ledger) -> list[str]:
     return status_lines(ledger, time.time(), is_locked(ledger.crawl_dir / "lock"))
 
 
@@ -40,7 +40,7 @@ def _watch(ledger: Ledger) -> None:
     try:
         with Live(refresh_per_second=1) as live:
             while True:
-                live.update(Text("\n".join(_present_lines(ledger))), refresh=True)
+                live.update(Text("\n".join(_current_lines(ledger))), refresh=True)
                 time.sleep(_REDRAW_S)
     except KeyboardInterrupt:
         return
@@ -68,7 +68,7 @@ def _causes(ledger: Ledger) -> list[str]:
     if unsteady := reports.n_unsteady(ledger):
         lines.append(f"{unsteady:,} lists changed too often while they were read; read them again with --refresh")
     if unseen := reports.n_unseen(ledger):
-        lines.append(f"{unseen:,} items are counted by lists but not shown by them")
+        lines.append(f"{unseen:,} items are counted in the totals of lists, but no page shows them")
     return lines
 
 

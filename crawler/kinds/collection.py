@@ -27,7 +27,7 @@ from crawler.sites import Site
 
 HEADING = re.compile(r"看过的(?:影视|电影)(?: ?[(（]([0-9]+)[)）])?$")
 _MOVIE_LINK = re.compile(r"/subject/([0-9]+)/?$")
-_APART = ("item", "aside")
+_OUTER_CLASSES = ("item", "aside")
 _STARS = re.compile(r"rating([1-5])-t")
 
 
@@ -101,15 +101,15 @@ def _items(root: etree._Element) -> Iterator[etree._Element]:
 
     Most pages of a crawl are of this kind, so this walks through the tree once instead of using XPath.
     """
-    apart: dict[etree._Element, bool] = {}  # whether an element's children are inside an item or an aside
+    is_inside: dict[etree._Element, bool] = {}  # whether an element's children are inside an item or an aside
     for node in root.iter("div", "li"):
-        if _is_of(node.get("class"), "item"):
+        if _has_class(node.get("class"), "item"):
             parent = node.getparent()
-            if parent not in apart:
-                apart[parent] = any(
-                    _is_of(above.get("class"), name) for above in node.iterancestors() for name in _APART
+            if parent not in is_inside:
+                is_inside[parent] = any(
+                    _has_class(above.get("class"), name) for above in node.iterancestors() for name in _OUTER_CLASSES
                 )
-            if not apart[parent]:
+            if not is_inside[parent]:
                 yield node
 
 
@@ -121,7 +121,7 @@ def _rating(page: Document, item: etree._Element) -> RatingRow:
         if node.tag == "a" and (link := _MOVIE_LINK.search(node.get("href", ""))):
             ids.add(link[1])
         if (classes := node.get("class")) is not None:
-            if date is None and _is_of(classes, "date"):
+            if date is None and _has_class(classes, "date"):
                 date = node
             if node.tag == "span" and classes.startswith("rating"):
                 marks.append(node)
@@ -135,7 +135,7 @@ def _rating(page: Document, item: etree._Element) -> RatingRow:
     return RatingRow(movie_id, _stars(page, beside or marks), day)
 
 
-def _is_of(classes: str | None, name: str) -> bool:
+def _has_class(classes: str | None, name: str) -> bool:
     """Return whether an element has a class; the first test avoids splitting the classes of most elements."""
     return classes is not None and name in classes and name in classes.split()
 

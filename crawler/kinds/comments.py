@@ -49,8 +49,8 @@ def parse_comments(html: str, url: str) -> CommentsPage:
     page = Document.read("comments", html, url)
     page.id_in_url("movie_id", r"/subject/([0-9]+)/comments")
     comments = page.css(".comment-item")
-    frame = page.css("#comments")
-    if not comments and (not frame or select(frame, 'a[href*="/people/"]')):
+    container = page.css("#comments")
+    if not comments and (not container or select(container, 'a[href*="/people/"]')):
         raise page.not_understood("comments")
     people: list[Person] = []
     for comment in comments:
@@ -67,9 +67,9 @@ def record(context: CrawlContext, page: Page, parsed: CommentsPage, at: float) -
     """Plan the collections of new people; the comments themselves are not stored."""
     ledger = context.ledger
     for person in parsed.people:
-        _discover(ledger, context.scope, person)
+        _plan_collection(ledger, context.scope, person)
     uids = [person.uid for person in parsed.people]
-    is_full = len(uids) == COMMENTS_PER_PAGE  # otherwise someone is left out, perhaps the last person
+    is_full = len(uids) == COMMENTS_PER_PAGE  # otherwise a deleted author is left out, perhaps the last one
     seam = Seam(uids[-1] if is_full else None, uids[0] if uids else None, last_item_before(ledger, page.key))
     list_pass = ListPass(ledger, page, at)
     ledger.mark_done(page, list_pass.at, seen=len(uids), last_item=seam.shown)
@@ -79,7 +79,7 @@ def record(context: CrawlContext, page: Page, parsed: CommentsPage, at: float) -
     return list_pass.follow(next_key(address(context.site, page.key), page.key, next_url, seen=1), seam=seam)
 
 
-def _discover(ledger: Ledger, scope: Scope, person: Person) -> None:
+def _plan_collection(ledger: Ledger, scope: Scope, person: Person) -> None:
     """Plan a person's collection, unless it is planned under another uid or there are enough users."""
     is_known = ledger.is_planned(ledger.user_id(person), "collection")
     if not is_known and (scope.max_users is None or ledger.n_lists("collection") < scope.max_users):

@@ -91,7 +91,7 @@ class Document:
         raise self.not_understood(field, f"is {_shown(text)}, not a date")
 
     def person(self, links: Iterable[etree._Element], avatars: Iterable[etree._Element]) -> Person | None:
-        """Return the person of the first profile link, with the first number in an avatar if any; None without one."""
+        """Return the person of the first profile link (with the number in the avatar, if any); None without a link."""
         for link in links:
             if (href := link.get("href")) is not None and (uid := self.uid_of(href)):
                 numbers = (_AVATAR_NUMBER.search(avatar.get("src", "")) for avatar in avatars)

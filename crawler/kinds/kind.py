@@ -43,7 +43,7 @@ class PageKind(ABC):
         table: the raw table that its rows belong to; the quarantine uses this name for what is left out.
         subject: what `Key.subject` is: `movie_id`, `frame_id` or `user_id`.
         address: gives the address of a page.
-        record: stores what a page holds and returns the page of its list to read next, in a transaction.
+        record: in a transaction, stores what a page holds; returns the page of its list to read next.
         first_pages: gives the pages to plan when the phase begins; the ledger ignores known ones.
         unplanned: estimates how many lists (or single pages) will be planned beyond the known ones, None if unknown.
         pages_per_list: estimates how many pages a list has, for use before any list was read to its end.

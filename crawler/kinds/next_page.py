@@ -9,7 +9,7 @@ def next_key(here: str, key: Key, next_url: str | None, seen: int, claimed: int 
     """Return the page that a list's link to its next page leads to; only the offset is taken from the link.
 
     A short page need not be the last one (hidden items take up places). An empty page before the claimed total is not
-    the last one either; an empty page after it is, even if it has a link.
+    the last one either. An empty page after it is the last one, even if it has a link.
 
     Args:
         here: the address of the page with the link.

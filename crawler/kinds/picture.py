@@ -1,4 +1,7 @@
-"""The kind of page that is a photo's picture file, on the image host."""
+"""A photo's picture file, on the image host: `/view/photo/<size>/public/p<pid>.jpg`.
+
+It is a kind of page like the others, but not HTML.
+"""
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass

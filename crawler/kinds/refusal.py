@@ -18,7 +18,7 @@ from crawler.page import PageGone, Refused
 
 REFUSING_STATUSES = {
     403: "access is forbidden (403)",
-    418: "taken for a robot (418); the image host answers this without the site's Referer",
+    418: "treated as a robot (418); the image host answers this without the site's Referer",
     429: "rate limit (429)",
 }
 GONE_STATUSES = (404, 410)
@@ -26,7 +26,7 @@ REFUSING_TITLES = {"登录豆瓣": "login wall (登录豆瓣)", "禁止访问": 
 REFUSING_WORDS = {
     "检测到有异常请求": "blocked (检测到有异常请求)",
     "搜索访问太频繁": "rate limit (搜索访问太频繁)",
-    "error code: 004": "the address is banned (error code: 004)",
+    "error code: 004": "the IP address is banned (error code: 004)",
 }
 GONE_WORDS = (
     "页面不存在",
@@ -37,7 +37,7 @@ GONE_WORDS = (
     "已经主动注销",
     "已被永久禁言",
 )
-LONGEST_NOTICE = 80  # characters; the known ones have up to 40
+LONGEST_NOTICE = 80  # characters; the known notices have up to 40
 
 _ANY_WORDS = tuple(words.encode() for words in (*REFUSING_TITLES, *REFUSING_WORDS, *GONE_WORDS))
 _ANY_FORM = re.compile(rb"<form[^>]*(?:\bsec\b|/c\b)", re.IGNORECASE)

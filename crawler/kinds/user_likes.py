@@ -59,9 +59,9 @@ def parse_user_likes(html: str, url: str) -> UserLikesPage:
     """
     page = Document.read("user_likes", html, url)
     uid = page.id_in_url("uid", r"/people/([^/]+)/likes/photo")
-    frame = page.css(".fav-list")
-    items = [item for one in frame for item in one.iterchildren("li")]
-    if not frame or (not items and page.css('#content a[href*="/photos/photo/"], .paginator .next a')):
+    container = page.css(".fav-list")
+    items = [item for one in container for item in one.iterchildren("li")]
+    if not container or (not items and page.css('#content a[href*="/photos/photo/"], .paginator .next a')):
         raise page.not_understood("likes")
     return UserLikesPage(
         uid=uid,

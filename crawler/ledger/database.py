@@ -19,7 +19,7 @@ class Database:
         self._lock = lock
         self.execute = connection.execute
         self.executemany = connection.executemany
-        self._insert_into = cache(self._upsert_statement)
+        self._upsert_into = cache(self._upsert_statement)
 
     def close(self) -> None:
         """Close the file and release the lock."""
@@ -58,7 +58,7 @@ class Database:
     def upsert(self, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
         """Insert rows, all with the same columns; a row whose key exists gets the new values."""
         if rows:
-            self.executemany(self._insert_into(table, tuple(rows[0])), rows)
+            self.executemany(self._upsert_into(table, tuple(rows[0])), rows)
 
     def _upsert_statement(self, table: str, columns: tuple[str, ...]) -> str:
         keys = {row[0] for row in self.execute("SELECT name FROM pragma_table_info(?) WHERE pk > 0", (table,))}
@@ -97,7 +97,9 @@ def connect(path: Path) -> sqlite3.Connection:
     with suppress(sqlite3.DatabaseError):  # not a database: the check of the version says so
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
-        connection.execute("PRAGMA wal_autocheckpoint = 8192")  # 32 MiB: pages that change often are merged first
+        connection.execute(
+            "PRAGMA wal_autocheckpoint = 8192"
+        )  # 32 MiB: a database page that changes often is copied once
         connection.execute("PRAGMA foreign_keys = ON")
     return connection
 
@@ -114,7 +116,7 @@ def explained(error: sqlite3.DatabaseError, folder: Path) -> Exception:
     """Return the error to show the user of a crawl folder; an error that no user can cause is returned unchanged."""
     match getattr(error, "sqlite_errorcode", 0) & 0xFF:
         case sqlite3.SQLITE_FULL | sqlite3.SQLITE_IOERR | sqlite3.SQLITE_READONLY | sqlite3.SQLITE_CANTOPEN:
-            remedy = "make room and check that the folder can be written, then run the same command again"
+            remedy = "free some disk space, check that the folder can be written, then run the same command again"
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
             remedy = "another program has locked it; stop that program, then run the same command again"
         case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:

@@ -12,8 +12,8 @@ Rows that no page has shown since the pass began (restarts included) are deleted
 longer shows them. What a list claims but does not show (hidden items) is stored as `unseen` on its first page; it is
 negative if items left the list after they were read.
 
-A collection is newest first. After it was read to its end once, a later pass stops at the first page on which every
-item is known, if the number of unseen items is still the same (so nothing has left the list).
+A collection is newest first. After it has been read to its end once, a later pass stops at the first page on which
+every item is known, if the number of unseen items is still the same (so nothing has left the list).
 """
 
 from collections.abc import Mapping, Sequence

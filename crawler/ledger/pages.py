@@ -101,7 +101,7 @@ class PageTable(Database):
         )
 
     def forget_page(self, page: Page) -> None:
-        """Delete the pages of this kind and subject, who is a forgotten person, and add the uid to `forgotten`."""
+        """Delete all pages of this kind about this person, and add their uid to `forgotten`."""
         self.forgotten.add([page.key.subject])
         self.execute("DELETE FROM pages WHERE kind = ? AND subject = ?", page.key[:2])
 

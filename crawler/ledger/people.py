@@ -37,7 +37,7 @@ class PeopleTable(PageTable):
         """Return whether a page of a kind is planned for a person, under any of their uids."""
         return bool(
             self.value(
-                # CROSS: SQLite looks up the person's few uids first, not all pages of the kind
+                # CROSS makes SQLite start with the person's few uids, not with all pages of the kind
                 "SELECT 1 FROM people CROSS JOIN pages ON pages.kind = ? AND pages.subject = people.uid "
                 "WHERE people.user_id = ?",
                 (kind, user_id),
@@ -62,7 +62,7 @@ class PeopleTable(PageTable):
         personal = tuple(self.personal_kinds)
         self.execute(
             "UPDATE pages SET state = 'gone', cause = 'the same person is read under another uid' "
-            # + and CROSS keep SQLite from walking through all pending pages
+            # + and CROSS keep SQLite from scanning all pending pages
             f"WHERE +state = 'pending' AND kind IN ({marks(personal)}) AND subject = ? AND EXISTS ("
             "  SELECT 1 FROM people CROSS JOIN pages AS other ON other.subject = people.uid "
             "  WHERE people.user_id = ? AND other.kind = pages.kind AND other.subject <> pages.subject)",

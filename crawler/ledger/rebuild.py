@@ -7,7 +7,7 @@ from crawler.page import Key
 
 
 def copy_plan(old: Ledger, new: Ledger) -> dict[int, str]:
-    """Copy the facts and all pages except those of forgotten people; return each page's state by its id."""
+    """Copy the table `meta` and all pages except those of forgotten people; return each page's state by its id."""
     states: dict[int, str] = {}
     with new.transaction():
         for key, value in old.execute("SELECT key, value FROM meta"):

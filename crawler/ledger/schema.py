@@ -14,7 +14,7 @@ from crawler.ledger.database import Database
 from dataset.errors import PipelineError
 
 VERSION = 2
-# By older version: the statements that lead to the next version: {2: "ALTER TABLE pages ADD COLUMN …; …"}.
+# For each older version, the statements that migrate it to the next one: {2: "ALTER TABLE pages ADD COLUMN …; …"}.
 MIGRATIONS: Mapping[int, str] = {}
 
 _TABLES = Path(__file__).with_name("schema.sql")

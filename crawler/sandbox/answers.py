@@ -21,7 +21,7 @@ ROLES: tuple[Role, ...] = ("movie", "www", "images")
 
 HTML = "text/html; charset=utf-8"
 TEAPOT_BODY = b"I'm a teapot\n"  # 13 bytes, which the site labels image/jpeg
-TRAP_PATH = "/hnypt/variformcyst.py"
+TRAP_PATH = "/hnypt/variformcyst.py"  # every page has an invisible link to it, as on the site
 REAL_REFERERS = ("https://www.douban.com/", "https://movie.douban.com/")
 
 _DISALLOWED = (

@@ -27,7 +27,7 @@ def serve(
 
     Args:
         config: the world.
-        port: the first of three consecutive ports; 0 takes any free ports.
+        port: the first of three consecutive ports; 0: any free ports.
         site_file: where the addresses are written while the sandbox runs.
         faults: what goes wrong.
         log: log file: one JSON line per request.
@@ -37,14 +37,14 @@ def serve(
         PipelineError: a port is in use, or a file cannot be written.
     """
     stop = threading.Event()
-    before = {number: signal.signal(number, _set(stop)) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, _setter_of(stop)) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         world = generate_world(config)
         ports = (port, port + 1, port + 2) if port else (0, 0, 0)
         with SandboxServer(world, ports, log, faults) as server:
             try:
                 write_json(site_file, _site(server))
-                _greet(server, site_file)
+                _print_start(server, site_file)
                 stop.wait()
             finally:
                 forget_site(site_file, os.getpid())
@@ -61,7 +61,7 @@ def forget_site(site_file: Path, pid: int) -> None:
             site_file.unlink()
 
 
-def _set(stop: threading.Event) -> "signal._HANDLER":
+def _setter_of(stop: threading.Event) -> "signal._HANDLER":
     def on_signal(number: int, frame: FrameType | None) -> None:
         stop.set()
 
@@ -79,7 +79,7 @@ def _site(server: SandboxServer) -> dict[str, object]:
     }
 
 
-def _greet(server: SandboxServer, site_file: Path) -> None:
+def _print_start(server: SandboxServer, site_file: Path) -> None:
     contents = server.world.contents
     n_ratings = sum(len(ratings) for ratings in contents.ratings_of.values())
     print(

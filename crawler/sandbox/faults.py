@@ -22,7 +22,7 @@ _PICTURE_PATH = re.compile(r"/public/p(\d+)\.\w+$")
 _SORRY = "<p>检测到有异常请求从你的 IP 发出，请登录使用豆瓣。</p>"
 _PUZZLE = '<form name="sec" id="sec" method="POST" action="/c"><input name="tok" type="hidden"></form>'
 
-# The refusals of DOUBAN.md, section 7. Their redirects lead to the real hosts; a crawler must not follow them.
+# The site's refusals. Their redirects lead to the real hosts; a crawler must not follow them.
 REFUSALS: dict[str, Answer] = {
     "block_redirect": Answer(302, b"", headers=(("Location", "https://sec.douban.com/b?r=x"),)),
     "puzzle_redirect": Answer(302, b"", headers=(("Location", "https://sec.douban.com/c?r=x"),)),
@@ -69,7 +69,7 @@ class Failures:
     Args:
         rates: the rate of each failure.
         seed: another seed makes other requests fail.
-        most_in_a_row: after this many tries of an address, its answer is the true one.
+        most_in_a_row: after this many tries of an address, the true answer is sent.
         slow_s: delay of a slow answer.
     """
 
@@ -227,7 +227,7 @@ def older_layout(request: Request, answer: Answerer) -> Answer:
 
 
 def chained(*faults: Fault) -> Fault:
-    """Return one fault that applies all of these, the first one last."""
+    """Return one fault that applies all of these: the first one sees the request first and the answer last."""
 
     def respond(request: Request, answer: Answerer) -> Answer:
         for fault in reversed(faults):

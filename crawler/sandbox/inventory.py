@@ -1,4 +1,4 @@
-"""Invention of the people, the movies and the frames, with the irregularities of the site's pages."""
+"""Invents the people, the movies and the frames, with the irregularities of the site's pages."""
 
 from datetime import date, timedelta
 
@@ -19,8 +19,8 @@ _ORIGINALS_PX = {
 }
 _KIND_SHARES = (0.62, 0.24, 0.14)  # stills, posters, wallpapers
 _THEME_SHARE = 0.36  # share of a movie's frames that show one of its themes
-_PART_OF_MANY = 0.025  # share of movies with more stills than fit on one page of the list
-_PART_WITHOUT_PHOTOS = 0.03
+_SHARE_WITH_MANY_STILLS = 0.025  # share of movies with more stills than fit on one page of the list
+_SHARE_WITHOUT_PHOTOS = 0.03
 _DIRECTOR_LINKS: tuple[DirectorLink, ...] = ("celebrity", "personage", "search")
 _FIRST_UPLOAD = date(2019, 1, 5)
 
@@ -120,9 +120,9 @@ def invent_frames(movies: list[Movie], tastes: Tastes, generator: Generator) -> 
 
 def _count_frames(generator: Generator) -> int:
     chance = generator.random()
-    if chance < _PART_OF_MANY:
+    if chance < _SHARE_WITH_MANY_STILLS:
         return int(generator.integers(34, 66))
-    if chance < _PART_OF_MANY + _PART_WITHOUT_PHOTOS:
+    if chance < _SHARE_WITH_MANY_STILLS + _SHARE_WITHOUT_PHOTOS:
         return 0
     return int(generator.integers(4, 10))
 

@@ -1,4 +1,4 @@
-"""Invented titles, people and remarks. Any resemblance to a real title or person is a coincidence."""
+"""Invents titles, people and remarks. Any resemblance to a real title or person is a coincidence."""
 
 from itertools import product
 

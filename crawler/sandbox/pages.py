@@ -1,7 +1,7 @@
-"""The site's pages for a world, in the markup that DOUBAN.md describes (the templates are in `templates/`).
+"""Writes the pages of a world in the site's markup (the templates are in `templates/`).
 
-They are written from that description alone, independently of the crawler's parsers, so that a crawl of the
-sandbox proves that the two agree. A page past the end of a list has no items, as on the site.
+The pages share no code with the crawler's parsers, so a crawl of the sandbox proves that the two agree.
+A page past the end of a list has no items, as on the site.
 """
 
 import json

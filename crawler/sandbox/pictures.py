@@ -1,4 +1,4 @@
-"""The picture of a frame. The same frame gives the same bytes, for a given version of Pillow.
+"""Paints the picture of a frame and encodes it. The same frame gives the same bytes, for a given version of Pillow.
 
 A theme's scene paints the frames that show the theme; a neutral filler paints the others. The frame's seed
 varies colours and shapes.

@@ -1,4 +1,4 @@
-"""Painters of the visual themes, one per theme.
+"""Painters of the visual themes, one function per theme.
 
 A person (or VGG-19) can tell the themes apart by palette, composition and shapes.
 """

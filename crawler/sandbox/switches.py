@@ -34,10 +34,10 @@ _LAYOUTS: dict[str, Fault] = {
     "private-likes": private_likes,
 }
 HELP = (
-    f"faults, separated by commas: failures at a rate ({', '.join(f'{name}=0.05' for name in _RATES)}), which succeed "
-    "on a later try; dead-pictures=0.05, which never succeed; lists that change while they are read (growing or "
-    f"shrinking); other layouts ({', '.join(_LAYOUTS)}); refuse-after=100 answers, with refuse-with="
-    f"{'|'.join(REFUSALS)}"
+    f"faults, separated by commas: failures at a rate ({', '.join(f'{name}=0.05' for name in _RATES)}), where a later "
+    "attempt succeeds; pictures that are always broken, at a rate (dead-pictures=0.05); lists that change while they "
+    f"are read (growing or shrinking); other layouts ({', '.join(_LAYOUTS)}); refusal after a number of answers "
+    f"(refuse-after=100), in one of these ways: refuse-with={'|'.join(REFUSALS)}"
 )
 
 

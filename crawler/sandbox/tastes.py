@@ -65,8 +65,8 @@ def utilities(tastes: Tastes) -> FloatArray:
     """Return (U, M) the utility of each movie for each user, before noise."""
     habit = tastes.user_habits @ tastes.movie_habits.T - 0.3
     weight = tastes.looks_weights[:, None]
-    drawn = (1 - weight) * _HABIT_SCALE * habit + weight * _LOOKS_SCALE * looks(tastes)
-    return np.round(drawn + tastes.popularity, _DECIMALS)
+    utility = (1 - weight) * _HABIT_SCALE * habit + weight * _LOOKS_SCALE * looks(tastes)
+    return np.round(utility + tastes.popularity, _DECIMALS)
 
 
 def looks(tastes: Tastes) -> FloatArray:
@@ -78,16 +78,16 @@ def looks(tastes: Tastes) -> FloatArray:
     return best
 
 
-def choose_movies(drawn: FloatArray, n: int, generator: np.random.Generator) -> IntArray:
-    """Return the `n` movies that a user watches, drawn without replacement by softmax of `drawn` (Gumbel top-n)."""
-    noisy = drawn + generator.gumbel(size=drawn.size)
+def choose_movies(utility: FloatArray, n: int, generator: np.random.Generator) -> IntArray:
+    """Return the `n` movies that a user watches, drawn without replacement by softmax of the utility (Gumbel top-n)."""
+    noisy = utility + generator.gumbel(size=utility.size)
     return np.asarray(np.argsort(-np.round(noisy, _DECIMALS), kind="stable")[:n], np.int64)
 
 
-def give_stars(drawn: FloatArray, generator: np.random.Generator) -> IntArray:
-    """Return 1 to 5 stars for the watched movies, higher for a higher utility `drawn`."""
-    spread = drawn.std() or 1.0
-    felt = 3.7 + 0.7 * (drawn - drawn.mean()) / spread + generator.normal(0, 0.7, size=drawn.size)
+def give_stars(utility: FloatArray, generator: np.random.Generator) -> IntArray:
+    """Return 1 to 5 stars for the watched movies, higher for a higher utility."""
+    spread = utility.std() or 1.0
+    felt = 3.7 + 0.7 * (utility - utility.mean()) / spread + generator.normal(0, 0.7, size=utility.size)
     return np.asarray(np.clip(np.rint(felt), 1, 5), np.int64)
 
 

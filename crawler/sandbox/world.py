@@ -58,7 +58,7 @@ class WorldConfig:
 class World:
     """An invented world: its contents, the tastes behind them, and the movies where a crawl starts.
 
-    `tastes` has one row per user and movie, in the order of `contents.users` and `contents.movies`.
+    The rows of `tastes` are in the order of `contents.users` and `contents.movies`.
     """
 
     config: WorldConfig
@@ -102,7 +102,7 @@ def _draw_ratings(
     config: WorldConfig, users: list[User], movies: list[Movie], tastes: Tastes, generator: Generator
 ) -> dict[str, list[Rating]]:
     """Return every user's collection, newest first; some are empty, and some have hidden items."""
-    drawn = utilities(tastes)
+    utility = utilities(tastes)
     spread = 0.75
     sizes = np.exp(generator.normal(np.log(config.mean_ratings) - spread**2 / 2, spread, size=len(users)))
     sizes = np.clip(np.rint(sizes), 1, config.n_movies // 2).astype(int)
@@ -110,13 +110,13 @@ def _draw_ratings(
     ratings_of = {}
     for index, user in enumerate(users):
         n = 0 if user.closing else int(sizes[index])
-        ratings_of[user.user_id] = _rate(user, movies, drawn[index], n, generator)
+        ratings_of[user.user_id] = _rate(user, movies, utility[index], n, generator)
     return ratings_of
 
 
-def _rate(user: User, movies: list[Movie], drawn: FloatArray, n: int, generator: Generator) -> list[Rating]:
-    chosen = generator.permutation(choose_movies(drawn, n, generator))
-    stars = give_stars(drawn[chosen], generator) if n else chosen
+def _rate(user: User, movies: list[Movie], utility: FloatArray, n: int, generator: Generator) -> list[Rating]:
+    chosen = generator.permutation(choose_movies(utility, n, generator))
+    stars = give_stars(utility[chosen], generator) if n else chosen
     n_days = (_LAST_DAY - _FIRST_DAY).days
     days = np.sort(generator.integers(int(generator.integers(0, n_days - 60)), n_days, size=n))[::-1]
     is_unrated, is_hidden = generator.random(n) < 0.08, generator.random(n) < 0.06
@@ -187,11 +187,11 @@ def _draw_comments(contents: Contents, seeds: tuple[str, ...], generator: Genera
     room = dict.fromkeys(seeds, COMMENTS_REACH)
     for user in contents.users.values():
         visible = [rating for rating in contents.ratings_of[user.user_id] if not rating.is_hidden]
-        spoken = [rating for rating in visible if generator.random() < 0.25]
-        spoken = [rating for rating in spoken if room.get(rating.movie_id, 1) > 0]
-        if not any(rating.movie_id in room for rating in spoken):
-            spoken.extend(_speak_under_a_seed(user, visible, room, generator))
-        for rating in spoken:
+        commented = [rating for rating in visible if generator.random() < 0.25]
+        commented = [rating for rating in commented if room.get(rating.movie_id, 1) > 0]
+        if not any(rating.movie_id in room for rating in commented):
+            commented.extend(_comment_on_seed(user, visible, room, generator))
+        for rating in commented:
             comments_of[rating.movie_id].append(_comment(user, rating, generator))
             if rating.movie_id in room:
                 room[rating.movie_id] -= 1
@@ -200,8 +200,8 @@ def _draw_comments(contents: Contents, seeds: tuple[str, ...], generator: Genera
     contents.comments_of = comments_of
 
 
-def _speak_under_a_seed(user: User, visible: list[Rating], room: dict[str, int], generator: Generator) -> list[Rating]:
-    """Return the comment on a seed movie of a user without one, as a list; 2 in 100 users have none."""
+def _comment_on_seed(user: User, visible: list[Rating], room: dict[str, int], generator: Generator) -> list[Rating]:
+    """Return a rating to comment on, as a list, for a user without a comment on a seed movie; 2% of users get none."""
     if generator.random() < 0.02:
         return []
     watched = [rating for rating in visible if room.get(rating.movie_id, 0) > 0]

@@ -21,7 +21,7 @@ from dataset.errors import MissingInputError, RefusedError, UsageError
 FLOOR_S = 5.0
 SANDBOX_CONCURRENCY = 16
 _MAX_ROBOTS_BYTES = 512 << 10
-# Douban's robots.txt asks for a delay in a comment; it is obeyed.
+# Douban's robots.txt asks for a delay in a comment; the crawler obeys it.
 _COMMENTED_DELAY = re.compile(r"^\s*#\s*crawl-delay\s*:\s*(\d+(?:\.\d+)?)\s*$", re.IGNORECASE | re.MULTILINE)
 
 
@@ -127,24 +127,25 @@ def _read_one(base: str, politeness: Politeness, user_agent: str) -> str:
             remedy = "start it with: python -m crawler sandbox" if is_local else "check the network and the address"
             raise MissingInputError(f"{base}: no server answers; {remedy}") from None
         except requests.RequestException as error:
-            raise RefusedError(_closed(url, type(error).__name__)) from None
-    return _clean_text(url, response)
+            raise RefusedError(_not_valid(url, type(error).__name__)) from None
+    return _valid_text(url, response)
 
 
-def _clean_text(url: str, response: requests.Response) -> str:
+def _valid_text(url: str, response: requests.Response) -> str:
+    """Return the text of an answer; raise if it is not a valid robots.txt."""
     content_type = response.headers.get("Content-Type", "text/plain").partition(";")[0].strip().lower()
     if response.status_code == 404:
-        raise NoRobotsError(_closed(url, "status 404"))
+        raise NoRobotsError(_not_valid(url, "status 404"))
     if response.status_code != 200:
-        raise RefusedError(_closed(url, f"status {response.status_code}"))
+        raise RefusedError(_not_valid(url, f"status {response.status_code}"))
     if content_type != "text/plain" or response.content.lstrip().startswith(b"<"):
-        raise RefusedError(_closed(url, f"{content_type}, not plain text"))
+        raise RefusedError(_not_valid(url, f"{content_type}, not plain text"))
     if len(response.content) > _MAX_ROBOTS_BYTES:
-        raise RefusedError(_closed(url, f"{len(response.content):,} bytes"))
+        raise RefusedError(_not_valid(url, f"{len(response.content):,} bytes"))
     return response.content.decode("utf-8-sig", errors="replace")
 
 
-def _closed(url: str, what: str) -> str:
+def _not_valid(url: str, what: str) -> str:
     return f"{url}: no valid robots.txt ({what}), so this host is not crawled; try again tomorrow"
 
 

@@ -1,6 +1,6 @@
 """Runs a stage in Scrapy, in this process, and reports how it ended.
 
-Scrapy's reactor starts once per process, so a command runs one stage; flows start the command
+Scrapy's reactor can start only once per process, so a command runs one stage. The package `flows` starts the command
 as a child process.
 """
 
@@ -80,9 +80,8 @@ def _crawl(
 ) -> StatsCollector:
     """Run the spider to its end and return the stats; an exception in our code is raised unchanged."""
     process = CrawlerProcess(scrapy_settings(crawl, rules))
-    logging.getLogger("scrapy.core").setLevel(
-        logging.INFO
-    )  # otherwise a log record is made for every page and discarded
+    # Otherwise Scrapy creates a log record for every page and discards it.
+    logging.getLogger("scrapy.core").setLevel(logging.INFO)
     crawler = process.create_crawler(StageSpider)
     crawler.signals.connect(meter.update, signal=signals.request_left_downloader)
     problems: list[Failure] = []
@@ -105,7 +104,7 @@ def _raise_if_incomplete(pages: StagePages, ledger: Ledger, kinds: Sequence[str]
     if pages.refusals:
         host, sign = next(iter(pages.refusals.items()))
         raise RefusedError(
-            f"the {host} host refuses us ({sign}), so the crawl has stopped; nothing is lost: wait a few hours, "
+            f"the {host} host refuses us ({sign}), so the crawl has stopped; nothing is lost: wait a day or more, "
             "raise --delay-s, then run the same command again"
         )
     if refused := ledger.count(kinds, "refused"):

@@ -27,7 +27,7 @@ class StageSpider(scrapy.Spider):
     `pages/retried`.
 
     Attributes:
-        pages: hands out the pages that are still to be read.
+        pages: the `StagePages`, which hand out the pages to request.
         close_reason: why Scrapy closed the spider: `finished`, or `shutdown` after a signal.
     """
 
@@ -60,13 +60,13 @@ class StageSpider(scrapy.Spider):
     def on_response(self, response: Response) -> None:
         """Process an answer."""
         page = self._answered(response)
-        self._note(page, process(page, answer_of(response), self.context, self.archive))
+        self._report(page, process(page, answer_of(response), self.context, self.archive))
 
     async def on_slow_response(self, response: Response) -> None:
         """Process an answer that takes long to parse: parse it in a thread, one answer at a time."""
         page, loop = self._answered(response), asyncio.get_running_loop()
         parsed = await loop.run_in_executor(self._thread, parse_answer, page, answer_of(response), self.context)
-        self._note(page, settle(page, parsed, self.context, self.archive))
+        self._report(page, settle(page, parsed, self.context, self.archive))
 
     def on_failure(self, failure: Any) -> None:
         """Handle a request without an answer: not sent, timed out, cut off, or connection lost."""
@@ -80,7 +80,7 @@ class StageSpider(scrapy.Spider):
         self.pages.answered(page)
         cause = type(failure.value).__name__
         self.context.ledger.mark(page, "failed", cause)
-        self._note(page, Outcome("failed", cause, may_recover=True))
+        self._report(page, Outcome("failed", cause, may_recover=True))
 
     def on_defect(self, failure: Any) -> None:
         """Stop after an exception in a callback: a bug, or a file that cannot be written."""
@@ -96,7 +96,7 @@ class StageSpider(scrapy.Spider):
         self.pages.answered(page, response.meta.get("download_latency"), response.status == 200)
         return page
 
-    def _note(self, page: Page, outcome: Outcome) -> None:
+    def _report(self, page: Page, outcome: Outcome) -> None:
         """Report the outcome of a page, which is marked in the ledger already, to `StagePages` and the stats."""
         if outcome.may_recover and self.pages.retry(page, outcome.cause):
             self._count("retried")

@@ -1,4 +1,4 @@
-"""Whole crawls of a sandbox, each command a process of its own, against the world's truth and the request log."""
+"""Fixtures for crawls of a sandbox: they run each command in its own process and compare the tables with the truth."""
 
 import json
 import os
@@ -33,11 +33,11 @@ from crawler.scope import Scope, Source
 from dataset.schema import RAW_TABLES
 from dataset.tables import canonical, read_table
 
-FRAMES_KEPT = 2  # of a movie: drawing them takes the sandbox's time
+FRAMES_KEPT = 2  # per movie, because drawing frames is slow
 
 
 class Forks:
-    """The process of `forks.py`."""
+    """The process that runs `forks.py`: it starts the crawler's commands."""
 
     def __init__(self):
         program = [sys.executable, str(Path(__file__).with_name("forks.py"))]
@@ -53,7 +53,7 @@ class Forks:
 
 
 class Command:
-    """A command that was started, as `subprocess.Popen` has it."""
+    """A started command, with the methods of `subprocess.Popen` that the tests use."""
 
     def __init__(self, forks, argv, folder):
         self._forks, self._output, self._errors = forks, folder / "output.txt", folder / "errors.txt"
@@ -146,7 +146,7 @@ class Crawl:
         }
 
     def requests(self):
-        """Return every request but those for robots.txt, as (host, path with query)."""
+        """Return every request except those for robots.txt, as (host, path with query)."""
         return [(request.host, request.path) for request in self.server.requests if request.path != "/robots.txt"]
 
 
@@ -174,7 +174,7 @@ def sandbox(tmp_path, forks):
 
 @lru_cache
 def _world(seed, n_users, n_movies):
-    """A world with few frames: only the largest list of photos is left as it is."""
+    """Return a world with few frames: only the largest list of photos, if it has several pages, stays whole."""
     world = generate_world(WorldConfig(seed, n_users, n_movies))
     contents = world.contents
     largest = max(contents.frames_of, key=lambda movie_id: len(contents.frames_of[movie_id]))
@@ -216,7 +216,7 @@ def read_all():
 
 
 def _answer_from(server, key):
-    """Return what a sandbox answers, without the network between."""
+    """Return what a sandbox answers, without using the network."""
     url = address(server.site, key)
     target = url.removeprefix(server.site.hosts[KINDS[key.kind].host])
     given = server.respond(Request(KINDS[key.kind].host, "GET", target, {"referer": "https://www.douban.com/"}))

@@ -1,8 +1,8 @@
-"""Runs the crawler's commands in forks of one process that has imported everything: each starts a second sooner.
+"""Runs the crawler's commands in forks of one process that has imported everything, which saves a second per command.
 
-Standard input says what to do, a JSON line each: `["start", argv, output, errors]` (two files) is
-answered with the process id, `["wait", pid, flags]` with the exit status as `subprocess` has it, or
-null if it still runs. The fork is the real command: `crawler.__main__` with those arguments.
+Each line of standard input is a request in JSON. `["start", argv, output, errors]` (two files) is
+answered with the process id, `["wait", pid, flags]` with the exit status, or null if the command
+still runs. The fork is the real command: `crawler.__main__` with those arguments.
 """
 
 import json
@@ -13,7 +13,7 @@ from importlib import import_module
 from crawler.__main__ import app
 from dataset.cli import run
 
-for module in (  # what takes the time; most of it is otherwise imported where it is needed
+for module in (  # slow to import
     "crawler.commands.crawling",
     "crawler.spiders.run",
     "crawler.spiders.middleware",

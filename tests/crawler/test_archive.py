@@ -1,4 +1,4 @@
-"""What stands in the archive's files, read by others' tools, and after a killed crawl."""
+"""The archive's files: what other tools read in them, and what a killed crawl leaves."""
 
 import gzip
 import io
@@ -46,13 +46,13 @@ def filled(tmp_path):
     return tmp_path
 
 
-def test_gzip_finds_every_file_whole(filled):
+def test_gzip_reads_every_file_completely(filled):
     (path,) = archive_files(filled)
     subprocess.run(["gzip", "-t", path], check=True)
     assert gzip.decompress(path.read_bytes()).count(b"WARC/1.1\r\n") == 6
 
 
-def test_warcio_finds_every_digest_right(filled):
+def test_warcio_accepts_every_digest(filled):
     (path,) = archive_files(filled)
     command = [sys.executable, "-c", "from warcio.cli import main; main()", "check", "-v", str(path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -60,7 +60,7 @@ def test_warcio_finds_every_digest_right(filled):
     assert "digest pass" in done.stdout
 
 
-def test_the_records_say_what_they_are_in_the_standard_s_terms(filled):
+def test_the_records_use_the_fields_of_the_warc_standard(filled):
     (path,) = archive_files(filled)
     records = [
         (record.rec_type, record.rec_headers.get_header("WARC-Target-URI"), record.content_stream().read())
@@ -91,7 +91,7 @@ def _killed(folder, *numbers):
     return path
 
 
-def test_a_torn_end_is_cut_behind_the_last_whole_record_wherever_it_is_torn(tmp_path):
+def test_an_incomplete_end_is_cut_after_the_last_complete_record_wherever_it_starts(tmp_path):
     torn = _killed(tmp_path, 1, 2, 3)
     content = torn.read_bytes()
     third = content.rindex(b"\x1f\x8b\x08")
@@ -105,7 +105,7 @@ def test_a_torn_end_is_cut_behind_the_last_whole_record_wherever_it_is_torn(tmp_
         assert [entry.key.subject for entry in read_archive(folder)] == ["1", "2"]
 
 
-def test_garbage_behind_the_last_record_is_cut_off_and_a_crawl_goes_on_in_the_next_file(tmp_path):
+def test_garbage_after_the_last_record_is_cut_off_and_a_crawl_continues_in_the_next_file(tmp_path):
     path = _killed(tmp_path, 1)
     with path.open("ab") as file:
         file.write(b"\x00" * 5000)
@@ -114,7 +114,7 @@ def test_garbage_behind_the_last_record_is_cut_off_and_a_crawl_goes_on_in_the_ne
     assert [entry.key.subject for entry in read_archive(tmp_path)] == ["1", "2"]
 
 
-def test_a_file_that_was_torn_before_its_first_record_holds_nothing_and_harms_nothing(tmp_path):
+def test_a_file_without_a_complete_record_is_deleted(tmp_path):
     path = _killed(tmp_path, 1)
     path.write_bytes(path.read_bytes()[:20])
     _write(tmp_path, 2)
@@ -122,11 +122,11 @@ def test_a_file_that_was_torn_before_its_first_record_holds_nothing_and_harms_no
     assert [entry.key.subject for entry in read_archive(tmp_path)] == ["2"]
 
 
-def test_on_a_full_disk_the_command_says_so_and_every_file_is_whole(tmp_path):
+def test_on_a_full_disk_the_command_says_so_and_every_file_is_complete(tmp_path):
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
     try:
-        with pytest.raises(PipelineError, match=r"000001\.warc\.gz\.open: cannot be written .* make room"):
+        with pytest.raises(PipelineError, match=r"000001\.warc\.gz\.open: cannot be written .* free some disk space"):
             _write(tmp_path, *range(999))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)

@@ -57,7 +57,7 @@ def test_a_file_that_is_not_a_site_file_is_named(tmp_path, content):
         (["--site-urls", NOBODY], "nothing to start from"),
     ],
 )
-def test_options_that_cannot_be_are_usage_errors(tmp_path, options, message):
+def test_invalid_options_are_usage_errors(tmp_path, options, message):
     with pytest.raises(UsageError, match=message):
         main(["ratings", *_options(tmp_path, *options)])
 
@@ -96,7 +96,7 @@ def test_an_error_ends_the_command_in_one_line_and_its_own_status(tmp_path):
     )
 
 
-def test_exporting_what_was_never_crawled_is_an_error(tmp_path):
+def test_exporting_without_a_crawl_is_an_error(tmp_path):
     with pytest.raises(MissingInputError, match="no such ledger"):
         main(["export", *_options(tmp_path, "--to", tmp_path / "raw")])
     assert not (tmp_path / "raw").exists()
@@ -126,14 +126,14 @@ def test_the_plan_counts_what_is_known_and_estimates_the_rest_without_a_request(
     assert "(ratings, frames, likes); run plan again" in lines[-1]
 
 
-def test_a_plan_of_an_empty_crawl_tells_no_number_that_nothing_stands_behind(tmp_path, site_file, capsys):
+def test_a_plan_of_an_empty_crawl_leaves_unknown_counts_open(tmp_path, site_file, capsys):
     main(["plan", *_options(tmp_path, "--site-file", site_file, "--liker-source", "both")])
     rows = [line.split() for line in capsys.readouterr().out.splitlines()[1:-2]]
     assert rows[0] == ["ratings", "comments", "0", "20", "0", "s"]  # ten pages of comments a movie are shown at most
     assert [row[3:] for row in rows[1:]] == [["not", "yet", "known"]] * 6
 
 
-def test_the_plan_tells_photos_from_the_totals_of_movie_pages_and_corrects_itself(tmp_path, site_file, capsys):
+def test_the_plan_estimates_photos_from_the_totals_of_movie_pages_and_corrects_itself(tmp_path, site_file, capsys):
     options = _options(tmp_path, "--site-file", site_file, "--everything", "--photo-kinds", "still")
 
     def expected():
@@ -162,11 +162,11 @@ def test_the_plan_tells_photos_from_the_totals_of_movie_pages_and_corrects_itsel
 @pytest.mark.parametrize(
     ("statements", "remedy"),
     [
-        (["PRAGMA max_page_count = 1", "CREATE TABLE more (x)"], "make room"),
+        (["PRAGMA max_page_count = 1", "CREATE TABLE more (x)"], "free some disk space"),
         (["PRAGMA query_only = 1", "DELETE FROM pages"], "the folder can be written"),
     ],
 )
-def test_a_ledger_that_cannot_be_written_is_told_in_one_line(tmp_path, monkeypatch, statements, remedy):
+def test_a_ledger_that_cannot_be_written_is_an_error_of_one_line(tmp_path, monkeypatch, statements, remedy):
     Ledger.open(tmp_path, SANDBOX, PERSONAL_KINDS).close()
 
     def break_it(ledger, now, is_crawling):
@@ -178,7 +178,7 @@ def test_a_ledger_that_cannot_be_written_is_told_in_one_line(tmp_path, monkeypat
         main(["status", "--crawl", str(tmp_path)])
 
 
-def test_a_damaged_ledger_is_told_with_the_way_to_build_it_anew(tmp_path):
+def test_the_error_for_a_damaged_ledger_names_reparse(tmp_path):
     with Ledger.open(tmp_path, SANDBOX, PERSONAL_KINDS) as ledger:
         ledger.add_pages(Key("movie", str(n)) for n in range(5000))
     path = tmp_path / "ledger.sqlite"
@@ -188,7 +188,7 @@ def test_a_damaged_ledger_is_told_with_the_way_to_build_it_anew(tmp_path):
         main(["status", "--crawl", str(tmp_path)])
 
 
-def test_a_ledger_of_another_version_names_the_way_to_build_it_anew(tmp_path):
+def test_the_error_for_a_ledger_of_another_version_names_reparse(tmp_path):
     with Ledger.open(tmp_path, SANDBOX, PERSONAL_KINDS) as ledger:
         ledger.set_meta("version", "1")
     for command in ("status", "reparse", "export"):

@@ -1,4 +1,4 @@
-"""Whole crawls of the sandbox, each stage a child process, against the world's truth and the request log."""
+"""Whole crawls of the sandbox, each stage in a child process, compared with the truth and the request log."""
 
 import signal
 import time
@@ -13,7 +13,7 @@ from crawler.sandbox.answers import Answer
 
 @pytest.mark.parametrize("seed", [1, 2])
 @pytest.mark.parametrize(("n_users", "n_movies"), [(40, 20), (80, 30)])
-def test_every_table_equals_the_truth_and_no_page_is_asked_for_twice_or_outside_the_plan(
+def test_every_table_equals_the_truth_and_no_page_is_requested_twice_or_outside_the_plan(
     sandbox, seed, n_users, n_movies
 ):
     crawl = sandbox(seed, n_users, n_movies)
@@ -81,7 +81,7 @@ def test_a_planned_path_that_robots_txt_disallows_is_not_requested(sandbox):
     assert {path.split("/")[1] for _, path in crawl.requests()} == {"subject"}
 
 
-def test_a_page_that_fails_again_and_again_leaves_the_stage_unfinished_until_it_heals(sandbox):
+def test_a_page_that_always_fails_leaves_the_stage_unfinished_until_it_succeeds(sandbox):
     broken = []
 
     def break_one(request, answer):
@@ -97,7 +97,7 @@ def test_a_page_that_fails_again_and_again_leaves_the_stage_unfinished_until_it_
     assert crawl.pages("failed") == set()
 
 
-def test_between_two_requests_to_a_host_lies_the_delay_and_never_two_are_out_at_once(sandbox):
+def test_requests_to_a_host_are_a_delay_apart_and_never_simultaneous(sandbox):
     crawl = sandbox(1, faults=lambda request, answer: replace(answer(request), delay_s=0.03))
     output = crawl.run("ratings", "--delay-s", "0.2", "--max-requests", "6")
     assert "--max-requests" in output

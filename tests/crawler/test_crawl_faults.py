@@ -1,4 +1,4 @@
-"""With any tenth of the answers spoilt, and lists that change or look otherwise, the tables equal the truth."""
+"""If a tenth of the answers fail, and if lists change or look different, the tables still equal the truth."""
 
 from collections import Counter
 
@@ -21,7 +21,7 @@ WORLD = {"seed": 31, "n_users": 40, "n_movies": 44}  # with lists of several pag
     ],
     ids=["server errors", "cut bodies", "timeouts", "empty pages and broken pictures"],
 )
-def test_failures_that_heal_leave_no_trace(sandbox, rates):
+def test_failures_followed_by_success_change_nothing(sandbox, rates):
     failures = Failures(rates, slow_s=1.0)
     crawl = sandbox(1, faults=failures)
     crawl.run_all("--timeout-s", "0.8" if rates.slow else "10")
@@ -30,7 +30,7 @@ def test_failures_that_heal_leave_no_trace(sandbox, rates):
     assert crawl.pages("failed") == set()
 
 
-def test_pictures_that_never_heal_are_left_out_with_a_reason_and_all_else_is_there(sandbox):
+def test_pictures_that_are_always_broken_are_left_out_with_a_reason_and_the_rest_is_complete(sandbox):
     dead = DeadPictures(0.1)
     crawl = sandbox(1, faults=dead)
     crawl.run_all("--attempts", "2")

@@ -115,7 +115,7 @@ def test_no_id_of_a_person_leaves_the_crawl(crawl, tmp_path):
     assert set(users) == {Pseudonyms.open(crawl / "pseudonym.key").of(user_id) for user_id in ("71", "72")}
 
 
-def test_pictures_stand_in_the_raw_folder_under_their_hash(crawl, tmp_path):
+def test_pictures_are_in_the_raw_folder_under_their_hash(crawl, tmp_path):
     raw = tmp_path / "raw"
     export(crawl, raw)
     (image,) = _tables(raw)["images"].iter_rows(named=True)
@@ -135,7 +135,7 @@ def test_what_was_left_out_is_in_the_quarantine_with_its_reason(crawl, tmp_path)
     ]
 
 
-def test_provenance_tells_pages_causes_and_what_lists_claimed(crawl, tmp_path):
+def test_provenance_contains_pages_causes_and_what_lists_claimed(crawl, tmp_path):
     export(crawl, tmp_path / "raw")
     told = json.loads((tmp_path / "raw" / "provenance.json").read_text())
     assert (told["source"], told["site"], told["is_invented"]) == ("crawl", "sandbox", True)
@@ -157,12 +157,12 @@ def test_the_same_ledger_gives_the_same_bytes(crawl, tmp_path):
     ]
 
 
-def test_a_lost_picture_file_is_an_error_and_not_a_gap(crawl, tmp_path):
+def test_a_missing_picture_file_is_an_error(crawl, tmp_path):
     next((crawl / "pictures").rglob("*.png")).unlink()
     with pytest.raises(MissingInputError, match="file is missing"):
         export(crawl, tmp_path / "raw")
 
 
-def test_the_key_is_made_at_the_first_export_and_private(crawl, tmp_path):
+def test_the_key_is_created_at_the_first_export_and_private(crawl, tmp_path):
     export(crawl, tmp_path / "raw")
     assert stat.S_IMODE((crawl / "pseudonym.key").stat().st_mode) == 0o600

@@ -46,7 +46,7 @@ def test_a_cut_off_picture_is_bad(tmp_path, form):
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>418</html>", b"\xff\xd8\xff\xe0 not a jpeg"])
-def test_bytes_that_are_no_picture_are_bad(body):
+def test_bytes_that_are_not_a_picture_are_bad(body):
     with pytest.raises(BadPicture):
         verify_picture(body)
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 STAGES = ("ratings", "frames", "likes")
 
 
-def test_a_crawl_killed_at_random_moments_continues_where_it_was(sandbox, is_long):
+def test_a_crawl_killed_at_random_moments_continues_where_it_stopped(sandbox, is_long):
     n_kills = 30 if is_long else 3
     generator, delay_s = random.Random(n_kills), 0.02
     world = {"seed": 2, "n_users": 80, "n_movies": 30} if is_long else {"seed": 1}

@@ -55,7 +55,7 @@ def test_a_transaction_that_fails_leaves_neither_rows_nor_mark(ledger):
     assert ledger.value("SELECT count(*) FROM ratings") == 0
 
 
-def test_a_failed_page_comes_again_with_its_attempts_and_a_later_run_counts_anew(ledger):
+def test_a_failed_page_keeps_its_attempts_and_a_later_run_counts_from_zero(ledger):
     ledger.add_pages([Key("movie", "1"), Key("movie", "2"), Key("movie", "3")])
     one, two, three = ledger.pending(["movie"], 0, 3)
     again = ledger.postpone(one, "HTTP 503", 1e12)
@@ -92,7 +92,7 @@ def test_when_two_uids_turn_out_to_be_one_person_only_one_collection_is_left_to_
     assert [page.key.subject for page in ledger.pending(["collection"], 0, 9)] == ["71", "bob"]
 
 
-def test_a_slug_that_is_read_under_its_only_address_stays_to_be_read(ledger):
+def test_a_slug_that_is_planned_under_its_only_address_stays_pending(ledger):
     ledger.user_id(Person("ann", "ann"))
     ledger.add_pages([Key("collection", "ann")])
     ledger.user_id(Person("71", "ann"))
@@ -129,7 +129,7 @@ def test_a_file_that_is_not_a_ledger_is_named(tmp_path, content):
         Ledger.read(tmp_path)
 
 
-def test_looking_at_a_crawl_that_is_not_there_names_the_remedy(tmp_path):
+def test_the_error_for_a_missing_ledger_names_the_remedy(tmp_path):
     with pytest.raises(MissingInputError, match="python -m crawler ratings"):
         Ledger.read(tmp_path / "nowhere")
 

@@ -76,7 +76,7 @@ def test_a_list_that_grows_is_read_again_from_its_start(ledger):
     assert _movies(ledger) == "abcdefgz"
 
 
-def test_a_list_that_shrinks_loses_nothing_behind_the_gap(ledger):
+def test_a_list_that_shrinks_loses_no_item(ledger):
     shelf = Shelf(*"abcdefgh")
     offsets = _read(ledger, shelf, [lambda: shelf.movies.remove("b")])
     assert offsets == [0, 3, 0, 3, 6]
@@ -84,7 +84,7 @@ def test_a_list_that_shrinks_loses_nothing_behind_the_gap(ledger):
     assert _first(ledger, "unseen") == -1
 
 
-def test_one_item_added_and_one_removed_between_two_pages_shows_by_the_repeat(ledger):
+def test_one_item_added_and_one_removed_between_two_pages_is_detected_by_the_repeat(ledger):
     shelf = Shelf(*"abcdefg")
 
     def change():
@@ -95,7 +95,7 @@ def test_one_item_added_and_one_removed_between_two_pages_shows_by_the_repeat(le
     assert _movies(ledger) == "abcdefz"  # g was never shown
 
 
-def test_a_list_that_never_stands_still_is_read_to_its_end_and_called_unsteady(ledger):
+def test_a_list_that_never_stops_changing_is_read_to_its_end_and_marked_as_unsteady(ledger):
     shelf = Shelf(*"abcd")
     names = iter("nopqrstuvwxyz")
     offsets = _read(ledger, shelf, [lambda: shelf.movies.insert(0, next(names))] * 9)
@@ -105,12 +105,12 @@ def test_a_list_that_never_stands_still_is_read_to_its_end_and_called_unsteady(l
     assert _first(ledger, "is_unsteady") == 1
 
 
-def test_what_a_list_claims_and_does_not_show_is_written_down(ledger):
+def test_what_a_list_claims_and_does_not_show_is_stored(ledger):
     assert _read(ledger, Shelf(*"abcd", hidden=2)) == [0, 3]
     assert _first(ledger, "unseen") == 2
 
 
-def test_a_refresh_stops_where_everything_is_known(ledger):
+def test_a_refresh_stops_at_a_page_of_known_items(ledger):
     shelf = Shelf(*"abcdefghi", hidden=1)
     assert _read(ledger, shelf) == [0, 3, 6]
     assert ledger.reopen("collection", next(clock)) == 1
@@ -121,7 +121,7 @@ def test_a_refresh_stops_where_everything_is_known(ledger):
     assert _movies(ledger) == "abcdefghiz"
 
 
-def test_a_refresh_reads_on_to_the_end_when_something_has_left_and_drops_it(ledger):
+def test_a_refresh_continues_to_the_end_if_an_item_has_left_and_deletes_it(ledger):
     shelf = Shelf(*"abcdefghi", hidden=1)
     _read(ledger, shelf)
     shelf.movies.remove("h")
@@ -150,7 +150,7 @@ def _put(ledger, key, parsed):
     return _settle(ledger, ledger.page(key), parsed).following
 
 
-def test_likes_of_a_user_overlap_by_one_item_because_no_total_tells_of_a_change(ledger):
+def test_pages_of_a_user_s_likes_overlap_by_one_item_to_detect_changes_without_a_total(ledger):
     likes = [UserLikeRow(f"p{n}", None) for n in range(30)]
     first = Key("user_likes", "ann")
     following = _put(ledger, first, UserLikesPage("ann", tuple(likes[:15]), "?start=15"))
@@ -169,7 +169,7 @@ def test_a_full_page_of_comments_overlaps_too(ledger):
     assert _put(ledger, following, CommentsPage(tuple(people[17:37]), "?start=39")) == first
 
 
-def test_someone_who_likes_a_photo_no_more_is_dropped_at_the_next_reading(ledger):
+def test_a_like_that_was_withdrawn_is_deleted_at_the_next_pass(ledger):
     first = Key("photo", "p1")
     both = (LikerRow(ANN, None), LikerRow(Person("72", "bob"), None))
     _put(ledger, first, PhotoLikersPage("p1", 3, both, 1, None))

@@ -160,9 +160,7 @@ TITLES = [
 
 
 @pytest.mark.parametrize(("title", "reviewed", "alt", "original"), TITLES)
-def test_original_title_is_what_goes_beyond_the_title(
-    title: str, reviewed: str, alt: str, original: str | None
-) -> None:
+def test_original_title_is_what_follows_the_title(title: str, reviewed: str, alt: str, original: str | None) -> None:
     page = read(
         "movie-film",
         ("        雾港来信：下篇 (豆瓣)\n", f"{title} (豆瓣)"),
@@ -196,7 +194,7 @@ STRAY_LINKS = {
 
 
 @pytest.mark.parametrize("link", STRAY_LINKS.values(), ids=STRAY_LINKS.keys())
-def test_next_link_that_leaves_the_list_or_stands_still_is_not_understood(link: str) -> None:
+def test_next_link_that_leaves_the_list_or_does_not_lead_forward_is_not_understood(link: str) -> None:
     with pytest.raises(NotUnderstood, match="next page"):
         read("comments-current", (NEXT, link))
 

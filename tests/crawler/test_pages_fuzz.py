@@ -83,7 +83,7 @@ def test_damaged_page_gives_valid_rows_or_says_why_not(page: tuple[str, str, byt
 
 @settings(max_examples=EXAMPLES // 2, derandomize=True, database=None, deadline=None)
 @given(st.sampled_from(HTML_KINDS), st.sampled_from([url for _, url, _ in SOURCES]), st.binary() | st.text())
-def test_any_text_is_no_page(kind: str, url: str, noise: bytes | str) -> None:
+def test_no_random_text_is_read_as_a_page(kind: str, url: str, noise: bytes | str) -> None:
     body = noise if isinstance(noise, bytes) else noise.encode() + b"</html>"
     assert isinstance(outcome_of(kind, status=200, url=url, body=body), Exception)
 

@@ -1,4 +1,4 @@
-"""A movie's whole page with one trap after the other: each changes the fields named, and nothing else."""
+"""A complete movie page with one irregularity at a time: each changes the named fields, and nothing else."""
 
 import dataclasses
 import json
@@ -155,7 +155,7 @@ def test_a_trap_changes_what_it_must_and_nothing_else(replacements, changes):
 
 
 @pytest.mark.parametrize("before", ["\ufeff", "\n\n  ", "\x00"], ids=["byte order mark", "white space", "null"])
-def test_what_stands_before_the_page_changes_nothing(before):
+def test_text_before_the_page_changes_nothing(before):
     assert _read(before + HTML) == _read(HTML)
 
 
@@ -177,11 +177,11 @@ def test_the_address_may_have_a_tail(address, tail):
 
 
 @pytest.mark.parametrize("content_type", [None, "text/html", "text/html; charset=utf-8", "text/html; charset=GBK"])
-def test_what_the_header_calls_it_changes_nothing(content_type):
+def test_the_content_type_changes_nothing(content_type):
     assert _read(HTML, content_type=content_type) == _read(HTML)
 
 
-def test_titles_of_which_neither_holds_the_other_are_told_apart_by_the_poster():
+def test_titles_of_which_neither_contains_the_other_are_resolved_by_the_poster():
     html = HTML.replace(HEADING, f"盐湖列车3：终章 {ORIGINAL}")
     assert (_read(html)["title"], _read(html)["original_title"]) == ("盐湖列车：终章", ORIGINAL)
     with pytest.raises(NotUnderstood, match="original_title"):

@@ -6,7 +6,7 @@ from crawler.pseudonyms import Pseudonyms
 from dataset.errors import PipelineError
 
 
-def test_a_key_is_made_once_kept_private_and_announced(tmp_path, capsys):
+def test_a_key_is_created_once_kept_private_and_announced(tmp_path, capsys):
     path = tmp_path / "pseudonym.key"
     first = Pseudonyms.open(path).of("1234567")
     assert "later exports cannot be joined" in capsys.readouterr().err

@@ -72,7 +72,7 @@ def test_robots_txt_can_only_raise_the_delay_of_a_real_host(robots_txt, delay_s)
     assert host_rules("https://movie.douban.com", robots_txt, IMPOLITE, AGENT).delay_s == delay_s
 
 
-def test_on_loopback_the_delay_is_the_one_asked_for():
+def test_on_loopback_the_delay_is_the_option_s():
     assert politeness_for(LOOPBACK, None).delay_s == 0.0
     slow = politeness_for(LOOPBACK, None, 0.25)
     assert (slow.is_slow, slow.delay_s, slow.concurrency) == (True, 0.25, 1)
@@ -109,7 +109,7 @@ def test_without_a_delay_a_slow_host_is_not_slowed_down():
     assert pace.free_at == 1000.0
 
 
-def test_the_real_site_wants_a_contact_and_it_is_named_in_the_user_agent():
+def test_the_real_site_needs_a_contact_and_the_user_agent_contains_it():
     with pytest.raises(UsageError, match="--contact"):
         politeness_for(Site(), None)
     for wrong in ("", "someone", "a@b c", "x (y@z)"):
@@ -118,7 +118,7 @@ def test_the_real_site_wants_a_contact_and_it_is_named_in_the_user_agent():
     assert user_agent("https://example.org/crawl").endswith("(+https://example.org/crawl)")
 
 
-def test_disallowed_paths_are_told_from_allowed_ones(host):
+def test_disallowed_paths_are_distinguished_from_allowed_ones(host):
     base = host()
     rules = read_robots({"movie": base}, IMPOLITE, AGENT)["movie"]
     assert not rules.allows(f"{base}/j/like?tid=1", AGENT)
@@ -140,11 +140,11 @@ def test_disallowed_paths_are_told_from_allowed_ones(host):
         {"body": b"User-agent: *\n", "Content-Length": "500"},
     ],
 )
-def test_a_robots_txt_that_is_not_a_clean_answer_closes_the_host(host, answer):
+def test_a_host_without_a_valid_robots_txt_is_not_crawled(host, answer):
     with pytest.raises(RefusedError, match="so this host is not crawled"):
         read_robots({"movie": host(**answer)}, IMPOLITE, AGENT)
 
 
-def test_a_server_that_is_not_there_names_the_remedy():
+def test_the_error_for_a_missing_server_names_the_remedy():
     with pytest.raises(MissingInputError, match="python -m crawler sandbox"):
         read_robots({"movie": "http://127.0.0.1:9"}, IMPOLITE, AGENT)

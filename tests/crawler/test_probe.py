@@ -67,13 +67,13 @@ def test_the_sandbox_is_as_described(run_probe):
         ),
     ],
 )
-def test_another_layout_is_told_with_the_setting_that_follows(run_probe, fault, point, told, advice):
+def test_another_layout_is_reported_with_the_setting_to_use(run_probe, fault, point, told, advice):
     findings, done, _ = run_probe(fault)
     assert told in _differing(findings)[point]
     assert advice in probe.advice(done)
 
 
-def test_comments_that_reach_further_are_told(run_probe):
+def test_comments_that_reach_further_are_reported(run_probe):
     def further(request, answer):
         given = answer(replace(request, target=request.target.replace(f"start={COMMENTS_REACH}", "start=0")))
         return replace(given, body=given.body.replace(b"?start=20&", b"?start=220&"))
@@ -82,7 +82,7 @@ def test_comments_that_reach_further_are_told(run_probe):
     assert "raise COMMENTS_REACH" in _differing(findings)[f"comments end at {COMMENTS_REACH}"]
 
 
-def test_likes_behind_a_login_are_found_and_nothing_more_is_asked(run_probe):
+def test_likes_behind_a_login_are_reported_and_nothing_more_is_requested(run_probe):
     findings, done, requests = run_probe(private_likes)
     assert list(findings.values())[-1].answered == "refused"
     assert _differing(findings) == {"a user's likes are public": "login wall (accounts.douban.com)"}
@@ -107,7 +107,7 @@ def _robots(text, status=200, hosts=("movie", "www", "images")):
     )
 
 
-def test_what_robots_txt_disallows_is_told_and_not_asked_for(run_probe):
+def test_what_robots_txt_disallows_is_reported_and_not_requested(run_probe):
     findings, _, requests = run_probe(_robots("User-agent: *\nDisallow: /people/\n", hosts=("movie", "www")))
     differing = _differing(findings)
     assert "of the kinds collection:" in differing["robots.txt of the movie host"]
@@ -116,7 +116,7 @@ def test_what_robots_txt_disallows_is_told_and_not_asked_for(run_probe):
     assert not [request for request in requests if "/people/" in request.path]
 
 
-def test_a_host_without_robots_txt_is_left_alone_and_the_others_are_probed(run_probe):
+def test_a_host_without_robots_txt_is_skipped_and_the_others_are_probed(run_probe):
     findings, _, requests = run_probe(_robots("", 404, hosts=("images",)))
     assert set(_differing(findings)) == {"robots.txt of the image host", "a picture file"}
     assert [request.path for request in requests if request.host == "images"] == ["/robots.txt"]
@@ -139,7 +139,7 @@ def test_a_movie_that_shows_too_little_makes_points_unknown_and_a_gone_one_diffe
     assert "do not show which" in probe.advice(done)
 
 
-def test_between_two_requests_to_a_host_lies_the_delay(run_probe):
+def test_two_requests_to_a_host_are_a_delay_apart(run_probe):
     _, _, requests = run_probe(delay_s=0.1)
     for host in ("movie", "www", "images"):
         of_host = [request for request in requests if request.host == host]
@@ -147,7 +147,7 @@ def test_between_two_requests_to_a_host_lies_the_delay(run_probe):
             assert later.started_at_s - earlier.ended_at_s >= 0.1
 
 
-def test_on_the_real_site_the_floor_holds_whatever_is_asked_for():
+def test_on_the_real_site_no_option_lowers_the_minimum_delay():
     politeness = probe.Probe(Site(), politeness_for(Site(), "me@example.org", 1.0), "1").politeness
     assert politeness.delay_s == FLOOR_S
 
@@ -161,7 +161,7 @@ def test_without_a_contact_the_real_site_gets_no_request():
         _run("--site", "douban")
 
 
-def test_the_command_tells_each_point_and_ends_in_an_error_where_it_was_refused(tmp_path, capsys):
+def test_the_command_prints_each_point_and_ends_with_an_error_after_a_refusal(tmp_path, capsys):
     site_file = tmp_path / "site.json"
     with SandboxServer(WORLD, faults=Refusal("sorry_200", after=1)) as server:
         told = {**asdict(server.site), "seed_movie_ids": [], "probe_movie_id": MOVIE_ID, "config": {}}

@@ -1,4 +1,4 @@
-"""Every sign of DOUBAN's refusals, one test a sign, and the same words where they mean nothing."""
+"""Every sign of a refusal, one test per sign, and the same words where they mean nothing."""
 
 import pytest
 
@@ -91,12 +91,12 @@ GONE = [
 
 
 @pytest.mark.parametrize("words", GONE)
-def test_page_says_itself_that_it_is_gone(words: str) -> None:
+def test_page_is_gone_by_its_words(words: str) -> None:
     with pytest.raises(PageGone, match=words[-4:]):
         classify(200, URL, page(f'<div id="content"><div class="article"><p> {words} </p></div></div>'), None, None)
 
 
-def test_closed_account_is_gone_though_its_profile_stands() -> None:
+def test_closed_account_is_gone_although_its_profile_exists() -> None:
     profile = '<div id="db-usr-profile"><div class="info"><h1>[已注销]看过的影视(0)</h1></div></div>'
     with pytest.raises(PageGone, match="永久停用"):
         classify(200, URL, page(f"{profile}<p>此帐号已被永久停用</p>"), None, None)

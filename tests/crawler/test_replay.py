@@ -100,7 +100,7 @@ def test_a_page_that_no_parser_understands_is_kept_and_counted(crawl_dir):
         ]
 
 
-def test_done_pages_that_the_archive_lacks_are_to_be_read_again(server, read_all, crawl_dir, tmp_path):
+def test_done_pages_missing_from_the_archive_become_pending(server, read_all, crawl_dir, tmp_path):
     before = _exported(crawl_dir, tmp_path / "before")
     lost = next(entry.key for entry in read_archive(crawl_dir) if entry.key.kind == "photos")
     rewrite_archive(crawl_dir, lambda entry: None if entry.key == lost else entry)

@@ -109,7 +109,7 @@ def test_robots_txt_neither_fails_nor_is_refused(answers: Answers) -> None:
     assert fault(request, answers) == answers(request)
 
 
-def test_chained_faults_are_asked_from_the_first_on(answers: Answers) -> None:
+def test_chained_faults_get_the_request_in_order(answers: Answers) -> None:
     asked = []
 
     def note(name: str):  # type: ignore[no-untyped-def]
@@ -141,7 +141,7 @@ def test_the_older_layout_says_the_same_in_older_classes(world: World, answers: 
     assert older_layout(picture, answers) == answers(picture)
 
 
-def test_rates_beyond_one_are_named() -> None:
+def test_the_error_for_rates_above_one_names_them() -> None:
     with pytest.raises(UsageError, match=r"server_error=0\.9"):
         Rates(server_error=0.9, slow=0.2)
 
@@ -179,21 +179,21 @@ def test_a_list_shrinks_at_its_front_so_that_items_move_back_a_page(wide: Answer
     assert items(changes, wide, user_id, 0) == true[2:17]
 
 
-def test_lists_of_a_page_do_not_change_and_no_list_does_before_it_was_begun(wide: Answers) -> None:
+def test_lists_of_one_page_do_not_change_and_no_list_changes_before_it_is_requested(wide: Answers) -> None:
     user_id, changes = longest_collection(wide.world), ChangingLists(grows=False)
     true = [rating.movie_id for rating in wide.world.contents.ratings_of[user_id] if not rating.is_hidden]
     assert items(changes, wide, user_id, 15) == true[15:30]
     assert show(range(16), 0, 15, View(withheld=2)).items == list(range(15))
 
 
-def test_gaps_are_counted_and_not_shown_and_hide_nothing() -> None:
+def test_gaps_are_counted_but_not_shown_and_no_item_is_lost() -> None:
     view = View(gap_every=4)
     pages = [show("abcdefghij", start, 5, view) for start in (0, 5, 10)]
     assert ["".join(page.items) for page in pages] == ["abcd", "efgh", "ij"]
     assert [(page.next_start, page.total) for page in pages] == [(5, 12), (10, 12), (None, 12)]
 
 
-def test_dead_pictures_never_heal_and_no_other_is_touched(world: World, answers: Answers) -> None:
+def test_dead_pictures_are_always_broken_and_no_other_picture_is(world: World, answers: Answers) -> None:
     dead = DeadPictures(0.4)
     requests = [request for request in all_requests(world) if request.role == "images"]
     for request in requests * 3:
@@ -234,6 +234,6 @@ def test_faults_are_switched_on_by_their_names(world: World, answers: Answers) -
         ("", "''"),
     ],
 )
-def test_a_fault_that_is_none_is_named(text: str, named: str) -> None:
+def test_the_error_for_an_unknown_fault_names_it(text: str, named: str) -> None:
     with pytest.raises(ValueError, match=named):
         faults_from(text)

@@ -1,4 +1,4 @@
-"""The pages against DOUBAN.md, with selectors of their own: none of the crawler's parsers."""
+"""The sandbox's pages have the site's markup; these tests use their own selectors, not the crawler's parsers."""
 
 import json
 import re
@@ -115,7 +115,7 @@ class TestMoviePage:
 
 
 class TestEveryPage:
-    def test_holds_the_hidden_trap_link(self, pages: Pages, world: World, movies: list[Movie]) -> None:
+    def test_contains_the_hidden_trap_link(self, pages: Pages, world: World, movies: list[Movie]) -> None:
         user = next(user for user in world.contents.users.values() if world.contents.likes_of[user.user_id])
         deleted = next(user for user in world.contents.users.values() if user.closing)
         frame = next(iter(world.contents.frames.values()))
@@ -127,7 +127,7 @@ class TestEveryPage:
             trap = Selector(html).css(f'a[href="{SITE.www}/hnypt/variformcyst.py"]')
             assert trap.attrib["style"] == "display: none;"
 
-    def test_with_comments_holds_a_script_template_that_only_fools_a_regular_expression(
+    def test_with_comments_contains_a_script_template_that_misleads_only_regular_expressions(
         self, pages: Pages, movies: list[Movie]
     ) -> None:
         for html in (pages.movie(movies[0]), pages.comments(movies[0], {})):
@@ -185,7 +185,7 @@ class TestComments:
 
 
 class TestPhotoList:
-    def test_has_30_a_page_and_absolute_links(self, pages: Pages, world: World) -> None:
+    def test_has_30_per_page_and_absolute_links(self, pages: Pages, world: World) -> None:
         movie_id = next(movie_id for movie_id, frames in world.contents.frames_of.items() if len(frames) > 30)
         movie, expected = world.contents.movies[movie_id], world.contents.frames_of[movie_id]
         found = _walk(lambda query: pages.photos(movie, {**query, "type": "S"}), 30)
@@ -219,7 +219,7 @@ class TestPhotoList:
             assert not page.css(".paginator"), "one page has none"
         assert missing
 
-    def test_of_a_kind_the_movie_has_not_is_empty(self, pages: Pages, movies: list[Movie]) -> None:
+    def test_of_a_kind_without_photos_is_empty(self, pages: Pages, movies: list[Movie]) -> None:
         bare = next(m for m in movies if "wallpaper" not in {f.kind for f in pages.contents.frames_of[m.movie_id]})
         assert not Selector(pages.photos(bare, {"type": "W"})).css(".poster-col3 li, .paginator")
 

@@ -96,7 +96,7 @@ def test_served_pictures_are_those_of_the_truth(server: SandboxServer, world: Wo
         assert (hashlib.sha256(body).hexdigest(), len(body)) == (sha256, size)
 
 
-def test_pictures_exist_in_public_sizes_and_formats_alone(server: SandboxServer, world: World) -> None:
+def test_pictures_exist_only_in_public_sizes_and_formats(server: SandboxServer, world: World) -> None:
     frame_id = next(iter(world.contents.frames))
     for size in ("sqxs", "s", "m", "l"):
         for suffix, kind in (("jpg", "image/jpeg"), ("webp", "image/webp")):
@@ -127,7 +127,7 @@ def test_movies_are_gone_in_three_ways(server: SandboxServer, world: World) -> N
     assert met == {"open", *ways}
 
 
-def test_what_is_unknown_is_404(server: SandboxServer) -> None:
+def test_an_unknown_address_is_404(server: SandboxServer) -> None:
     site = server.site
     unknown = [
         Key("movie", "1"),
@@ -153,7 +153,7 @@ def test_a_user_is_found_by_slug_and_by_number(server: SandboxServer, world: Wor
     assert by_slug[1] == by_number[1]
 
 
-def test_the_trap_and_the_disallowed_paths_exist_so_that_the_log_can_tell_on_a_crawler(server: SandboxServer) -> None:
+def test_the_trap_and_the_disallowed_paths_exist_so_that_the_log_shows_who_requests_them(server: SandboxServer) -> None:
     assert get(f"{server.site.www}/hnypt/variformcyst.py")[0] == 200
     status, body, _ = get(f"{server.site.movie}/j/like?tkind=1025&tid=1")
     assert (status, json.loads(body)) == (200, [])
@@ -220,7 +220,7 @@ def test_head_sends_no_body_and_other_methods_are_refused(server: SandboxServer,
     assert get(url, method="POST")[0] == 405
 
 
-def test_what_is_not_http_closes_the_connection_and_harms_nobody(server: SandboxServer) -> None:
+def test_a_request_that_is_not_http_closes_only_its_connection(server: SandboxServer) -> None:
     there = urlsplit(server.site.movie)
     with socket.create_connection((there.hostname or "", there.port or 0), timeout=10) as raw:
         raw.sendall(b"\x00\xff nonsense\r\n\r\n")
@@ -228,7 +228,7 @@ def test_what_is_not_http_closes_the_connection_and_harms_nobody(server: Sandbox
     assert get(robots_txt(server.site.movie))[0] == 200
 
 
-def test_a_taken_port_is_one_line_with_the_remedy(server: SandboxServer, world: World) -> None:
+def test_a_used_port_is_an_error_of_one_line_with_the_remedy(server: SandboxServer, world: World) -> None:
     taken = urlsplit(server.site.movie).port or 0
     with pytest.raises(PipelineError, match=rf"port {taken} .*--port"):
         SandboxServer(world, (taken, 0, 0))

@@ -78,7 +78,7 @@ def test_truth_can_be_narrowed_to_users_movies_and_kinds(world: World, facts: di
     assert set(some["frame_likes"]["source"]) <= {"user_likes"}
 
 
-def test_a_crawls_truth_has_all_ratings_but_frames_of_the_core_alone(world: World) -> None:
+def test_a_crawls_truth_has_all_ratings_but_only_frames_of_the_core(world: World) -> None:
     users = discoverable_users(world, world.seed_movie_ids)
     tables = crawl_truth(world, users, picture_size=None)
     core = k_core(tables["ratings"], 5, 5)
@@ -109,7 +109,7 @@ def test_deleted_people_comment_and_have_no_collection(world: World) -> None:
     assert not any(world.contents.ratings_of[user_id] or world.contents.likes_of[user_id] for user_id in deleted)
 
 
-def test_every_way_of_being_gone_is_rated_and_has_no_movie_row(world: World, facts: dict[str, pl.DataFrame]) -> None:
+def test_gone_movies_of_every_state_have_ratings_but_no_movie_row(world: World, facts: dict[str, pl.DataFrame]) -> None:
     gone = {movie.movie_id: movie.state for movie in world.contents.movies.values() if movie.state != "open"}
     assert set(gone.values()) == {"removed", "not_listed", "in_review"}
     assert not set(gone) & set(facts["movies"]["movie_id"])
@@ -204,7 +204,7 @@ def test_looks_decide_for_some_and_habit_for_others(world: World) -> None:
     assert for_habit[1] > 0.5 > 0.2 > for_looks[1]
 
 
-def test_who_knows_the_tastes_ranks_watched_movies_far_better_than_popularity(world: World) -> None:
+def test_the_tastes_rank_watched_movies_far_better_than_popularity(world: World) -> None:
     index = {movie_id: i for i, movie_id in enumerate(world.contents.movies)}
     watched = np.zeros((world.config.n_users, world.config.n_movies), bool)
     for row, ratings in enumerate(world.contents.ratings_of.values()):

@@ -59,7 +59,7 @@ def _rows(ledger, query):
 # --- the queue -----------------------------------------------------------------------------
 
 
-def test_the_queue_lets_out_no_more_than_its_window_and_each_page_once(ledger):
+def test_the_queue_hands_out_at_most_its_window_and_each_page_once(ledger):
     ledger.add_pages(Key("movie", str(n)) for n in range(600))
     queue = PageQueue(ledger, ["movie"], window=2)
     first, second = queue.take(0), queue.take(0)
@@ -71,7 +71,7 @@ def test_the_queue_lets_out_no_more_than_its_window_and_each_page_once(ledger):
     assert [page.key.subject for page in seen[:-1]] == [str(n) for n in range(600)]
 
 
-def test_a_failed_page_comes_back_when_its_time_has_come_and_not_before(ledger):
+def test_a_failed_page_is_handed_out_again_when_it_is_due_and_not_before(ledger):
     ledger.add_pages([Key("movie", "1"), Key("movie", "2")])
     queue = PageQueue(ledger, ["movie"], window=5)
     first = queue.take(0)
@@ -83,7 +83,7 @@ def test_a_failed_page_comes_back_when_its_time_has_come_and_not_before(ledger):
     assert (again.key.subject, again.attempts) == ("1", 1)
 
 
-def test_a_list_that_was_begun_is_finished_first_and_nothing_comes_twice(ledger):
+def test_a_list_that_has_begun_is_finished_first_and_no_page_comes_twice(ledger):
     ledger.add_pages([Key("collection", "ann"), Key("collection", "bob")])
     queue = PageQueue(ledger, ["collection"], window=1)
     page = queue.take(0)
@@ -133,7 +133,7 @@ def test_a_next_link_that_leads_elsewhere_is_never_followed(url):
         next_key(address(SITE, Key("collection", "ann", start=15)), Key("collection", "ann", start=15), url, 15)
 
 
-def test_a_short_or_empty_page_ends_a_list_only_behind_its_claimed_total():
+def test_a_short_or_empty_page_ends_a_list_only_after_its_claimed_total():
     key = Key("collection", "ann", start=15)
     assert next_key(address(SITE, key), key, "?start=30", seen=3, claimed=20) is not None
     assert next_key(address(SITE, key), key, "?start=30", seen=0, claimed=40) is not None
@@ -181,7 +181,7 @@ def test_every_kind_of_page_has_an_address_on_its_host():
 # --- what a page leaves behind -------------------------------------------------------------
 
 
-def test_comments_lead_to_each_person_once_up_to_the_bound(ledger):
+def test_comments_lead_to_each_person_once_up_to_max_users(ledger):
     page = CommentsPage((ANN, Person("72", "72"), Person("71", "71"), Person("73", "cat")), "?start=20")
     following = _record(ledger, Key("comments", "m1"), page, Scope(max_users=2))
     assert following == Key("comments", "m1", start=20)
@@ -189,7 +189,7 @@ def test_comments_lead_to_each_person_once_up_to_the_bound(ledger):
     assert ledger.page(following) is not None
 
 
-def test_comments_beyond_what_a_logged_out_reader_sees_are_not_asked_for(ledger):
+def test_comments_that_a_logged_out_reader_does_not_see_are_not_requested(ledger):
     assert _record(ledger, Key("comments", "m1", start=180), CommentsPage((ANN,), "?start=200")) is None
 
 
@@ -201,7 +201,7 @@ def test_an_item_that_repeats_is_one_row_and_the_newest_wins(ledger):
     assert _rows(ledger, "SELECT claimed, seen, state FROM pages") == [(2, 2, "done")]
 
 
-def test_a_page_whose_next_link_leads_elsewhere_leaves_nothing(ledger):
+def test_a_page_whose_next_link_leads_elsewhere_stores_nothing(ledger):
     page = CollectionPage(ANN, (RatingRow("m1", 3, None),), 1, "https://elsewhere.example/?start=15")
     outcome = _settle(ledger, Key("collection", "ann"), page)
     assert (outcome.state, outcome.cause) == ("failed", "collection page: field 'next_url' not understood")
@@ -210,7 +210,7 @@ def test_a_page_whose_next_link_leads_elsewhere_leaves_nothing(ledger):
     assert _rows(ledger, "SELECT uid FROM people") == []
 
 
-def test_a_movie_page_is_stored_whole(ledger):
+def test_a_movie_page_is_stored_completely(ledger):
     row = MovieRow("m1", "盗梦空间", "Inception", 2010, "movie", ("剧情",), (), 9.4, 2_000_000)
     _record(ledger, Key("movie", "m1"), MoviePage(row, 247, 6704))
     assert _rows(ledger, "SELECT title, genres, directors, rating_mean, photo_total FROM movies") == [
@@ -233,7 +233,7 @@ def test_photos_become_frames_and_their_pictures_are_planned(ledger):
     assert _rows(ledger, "SELECT frame_id, format FROM pictures") == [("p1", "jpeg")]
 
 
-def test_both_liker_sources_meet_and_what_is_left_out_is_counted(ledger):
+def test_likes_of_both_sources_are_merged_and_what_is_left_out_is_counted(ledger):
     _record(ledger, Key("photos", "m1", "still"), PhotoListPage("m1", (FrameRow("p1", 1, 1, "u"),), 1, None))
     likers = (LikerRow(ANN, date(2024, 5, 1)), LikerRow(Person("72", "72"), None))
     _record(ledger, Key("photo", "p1"), PhotoLikersPage("p1", 5, likers, 3, None))

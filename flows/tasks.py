@@ -10,6 +10,7 @@ from typing import Any
 from prefect import task
 
 from crawler.ledger.ledger import Ledger
+from crawler.plan import STAGES as CRAWL_STAGES
 from crawler.plan import kinds_of
 from dataset.building.build import DatasetConfig, build
 from dataset.cli import progress
@@ -26,7 +27,6 @@ from flows.extraction import extract_features
 from flows.runners import LOCAL, task_runner
 from flows.stamps import Stamp, digests_of_files
 
-CRAWL_STAGES = ("ratings", "frames", "likes")
 _RAW_FILES = (*(f"{name}.parquet" for name in RAW_TABLES), "provenance.json")
 _DATASET_FILES = tuple(f"{name}.parquet" for name in ("movies", "frames", "interactions", "frame_likes", "quarantine"))
 _FEATURE_FILES = ("frame_features.parquet", "features_quarantine.parquet", "dataset.json")

@@ -7,8 +7,8 @@ from dataset.cli import command_line, execute, run
 app = command_line(
     "python -m crawler",
     "Crawl movie ratings, frames and likes, politely.\n\n"
-    "Exit status: 0 done; 1 an error, in one line; 2 a wrong option; 3 the site refuses us, stopped; 4 some pages "
-    "failed and wait for another attempt; 130 stopped by a signal. In all these cases the same command continues.",
+    "Exit status: 0 done; 1 an error, in one line; 2 an invalid option; 3 the site refuses us; 4 some pages "
+    "failed; 130 stopped by a signal. After 3, 4 or 130, run the same command again to continue.",
     {
         "plan": (
             "crawler.commands.crawling:plan",
@@ -16,7 +16,7 @@ app = command_line(
         ),
         "ratings": (
             "crawler.commands.crawling:ratings",
-            "Read who watched what: comments lead to users, users' collections to ratings, ratings to movies.",
+            "Read the ratings: comments lead to users, users' collections to ratings, ratings to movies.",
         ),
         "frames": (
             "crawler.commands.crawling:frames",

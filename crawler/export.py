@@ -38,15 +38,15 @@ def export(crawl_dir: Path, raw_dir: Path) -> dict[str, int]:
         PipelineError: the folder cannot be written.
     """
     with Ledger.read(crawl_dir) as ledger:
-        of = Pseudonyms.open(crawl_dir / "pseudonym.key").of
+        pseudonym_of = Pseudonyms.open(crawl_dir / "pseudonym.key").of
         frames = _table(raw_rows.frames(ledger, counted_by=PHOTO.name), Frame)
         images = _table(raw_rows.pictures(ledger), Image)
-        likes, left_out_likes = _likes(ledger, of)
-        quarantine = pl.concat([_quarantine(ledger, of), left_out_likes])
+        likes, left_out_likes = _likes(ledger, pseudonym_of)
+        quarantine = pl.concat([_quarantine(ledger, pseudonym_of), left_out_likes])
         _copy_pictures(crawl_dir, raw_dir, images["path"].to_list())
         tables = {
             "movies": write_table(_movies(ledger), Movie, raw_dir / "movies.parquet"),
-            "ratings": write_table(_ratings(ledger, of), Rating, raw_dir / "ratings.parquet"),
+            "ratings": write_table(_ratings(ledger, pseudonym_of), Rating, raw_dir / "ratings.parquet"),
             "frames": write_table(frames, Frame, raw_dir / "frames.parquet"),
             "images": write_table(images, Image, raw_dir / "images.parquet"),
             "frame_likes": write_table(likes, RawFrameLike, raw_dir / "frame_likes.parquet"),
@@ -65,39 +65,40 @@ def _movies(ledger: Ledger) -> pl.DataFrame:
     return _table(rows, Movie)
 
 
-def _ratings(ledger: Ledger, of: Callable[[str], str]) -> pl.DataFrame:
+def _ratings(ledger: Ledger, pseudonym_of: Callable[[str], str]) -> pl.DataFrame:
     rows = raw_rows.ratings(ledger)
-    return _table([(of(user), movie, stars, _date(day)) for user, movie, stars, day in rows], Rating)
+    return _table([(pseudonym_of(user), movie, stars, _date(day)) for user, movie, stars, day in rows], Rating)
 
 
-def _likes(ledger: Ledger, of: Callable[[str], str]) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Return each like once, and the quarantine's rows with the number of likes left out.
+def _likes(ledger: Ledger, pseudonym_of: Callable[[str], str]) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return the exported likes, each once, and the quarantine rows that count the likes left out.
 
-    Likes by people outside the k-core are left out, and likes of photos that are no frames of this crawl.
+    Two sorts of like are left out: by people outside the k-core, and of photos that are not frames of this crawl.
     """
     k = int(ledger.meta("k") or 0)
     core = set(surviving(ledger, Scope(k=k)).user_ids)
     rows = raw_rows.likes(ledger)
-    kept = [(of(user), frame, _date(day), source) for user, frame, day, source in rows if user in core]
+    kept = [(pseudonym_of(user), frame, _date(day), source) for user, frame, day, source in rows if user in core]
     outsiders = Counter(frame for user, frame, *_ in rows if user not in core)
     reason = f"like by a person outside the {k}-core of the ratings"
-    unknown = "like of a photo that is no frame of this crawl"
+    unknown = "like of a photo that is not a frame of this crawl"
     left_out = [
         *(("frame_likes", reason, None, None, frame, f"{n} likes") for frame, n in sorted(outsiders.items())),
         *(
-            ("frame_likes", unknown, of(user), None, None, f"{n} likes")
+            ("frame_likes", unknown, pseudonym_of(user), None, None, f"{n} likes")
             for user, n in raw_rows.likes_of_unknown_frames(ledger)
         ),
     ]
     return _table(kept, RawFrameLike), _table(left_out, Quarantine)
 
 
-def _quarantine(ledger: Ledger, of: Callable[[str], str]) -> pl.DataFrame:
-    """Return every page that gave no rows, and every page of which items were left out, with the reason."""
+def _quarantine(ledger: Ledger, pseudonym_of: Callable[[str], str]) -> pl.DataFrame:
+    """Return a row, with the reason, for every page that gave no rows and for every page with items left out."""
     rows = []
     for (kind, subject, variant, start), state, cause, left_out in raw_rows.unread_pages(ledger):
         ids: dict[str, str | None] = {"user_id": None, "movie_id": None, "frame_id": None}
-        ids[KINDS[kind].subject] = of(ledger.user_id_of(subject) or subject) if KINDS[kind].is_personal else subject
+        is_personal = KINDS[kind].is_personal
+        ids[KINDS[kind].subject] = pseudonym_of(ledger.user_id_of(subject) or subject) if is_personal else subject
         reason = (
             f"{left_out} items left out: anonymous, without a profile" if state == "done" else f"page {state}: {cause}"
         )

@@ -1,8 +1,7 @@
-"""How much of a crawl is left to do, and how long it takes at the politeness rate.
+"""Estimates how many requests a crawl still needs, and how long they take at the delay between requests.
 
-The ledger's pending pages are known. What they will lead to is estimated from the lists read so far, and for photos
-from the totals that movie pages claim. Until a page of that kind has been read, the count is left empty rather than
-guessed.
+The pending pages in the ledger are known. The pages that they will lead to are estimated from the lists read so far,
+and for photos from the totals that movie pages claim. Without such data, a count is left empty.
 """
 
 from collections.abc import Sequence
@@ -17,7 +16,7 @@ from crawler.scope import Scope
 
 @dataclass(frozen=True)
 class Forecast:
-    """The requests that one kind of page still needs: known ones, and expected ones behind them.
+    """The requests that one kind of page still needs: those for known pages, and those for pages expected later.
 
     `expected` is None if nothing read so far allows an estimate.
     """
@@ -34,7 +33,7 @@ class Forecast:
 
 
 def forecast(ledger: Ledger, scope: Scope) -> list[Forecast]:
-    """Return what each kind of page still needs, in the order of the stages."""
+    """Return a forecast for each kind of page in the scope, in the order of the stages."""
     return [
         Forecast(
             kind.stage,
@@ -68,7 +67,7 @@ def duration(seconds: float) -> str:
 
 
 def _expected(kind: PageKind, ledger: Ledger, scope: Scope) -> int | None:
-    """Estimate the pages that are not in the ledger yet: the rest of begun lists, and all of unplanned ones."""
+    """Estimate the pages that are not in the ledger yet: the rest of begun lists, and all pages of unplanned ones."""
     lists, begun = kind.unplanned(ledger, scope), reports.n_begun(ledger, kind.name)
     if lists == begun == 0:
         return 0

@@ -1,4 +1,4 @@
-"""The terms that all rooms share: a page's key, a host's answer, a person, and why an answer may not be the page.
+"""The types that the whole crawler shares: a page's key, an answer, a person, and the reasons why a page gives no rows.
 
 Pages are named by what they show, not by their address: `Key(kind, subject, variant, start)`.
 """
@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 
 class Key(NamedTuple):
-    """Identifies a page: its kind, its subject, the variant of it, and the offset in a list."""
+    """Identifies a page: its kind, its subject, its variant, and its offset in a list."""
 
     kind: str
     subject: str
@@ -51,9 +51,11 @@ class Answer:
 
 @dataclass(frozen=True)
 class Person:
-    """A person: `user_id` is the number where the page shows it (avatar or link), otherwise the uid itself.
+    """A person. No name is ever kept.
 
-    `uid` is the number or slug in the link; no name is ever kept.
+    Attributes:
+        user_id: the person's number if the page shows it (in the avatar or the link), otherwise the uid.
+        uid: the number or slug in the link to the profile.
     """
 
     user_id: str
@@ -61,7 +63,7 @@ class Person:
 
 
 class PageGone(Exception):  # noqa: N818 - an outcome, not an error
-    """The site says that the movie, photo or person does not exist (any more). The message says how."""
+    """The site says that the movie, photo or person does not exist (any more). The message names the sign."""
 
 
 class Refused(Exception):  # noqa: N818 - an outcome, not an error
@@ -69,7 +71,7 @@ class Refused(Exception):  # noqa: N818 - an outcome, not an error
 
 
 class NotUnderstood(Exception):  # noqa: N818 - an outcome, not an error
-    """The answer is not what the parser knows. The message names the page kind and the field."""
+    """The parser cannot read the answer. The message names the page kind and the field."""
 
     def __init__(self, page_kind: str, field: str, detail: str = "not found") -> None:
         super().__init__(f"{page_kind} page: field '{field}' {detail}")

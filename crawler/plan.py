@@ -1,4 +1,4 @@
-"""Which kinds of page a stage reads, and in which order.
+"""Decides which kinds of page a stage reads, and in which order.
 
 A stage has one or more phases. A phase first plans the pages it needs; then all pending pages of its kinds are read,
 including those found on the way. The ledger decides what is left, so running a stage again reads only what is new or
@@ -17,7 +17,7 @@ Phase = tuple[PageKind, ...]
 
 
 def kinds_of(*stages: str, scope: Scope | None = None) -> list[str]:
-    """Return the names of the kinds that stages read, in a scope or in any."""
+    """Return the names of the kinds that the stages read; with a scope, only those that it wants."""
     return [kind.name for kind in KINDS.values() if kind.stage in stages and (scope is None or kind.is_wanted(scope))]
 
 
@@ -28,7 +28,7 @@ def phases_of(stage: str, scope: Scope) -> list[Phase]:
 
 
 def plan_phase(context: CrawlContext, phase: Sequence[PageKind]) -> None:
-    """Add the pages to the ledger that a phase starts from."""
+    """Add to the ledger the pages that a phase starts from."""
     ledger, scope = context.ledger, context.scope
     with ledger.transaction():
         for kind in phase:

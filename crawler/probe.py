@@ -1,9 +1,9 @@
 """Checks, with at most a dozen polite requests, what the crawler assumes about the site.
 
 Most of what is known about the site's pages comes from public code, and some of it is guessed. Run this before the
-first crawl of the real site: it reports for each assumption whether it holds, and which settings follow. It obeys
+first crawl of the real site: it reports whether each assumption holds, and which settings to use. It obeys
 robots.txt, waits between requests as a crawl does, and stops at the first sign of refusal. The two checks that are
-likeliest to be refused come last.
+most likely to be refused come last.
 """
 
 import time
@@ -44,7 +44,7 @@ class _CannotTellError(Exception):
 
 
 class Probe:
-    """Checks the assumptions in order, and keeps what later checks need."""
+    """Checks the assumptions in order, and stores what later checks need (a photo, a person)."""
 
     def __init__(self, site: Site, politeness: Politeness, movie_id: str) -> None:
         self.site, self.politeness, self.movie_id = site, politeness, movie_id
@@ -115,10 +115,10 @@ class Probe:
         key = Key("photos", self.movie_id, "still")
         page = self._page(key, photo_list(self.site, key, sort_by="like"))
         if not page.frames:
-            raise _CannotTellError("this movie has no stills; choose one with many by --movie")
+            raise _CannotTellError("this movie has no stills; choose one with many using --movie")
         self.frame_id = page.frames[0].frame_id
         if page.next_url is None:
-            raise _CannotTellError(f"{len(page.frames)} stills in all; choose a movie with more by --movie")
+            raise _CannotTellError(f"{len(page.frames)} stills in all; choose a movie with more using --movie")
         per_page = int(parse_qs(urlsplit(page.next_url).query)["start"][0])
         if per_page != PHOTOS_PER_PAGE:
             return "differs", f"{per_page} per page; no setting needed, because links to the next page are followed"
@@ -138,14 +138,14 @@ class Probe:
         self.lists_likers = False
         page = self._page(Key("photo", self._need_frame()))
         if not page.likers:
-            return "differs", "lists nobody to a reader who is not logged in"
+            return "differs", "lists nobody to a logged-out reader"
         self.lists_likers, self.liker = True, page.likers[0].person.uid
         return "holds", f"{len(page.likers)} people on the first page"
 
     def _comments(self) -> CheckResult:
         page = self._page(Key("comments", self.movie_id))
         if not page.people:
-            raise _CannotTellError("this movie has no comments; choose another by --movie")
+            raise _CannotTellError("this movie has no comments; choose another using --movie")
         self.author = page.people[0].uid
         return "holds", f"{len(page.people)} people on the first page"
 
@@ -163,7 +163,7 @@ class Probe:
         page = self._page(Key("user_likes", uid))
         if not page.likes:
             self.has_public_likes = None if not self.liker else False
-            return ("differs" if self.liker else "unknown"), "the list is there, but empty"
+            return ("differs" if self.liker else "unknown"), "the list exists but is empty"
         self.has_public_likes = True
         return "holds", f"{len(page.likes)} on the first page"
 
@@ -172,9 +172,9 @@ class Probe:
         if page.people:
             return (
                 "differs",
-                f"{len(page.people)} more from {COMMENTS_REACH} on: raise COMMENTS_REACH in crawler/kinds/comments.py",
+                f"{len(page.people)} more after {COMMENTS_REACH}: raise COMMENTS_REACH in crawler/kinds/comments.py",
             )
-        return "holds", f"none is shown from {COMMENTS_REACH} on"
+        return "holds", f"none is shown after {COMMENTS_REACH}"
 
     # --- requests --------------------------------------------------------------------------
 
@@ -185,7 +185,7 @@ class Probe:
 
     def _get(self, role: str, url: str, headers: Mapping[str, str]) -> Answer:
         if (rules := self._rules.get(role)) is None:
-            raise _CannotTellError("that host is not crawled")
+            raise _CannotTellError("the rules of that host were not read")
         if not rules.allows(url, self._agent):
             raise _CannotTellError("robots.txt disallows it, so it was not requested")
         time.sleep(max(0.0, self._ended_at[role] + rules.delay_s - time.monotonic()))
@@ -206,7 +206,7 @@ class Probe:
 
 
 def advice(probe: Probe) -> str:
-    """Return which setting follows from the findings."""
+    """Return which --liker-source to use, according to the findings."""
     match probe.lists_likers, probe.has_public_likes:
         case True, True:
             return "Likes: --liker-source photo_page (or both, which reads every like twice)."
@@ -216,4 +216,4 @@ def advice(probe: Probe) -> str:
             return "Likes: --liker-source user_likes."
         case False, False:
             return "Likes cannot be read from here: crawl only ratings and frames."
-    return "Likes: the findings do not tell which --liker-source to use."
+    return "Likes: the findings do not show which --liker-source to use."

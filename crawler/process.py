@@ -1,8 +1,8 @@
-"""The path of an answer: redact, parse, archive, judge, record, mark.
+"""Processes an answer: redacts, parses and archives it, stores its rows, and marks its page in the ledger.
 
 The crawl, a replay of the archive and the tests all call `process`. The crawl parses slow kinds (pictures) in a
 thread: it calls `parse_answer` there and `settle` on the event loop, which is what `process` does in one call.
-An answer is in the archive before the ledger uses it, even if a defect of ours breaks its parser.
+An answer is in the archive before the ledger uses it, even if its parser fails because of a bug.
 """
 
 from dataclasses import dataclass, replace
@@ -35,7 +35,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class ParsedAnswer:
-    """A redacted answer with what it holds, or with the exception that says why it holds nothing."""
+    """A redacted answer with its parsed content, or with the exception that says why there is none."""
 
     answer: Answer
     content: Any = None
@@ -47,13 +47,13 @@ class _OfForgottenPerson(Exception):  # noqa: N818 - an outcome, not an error
 
 
 def process(page: Page, answer: Answer, context: CrawlContext, archive: Archive | None = None) -> Outcome:
-    """Store an answer and what it gives, and mark its page in the ledger.
+    """Archive an answer, store its rows, and mark its page in the ledger.
 
     Args:
         page: the page that was requested.
         answer: what the host answered.
         context: the ledger, the site and the scope of the crawl.
-        archive: where the answer is kept; None for a replay.
+        archive: where the answer is written; None for a replay.
 
     Raises:
         PipelineError: the archive or a picture file cannot be written.
@@ -72,13 +72,13 @@ def parse_answer(page: Page, answer: Answer, context: CrawlContext) -> ParsedAns
         if isinstance(content, Picture):
             write_picture(ledger.crawl_dir, content, answer.body)
             answer = replace(answer, stored_as=content.path)
-    except Exception as problem:  # `settle` raises it again if it is a defect of ours
+    except Exception as problem:  # `settle` raises it again if it is a bug
         return ParsedAnswer(answer, problem=problem)
     return ParsedAnswer(answer, content)
 
 
 def settle(page: Page, parsed: ParsedAnswer, context: CrawlContext, archive: Archive | None = None) -> Outcome:
-    """Archive an answer, store what it gives, and mark its page.
+    """Archive a parsed answer, store its rows, and mark its page.
 
     Raises:
         PipelineError: the archive or a picture file cannot be written.
@@ -102,7 +102,7 @@ def settle(page: Page, parsed: ParsedAnswer, context: CrawlContext, archive: Arc
 
 
 def _judged(problem: Exception) -> Outcome:
-    """Return what a problem means. Causes quote nothing of a page, because pages contain people's names."""
+    """Return the outcome of a problem. Its cause quotes nothing from the page, because pages contain people's names."""
     match problem:
         case PageGone():
             return Outcome("gone", next((words for words in GONE_WORDS if words in str(problem)), str(problem)))

@@ -37,7 +37,7 @@ class Pseudonyms:
         except (OSError, ValueError) as error:
             raise PipelineError(
                 f"{path}: cannot be used as the pseudonym key ({error}); put the right key back, "
-                "or delete it to start with a new one (its exports will not join with earlier ones)"
+                "or delete it to get a new one (exports with the new key cannot be joined with earlier ones)"
             ) from error
         if len(key) != KEY_BYTES:
             raise PipelineError(

@@ -1,9 +1,9 @@
-"""Reads the archive again: `reparse` rebuilds the ledger from it, `forget` does so without a person.
+"""Reads the archive again: `reparse` rebuilds the ledger from it; `forget` first removes a person from it.
 
 Both build a new ledger beside the old one and replace the old one at the end, so an interrupted run changes nothing
-(except what `forget` has already removed from the archive; run it again). What is planned stays planned: pages that
-were never answered keep their state. Answers are processed in their order, each in the scope in which it was read,
-so the same parsers give the same tables.
+in the ledger (what `forget` has already removed from the archive stays removed; run it again). Pages that were never
+answered keep their state. Answers are processed in the order of the archive, each in the scope of its crawl, so the
+same parsers give the same tables.
 """
 
 from collections import Counter
@@ -28,7 +28,7 @@ from dataset.errors import MissingInputError
 
 @dataclass(frozen=True)
 class Replayed:
-    """The result of a replay: answers read, pages by state, and done pages that the archive lacks."""
+    """The result of a replay: answers read, pages by state, and done pages that are missing from the archive."""
 
     answers: int
     states: Counter[str]
@@ -37,14 +37,14 @@ class Replayed:
 
 @dataclass(frozen=True)
 class Forgot:
-    """What was forgotten: the number of answers dropped or redacted, and the pseudonym in earlier exports."""
+    """What was forgotten: the number of answers deleted or redacted, and the pseudonym in earlier exports."""
 
     answers: int
     pseudonym: str | None
 
 
 def reparse(crawl_dir: Path) -> Replayed:
-    """Rebuild all tables of a crawl's ledger from its archive, without a request.
+    """Rebuild all tables of a crawl's ledger from its archive, without sending a request.
 
     Raises:
         MissingInputError: there is no archive.
@@ -86,7 +86,7 @@ def _source(crawl_dir: Path) -> Source:
 
 
 def _without_forgotten(ledger: Ledger, entry: Entry) -> Entry | None:
-    """Return an entry without forgotten people, None if it is about one."""
+    """Return an entry without forgotten people; None if the entry is about one."""
     if ledger.is_of_forgotten(entry.key):
         return None
     body = KINDS[entry.key.kind].redact(entry.answer.body, ledger.forgotten)

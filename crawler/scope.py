@@ -1,4 +1,4 @@
-"""What a crawl covers: its source (which site) and its scope (which movies and users)."""
+"""What a crawl covers: its source (which site) and its scope (which movies, users and photos)."""
 
 import json
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ LIKER_SOURCES = {
 
 @dataclass(frozen=True)
 class Scope:
-    """What to crawl. None means no bound.
+    """What to crawl. None means no limit.
 
     Attributes:
         movie_ids: movies whose comments lead to users.
@@ -22,7 +22,7 @@ class Scope:
         photo_kinds: which photos become frames.
         picture_size: the site's name for a size (`sqxs`, `s`, `m`, `l`).
         liker_sources: `photo_page`, `user_likes`, or both.
-        k: only movies and users of the k-core of the ratings so far get frames and likes; 0: all.
+        k: frames and likes are read only for the k-core of the ratings so far; 0: for all movies and users.
     """
 
     movie_ids: tuple[str, ...] = ()
@@ -60,7 +60,7 @@ class Source:
         return f"the {self.site} ({', '.join(f'{name} {value}' for name, value in self.world.items())})"
 
     def to_json(self) -> str:
-        """Return it as JSON; equal sources give equal texts."""
+        """Return it as JSON; equal sources give equal strings."""
         return json.dumps({"site": self.site, "is_invented": self.is_invented, "world": self.world}, sort_keys=True)
 
     @classmethod

@@ -27,7 +27,7 @@ class Site:
 
     @property
     def is_loopback(self) -> bool:
-        """Whether all hosts are addresses of this machine (only then may delays be waived)."""
+        """Whether all hosts are addresses of this machine (only then may requests be sent without a delay)."""
         return all(is_loopback(base) for base in self.hosts.values())
 
 

@@ -3,8 +3,9 @@
 The input is a published snapshot; the output is a report and the result tables of `model.schema`.
 Start reading at `models/visual/jifr.py`, which holds the whole model, then `training/trainer.py`.
 
-The rooms import each other downwards only: `experiments`, `report`, `training`, `evaluation`,
-`models`, `data`. The modules at the top are the commands.
+A package imports only packages that come later in this list: `experiments`, `report`, `training`,
+`evaluation`, `models`, `data`. The modules at the top are the commands, the Python interface
+(`library.py`) and the result tables (`schema.py`).
 """
 
 import logging

@@ -1,4 +1,4 @@
-"""The commands of `python -m model`; each is also a program of its own, such as `python -m model.train`."""
+"""The commands of `python -m model`; each also runs directly, for example as `python -m model.train`."""
 
 from collections.abc import Sequence
 
@@ -6,12 +6,12 @@ from dataset.cli import command_line, execute, run
 
 app = command_line(
     "python -m model",
-    "Train, judge and compare models on published snapshots.",
+    "Train, evaluate and compare models on published snapshots.",
     {
         "train": ("model.train:train", "Train a model on a snapshot."),
         "evaluate": ("model.evaluate:evaluate_run", "Evaluate a trained run on held-out data."),
         "recommend": ("model.recommend:recommend_movies", "Recommend movies, each with a key frame."),
-        "experiment": ("model.experiment:experiment", "Train and judge several models, and write a report."),
+        "experiment": ("model.experiment:experiment", "Train and evaluate several models, and write a report."),
         "tune": ("model.tune:tune_settings", "Search for a model's best settings on validation."),
         "compare": ("model.compare:compare", "Show which runs differ by more than chance."),
     },

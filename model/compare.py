@@ -27,7 +27,7 @@ def compare(
 
     Args:
         runs: run folders (all below data/runs if absent)
-        split: the split that they were evaluated on
+        split: the split that the runs were evaluated on
         to: the file to write (comparisons.parquet beside the first run if absent)
     """
     from dataset.tables import write_table

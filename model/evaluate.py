@@ -14,7 +14,7 @@ from dataset.cli import run as run_command
 from model.evaluation.config import EvaluationConfig, Protocol
 
 app = command_line("python -m model.evaluate")
-_MANY_SCORES = 20_000_000  # a progress bar is shown from this many scores
+_MANY_SCORES = 20_000_000  # a progress bar is shown for more scores than this
 _PAPER_METRICS = ("hr", "ndcg")
 
 
@@ -31,8 +31,8 @@ def evaluate_run(
 
     Args:
         run: the run folder (python -m model.train makes it)
-        snapshot: its snapshot, if it was moved after training
-        split: the interactions to rank
+        snapshot: the run's snapshot, if the snapshot was moved after training
+        split: the split to evaluate on
         config: the protocol
         device: cpu or cuda
     """

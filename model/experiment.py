@@ -1,4 +1,4 @@
-"""`python -m model.experiment`: train and judge several models with several seeds, and write a report.
+"""`python -m model.experiment`: train and evaluate several models with several seeds, and write a report.
 
 What it writes is described in `experiments/experiment.py`.
 """
@@ -28,13 +28,13 @@ def experiment(
     to: Path | None = None,
     runs: Path = DEFAULT_RUNS,
 ) -> None:
-    """Train and judge several models, and write a report; a stopped experiment continues where it was.
+    """Train and evaluate several models, and write a report; to continue a stopped experiment, run it again.
 
     Args:
         config: the models and seeds
-        settings: a setting of training for all models as KEY=VALUE, for example epochs=50; may be repeated
+        settings: a training setting for all models as KEY=VALUE, for example epochs=50; may be repeated
         snapshot: a snapshot's folder (the newest if absent)
-        raw: the raw folder with pictures (data/<name>/raw if absent)
+        raw: the folder of raw tables and pictures (data/<name>/raw if absent)
         to: the folder to write (data/experiments/<name>-<version> if absent)
         runs: the parent of all run folders
     """

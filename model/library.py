@@ -1,4 +1,4 @@
-"""Train, evaluate and recommend from Python, as the commands do, without files or output.
+"""Train, evaluate and recommend from Python. Like the commands, but prints nothing and writes no run folder.
 
     snapshot = open_snapshot("data/snapshots/sandbox/v0001")
     data = load(snapshot)
@@ -69,12 +69,12 @@ def train(
     """Train a model; validation decides when training stops.
 
     Args:
-        model_name: for example "jifr" or "bpr"; a wrong name lists them all.
+        model_name: for example "jifr" or "bpr"; the error for an unknown name lists all names.
         data: what `load` returned.
-        seed: of the initial values, the batches and the negatives. The same seed gives the same model.
-        settings: of the model or the training, by name: `{"visual_dim": 64, "epochs": 50}`.
+        seed: for the initial values, the batches and the negatives. The same seed gives the same model.
+        settings: model or training settings by name, such as `{"visual_dim": 64, "epochs": 50}`.
         device: "cpu" or "cuda".
-        on_epoch: is called after every epoch.
+        on_epoch: called after every epoch.
 
     Raises:
         UsageError: the model or a setting is unknown, or there is no such device.
@@ -91,20 +91,20 @@ def open_run(folder: str | Path, device: str = "cpu") -> tuple[Run, SnapshotData
     """Open a run that `python -m model.train` trained, with the snapshot that it was trained on.
 
     Raises:
-        MissingInputError: the folder is not a run, or its training has not ended.
-        InvalidSnapshotError: the snapshot has changed since.
+        MissingInputError: the folder is not a run, or its training has not finished.
+        InvalidSnapshotError: the snapshot has changed since training.
     """
     return open_run_folder(Path(folder), device=device)
 
 
 def evaluate(run: Run, data: SnapshotData, split: str = "test", config: EvaluationConfig | None = None) -> Evaluation:
-    """Rank the held-out interactions of a split, and the liked frames if the model ranks frames.
+    """Evaluate a model on a split: how it ranks the held-out movies and, if it ranks frames, the liked frames.
 
     Args:
         run: what `train` returned.
         data: the snapshot that it was trained on.
         split: "test" or "validation".
-        config: the protocol and the K; None for the paper's.
+        config: the protocol and the values of K; None for the defaults.
 
     Raises:
         TooLittleDataError: the split has no interaction.
@@ -115,7 +115,7 @@ def evaluate(run: Run, data: SnapshotData, split: str = "test", config: Evaluati
 
 
 def recommend(run: Run, data: SnapshotData, n: int = 10, users: Sequence[str] | None = None) -> pl.DataFrame:
-    """Return the `recommendations` table: `n` movies per user, none of them from train, each with its key frame.
+    """Return the `recommendations` table: `n` movies per user that are new to them, with key frames.
 
     Args:
         run: what `train` returned.

@@ -26,10 +26,10 @@ def recommend_movies(
 
     Args:
         run: the run folder (python -m model.train makes it)
-        snapshot: its snapshot, if it was moved after training
+        snapshot: the run's snapshot, if the snapshot was moved after training
         user: a user_id; may be repeated (all users if absent)
         frames: a Parquet file of new pictures of known movies (frame_id, movie_id, feature), scored without
-            training again; their features must come from the snapshot's extractor
+            retraining; their features must come from the snapshot's extractor
         k: movies per user
         to: the file to write (recommendations.parquet in the run folder if absent)
         device: cpu or cuda

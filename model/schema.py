@@ -87,7 +87,7 @@ class UserMetric(ModelMetric):
 
 
 class HeldOutRank(dy.Schema):
-    """The position of one held-out positive among all candidates. Every metric can be computed from this table.
+    """The position of one held-out positive among all candidates. The ranking metrics follow from this table.
 
     `frame_id` is empty for task `item`. Of the user's other positives (for frames: those of the
     same movie), `positives_before` rank above this one. Of the `n_negatives` negatives,
@@ -167,7 +167,7 @@ class Recommendation(dy.Schema):
 
 
 class Cost(dy.Schema):
-    """What a run cost: seconds and peak memory. The memory is null where the system does not report it."""
+    """What a run cost in seconds and memory. The memory is null where the system does not report it."""
 
     model = dy.String(primary_key=True)
     seed = dy.Int64(primary_key=True)
@@ -183,7 +183,7 @@ class Cost(dy.Schema):
 class Case(dy.Schema):
     """A user-movie pair in the report's gallery. Of all `n_pairs` pairs, `n_alike` are of the same `kind`.
 
-    `habit_share` is β of the rating attention: the weight of habit for this pair; looks have the rest.
+    `habit_share` is β of the rating attention: the weight of habit for this pair; looks have weight 1 − β.
     """
 
     case = dy.UInt32(primary_key=True, min=1)

@@ -1,4 +1,4 @@
-"""`python -m model.train`: train a model on a snapshot, JIFR on the newest one if nothing is named."""
+"""`python -m model.train`: train a model on a snapshot (by default JIFR on the newest snapshot)."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,13 +19,13 @@ def train(
     resume: bool = False,
     runs: Path = DEFAULT_RUNS,
 ) -> None:
-    """Train a model on a snapshot; with no option, JIFR on the newest one below data/snapshots.
+    """Train a model on a snapshot; by default JIFR, on the newest snapshot below data/snapshots.
 
     Args:
-        epochs: the most epochs; short for --set epochs=…
-        resume: continue the run of this name where it stopped
+        epochs: maximum number of epochs; the same as --set epochs=…
+        resume: continue the stopped run of this model, snapshot and seed
         runs: the parent of all run folders
-        options: what training and tuning share
+        options: the options that training and tuning share
     """
     from model.data.loading import load
     from model.experiments.run_folder import describe_run, find_snapshot, resume_run, run_folder, start_run

@@ -24,15 +24,15 @@ def tune_settings(
     trials: Count | None = None,
     to: Path | None = None,
 ) -> None:
-    """Search for a model's best settings by validation NDCG; a stopped search continues where it was.
+    """Search for a model's best settings by validation NDCG; to continue a stopped search, run it again.
 
     Args:
-        tried: KEY=VALUES, either choices (l2=0.001,0.01) or a range (learning_rate=0.0005..0.01); keys that go
-            together are joined (collaborative_dim,visual_dim=16,32); may be repeated; the paper's dimensions and
-            penalties if absent
-        trials: settings that Optuna proposes (every combination if absent)
-        to: the folder of the search (one below data/tuning if absent)
-        options: what training and tuning share
+        tried: KEY=VALUES, either choices (l2=0.001,0.01) or a range (learning_rate=0.0005..0.01); join keys
+            that need equal values by commas (collaborative_dim,visual_dim=16,32); may be repeated; the paper's
+            dimensions and penalties if absent
+        trials: number of trials, with settings from Optuna (every combination is tried if absent)
+        to: the folder of the search (a folder below data/tuning if absent)
+        options: the options that training and tuning share
     """
     from dataset.errors import TooLittleDataError, UsageError
     from model.data.loading import load
@@ -48,8 +48,8 @@ def tune_settings(
     space = read_space(tried, model_name)
     search = Search(model_name, base, space, trials, options.seed)
     if search.is_endless:
-        raise UsageError("--try with a range has infinitely many combinations; say how many are tried with --trials")
-    search.configs({})  # refuses a wrong setting before anything is read
+        raise UsageError("--try with a range has infinitely many combinations; set the number of trials with --trials")
+    search.configs({})  # raises an error for an invalid setting before anything is read
     use_device(options.device, options.threads)
     snapshot = find_snapshot(options.snapshot)
     data = load(snapshot)

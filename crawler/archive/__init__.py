@@ -1,1 +1,1 @@
-"""What is kept of every answer: the archive in WARC files (`warc.py`), and the picture files (`pictures.py`)."""
+"""Stores every answer: the archive in WARC files (`warc.py`), and the picture files (`pictures.py`)."""

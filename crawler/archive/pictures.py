@@ -1,4 +1,4 @@
-"""Picture files: verified by decoding them completely, stored once each under their SHA-256.
+"""Verifies picture files by decoding them completely, and stores each once under its SHA-256.
 
 A file is at `pictures/ab/ab…<sha256>.<ext>` in the crawl folder. It is complete before the ledger names it.
 """
@@ -47,7 +47,7 @@ def read_picture(crawl_dir: Path, path: str) -> bytes:
     """Return the bytes of a picture file that the archive names.
 
     Raises:
-        MissingInputError: it is missing.
+        MissingInputError: the file is missing.
     """
     file = crawl_dir / path
     if not file.is_file():
@@ -56,10 +56,10 @@ def read_picture(crawl_dir: Path, path: str) -> bytes:
 
 
 def verify_picture(body: bytes) -> Picture:
-    """Decode a picture completely and describe it; the format is that of the bytes, not of any label.
+    """Decode a picture completely and describe it; the format comes from the bytes, not from a file name or header.
 
     Raises:
-        BadPicture: empty, too large, of an unknown format, or broken.
+        BadPicture: the bytes are empty, too large, of an unknown format, or broken.
     """
     if not 0 < len(body) <= MAX_SIZE_BYTES:
         raise BadPicture(f"{len(body):,} bytes (1 to {MAX_SIZE_BYTES:,} are accepted)")

@@ -1,9 +1,9 @@
-"""The records of the archive: an answer as a gzip member of a WARC 1.1 file, and back.
+"""Converts answers to records of the archive (gzip members of a WARC 1.1 file), and back.
 
 A file starts with a `warcinfo` record that says what was crawled, where and in which scope. `response` records
 follow, with the page's key in `X-Page`. A usable picture is a `revisit` record instead: its bytes are stored once in
-`pictures/`, at the path in `X-Stored-As`. Of the HTTP header only what the parsers read is kept. Requests are not
-kept, because they hold nothing but the address.
+`pictures/`, at the path in `X-Stored-As`. Only the HTTP headers that the parsers read are stored. Requests are not
+stored, because they contain nothing but the address.
 """
 
 import io
@@ -39,7 +39,7 @@ class Origin(NamedTuple):
     scope: Scope
 
     def to_fields(self) -> dict[str, str]:
-        """Return it as the fields of a `warcinfo` record."""
+        """Return the origin as the fields of a `warcinfo` record."""
         return {
             "source": self.source.to_json(),
             "site": json.dumps(self.site.hosts),

@@ -2,8 +2,8 @@
 
 The files are `archive/000001.warc.gz`, `000002…` in the crawl folder (WARC 1.1, one gzip member per record; see
 `records.py`), in the order of the answers. An answer is in the archive before the ledger's transaction that uses it.
-The file being written is called `….warc.gz.open`. If a crawl is killed, the next start cuts that file after its last
-complete record and closes it, so every `.warc.gz` is complete at any moment.
+The file being written is called `….warc.gz.open`. If a crawl is killed, the next start truncates that file after its
+last complete record and closes it, so every `.warc.gz` is complete at any moment.
 """
 
 import errno
@@ -22,7 +22,7 @@ ROTATE_AT_BYTES = 512 << 20
 
 
 class Archive:
-    """The end of the archive, where a crawl adds its answers. The ledger's lock allows one at a time."""
+    """Adds a crawl's answers to the end of the archive. The ledger's lock allows only one writer at a time."""
 
     def __init__(self, crawl_dir: Path, origin: Origin) -> None:
         close_left_open(crawl_dir)
@@ -38,10 +38,10 @@ class Archive:
         self.close()
 
     def write(self, key: Key, answer: Answer) -> None:
-        """Add an answer; when this returns, it survives the end of the process.
+        """Add an answer. After this returns, the answer is kept even if the process is killed.
 
         Raises:
-            PipelineError: it cannot be written.
+            PipelineError: the answer cannot be written.
         """
         try:
             if self._file is not None and self._file.tell() > ROTATE_AT_BYTES:
@@ -81,7 +81,10 @@ class Archive:
 
 
 def close_left_open(crawl_dir: Path) -> None:
-    """Close what a killed crawl left open, after its last complete record. Call it under the ledger's lock."""
+    """Cut incomplete records off the files that a killed crawl left open, and close these files.
+
+    Call this while holding the ledger's lock.
+    """
     for path in (crawl_dir / "archive").glob("*.warc.gz.open"):
         with path.open("rb+") as file:
             n_whole = whole_bytes(file)
@@ -104,14 +107,14 @@ def read_archive(crawl_dir: Path) -> Iterator[Entry]:
 
 
 def archive_files(crawl_dir: Path) -> list[Path]:
-    """Return the archive's closed files in their order."""
+    """Return the archive's closed files, oldest first."""
     return sorted((crawl_dir / "archive").glob("*.warc.gz"))
 
 
 def rewrite_archive(crawl_dir: Path, change: Callable[[Entry], Entry | None]) -> int:
-    """Replace every answer by what `change` returns, or drop it (None); return how many differ.
+    """Replace every answer by what `change` returns, or delete it (None); return how many changed.
 
-    Files without a difference are not touched.
+    Files without a change are not written again.
 
     Raises:
         PipelineError: a file is damaged, or cannot be written.

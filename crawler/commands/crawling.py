@@ -38,8 +38,8 @@ def plan(
 
     Args:
         crawl: the crawl's private folder
-        site: where the site is
-        attempts: attempts before a page is marked as failed
+        site: the site and how politely it is read
+        attempts: number of attempts before a page is marked as failed
         scope: what is crawled
     """
     settings = crawl_settings(crawl, site, scope, attempts)
@@ -49,7 +49,7 @@ def plan(
 
 
 def plan_lines(forecasts: list[Forecast], delay_s: float) -> list[str]:
-    """Return the plan: one line per kind of page, and the sum."""
+    """Return the plan as lines: one per kind of page, and the total."""
     lines = [f"{'stage':<8} {'kind of page':<13} {'known':>9} {'expected':>13}   at {delay_s:g} s per request"]
     for one in forecasts:
         expected = "not yet known" if one.expected is None else f"{one.expected:,}"
@@ -62,7 +62,7 @@ def plan_lines(forecasts: list[Forecast], delay_s: float) -> list[str]:
     lines.append(f"{least} {requests:,} requests; {needed}, all hosts in parallel.")
     if open_stages:
         lines.append(
-            f"Unknown counts become known while the stages are read ({', '.join(open_stages)}); run this again then."
+            f"Some counts are known only after stages have read pages ({', '.join(open_stages)}); run plan again then."
         )
     return lines
 
@@ -75,7 +75,7 @@ def _ages_of(stage: str) -> Any:
 
 
 def _age_option(kind: str) -> Any:
-    sentence = f"with --refresh: minimum age of the {kind.replace('_', ' ')} pages to read again"
+    sentence = f"with --refresh: minimum age in days of the {kind.replace('_', ' ')} pages to read again"
     return Annotated[Days, Parameter(help=sentence, group=_AGAIN)]
 
 
@@ -96,8 +96,8 @@ def _command_for(stage: str) -> Callable[..., None]:
 
         Args:
             crawl: the crawl's private folder
-            site: where the site is
-            attempts: attempts before a page is marked as failed
+            site: the site and how politely it is read
+            attempts: number of attempts before a page is marked as failed
             scope: what is crawled
             refresh: read again the pages that may have changed
             ages: which pages are old enough for --refresh
@@ -119,7 +119,7 @@ def _run_stage(stage: str, crawl: CrawlSettings, ages_days: dict[str, float] | N
     with Ledger.open(crawl.crawl_dir, crawl.source, PERSONAL_KINDS) as ledger:
         if not crawl.scope.movie_ids and not crawl.scope.uids and not ledger.has_pages():
             raise UsageError(
-                f"{crawl.crawl_dir}: an empty crawl with nothing to start from; give --movies, --movies-file or --users"
+                f"{crawl.crawl_dir}: the crawl has nothing to start from; give --movies, --movies-file or --users"
             )
         if ages_days is not None:
             ages_s = {kind: days * _SECONDS_PER_DAY for kind, days in ages_days.items() if kind in KINDS}

@@ -1,4 +1,4 @@
-"""The command export."""
+"""The command export: write the raw tables of a crawl."""
 
 from pathlib import Path
 

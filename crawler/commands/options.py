@@ -1,4 +1,4 @@
-"""The options that several commands share, as frozen configs, and the crawl they describe."""
+"""The options that several commands share, and the crawl settings they give."""
 
 import json
 from collections.abc import Sequence
@@ -38,8 +38,8 @@ class SiteOptions:
 
     Attributes:
         site: which site
-        site_file: written by the running sandbox
-        site_urls: base addresses of another site of this kind: movie,www,images
+        site_file: the file in which the running sandbox writes its addresses
+        site_urls: base addresses of another site with the same pages: movie,www,images
         contact: e-mail or web address for the User-Agent; required for any site but the sandbox
         delay_s: minimum number of seconds between two requests to a host; at least 5 on a real host
         timeout_s: seconds to wait for an answer
@@ -65,7 +65,7 @@ class SiteOptions:
 
         Raises:
             MissingInputError: no sandbox is running.
-            UsageError: malformed addresses.
+            UsageError: the addresses are malformed.
         """
         if self.site_urls:
             bases = [base.strip().rstrip("/") for base in self.site_urls.split(",")]
@@ -82,7 +82,7 @@ class SiteOptions:
             raise _not_a_site_file(self.site_file, error) from None
 
     def sandbox_fields(self) -> Any:
-        """Return what the running sandbox wrote into its site file.
+        """Return what the running sandbox wrote to its site file.
 
         Raises:
             MissingInputError: no sandbox is running.
@@ -104,16 +104,16 @@ class ScopeOptions:
 
     Attributes:
         movies: movies whose comments lead to users
-        movies_file: text file with more of them, one id per line
+        movies_file: text file with more movies to start from, one id per line
         users: users to start from
         max_users: take at most this many users
         max_movies: take at most this many movies, the most-rated ones
         max_requests: stop after this many requests
         photo_kinds: some of still,poster,wallpaper
         picture_size: the size of the picture files
-        liker_source: where likers are read
-        k: frames and likes only for the k-core of the ratings
-        everything: frames and likes for all movies and users
+        liker_source: which pages the likes are read from
+        k: read frames and likes only for the k-core of the ratings
+        everything: read frames and likes for all movies and users
     """
 
     movies: Ids = ()
@@ -141,7 +141,7 @@ class ScopeOptions:
 
         Raises:
             MissingInputError: the file of movie ids cannot be read.
-            UsageError: something is not an id.
+            UsageError: a given id is not valid.
         """
         movie_ids, uids = [*self.movies, *_movies_in(self.movies_file)], self.users
         if not movie_ids and not uids:
@@ -165,7 +165,7 @@ class ScopeOptions:
 
 
 def crawl_settings(crawl_dir: Path, site: SiteOptions, scope: ScopeOptions, attempts: int) -> CrawlSettings:
-    """Return the crawl that the options describe.
+    """Return the settings of the crawl from the options.
 
     Raises:
         MissingInputError: no sandbox is running, or a file of movie ids is missing.

@@ -7,7 +7,7 @@ from crawler.probe import Probe, advice
 from dataset.cli import FLAT
 from dataset.errors import RefusedError
 
-KNOWN_MOVIE_ID = "1292052"  # on the real site: one with many photos and comments
+KNOWN_MOVIE_ID = "1292052"  # a movie of the real site with many photos and comments
 
 
 def probe(
@@ -18,7 +18,7 @@ def probe(
     """Check with a dozen polite requests what the crawler assumes about the site; run it before the first crawl.
 
     Args:
-        site: where the site is
+        site: the site and how politely it is read
         movie: a movie with many photos and comments
 
     Raises:
@@ -37,7 +37,7 @@ def probe(
 
 
 def _known_movie(site: SiteOptions) -> str:
-    """Return a movie with many photos: the running sandbox names one; on the real site one is known."""
+    """Return a movie with many photos: the one that the running sandbox names, or a known one of the real site."""
     if site.site == "sandbox" and not site.site_urls:
         return str(site.sandbox_fields()["probe_movie_id"])
     return KNOWN_MOVIE_ID

@@ -14,7 +14,7 @@ def reparse_archive(*, crawl: Path = DEFAULT_CRAWL) -> None:
     """
     result = reparse(crawl)
     states = ", ".join(f"{n:,} {state}" for state, n in result.states.most_common())
-    print(f"Read {result.answers:,} archived answers again, without a request; pages: {states or 'none'}.")
+    print(f"Read {result.answers:,} archived answers again, without sending a request; pages: {states or 'none'}.")
     if result.unarchived:
         print(f"{result.unarchived:,} done pages are not in the archive; the next crawl reads them again.")
     print("Next: python -m crawler export")
@@ -29,8 +29,8 @@ def forget_person(uid: str, /, *, crawl: Path = DEFAULT_CRAWL) -> None:
     """
     result = forget(crawl, uid)
     print(
-        f"Forgotten: {result.answers:,} archived answers were dropped or redacted, the ledger is rebuilt without "
-        "this person, and they will not be crawled again."
+        f"Forgotten: {result.answers:,} archived answers were deleted or redacted, the ledger was rebuilt without "
+        "this person, and this person will not be crawled again."
     )
     if result.pseudonym:
-        print(f"Earlier exports call them {result.pseudonym}; delete those exports and export again.")
+        print(f"Earlier exports contain this person as {result.pseudonym}; delete those exports and export again.")

@@ -1,4 +1,4 @@
-"""The command sandbox: serve an invented world until Ctrl-C."""
+"""The command sandbox: serve the sandbox site until Ctrl-C."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -35,8 +35,8 @@ def sandbox(
         seed: seed of the world; equal seeds give equal worlds
         users: number of people
         movies: number of movies
-        port: the first of three consecutive ports; 0 takes any free ports
-        site_file: file from which the crawler learns the addresses while the sandbox runs
+        port: the first of three consecutive ports; 0: any free ports
+        site_file: file with the sandbox's addresses for the crawler; it exists while the sandbox runs
         faults: what goes wrong
         log: log file: one JSON line per request
     """

@@ -1,4 +1,4 @@
-"""The command status: how far a crawl is, and what went wrong."""
+"""The command status: how much of a crawl is done, and what failed."""
 
 import time
 from pathlib import Path
@@ -47,7 +47,7 @@ def _watch(ledger: Ledger) -> None:
 
 
 def status_lines(ledger: Ledger, now: float, is_crawling: bool) -> list[str]:
-    """Return how far a crawl is: pages by kind and state, causes of failures, the pace, and the rows so far."""
+    """Return the status of a crawl: pages by kind and state, causes of failures, the pace, and the rows so far."""
     counts = ledger.counts()
     lines = [f"{'kind of page':<13}" + "".join(f"{state:>10}" for state in STATES)]
     for kind in sorted({kind for kind, _ in counts}):
@@ -66,9 +66,9 @@ def _causes(ledger: Ledger) -> list[str]:
             "Pages that were not understood are in the archive; fix the parser, then: python -m crawler reparse"
         )
     if unsteady := reports.n_unsteady(ledger):
-        lines.append(f"{unsteady:,} lists changed too often while they were read; --refresh reads them again")
+        lines.append(f"{unsteady:,} lists changed too often while they were read; read them again with --refresh")
     if unseen := reports.n_unseen(ledger):
-        lines.append(f"{unseen:,} items are claimed by lists that do not show them")
+        lines.append(f"{unseen:,} items are counted by lists but not shown by them")
     return lines
 
 

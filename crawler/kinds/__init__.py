@@ -1,8 +1,9 @@
 """The kinds of page: one module per kind, and the registry of all.
 
-A module holds everything the crawler knows of its kind: the address, the parser, the rows it stores, and the facts
-in its `PageKind`. To add a kind, write such a module and list its `PageKind` in `KINDS`. No other file changes.
-Parsers do no I/O; selectors live here and nowhere else, so that one edit fixes a change of the site's markup.
+A module has everything the crawler knows about its kind: the address, the parser, the rows it stores, and the facts in
+its `PageKind`. To add a kind, write such a module and list its `PageKind` in `KINDS`. No other file changes. Parsers do
+no I/O. Selectors are only in this folder, so that a change of the site's markup needs one edit. The first lines of each
+module say how its markup is known: from saved real pages, from public spider code, or by a guess.
 """
 
 from crawler.kinds.collection import COLLECTION

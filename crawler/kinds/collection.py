@@ -1,6 +1,6 @@
-"""What a user has watched: `/people/<uid>/collect` (grade C).
+"""The movies a user has watched: `/people/<uid>/collect` (markup known from public spider code).
 
-The same markup serves `/do` (watching) and `/wish`; a heading that does not say 看过 is refused.
+`/do` (watching) and `/wish` have the same markup, so a page whose heading does not say 看过 is not understood.
 """
 
 import re
@@ -42,7 +42,7 @@ class RatingRow:
 
 @dataclass(frozen=True)
 class CollectionPage:
-    """A page of a user's collection. Empty `ratings` mean a page past the end, or an empty collection."""
+    """A page of a user's collection. `ratings` is empty past the end and in an empty collection."""
 
     person: Person
     ratings: tuple[RatingRow, ...]
@@ -57,7 +57,7 @@ def address(site: Site, key: Key) -> str:
 
 
 def parse_collection(html: str, url: str) -> CollectionPage:
-    """Return a page of a user's ratings, newest first as shown (15 a page).
+    """Return a page of a user's ratings, newest first as shown (15 per page).
 
     Always present: the profile's heading (`X看过的影视(1157)`) or items; in each item one movie
     link and the date. May be absent: stars (watched, not rated), the avatar, the total, the next
@@ -141,7 +141,7 @@ def _is_of(classes: str | None, name: str) -> bool:
 
 
 def _stars(page: Document, marks: Sequence[etree._Element]) -> int | None:
-    """Return the stars beside the date; raise on any other mark there."""
+    """Return the number of stars beside the date; raise if there is any other mark."""
     if not marks:
         return None
     classes = [mark.get("class") for mark in marks if mark.get("class") is not None]
@@ -175,7 +175,7 @@ def _first_pages(ledger: Ledger, scope: Scope) -> Iterator[Key]:
 
 
 def _unplanned(ledger: Ledger, scope: Scope) -> float | None:
-    """Estimate the users who are named, and those whom the comments not read yet lead to."""
+    """Estimate the lists to be planned: of users in the scope, and of users whom unread comments will lead to."""
     named = n_unplanned(ledger, "collection", scope.uids)
     pages_per_list = reports.pages_per_finished_list(ledger, "comments") or most_pages_per_list(ledger, scope) or 1.0
     unread = ledger.count(["comments"], "pending") + n_unplanned(ledger, "comments", scope.movie_ids) * pages_per_list

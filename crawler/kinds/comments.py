@@ -1,4 +1,7 @@
-"""A movie's comments, where users are discovered: `/subject/<id>/comments` (grades C and H)."""
+"""A movie's comments, which lead to users: `/subject/<id>/comments`.
+
+The markup is known from public spider code and from saved real pages.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -38,7 +41,7 @@ def parse_comments(html: str, url: str) -> CommentsPage:
     """Return the people who wrote a page of comments, in order, without deleted accounts.
 
     Always present: an author's profile link in each comment. May be absent: all comments (then the
-    list's frame `#comments` must be present), avatars, the next page's link.
+    list's container `#comments` must be present), avatars, the next page's link.
 
     Raises:
         NotUnderstood: the page has no such list, or a comment has no author.
@@ -61,12 +64,12 @@ def parse_comments(html: str, url: str) -> CommentsPage:
 
 
 def record(context: CrawlContext, page: Page, parsed: CommentsPage, at: float) -> Key | None:
-    """Plan the collections of the people who are new; the comments themselves are not stored."""
+    """Plan the collections of new people; the comments themselves are not stored."""
     ledger = context.ledger
     for person in parsed.people:
         _discover(ledger, context.scope, person)
     uids = [person.uid for person in parsed.people]
-    is_full = len(uids) == COMMENTS_PER_PAGE  # otherwise someone is left out, perhaps at the seam
+    is_full = len(uids) == COMMENTS_PER_PAGE  # otherwise someone is left out, perhaps the last person
     seam = Seam(uids[-1] if is_full else None, uids[0] if uids else None, last_item_before(ledger, page.key))
     list_pass = ListPass(ledger, page, at)
     ledger.mark_done(page, list_pass.at, seen=len(uids), last_item=seam.shown)

@@ -1,6 +1,6 @@
-"""An HTML page as its parsers read it: counts, dates, people and the link to the next page.
+"""Reads values from an HTML page: counts, dates, people and the link to the next page.
 
-Every page is UTF-8. A value that is present but cannot be read raises `NotUnderstood`; it never becomes a null.
+Every page is UTF-8. A value that is present but cannot be read raises `NotUnderstood`; it never becomes None.
 """
 
 import re
@@ -16,7 +16,7 @@ from crawler.kinds.tree import select, tree_of
 from crawler.page import NotUnderstood, Person
 
 DELETED_NAME = "[已注销]"
-LARGEST_COUNT = 2**32 - 1  # a UInt32 column's
+LARGEST_COUNT = 2**32 - 1  # the maximum of a UInt32 column
 
 _DAY = re.compile(r"([0-9]{4})-([0-9]{1,2})-([0-9]{1,2})(?: [0-9]{1,2}:[0-9]{2}(?::[0-9]{2})?)?")
 _AVATAR_NUMBER = re.compile(r"/icon/u[lp]?([0-9]+)-[0-9]+\.")
@@ -25,7 +25,7 @@ _PROFILE_PATH = re.compile(r"/people/([^/]+)")
 
 @dataclass(frozen=True)
 class Document:
-    """A page as a tree, with the kind and the address that errors about it name."""
+    """A page as a tree, with its kind and its address, which errors name."""
 
     kind: str
     url: SplitResult
@@ -91,7 +91,7 @@ class Document:
         raise self.not_understood(field, f"is {_shown(text)}, not a date")
 
     def person(self, links: Iterable[etree._Element], avatars: Iterable[etree._Element]) -> Person | None:
-        """Return the person of the first link to a profile, numbered by the first avatar; None without a link."""
+        """Return the person of the first profile link, with the first number in an avatar if any; None without one."""
         for link in links:
             if (href := link.get("href")) is not None and (uid := self.uid_of(href)):
                 numbers = (_AVATAR_NUMBER.search(avatar.get("src", "")) for avatar in avatars)
@@ -112,7 +112,7 @@ class Document:
             also: another path of the same list (a person can have two uids).
 
         Raises:
-            NotUnderstood: the link leaves this list (another host or path), or does not lead forward.
+            NotUnderstood: the links differ, or one leads to another host or path, or does not lead forward.
         """
         found = {self._next(href, also) for href in hrefs}
         if len(found) > 1:

@@ -1,4 +1,4 @@
-"""What several kinds need to plan their pages and to estimate how many there will be."""
+"""Functions that several kinds use to plan their pages and to estimate how many there will be."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ def n_unplanned(ledger: Ledger, kind: str, subjects: Iterable[str]) -> int:
 
 
 def frames_without_page(ledger: Ledger, scope: Scope, kind: str) -> float | None:
-    """Estimate how many frames there will be whose page of a kind is not in the ledger yet."""
+    """Estimate how many pages of a kind, one per frame, are not in the ledger yet."""
     frames = _expected_frames(ledger, surviving(ledger, scope))
     return frames and max(0.0, frames - ledger.n_lists(kind))
 
@@ -44,8 +44,8 @@ def frames_without_page(ledger: Ledger, scope: Scope, kind: str) -> float | None
 def _expected_frames(ledger: Ledger, core: Core) -> float | None:
     """Estimate the number of frames: those known, and those that movie pages and unfinished lists claim.
 
-    A movie's total counts photos of every kind. The movies whose lists are read tell which share of the total becomes
-    frames. Until then all of it is expected, which is the upper bound.
+    A movie's total counts photos of every kind. The movies whose lists were read show which share of the total becomes
+    frames. Before any list was read, the share is 1 (the upper bound).
     """
     if not core.movie_ids:
         return None

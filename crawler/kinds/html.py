@@ -1,8 +1,8 @@
 """Kinds of page that are HTML: how a body becomes text, and how forgotten people are redacted from it.
 
-A mention of a person is their uid in a profile's address or in an avatar's, because that is how the site identifies
-people. Redacting removes a forgotten person's comment, makes their like anonymous, and removes any other mention
-with the list item that contains it. Only the redacted page is parsed and archived.
+A mention of a person is their uid in the address of a profile or of an avatar, because that is how the site identifies
+people. Redaction removes a forgotten person's comment, makes their like anonymous, and removes any other mention
+together with the list item that contains it. Only the redacted page is parsed and archived.
 """
 
 import re
@@ -21,18 +21,18 @@ _LONGEST_TAIL = 4096  # characters; a server may write comments and scripts belo
 
 _MENTION = re.compile(rb"/people/([^/\"'?#<>\s\\]+)|/icon/u[lp]?([0-9]+)-")
 _OWNER = re.compile(rb"id=[\"']db-usr-profile[\"'].*?</h1>", re.DOTALL)
-_LIKER = '<li><div class="content"><a href="/anonymous"></a></div></li>'
+_ANONYMOUS_LIKER = '<li><div class="content"><a href="/anonymous"></a></div></li>'
 _NOBODY = b"/people/-"
 
 
 @dataclass(frozen=True, kw_only=True)
 class HtmlKind(PageKind):
-    """A kind of page that is HTML; `parser` gets the text and the address that answered."""
+    """A kind of page that is HTML; `parser` gets the page's text and its address."""
 
     parser: Callable[[str, str], Any]
 
     def content(self, answer: Answer) -> Any:
-        """Return what the parser reads in a complete page."""
+        """Return the parser's result for a complete page."""
         text = answer.body.decode("utf-8", "replace")
         if not text or text.isspace():
             raise NotUnderstood(self.name, "body", "is empty")
@@ -77,10 +77,10 @@ def _uid(found: re.Match[bytes]) -> str:
 
 
 def _remove(node: html.HtmlElement) -> None:
-    """Remove a mention with the block it belongs to; a person in a list of likers becomes an anonymous one."""
+    """Remove a mention with its comment or list item; in a list of likers, an anonymous liker replaces it."""
     for block in (node, *node.iterancestors()):
         if block.tag == "li" and any("topic-fav-list" in above.get("class", "") for above in block.iterancestors()):
-            liker = html.fragment_fromstring(_LIKER)
+            liker = html.fragment_fromstring(_ANONYMOUS_LIKER)
             liker.tail = block.tail
             block.getparent().replace(block, liker)
             return

@@ -1,4 +1,4 @@
-"""What the crawler has to know about a kind of page, as one object."""
+"""`PageKind`: everything the crawler has to know about a kind of page."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
@@ -14,7 +14,7 @@ from crawler.sites import Site
 
 
 class CrawlContext(NamedTuple):
-    """What processing an answer needs: where rows go, where the pages are, and what is crawled."""
+    """What processing an answer needs: the ledger, the addresses of the site, and the scope of the crawl."""
 
     ledger: Ledger
     site: Site
@@ -27,7 +27,7 @@ def not_yet_known(ledger: Ledger, scope: Scope) -> float | None:
 
 
 def one_page(ledger: Ledger, scope: Scope) -> float | None:
-    """Return 1: pages of this kind are no lists."""
+    """Return 1: pages of this kind are not lists."""
     return 1.0
 
 
@@ -40,13 +40,13 @@ class PageKind(ABC):
         host: the role of the host that serves it, a key of `Site.hosts`.
         stage: the stage that reads it: `ratings`, `frames` or `likes`.
         phase: kinds of a stage with a higher number are read after those with a lower one.
-        table: the raw table that its rows lead to; what it lacks is in the quarantine under that name.
+        table: the raw table that its rows belong to; the quarantine uses this name for what is left out.
         subject: what `Key.subject` is: `movie_id`, `frame_id` or `user_id`.
         address: gives the address of a page.
         record: stores what a page holds and returns the page of its list to read next, in a transaction.
         first_pages: gives the pages to plan when the phase begins; the ledger ignores known ones.
         unplanned: estimates how many lists (or single pages) will be planned beyond the known ones, None if unknown.
-        pages_per_list: estimates how many pages a list has, before any list was read to its end.
+        pages_per_list: estimates how many pages a list has, for use before any list was read to its end.
         like_source: the kind is read only if `Scope.liker_sources` has this name; None: always.
         refresh_days: the default age from which `--refresh` reads pages again; None: never.
         headers: HTTP headers that its host needs.
@@ -79,7 +79,7 @@ class PageKind(ABC):
         return self.like_source is None or self.like_source in scope.liker_sources
 
     def parse(self, answer: Answer) -> Any:
-        """Return what an answer holds. No I/O.
+        """Return the parsed content of an answer. No I/O.
 
         Raises:
             Refused: the site refuses us.
@@ -95,7 +95,7 @@ class PageKind(ABC):
 
     @abstractmethod
     def content(self, answer: Answer) -> Any:
-        """Return what the body of a 200 answer holds; raises what `parse` does."""
+        """Return the parsed body of an answer with status 200; raises the same exceptions as `parse`."""
 
     @abstractmethod
     def redact(self, body: bytes, forgotten: Forgotten) -> bytes:
@@ -103,4 +103,4 @@ class PageKind(ABC):
 
     @abstractmethod
     def is_of_forgotten(self, body: bytes, forgotten: Forgotten) -> bool:
-        """Return whether a person's page turns out to be a forgotten person's, by what it says of its owner."""
+        """Return whether the owner that a page shows is a forgotten person."""

@@ -1,4 +1,4 @@
-"""A movie's page: `/subject/<id>/` (grade H: seen in saved real pages)."""
+"""A movie's page: `/subject/<id>/` (markup known from saved real pages)."""
 
 import json
 import re
@@ -61,7 +61,7 @@ def address(site: Site, key: Key) -> str:
 
 
 def parse_movie(html: str, url: str) -> MoviePage:
-    """Return the movie of a page, with the totals the page claims.
+    """Return the movie of a page, with the numbers of photos and viewers that the page claims.
 
     Always present: the title (both in `<title>` and as `v:itemreviewed`) and `#info`. May be
     absent: the year (not released), genres and directors (no such label in `#info`), the
@@ -109,8 +109,8 @@ def _titles(page: Document) -> tuple[str, str | None]:
 def _original_title(page: Document, title: str, reviewed: str, picture: str) -> str | None:
     """Return the original title, from the heading after the Chinese title or from the poster's name.
 
-    Posters are named by the original title, by the Chinese title, or by both. If heading and poster agree, the
-    poster's spelling is returned; if they differ, the heading's. If the heading only repeats the Chinese title,
+    A poster's name is the original title, the Chinese title, or both. If heading and poster agree, the poster's
+    spelling is returned; if they differ, the heading's. If the heading only repeats the Chinese title,
     the poster's name is returned unless it is the Chinese title too.
     """
     in_heading, of_poster = _after(title, reviewed), _after(title, picture)

@@ -1,4 +1,4 @@
-"""Where the link to the next page of a list leads."""
+"""Finds the page to which a list's next-page link leads."""
 
 from urllib.parse import parse_qs, urljoin, urlsplit
 
@@ -8,8 +8,8 @@ from crawler.page import Key, NotUnderstood
 def next_key(here: str, key: Key, next_url: str | None, seen: int, claimed: int | None = None) -> Key | None:
     """Return the page that a list's link to its next page leads to; only the offset is taken from the link.
 
-    A short page is not the last one (hidden items take up room). An empty page before the claimed total is not the
-    last one either; an empty page after it is, even if it has a link.
+    A short page need not be the last one (hidden items take up places). An empty page before the claimed total is not
+    the last one either; an empty page after it is, even if it has a link.
 
     Args:
         here: the address of the page with the link.

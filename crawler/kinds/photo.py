@@ -1,7 +1,7 @@
 """A photo's page and the people who like it: `/photos/photo/<pid>/?type=like`.
 
-Grade G throughout: like widgets and lists of likers are known from topics, notes and albums
-(grade C), never from a saved page of a movie's photo.
+The markup is a guess: public spider code shows like widgets and lists of likers on topics, notes and
+albums; no saved page of a movie's photo is known.
 """
 
 from collections.abc import Iterator
@@ -69,7 +69,7 @@ def parse_photo_likers(html: str, url: str) -> PhotoLikersPage:
     (anonymous, or the account is deleted) is counted, not listed.
 
     Raises:
-        NotUnderstood: this is no photo's page, a liker cannot be read, or the widget counts
+        NotUnderstood: this is not a photo's page, a liker cannot be read, or the widget counts
             likes but this first page of likers shows none.
     """
     page = Document.read("photo", html, url)
@@ -115,7 +115,7 @@ def _liker(page: Document, item: etree._Element) -> LikerRow | None:
 
 
 def _next_url(page: Document) -> str | None:
-    """Return the next page of likers; a paginator without `type=like` belongs to the photo's comments."""
+    """Return the next address of likers; a paginator without `type=like` belongs to the photo's comments."""
     hrefs = page.css(".paginator .next a::attr(href)")
     return page.next_url([href for href in hrefs if "type=like" in href])
 

@@ -1,4 +1,7 @@
-"""A movie's photos of one kind: `/subject/<id>/photos?type=…` (grade C; the empty list is G)."""
+"""A movie's photos of one kind: `/subject/<id>/photos?type=…`.
+
+The markup is known from public spider code; that of an empty list is a guess.
+"""
 
 import re
 from collections.abc import Iterator
@@ -21,7 +24,7 @@ from crawler.scope import Scope
 from crawler.sites import PHOTO_TYPES, Site
 
 PHOTOS_PER_PAGE = 30
-LIST = 'ul[class*="poster-col"]'  # poster-col3: 30 a page; poster-col4, older: 40
+LIST = 'ul[class*="poster-col"]'  # poster-col3: 30 per page; poster-col4 (older): 40
 EMPTY_LIST_HEADING = re.compile("的(?:剧照|海报|壁纸|图片)")  # a guess: the heading of a page without a list
 _PHOTO_LINK = re.compile(r"/photos/photo/([0-9]+)/?$")
 _SIZE = re.compile("([0-9]{1,9}) ?[xX×] ?([0-9]{1,9})")
@@ -29,7 +32,7 @@ _SIZE = re.compile("([0-9]{1,9}) ?[xX×] ?([0-9]{1,9})")
 
 @dataclass(frozen=True)
 class FrameRow:
-    """A photo in a list. Sizes are of the original, None if the list does not say."""
+    """A photo in a list. Sizes are of the original, None if the list does not show them."""
 
     frame_id: str
     width_px: int | None

@@ -1,4 +1,4 @@
-"""A photo's picture file, on the image host."""
+"""The kind of page that is a photo's picture file, on the image host."""
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -19,7 +19,7 @@ class PictureKind(PageKind):
     """A kind of page that is a picture file."""
 
     def content(self, answer: Answer) -> Picture:
-        """Return what the bytes are, decoded completely."""
+        """Return the picture in the bytes, after decoding it completely."""
         return verify_picture(answer.body)
 
     def redact(self, body: bytes, forgotten: Forgotten) -> bytes:

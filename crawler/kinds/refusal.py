@@ -1,10 +1,10 @@
 """Detects answers that are not the requested page: refusals, and pages that are gone.
 
-The address decides first, then the title, then the page's own anchors, and last a few words in a
-page without content (the same words in a comment or a film's title mean nothing). An answer without
-any of these signs is left to the page's parser, which recognises its page or fails.
+The address is checked first, then the title, then the form of a proof of work, then a few words (only
+in a page without content, because a comment or a film's title may contain the same words), and last
+the HTTP status. An answer without any of these signs is left to the parser of its kind.
 
-The signs are of grade C (public spider code): no saved page of a refusal is known.
+The signs come from public spider code; no saved page of a refusal is known.
 """
 
 import re
@@ -17,7 +17,7 @@ from crawler.kinds.tree import select, text_of, title_of, tree_of
 from crawler.page import PageGone, Refused
 
 REFUSING_STATUSES = {
-    403: "our address is not allowed (403)",
+    403: "access is forbidden (403)",
     418: "taken for a robot (418); the image host answers this without the site's Referer",
     429: "rate limit (429)",
 }
@@ -59,7 +59,7 @@ _MESSAGES = etree.XPath(
 
 
 def classify(status: int, url: str, body: bytes, content_type: str | None, location: str | None) -> None:
-    """Return if the answer may be the requested page.
+    """Raise if the answer shows a refusal, or that the page is gone.
 
     Args:
         status: the HTTP status.
@@ -69,7 +69,7 @@ def classify(status: int, url: str, body: bytes, content_type: str | None, locat
         location: the header of that name, the target of a redirect (it is not followed).
 
     Raises:
-        Refused: blocked, banned, a login wall or a rate limit.
+        Refused: we are blocked or banned, or met a login wall or a rate limit.
         PageGone: the movie, photo or person does not exist (any more).
     """
     for address in filter(None, (url, location)):
@@ -127,7 +127,7 @@ def _classify_page(page: etree._Element) -> None:
 
 
 def _shows_content(page: etree._Element) -> bool:
-    """Return whether the page is an ordinary one of the site, whose texts are written by users."""
+    """Return whether the page has content of the site, so that its texts may be written by users."""
     header = text_of(select(page, "#db-usr-profile h1"))
     if header.startswith(DELETED_NAME):
         return bool(select(page, "div.item, li.item"))

@@ -1,6 +1,6 @@
-"""A page as a tree of lxml elements, queried by CSS selectors that are compiled once.
+"""Parses a page to a tree of lxml elements, and queries it by CSS selectors that are compiled once.
 
-Broken markup is repaired as a browser does. Selectors are parsel's CSS, with `::text` and `::attr(name)`.
+Broken markup is repaired. Selectors are parsel's CSS, with `::text` and `::attr(name)`.
 """
 
 import re
@@ -50,5 +50,5 @@ def title_of(root: etree._Element) -> str:
 
 
 def one_line(text: str) -> str:
-    """Return a text on one line, without runs of white space and invisible characters (marks of direction, …)."""
+    """Return a text on one line, with single spaces and without invisible characters (such as direction marks)."""
     return " ".join(_INVISIBLE.sub("", text).split())

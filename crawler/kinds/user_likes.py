@@ -1,4 +1,7 @@
-"""The photos a user likes: `/people/<uid>/likes/photo/` (grade C; public visibility unknown)."""
+"""The photos a user likes: `/people/<uid>/likes/photo/`.
+
+The markup is known from public spider code. Whether these pages are public is not known.
+"""
 
 import re
 from collections.abc import Iterator
@@ -48,7 +51,7 @@ def address(site: Site, key: Key) -> str:
 def parse_user_likes(html: str, url: str) -> UserLikesPage:
     """Return a page of the photos a user likes, in order (15 per page).
 
-    Always present: the list's frame `.fav-list`, and each photo's id. May be absent: all photos, a
+    Always present: the list's container `.fav-list`, and each photo's id. May be absent: all photos, a
     like's date, the next page's link.
 
     Raises:
@@ -79,9 +82,9 @@ def _like(page: Document, item: etree._Element) -> UserLikeRow:
 
 
 def record(context: CrawlContext, page: Page, parsed: UserLikesPage, at: float) -> Key | None:
-    """Store the likes of a page, also of photos that are not frames (yet); the export leaves those out.
+    """Store the likes of a page, including likes of photos that are not frames (yet); the export leaves those out.
 
-    The list claims no total, so each page is requested with the last item of the page before.
+    The list claims no total, so each page is requested from the last item of the page before.
     """
     ledger = context.ledger
     user_id = ledger.user_id(Person(parsed.uid, parsed.uid))

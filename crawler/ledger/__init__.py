@@ -1,5 +1,5 @@
 """All SQL of the crawler: the ledger, its schema, its lock, and the queries of every command.
 
-`ledger.py` holds the `Ledger`; start reading there. `lists.py` reads lists that change while they are read,
-`reports.py` and `raw_rows.py` answer what status, forecast and export ask, and `rebuild.py` serves replays.
+Start reading in `ledger.py`, which has the class `Ledger`. `lists.py` handles lists that change while they are read.
+`reports.py` has the queries of status and forecast, `raw_rows.py` those of export, and `rebuild.py` those of replays.
 """

@@ -1,4 +1,4 @@
-"""An SQLite file with nested transactions, and one-line explanations of what can go wrong with it."""
+"""An SQLite file with nested transactions, and one-line messages for its errors."""
 
 import os
 import sqlite3
@@ -56,7 +56,7 @@ class Database:
         return row[0] if row else None
 
     def upsert(self, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Insert rows, all with the same columns; a row whose key is known takes the new values."""
+        """Insert rows, all with the same columns; a row whose key exists gets the new values."""
         if rows:
             self.executemany(self._insert_into(table, tuple(rows[0])), rows)
 
@@ -69,14 +69,16 @@ class Database:
         )
 
     def replace_by(self, new: "Database") -> None:
-        """Put another file in the place of this one and close both; the lock is kept until `close`.
+        """Replace this file by another one and close both; the lock is kept until `close`.
 
         Raises:
-            PipelineError: another command is reading this one.
+            PipelineError: another command is reading this file.
         """
         path, new_path = (Path(one.value("SELECT file FROM pragma_database_list")) for one in (self, new))
         if self.value("PRAGMA wal_checkpoint(TRUNCATE)"):
-            raise PipelineError(f"{path}: another command is reading it; end that, then run the same command again")
+            raise PipelineError(
+                f"{path}: another command is reading it; stop that command, then run the same command again"
+            )
         self._connection.close()
         new._connection.close()
         with new_path.open("rb") as file:
@@ -90,7 +92,7 @@ _INNER = ("SAVEPOINT nested", ("ROLLBACK TO nested", "RELEASE nested"), "RELEASE
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """Open a file for transactions that survive the end of the process."""
+    """Open a file; committed transactions are kept even if the process is killed."""
     connection = sqlite3.connect(path, isolation_level=None, timeout=30)
     with suppress(sqlite3.DatabaseError):  # not a database: the check of the version says so
         connection.execute("PRAGMA journal_mode = WAL")
@@ -101,7 +103,7 @@ def connect(path: Path) -> sqlite3.Connection:
 
 
 def connect_scratch(path: Path) -> sqlite3.Connection:
-    """Open a new file that is worthless unless it is finished: fast, not safe, foreign keys not enforced."""
+    """Open a new file that is discarded unless it is finished: fast, unsafe, and without foreign key checks."""
     connection = sqlite3.connect(path, isolation_level=None)
     connection.execute("PRAGMA journal_mode = MEMORY")
     connection.execute("PRAGMA synchronous = OFF")
@@ -114,7 +116,7 @@ def explained(error: sqlite3.DatabaseError, folder: Path) -> Exception:
         case sqlite3.SQLITE_FULL | sqlite3.SQLITE_IOERR | sqlite3.SQLITE_READONLY | sqlite3.SQLITE_CANTOPEN:
             remedy = "make room and check that the folder can be written, then run the same command again"
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
-            remedy = "another program holds it; end that, then run the same command again"
+            remedy = "another program has locked it; stop that program, then run the same command again"
         case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
             remedy = "move it away, then rebuild it from the archive: python -m crawler reparse"
         case _:

@@ -1,8 +1,8 @@
 """People who asked to be forgotten, known only by a keyed hash.
 
 `forgotten.json` in the crawl folder holds a key and the HMAC-SHA256 of every forgotten uid under that key. It is
-separate from the ledger, so that it survives the loss of one. Their pages are never planned, and every page that
-mentions them is redacted before anything else is done with it (`crawler.kinds.redaction`).
+separate from the ledger, so that it is kept if the ledger is lost. Pages of forgotten people are never planned, and
+every page that mentions one is redacted before it is parsed or archived (`crawler.kinds.html`).
 """
 
 import hashlib
@@ -42,7 +42,7 @@ class Forgotten:
         return bool(self._hashes) and self._hash(uid) in self._hashes
 
     def add(self, uids: Iterable[str]) -> None:
-        """Forget uids from now on; they are on disk when this returns.
+        """Add uids of forgotten people; the file is written when this returns.
 
         Raises:
             PipelineError: the file cannot be written.

@@ -1,8 +1,8 @@
-"""The ledger of a crawl: one SQLite file with every page, its state, and the rows it gave.
+"""The ledger of a crawl: one SQLite file with every page, its state, and its rows.
 
-A page's rows, the pages found on it and the mark that it is done are one transaction
-(`Ledger.transaction`). Killing the crawl at any moment loses nothing and repeats nothing, and
-resuming is a query.
+One transaction (`Ledger.transaction`) stores a page's rows, adds the pages found on it, and marks it
+as done. So a crawl can be killed at any moment and continued: nothing is lost, and no finished page
+is requested again.
 
 States of a page: `pending` → `done`, or `gone` (the site says that it does not exist, or it holds
 nothing usable), `refused` (the site or its robots.txt says no), `failed` (several attempts failed).
@@ -29,7 +29,7 @@ from dataset.errors import MissingInputError, PipelineError, UsageError
 
 
 class Ledger(PeopleTable):
-    """An open ledger. Made by `Ledger.open` (to crawl) or `Ledger.read` (to look).
+    """An open ledger. Created by `Ledger.open` (to write), `Ledger.read` (to read) or `Ledger.build` (to rebuild it).
 
     Attributes:
         crawl_dir: the private folder of the crawl.
@@ -53,7 +53,7 @@ class Ledger(PeopleTable):
 
         Args:
             crawl_dir: the private folder of the crawl.
-            source: what is crawled; a folder holds one site, so that two never mix.
+            source: what is crawled; a folder holds one source, so that two are never mixed.
             personal_kinds: the kinds of page whose subject is a person (`crawler.kinds.PERSONAL_KINDS`).
 
         Raises:
@@ -78,11 +78,11 @@ class Ledger(PeopleTable):
 
     @classmethod
     def read(cls, crawl_dir: Path) -> "Ledger":
-        """Open the ledger of a crawl folder to look at it, also while a crawl is running.
+        """Open the ledger of a crawl folder for reading, even while a crawl is running.
 
         Raises:
-            MissingInputError: there is none.
-            PipelineError: it is of another version, or the file is no ledger.
+            MissingInputError: there is no ledger.
+            PipelineError: the ledger has another version, or the file is not a ledger.
         """
         path = crawl_dir / "ledger.sqlite"
         if not path.is_file():
@@ -93,7 +93,7 @@ class Ledger(PeopleTable):
 
     @classmethod
     def build(cls, crawl_dir: Path, source: Source, personal_kinds: Collection[str]) -> "Ledger":
-        """Create an empty ledger beside the one of a folder; `replace_by` puts it in its place.
+        """Create an empty ledger beside the existing one of a folder; `replace_by` then replaces that one.
 
         It accepts a picture or like whose frame is missing (because its list is no longer understood).
         """
@@ -105,7 +105,7 @@ class Ledger(PeopleTable):
         return ledger
 
     def __exit__(self, *exception: object) -> None:
-        """Close the ledger, and explain what is wrong with the file if that ended the block."""
+        """Close the ledger; if a database error ended the block, raise it with an explanation."""
         self.close()
         error = exception[1]
         if isinstance(error, sqlite3.DatabaseError):
@@ -116,7 +116,7 @@ class Ledger(PeopleTable):
         return Source.from_json(str(self.meta("source")))
 
     def meta(self, key: str) -> str | None:
-        """Return a fact about the crawl itself."""
+        """Return a stored fact about the crawl (such as its source), None if it is missing."""
         found: str | None = self.value("SELECT value FROM meta WHERE key = ?", (key,))
         return found
 
@@ -124,7 +124,7 @@ class Ledger(PeopleTable):
         """Store a fact about the crawl itself."""
         self.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
 
-    # --- what the plan asks for ----------------------------------------------------------------
+    # --- queries of the plan -------------------------------------------------------------------
 
     def rating_pairs(self) -> list[tuple[str, str]]:
         """Return user id and movie id of every rating."""
@@ -139,7 +139,7 @@ class Ledger(PeopleTable):
         return [row[0] for row in self.execute("SELECT frame_id FROM frames ORDER BY frame_id")]
 
     def frames_without_picture(self) -> list[str]:
-        """Return the ids of the frames of which no picture file is stored."""
+        """Return the ids of the frames without a stored picture file."""
         query = "SELECT frame_id FROM frames EXCEPT SELECT frame_id FROM pictures ORDER BY 1"
         return [row[0] for row in self.execute(query)]
 

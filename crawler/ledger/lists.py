@@ -1,19 +1,19 @@
-"""Passes over lists that may change while they are read: each item once, none missed.
+"""Reads lists that may change while they are read, so that no item is missed or stored twice.
 
-A pass starts at a list's first page and follows the links to its end. Every row stores when a page last showed it,
-so the rows of the present pass are those seen since its first page was read.
+A pass is one reading of a list: from its first page, along the links, to its end. Every row stores when a page last
+showed it, so the rows of the current pass are those seen since its first page was read.
 
-A list has changed during a pass when a page claims another total than the first page did, or shows an item that
+A list has changed during a pass if a page claims a different total than the first page did, or shows an item that
 this pass has already seen. Where pages claim no total, each page is requested with an overlap of one item, which must
 be the last one seen. A changed list is read again from its start, at most `MAX_RESTARTS` times; after that the pass
-continues to the end, and the list is counted as unsteady.
+continues to the end, and the list is marked as unsteady.
 
 Rows that no page has shown since the pass began (restarts included) are deleted at its end, because the site no
 longer shows them. What a list claims but does not show (hidden items) is stored as `unseen` on its first page; it is
 negative if items left the list after they were read.
 
-A collection is newest first. If it was once read to its end, a later pass stops at a page on which everything is
-known, provided that as many items are unseen as then: nothing has left the list.
+A collection is newest first. After it was read to its end once, a later pass stops at the first page on which every
+item is known, if the number of unseen items is still the same (so nothing has left the list).
 """
 
 from collections.abc import Mapping, Sequence
@@ -33,9 +33,9 @@ class ListRows:
 
     Attributes:
         table: where they are stored.
-        of: the columns, with their values, that tell this list's rows from others'.
+        of: the columns and values that select this list's rows.
         item: the column that identifies an item within the list.
-        values: the columns whose change makes an item a new one.
+        values: the columns that are compared: an item with another value counts as new.
         can_vanish: whether items that the list no longer shows are deleted.
         is_newest_first: whether new items appear at the list's start.
     """
@@ -55,10 +55,10 @@ class ListRows:
 
 @dataclass(frozen=True)
 class Seam:
-    """Where two pages of a list without totals meet: each page must begin with the last item of the page before.
+    """The overlap of two pages of a list without totals: a page must begin with the last item of the page before.
 
     Attributes:
-        shown: this page's last item, if the next page can be compared with it.
+        shown: this page's last item; None if the next page cannot be compared with it.
         first: this page's first item.
         expected: the last item of the page before; None if unknown.
     """
@@ -74,12 +74,12 @@ class Seam:
 
 
 class ListPass:
-    """The present pass over a list, at one of its pages. Create it before the page's rows are stored.
+    """The current pass over a list, at one of its pages. Create it before the page's rows are stored.
 
     Args:
-        ledger: in a transaction.
-        page: the page.
-        at: when it was answered.
+        ledger: the ledger, in a transaction.
+        page: the page that was read.
+        at: when the page was answered.
         rows: the list's rows in the ledger; None if it has none (comments only lead to people).
         items: the items that the page shows, each with its `rows.values`.
     """
@@ -108,12 +108,12 @@ class ListPass:
         )
 
     def follow(self, following: Key | None, claimed: int | None = None, seam: Seam | None = None) -> Key | None:
-        """Return the page to read next, None at the end of the list. Call it after rows and mark are stored.
+        """Return the page to read next, None if no page is left to read. Call this after the page is stored and marked.
 
         Args:
             following: the page that this page's link leads to.
             claimed: how many items the page claims the whole list has.
-            seam: of a list without totals.
+            seam: the overlap with the pages before and after; only for a list without totals.
         """
         if self._has_changed(claimed, seam):
             self._restarts += 1
@@ -176,7 +176,7 @@ class ListPass:
         self._set("restarts", 0)
 
     def _n_found(self, rows: ListRows) -> int:
-        """Return how many items of the list are stored, or were counted on a page of this pass."""
+        """Return how many items of the list are stored, or were left out but counted on a page of this pass."""
         stored: int = self._ledger.value(
             f"SELECT count(*) FROM {rows.table} WHERE {rows.where}", tuple(rows.of.values())
         )
@@ -195,7 +195,7 @@ class ListPass:
         )
 
     def _open(self, key: Key) -> Key:
-        """Have a page of the list read, even if an earlier pass has read it."""
+        """Make a page of the list pending, even if an earlier pass has read it."""
         if not self._ledger.add_pages([key]):
             self._ledger.execute(
                 "UPDATE pages SET state = 'pending', attempts = 0, next_try_at = 0 WHERE state <> 'pending' "
@@ -206,7 +206,7 @@ class ListPass:
 
 
 def last_item_before(ledger: Ledger, key: Key) -> str | None:
-    """Return the last item of the page before a page of a list, if the present pass has noted it."""
+    """Return the last item of the page before a page of a list, if the current pass has stored it."""
     found: str | None = ledger.value(
         "SELECT last_item FROM pages WHERE kind = ? AND subject = ? AND variant = ? AND start < ? AND fetched_at >="
         " (SELECT fetched_at FROM pages WHERE kind = ? AND subject = ? AND variant = ? AND start = 0) "

@@ -1,4 +1,4 @@
-"""The lock of a crawl folder: one command writes at a time. It ends with the process that holds it.
+"""The lock of a crawl folder: only one command writes at a time. The lock is released when its process ends.
 
 File locks (`fcntl`) exist on POSIX systems only. Importing this module works everywhere.
 """
@@ -23,13 +23,15 @@ def lock(path: Path) -> TextIO:
         PipelineError: another process holds it, or the system has no file locks.
     """
     if fcntl is None:
-        raise PipelineError("crawling needs POSIX file locks, which Windows lacks; run the crawler on Linux or macOS")
+        raise PipelineError(
+            "crawling needs POSIX file locks, which Windows does not have; run the crawler on Linux or macOS"
+        )
     file = os.fdopen(os.open(path, os.O_CREAT | os.O_RDWR, 0o600), "r+")
     if not _try_lock(file):
         file.close()
         raise PipelineError(
             f"{path.parent}: another command is crawling into this folder; wait until it ends "
-            "(python -m crawler status shows how far it is)"
+            "(python -m crawler status shows its progress)"
         )
     return file
 

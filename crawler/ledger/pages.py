@@ -1,4 +1,4 @@
-"""The table `pages`: which pages there are, the state of each, and how the states change."""
+"""The table `pages`: the known pages, the state of each, and how the states change."""
 
 import time
 from collections.abc import Collection, Iterable, Sequence
@@ -24,7 +24,7 @@ class PageTable(Database):
     pages_added: int = 0
 
     def add_pages(self, keys: Iterable[Key]) -> int:
-        """Plan pages and return how many are new; known pages keep their state, forgotten people's stay out."""
+        """Plan pages and return how many are new. Known pages keep their state; forgotten people's are not added."""
         keys = (key for key in keys if not self.is_of_forgotten(key))
         before = self._connection.total_changes
         self.executemany("INSERT OR IGNORE INTO pages (kind, subject, variant, start) VALUES (?, ?, ?, ?)", keys)
@@ -50,7 +50,7 @@ class PageTable(Database):
         return [Page(row[0], Key(*row[1:5]), row[5], row[6]) for row in rows]
 
     def page(self, key: Key, of_any_state: bool = False) -> Page | None:
-        """Return a page if it is known and pending (or, on request, in any state)."""
+        """Return a page if it is pending (or, with `of_any_state`, if it is known)."""
         row = self.execute(
             "SELECT page_id, attempts, next_try_at FROM pages WHERE kind = ? AND subject = ? AND variant = ? "
             "AND start = ? AND (state = 'pending' OR ?)",
@@ -93,7 +93,7 @@ class PageTable(Database):
         return Page(page.page_id, page.key, page.attempts + 1, next_try_at)
 
     def reset(self, page: Page) -> None:
-        """Return a page to the state of one that was never requested."""
+        """Set a page back to the state of a page that was never requested."""
         self.execute(
             "UPDATE pages SET state = 'pending', attempts = 0, next_try_at = 0, cause = NULL, fetched_at = NULL "
             "WHERE page_id = ?",
@@ -101,12 +101,12 @@ class PageTable(Database):
         )
 
     def forget_page(self, page: Page) -> None:
-        """Drop all pages of a subject that turned out to be a forgotten person, and forget this uid of theirs too."""
+        """Delete the pages of this kind and subject, who is a forgotten person, and add the uid to `forgotten`."""
         self.forgotten.add([page.key.subject])
         self.execute("DELETE FROM pages WHERE kind = ? AND subject = ?", page.key[:2])
 
     def revive(self, kinds: Sequence[str]) -> int:
-        """Make refused and failed pages of the kinds pending, with all attempts left; return how many."""
+        """Make refused and failed pages of the kinds pending, and reset attempts; return how many pages changed."""
         return self.execute(
             "UPDATE pages SET state = 'pending', attempts = 0, next_try_at = 0 "
             "WHERE (state IN ('refused', 'failed') OR (state = 'pending' AND attempts > 0)) "
@@ -147,7 +147,7 @@ class PageTable(Database):
         ).fetchall()
 
     def commonest_cause(self, state: str) -> str | None:
-        """Return the cause that most pages in a state have."""
+        """Return the most frequent cause of a state."""
         cause: str | None = self.value(
             "SELECT cause FROM pages WHERE state = ? GROUP BY cause ORDER BY count(*) DESC", (state,)
         )

@@ -1,4 +1,4 @@
-"""The table `people`: which uids belong to one person."""
+"""The table `people`: which uids belong to the same person."""
 
 from crawler.ledger.database import marks
 from crawler.ledger.pages import PageTable
@@ -25,7 +25,7 @@ class PeopleTable(PageTable):
         return person.user_id
 
     def user_id_of(self, uid: str) -> str | None:
-        """Return the user id of a known uid."""
+        """Return the user id of a uid; None if the uid is unknown."""
         found: str | None = self.value("SELECT user_id FROM people WHERE uid = ?", (uid,))
         return found
 
@@ -45,7 +45,7 @@ class PeopleTable(PageTable):
         )
 
     def planned_uids(self, kind: str) -> dict[str, str]:
-        """Return for each person with a planned list of a kind the uid it was first planned under, by user id."""
+        """Return, by user id, the uid under which each person's list of a kind was first planned."""
         return dict(
             self.execute(
                 "SELECT people.user_id, pages.subject FROM pages JOIN people ON people.uid = pages.subject "

@@ -1,4 +1,4 @@
-"""What the export asks of a ledger: the rows of each raw table, with the site's own ids of people."""
+"""The queries of the export: the rows of each raw table, with the site's own ids of people."""
 
 from typing import Any, NamedTuple
 
@@ -34,7 +34,7 @@ def ratings(ledger: Ledger) -> list[Row]:
 
 
 def frames(ledger: Ledger, counted_by: str) -> list[Row]:
-    """Return the rows of `frames`; the number of likes is what the frame's page of a kind claims."""
+    """Return the rows of `frames`; the number of likes is what the frame's page of kind `counted_by` claims."""
     return ledger.execute(
         "SELECT frame_id, movie_id, frames.kind, width_px, height_px, image_url, claimed FROM frames LEFT JOIN pages "
         "ON pages.kind = ? AND pages.subject = frame_id AND variant = '' AND start = 0",
@@ -52,7 +52,7 @@ def pictures(ledger: Ledger) -> list[Row]:
 def likes(ledger: Ledger) -> list[Row]:
     """Return user id, frame id, date and source of every like of a known frame.
 
-    If both sources have a like, the photo's page counts, with the other's date if it has none.
+    A like in both sources is returned once, with source `photo_page` and with a date if one of them has it.
     """
     return ledger.execute(
         f"SELECT user_id, frame_id, max(liked_on), min(source) FROM likes WHERE {_OF_FRAMES} GROUP BY user_id, frame_id"
@@ -60,12 +60,12 @@ def likes(ledger: Ledger) -> list[Row]:
 
 
 def likes_of_unknown_frames(ledger: Ledger) -> list[Row]:
-    """Return for each user the number of likes of photos that are no frames of this crawl."""
+    """Return for each user the number of likes of photos that are not frames of this crawl."""
     return ledger.execute(f"SELECT user_id, count(*) FROM likes WHERE NOT {_OF_FRAMES} GROUP BY user_id").fetchall()
 
 
 def unread_pages(ledger: Ledger) -> list[Unread]:
-    """Return every page that gave no rows, and every page of which items were left out."""
+    """Return every page that gave no rows, and every page with items left out."""
     rows = ledger.execute(
         f"SELECT kind, subject, variant, start, state, cause, left_out FROM pages WHERE {_NOT_READ} OR left_out > 0"
     )
@@ -73,7 +73,7 @@ def unread_pages(ledger: Ledger) -> list[Unread]:
 
 
 def times(ledger: Ledger) -> tuple[float | None, float | None]:
-    """Return when the first and the last page were answered, in Unix time."""
+    """Return the Unix times of the earliest and the latest answer (the last one of each page counts)."""
     first, last = ledger.execute("SELECT min(fetched_at), max(fetched_at) FROM pages").fetchone()
     return first, last
 
@@ -84,7 +84,7 @@ def causes(ledger: Ledger) -> dict[str, int]:
 
 
 def claimed_and_seen(ledger: Ledger) -> dict[str, dict[str, int]]:
-    """Return for each kind of list how many there are, and how many items they claim and have shown."""
+    """Return for each kind of list the number of lists, of items they claim, and of items they showed."""
     rows = ledger.execute(
         "SELECT kind, count(*), sum(claimed), sum(seen) FROM (SELECT kind, max(claimed) AS claimed, sum(seen) AS seen "
         "FROM pages WHERE state = 'done' GROUP BY kind, subject, variant) WHERE claimed IS NOT NULL GROUP BY kind"

@@ -1,4 +1,4 @@
-"""What a replay asks of the old and the new ledger."""
+"""The queries of a replay: copying the plan of the old ledger to the new one, and reopening pages."""
 
 from collections.abc import Iterable
 
@@ -7,7 +7,7 @@ from crawler.page import Key
 
 
 def copy_plan(old: Ledger, new: Ledger) -> dict[int, str]:
-    """Copy the facts and the planned pages without the forgotten people's; return each page's state by its id."""
+    """Copy the facts and all pages except those of forgotten people; return each page's state by its id."""
     states: dict[int, str] = {}
     with new.transaction():
         for key, value in old.execute("SELECT key, value FROM meta"):

@@ -1,4 +1,4 @@
-"""What `status` and `plan` ask of a ledger."""
+"""The queries of `status` and `plan`."""
 
 from typing import NamedTuple
 
@@ -15,7 +15,7 @@ _CONTENTS = {
 
 
 class Cause(NamedTuple):
-    """How many pages of a kind are in a state for one reason."""
+    """The number of pages of one kind, in one state, for one cause."""
 
     state: str
     kind: str
@@ -29,7 +29,7 @@ def contents(ledger: Ledger, stage: str) -> str:
 
 
 def causes(ledger: Ledger, limit: int = 20) -> list[Cause]:
-    """Return the commonest causes of pages that are not done."""
+    """Return the most frequent causes of pages that are not done."""
     rows = ledger.execute(
         "SELECT state, kind, cause, count(*) FROM pages WHERE cause IS NOT NULL "
         "GROUP BY 1, 2, 3 ORDER BY 4 DESC, 1, 2, 3 LIMIT ?",
@@ -44,7 +44,7 @@ def n_unsteady(ledger: Ledger) -> int:
 
 
 def n_unseen(ledger: Ledger) -> int:
-    """Return how many items lists claim but do not show."""
+    """Return how many items are claimed by lists but not shown."""
     return ledger.value("SELECT sum(unseen) FROM pages WHERE unseen > 0") or 0
 
 
@@ -69,7 +69,7 @@ def subjects(ledger: Ledger, kind: str) -> set[str]:
 
 
 def started_subjects(ledger: Ledger, kind: str) -> set[str]:
-    """Return the subjects of a kind of which some page is no longer pending."""
+    """Return the subjects that have a page of a kind which is no longer pending."""
     rows = ledger.execute("SELECT subject FROM pages WHERE kind = ? AND state <> 'pending'", (kind,))
     return {row[0] for row in rows}
 
@@ -85,7 +85,7 @@ def pages_per_finished_list(ledger: Ledger, kind: str) -> float | None:
 
 
 def photo_totals(ledger: Ledger) -> dict[str, int]:
-    """Return how many photos each movie's page claims; 0 if it does not say."""
+    """Return how many photos each movie's page claims; 0 if it claims no total."""
     return dict(ledger.execute("SELECT movie_id, coalesce(photo_total, 0) FROM movies"))
 
 

@@ -1,8 +1,8 @@
 """The ledger's schema (`schema.sql`), its version, and the migrations from older versions.
 
-A change of the schema edits `schema.sql`, raises `VERSION`, and adds to `MIGRATIONS` the statements that turn a
-ledger of the version before into one of the new version. A ledger without a way to `VERSION` is rebuilt from the
-archive (`python -m crawler reparse`).
+To change the schema, edit `schema.sql`, raise `VERSION`, and add to `MIGRATIONS` the statements that turn a ledger of
+the previous version into one of the new version. A ledger that cannot be migrated is rebuilt from the archive
+(`python -m crawler reparse`).
 """
 
 import sqlite3
@@ -14,7 +14,7 @@ from crawler.ledger.database import Database
 from dataset.errors import PipelineError
 
 VERSION = 2
-# From each older version, what leads to the next one: {2: "ALTER TABLE pages ADD COLUMN …; …"}.
+# By older version: the statements that lead to the next version: {2: "ALTER TABLE pages ADD COLUMN …; …"}.
 MIGRATIONS: Mapping[int, str] = {}
 
 _TABLES = Path(__file__).with_name("schema.sql")
@@ -36,7 +36,7 @@ def is_blank(database: Database) -> bool:
 
 
 def migrate(database: Database) -> None:
-    """Bring the tables of an older version to the present one, all steps or none; needs the ledger's lock."""
+    """Migrate the tables of an older version to the current one, all steps or none; needs the ledger's lock."""
     version = _version(database)
     if version not in MIGRATIONS:
         return
@@ -48,10 +48,10 @@ def migrate(database: Database) -> None:
 
 
 def require_version(database: Database, path: Path) -> None:
-    """Return if a file has the tables of the present version; otherwise close it.
+    """Check that a file has the tables of the current version; if not, close it.
 
     Raises:
-        PipelineError: it is of another version, or no ledger at all.
+        PipelineError: it has another version, or is not a ledger.
     """
     version = _version(database)
     if version == VERSION:
@@ -59,7 +59,7 @@ def require_version(database: Database, path: Path) -> None:
     database.close()
     if version in MIGRATIONS:
         raise PipelineError(
-            f"{path}: a ledger of version {version}, not {VERSION}; bring it up to date with: python -m crawler plan"
+            f"{path}: a ledger of version {version}, not {VERSION}; migrate it with: python -m crawler plan"
         )
     raise PipelineError(
         f"{path}: not a ledger of version {VERSION}; choose another folder with --crawl, or, if "

@@ -5,21 +5,21 @@ CREATE TABLE pages (
     page_id     INTEGER PRIMARY KEY,        -- in the order in which pages were found
     kind        TEXT NOT NULL,
     subject     TEXT NOT NULL,              -- a movie's, frame's or person's id
-    variant     TEXT NOT NULL,              -- the kind of photo, the size of picture; else empty
+    variant     TEXT NOT NULL,              -- the kind of photo or the size of the picture; otherwise empty
     start       INTEGER NOT NULL,           -- offset in a list
     state       TEXT NOT NULL DEFAULT 'pending'
                 CHECK (state IN ('pending', 'done', 'gone', 'refused', 'failed')),
     attempts    INTEGER NOT NULL DEFAULT 0, -- failed attempts since the stage was last started
     next_try_at REAL NOT NULL DEFAULT 0,    -- seconds since 1970, like every time
-    cause       TEXT,                       -- why the page is gone, refused or failed
-    fetched_at  REAL,                       -- time of the last answer
+    cause       TEXT,                       -- why the page is not done
+    fetched_at  REAL,                       -- time of the last answer or failed attempt
     claimed     INTEGER,                    -- how many items the page says the whole list has
     seen        INTEGER,                    -- how many items this page showed
     left_out    INTEGER NOT NULL DEFAULT 0, -- items counted but not stored (anonymous likers, …)
-    last_item   TEXT,                       -- of a list that claims no total, to detect that it moved
+    last_item   TEXT,                       -- of a list without a total, to detect a change
     -- of a list, stored on its first page (start 0):
-    begun_at    REAL,                       -- when the present or last pass began, restarts included
-    restarts    INTEGER NOT NULL DEFAULT 0, -- how often it changed during the present pass
+    begun_at    REAL,                       -- when the current or last pass began, before its restarts
+    restarts    INTEGER NOT NULL DEFAULT 0, -- how often it changed during the current pass
     is_unsteady INTEGER NOT NULL DEFAULT 0, -- it changed too often to be read in one pass
     unseen      INTEGER,                    -- claimed minus found, when it was last read to its end
     UNIQUE (kind, subject, variant, start)

@@ -1,4 +1,4 @@
-"""The progress bar of a stage: settled and known pages, pages per second, failures."""
+"""The progress bar of a stage: finished and known pages, pages per second, retries and failures."""
 
 import time
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ class Meter:
             self.draw()
 
     def draw(self) -> None:
-        """Draw the present state."""
+        """Draw the current state."""
         if self.stats is None:
             return
         self._drawn = time.monotonic()

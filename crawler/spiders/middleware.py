@@ -1,4 +1,4 @@
-"""The last check before a request leaves: its path is allowed, and nobody has refused us."""
+"""The last check before a request leaves: robots.txt allows its path, and no host has refused us."""
 
 from typing import Self, cast
 
@@ -11,7 +11,7 @@ from crawler.spiders.spider import StageSpider
 
 
 class HostRulesMiddleware:
-    """A downloader middleware that holds back requests."""
+    """A downloader middleware that stops requests which must not be sent."""
 
     def __init__(self, crawler: Crawler) -> None:
         self._crawler = crawler

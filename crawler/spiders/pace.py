@@ -1,4 +1,4 @@
-"""The pace of requests to a host: when the next one may be sent."""
+"""Decides when the next request to a host may be sent."""
 
 
 class HostPace:

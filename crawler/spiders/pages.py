@@ -1,7 +1,8 @@
-"""The pages of a stage: which is requested next, and when. Knows nothing of Scrapy.
+"""Decides which page of a stage is requested next, and when. Independent of Scrapy.
 
-A page waits until its host is free (`HostPace`), and after a failed attempt until it is due again. When all pages of
-a phase are settled, the next phase begins. After a refusal, a defect or `--max-requests`, no more pages are given.
+A page waits until its host is free (`HostPace`), and after a failed attempt until its next attempt is due. When all
+pages of a phase are finished, the next phase begins. After a refusal, a bug or `--max-requests`, no more pages are
+handed out.
 """
 
 import time
@@ -21,11 +22,11 @@ MAX_DELAY_S = 60.0  # of a host that answers slowly; twice the host's own delay 
 
 
 class StagePages:
-    """Hands out pages one by one and takes back what became of them.
+    """Hands out the pages of a stage one by one, and is told how each ended.
 
     Attributes:
-        refusals: what each host said that refused us.
-        defect: an error of our own; it ends the crawl.
+        refusals: the sign of refusal, by host.
+        defect: an exception in our code (a bug, or a file that cannot be written); it ends the crawl.
         n_requests: how many requests were sent.
         is_over: whether no page is left to hand out.
     """
@@ -66,7 +67,7 @@ class StagePages:
         return None
 
     def next_due(self) -> float | None:
-        """Return from when on `take` may have a page without another page being finished first."""
+        """Return the earliest time at which `take` may return a page, if no other page is finished before."""
         times = []
         for host, queue in self._queues.items():
             if queue.out < self._politeness.concurrency:
@@ -75,18 +76,18 @@ class StagePages:
                     times.append(max(due, self._paces[host].free_at))
         return min(times, default=None)
 
-    # --- what became of a page -----------------------------------------------------------------
+    # --- how a page ended ----------------------------------------------------------------------
 
     def answered(self, page: Page, latency_s: float | None = None, is_ok: bool = False) -> None:
         """Start the delay of the page's host, because its request has ended."""
         self._paces[KINDS[page.key.kind].host].ended(time.monotonic(), latency_s, is_ok)
 
     def finish(self, page: Page, following: Key | None = None) -> None:
-        """Take back a page that is settled; `following` is the page of its list to request next."""
+        """Take back a finished page; `following` is the page of its list to request next."""
         self._queue(page).finish(page, following and self._context.ledger.page(following))
 
     def retry(self, page: Page, cause: str) -> bool:
-        """Take back a page that failed, to request it again later; return whether it has an attempt left."""
+        """Take back a page that failed, to retry it later; return False if it has no attempt left."""
         if page.attempts + 1 >= self._politeness.attempts:
             return False
         wait_s = min(MAX_BACKOFF_S, self._politeness.backoff_s * 2**page.attempts)
@@ -99,7 +100,7 @@ class StagePages:
         self.refusals.setdefault(KINDS[page.key.kind].host, cause)
 
     def fail(self, error: Exception) -> None:
-        """Stop, because of a defect of our own; the first one counts."""
+        """Stop, because of an exception in our code; the first one is kept."""
         self.defect = self.defect or error
 
     def hold_back(self, page: Page) -> None:

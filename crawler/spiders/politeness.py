@@ -1,8 +1,8 @@
-"""Politeness towards the site: robots.txt first, a delay that nothing lowers, and one request at a time.
+"""The rules of politeness: robots.txt first, a minimum delay, and one request at a time.
 
-On any host other than this machine, at least `FLOOR_S` seconds pass between two requests no matter what the
-options say, a contact is required, and a host whose robots.txt is not a clean answer is not crawled. On loopback
-(the sandbox) robots.txt is obeyed too, and the delay is the requested one, by default none.
+On any host other than this machine, at least `FLOOR_S` seconds pass between two requests whatever the options say,
+a contact is required, and a host without a readable robots.txt is not crawled. On loopback
+(the sandbox) robots.txt is obeyed too, and the delay is `--delay-s`, by default none.
 """
 
 import re
@@ -20,16 +20,16 @@ from dataset.errors import MissingInputError, RefusedError, UsageError
 FLOOR_S = 5.0
 SANDBOX_CONCURRENCY = 16
 _MAX_ROBOTS_BYTES = 512 << 10
-# Douban's robots.txt asks for a delay in a comment; it is honoured.
+# Douban's robots.txt asks for a delay in a comment; it is obeyed.
 _COMMENTED_DELAY = re.compile(r"^\s*#\s*crawl-delay\s*:\s*(\d+(?:\.\d+)?)\s*$", re.IGNORECASE | re.MULTILINE)
 
 
 @dataclass(frozen=True)
 class Politeness:
-    """How to treat a site. Made by `politeness_for`, which enforces the floor.
+    """How politely a site is read. Created by `politeness_for`, which enforces the minimum delay.
 
     Attributes:
-        is_slow: whether delays apply at all (always, unless the site is on loopback).
+        is_slow: whether there is a delay (always, except on loopback without `--delay-s`).
         delay_s: the minimum time between two requests to a host; robots.txt can only raise it.
         concurrency: the number of simultaneous requests to a host.
         contact: the e-mail or web address in the User-Agent.
@@ -48,7 +48,7 @@ class Politeness:
 
 
 class NoRobotsError(RefusedError):
-    """A host has no robots.txt (404). It is not crawled, but this is no sign of refusal."""
+    """A host has no robots.txt (404). It is not crawled, but this is not a sign of refusal."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class HostRules:
 def politeness_for(
     site: Site, contact: str | None, delay_s: float = 0.0, timeout_s: float | None = None, attempts: int = 5
 ) -> Politeness:
-    """Return the politeness for a site; only a site that is entirely on loopback may go below the floor.
+    """Return the politeness for a site; only a site that is entirely on loopback may have less than `FLOOR_S`.
 
     With a delay, a site on loopback is treated like the real site, with that delay.
 
@@ -85,15 +85,15 @@ def politeness_for(
 
 
 def read_robots(hosts: Mapping[str, str], politeness: Politeness, user_agent: str) -> dict[str, HostRules]:
-    """Read each host's robots.txt and return its rules, by the host's role; fails closed.
+    """Read each host's robots.txt and return the rules by the host's role; raise if one cannot be read.
 
     Args:
         hosts: base address by role (`movie`, `www`, `images`).
-        politeness: its delay, which robots.txt can only raise.
+        politeness: gives the delay, which robots.txt can only raise, and the timeout.
         user_agent: sent, and matched against the file's groups.
 
     Raises:
-        RefusedError: a robots.txt that is not a clean 200.
+        RefusedError: a host does not answer with status 200 and a plain text.
         MissingInputError: no server answers at the address.
     """
     return {
@@ -103,7 +103,7 @@ def read_robots(hosts: Mapping[str, str], politeness: Politeness, user_agent: st
 
 
 def host_rules(base: str, text: str, politeness: Politeness, user_agent: str) -> HostRules:
-    """Return the rules of a host from the text of its robots.txt; the delay is never below the floor off loopback."""
+    """Return the rules of a host from the text of its robots.txt; outside loopback the delay is at least `FLOOR_S`."""
     robots = Protego.parse(text)
     if is_loopback(base):
         return HostRules(politeness.delay_s, robots, time.monotonic())
@@ -144,7 +144,7 @@ def _clean_text(url: str, response: requests.Response) -> str:
 
 
 def _closed(url: str, what: str) -> str:
-    return f"{url}: no clean answer ({what}), so that host is not crawled; try again tomorrow"
+    return f"{url}: no valid robots.txt ({what}), so this host is not crawled; try again tomorrow"
 
 
 def user_agent(contact: str | None) -> str:

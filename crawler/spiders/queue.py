@@ -1,7 +1,8 @@
-"""The pages of one host that are to be read: which is next, and when.
+"""The queue of one host: which page is requested next, and when.
 
-At most `window` pages are out at once, so no request waits inside Scrapy, where it could no longer be held back. The
-ledger is read in batches. A list that was begun is finished first, so that it changes little while it is read.
+At most `window` pages are handed out at once, so no request waits inside Scrapy, where it could not be
+stopped any more. The ledger is read in batches. A list that has begun is finished first, so that it changes little
+while it is read.
 """
 
 import heapq
@@ -32,7 +33,7 @@ class PageQueue:
         self.out = 0
 
     def take(self, now: float) -> Page | None:
-        """Return the next page to read; None if there is none yet or enough are out.
+        """Return the next page to request; None if none is due, or if `window` pages are handed out.
 
         `now` is from a monotonic clock.
         """
@@ -50,7 +51,7 @@ class PageQueue:
         return page
 
     def finish(self, page: Page, following: Page | None = None) -> None:
-        """Take back a page that is settled; `following`, the next page of its list, comes before all others."""
+        """Take back a finished page; `following`, the next page of its list, comes before all others."""
         self.out -= 1
         self._held.discard(page.page_id)
         if following is not None and following.page_id not in self._held:
@@ -63,7 +64,7 @@ class PageQueue:
         heapq.heappush(self._later, (due, page.page_id, page))
 
     def next_retry_at(self) -> float | None:
-        """Return when the next failed page is due, None if no page waits."""
+        """Return when the next retry is due; None if no page waits for one."""
         return self._later[0][0] if self._later else None
 
     def has_ready(self) -> bool:

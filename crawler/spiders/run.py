@@ -78,9 +78,11 @@ def _crawl(
     pages: StagePages,
     meter: Meter,
 ) -> StatsCollector:
-    """Run the spider to its end and return the stats; a defect of ours is raised as its own exception."""
+    """Run the spider to its end and return the stats; an exception in our code is raised unchanged."""
     process = CrawlerProcess(scrapy_settings(crawl, rules))
-    logging.getLogger("scrapy.core").setLevel(logging.INFO)  # or a record is made for every page, and thrown away
+    logging.getLogger("scrapy.core").setLevel(
+        logging.INFO
+    )  # otherwise a log record is made for every page and discarded
     crawler = process.create_crawler(StageSpider)
     crawler.signals.connect(meter.update, signal=signals.request_left_downloader)
     problems: list[Failure] = []
@@ -88,7 +90,7 @@ def _crawl(
     meter.stats = crawler.stats
     running.addErrback(problems.append)
     gc.collect()
-    gc.freeze()  # what is loaded by now stays; scanning it again and again would take time and find nothing
+    gc.freeze()  # the modules loaded so far are never freed, so the garbage collector need not scan them
     process.start()
     for problem in problems:
         problem.raiseException()
@@ -103,16 +105,16 @@ def _raise_if_incomplete(pages: StagePages, ledger: Ledger, kinds: Sequence[str]
     if pages.refusals:
         host, sign = next(iter(pages.refusals.items()))
         raise RefusedError(
-            f"the {host} host refuses us ({sign}), so the crawl has stopped; nothing is lost: wait some hours, "
+            f"the {host} host refuses us ({sign}), so the crawl has stopped; nothing is lost: wait a few hours, "
             "raise --delay-s, then run the same command again"
         )
     if refused := ledger.count(kinds, "refused"):
         raise RefusedError(
-            f"{refused:,} pages were not requested because robots.txt disallows them; all others are settled "
-            "(python -m crawler status lists them)"
+            f"{refused:,} pages were not requested because robots.txt disallows them; all other pages are finished "
+            "(python -m crawler status counts them by kind)"
         )
     if failed := ledger.count(kinds, "failed"):
         raise UnfinishedError(
             f"{failed:,} pages failed {attempts} times each (mostly: {ledger.commonest_cause('failed')}); "
-            "run the same command again to request them once more"
+            "run the same command again to retry them"
         )

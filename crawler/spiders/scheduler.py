@@ -1,4 +1,4 @@
-"""Scrapy's scheduler over the ledger: gives Scrapy a request only when it may be sent at once."""
+"""A Scrapy scheduler that reads the ledger, and gives Scrapy a request only when it may be sent at once."""
 
 import asyncio
 import time
@@ -38,7 +38,7 @@ class LedgerScheduler(BaseScheduler):
             self._timer.cancel()
 
     def has_pending_requests(self) -> bool:
-        """Return whether the crawl goes on although no request can be sent right now."""
+        """Return whether the stage is not over, even if no request can be sent now."""
         return not self._pages.is_over
 
     def next_request(self) -> Request | None:
@@ -49,7 +49,7 @@ class LedgerScheduler(BaseScheduler):
         return None if page is None else self._request(page)
 
     def enqueue_request(self, request: Request) -> bool:
-        """Accept a request that `_wake` gave the engine; it is next."""
+        """Accept a request that `_wake` gave to the engine; `next_request` returns it first."""
         self._due.append(request)
         return True
 

@@ -1,4 +1,4 @@
-"""A crawl as the command line describes it, and Scrapy's settings for it."""
+"""The settings of a crawl from the command line, and Scrapy's settings for it."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +11,7 @@ from crawler.spiders.politeness import HostRules, Politeness, user_agent
 
 @dataclass(frozen=True)
 class CrawlSettings:
-    """A crawl, as the command line describes it."""
+    """The settings of a crawl, from the command line."""
 
     crawl_dir: Path
     site: Site
@@ -25,7 +25,7 @@ def scrapy_settings(crawl: CrawlSettings, rules: dict[str, HostRules]) -> dict[s
 
     The scheduler paces the requests; the slots' delays only make sure that Scrapy never sends faster. Only the
     middlewares named here are loaded. All others are unwanted (cookies, redirects, caches), or replaced by the ledger
-    (retries, filtering of repeats) and by `crawler.spiders.politeness` (robots.txt).
+    (retries, duplicate filter) and by `crawler.spiders.politeness` (robots.txt).
     """
     politeness = crawl.politeness
     return {

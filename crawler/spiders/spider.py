@@ -1,4 +1,4 @@
-"""The spider of a stage: hands each answer to `crawler.process`, and its outcome to the stage's pages."""
+"""The spider of a stage: passes each answer to `crawler.process`, and the outcome to `StagePages`."""
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
@@ -27,7 +27,7 @@ class StageSpider(scrapy.Spider):
     `pages/retried`.
 
     Attributes:
-        pages: what is still to be read.
+        pages: hands out the pages that are still to be read.
         close_reason: why Scrapy closed the spider: `finished`, or `shutdown` after a signal.
     """
 
@@ -63,13 +63,13 @@ class StageSpider(scrapy.Spider):
         self._note(page, process(page, answer_of(response), self.context, self.archive))
 
     async def on_slow_response(self, response: Response) -> None:
-        """Process an answer that takes long to parse: parse it in a thread, one after the other."""
+        """Process an answer that takes long to parse: parse it in a thread, one answer at a time."""
         page, loop = self._answered(response), asyncio.get_running_loop()
         parsed = await loop.run_in_executor(self._thread, parse_answer, page, answer_of(response), self.context)
         self._note(page, settle(page, parsed, self.context, self.archive))
 
     def on_failure(self, failure: Any) -> None:
-        """Note a request without an answer: not sent, timed out, cut off, connection lost."""
+        """Handle a request without an answer: not sent, timed out, cut off, or connection lost."""
         page: Page = failure.request.meta["page"]
         if failure.check(IgnoreRequest):
             if not self.pages.refusals:  # disallowed by robots.txt; after a refusal the page stays pending
@@ -83,7 +83,7 @@ class StageSpider(scrapy.Spider):
         self._note(page, Outcome("failed", cause, may_recover=True))
 
     def on_defect(self, failure: Any) -> None:
-        """Stop at an exception in a callback: it is a defect of ours, or a file that cannot be written."""
+        """Stop after an exception in a callback: a bug, or a file that cannot be written."""
         self.pages.fail(failure.value)
 
     def closed(self, reason: str) -> None:
@@ -97,7 +97,7 @@ class StageSpider(scrapy.Spider):
         return page
 
     def _note(self, page: Page, outcome: Outcome) -> None:
-        """Say what became of a page that `process` has marked."""
+        """Report the outcome of a page, which is marked in the ledger already, to `StagePages` and the stats."""
         if outcome.may_recover and self.pages.retry(page, outcome.cause):
             self._count("retried")
             return
@@ -111,7 +111,7 @@ class StageSpider(scrapy.Spider):
 
 
 def answer_of(response: Response) -> Answer:
-    """Return what is kept of a response, as of now."""
+    """Return a response as an `Answer`, with the current time."""
     location, content_type = response.headers.get("Location"), response.headers.get("Content-Type")
     return Answer(
         status=response.status,

@@ -1,12 +1,12 @@
-"""Caches a snapshot's frame features in a memory-mapped file, so that training opens any number at once.
+"""Caches a snapshot's frame features in a memory-mapped file, so that they open at once and need little memory.
 
     <folder of a snapshot's versions>/.cache/<key>.npy    (L, F) float16, rows in the order of `Ids.frames`
     <folder of a snapshot's versions>/.cache/<key>.json   the file's state (`FileState`) and SHA-256 of its blocks
 
 The key is a digest of the manifest's digests of the two source tables. So snapshots never read each
 other's cache, and versions with the same frames share one. A file is current if its state is the
-recorded one, because hashing 2 GB takes seconds. Otherwise the file is hashed, and derived again if
-the hash differs.
+recorded one: this check is fast, while hashing 2 GB takes seconds. Otherwise the file is hashed, and
+rebuilt if the hash differs.
 """
 
 import hashlib
@@ -38,14 +38,14 @@ _ROWS_AT_ONCE = 4096
 def frame_features(snapshot: Snapshot) -> pl.DataFrame:
     """Return a snapshot's frame features, ordered by movie and frame, without reading them into memory.
 
-    The cache is derived if it is missing or has changed. If it cannot be written, the table is read
-    into memory.
+    The cache is built if it is missing, and rebuilt if it has changed. If it cannot be written, the
+    table is read into memory.
 
     Returns:
         `frame_id`, `feature: Array[f16, F]`; the features are a view of the mapped file.
 
     Raises:
-        InvalidSnapshotError: the snapshot's table is not the published one.
+        InvalidSnapshotError: the snapshot's table has changed since it was published.
     """
     entries = snapshot.manifest.tables
     key = hashlib.sha256(f"{entries['frames'].sha256} {entries['frame_features'].sha256}".encode()).hexdigest()
@@ -83,12 +83,12 @@ def _derive(snapshot: Snapshot, frames: pl.Series, path: Path) -> None:
     source = snapshot.path / entry.file
     if sha256_of_file(source) != entry.sha256:
         raise InvalidSnapshotError(
-            f"{source}: not the published bytes (SHA-256 differs); download or publish the snapshot again"
+            f"{source}: changed since it was published (SHA-256 differs); download or publish the snapshot again"
         )
     positions = pl.DataFrame({"frame_id": frames}).with_row_index("position")
     table = pq.ParquetFile(source)
     width = table.schema_arrow.field("feature").type.list_size
-    logger.info("deriving %s from %s", path, source)
+    logger.info("building %s from %s", path, source)
     with atomic_path(path) as temporary:
         cache = np.lib.format.open_memmap(temporary, "w+", np.float16, (len(frames), width))
         for batch in table.iter_batches(_ROWS_AT_ONCE, columns=["frame_id", "feature"]):
@@ -109,7 +109,7 @@ def _is_current(path: Path) -> bool:
             return False
     except (OSError, ValueError, KeyError, TypeError):
         return False
-    with suppress(PipelineError):  # a copy, for example; if this cannot be recorded, the next run hashes again
+    with suppress(PipelineError):  # it was copied, for example; if not recorded, the next run hashes it again
         _record(path, written["blocks_sha256"])
     return True
 

@@ -1,4 +1,4 @@
-"""Checks that the splits do not leak into each other, run wherever models are evaluated."""
+"""Checks that the splits do not leak into each other. Training and evaluation run them."""
 
 import polars as pl
 import torch
@@ -28,7 +28,7 @@ def require_separate_splits(tables: Tables) -> None:
     if misplaced.height:
         raise InvalidTableError(
             f"frame_likes: {misplaced.height:,} rows do not belong to a held-out pair of their split, for example "
-            f"{misplaced.sort(pair).row(0, named=True)}; likes never train, so build the dataset again"
+            f"{misplaced.sort(pair).row(0, named=True)}; likes are not for training, so build the dataset again"
         )
 
 
@@ -48,7 +48,7 @@ def require_no_leak(train: JaggedTensor, held_out: HeldOutItems) -> None:
     for what, is_wrong, pairs in (
         ("held-out pairs are also train interactions", torch.isin(positives, trained), positives),
         ("held-out pairs are also in an earlier split", torch.isin(positives, known), positives),
-        ("train interactions would be ranked as if they were unknown", ~torch.isin(trained, known), trained),
+        ("train interactions would be ranked as candidates", ~torch.isin(trained, known), trained),
     ):
         if n := int(is_wrong.sum()):
             first = int(pairs[is_wrong][0])

@@ -16,7 +16,7 @@ class SnapshotData:
         label: the snapshot's name and version, for example "sandbox v0001".
         tables: the tables that evaluation reads.
         ids: the user, movie and frame id of every index.
-        training: what a model may see.
+        training: all that a model may train on.
         validation: the held-out interactions that decide when training stops; None if there are none.
     """
 
@@ -44,7 +44,7 @@ def read_tables(snapshot: Snapshot) -> Tables:
 
 
 def data_of(tables: Tables, label: str) -> SnapshotData:
-    """Index tables that are in memory already."""
+    """Return the data of tables that are in memory, with an index for every id."""
     ids = index_ids(tables)
     validation = held_out_items(tables, ids, "validation")
     has_validation = len(validation.positives.values) > 0

@@ -43,13 +43,15 @@ def with_new_frames(tables: Tables, new: pl.DataFrame) -> Tables:
         MissingInputError: the snapshot has no features.
     """
     if tables.frame_features is None:
-        raise MissingInputError("the snapshot has no frame features, so no picture can be scored; publish some")
+        raise MissingInputError(
+            "the snapshot has no frame features, so no picture can be scored; publish a snapshot with features"
+        )
     require_references(new, tables.movies, ["movie_id"], "new frames", "the snapshot's movies")
     known = new.join(tables.frames, on="frame_id", how="semi")
     if known.height:
         raise InvalidTableError(
             f"new frames: {known.height:,} of {new.height:,} are already in the snapshot, for example "
-            f"{known['frame_id'][0]!r}; leave them out"
+            f"{known['frame_id'][0]!r}; remove them"
         )
     kind = tables.frame_features.schema["feature"]
     if new.schema["feature"] != kind:

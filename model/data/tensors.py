@@ -68,7 +68,9 @@ class HeldOutItems:
 
 @dataclass(frozen=True)
 class HeldOutLikes:
-    """The held-out user-item pairs of one split that have a like, and the liked frames. Frames need a feature.
+    """The held-out user-item pairs of one split that have a like, and the liked frames.
+
+    If the snapshot has features, likes of frames without a feature are left out.
 
     Attributes:
         users: (n_pairs,) int64.
@@ -93,7 +95,7 @@ def training_data(tables: Tables, ids: Ids) -> TrainingData:
     if not len(positives.values):
         raise TooLittleDataError(
             "interactions: 0 rows in split 'train', so there is nothing to learn from; "
-            "bring more ratings or lower k (python -m dataset build --help)"
+            "add more ratings or lower k (python -m dataset build --help)"
         )
     return TrainingData(positives, len(ids.movies), _frames(tables, ids))
 

@@ -13,7 +13,7 @@ class RecommendedLists:
     """Accumulates the recommended lists, block by block.
 
     Args:
-        ks: the lengths of lists.
+        ks: the list lengths K.
         popularity: (N,) int64, the number of train interactions of each item.
     """
 
@@ -70,8 +70,8 @@ class RecommendedLists:
     def gini(self, k: int) -> float:
         """Return the Gini index of how often each item is recommended: 0 if equally often, near 1 if always the same.
 
-        Σ_i (2 i − N − 1) x_(i) / (N Σ_i x_i) over all N items, x_(1) ≤ x_(2) ≤ … the expected numbers
-        of lists with the item.
+        Σ_i (2 i − N − 1) x_(i) / (N Σ_i x_i) over all N items, where x_(1) ≤ x_(2) ≤ … are the items' expected
+        numbers of lists.
         """
         exposure = self._exposure[self.ks.index(k)].sort().values
         n = len(exposure)

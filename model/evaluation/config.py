@@ -15,14 +15,14 @@ class EvaluationConfig:
     """How models are evaluated.
 
     Attributes:
-        item_ks: the K of item metrics
-        frame_ks: the K of frame metrics
-        protocol: exact: the paper's 1,000 negatives, in exact expectation, and all items; sampled: also with
-            negatives that are really sampled; full: all items only
+        item_ks: the values of K for item metrics
+        frame_ks: the values of K for frame metrics
+        protocol: exact: the expected metrics for the paper's 1,000 sampled negatives, and metrics over all items;
+            sampled: also metrics of negatives that are really drawn; full: metrics over all items only
         n_negatives: sampled items per user; the paper's 1,000
-        n_repeats: how often negatives are sampled (--protocol sampled); the paper's 10
+        n_repeats: how many times negatives are sampled (--protocol sampled); the paper's 10
         n_bootstrap: resamples of the users for the confidence intervals
-        seed: of the sampled negatives and the intervals; use the same one for all models that are compared
+        seed: for the sampled negatives and the intervals; use the same seed for all models that you compare
     """
 
     item_ks: Ks = (5, 10, 15, 20, 30, 50)

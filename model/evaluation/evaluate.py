@@ -1,15 +1,15 @@
 """Evaluates a scorer on held-out data.
 
 Metrics are computed per user (task `item`) or per user-movie pair (task `frame`) and kept in the
-`user_metrics` table. Only `model.evaluation.uncertainty` averages them. Their names:
+`user_metrics` table; `model.evaluation.uncertainty` averages them. Their names:
 
 - `hr`, `ndcg`: the paper's protocol, 1,000 sampled unrated items, as the exact expectation over
   infinitely many repeats (`model.evaluation.expectation`); for frames, all frames of the movie;
-- `sampled_hr`, `sampled_ndcg`: the same with negatives that are really sampled, mean and standard
-  deviation of 10 repeats (only with protocol `sampled`); they verify `hr` and `ndcg`;
+- `sampled_hr`, `sampled_ndcg`: the same with negatives that are really drawn, as mean and standard
+  deviation over the repeats (only with protocol `sampled`); they verify `hr` and `ndcg`;
 - `full_hr`, `full_ndcg`, `full_recall`, `full_precision`, `full_mrr`, `full_map`: all items except
   the known ones (`HeldOutItems.known`);
-- `full_coverage`, `full_gini`, `full_arp`: of the same lists (`model.evaluation.beyond_accuracy`).
+- `full_coverage`, `full_gini`, `full_arp`: properties of the recommended lists (`model.evaluation.beyond_accuracy`).
 
 `model.evaluation.metrics` defines them. Users without a held-out interaction are left out, and counted.
 """

@@ -26,8 +26,8 @@ infinitely many repeats of the protocol is the sum over ranks of its gain times
     P(rank = r) = Σ_m P(J = m) · P(H = r − 1 − a | g + m)
 
 The cost of the sum over m is bounded, because users with the same U share P(H | x). If no negative
-scores below the tie (a constant scorer; items never seen), then all sampled negatives except the G
-that come from the g are tied, n − G of them, so that with h = G + J
+scores below the tie (for example with a constant scorer), then G of the sampled negatives come from
+the g, and the other n − G are tied. So H = G + J, and
 
     P(H = h) = C(n − h + p − 1 − j, p − 1 − j) · Σ_G P(G | g) / C(n − G + p, p) · C(h − G + j, j)
 
@@ -57,9 +57,9 @@ def expected_ranking(ranks: RankCounts, k_max: int, n_sampled: int | None = None
     """Return the expectation at the ranks 1, …, `k_max`; the module docstring derives it.
 
     Args:
-        ranks: the positions of the positives; those far below `k_max` may be missing unless negatives are sampled.
+        ranks: the positions of the positives; those ranked far after `k_max` may be missing if `n_sampled` is None.
         k_max: the largest K of interest.
-        n_sampled: n, sampled negatives per user; None ranks among all.
+        n_sampled: n, sampled negatives per user; None for all negatives.
     """
     sums = _Sums(len(ranks.n_positives), k_max)
     log_factorial = _log_factorial(ranks, k_max)
@@ -126,7 +126,7 @@ def _add_sampled(
 
 
 def _distinct(rows: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the sorted distinct rows, and the number of each row in them. `torch.unique(dim=0)` is far slower."""
+    """Return the sorted distinct rows, and the position of each row among them. `torch.unique(dim=0)` is far slower."""
     order = torch.from_numpy(np.lexsort(rows.T.flip(0).numpy()))
     ordered = rows[order]
     is_new = torch.ones(len(rows), dtype=torch.bool)
@@ -171,7 +171,7 @@ def _tied_between(alike: Tensor, n_sampled: int, h: Tensor, log_factorial: Tenso
 
 
 def _reach(u: Tensor, n_sampled: int, k_max: int) -> Tensor:
-    """Return (n,) int64: the number of negatives before a positive from which its top-K probability is < 1e-18.
+    """Return (n,) int64: with this many negatives before it, a positive is in the top K with probability < 1e-18.
 
     By Chernoff's bound, which holds for the hypergeometric too (Hoeffding 1963), P(H ≤ K) ≤
     exp(−(μ − K)² / 2μ) with μ = x n / U. If all negatives are taken, it is K.

@@ -26,18 +26,18 @@ class MetricCollector:
         self.tables, self.ids, self.config = tables, ids, config
         self._bootstrap = Bootstrap(config.n_bootstrap, config.seed)
         self._per_user: list[pl.DataFrame] = []
-        self._facts: list[dict[str, object]] = []  # columns of `metrics` beside the average
+        self._facts: list[dict[str, object]] = []  # the other columns of `metrics`
         self._ranks: list[pl.DataFrame] = []
         self._slices: list[pl.DataFrame] = []
 
     def add(self, task: str, metric: str, k: int, owners: pl.DataFrame, values: Tensor, **facts: object) -> None:
-        """Add the values of a metric for `owners` (user_id, movie_id), and facts for its row in `metrics`."""
+        """Add a metric's values for `owners` (user_id, movie_id), and other columns (facts) of its `metrics` row."""
         labels = [pl.lit(task).alias("task"), pl.lit(metric).alias("metric"), pl.lit(k, pl.UInt32).alias("k")]
         self._per_user.append(owners.select(*labels, pl.all(), pl.Series("value", values.numpy())))
         self.add_fact(task, metric, k, **facts)
 
     def add_fact(self, task: str, metric: str, k: int, **facts: object) -> None:
-        """Add facts for a row in `metrics`; give `value` and `n_users` for metrics without per-user values."""
+        """Add columns (facts) of a `metrics` row; give `value` and `n_users` for metrics without per-user values."""
         self._facts.append({"task": task, "metric": metric, "k": k, **facts})
 
     def add_ranking(

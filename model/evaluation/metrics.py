@@ -1,13 +1,13 @@
 """Ranking metrics per user (or user-item pair), with their definitions.
 
 For one user, let P be the held-out positives, and let rel(r) be 1 if the item at rank r is one of
-them, else 0. Ranks start at 1. Every metric is cut off at K: lower ranks count nothing.
+them, else 0. Ranks start at 1. Every metric is cut off at K: ranks greater than K do not count.
 
     HR@K         Σ_{r ≤ K} rel(r) / min(|P|, K)
     Recall@K     Σ_{r ≤ K} rel(r) / |P|
     Precision@K  Σ_{r ≤ K} rel(r) / K
     NDCG@K       Σ_{r ≤ K} rel(r) / log2(r + 1)  /  Σ_{r ≤ min(|P|, K)} 1 / log2(r + 1)
-    MRR@K        1 / rank of the best-ranked positive, 0 if that rank is below K
+    MRR@K        1 / rank of the best-ranked positive, 0 if that rank is greater than K
     MAP@K        Σ_{r ≤ K} rel(r) · Precision@r / min(|P|, K)
 
 A metric takes a `RankDistribution` instead of one ranking: the expectation over rankings that
@@ -73,7 +73,7 @@ def ndcg(ranking: RankDistribution, k: int) -> Tensor:
 
 
 def reciprocal_rank(ranking: RankDistribution, k: int) -> Tensor:
-    """Return (n,) 1 / rank of the best-ranked positive, 0 if that rank is below K. Its mean is MRR@K."""
+    """Return (n,) 1 / rank of the best-ranked positive, 0 if that rank is greater than K. Its mean is MRR@K."""
     return ranking.first[:, :k] @ _inverse_ranks(k, ranking)
 
 

@@ -16,7 +16,7 @@ class RankCounts:
 
     Attributes:
         owners: (n,) int64, the owner of each positive.
-        positives_before: (n,) int64, a: the owner's other positives that rank above it; equal scores are put in order.
+        positives_before: (n,) int64, a: the owner's other positives that rank above it; equal scores get an order.
         negatives_above: (n,) int64, g: negatives with a higher score.
         negatives_tied: (n,) int64, e: negatives with the same score.
         place: (n,) int64, j: positives with the same score that rank above it.
@@ -36,7 +36,7 @@ class RankCounts:
 
 
 def concat_counts(parts: list[RankCounts]) -> RankCounts:
-    """Return the rows of all parts, whose owners must already have numbers of their own."""
+    """Return the rows of all parts, whose owners must already be numbered across all parts."""
     if not parts:
         return RankCounts(*[torch.zeros(0, dtype=torch.int64)] * len(fields(RankCounts)))
     return RankCounts(*(torch.cat([getattr(part, field.name) for part in parts]) for field in fields(RankCounts)))

@@ -4,14 +4,14 @@
   (`HeldOutItems.known`). Every other item ranking follows from it: full ranking is
   `expected_ranking` of it, and the paper's protocol, in exact expectation, is
   `expected_ranking(…, n_sampled=1000)`.
-- `SampledNegatives`: the paper's protocol as printed, 1,000 sampled items that the user has not
+- `SampledNegatives`: the paper's protocol as printed: 1,000 sampled items that the user has not
   rated, repeated 10 times. It verifies the exact expectation.
 - `full_ranking`: full ranking only, for small K and fast, for validation during training.
 - `rank_liked_frames`: the paper's protocol for key frames, the liked frames of a held-out
   user-item pair among all frames of that item.
 
 All held-out positives of a user are candidates. The other candidates, the user's negatives, are
-the items that the user has in no split up to this one. Items are scored in blocks of users
+the items that the user has neither in this split nor in an earlier one. Items are scored in blocks of users
 (`model.evaluation.score_blocks`), so memory is bounded.
 """
 
@@ -66,7 +66,8 @@ def concat_ranked(parts: list[RankedPositives]) -> RankedPositives:
 def full_ranking(scorer: Scorer, held_out: HeldOutItems, k_max: int, device: str = "cpu") -> RankDistribution:
     """Rank the positives among all items except `held_out.known`, down to rank `k_max`.
 
-    Equal to `expected_ranking` of `rank_positives`, but faster: positives below `k_max` are skipped.
+    Equal to `expected_ranking` of `rank_positives`, but faster: it skips positives that cannot be in the
+    top `k_max`.
     """
     parts = [_rank_top(block, k_max) for block in score_blocks(scorer, held_out, device)]
     return expected_ranking(concat_counts(parts), k_max)
@@ -80,8 +81,8 @@ class SampledNegatives:
 
     Args:
         n_negatives: sampled negatives per user; the paper's 1,000.
-        n_repeats: the paper's 10.
-        seed: of all repeats.
+        n_repeats: number of repeats; the paper's 10.
+        seed: for all repeats.
 
     Source: Wu et al. 2019, section 4.1.
     """
@@ -93,7 +94,7 @@ class SampledNegatives:
 
     @property
     def n_repeats(self) -> int:
-        """How often negatives are sampled."""
+        """The number of repeats."""
         return len(self._generators)
 
     @property
@@ -112,7 +113,7 @@ class SampledNegatives:
             return list(pool.map(lambda repeat: self._rank(repeat, block, negatives, rated), range(self.n_repeats)))
 
     def _rank(self, repeat: int, block: ScoreBlock, negatives: Tensor, rated: np.ndarray) -> RankedPositives:
-        """Sample the items with the smallest of independent uniform keys: that is a uniform sample."""
+        """Give each item a random key and take those with the smallest keys, which is a uniform sample."""
         keys = self._generators[repeat].random(rated.shape) + rated  # the keys of rated items start at 2, so come last
         n = min(self._n_negatives, keys.shape[1])
         largest = np.partition(keys, n - 1, axis=1)[:, n - 1 : n]

@@ -1,4 +1,4 @@
-"""Scores of all items, in blocks of users; scores that cannot be ranked are refused."""
+"""Scores of all items, in blocks of users; a score that is not finite raises an error."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from model.data.jagged import row_positions
 from model.data.tensors import HeldOutItems
 from model.models.recommender import Scorer
 
-_BLOCK_SCORES = 1 << 20  # 4 MiB: the processor's cache keeps a block while it is worked on
+_BLOCK_SCORES = 1 << 20  # 4 MiB: a block stays in the processor's cache
 
 
 class NotFiniteError(TrainingError):
@@ -29,7 +29,7 @@ class NotFiniteError(TrainingError):
         super().__init__(self.in_words("the model", f"number {user}", f"number {candidate}"))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Return how to make it again, because runs send their errors between processes."""
+        """Make the error picklable, because runs send their errors between processes."""
         return type(self), (self.user, self.candidate, self.kind, self.value, self.n)
 
     def in_words(self, model: str, user: str, candidate: str) -> str:

@@ -16,7 +16,7 @@ _QUARTILES = (0.25, 0.5, 0.75)
 
 
 def slice_values(tables: Tables, users: pl.Series, movies: pl.Series) -> pl.DataFrame:
-    """Return, for (n,) positives, the value that each of `SLICES` is based on, one column per slice.
+    """Return, for (n,) positives, the value that each kind of slice is based on, one column per kind.
 
     Args:
         tables: of the snapshot.
@@ -53,8 +53,8 @@ def slice_metrics(
         ranks: of all positives.
         users: (n_owners,) user_id of each owner.
         values: (n,) rows, the `slice_values` of the positives.
-        ks: the K of the metrics.
-        n_sampled: see `expected_ranking`; None ranks among all.
+        ks: the values of K.
+        n_sampled: see `expected_ranking`; None for all negatives.
         bootstrap: computes the intervals.
     """
     rows: list[tuple[object, ...]] = []

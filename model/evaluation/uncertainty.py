@@ -26,7 +26,7 @@ class Bootstrap:
 
     Attributes:
         n_resamples: number of resamples.
-        seed: of the resamples.
+        seed: for the resamples.
 
     Source: Efron & Tibshirani 1993, chapter 13.
     """
@@ -97,7 +97,7 @@ def compare(user_metrics: pl.DataFrame) -> pl.DataFrame:
     models = user_metrics["model"].unique().sort().to_list()
     if len(models) < 2:
         raise TooLittleDataError(
-            f"user_metrics: {len(models)} model, so there is nothing to compare; give runs of two or more"
+            f"user_metrics: {len(models)} model, so there is nothing to compare; give runs of at least two models"
         )
     rows: list[tuple[object, ...]] = []
     for key, group in user_metrics.group_by(_KEYS, maintain_order=True):
@@ -118,8 +118,8 @@ def compare(user_metrics: pl.DataFrame) -> pl.DataFrame:
 def holm(p_values: list[float]) -> list[float]:
     """Return p-values corrected for m comparisons: the i-th smallest times m − i + 1, non-decreasing, at most 1.
 
-    With 95 % confidence, none of the differences called real is then due to chance, even if the
-    tests depend on each other.
+    Then the probability that chance makes any difference look real is at most 5 %, even if the tests
+    depend on each other.
 
     Source: Holm 1979.
     """

@@ -1,1 +1,1 @@
-"""Runs, searches and experiments: what is trained, where it is kept, how runs are compared."""
+"""Runs, searches and experiments: trains models, keeps their files and compares them."""

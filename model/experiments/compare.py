@@ -21,7 +21,7 @@ def compare_runs(runs: Sequence[Path], split: str = "test") -> pl.DataFrame:
 
     Raises:
         MissingInputError: a folder is not a run, or has not been evaluated on the split.
-        UsageError: the runs are of different snapshots, or two have the same model, settings and seed.
+        UsageError: the runs were trained on different snapshots, or two have the same model, settings and seed.
     """
     digests: dict[str, Path] = {}
     seen: dict[tuple[str, int], Path] = {}
@@ -31,14 +31,16 @@ def compare_runs(runs: Sequence[Path], split: str = "test") -> pl.DataFrame:
         digests.setdefault(description["snapshot"]["content_digest"], folder)
         first = seen.setdefault((label, description["seed"]), folder)
         if first != folder:
-            raise UsageError(f"{first} and {folder} are both {label} with seed {description['seed']}; leave one out")
+            raise UsageError(
+                f"{first} and {folder} are both {label} with seed {description['seed']}; give only one of them"
+            )
         path = evaluation_path(folder, split, "user_metrics")
         if not path.is_file():
-            raise MissingInputError(f"{path}: no such table; run `python -m model.evaluate --run {folder}` first")
+            raise MissingInputError(f"{path}: not found; run `python -m model.evaluate --run {folder}` first")
         tables.append(read_table(path, UserMetric).with_columns(model=pl.lit(label)))
     if len(digests) > 1:
         one, another, *_ = digests.values()
-        raise UsageError(f"{one} and {another} are of different snapshots; compare runs on the same data")
+        raise UsageError(f"{one} and {another} were trained on different snapshots; compare runs on the same data")
     return compare(pl.concat(tables))
 
 

@@ -37,7 +37,7 @@ class ExperimentConfig:
         seeds: whole numbers, separated by commas; one run per model and seed
         training: the same for all models
         evaluation: the same for all models
-        jobs: runs at the same time (by default one per four cores, as memory allows)
+        jobs: number of runs at the same time (by default one per four cores, as memory allows)
         threads: CPU threads per run (by default its share of the cores)
     """
 

@@ -26,7 +26,7 @@ class _ConsoleReporter(Reporter):
         self._bar_of: dict[str, TaskID] = {}
 
     def kept(self, n_kept: int, n_runs: int) -> None:
-        print(f"{n_kept} of {n_runs} runs were finished before and are kept.", flush=True)
+        print(f"{n_kept} of {n_runs} runs are already finished and are not repeated.", flush=True)
 
     def epoch(self, task: RunTask, epoch: Epoch) -> None:
         name = str(task)

@@ -1,4 +1,4 @@
-"""An experiment: several models trained and judged with several seeds on one snapshot, with a report.
+"""An experiment: trains and evaluates several models with several seeds on one snapshot, and writes a report.
 
 It writes the run folders (see `run_folder`) and, into the experiment's folder:
 
@@ -8,7 +8,7 @@ It writes the run folders (see `run_folder`) and, into the experiment's folder:
     metrics, user_metrics, held_out_ranks, slices, comparisons, training, costs, recommendations,
     cases, case_frames, case_movies (.parquet)
 
-A stopped experiment continues with the runs that are not finished (see `runner`).
+If it is run again, a stopped experiment continues with the unfinished runs (see `runner`).
 """
 
 from collections.abc import Sequence
@@ -48,7 +48,7 @@ def run_experiment(
     raw: Path | None,
     reporter: Reporter | None = None,
 ) -> Path:
-    """Run what is not finished, write the tables of all runs, and return the path of the report.
+    """Run the unfinished tasks, write the tables of all runs, and return the path of the report.
 
     Args:
         snapshot: the data.
@@ -56,11 +56,11 @@ def run_experiment(
         destination: the experiment's folder.
         runs: the parent of all run folders.
         raw: the raw folder with the gallery's pictures; None for a report without pictures.
-        reporter: is told what happens; None for silence.
+        reporter: receives the progress; None for no output.
 
     Raises:
-        UsageError: a model is unknown, or the snapshot has features for none of them.
-        PipelineError: a run failed; the others are kept.
+        UsageError: a model is unknown, or all models need features and the snapshot has none.
+        PipelineError: a run failed; the finished runs are kept.
     """
     tasks = _tasks(snapshot, config, runs)
     jobs, threads = _jobs_and_threads(snapshot, config, len(tasks))
@@ -73,12 +73,15 @@ def run_experiment(
 
 def _tasks(snapshot: Snapshot, config: ExperimentConfig, runs: Path) -> list[RunTask]:
     for name in config.models:
-        default_config(name)  # refuses an unknown name before anything runs
+        default_config(name)  # raises an error for an unknown name before anything runs
     names = [
         name for name in config.models if snapshot.has("frame_features") or not MODELS[name].model_class.needs_features
     ]
     if not names:
-        raise UsageError(f"{snapshot.path}: no frame features, so none of {', '.join(config.models)} can run; add bpr")
+        raise UsageError(
+            f"{snapshot.path}: no frame features, so none of {', '.join(config.models)} can run; "
+            "add a model that needs none, such as bpr"
+        )
     return [
         RunTask(
             run_folder(runs, name, snapshot, seed),
@@ -94,7 +97,7 @@ def _tasks(snapshot: Snapshot, config: ExperimentConfig, runs: Path) -> list[Run
 
 
 def _jobs_and_threads(snapshot: Snapshot, config: ExperimentConfig, n_tasks: int) -> tuple[int, int]:
-    """Return how many runs go at the same time and the threads of each: one run per four cores, if memory allows."""
+    """Return the number of runs at the same time and the threads per run: one run per four cores, if memory allows."""
     cores, jobs = usable_cores(), config.jobs
     if jobs is None:
         features = snapshot.manifest.tables.get("frame_features")

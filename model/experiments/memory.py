@@ -12,7 +12,7 @@ def reset_peak_memory() -> None:
 
 
 def peak_memory_bytes() -> int | None:
-    """Return the most resident memory since `reset_peak_memory`, or None if the system does not report it."""
+    """Return the highest resident memory since `reset_peak_memory`, or None if the system does not report it."""
     try:
         status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
         return int(status.split("VmHWM:")[1].split()[0]) * 1024

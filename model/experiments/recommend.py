@@ -31,7 +31,7 @@ def recommend(
         ids: the ids of its users, movies and frames.
         users: (n,) int64, the users to recommend to.
         known: for each user, the items to leave out.
-        k: movies per user; fewer for a user who knows nearly all.
+        k: movies per user; fewer if the user knows nearly all movies.
         device: where the scorer is.
     """
     parts = []
@@ -78,12 +78,12 @@ def _key_frames(
 
 
 def user_indices(users: Sequence[str] | None, ids: Ids, label: str) -> Tensor:
-    """Return the indices of users by id, each once; None stands for all users.
+    """Return the indices of users by id, each once; None for all users.
 
     Args:
         users: user ids.
-        ids: of the snapshot.
-        label: what the message calls the snapshot.
+        ids: the ids of the snapshot.
+        label: the snapshot's name in the error message.
 
     Raises:
         UsageError: an id is not in the snapshot.

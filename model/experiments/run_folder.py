@@ -1,4 +1,4 @@
-"""Run folders: the files of a trained model, which are read and written only here.
+"""Run folders: the files of a trained model.
 
     data/runs/<model>-<snapshot>-v<version>-<seed>/
         config.json            model, settings, seed and code version; the snapshot's name, version and digest; and
@@ -8,8 +8,9 @@
         model.pt               the best weights
         metrics.parquet        test metrics, once evaluated (validation: validation_metrics.parquet)
         user_metrics.parquet   the same per user
-        held_out_ranks.parquet the rank of every held-out positive, from which all metrics follow
+        held_out_ranks.parquet the rank of every held-out positive, from which the ranking metrics follow
         slices.parquet         metrics by users' activity, and by movies' popularity and number of frames
+        recommendations.parquet  written by `python -m model.recommend`
         costs.parquet          epochs, seconds and memory (runs of an experiment)
         done.json              digest of everything that determines the results (runs of an experiment; written last)
 
@@ -103,20 +104,20 @@ def start_run(folder: Path, description: dict[str, Any]) -> None:
 
 
 def resume_run(folder: Path, description: dict[str, Any], trainer: Trainer) -> int:
-    """Restore a trainer to where the folder's run stopped; return the number of finished epochs.
+    """Restore a trainer from the folder's checkpoint; return the number of finished epochs.
 
     Raises:
         MissingInputError: there is no run.
-        TrainingError: the run has other settings, or its checkpoint cannot be read or is of another version's model.
+        TrainingError: the run has other settings, or its checkpoint cannot be read or does not fit the model.
     """
     before = read_description(folder)
     for key in ("model", "config", "training", "seed"):
         if before[key] != description[key]:
             raise TrainingError(
-                f"{folder}: was started with another {key} ({before[key]}); use the same, or leave out --resume"
+                f"{folder}: was started with another {key} ({before[key]}); use the same {key}, or omit --resume"
             )
     if before["snapshot"]["content_digest"] != description["snapshot"]["content_digest"]:
-        raise TrainingError(f"{folder}: was started on other data; give its snapshot, or leave out --resume")
+        raise TrainingError(f"{folder}: was started on another snapshot; give that one, or omit --resume")
     checkpoint = folder / "checkpoint.pt"
     if checkpoint.is_file():
         _restore(trainer.load_state_dict, checkpoint)
@@ -155,7 +156,9 @@ def read_description(folder: Path, name: str = "config.json") -> dict[str, Any]:
     try:
         description: dict[str, Any] = json.loads((folder / name).read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        raise MissingInputError(f"{folder}: not a run (no {name} there); `python -m model.train` makes one") from None
+        raise MissingInputError(
+            f"{folder}: not a run (no readable {name} there); `python -m model.train` makes one"
+        ) from None
     return description
 
 
@@ -173,13 +176,15 @@ def open_run(
         new_frames: `NewFrame` rows: more frames of the snapshot's movies.
 
     Raises:
-        MissingInputError: the folder is not a run, or its training has not ended.
+        MissingInputError: the folder is not a run, or its training has not finished.
         InvalidSnapshotError: the snapshot's content is not what the run was trained on.
-        TrainingError: the weights cannot be read, or are of another version's model.
+        TrainingError: the weights cannot be read, or do not fit this version's model.
     """
     description = read_description(folder)
     if not (folder / "model.pt").is_file():
-        raise MissingInputError(f"{folder}: training has not ended; continue it with `python -m model.train --resume`")
+        raise MissingInputError(
+            f"{folder}: training has not finished; continue it with `python -m model.train --resume`"
+        )
     expected = description["snapshot"]
     snapshot = open_snapshot(snapshot_path or Path(expected["path"]))
     if snapshot.content_digest != expected["content_digest"]:
@@ -220,7 +225,9 @@ def _restore(load_state_dict: Callable[[dict[str, Any]], object], path: Path) ->
         load_state_dict(state)
     except (RuntimeError, KeyError, ValueError, TypeError) as error:
         what = " ".join(str(error).split())[:120]
-        raise TrainingError(f"{path}: not of this version's model ({what}); train again without --resume") from error
+        raise TrainingError(
+            f"{path}: does not fit this version's model ({what}); train again without --resume"
+        ) from error
 
 
 def _load(path: Path) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""One run of an experiment: what determines its results, whether it is finished, and where it continues."""
+"""One run of an experiment: what determines its results, whether it is finished, and how it resumes."""
 
 import hashlib
 import json
@@ -20,15 +20,15 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class RunTask:
-    """One model to train and judge with one seed. It is small and can be sent to any process.
+    """One model to train and evaluate with one seed. It is small and can be sent to any process.
 
     Attributes:
         folder: the run folder.
         snapshot: the snapshot's folder.
         description: the content of the run's `config.json`.
         config: the model's settings.
-        training: how to train.
-        evaluation: how to judge.
+        training: the settings of training.
+        evaluation: the settings of evaluation.
     """
 
     folder: Path
@@ -45,7 +45,7 @@ class RunTask:
 
     @property
     def seed(self) -> int:
-        """The seed of the initial values, the batches and the negatives."""
+        """The seed for the initial values, the batches and the negatives."""
         return int(self.description["seed"])
 
     @property
@@ -55,7 +55,7 @@ class RunTask:
 
     @property
     def digest(self) -> str:
-        """The SHA-256 of everything that determines the results, except the code."""
+        """The SHA-256 of everything that determines the results, except the versions of the code and of torch."""
         return _digest(self.description, self.evaluation)
 
     @property
@@ -68,7 +68,7 @@ class RunTask:
         return bool(done.get("digest") == self.digest)
 
     def start_or_resume(self, trainer: Trainer) -> None:
-        """Restore the trainer from the folder's checkpoint if it is of the same run; otherwise empty the folder."""
+        """Restore the trainer from the folder's checkpoint if the same run wrote it; otherwise empty the folder."""
         if (self.folder / "checkpoint.pt").is_file() and self._is_same_run():
             try:
                 resume_run(self.folder, self.description, trainer)

@@ -1,7 +1,7 @@
-"""Runs an experiment's tasks: each trains and judges one model with one seed.
+"""Runs an experiment's tasks: each trains and evaluates one model with one seed.
 
 A run is finished when its folder holds `done.json` with the digest of everything that determines its
-results: model, settings, seed, the snapshot's content and how it is judged. Finished runs are not
+results: model, settings, seed, the snapshot's content and the settings of evaluation. Finished runs are not
 repeated, and a stopped run continues from its last checkpoint.
 """
 
@@ -40,7 +40,7 @@ _POLL_S = 0.2
 
 
 def train_and_judge(task: RunTask, on_epoch: OnEpoch = lambda epoch: None) -> None:
-    """Train one model, judge it on the test split and write its run folder.
+    """Train one model, evaluate it on the test split and write its run folder.
 
     Raises:
         TrainingError: the loss or a score is not finite.
@@ -61,7 +61,7 @@ def train_and_judge(task: RunTask, on_epoch: OnEpoch = lambda epoch: None) -> No
 
 
 class Reporter:
-    """Hears what happens while an experiment runs. This one is silent; override what you want to show."""
+    """Receives the events of a running experiment and ignores them. Override a method to show its event."""
 
     def kept(self, n_kept: int, n_runs: int) -> None:
         """Report that `n_kept` of `n_runs` runs were finished earlier and are not repeated."""
@@ -77,7 +77,7 @@ def run_all(tasks: Sequence[RunTask], jobs: int, threads: int, reporter: Reporte
     """Run the tasks that are not finished, `jobs` at a time with `threads` CPU threads each.
 
     Raises:
-        PipelineError: a run failed or was killed. If one failed, the others have been run.
+        PipelineError: a run failed, after the others have been run; or a run's process was killed.
     """
     todo = [task for task in tasks if not task.is_done]
     n_done = len(tasks) - len(todo)
@@ -94,7 +94,7 @@ def run_all(tasks: Sequence[RunTask], jobs: int, threads: int, reporter: Reporte
         name, first = next(iter(failed.items()))
         raise TrainingError(
             f"{len(failed)} of {len(tasks)} runs failed ({'; '.join(failed)}); {name}: {first}; "
-            "the others are kept: fix the cause and run the same command again, or leave these models out"
+            "the finished runs are kept: fix the cause and run the same command again, or remove these models"
         )
 
 
@@ -177,11 +177,13 @@ def load_once(snapshot: Path, content_digest: str) -> SnapshotData:
     """Load a snapshot, and keep it for the next run of this process.
 
     Raises:
-        MissingInputError: its content is no longer what the digest says.
+        MissingInputError: its content no longer matches the digest.
     """
     opened = open_snapshot(snapshot)
     if opened.content_digest != content_digest:
-        raise MissingInputError(f"{snapshot}: its content has changed since the experiment began; run it again")
+        raise MissingInputError(
+            f"{snapshot}: its content has changed since the experiment began; run the experiment again"
+        )
     return load(opened)
 
 

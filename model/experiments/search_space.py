@@ -1,4 +1,4 @@
-"""Reads what a search tries: `--try l2=0.001,0.01 --try learning_rate=0.0005..0.01`."""
+"""Parses the values that a search tries: `--try l2=0.001,0.01 --try learning_rate=0.0005..0.01`."""
 
 from collections.abc import Sequence
 from dataclasses import fields
@@ -20,10 +20,10 @@ def read_space(texts: Sequence[str], model_name: str) -> dict[str, BaseDistribut
     """Return the space of `key=a,b,c` (choices) and `key=low..high` (a range).
 
     Settings that must be equal, such as JIFR's two dimensions, are joined by commas. Ranges of positive
-    decimal numbers are searched on a log scale. Without texts, the space is the paper's.
+    decimal numbers are searched on a log scale. Without texts, the space is the paper's dimensions and penalties.
 
     Raises:
-        UsageError: a key is unknown, or a value is not possible.
+        UsageError: a key is unknown, or a value is invalid.
     """
     default = default_config(model_name)
     if not issubclass(MODELS[model_name].model_class, TrainableRecommender):
@@ -45,7 +45,7 @@ def read_space(texts: Sequence[str], model_name: str) -> dict[str, BaseDistribut
 
 
 def _parsed(model_name: str, keys: list[str], value: str) -> Any:
-    """Return a value as the type that its settings have."""
+    """Return a value, converted to the type of its settings."""
     configs = apply_settings(dict.fromkeys(keys, value), default_config(model_name), TrainingConfig())
     return next(getattr(config, keys[0]) for config in configs if hasattr(config, keys[0]))
 

@@ -10,7 +10,7 @@ from pydantic import Field, PositiveInt, TypeAdapter, ValidationError
 
 from dataset.errors import MissingInputError, UsageError
 
-# What a field's plain type allows.
+# The values that a field of type int or float may have.
 _BOUNDED: dict[Any, Any] = {int: PositiveInt, float: Annotated[float, Field(ge=0, allow_inf_nan=False)]}
 
 
@@ -47,7 +47,7 @@ def apply_settings(settings: Mapping[str, Any], *configs: Any) -> tuple[Any, ...
     """Return the configs with the settings that belong to each.
 
     Raises:
-        UsageError: no config has the key, or its type does not allow the value; the message says what is possible.
+        UsageError: no config has the key, or its type does not allow the value; the message has the keys or the limit.
     """
     known = {field.name for config in configs for field in dataclasses.fields(config)}
     if unknown := sorted(settings.keys() - known):
@@ -69,5 +69,5 @@ def _parse(key: str, value: Any, kind: Any) -> Any:
     except ValidationError as error:
         reason = error.errors()[0]["msg"]
     except ValueError:
-        reason = "Input should be a number or a text"
-    raise UsageError(f"setting {key}={value!r} is not possible: {reason}")
+        reason = "Input should be a number or a string"
+    raise UsageError(f"setting {key}={value!r} is invalid: {reason}")

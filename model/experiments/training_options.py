@@ -15,13 +15,13 @@ class TrainingOptions:
     """Which model is trained, on which data, with which settings, and where.
 
     Attributes:
-        model: its name; jifr if absent
+        model: the model's name; jifr if absent
         snapshot: a snapshot's folder (the newest if absent)
-        seed: of the initial values, the batches and the negatives
+        seed: for the initial values, the batches and the negatives
         set: a setting as KEY=VALUE, for example visual_dim=64; may be repeated
         config: a TOML file of settings; --set overrides it
         device: cpu or cuda
-        threads: CPU threads (all if absent); one is faster for a small dataset on a busy machine
+        threads: CPU threads (all if absent); one thread is faster for a small dataset on a busy machine
     """
 
     model: Annotated[str | None, Parameter(help=f"one of {', '.join(MODEL_NAMES)} (jifr if absent)")] = None

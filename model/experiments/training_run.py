@@ -1,4 +1,4 @@
-"""Trains a model into its run folder and judges it on validation."""
+"""Trains a model into its run folder and evaluates it on validation."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +20,7 @@ _VALIDATION = EvaluationConfig(protocol="full")
 
 
 class StoppedError(PipelineError):
-    """Training was stopped from the keyboard. Exit status 130, as in a shell."""
+    """Training was stopped with Ctrl-C. The exit status is 130, as in a shell."""
 
     exit_status = 130
 
@@ -69,7 +69,7 @@ def compare_with_baselines(metrics: pl.DataFrame, data: SnapshotData, model_name
         metrics: the model's `metrics` table on validation.
         data: what it was trained on.
         model_name: the model.
-        seed: of the random baseline.
+        seed: for the random baseline.
     """
     baselines = {
         name: evaluate(
@@ -82,7 +82,7 @@ def compare_with_baselines(metrics: pl.DataFrame, data: SnapshotData, model_name
     for task, metric, k in _SHOWN:
         value = _value(metrics, task, metric, k)
         if value is None:
-            lines.append(f"{task}s: nothing to judge ({model_name} ranks no {task}s, or validation has no likes).")
+            lines.append(f"{task}s: nothing to evaluate ({model_name} ranks no {task}s, or validation has no likes).")
             continue
         compared = [
             _compared(_BASELINES[name], value, baseline)

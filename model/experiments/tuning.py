@@ -1,12 +1,12 @@
 """Searches for a model's best settings, on the validation split alone.
 
-A search without a number of trials tries every combination of the choices. One with a number tries as
-many settings as Optuna's TPE proposes (Bergstra et al. 2011). A trial that cannot be trained (a loss
-that is not finite) is kept with the reason. The folder of a search:
+Without a number of trials, a search tries every combination of the choices. With a number, Optuna's TPE
+proposes the settings of that many trials (Bergstra et al. 2011). A trial that cannot be trained (its
+loss is not finite) is kept with the reason. The folder of a search:
 
     data/tuning/<model>-<snapshot>-v<version>-<seed>/
         search.json       what is searched, on which data: the same keys as a run's config.json
-        journal.log       Optuna's storage: every trial, from which the same command continues
+        journal.log       Optuna's storage of all trials; the same command continues from it
         trials.parquet    the `tuning` table, one row per trial
         best.toml         the best settings, for `python -m model.train --config`
 """
@@ -40,14 +40,14 @@ from model.training.trainer import Epoch, Trainer
 
 @dataclass(frozen=True)
 class Search:
-    """What is searched.
+    """The definition of a search.
 
     Attributes:
         model_name: a name of `registry.MODELS`.
         base: settings that all trials share.
         space: the possible values of each parameter; a parameter is one setting, or several joined by commas.
         n_trials: the number of trials that TPE proposes; None for every combination.
-        seed: of every training, and of the proposals.
+        seed: for every training, and for the proposals.
     """
 
     model_name: str
@@ -184,7 +184,7 @@ def best_toml(search: Search, study: optuna.Study) -> str:
 
 
 def open_search(folder: Path, search: Search, snapshot: Snapshot) -> optuna.Study:
-    """Open a search's folder: a new one, or the one that is to be continued.
+    """Open a search's folder, new or to be continued, and return its study.
 
     Raises:
         UsageError: the folder holds another search.
@@ -196,9 +196,9 @@ def open_search(folder: Path, search: Search, snapshot: Snapshot) -> optuna.Stud
         before = read_description(folder, "search.json")
         for key in ("model", "config", "training", "seed", "search"):
             if before[key] != description[key]:
-                raise UsageError(f"{folder}: holds a search with another {key}; give this one another folder with --to")
+                raise UsageError(f"{folder}: holds a search with another {key}; choose another folder with --to")
         if before["snapshot"]["content_digest"] != description["snapshot"]["content_digest"]:
-            raise UsageError(f"{folder}: holds a search on other data; give this one another folder with --to")
+            raise UsageError(f"{folder}: holds a search on other data; choose another folder with --to")
     else:
         write_json(folder / "search.json", description)
     optuna.logging.set_verbosity(optuna.logging.WARNING)

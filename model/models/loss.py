@@ -32,8 +32,8 @@ def mean_squared_norm(table: Tensor, rows: Tensor, taken: Tensor | None = None) 
         rows: int64 below m, of any shape.
         taken: `table[rows]`, if the caller has it already.
 
-    Source: λ1‖Θ1‖² of Wu et al. 2019, Eq. 3, on the embeddings that occur in the batch, as BPR is
-    trained in practice. So an embedding is penalised as often as it occurs.
+    Source: λ1‖Θ1‖² of Wu et al. 2019, Eq. 3, on the embeddings that occur in the batch, as is usual
+    for BPR. So an embedding is penalised each time it occurs.
     """
     if rows.numel() < len(table):
         flat = (embedding(rows, table) if taken is None else taken).flatten()

@@ -19,7 +19,7 @@ class Scorer(ABC):
 
 
 class FrameScorer(Scorer):
-    """A scorer that also ranks frames: the models with "Frame Rec" in Table 1, and RND."""
+    """A scorer that also ranks frames: those with "Frame Rec" in the paper's Table 1, and RND."""
 
     @abstractmethod
     def frame_scores(self, users: Tensor, frames: Tensor) -> Tensor:
@@ -27,7 +27,7 @@ class FrameScorer(Scorer):
 
 
 class Recommender(nn.Module, ABC):
-    """A model. Its constructor takes its config, the `TrainingData` and the generator of its initial values."""
+    """A model. Its constructor takes its config, the `TrainingData` and the random generator for its initial values."""
 
     needs_features: ClassVar[bool] = False
 

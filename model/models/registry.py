@@ -1,4 +1,4 @@
-"""The models by name. To add a model, register it here."""
+"""The models by name. To add a model, register it here and add its name to `names.py`."""
 
 from dataclasses import dataclass
 

@@ -257,8 +257,8 @@ def slice_chart(numbers: NumberSource, task: str, by: str, k: int, models: list[
 
 
 _SLICES = {
-    "user_activity": ("how active the person is", "movies that the person has in train"),
-    "item_popularity": ("how popular the movie is", "people who have the movie in train"),
+    "user_activity": ("how active the person is", "the person's movies in the train split"),
+    "item_popularity": ("how popular the movie is", "people with the movie in the train split"),
     "item_frames": ("how many frames the movie has", "frames of the movie"),
 }
 

@@ -42,7 +42,7 @@ class ShownFrame:
 
 @dataclass(frozen=True)
 class ShownCase:
-    """One case: the user, the movie, what happened, and how common that is."""
+    """One case: a user, a movie and its frames, the kind of case and how common this kind is."""
 
     kind: str
     words: str
@@ -59,7 +59,7 @@ class ShownCase:
 
 
 def gallery(numbers: NumberSource, titles: dict[str, str], thumbnails: Thumbnails) -> list[ShownCase]:
-    """Return the cases of an experiment, which may be none.
+    """Return the cases of an experiment; the list may be empty.
 
     Args:
         numbers: with `cases`, `case_frames` and `case_movies`.
@@ -98,7 +98,10 @@ def _case(numbers: NumberSource, row: dict[str, object], titles: dict[str, str],
 
 
 def _frames(numbers: NumberSource, case: object, movie: str, thumbnails: Thumbnails) -> list[ShownFrame]:
-    """Return a movie's frames: first those that may be shown, in JIFR's order, all chosen and liked ones among them."""
+    """Return a movie's frames: first those to show, then the rest, both in JIFR's order.
+
+    Frames that a model chose or the user liked are shown before others.
+    """
     file = "case_frames.parquet"
     rows = numbers.rows(file, case=case)
     first = rows.filter(pl.col("rank") == 1)

@@ -1,7 +1,8 @@
 """Chooses the gallery's cases by rule: pairs of a user and a movie, failures included (paper, Fig. 5).
 
 Of each kind it takes the first pair by user id and movie id for which the choice is hard (at least
-four frames, at most half of them liked), so that nobody selects examples that make a model look good.
+four frames, at most half of them liked), and it takes each user once. So nobody can select examples
+that make a model look good.
 """
 
 from collections.abc import Iterator, Mapping

@@ -37,7 +37,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class Headline:
-    """The result of a task in a few numbers; `second` and `lead` are None if only one model was judged.
+    """The result of a task in a few numbers; `second` and `lead` are None if only one model was evaluated.
 
     Attributes:
         task: "item" or "frame".
@@ -46,11 +46,11 @@ class Headline:
         best: the model with the highest NDCG.
         value: its NDCG.
         second: the next best model.
-        ahead: by what share `best` is ahead of `second`.
+        ahead: the relative gain of `best` over `second`.
         lead: the difference between the two.
         first_hit: for frames, how often the model's first frame is a liked one.
         random: the NDCG of guessing.
-        over_random: by what share `best` is ahead of guessing.
+        over_random: the relative gain of `best` over guessing.
         random_first_hit: how often guessing shows a liked frame first.
     """
 
@@ -69,7 +69,7 @@ class Headline:
 
 
 def headline(numbers: NumberSource, task: str) -> Headline | None:
-    """Return the headline of a task, or None if nothing was judged."""
+    """Return the headline of a task, or None if nothing was evaluated."""
     what, k = TASKS[task]
     where = {"task": task, "metric": "ndcg", "k": k}
     order = ranked(numbers, task)
@@ -99,7 +99,7 @@ def headline(numbers: NumberSource, task: str) -> Headline | None:
 
 
 def ranked(numbers: NumberSource, task: str) -> list[str]:
-    """Return the models that were judged on a task, from the best to the worst NDCG at the headline's K."""
+    """Return the models that were evaluated on a task, from the best to the worst NDCG at the headline's K."""
     rows = numbers.rows("metrics.parquet", task=task, metric="ndcg", k=TASKS[task][1])
     if rows.is_empty():
         return []
@@ -108,7 +108,7 @@ def ranked(numbers: NumberSource, task: str) -> list[str]:
 
 
 def difference(numbers: NumberSource, model: str, other: str, **where: Any) -> Difference | None:
-    """Return the difference of `model` to `other` in a metric, or None if they were not compared."""
+    """Return how much `model` is ahead of `other` in a metric, or None if they were not compared."""
     file = "comparisons.parquet"
     turned = numbers.rows(file, model=other, other=model, **where).height > 0
     key = {**where, "model": other, "other": model} if turned else {**where, "model": model, "other": other}

@@ -7,7 +7,7 @@ from dataset.report.theme import INK, SERIES
 
 @dataclass(frozen=True)
 class Style:
-    """A model's title, what it ranks by in a few words, and its colour, dash and marker."""
+    """A model's title, a few words on what it ranks by, and its colour, dash and marker."""
 
     title: str
     words: str

@@ -44,7 +44,7 @@ _STATISTICS = (
 
 @dataclass(frozen=True)
 class AblationRow:
-    """A row of the paper's Table 2: the gains over JIFR_NA, here and in the paper, and whether NDCG's are real."""
+    """A row of the paper's Table 2: gains over JIFR_NA, here and in the paper, and whether the NDCG gains are real."""
 
     title: str
     visual: str
@@ -102,7 +102,7 @@ def _flat_items(settings: dict[str, Any]) -> list[tuple[str, Any]]:
 
 
 def _task(numbers: NumberSource, task: str) -> dict[str, Any] | None:
-    """Return what the page shows of a task, or None if nothing was judged."""
+    """Return what the page shows of a task, or None if nothing was evaluated."""
     top = headline(numbers, task)
     if top is None:
         return None
@@ -147,7 +147,7 @@ def _result_row(numbers: NumberSource, task: str, model: str, k: int) -> dict[st
 
 
 def _model_row(numbers: NumberSource, model: str) -> dict[str, Any]:
-    """Return a row of Table 1: what a model learns from, and what it was judged on."""
+    """Return a row of Table 1: what a model learns from, and what it was evaluated on."""
     judged = {task: numbers.rows("metrics.parquet", model=model, task=task).height > 0 for task in TASKS}
     return {
         "look": style_of(model),
@@ -158,7 +158,7 @@ def _model_row(numbers: NumberSource, model: str) -> dict[str, Any]:
 
 
 def _ablation(numbers: NumberSource) -> list[AblationRow]:
-    """Return Table 2 from the runs: the gain of each attention over none. It is empty if JIFR_NA did not run."""
+    """Return Table 2 from the runs: the gains of attention over JIFR_NA. It is empty if JIFR_NA did not run."""
     if numbers.rows("metrics.parquet", model="jifr_na").is_empty():
         return []
     rows = []
@@ -193,9 +193,9 @@ def _costs(numbers: NumberSource, models: list[str]) -> NumberTable | None:
         ("max(peak_memory_bytes)", "MiB"),
     )
     return NumberTable(
-        "Time and memory of each model: means over seeds, and the highest peak of memory",
+        "Time and memory of each model: means over seeds; for memory, the highest peak",
         "model",
-        ["parameters", "epochs", "training, s", "judging, s", "peak memory"],
+        ["parameters", "epochs", "training, s", "evaluation, s", "peak memory"],
         [
             Row(style_of(model).title, [(numbers.of(file, what, model=model), form) for what, form in asked])
             for model in models
@@ -205,13 +205,13 @@ def _costs(numbers: NumberSource, models: list[str]) -> NumberTable | None:
 
 _COLUMNS = {"value": "value", "low": "ci_low", "high": "ci_high"}
 _CONTENTS = [
-    ("short", "In short"),
+    ("short", "Summary"),
     ("models", "The models"),
-    ("item", "Which movie"),
-    ("frame", "Which picture"),
+    ("item", "Movies"),
+    ("frame", "Key frames"),
     ("attention", "What attention adds"),
     ("gallery", "Gallery"),
-    ("slices", "For whom it works"),
+    ("slices", "Results by group"),
     ("training", "Training, time, memory"),
-    ("origin", "Where it comes from"),
+    ("origin", "Data and code"),
 ]

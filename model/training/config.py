@@ -8,12 +8,12 @@ from pydantic.dataclasses import dataclass
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """How models are trained. The paper states Adam and 10 negatives, and leaves the others open.
+    """How models are trained. The paper gives Adam and 10 negatives, but no other setting.
 
     Attributes:
         epochs: maximum number of passes over the train interactions.
         batch_size: positives per batch.
-        learning_rate: of Adam.
+        learning_rate: Adam's learning rate.
         n_negatives: negatives per positive, drawn again every epoch; the paper's 10.
         patience: stop after this many validations in a row without an improvement.
         validate_every: epochs between validations.

@@ -10,7 +10,7 @@ _BLOCK_USERS = 1 << 16
 
 
 class NegativeSampler:
-    """Draws negatives that are never a train positive, without rejection.
+    """Draws negatives that are never a train positive, without rejection sampling.
 
     If p_0 < p_1 < … are a user's positives, exactly j − |{k : p_k < j}| of the user's negatives are
     smaller than item j. So the r-th negative is r + |{k : p_k − k ≤ r}|, and a uniform r gives a
@@ -23,7 +23,7 @@ class NegativeSampler:
         if len(full := (lengths >= n_items).nonzero()):
             raise TooLittleDataError(
                 f"interactions: {len(full):,} users have interacted with all of the {n_items:,} movies in train, "
-                "so no negative is left for them; leave them out or add movies"
+                "so no negative is left for them; remove these users or add movies"
             )
         within_row = torch.arange(len(owners)) - positives.offsets[owners]
         self._keys = owners * n_items + positives.values - within_row

@@ -1,8 +1,7 @@
 """Pairwise training: Adam, new negatives every epoch, early stopping on validation.
 
-`Trainer` holds everything that an epoch changes, and saves it to and loads it from a checkpoint.
-Training that is stopped after any epoch and resumed gives the same bits (on a CPU) as if it had
-not been stopped.
+`Trainer` holds everything that an epoch changes; `Trainer.state_dict` is the content of a checkpoint.
+If training is stopped after any epoch and resumed, the result is the same bit for bit (on a CPU).
 """
 
 import copy
@@ -50,7 +49,7 @@ class Epoch:
 
 @dataclass(frozen=True)
 class TrainedRun:
-    """A trained model with its best weights on validation, and all its epochs."""
+    """A trained model with the weights that were best on validation, and all its epochs."""
 
     model: Recommender
     best_epoch: int
@@ -66,7 +65,7 @@ class Trainer:
         model_name: a name of `registry.MODELS`.
         config: the model's config.
         training: the settings of training.
-        seed: of the initial values, the order of the positives and the negatives.
+        seed: for the initial values, the order of the positives and the negatives.
         device: "cpu" or "cuda".
     """
 

@@ -66,7 +66,7 @@ def test_a_refresh_reads_again_what_is_old_enough_and_follows_only_what_has_chan
 
 def test_a_robots_txt_that_cannot_be_read_means_no_request_at_all(sandbox):
     crawl = sandbox(1, faults=lambda request, answer: Answer(503, b"busy"))
-    assert "robots.txt: no clean answer (status 503)" in crawl.run("ratings", status=3)
+    assert "robots.txt: no valid robots.txt (status 503)" in crawl.run("ratings", status=3)
     assert crawl.requests() == []
 
 

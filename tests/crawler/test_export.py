@@ -129,7 +129,7 @@ def test_what_was_left_out_is_in_the_quarantine_with_its_reason(crawl, tmp_path)
     ann = Pseudonyms.open(crawl / "pseudonym.key").of("71")
     assert sorted(rows) == [
         ("frame_likes", "2 items left out: anonymous, without a profile", None, None, "p1", "photo"),
-        ("frame_likes", "like of a photo that is no frame of this crawl", ann, None, None, "1 likes"),
+        ("frame_likes", "like of a photo that is not a frame of this crawl", ann, None, None, "1 likes"),
         ("images", "page gone: bad picture: cannot be decoded", None, None, "p2", "picture m"),
         ("movies", "page gone: no such page (404)", None, "m2", None, "movie"),
     ]

@@ -141,7 +141,7 @@ def test_disallowed_paths_are_told_from_allowed_ones(host):
     ],
 )
 def test_a_robots_txt_that_is_not_a_clean_answer_closes_the_host(host, answer):
-    with pytest.raises(RefusedError, match="that host is not crawled"):
+    with pytest.raises(RefusedError, match="so this host is not crawled"):
         read_robots({"movie": host(**answer)}, IMPOLITE, AGENT)
 
 

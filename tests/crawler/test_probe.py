@@ -136,7 +136,7 @@ def test_a_movie_that_shows_too_little_makes_points_unknown_and_a_gone_one_diffe
     findings, done, _ = run_probe(movie_id=gone)
     assert findings["a movie's page"].answered == "differs"
     assert findings["a user's likes are public"].answered == "unknown"
-    assert "do not tell" in probe.advice(done)
+    assert "do not show which" in probe.advice(done)
 
 
 def test_between_two_requests_to_a_host_lies_the_delay(run_probe):

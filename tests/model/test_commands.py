@@ -224,13 +224,13 @@ def test_models_without_visual_part_need_no_features_and_jifr_says_so_in_one_lin
             2,
             "setting 'visual_dims' is unknown; choose from attention_l2, batch_size, collaborative_dim",
         ),
-        (["--set", "visual_dim=wide"], 2, "visual_dim='wide' is not possible: Input should be a valid integer"),
+        (["--set", "visual_dim=wide"], 2, "visual_dim='wide' is invalid: Input should be a valid integer"),
         (["--set", "learning_rate=-1"], 2, "Input should be greater than or equal to 0"),
         (["--set", "learning_rate=inf"], 2, "Input should be a finite number"),
         (["--set", "batch_size=0"], 2, "Input should be greater than 0"),
         (["--set", "patience=-1"], 2, "Input should be greater than or equal to 0"),
-        (["--set", "visual_dim=0"], 2, "visual_dim='0' is not possible: Input should be greater than 0"),
-        (["--set", "l2=-1"], 2, "l2='-1' is not possible: Input should be greater than or equal to 0"),
+        (["--set", "visual_dim=0"], 2, "visual_dim='0' is invalid: Input should be greater than 0"),
+        (["--set", "l2=-1"], 2, "l2='-1' is invalid: Input should be greater than or equal to 0"),
         (["--seed", "-1"], 2, "--seed '-1': Input should be greater than or equal to 0"),
         (["--seed", "9223372036854775807"], 2, "less than or equal to 9223372036854775806"),
         (["--threads", "0"], 2, "--threads '0': Input should be greater than or equal to 1"),
@@ -276,13 +276,13 @@ def test_weights_and_checkpoints_of_another_version_s_model_are_refused_in_one_l
     torch.save({f"old_{name}": value for name, value in weights.items()}, folder / "model.pt")
     status, _, err = command(evaluate, "--run", str(folder))
     assert (status, err.count("\n")) == (1, 1)
-    assert "model.pt: not of this version's model" in err
+    assert "model.pt: does not fit this version's model" in err
     checkpoint = torch.load(folder / "checkpoint.pt", weights_only=True)
     del checkpoint["generator"]
     torch.save(checkpoint, folder / "checkpoint.pt")
     status, _, err = command(train, *run_of_bpr, "--resume")
     assert (status, err.count("\n")) == (1, 1)
-    assert "checkpoint.pt: not of this version's model ('generator'); train again without --resume" in err
+    assert "checkpoint.pt: does not fit this version's model ('generator'); train again without --resume" in err
 
 
 @pytest.mark.parametrize("judge", [evaluate, recommend])
@@ -304,7 +304,8 @@ def test_a_run_that_is_not_one_and_an_unknown_user_are_named(command, trained: P
     status, _, err = command(evaluate, "--run", "nowhere")
     assert (status, err) == (
         1,
-        "python -m model.evaluate: nowhere: not a run (no config.json there); `python -m model.train` makes one\n",
+        "python -m model.evaluate: nowhere: not a run (no readable config.json there); "
+        "`python -m model.train` makes one\n",
     )
     status, _, err = command(recommend, "--run", str(trained / "data/runs/popular-toy-v0001-0"), "--user", "nobody")
     assert status == 2

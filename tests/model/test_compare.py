@@ -95,7 +95,7 @@ def test_what_cannot_be_compared_is_refused_in_one_line(command) -> None:
     not_evaluated.mkdir()
     write_json(not_evaluated / "config.json", _description("c", 0))
     for arguments, code, words in (
-        (["--runs", first, other_data], 2, "are of different snapshots; compare runs on the same data"),
+        (["--runs", first, other_data], 2, "were trained on different snapshots; compare runs on the same data"),
         (["--runs", first, str(not_evaluated)], 1, "run `python -m model.evaluate --run data/runs/c-0` first"),
         (["--runs", first], 1, "1 model, so there is nothing to compare"),
         (["--runs", "nowhere"], 1, "nowhere: not a run"),
@@ -113,4 +113,4 @@ def test_two_runs_of_one_model_and_seed_are_refused(command) -> None:
         (copy / name).write_bytes((Path(first) / name).read_bytes())
     status, _, err = command("--runs", first, str(copy))
     assert status == 2
-    assert "are both a with seed 0; leave one out" in err
+    assert "are both a with seed 0; give only one of them" in err

@@ -264,7 +264,7 @@ def test_held_out_pairs_planted_in_the_training_data_are_caught_before_training(
     forgotten = replace(
         validation, known=JaggedTensor(torch.zeros(31, dtype=torch.int64), torch.zeros(0, dtype=torch.int64))
     )
-    with pytest.raises(InvalidTableError, match="180 train interactions would be ranked as if they were unknown"):
+    with pytest.raises(InvalidTableError, match="180 train interactions would be ranked as candidates"):
         Trainer(data, forgotten, "bpr", default_config("bpr"), TrainingConfig(), 0)
 
 

@@ -152,9 +152,9 @@ def test_a_browser_finds_charts_and_pictures_and_nothing_to_complain_of(
 @pytest.mark.parametrize(
     ("missing", "models", "words"),
     [
-        ("likes", ("jifr", "bpr"), ["Key frames were not judged"]),
-        ("features", ("jifr", "bpr"), ["Key frames were not judged"]),
-        ("pictures and models", ("jifr",), ["picture not on disk", "Only one model was judged"]),
+        ("likes", ("jifr", "bpr"), ["Key frames were not evaluated"]),
+        ("features", ("jifr", "bpr"), ["Key frames were not evaluated"]),
+        ("pictures and models", ("jifr",), ["picture not on disk", "Only one model was evaluated"]),
         ("validation", ("bpr", "random"), ["No model was validated"]),
     ],
 )
@@ -224,7 +224,7 @@ def test_a_run_that_fails_does_not_take_the_others_with_it(
         train_and_judge(task, say)
 
     monkeypatch.setattr(runner, "train_and_judge", fail)
-    with pytest.raises(PipelineError, match=r"1 of 2 runs failed \(bpr, seed 0\).*the others are kept"):
+    with pytest.raises(PipelineError, match=r"1 of 2 runs failed \(bpr, seed 0\).*the finished runs are kept"):
         experiment(publish_tables(tables), tmp_path, "bpr", "random")
     assert (tmp_path / "runs" / "random-toy-v0001-0" / "done.json").is_file()
 
@@ -234,7 +234,9 @@ def test_a_run_that_fails_in_its_process_does_not_stop_the_others(
 ) -> None:
     overflowing = TrainingConfig(epochs=3, learning_rate=1e38)
     config = ExperimentConfig(("bpr", "random"), (0,), overflowing, jobs=2, threads=1)
-    with pytest.raises(PipelineError, match=r"1 of 2 runs failed \(bpr, seed 0\).*learning_rate.*the others are kept"):
+    with pytest.raises(
+        PipelineError, match=r"1 of 2 runs failed \(bpr, seed 0\).*learning_rate.*the finished runs are kept"
+    ):
         run_experiment(publish_tables(tables), config, tmp_path / "experiment", tmp_path / "runs", None)
     assert (tmp_path / "runs" / "random-toy-v0001-0" / "done.json").is_file()
     assert multiprocessing.active_children() == []
@@ -308,7 +310,7 @@ def test_models_that_need_features_alone_cannot_run_without_them(
     publish_tables: Publish, tables: Tables, tmp_path: Path
 ) -> None:
     snapshot = publish_tables(replace(tables, frame_features=None))
-    with pytest.raises(UsageError, match=r"no frame features.*add bpr"):
+    with pytest.raises(UsageError, match=r"no frame features.*add a model that needs none, such as bpr"):
         experiment(snapshot, tmp_path, "jifr")
 
 

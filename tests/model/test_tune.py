@@ -95,7 +95,7 @@ def test_settings_that_go_together_have_one_value_and_the_papers_grid_is_the_def
         ("bpr", "visual_dim=16,32", "setting 'visual_dim' is unknown"),
         ("bpr", "dim", "has no values"),
         ("bpr", "dim=8..4", "is not a range"),
-        ("bpr", "dim=a,b", "dim='a' is not possible"),
+        ("bpr", "dim=a,b", "dim='a' is invalid"),
         ("popular", "dim=4", "learns nothing"),
     ],
 )
@@ -126,7 +126,7 @@ def test_the_command_writes_what_train_takes_and_goes_on_where_it_stopped(
     arguments = ["--model", "bpr", "--snapshot", snapshot, *fast, "--try", "dim=4,8", "--try", "l2=0.0001..0.1"]
     status, _, err = command(tune, *arguments)
     assert (status, err.count("\n")) == (2, 1)
-    assert "say how many are tried with --trials" in err
+    assert "set the number of trials with --trials" in err
     assert command(tune, *arguments, "--trials", "2")[0] == 0
     status, out, err = command(tune, *arguments, "--trials", "3")
     assert status == 0, err

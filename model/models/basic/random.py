@@ -1,4 +1,4 @@
-"""RND: a random score for every item and every frame."""
+"""The random baseline, RND: a random score for every item and every frame."""
 
 from dataclasses import dataclass
 

@@ -1,6 +1,6 @@
 """CDL: comparative deep learning (Lei et al., CVPR 2016), purely visual.
 
-Users and pictures are points in one space, and a user likes what is near. With h_k = f(W¹ c_k + b¹)
+Users and pictures are points in one space, and a user likes the pictures that are near. With h_k = f(W¹ c_k + b¹)
 and f the ReLU,
 
     φ(c_k) = W² h_k + b²,    l̂_ak = −‖w_a − φ(c_k)‖²,    r̂_ai = −D(a, i) = Σ_{k ∈ S_i} l̂_ak / |S_i|,
@@ -8,7 +8,7 @@ and f the ReLU,
 and the loss of a positive i and a negative j is −ln σ(D(a, j) − D(a, i)).
 
 Differences from the original, which needs data that this setting lacks:
-- It learns the whole network of the pictures; here VGG-19 is fixed, and two layers on top are learnt.
+- It learns the whole network of the pictures; here the extractor is fixed, and two layers on top are learnt.
 - It describes a user by tags and groups; here a user is a free vector.
 - It compares single pictures that the user marked; here it compares items, whose frames count equally.
 

@@ -5,11 +5,11 @@ x_i, is an attentive sum over its frames. A second attention decides how much ha
 for this user and this item. Both are learnt from interactions with items only. The key frame is the
 frame that the user's visual embedding w_a scores highest.
 
-Everything below is the paper's equations as printed. `jifr_scorer` computes the same scores faster
-for all items at once; `projection` multiplies wide features by P and W⁰.
+The scores are the paper's equations as printed; the loss differs (see `JIFR.loss` and `bpr_loss`).
+`jifr_scorer` computes the same scores faster for all items at once; `projection` multiplies wide features by P and W⁰.
 
 Sizes: M users, N items, L frames, F the width of a feature, d1 and d2 the dimensions of the
-collaborative and the visual space, B a batch, n items per user, m distinct items, k their frames,
+collaborative and the visual space, B users in a batch, n items per user, m distinct items, k their frames,
 d0 the width of a reduced feature, h the width of an attention network.
 """
 
@@ -34,7 +34,7 @@ Attention = Literal["att", "avg"]
 
 @dataclass(frozen=True)
 class JIFRConfig:
-    """The settings. The paper states d1, d2 and λ1, and leaves the others open.
+    """The settings. The paper gives d1, d2 and λ1, but no other setting.
 
     Attributes:
         collaborative_dim: d1; the paper's best is 32.
@@ -43,8 +43,8 @@ class JIFRConfig:
         attention_l2: the same for W¹, w¹, W² and w², which the paper does not penalise. Without it,
             the rating attention memorises the training pairs.
         projection_l2: the same for P. Without it, P outgrows the embeddings, the rating attention
-            gives all weight to looks, and habit is never learnt. More of it favours items over
-            frames: on the sandbox's validation split (random weights, 4 seeds), 3e-4 instead of
+            gives all weight to looks, and habit is never learnt. A larger value favours items
+            over frames: on the sandbox's validation split (random weights, 4 seeds), 3e-4 instead of
             1e-4 gives 8 % more NDCG@15 for items and 8 % less NDCG@3 for frames.
         visual_attention: `att` for Eq. 5 to 7, `avg` for Eq. 1.
         rating_attention: `att` for Eq. 8 to 10, `avg` for Eq. 2.
@@ -182,7 +182,7 @@ class JIFR(TrainableRecommender):
 
     @torch.no_grad()
     def rating_attention(self, users: Tensor, items: Tensor) -> Tensor:
-        """Return (B, n) weights β_ai1 of habit for (B,) `users` and (B, n) `items`; looks have the rest.
+        """Return (B, n) weights β_ai1 of habit for (B,) `users` and (B, n) `items`; looks have 1 − β_ai1.
 
         With `avg` all weights are one half: Table 2 has β_ai1 = β_ai2 there.
         """

@@ -12,9 +12,9 @@ class JIFRScorer(FrameScorer):
     """The frozen model.
 
     Nearly all time goes into the rating attention, which differs for each pair of a user and an
-    item. With relu(a + b) = max(a, −b) + b, the difference of the two logits in Eq. 10 is a part of
-    the item, computed once, plus a sum over 2 h numbers max(a, −b) per pair, with the weights w² for
-    habit and −w² for looks.
+    item. With relu(a + b) = max(a, −b) + b, the difference of the two logits in Eq. 10 is a term of
+    the item, computed once, plus a weighted sum of 2 h numbers max(a, −b) per pair. The weights are
+    w² for habit and −w² for looks.
 
     Args:
         user_collaborative: (M, d1), U.

@@ -48,7 +48,7 @@ class ScaledFeatures(nn.Module):
         mean, variance = _moments(features)
         shift = torch.zeros_like(mean) if scaling == "none" else mean
         inverse = torch.ones_like(mean)
-        if scaling == "standard":  # a dimension that hardly varies is not blown up
+        if scaling == "standard":  # do not amplify a dimension that hardly varies
             deviation = variance.sqrt()
             inverse = 1 / deviation.clamp_min(max(_MIN_RELATIVE_STD * float(deviation.max()), 1e-12))
         squares = variance + (mean - shift).square()

@@ -3,10 +3,10 @@
 x̂_ui = α + β_u + β_i + γ_uᵀ γ_i + θ_uᵀ (E f_i) + β'ᵀ f_i        (Eq. 4)
 
 f_i is the mean of the features of an item's frames, as in Wu et al. 2019. α and β_u cancel in
-x̂_ui − x̂_uj (Eq. 6) and do not change a user's ranking, so they are left out, as the authors do.
+x̂_ui − x̂_uj (Eq. 6) and do not change a user's ranking, so they are left out, as in the original.
 
-Sizes: M users, N items, F the width of a feature, d1 and d2 the dimensions of γ and θ, B a
-batch, n negatives a positive.
+Sizes: M users, N items, F the width of a feature, d1 and d2 the dimensions of γ and θ, B positives
+in a batch, n negatives per positive.
 """
 
 from dataclasses import dataclass

@@ -11,7 +11,7 @@ score, and users have no visual embedding, so VPOI does not rank frames (Table 1
 
 Differences from the original:
 - It factorises visits with a squared loss; here the objective is BPR, as for all models.
-- It has a second such term for the pictures that a user posted. Nobody posts here, and the paper
+- It has a second such term for the pictures that a user posted. Users post no pictures here, and the paper
   says of VPOI that "each item has a free embedding, and the relationship between images and POIs
   are used as side information in the regularization terms".
 - It samples frames of other places as negatives; here they are the frames of the first negative item.

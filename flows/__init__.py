@@ -1,4 +1,4 @@
-"""Prefect flows that order the stages, and the only package that knows them all.
+"""Prefect flows that run the stages in order. This package imports all others; none imports it.
 
 Start reading at `build_dataset.py`.
 """

@@ -10,11 +10,12 @@ from typing import Any
 
 from prefect import flow
 
+from crawler.plan import STAGES
 from dataset.snapshots.snapshot import Snapshot
 from flows.config import BuildConfig, parameters_of
 from flows.limits import only_crawl_of
 from flows.sandbox import sandbox_site, use_known_key
-from flows.tasks import CRAWL_STAGES, build_tables, crawl, export_raw, extract, publish_dataset
+from flows.tasks import build_tables, crawl, export_raw, extract, publish_dataset
 
 
 @flow(name="build-dataset", validate_parameters=True)
@@ -32,7 +33,7 @@ def build_dataset(**parameters: Any) -> Snapshot:
     config = BuildConfig(**parameters)
     if config.source != "import":
         with _site(config):
-            for stage in CRAWL_STAGES:
+            for stage in STAGES:
                 crawl(stage, config.home, config.crawl_options, config.refresh)
         export_raw(config.home)
     numbers = build_tables(config.home, config.dataset_config)

@@ -10,7 +10,7 @@ from typing import Any
 from prefect import task
 
 from crawler.ledger.ledger import Ledger
-from crawler.plan import kinds_of
+from crawler.plan import STAGES, kinds_of
 from dataset.building.build import DatasetConfig, build
 from dataset.cli import progress
 from dataset.description import read_description
@@ -26,7 +26,6 @@ from flows.extraction import extract_features
 from flows.runners import LOCAL, task_runner
 from flows.stamps import Stamp, digests_of_files
 
-CRAWL_STAGES = ("ratings", "frames", "likes")
 _RAW_FILES = (*(f"{name}.parquet" for name in RAW_TABLES), "provenance.json")
 _DATASET_FILES = tuple(f"{name}.parquet" for name in ("movies", "frames", "interactions", "frame_likes", "quarantine"))
 _FEATURE_FILES = ("frame_features.parquet", "features_quarantine.parquet", "dataset.json")
@@ -58,7 +57,7 @@ def export_raw(home: Path) -> None:
     """Export the crawl to the raw tables in the folder `raw`."""
     folder, raw = home / "crawl", home / "raw"
     inputs = {
-        "pages": _pages(folder, CRAWL_STAGES[-1]),
+        "pages": _pages(folder, STAGES[-1]),
         "private": digests_of_files(folder / name for name in ("pseudonym.key", "forgotten.json")),
         "code_version": code_version(),
     }
@@ -174,7 +173,7 @@ def _pages(crawl_folder: Path, stage: str) -> list[tuple[str, str, int, float]]:
 
     The stages before count, because a stage reads the pages that the ratings so far ask for.
     """
-    so_far = CRAWL_STAGES[: CRAWL_STAGES.index(stage) + 1]
+    so_far = STAGES[: STAGES.index(stage) + 1]
     try:
         with Ledger.read(crawl_folder) as ledger:
             return ledger.progress(kinds_of(*so_far))

@@ -1,7 +1,6 @@
 """The flows on a real Prefect server, as a person runs them: serve in one terminal, run in another."""
 
 import time
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -76,8 +75,7 @@ def test_a_scheduled_run_fires(served, prefect, make_dataset, tmp_path):
     deployment = api.get(f"{deployments}/name/publish-snapshot/any", timeout=30).json()
     schedules = f"{deployments}/{deployment['id']}/schedules"
     parameters = {"dataset": str(make_dataset()), "name": "timed", "root": str(tmp_path)}
-    soon = (datetime.now(UTC) + timedelta(seconds=2)).isoformat()
-    often = {"schedule": {"interval": 15, "anchor_date": soon}, "active": True, "parameters": parameters}
+    often = {"schedule": {"interval": 5}, "active": True, "parameters": parameters}
     made = api.post(schedules, json=[often], timeout=30)
     assert made.ok, made.text
     try:

@@ -186,7 +186,7 @@ def _label(info: list[etree._Element], text: str) -> list[etree._Element]:
 
 
 def _names_after(label: etree._Element) -> Iterator[str]:
-    """Yield the names in links and, between them, those separated by `/` (without the link that expands the list)."""
+    """Yield the names in links, and between them those separated by `/` (a link to expand the list is not a name)."""
     for node in _AFTER(label):
         if isinstance(node, str):
             yield from (one_line(name).strip(" :：") for name in node.split("/"))

@@ -1,6 +1,6 @@
-"""Prefect flows that order the stages, and the only package that knows them all.
+"""Prefect flows that run all stages in order: crawl, export, build, extract features, publish, train.
 
-Start reading at `build_dataset.py`.
+Only this package imports all the others. Start reading at `build_dataset.py`.
 """
 
 from dataset.extras import refuse_shadowed_packages, require_extra

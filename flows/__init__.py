@@ -1,4 +1,4 @@
-"""Prefect flows that run all stages in order: crawl, export, build, extract features, publish, train.
+"""Prefect flows: one runs the stages from crawl to published snapshot; others run one stage, or train the models.
 
 Only this package imports all the others. Start reading at `build_dataset.py`.
 """

@@ -8,7 +8,7 @@ TOOLS := $(VENV)/.tools
 PEERS := .venv-peers
 PEERS_INSTALLED := $(PEERS)/.installed
 ONLY ?=
-# How many test files run in parallel: one more than two cores, because tests of servers often wait.
+# How many test files run in parallel: 3 on two cores, because tests of servers often wait.
 TEST_JOBS ?= 3
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_JOBS) --dist loadfile --no-loadscope-reorder
 
@@ -45,7 +45,7 @@ duplicates:
 bench: $(TOOLS) $(PEERS_INSTALLED) ## measure speed and memory against peers (ONLY=<name> for one row)
 	@$(BIN)/python tests/bench/run.py $(ONLY)
 
-mutants: $(TOOLS) ## break the core, the splits, metrics, sampling and JIFR line by line; list what the tests miss
+mutants: $(TOOLS) ## break the k-core, the splits, metrics, sampling and JIFR line by line; list what the tests miss
 	@OMP_NUM_THREADS=1 $(BIN)/mutmut run
 	@$(BIN)/mutmut results
 
@@ -63,9 +63,9 @@ lock: $(RUNTIME) ## renew requirements.lock: names and versions, for every syste
 clean: ## remove the environment and the caches, not the data
 	rm -rf $(VENV) $(PEERS) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache mutants
 
-# The lock file constrains versions and does not list what to install, so that another build of torch
-# (UV_TORCH_BACKEND=cpu) does not bring the GPU libraries of the default one. Bytecode is compiled once, here: where
-# Python may not write bytecode (as in many containers), every start would compile what it imports and take twice as long.
+# The lock file only constrains versions. Installing everything it lists would add the GPU libraries of torch's default
+# build to the CPU build (UV_TORCH_BACKEND=cpu). Bytecode is compiled once, here: where Python may not write bytecode
+# (as in many containers), every start would compile what it imports and take twice as long.
 INSTALL := $(BIN)/uv pip install --compile-bytecode --python $(BIN)/python --constraints requirements.lock --editable
 
 $(RUNTIME): pyproject.toml requirements.lock
@@ -79,17 +79,17 @@ $(RUNTIME): pyproject.toml requirements.lock
 	@$(INSTALL) '.[all]'
 	@touch $@
 
-# Development tools. RecBole's wheel ships MovieLens-100K, which a test reads; it lies in a folder of its own, where
-# nothing imports it.
+# Development tools. RecBole's wheel ships MovieLens-100K, which a test reads; it has a folder of its own, from
+# which nothing is imported.
 $(TOOLS): $(RUNTIME)
 	@echo "Adding the tools for tests and checks to $(VENV) (once)."
 	@$(INSTALL) '.[dev]'
 	@$(BIN)/uv pip install --quiet --no-deps --target $(VENV)/ml-100k recbole==1.2.1
 	@touch $@
 
-# What `make bench` compares with: never installed beside the project, whose versions it would change.
+# The libraries that `make bench` compares with. In the project's environment, they would change its versions.
 $(PEERS_INSTALLED): tests/bench/peers.txt $(RUNTIME)
-	@echo "Setting up $(PEERS), what make bench compares with (once)."
+	@echo "Setting up $(PEERS), the libraries that make bench compares with (once)."
 	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(PEERS)
 	@$(BIN)/uv pip install --quiet --python $(PEERS)/bin/python --requirement tests/bench/peers.txt
 	@touch $@

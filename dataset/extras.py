@@ -1,7 +1,7 @@
-"""Checks what is installed: a missing extra, or a folder of the user's that hides one of our packages.
+"""Checks that no extra is missing, and that no folder of the user's hides one of our packages.
 
 `pip install douban-keyframes` brings what `dataset` needs; each other package needs an extra, and its `__init__` calls
-`require_extra`. A missing extra is one line that names it, not a traceback from deep inside an import.
+`require_extra`. If an extra is missing, one line names it, instead of a traceback from deep inside an import.
 """
 
 import sys
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from dataset.errors import MissingExtraError, PipelineError, ShadowedPackageError
 
-# Package: its extra, and the libraries that it imports beyond those of `dataset` (a test compares them).
+# For each package: its extra, and the libraries that it imports and `dataset` does not (a test compares them).
 EXTRAS = {
     "crawler": ("crawl", ("lxml", "parsel", "protego", "requests", "scrapy", "twisted", "warcio")),
     "features": ("train", ("torch", "torchvision")),
@@ -23,7 +23,7 @@ def require_extra(package: str) -> None:
     """Check that the libraries of a package's extra are installed.
 
     Raises:
-        MissingExtraError: for one that is not. Under `python -m`, the process ends with that line instead.
+        MissingExtraError: one is missing. Under `python -m`, the process ends with that line instead.
 
     """
     extra, libraries = EXTRAS[package]
@@ -40,8 +40,8 @@ def refuse_shadowed_packages() -> None:
     """Check that Python finds all our packages in one folder.
 
     Raises:
-        ShadowedPackageError: if a `model` (or another) of the user's comes first on Python's path. Under
-            `python -m`, the process ends with that line instead.
+        ShadowedPackageError: a package of the user's with the same name, such as `model`, comes first on
+            Python's path. Under `python -m`, the process ends with that line instead.
 
     """
     home = Path(__file__).resolve().parents[1]

@@ -59,7 +59,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def explain_write_errors(place: object) -> Iterator[None]:
-    """Turn a failed write to `place` inside this context into an error of one line.
+    """Turn a failed write to `place` inside this context into a one-line error.
 
     Raises:
         PipelineError: the operating system refused the write.

@@ -207,7 +207,7 @@ class Folder:
 
     @contextmanager
     def _errors(self, name: str = "") -> Iterator[None]:
-        """Turn errors of obstore into errors of one line."""
+        """Turn errors of obstore into one-line errors."""
         try:
             yield
         except (BaseError, OSError) as error:

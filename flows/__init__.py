@@ -1,6 +1,6 @@
-"""Prefect flows that run the stages in order. This package imports all others; none imports it.
+"""Prefect flows: one runs the stages from crawl to published snapshot; others run one stage, or train the models.
 
-Start reading at `build_dataset.py`.
+Only this package imports all the others. Start reading at `build_dataset.py`.
 """
 
 from dataset.extras import refuse_shadowed_packages, require_extra

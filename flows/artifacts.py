@@ -1,4 +1,4 @@
-"""The artifacts of a flow run in Prefect's page: the published snapshot, its card, and the report."""
+"""Shows the results of a flow run in Prefect's web page: the published snapshot, its card, and the report."""
 
 from pathlib import Path
 

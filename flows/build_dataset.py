@@ -44,7 +44,7 @@ def build_dataset(**parameters: Any) -> Snapshot:
 
 @contextmanager
 def _site(config: BuildConfig) -> Iterator[None]:
-    """Hold the right to crawl the site; serve the sandbox meanwhile if it is the site."""
+    """Let no other run crawl the site inside this context. If the site is the sandbox, serve it."""
     with only_crawl_of(config.source):
         if config.source != "sandbox":
             yield

@@ -1,7 +1,7 @@
 """Child processes of a flow: start one, pass it options, stop it; no child outlives its parent.
 
-A child runs in its own process group, so Ctrl-C in a terminal reaches only the parent. The parent passes it on
-once: the crawler then finishes its current page and says how to continue. A second Ctrl-C kills the child. On
+A child runs in its own process group, so Ctrl-C in a terminal reaches only the parent. The parent then
+stops the child: the crawler finishes its current page and says how to continue. A second Ctrl-C kills the child. On
 Linux a child also ends when its parent is killed (`PR_SET_PDEATHSIG`). On other systems the orphan of a killed
 flow finishes its stage, and the next run waits for it.
 """
@@ -80,7 +80,10 @@ def stop(child: "subprocess.Popen[Any]") -> None:
 
 
 def _communicate(child: "subprocess.Popen[Any]") -> tuple[Any, Any]:
-    """Read all that a child prints; wake up every second, because Prefect cancels a run by raising in its thread."""
+    """Read all that a child prints.
+
+    It wakes up every second, because Prefect cancels a run by raising an exception in this thread.
+    """
     while True:
         try:
             return child.communicate(timeout=1)

@@ -1,8 +1,9 @@
 """The parameters of each flow, as one frozen config.
 
-A config is the only place that documents its flow's parameters: names, defaults, choices, bounds and
-descriptions. The flow's form in Prefect (`parameters_of`), a TOML file (`read_toml`) and options of a command
-line (`dataset.cli.FLAT`) are made from it. Defaults that belong to a stage come from the stage's own config.
+A config is the only place that defines its flow's parameters: names, defaults, choices, bounds and
+descriptions. From it come the flow's form in Prefect (`parameters_of`), the options of a command line
+(`dataset.cli.FLAT`), and the check of a TOML file (`read_toml`). Defaults that belong to a stage
+come from the stage's own config.
 """
 
 import inspect
@@ -59,8 +60,8 @@ class BuildConfig:
         contact: e-mail or URL for the User-Agent; required for douban
         movies: movie ids to start from; the sandbox has its own
         users: user ids to start from
-        refresh: read again the pages that may have changed
-        site_urls: three addresses (movie,www,images) of another site of this kind
+        refresh: request pages again if they may have changed
+        site_urls: base addresses of another site with the same pages: movie,www,images
         delay_s: seconds between requests; at least 5 on a real host
         runner: where features are computed: local, dask, dask:<address>
         k: the k of the k-core, for users and movies
@@ -116,7 +117,7 @@ class BuildConfig:
 
     @property
     def crawl_options(self) -> dict[str, Any]:
-        """The options of `python -m crawler <stage>` that say what is crawled and how politely."""
+        """The options of `python -m crawler <stage>`: what to crawl, and how politely."""
         site: dict[str, Any] = {"site": "sandbox", "site_file": self.site_file}
         if self.source == "douban":
             site = {"site_urls": self.site_urls} if self.site_urls else {"site": "douban"}
@@ -141,8 +142,8 @@ class ExtractFeaturesConfig:
     Attributes:
         raw: the raw folder with the pictures
         dataset: the built dataset; none: every picture of the raw folder
-        store: where features are kept, by picture; all workers must see it
-        retry: try only the pictures that failed before
+        store: the feature store, which holds features by picture; all workers must see it
+        retry: compute only the pictures that failed before
         pictures_a_shard: pictures per task
         threads: threads per shard (0: all); the same number gives the same bits
     """
@@ -186,10 +187,10 @@ class RunExperimentConfig:
     Attributes:
         snapshot: a snapshot's folder; none: the newest snapshot
         models: names of models; none: all
-        seeds: seeds; one run per model and seed
+        seeds: each model is trained once per seed
         epochs: maximum number of epochs; none: the model's default
-        jobs: runs at a time; none: by cores and memory
-        raw: raw folder with the gallery's pictures
+        jobs: runs at the same time; none: as cores and memory allow
+        raw: raw folder with the pictures for the report
         experiments: folder of all experiments
         runs: folder of all runs
     """

@@ -23,7 +23,7 @@ app = command_line("python -m flows.demo")
 
 DATA = Path("data")
 _WIDTH = 72
-_PATIENCE = 8  # epochs without a better validation score; a study keeps the larger default
+_PATIENCE = 8  # less than the default, so that training stops earlier
 
 
 @app.default
@@ -42,11 +42,11 @@ def demo(
         users: number of people in the invented world
         movies: number of movies in the invented world
         extractor: architecture[:node] of torchvision, with random weights
-        epochs: maximum passes over the training data (by default as many as training needs)
+        epochs: maximum number of passes over the training data (by default the models' own)
     """
     started = time.monotonic()
     _say(
-        "A demonstration on an invented world: a local site with invented people, movies and pictures.",
+        "A demo on an invented world: a local site with invented people, movies and pictures.",
         "Nothing outside this machine is contacted. It takes a few minutes.",
     )
     _heading(1, "Starting Prefect, which runs the steps (about 15 s)")

@@ -17,7 +17,7 @@ from flows.publish_snapshot import publish_snapshot
 from flows.run_experiment import run_experiment
 
 ROOT = Path(__file__).resolve().parents[1]
-WEEKLY = "0 3 * * 1"  # Mondays at 3 am, when a refresh disturbs few people
+WEEKLY = "0 3 * * 1"  # Mondays at 3 am
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Deployment:
     """A flow under a name, with the parameters that differ from the flow's defaults.
 
     Attributes:
-        flow: the flow.
+        flow: the flow to run.
         name: name of the deployment, after the slash in `build-dataset/sandbox`.
         description: shown in Prefect's page.
         parameters: defaults of every run.
@@ -45,7 +45,7 @@ class Deployment:
 
     @property
     def options(self) -> dict[str, Any]:
-        """The options of the deployment for Prefect, both served and in a work pool."""
+        """The options that Prefect takes, for a served deployment and for one in a work pool."""
         schedules: list[Schedule] = []
         if self.weekly is not None:
             schedules = [Cron(WEEKLY, timezone="UTC", active=False, parameters=self.weekly, slug="weekly")]
@@ -89,7 +89,7 @@ DEPLOYMENTS = (
     Deployment(
         publish_snapshot,
         "any",
-        "Publish a dataset folder that has been built.",
+        "Publish a built dataset folder.",
         {"dataset": "data/sandbox/dataset", "name": "sandbox"},
     ),
 )

@@ -26,8 +26,8 @@ def extract(
     """Extract features on many machines, on the current Prefect server or one that is started here.
 
     Args:
-        config: which features
-        all_pictures: every picture of the raw folder, without a dataset
+        config: which features to compute, and how
+        all_pictures: use every picture of the raw folder, with or without a dataset; the table goes to the raw folder
         runner: local, dask (processes on this machine) or dask:<address>
     """
     chosen_runner = task_runner(runner)

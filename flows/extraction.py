@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from features.extractor import Extractor
 
 _one_at_a_time = threading.Lock()
-"""The threads of a worker share one network, which keeps all of them busy."""
+"""The threads of a worker take turns: they share one network, and one computation uses all cores."""
 
 
 def _lock() -> threading.Lock:
@@ -49,7 +49,7 @@ def extract_shard(
     root: Path,
     threads: int = 0,
 ) -> int:
-    """Compute the features of pictures, given as (image_sha256, path), into the store.
+    """Compute the features of pictures, given as (image_sha256, path), and write them to the store.
 
     Returns:
         How many pictures were computed; 0 if the store had them all.

@@ -17,9 +17,9 @@ LEASE_S = 60.0  # the shortest that Prefect grants
 
 @contextmanager
 def only_crawl_of(site: str) -> Iterator[None]:
-    """Hold the right to crawl a site; wait for it as long as needed.
+    """Hold the lease to crawl a site inside this context; wait for it as long as needed.
 
-    The run fails if it loses the lease (the server was away for too long), because another run may crawl then.
+    The run fails if it loses the lease (the server did not answer for too long): another run may then crawl.
     """
     name = f"crawl-{site}"
     with get_client(sync_client=True) as client, suppress(ObjectAlreadyExists):

@@ -1,4 +1,4 @@
-"""The flow `publish-snapshot`: publish a dataset folder that has been built."""
+"""The flow `publish-snapshot`: publish a built dataset folder."""
 
 from typing import Any
 

@@ -12,12 +12,12 @@ from flows.config import RunExperimentConfig, parameters_of
 @flow(name="run-experiment", validate_parameters=True)
 @parameters_of(RunExperimentConfig)
 def run_experiment(**parameters: Any) -> Path:
-    """Do all runs that are missing, write the tables of all runs, and return the path of the report.
+    """Train and evaluate all missing runs, write the tables of all runs, and return the path of the report.
 
     Raises:
-        UsageError: an unknown model, or the snapshot has the features for none of the models.
+        UsageError: a model is unknown, or all models need features and the snapshot has none.
     """
-    # imported here: torch takes seconds, which serving would pay
+    # imported here: torch takes seconds, and serving the flow does not need it
     from model.experiments.config import ExperimentConfig
     from model.experiments.console import console_reporter
     from model.experiments.experiment import run_experiment as train_and_evaluate

@@ -1,6 +1,6 @@
 """The command `python -m flows.serve`: serve the deployments on this machine until Ctrl-C.
 
-It uses the Prefect server at PREFECT_API_URL, or starts one on this machine. To run a deployment, type in
+It uses the Prefect server at PREFECT_API_URL, or starts one on this machine. To run a deployment, open
 another terminal in this folder: `prefect deployment run build-dataset/sandbox --watch`.
 """
 
@@ -24,7 +24,7 @@ def serve(*, pool: str | None = None, image: str | None = None) -> None:
     """Serve the Prefect deployments on this machine.
 
     Args:
-        pool: register the deployments in this work pool for its workers, and end
+        pool: register the deployments in this work pool for its workers, then exit
         image: with --pool: a container image with this project
     """
     if image and not pool:

@@ -18,7 +18,7 @@ from flows.children import stop
 START_TIMEOUT_S = 120
 _OWN_SERVER = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-    # keeps the right to crawl across a restart of the server
+    # keeps the leases of `flows.limits` when the server restarts
     "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
     # `prefect deployment run --watch` shows the logs of the tasks
     "PREFECT_SERVER_LOGS_STREAM_OUT_ENABLED": "true",

@@ -1,7 +1,7 @@
-"""Stamps: decide whether a stage can be skipped.
+"""Stamps of stages, which show whether a stage can be skipped.
 
-A stamp is a small JSON file with a digest of a stage's inputs and the states of its outputs (size and time of
-change, as in `make`). It is written when the stage has succeeded. The stage is skipped as long as its inputs and
+A stamp is a small JSON file with a digest of a stage's inputs and the states of its outputs (size and
+modification time). It is written when the stage has succeeded. The stage is skipped as long as its inputs and
 outputs match the stamp. A stage that was interrupted has left no stamp or has changed its outputs, so it runs
 again.
 """

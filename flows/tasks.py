@@ -39,7 +39,7 @@ def crawl(stage: str, home: Path, options: dict[str, Any], refresh: bool = False
         stage: `ratings`, `frames` or `likes`.
         home: the dataset's folder; the crawl is in its folder `crawl`.
         options: options of `python -m crawler <stage>`, by name.
-        refresh: whether to read again the pages that may have changed.
+        refresh: whether to request pages again if they may have changed.
 
     Raises:
         StageError: the stage failed; run the flow again to continue where it stopped.
@@ -171,7 +171,7 @@ def _is_all_read(crawl_folder: Path, stage: str) -> bool:
 def _pages(crawl_folder: Path, stage: str) -> list[tuple[str, str, int, float]]:
     """Return the pages of a stage and of the stages before it as (kind, state, count, time of the last answer).
 
-    The stages before count, because a stage reads the pages that the ratings so far ask for.
+    The earlier stages are included, because the ratings decide which pages the later stages read.
     """
     so_far = STAGES[: STAGES.index(stage) + 1]
     try:

@@ -19,7 +19,7 @@ from dataset.tables import empty, fill_columns, quarantine_rows
 def import_pictures(
     folder: Path, items: set[str], destination: Path
 ) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
-    """Copy the pictures of known items to `destination/pictures`.
+    """Store the pictures of known items in `destination/pictures`: hard-linked if possible, otherwise copied.
 
     Returns:
         The `Frame` rows, the `Image` rows, and the unusable pictures as `Quarantine` rows.

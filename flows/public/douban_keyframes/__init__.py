@@ -3,8 +3,8 @@
     from douban_keyframes import open_snapshot
 
 This package only re-exports, and imports a name when it is first used: reading a snapshot loads no PyTorch.
-It is the one import name that cannot clash with a `model/` or `dataset/` of your own; where such a folder hides
-one of ours, importing this package fails with one line that names it.
+If a folder of yours, such as `model/` or `dataset/`, hides one of our packages, importing this package fails
+with one line that names the folder.
 """
 
 from importlib import import_module

@@ -1,6 +1,6 @@
 """The command `douban-keyframes`: `douban-keyframes dataset build` is `python -m dataset build`.
 
-Python puts the current folder on its path for `python -m`, but not for this command.
+Unlike `python -m`, it does not look for packages in the current folder.
 """
 
 import runpy

@@ -63,12 +63,12 @@ def _lines(metrics: pl.DataFrame, protocol: Protocol) -> str:
     wanted += [("frame", name, 3) for name in _PAPER_METRICS]
     lines = []
     for task, metric, k in wanted:
-        unit = "users" if task == "item" else "user-movie pairs"
+        unit, reason = ("users", "no held-out movie") if task == "item" else ("user-movie pairs", "no features")
         chosen = metrics.filter(pl.col("task").cast(pl.String) == task, pl.col("metric") == metric, pl.col("k") == k)
         for row in chosen.iter_rows(named=True):
             name = metric.upper().replace("FULL_", "full ").replace("SAMPLED_", "sampled ")
             details = f"95 % interval {row['ci_low']:.4f} to {row['ci_high']:.4f}; {row['n_users']:,} {unit}"
-            details += f", {row['n_left_out']:,} without a held-out positive left out" if row["n_left_out"] else ""
+            details += f", {row['n_left_out']:,} left out ({reason})" if row["n_left_out"] else ""
             details += f"; {row['std']:.4f} between repeats" if row["std"] is not None else ""
             details += f"; negatives {row['negatives_sha256'][:12]}" if row["negatives_sha256"] else ""
             lines.append(f"  {task} {name}@{k}  {row['value']:.4f}  ({details})")

@@ -1,4 +1,4 @@
-"""Train, evaluate and recommend from Python. Like the commands, but prints nothing and writes no run folder.
+"""Train, evaluate and recommend from Python. The functions print nothing and write no run folder.
 
     snapshot = open_snapshot("data/snapshots/sandbox/v0001")
     data = load(snapshot)

@@ -64,9 +64,10 @@ class Metric(ModelMetric):
     """A metric averaged over users (task `item`) or user-movie pairs (task `frame`); `n_users` counts either.
 
     `ci_low` and `ci_high` bound a 95 % bootstrap interval over users. They are null for metrics over
-    all users (`full_coverage`, `full_gini`). `n_left_out` counts the users (pairs) without a
-    held-out positive; the average leaves them out. For sampled negatives, `std` is the standard
-    deviation of `value` between the repeats, and `negatives_sha256` identifies the negatives.
+    all users (`full_coverage`, `full_gini`). The average leaves out `n_left_out` users without a
+    held-out positive (task `frame`: pairs whose liked frames have no features). For sampled negatives, `std`
+    is the standard deviation of `value` between the repeats, and `negatives_sha256` identifies the
+    negatives.
     """
 
     value = dy.Float64(min=0)

@@ -28,8 +28,8 @@ def tune_settings(
 
     Args:
         tried: KEY=VALUES, either choices (l2=0.001,0.01) or a range (learning_rate=0.0005..0.01); join keys
-            that need equal values by commas (collaborative_dim,visual_dim=16,32); may be repeated; the paper's
-            dimensions and penalties if absent
+            that must have equal values with commas (collaborative_dim,visual_dim=16,32); may be repeated (the
+            paper's dimensions and penalties if absent)
         trials: number of trials, with settings from Optuna (every combination is tried if absent)
         to: the folder of the search (a folder below data/tuning if absent)
         options: the options that training and tuning share
@@ -39,7 +39,7 @@ def tune_settings(
     from model.experiments.run_folder import find_snapshot
     from model.experiments.search_space import read_space
     from model.experiments.settings import read_settings, take_model_name
-    from model.experiments.tuning import Search, ended_trials, open_search, points_to_do, tune, write_search
+    from model.experiments.tuning import Search, finished_trials, open_search, remaining_trials, tune, write_search
     from model.training.device import use_device
     from model.training.trainer import Epoch
 
@@ -47,7 +47,7 @@ def tune_settings(
     model_name = take_model_name(base, options.model)
     space = read_space(tried, model_name)
     search = Search(model_name, base, space, trials, options.seed)
-    if search.is_endless:
+    if search.is_unbounded:
         raise UsageError("--try with a range has infinitely many combinations; set the number of trials with --trials")
     search.configs({})  # raises an error for an invalid setting before anything is read
     use_device(options.device, options.threads)
@@ -61,7 +61,7 @@ def tune_settings(
     folder = to or DEFAULT_TUNING / f"{model_name}-{snapshot.name}-v{snapshot.version:04d}-{options.seed}"
     study = open_search(folder, search, snapshot)
     with progress("trials") as bar:
-        n_done, n_left = len(ended_trials(study)), len(points_to_do(search, study))
+        n_done, n_left = len(finished_trials(study)), len(remaining_trials(search, study))
         task = bar.add_task(f"Tuning {model_name}", total=n_done + n_left, completed=n_done, note="")
 
         def on_epoch(epoch: Epoch) -> None:

@@ -3,10 +3,10 @@
     <folder of a snapshot's versions>/.cache/<key>.npy    (L, F) float16, rows in the order of `Ids.frames`
     <folder of a snapshot's versions>/.cache/<key>.json   the file's state (`FileState`) and SHA-256 of its blocks
 
-The key is a digest of the manifest's digests of the two source tables. So snapshots never read each
-other's cache, and versions with the same frames share one. A file is current if its state is the
-recorded one: this check is fast, while hashing 2 GB takes seconds. Otherwise the file is hashed, and
-rebuilt if the hash differs.
+The key is a digest of the manifest's digests of the two source tables. So versions with
+the same frames share a cache file, and versions with other frames never read it. A file is current if
+its state is the recorded one: this check is fast, while hashing 2 GB takes seconds. Otherwise the file
+is hashed, and rebuilt if the hash differs.
 """
 
 import hashlib
@@ -109,7 +109,7 @@ def _is_current(path: Path) -> bool:
             return False
     except (OSError, ValueError, KeyError, TypeError):
         return False
-    with suppress(PipelineError):  # it was copied, for example; if not recorded, the next run hashes it again
+    with suppress(PipelineError):  # a copied file, for example; if this cannot be written, the next run hashes again
         _record(path, written["blocks_sha256"])
     return True
 

@@ -29,7 +29,7 @@ class SnapshotData:
 
 def load(snapshot: Snapshot) -> SnapshotData:
     """Read a snapshot for training and evaluation. Frame features are memory-mapped, not read."""
-    return data_of(read_tables(snapshot), snapshot.label)
+    return data_from_tables(read_tables(snapshot), snapshot.label)
 
 
 def read_tables(snapshot: Snapshot) -> Tables:
@@ -43,8 +43,8 @@ def read_tables(snapshot: Snapshot) -> Tables:
     )
 
 
-def data_of(tables: Tables, label: str) -> SnapshotData:
-    """Return the data of tables that are in memory, with an index for every id."""
+def data_from_tables(tables: Tables, label: str) -> SnapshotData:
+    """Return the training and evaluation data of tables in memory."""
     ids = index_ids(tables)
     validation = held_out_items(tables, ids, "validation")
     has_validation = len(validation.positives.values) > 0

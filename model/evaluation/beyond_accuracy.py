@@ -35,7 +35,7 @@ class RecommendedLists:
         """Add the lists of one length; return (B,) the mean popularity of each."""
         k = self.ks[number]
         edge, is_shared = _edge(values, k)
-        sure = values[:, :k] > torch.where(is_shared, edge, -torch.inf)[:, None]  # in the list under every order
+        sure = values[:, :k] > torch.where(is_shared, edge, -torch.inf)[:, None]  # listed, however ties are ordered
         sure_items = items[:, :k][sure]
         self._exposure[number].index_add_(0, sure_items, torch.ones(len(sure_items), dtype=torch.float64))
         self._log_missing[number, sure_items] = -torch.inf

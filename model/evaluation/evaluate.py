@@ -67,7 +67,7 @@ def evaluate(
     except NotFiniteError as error:
         candidates = ids.movies if error.kind == "item" else ids.frames
         user, candidate = repr(ids.users[error.user]), repr(candidates[error.candidate])
-        raise TrainingError(error.in_words(f"{model_name} (seed {seed})", user, candidate)) from None
+        raise TrainingError(error.message(f"{model_name} (seed {seed})", user, candidate)) from None
     return collector.results(model_name, seed)
 
 
@@ -110,7 +110,7 @@ def _add_item_metrics(
     for k in config.item_ks:
         collector.add("item", "full_arp", k, owners, lists.average_popularity(k), n_left_out=n_left_out)
         for name, value in (("full_coverage", lists.coverage(k)), ("full_gini", lists.gini(k))):
-            collector.add_fact("item", name, k, value=value, n_users=len(users), n_left_out=n_left_out)
+            collector.add_metrics_row("item", name, k, value=value, n_users=len(users), n_left_out=n_left_out)
     collector.add_ranks("item", positives, owners["user_id"], ids.movies[positives.candidates.numpy()], None)
 
 

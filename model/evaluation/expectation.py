@@ -13,9 +13,9 @@ negatives of its score before it, and J is negative hypergeometric:
 positives before it and x = g + J negatives, of which g have a higher score. Its rank among all
 candidates is a + x + 1.
 
-**Sampling.** n negatives are sampled without replacement from U, the items that the user has not
-rated, without the user's positives. The order of all U can be fixed before sampling, so of the x
-negatives before a positive the sample contains H, and H is hypergeometric:
+**Sampling.** n negatives are sampled without replacement from the user's U negatives (items that the
+user has not rated). The order of all U can be fixed before sampling, so of the x negatives before a
+positive the sample contains H, and H is hypergeometric:
 
     P(H = h | x) = C(x, h) · C(U − x, n − h) / C(U, n)
 
@@ -26,7 +26,7 @@ infinitely many repeats of the protocol is the sum over ranks of its gain times
     P(rank = r) = Σ_m P(J = m) · P(H = r − 1 − a | g + m)
 
 The cost of the sum over m is bounded, because users with the same U share P(H | x). If no negative
-scores below the tie (for example with a constant scorer), then G of the sampled negatives come from
+scores below the tie (for example with a constant scorer), then G of the sampled negatives are among
 the g, and the other n − G are tied. So H = G + J, and
 
     P(H = h) = C(n − h + p − 1 − j, p − 1 − j) · Σ_G P(G | g) / C(n − G + p, p) · C(h − G + j, j)
@@ -110,7 +110,7 @@ def _add_sampled(
     for part in torch.split(untied, _CHUNK):
         probabilities = _hypergeometric(ranks.negatives_above[part], u[part], n_sampled, h, log_factorial)
         sums.add(ranks, part, h.expand_as(probabilities), probabilities)
-    # Ties cost more, so positives with the same counts are computed once.
+    # Ties cost more, so all positives with the same counts are computed together.
     counts = torch.stack([u, ranks.negatives_above, *_tie(ranks, torch.arange(len(u)))], 1)[tied]
     alike, which = _distinct(counts)
     mixed = torch.zeros(len(alike), sums.k_max, dtype=torch.float64)

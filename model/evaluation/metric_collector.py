@@ -34,10 +34,10 @@ class MetricCollector:
         """Add a metric's values for `owners` (user_id, movie_id), and other columns (facts) of its `metrics` row."""
         labels = [pl.lit(task).alias("task"), pl.lit(metric).alias("metric"), pl.lit(k, pl.UInt32).alias("k")]
         self._per_user.append(owners.select(*labels, pl.all(), pl.Series("value", values.numpy())))
-        self.add_fact(task, metric, k, **facts)
+        self.add_metrics_row(task, metric, k, **facts)
 
-    def add_fact(self, task: str, metric: str, k: int, **facts: object) -> None:
-        """Add columns (facts) of a `metrics` row; give `value` and `n_users` for metrics without per-user values."""
+    def add_metrics_row(self, task: str, metric: str, k: int, **facts: object) -> None:
+        """Add a `metrics` row with these facts; a metric without per-user values needs `value` and `n_users`."""
         self._facts.append({"task": task, "metric": metric, "k": k, **facts})
 
     def add_ranking(
@@ -81,7 +81,7 @@ class MetricCollector:
         self._slices.append(sliced.select(pl.lit(task).alias("task"), pl.all()))
 
     def results(self, model: str, seed: int) -> Evaluation:
-        """Return the tables."""
+        """Return the four result tables of the model, trained with `seed`."""
 
         def table(parts: list[pl.DataFrame], schema: type[S], name: str) -> pl.DataFrame:
             run = pl.concat(parts).select(pl.lit(model).alias("model"), pl.lit(seed, pl.Int64).alias("seed"), pl.all())

@@ -77,12 +77,13 @@ class SampledNegatives:
     """Negatives sampled without replacement, independently per repeat; all positives of a user share them.
 
     They depend on the seed, the users and their rated items, but not on the scores, so all models
-    are compared on the same negatives. For users with fewer unrated items, all of them are taken.
+    are compared on the same negatives. If a user has fewer unrated items than `n_negatives`, all of
+    them are taken.
 
     Args:
         n_negatives: sampled negatives per user; the paper's 1,000.
         n_repeats: number of repeats; the paper's 10.
-        seed: for all repeats.
+        seed: each repeat has a generator of its own, made from this seed and its number.
 
     Source: Wu et al. 2019, section 4.1.
     """
@@ -114,7 +115,7 @@ class SampledNegatives:
 
     def _rank(self, repeat: int, block: ScoreBlock, negatives: Tensor, rated: np.ndarray) -> RankedPositives:
         """Give each item a random key and take those with the smallest keys, which is a uniform sample."""
-        keys = self._generators[repeat].random(rated.shape) + rated  # the keys of rated items start at 2, so come last
+        keys = self._generators[repeat].random(rated.shape) + rated  # rated items have keys from 2 on and come last
         n = min(self._n_negatives, keys.shape[1])
         largest = np.partition(keys, n - 1, axis=1)[:, n - 1 : n]
         is_sampled = keys <= np.minimum(largest, 1.0)  # (B, N)

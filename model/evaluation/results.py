@@ -17,7 +17,7 @@ EVALUATION_TABLES: dict[str, type[dy.Schema]] = {
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The results of one model on one split, as tables of `model.schema`.
+    """The results of one model on one split: four tables, each with the columns of a class of `model.schema`.
 
     Attributes:
         metrics: `Metric`.

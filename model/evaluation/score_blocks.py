@@ -26,14 +26,14 @@ class NotFiniteError(TrainingError):
 
     def __init__(self, user: int, candidate: int, kind: str, value: float, n: int) -> None:
         self.user, self.candidate, self.kind, self.value, self.n = user, candidate, kind, value, n
-        super().__init__(self.in_words("the model", f"number {user}", f"number {candidate}"))
+        super().__init__(self.message("the model", f"number {user}", f"number {candidate}"))
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Make the error picklable, because runs send their errors between processes."""
         return type(self), (self.user, self.candidate, self.kind, self.value, self.n)
 
-    def in_words(self, model: str, user: str, candidate: str) -> str:
-        """Return the message with the names that the caller knows."""
+    def message(self, model: str, user: str, candidate: str) -> str:
+        """Return the error message with these names of the model, the user and the item or frame."""
         return (
             f"scores: {model} gives user {user} and {self.kind} {candidate} the score {self.value}"
             + (f" ({self.n - 1:,} more scores are not finite)" if self.n > 1 else "")

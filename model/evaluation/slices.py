@@ -89,7 +89,7 @@ def _bounds(values: np.ndarray) -> list[tuple[int, int]]:
 
 
 def _restricted(ranks: RankCounts, chosen: torch.Tensor) -> tuple[RankCounts, torch.Tensor]:
-    """Return the counts of the chosen positives only, unchanged, and the owners who have one."""
+    """Return the counts of the chosen positives only, unchanged, and the owners who have a chosen positive."""
     owners, number, counts = np.unique(ranks.owners[chosen].numpy(), return_inverse=True, return_counts=True)
     part = RankCounts(
         owners=torch.from_numpy(number),

@@ -30,7 +30,7 @@ from model.experiments.memory import available_memory_bytes, usable_cores
 from model.experiments.recommend import recommend
 from model.experiments.run_folder import describe_run, open_run, run_folder
 from model.experiments.run_task import RunTask
-from model.experiments.runner import Reporter, load_once, run_all
+from model.experiments.runner import Reporter, load_cached, run_all
 from model.models.registry import MODELS, default_config
 from model.report.gallery_cases import write_cases
 from model.report.page import write_report
@@ -123,7 +123,7 @@ def _write_tables(tasks: Sequence[RunTask], destination: Path) -> None:
 def _write_gallery_tables(tasks: Sequence[RunTask], destination: Path) -> None:
     """Write the first model's recommendations, and the gallery's cases from all models of the same seed."""
     shown = tasks[0]
-    data = load_once(shown.snapshot, shown.snapshot_digest)
+    data = load_cached(shown.snapshot, shown.snapshot_digest)
     models = {
         task.model_name: open_run(task.folder, shown.snapshot)[0].model for task in tasks if task.seed == shown.seed
     }

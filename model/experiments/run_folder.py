@@ -33,7 +33,7 @@ from dataset.schema import HELD_OUT_SPLITS
 from dataset.snapshots.snapshot import Snapshot, newest_snapshot, open_snapshot
 from dataset.tables import read_table, write_table
 from dataset.version import code_version
-from model.data.loading import SnapshotData, data_of, read_tables
+from model.data.loading import SnapshotData, data_from_tables, read_tables
 from model.data.tables import with_new_frames
 from model.evaluation.results import EVALUATION_TABLES, Evaluation
 from model.models.recommender import Config, Recommender
@@ -117,7 +117,7 @@ def resume_run(folder: Path, description: dict[str, Any], trainer: Trainer) -> i
                 f"{folder}: was started with another {key} ({before[key]}); use the same {key}, or omit --resume"
             )
     if before["snapshot"]["content_digest"] != description["snapshot"]["content_digest"]:
-        raise TrainingError(f"{folder}: was started on another snapshot; give that one, or omit --resume")
+        raise TrainingError(f"{folder}: was started on another snapshot; use that snapshot, or omit --resume")
     checkpoint = folder / "checkpoint.pt"
     if checkpoint.is_file():
         _restore(trainer.load_state_dict, checkpoint)
@@ -125,7 +125,7 @@ def resume_run(folder: Path, description: dict[str, Any], trainer: Trainer) -> i
 
 
 def write_checkpoint(folder: Path, trainer: Trainer) -> None:
-    """Write what `resume_run` reads, atomically."""
+    """Write the checkpoint that `resume_run` reads, atomically."""
     _save(folder / "checkpoint.pt", trainer.state_dict())
 
 
@@ -151,13 +151,14 @@ def read_description(folder: Path, name: str = "config.json") -> dict[str, Any]:
     """Return the content of a run's `config.json`, or of a search's `search.json`.
 
     Raises:
-        MissingInputError: the folder is not a run.
+        MissingInputError: the folder has no such file, or the file cannot be read.
     """
     try:
         description: dict[str, Any] = json.loads((folder / name).read_text(encoding="utf-8"))
     except (OSError, ValueError):
+        kind, command = ("run", "model.train") if name == "config.json" else ("search", "model.tune")
         raise MissingInputError(
-            f"{folder}: not a run (no readable {name} there); `python -m model.train` makes one"
+            f"{folder}: not a {kind} (no readable {name} there); `python -m {command}` makes one"
         ) from None
     return description
 
@@ -190,12 +191,12 @@ def open_run(
     if snapshot.content_digest != expected["content_digest"]:
         raise InvalidSnapshotError(
             f"{snapshot.path}: its content ({snapshot.content_digest[:12]}) is not what {folder} was trained on "
-            f"({expected['content_digest'][:12]}, {expected['name']} v{expected['version']:04d}); give --snapshot"
+            f"({expected['content_digest'][:12]}, {expected['name']} v{expected['version']:04d}); use that --snapshot"
         )
     tables = read_tables(snapshot)
     if new_frames is not None:
         tables = with_new_frames(tables, new_frames)
-    data = data_of(tables, snapshot.label)
+    data = data_from_tables(tables, snapshot.label)
     default_config(description["model"])
     config = type(MODELS[description["model"]].config)(**description["config"])
     model = make_model(description["model"], config, data.training, description["seed"])

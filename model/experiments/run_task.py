@@ -68,7 +68,7 @@ class RunTask:
         return bool(done.get("digest") == self.digest)
 
     def start_or_resume(self, trainer: Trainer) -> None:
-        """Restore the trainer from the folder's checkpoint if the same run wrote it; otherwise empty the folder."""
+        """Restore the trainer from the folder's checkpoint if the same run wrote it; otherwise delete old results."""
         if (self.folder / "checkpoint.pt").is_file() and self._is_same_run():
             try:
                 resume_run(self.folder, self.description, trainer)

@@ -39,13 +39,13 @@ _CHECKPOINT_EVERY_S = 10.0
 _POLL_S = 0.2
 
 
-def train_and_judge(task: RunTask, on_epoch: OnEpoch = lambda epoch: None) -> None:
+def train_and_evaluate(task: RunTask, on_epoch: OnEpoch = lambda epoch: None) -> None:
     """Train one model, evaluate it on the test split and write its run folder.
 
     Raises:
         TrainingError: the loss or a score is not finite.
     """
-    data = load_once(task.snapshot, task.snapshot_digest)
+    data = load_cached(task.snapshot, task.snapshot_digest)
     reset_peak_memory()
     trainer = Trainer(data.training, data.validation, task.model_name, task.config, task.training, task.seed)
     task.start_or_resume(trainer)
@@ -77,7 +77,7 @@ def run_all(tasks: Sequence[RunTask], jobs: int, threads: int, reporter: Reporte
     """Run the tasks that are not finished, `jobs` at a time with `threads` CPU threads each.
 
     Raises:
-        PipelineError: a run failed, after the others have been run; or a run's process was killed.
+        PipelineError: a run failed (the others are run first), or a run's process was killed.
     """
     todo = [task for task in tasks if not task.is_done]
     n_done = len(tasks) - len(todo)
@@ -108,7 +108,7 @@ def _run_here(tasks: Sequence[RunTask], jobs: int, threads: int, reporter: Repor
     try:
         for task in tasks:
             try:
-                train_and_judge(task, functools.partial(reporter.epoch, task))
+                train_and_evaluate(task, functools.partial(reporter.epoch, task))
                 yield task, None
             except PipelineError as error:
                 yield task, error
@@ -136,7 +136,7 @@ def _run_in_processes(tasks: Sequence[RunTask], jobs: int, threads: int, reporte
 @contextmanager
 def _workers(jobs: int, epochs: Any, threads: int) -> Iterator[loky.ProcessPoolExecutor]:
     """Start worker processes (spawned, because a fork hangs once torch has run) and kill them at the end."""
-    lifeline, held_here = multiprocessing.Pipe(duplex=False)  # closes when this process ends, even by SIGKILL
+    lifeline, held_here = multiprocessing.Pipe(duplex=False)  # the pipe closes when this process ends, even by SIGKILL
     pool = loky.ProcessPoolExecutor(jobs, initializer=_start_worker, initargs=(epochs, threads, lifeline))
     try:
         yield pool
@@ -169,12 +169,12 @@ def _exit_with_parent(lifeline: Connection) -> None:
 
 
 def _run_in_worker(number: int, task: RunTask) -> None:
-    train_and_judge(task, lambda epoch: _epochs.put((number, epoch)))
+    train_and_evaluate(task, lambda epoch: _epochs.put((number, epoch)))
 
 
 @functools.lru_cache(maxsize=1)
-def load_once(snapshot: Path, content_digest: str) -> SnapshotData:
-    """Load a snapshot, and keep it for the next run of this process.
+def load_cached(snapshot: Path, content_digest: str) -> SnapshotData:
+    """Load a snapshot, and keep it in memory for the next run of this process.
 
     Raises:
         MissingInputError: its content no longer matches the digest.

@@ -17,9 +17,9 @@ _PAPER_L2 = "0.0001,0.001,0.01,0.1"
 
 
 def read_space(texts: Sequence[str], model_name: str) -> dict[str, BaseDistribution]:
-    """Return the space of `key=a,b,c` (choices) and `key=low..high` (a range).
+    """Return the search space that the texts define: `key=a,b,c` (choices) or `key=low..high` (a range).
 
-    Settings that must be equal, such as JIFR's two dimensions, are joined by commas. Ranges of positive
+    Keys of settings that must be equal, such as JIFR's two dimensions, are joined by commas. Ranges of positive
     decimal numbers are searched on a log scale. Without texts, the space is the paper's dimensions and penalties.
 
     Raises:

@@ -47,7 +47,8 @@ def apply_settings(settings: Mapping[str, Any], *configs: Any) -> tuple[Any, ...
     """Return the configs with the settings that belong to each.
 
     Raises:
-        UsageError: no config has the key, or its type does not allow the value; the message has the keys or the limit.
+        UsageError: no config has the key, or its type does not allow the value; the message names the known keys or
+            the limit.
     """
     known = {field.name for config in configs for field in dataclasses.fields(config)}
     if unknown := sorted(settings.keys() - known):
@@ -61,7 +62,7 @@ def apply_settings(settings: Mapping[str, Any], *configs: Any) -> tuple[Any, ...
 
 
 def _parse(key: str, value: Any, kind: Any) -> Any:
-    """Return `value`, text or of its type already, as `kind`, the annotation of a config's field."""
+    """Return `value` (text, or a value of the right type) as `kind`, the annotation of a config's field."""
     try:
         if isinstance(value, bool):  # TOML's true would become 1
             raise ValueError

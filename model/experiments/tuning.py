@@ -61,8 +61,8 @@ class Search:
         return self.base | {key: value for keys, value in params.items() for key in keys.split(",")}
 
     @property
-    def is_endless(self) -> bool:
-        """Whether there are infinitely many combinations and no number of trials."""
+    def is_unbounded(self) -> bool:
+        """Whether the search would never end: it has infinitely many combinations and no number of trials."""
         return self.n_trials is None and any(
             not isinstance(kind, CategoricalDistribution) for kind in self.space.values()
         )
@@ -89,27 +89,27 @@ def tune(
     """
     for stale in study.get_trials(states=(TrialState.RUNNING,)):
         study.tell(stale.number, state=TrialState.FAIL)
-    for point in points_to_do(search, study):
-        if point is not None:
-            study.enqueue_trial(point)
-        study.sampler = optuna.samplers.TPESampler(seed=search.seed + len(ended_trials(study)))
+    for params in remaining_trials(search, study):
+        if params is not None:
+            study.enqueue_trial(params)
+        study.sampler = optuna.samplers.TPESampler(seed=search.seed + len(finished_trials(study)))
         trial = study.ask(search.space)
         _run_trial(search, data, validation, study, trial, device, on_epoch)
         on_trial(study.trials[trial.number])
 
 
-def points_to_do(search: Search, study: optuna.Study) -> list[dict[str, Any] | None]:
-    """Return the combinations that are not tried yet, or one None per trial that TPE must still propose."""
-    done = [trial.params for trial in ended_trials(study)]
+def remaining_trials(search: Search, study: optuna.Study) -> list[dict[str, Any] | None]:
+    """Return the settings of each trial that is left to run; None where TPE must still propose them."""
+    done = [trial.params for trial in finished_trials(study)]
     if search.n_trials is not None:
         return [None] * (search.n_trials - len(done))
     choices = {name: kind.choices for name, kind in search.space.items() if isinstance(kind, CategoricalDistribution)}
-    points = [dict(zip(choices, values, strict=True)) for values in itertools.product(*choices.values())]
-    return [point for point in points if point not in done]
+    combinations = [dict(zip(choices, values, strict=True)) for values in itertools.product(*choices.values())]
+    return [params for params in combinations if params not in done]
 
 
-def ended_trials(study: optuna.Study) -> list[FrozenTrial]:
-    """Return the trials that have ended: with a value, or because they cannot be trained."""
+def finished_trials(study: optuna.Study) -> list[FrozenTrial]:
+    """Return the trials that have ended, including those that could not be trained."""
     ended = study.get_trials(states=(TrialState.COMPLETE, TrialState.FAIL))
     return [trial for trial in ended if "epochs" in trial.user_attrs]
 
@@ -160,7 +160,7 @@ def tuning_table(search: Search, study: optuna.Study) -> pl.DataFrame:
             "validation_ndcg": trial.value,
             **{key: trial.user_attrs[key] for key in ("best_epoch", "epochs", "seconds", "error")},
         }
-        for trial in ended_trials(study)
+        for trial in finished_trials(study)
     ]
     return validate(pl.DataFrame(rows, schema=columns), Tuning, "tuning")
 
@@ -173,7 +173,8 @@ def best_toml(search: Search, study: optuna.Study) -> str:
     """
     if not study.get_trials(states=(TrialState.COMPLETE,)):
         raise TrainingError(
-            f"{search.model_name}: none of {len(ended_trials(study))} trials could be trained; see trials.parquet"
+            f"{search.model_name}: none of {len(finished_trials(study))} trials could be trained; "
+            "see the errors in trials.parquet"
         )
     config, training = search.configs(study.best_params)
     known = asdict(config) | asdict(training)

@@ -11,7 +11,7 @@ from model.data.tensors import Frames
 
 
 class Scorer(ABC):
-    """A frozen model: everything that does not depend on the user is computed once, when it is made."""
+    """A frozen model: it computes all that does not depend on the user once, in its constructor."""
 
     @abstractmethod
     def item_scores(self, users: Tensor) -> Tensor:
@@ -67,7 +67,7 @@ class EmbeddingScorer(Scorer):
         return self.users[users] @ self.items.T
 
 
-Config = Any  # a frozen dataclass beside each model
+Config = Any  # the settings of a model: a frozen dataclass in the module of the model
 
 
 def require_features(frames: Frames, model_name: str) -> Tensor:

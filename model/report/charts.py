@@ -20,10 +20,10 @@ def metric_curves(numbers: NumberSource, task: str, metric: str, figure: str) ->
     """Return a metric over K: one line per model, named at its end, with its 95 % band.
 
     Args:
-        numbers: with `metrics.parquet`; several seeds of a model are averaged.
+        numbers: a source that has `metrics.parquet`; several seeds of a model are averaged.
         task: "item" or "frame".
         metric: "hr" or "ndcg".
-        figure: the paper's figure that shows the same.
+        figure: the paper's figure of the same metric, for example "Fig. 3".
     """
     file = "metrics.parquet"
     chosen = numbers.rows(file, task=task, metric=metric)

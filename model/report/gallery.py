@@ -42,7 +42,22 @@ class ShownFrame:
 
 @dataclass(frozen=True)
 class ShownCase:
-    """One case: a user, a movie and its frames, the kind of case and how common this kind is."""
+    """One case: a user, a movie and its frames, the kind of case and how common this kind is.
+
+    Attributes:
+        kind: a key of `KINDS`.
+        words: what happens in cases of this kind.
+        user: the first characters of the user_id.
+        movie: the movie's title.
+        n_alike: the number of pairs of this kind.
+        n_pairs: the number of all pairs.
+        habit_share: the weight of habit for this pair; looks have the rest.
+        is_right: whether the user likes JIFR's key frame.
+        frames: the frames to show.
+        n_more: the number of the movie's other frames.
+        watched: the movies that the user watched last, each as a frame.
+        recommended: the movies recommended to the user, each as its key frame.
+    """
 
     kind: str
     words: str
@@ -62,7 +77,7 @@ def gallery(numbers: NumberSource, titles: dict[str, str], thumbnails: Thumbnail
     """Return the cases of an experiment; the list may be empty.
 
     Args:
-        numbers: with `cases`, `case_frames` and `case_movies`.
+        numbers: a source that has `cases`, `case_frames` and `case_movies`.
         titles: the movies' titles by id.
         thumbnails: the pictures.
     """

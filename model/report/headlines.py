@@ -14,7 +14,7 @@ TASKS = {"item": ("movies", 15), "frame": ("key frames", 3)}
 
 @dataclass(frozen=True)
 class Difference:
-    """How much `model` is ahead of `other` in a metric, and whether that is more than chance.
+    """The difference between two models in a metric, and whether it is more than chance.
 
     Attributes:
         model: the first model.
@@ -46,11 +46,11 @@ class Headline:
         best: the model with the highest NDCG.
         value: its NDCG.
         second: the next best model.
-        ahead: the relative gain of `best` over `second`.
+        gain_over_second: the relative gain of `best` over `second`.
         lead: the difference between the two.
         first_hit: for frames, how often the model's first frame is a liked one.
         random: the NDCG of guessing.
-        over_random: the relative gain of `best` over guessing.
+        gain_over_random: the relative gain of `best` over guessing.
         random_first_hit: how often guessing shows a liked frame first.
     """
 
@@ -60,11 +60,11 @@ class Headline:
     best: str
     value: Number
     second: str | None
-    ahead: Number | None
+    gain_over_second: Number | None
     lead: Difference | None
     first_hit: Number | None
     random: Number | None
-    over_random: Number | None
+    gain_over_random: Number | None
     random_first_hit: Number | None
 
 
@@ -108,7 +108,7 @@ def ranked(numbers: NumberSource, task: str) -> list[str]:
 
 
 def difference(numbers: NumberSource, model: str, other: str, **where: Any) -> Difference | None:
-    """Return how much `model` is ahead of `other` in a metric, or None if they were not compared."""
+    """Return a metric of `model` minus that of `other`, or None if they were not compared."""
     file = "comparisons.parquet"
     turned = numbers.rows(file, model=other, other=model, **where).height > 0
     key = {**where, "model": other, "other": model} if turned else {**where, "model": model, "other": other}

@@ -44,7 +44,15 @@ _STATISTICS = (
 
 @dataclass(frozen=True)
 class AblationRow:
-    """A row of the paper's Table 2: gains over JIFR_NA, here and in the paper, and whether the NDCG gains are real."""
+    """A row of the paper's Table 2: gains over JIFR_NA, here and in the paper, and whether the NDCG gains are real.
+
+    Attributes:
+        title: the model's title.
+        visual: "att" or "avg": whether frames are weighted by attention.
+        rating: "att" or "avg": whether habit and looks are weighted by attention.
+        cells: (here, in the paper) of HR and NDCG of movies, then of key frames.
+        differences: for each task, the model's NDCG minus JIFR_NA's.
+    """
 
     title: str
     visual: str

@@ -41,7 +41,7 @@ class NegativeSampler:
     def sample_all(self, users: Tensor, n_negatives: int, generator: torch.Generator) -> Tensor:
         """Return (n, n_negatives) int32 items for the (n,) `users` of a whole epoch.
 
-        Faster than `sample` per batch if `users` ascend, because neighbours search the same range.
+        This is faster than one `sample` per batch if `users` ascend, because neighbours search the same range.
         """
         parts = torch.split(users, _BLOCK_USERS)
         return torch.cat([self.sample(part, n_negatives, generator).int() for part in parts])

@@ -34,7 +34,7 @@ logger = logging.getLogger(__name__)
 class Epoch:
     """The results of one epoch. `validation_ndcg` is None in epochs without validation.
 
-    Its text form fits on the line of a progress bar.
+    `str(epoch)` is short enough for a progress bar.
     """
 
     epoch: int
@@ -100,7 +100,7 @@ class Trainer:
         return not isinstance(self.model, TrainableRecommender) or done >= self._training.epochs or has_stopped
 
     def run(self, on_epoch: Callable[[Epoch], None] = lambda epoch: None) -> TrainedRun:
-        """Train to the end, calling `on_epoch` after each epoch; see `run_epoch` and `finish`."""
+        """Train until `is_finished`, calling `on_epoch` after each epoch; return what `finish` returns."""
         while not self.is_finished:
             on_epoch(self.run_epoch())
         return self.finish()

@@ -1,11 +1,11 @@
-"""What each attention of JIFR adds, as Table 2 asks, on the planted world of the tests.
+"""What each attention of JIFR adds, as in Table 2, on the planted world of the tests.
 
     make bench ONLY=attention
 
-There 3 of 10 frames carry a movie's theme, and how much looks and habit count differs between users
-(0.15 or 0.85 of looks), or is the same for all (0.5). The rows are item NDCG@15 and frame NDCG@3 of
-the variants against averaging both, means of 3 seeds; each is printed with its spread. Takes
-some minutes on one core.
+In this world, 3 of 10 frames show a movie's theme. The weight of looks differs between users (0.15 or
+0.85) or is the same for all (0.5). Each result compares the item NDCG@15 or frame NDCG@3 of a variant
+with that of JIFR_NA (both attentions `avg`). Values are means of 3 seeds, printed with their standard
+deviation. It takes some minutes on one core.
 """
 
 import importlib.util

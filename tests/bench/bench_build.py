@@ -1,4 +1,4 @@
-"""From raw tables to a published snapshot, at the size of the paper's dataset, without features: against 20 s."""
+"""From raw tables to a published snapshot, at the size of the paper's dataset, without features: limit 20 s."""
 
 import tempfile
 import time

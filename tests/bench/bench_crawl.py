@@ -1,8 +1,8 @@
 """A crawl of the sandbox with politeness off, against a bare Scrapy spider that only fetches the same pages.
 
-Both talk to one warm sandbox in a process of its own, with equal concurrency, in alternating
-order; the time is from the first request to the last answer, by the sandbox's log. The crawl's
-pages differ a little from run to run: a person found by two comments is read under either uid.
+Both use the same concurrency and take turns on one warm sandbox, which runs in another process. The
+time is from the first request to the last answer in the sandbox's log. The crawl's pages differ a
+little between runs: a person found through two comments is read under one of two uids.
 """
 
 import json
@@ -68,7 +68,7 @@ def measure() -> list[Result]:
 
 @contextmanager
 def open_sandbox(folder, n_users, n_movies):
-    """Serve a sandbox from another process; give its site file's content."""
+    """Serve a sandbox from another process; yield the content of its site file."""
     site_file, log = folder / "site.json", folder / "requests.jsonl"
     options = ["--port", "0", "--users", str(n_users), "--movies", str(n_movies)]
     command = [sys.executable, "-m", "crawler", "sandbox", *options, "--site-file", str(site_file), "--log", str(log)]

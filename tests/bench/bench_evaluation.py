@@ -1,9 +1,9 @@
 """Evaluation: the paper's protocol and full ranking against RecBole and Cornac, and JIFR at the paper's size.
 
-6,000 users × 3,700 items with made BPR embeddings (d = 64), 33 held-out positives a user, K up to
-50. The peers' own evaluators are driven on the same interactions and embeddings. Two rows are
-against limits: the exact form (5,000 users a second), and JIFR with its rating attention at the
-paper's size (60 s). The last one checks the exact form on real data, where it is at hand:
+6,000 users × 3,700 items with made BPR embeddings (d = 64), 33 held-out positives per user, K up
+to 50. The peers' own evaluators run on the same interactions and embeddings. The exact form (5,000
+users per second; 1,000 with many ties) and JIFR with its rating attention at the paper's size (60 s)
+have limits instead of peers. The last result checks the exact form on real data, if they are there:
 
     GOWALLA_DATA=<folder> make bench ONLY=evaluation
 """
@@ -95,7 +95,7 @@ def _sampled_rankings(scorer: Scorer, held_out: HeldOutItems, n_repeats: int) ->
 
 
 def _ties(generator: torch.Generator) -> list[Result]:
-    """Judge scorers that cannot tell items apart, for users of whom each rated another number of items."""
+    """Measure scorers that give many items the same score; each user has rated a different number of items."""
     n_rated = torch.randint(60, 240, (N_USERS,), generator=generator)
     users = torch.arange(N_USERS).repeat_interleave(n_rated)
     keys = users * N_ITEMS + torch.randint(N_ITEMS, (len(users),), generator=generator)
@@ -114,9 +114,9 @@ def _ties(generator: torch.Generator) -> list[Result]:
 
 
 def _paper_size(generator: torch.Generator) -> Result:
-    """Judge JIFR, weights made, by the exact protocol: from the first score to the last metric."""
+    """Measure JIFR with random weights under the exact protocol, from the first score to the last metric."""
     train, test = _made(PAPER_USERS, PAPER_ITEMS, PAPER_TRAIN, PAPER_TEST, generator)
-    offsets = torch.arange(PAPER_ITEMS + 1) * 4  # evaluation's cost does not depend on frames: x_i is made once
+    offsets = torch.arange(PAPER_ITEMS + 1) * 4  # frames do not change the cost: x_i is computed once
     frames = Frames(offsets, torch.randn(4 * PAPER_ITEMS, 128, generator=generator).half())
     scorer = JIFR(JIFRConfig(), TrainingData(train, PAPER_ITEMS, frames), generator).scorer()
     held_out = HeldOutItems(test, train)
@@ -129,7 +129,7 @@ def _paper_size(generator: torch.Generator) -> Result:
 
 
 def _gowalla() -> list[Result]:
-    """Check that 200 sampled repeats agree with the exact form, for each metric and K; a ratio above 1 is agreement."""
+    """Check that 200 sampled repeats agree with the exact form, for each metric and K; then the ratio is above 1."""
     folder = os.environ.get("GOWALLA_DATA", "")
     if not (folder and (Path(folder) / "train.parquet").is_file()):
         print("evaluation: Gowalla left out; set GOWALLA_DATA to the folder with its train.parquet and test.parquet")

@@ -1,6 +1,6 @@
 """VGG-19 fc7: the chosen precision against fp32 as usually written, end to end against forward only, and memory.
 
-Runs on the GPU where there is one, by the same command.
+The same command uses a GPU if there is one.
 """
 
 import subprocess
@@ -30,7 +30,7 @@ MATRIX = 4096
 END_TO_END_S, MOST_PICTURES, N_MEMORY = 60, 8000, (400, 1600)
 MEMORY_LIMIT_MIB = 4096
 
-# Extracts with a small network, so that many pictures take seconds, and prints its peak memory with its decoders'.
+# Extracts with a small network, so that many pictures take seconds. Prints the peak memory of process and decoders.
 _MEMORY = """
 import resource, sys
 from pathlib import Path
@@ -74,7 +74,7 @@ def measure() -> list[Result]:
 
 
 def _usual_rate(crops: np.ndarray, device: torch.device) -> float:
-    """Contiguous fp32, as most scripts have it."""
+    """Return the rate of VGG-19 as most scripts run it: fp32, contiguous."""
     usual = vgg19(weights=None, init_weights=False).eval().to(device)
     inputs = torch.from_numpy(crops).permute(0, 3, 1, 2).contiguous().float().div(255).to(device)
     with torch.inference_mode():
@@ -82,7 +82,7 @@ def _usual_rate(crops: np.ndarray, device: torch.device) -> float:
 
 
 def _rate(forward: Callable[[], object], n_images: int) -> float:
-    """Return images a second, the mean of three, after one to warm up."""
+    """Return images per second: the mean of three runs, after one to warm up."""
     forward()
     started = time.perf_counter()
     for _ in range(3):
@@ -97,7 +97,7 @@ def _peak(dtype: torch.dtype, device: torch.device) -> float:
 
 
 def _end_to_end(extractor: Extractor, n_pictures: int) -> float:
-    """Start and end count, the check against fp32 too; a minute's work of the network makes them small."""
+    """Return pictures per second, start, check against fp32 and end included; they are a small part of a minute."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         make_pictures(folder, n_pictures)
@@ -122,7 +122,7 @@ def make_pictures(raw: Path, n_pictures: int) -> None:
         if number < 100:
             small = Image.fromarray(rng.integers(0, 256, (90, 160, 3), dtype=np.uint8))
             small.resize((1280, 720), Image.Resampling.BICUBIC).save(path, quality=90)
-        else:  # the same again, but for a comment at the end: another file to the store
+        else:  # the same picture with bytes appended: the store sees another file
             path.write_bytes((raw / f"{number % 100}.jpg").read_bytes() + f"{number}".encode())
         images.append((f"{number:06}", sha256_of_file(path), "jpeg", 1280, 720, path.stat().st_size, path.name))
     table = pl.DataFrame(images, schema=empty(ImageSchema).schema, orient="row")

@@ -1,4 +1,4 @@
-"""Features on disk: reading a table as a whole, and rows by id from the memory-mapped cache, of 250,000 x 4096."""
+"""Features on disk: reading a whole table, and rows by id from a memory-mapped cache of 250,000 x 4096."""
 
 import hashlib
 import tempfile
@@ -39,7 +39,7 @@ def measure() -> list[Result]:
 
 
 def _table(folder: Path, n_rows: int) -> Path:
-    """Write a feature table as `features` does, of vectors with two in three values 0, as fc7's are."""
+    """Write a feature table as `features` does, of vectors in which two of three values are 0, as in fc7."""
     store = FeatureStore(folder / "store", ExtractorIdentity("vgg19", "fc7", "", "", True, "", "fp32"))
     rng = np.random.default_rng(0)
     names = [hashlib.sha256(str(number).encode()).hexdigest() for number in range(n_rows)]
@@ -53,7 +53,7 @@ def _table(folder: Path, n_rows: int) -> Path:
 
 
 def _cached_rows(folder: Path, table: Path) -> tuple[float, float]:
-    """Return how long 1,000 rows by id take, and how long it took to open the cache a second time."""
+    """Return the seconds to read 1,000 rows by id, and the seconds to open the cache a second time."""
     snapshot = _repeated(folder, table)
     frame_features(snapshot)
     started = time.perf_counter()
@@ -70,7 +70,7 @@ def _cached_rows(folder: Path, table: Path) -> tuple[float, float]:
 
 
 def _repeated(folder: Path, table: Path) -> Any:
-    """Return what the cache needs of a snapshot: the table repeated up to 250,000 rows, and its frames."""
+    """Return the parts of a snapshot that the cache needs: the table repeated up to 250,000 rows, and its frames."""
     import pyarrow.parquet as pq
 
     path = folder / "v0001" / "frame_features.parquet"

@@ -1,7 +1,7 @@
-"""JIFR with 20 frames a movie: against the same equations pair by pair, and an epoch at the paper's size.
+"""JIFR with 20 frames per movie: against the same equations pair by pair, and an epoch at the paper's size.
 
 The epoch is timed over some of its batches and extrapolated: all batches are alike. Its limit is
-for 2 cores. `BENCH_JIFR_BATCHES` times more of them.
+for 2 cores. Set `BENCH_JIFR_BATCHES` to time more batches.
 """
 
 import os
@@ -31,7 +31,7 @@ def measure() -> list[Result]:
     del jifr, data
     epoch_pairs = PAPER_RATINGS * N_NEGATIVES
     of_paper = _pairs_per_second(_paper_size())
-    what, size = f"JIFR, {FRAMES} frames a movie, batches of {BATCH_SIZE:,}", f"{PAPER_MOVIES:,} movies"
+    what, size = f"JIFR, {FRAMES} frames per movie, batches of {BATCH_SIZE:,}", f"{PAPER_MOVIES:,} movies"
     print(f"  an epoch of {PAPER_RATINGS:,} ratings, {size}, {FRAMES} frames each: {epoch_pairs / of_paper:,.0f} s")
     return [
         Result(what, ours, "pair by pair, same equations", pair_by_pair, "pairs/s"),
@@ -67,7 +67,7 @@ class _PairByPair:
     """Eq. 5 to 10 as they are written: every pair gathers and projects the frames of both of its items.
 
     In plain batched PyTorch and float32, with the weights of a `JIFR`. A batch as large as ours would not fit in
-    memory, so its pairs go in groups, whose gradients add up; Adam's step is left out, to its advantage.
+    memory, so its pairs are computed in groups, whose gradients are added. It skips Adam's step, which favours it.
     """
 
     def __init__(self, jifr: JIFR) -> None:
@@ -94,7 +94,7 @@ class _PairByPair:
             raise SystemExit(f"the same pairs have a loss of {loss:.6f} one by one, and of {expected:.6f} in our JIFR")
 
     def loss(self, users: Tensor, positives: Tensor, negatives: Tensor) -> Tensor:
-        """Return the loss of (p,) pairs; the same as `JIFR.loss` for one negative a positive."""
+        """Return the loss of (p,) pairs; the same as `JIFR.loss` for one negative per positive."""
         jifr = self._jifr
         u, v, v_other = jifr.user_collaborative[users], *(jifr.item_collaborative[i] for i in (positives, negatives))
         w = jifr.user_visual[users]

@@ -1,10 +1,10 @@
 """The 5-core of 10 and 50 million Zipf-like interactions, against RecBole's and Elliot's loops and DuckDB.
 
-In memory all start from the same integer codes. From Parquet with string ids to Parquet (one row more,
-at 10 million), the peer is RecBole's loop in memory, without reading or writing.
+In memory, all start from the same integer codes. One more result, at 10 million, goes from Parquet with
+string ids to Parquet; its peer is RecBole's loop in memory, without reading or writing.
 
-A peer is stopped when it has taken 100 times our time, and two minutes; its row then says what the ratio
-is at least. Takes minutes.
+A peer is stopped after 100 times our time, but not before two minutes; its result is then a lower bound
+of the ratio. It takes minutes.
 """
 
 import resource
@@ -22,7 +22,7 @@ from run import Result
 from dataset.building.kcore import k_core_mask, k_core_parquet
 
 K = 5
-SHORT_RUNS = 3  # of what takes seconds: one run alone may meet a busy moment
+SHORT_RUNS = 3  # runs of what takes seconds; the fastest counts, because the machine may be busy during one
 SIZES = (10_000_000, 50_000_000)
 
 
@@ -79,7 +79,7 @@ def _compare(n, users, items, folder):
 
 
 def _timed(act, runs=1):
-    """Return what came of an act, and the seconds of the fastest run."""
+    """Return the result of `act()`, and the seconds of its fastest run."""
     seconds = []
     for _ in range(runs):
         started = time.perf_counter()

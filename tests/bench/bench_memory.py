@@ -1,4 +1,4 @@
-"""Memory of a crawl of 50,000 pages: how much it grows in 1,000 pages, after the first 10,000. Takes minutes.
+"""Memory of a crawl of 50,000 pages: how much it grows per 1,000 pages, after the first 10,000. It takes minutes.
 
 The pages are collections, as most of a crawl's are, from a stand-in server that only fills in a
 template: drawing a sandbox's world of that size would take most of the time.
@@ -20,7 +20,7 @@ from dataset.errors import PipelineError
 
 N_PAGES, N_WARM = 50_000, 10_000
 PAGES_A_USER, ITEMS_A_PAGE, N_MOVIES = 5, 15, 2_000
-LIMIT_MIB = 0.1  # in 1,000 pages: 100 MiB in a million
+LIMIT_MIB = 0.1  # per 1,000 pages: 100 MiB per million
 PAGE = """<!DOCTYPE html><html><head><title>X看过的影视</title></head><body><div id="content">
 <div id="db-usr-profile"><div class="pic"><a href="/people/{uid}/"><img src="/icon/u{uid}-1.jpg"></a></div>
 <div class="info"><h1>X看过的影视({total})</h1></div></div><div class="article"><div class="grid-view">{items}</div>

@@ -2,11 +2,11 @@
 
     make bench ONLY=sandbox
 
-The world is taken from its own truth tables, as a complete crawl would export it, without a
-request; its pictures are drawn, compressed and put through VGG-19 with random weights, at 96 × 96
-pixels for a fifth of the work. Every model is trained with the same settings, its own defaults
-otherwise, and judged on test. The rows compare JIFR's key frames with RND's; a paired t-test over
-users must give p < 0.01. Takes some minutes.
+No crawl is needed: the sandbox's truth tables are what a complete crawl would export. The pictures are
+drawn and compressed; VGG-19 with random weights extracts their features at 96 × 96 pixels, a fifth of
+the work. All models have the same training settings and their own default configs, and are evaluated
+on test. The results compare JIFR's key frames with RND's; a paired t-test over users must give
+p < 0.01. It takes some minutes.
 """
 
 import io
@@ -84,7 +84,7 @@ def _print_order(what: str, values: dict[str, float]) -> None:
 
 
 def _compared(metric: str, jifr: torch.Tensor, rnd: torch.Tensor, users: torch.Tensor) -> Result:
-    """Compare the means of each user's pairs, so that a user counts once however many pairs she has."""
+    """Compare the means of each user's pairs, so that every user has the same weight."""
     pairs = pl.DataFrame({"user": users.numpy(), "jifr": jifr.numpy(), "rnd": rnd.numpy()})
     by_user = pairs.group_by("user").mean().sort("user")
     test = ttest_rel(by_user["jifr"].to_numpy(), by_user["rnd"].to_numpy(), alternative="greater")

@@ -1,7 +1,7 @@
 """VBPR on a million interactions, 4096-wide features, d = 32: against Cornac's, and with 10 negatives against a limit.
 
-Cornac runs at its best batch size, found in the same run, and so do we beside it. Its loss
-broadcasts (B,) + (B, 1) to B x B terms, which its rate and its NDCG both suffer from.
+First, Cornac's best batch size is searched; then both train with it. Cornac's loss broadcasts
+(B,) + (B, 1) to B x B terms, which lowers its rate and its NDCG.
 """
 
 import os
@@ -24,7 +24,7 @@ from model.training.config import TrainingConfig
 
 BATCH_SIZES = "128,256,512,1024,2048"
 EPOCHS = int(os.environ.get("BENCH_VBPR_EPOCHS", "5"))
-LIMIT_PAIRS = 1e6  # a second, on 2 cores with AVX-512 BF16
+LIMIT_PAIRS = 1e6  # per second, on 2 cores with AVX-512 BF16
 
 
 def measure() -> list[Result]:
@@ -45,7 +45,7 @@ def measure() -> list[Result]:
     pairs = 10 * rate_of_epochs(data, "vbpr", VBPRConfig(), with_ten)[0]
     quality = [ndcg(full_ranking(one, test, 10), 10).mean().item() for one in (model.scorer(), scorer)]
     rates = ", ".join(f"{size}: {rate:,.0f}" for size, rate in searched.items())
-    print(f"  Cornac's samples a second by batch size: {rates}; its peak memory {cornac['peak_gib']:.1f} GiB")
+    print(f"  Cornac's samples per second by batch size: {rates}; its peak memory {cornac['peak_gib']:.1f} GiB")
     peer = cornac["rates"][str(batch_size)]
     return [
         Result(f"VBPR, batches of {batch_size}", ours, "Cornac, its best batch size", peer, "samples/s"),

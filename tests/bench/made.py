@@ -1,4 +1,4 @@
-"""Made data for the rows that train: users choose by habit, by popularity and by the look of an item."""
+"""Generated data for the benchmarks that train: users choose by habit, by popularity and by how an item looks."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ N_THEMES, HELD_OUT = 40, 0.1
 
 
 def made_data(frames_per_item: int, seed: int = 0) -> tuple[TrainingData, HeldOutItems]:
-    """Return a million train interactions of 6,000 users with 3,700 items, and a test split beside them.
+    """Return a million train interactions of 6,000 users with 3,700 items, and a test split.
 
     An item has a theme, which all of its frames show; features have a large common part.
     """
@@ -36,7 +36,7 @@ def made_data(frames_per_item: int, seed: int = 0) -> tuple[TrainingData, HeldOu
 
 
 def made_frames(theme: torch.Tensor, per_item: int, generator: torch.Generator) -> Frames:
-    """Return `per_item` frames of (N,) items: what all share, what a theme shares, and noise; (L, 4096) float16."""
+    """Return `per_item` frames per item; a feature is a common part, plus a part of the item's theme, plus noise."""
     common = 3 * torch.rand(WIDTH, generator=generator)
     shown = torch.randn(int(theme.max()) + 1, WIDTH, generator=generator)
     features = torch.empty(len(theme) * per_item, WIDTH, dtype=torch.float16)
@@ -57,7 +57,7 @@ def interactions(n_users: int, n_items: int, n: int, generator: torch.Generator)
 def rate_of_epochs(
     data: TrainingData, model_name: str, config: Config, training: TrainingConfig
 ) -> tuple[float, Recommender]:
-    """Train all epochs; return positives a second, set-up not counted, and the model."""
+    """Train all epochs; return positives per second (set-up not counted) and the model."""
     trainer = Trainer(data, None, model_name, config, training, seed=0)
     trained = trainer.run()
     seconds = sum(epoch.seconds for epoch in trainer.epochs)

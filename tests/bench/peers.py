@@ -1,6 +1,6 @@
 """Run a peer's side of a comparison: a script of `tests/bench/peers/`, in the peers' own environment.
 
-The peers (RecBole, Cornac, …) want other versions than we do, so each runs as a child process of
+The peers (RecBole, Cornac, …) need other package versions than we do, so each runs as a child process of
 `.venv-peers` (`make bench` sets it up from `peers.txt`) and prints one line of JSON last.
 """
 
@@ -16,9 +16,9 @@ PYTHON = FOLDER.parents[1] / ".venv-peers" / "bin" / "python"
 
 
 def run_peer(script: str, *arguments: object, limit_s: float | None = None) -> Any:
-    """Run `tests/bench/peers/<script>.py` with arguments; return what its last line says.
+    """Run `tests/bench/peers/<script>.py` with arguments; return its last line, parsed as JSON.
 
-    A peer that is not done after `limit_s` seconds is stopped, and None is returned.
+    A peer that has not finished after `limit_s` seconds is stopped, and None is returned.
 
     Raises:
         SystemExit: the environment is missing, or the script failed (its output is shown).

@@ -1,7 +1,7 @@
 """`make bench [ONLY=<name>]`: measure speed and memory, each as a ratio to a peer or a limit in the same run.
 
-A row is a module of this folder with `measure()`, which returns or yields `Result`s. Absolute times drift on shared
-machines; the ratio is what to quote.
+A benchmark is a module `bench_<name>.py` of this folder. Its `measure()` returns or yields `Result`s. Absolute
+times drift on shared machines, so quote the ratio.
 """
 
 import importlib
@@ -19,7 +19,7 @@ FOLDER = Path(__file__).resolve().parent
 
 @dataclass(frozen=True)
 class Result:
-    """What a row found: ours against a peer, both as rates in `unit` a second."""
+    """One printed line: our value and that of a peer (or a limit), both in `unit`."""
 
     what: str
     ours: float
@@ -37,7 +37,7 @@ def main(names: list[str]) -> None:
     chosen = [f"bench_{name}" for name in names] or known
     if unknown := sorted(set(chosen) - set(known)):
         rows = ", ".join(name.removeprefix("bench_") for name in known)
-        sys.exit(f"make bench: no row {unknown[0].removeprefix('bench_')!r}; ONLY=<name> takes one of {rows}")
+        sys.exit(f"make bench: no benchmark {unknown[0].removeprefix('bench_')!r}; ONLY=<name> takes one of {rows}")
     sys.path.insert(0, str(FOLDER))
     print(f"{machine()}\n")
     print(f"{'what':<44} {'ours':>14} {'peer':>14}  {'ratio':>6}  against")
@@ -50,7 +50,7 @@ def main(names: list[str]) -> None:
 
 
 def machine() -> str:
-    """Return what this machine is, in a line: processor, what it can multiply, memory, GPU, versions."""
+    """Return one line about this machine: processor, support of bfloat16, memory, GPU, versions."""
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]

@@ -1,6 +1,7 @@
 """A real Prefect server on loopback, and flows run on it as a person runs them."""
 
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -20,8 +21,9 @@ Environment = dict[str, str]
 Done = subprocess.CompletedProcess[str]
 
 
-# Below the ports that the system assigns; each xdist worker has its own range.
-_ports = iter(range(20_000 + 3_000 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]), 32_000, 3))
+# Below the ports that the system assigns. Each process has its own order, so that processes (xdist workers, or two
+# test runs on one machine) rarely try the same port at once.
+_ports = iter(random.Random(os.getpid()).sample(range(20_000, 32_000, 3), 4_000))
 
 
 def free_ports(count: int) -> int:

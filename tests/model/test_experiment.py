@@ -199,9 +199,9 @@ def test_what_is_done_is_not_done_again_and_other_settings_are(
     _, folder = experiment(snapshot, tmp_path, "bpr", "random")
     before = read_table(folder / "metrics.parquet", Metric)
     did: list[str] = []
-    train_and_judge = runner.train_and_judge
+    train_and_evaluate = runner.train_and_evaluate
     monkeypatch.setattr(
-        runner, "train_and_judge", lambda task, say: (did.append(task.model_name), train_and_judge(task, say))
+        runner, "train_and_evaluate", lambda task, say: (did.append(task.model_name), train_and_evaluate(task, say))
     )
     experiment(snapshot, tmp_path, "bpr", "random")
     assert did == []
@@ -216,14 +216,14 @@ def test_what_is_done_is_not_done_again_and_other_settings_are(
 def test_a_run_that_fails_does_not_take_the_others_with_it(
     publish_tables: Publish, tables: Tables, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    train_and_judge = runner.train_and_judge
+    train_and_evaluate = runner.train_and_evaluate
 
     def fail(task: Any, say: Any) -> None:
         if task.model_name == "bpr":
             raise TrainingError("training: the loss of epoch 1 is nan")
-        train_and_judge(task, say)
+        train_and_evaluate(task, say)
 
-    monkeypatch.setattr(runner, "train_and_judge", fail)
+    monkeypatch.setattr(runner, "train_and_evaluate", fail)
     with pytest.raises(PipelineError, match=r"1 of 2 runs failed \(bpr, seed 0\).*the finished runs are kept"):
         experiment(publish_tables(tables), tmp_path, "bpr", "random")
     assert (tmp_path / "runs" / "random-toy-v0001-0" / "done.json").is_file()

@@ -37,8 +37,8 @@ class BPR(TrainableRecommender):
     def loss(self, users: Tensor, positives: Tensor, negatives: Tensor) -> Tensor:
         """Return the BPR loss of a batch with its penalty.
 
-        A margin is u_aᵀ (v_i − v_j): one product instead of the two scores' two. A product with ones
-        sums over d faster than `sum` does.
+        A margin is u_aᵀ (v_i − v_j), one product; two scores would need two. A product with ones sums
+        over d faster than `sum` does.
         """
         others = negatives.flatten()  # (B n,)
         u = nn.functional.embedding(users, self.users)  # (B, d)

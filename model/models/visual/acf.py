@@ -9,7 +9,7 @@ history, as in SVD++. The weight of an item in the history depends on its compon
 
 f is the ReLU; α sums to 1 over a history, β over the components of an item. (The original's c¹ and
 c² cancel in a softmax.) x̄ is never computed: W¹ₓ x̄_al = Σ β_alk W¹ₓ c_k, so each distinct frame
-is projected once, by W¹ₓ and W²ₓ in one product, and everything else has only the attention's width.
+is projected once, by W¹ₓ and W²ₓ in one product, and all other tensors are only as wide as the attention.
 
 Differences from the original:
 - The components are the frames of a movie (originally: the regions of a picture, the frames of a video).

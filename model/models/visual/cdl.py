@@ -12,8 +12,8 @@ Differences from the original, which needs data that this setting lacks:
 - It describes a user by tags and groups; here a user is a free vector.
 - It compares single pictures that the user marked; here it compares items, whose frames count equally.
 
-Distances are averaged, not the points of the frames. The mean point is nearer to the centre than
-any frame, so a user drawn to it would be far from all frames.
+Distances are averaged, not the points of the frames. The mean of the points may be nearer to
+the centre than any frame, so a user near the mean could be far from all frames.
 """
 
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ class CDLConfig:
     """The settings.
 
     Attributes:
-        dim: d, size of the space of users and pictures.
+        dim: d, number of dimensions of the space of users and pictures.
         hidden_dim: rows of W¹.
         l2: weight of the squared norms of the users of a batch.
         projection_l2: the same for W¹ and W². Without it, they memorise the noise of single pictures.

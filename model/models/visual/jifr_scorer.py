@@ -1,11 +1,11 @@
-"""Scores of a trained JIFR for all items at once: `JIFR.score` and `JIFR.score_frames`, but fast."""
+"""Scores of a trained JIFR for all items at once: the same as `JIFR.score` and `JIFR.score_frames`, but faster."""
 
 import torch
 from torch import Tensor
 
 from model.models.recommender import FrameScorer
 
-_TILE_ITEMS = {"cpu": 1 << 12, "cuda": 1 << 20}  # on a CPU, (2 h, items) numbers that stay in its cache
+_TILE_ITEMS = {"cpu": 1 << 12, "cuda": 1 << 20}  # on a CPU, (2 h, items) numbers stay in its cache
 
 
 class JIFRScorer(FrameScorer):
@@ -53,7 +53,7 @@ class JIFRScorer(FrameScorer):
         habit, looks = u @ self._v.T, w @ self._x.T  # (B, N)
         if not self._has_attention:
             return habit + looks
-        logits = torch.empty_like(habit)  # of habit minus of looks
+        logits = torch.empty_like(habit)  # the logit of habit minus that of looks
         tiles = torch.split(self._minus_items, _TILE_ITEMS[users.device.type], dim=1)
         of_users = (torch.stack([u, w]) @ self._of_user.T).transpose(0, 1).flatten(1)  # (B, 2 h)
         for of_user, row in zip(of_users, logits, strict=True):

@@ -1,4 +1,4 @@
-"""BPR of RecBole (its model, loader and epoch), implicit and Cornac on an .npz of made data: samples a second."""
+"""BPR of RecBole (its model, loader and epoch), implicit and Cornac on generated data (.npz): samples per second."""
 
 import contextlib
 import json

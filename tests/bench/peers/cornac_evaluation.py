@@ -1,4 +1,4 @@
-"""Cornac's own `ranking_eval` on given embeddings: users a second, full ranking."""
+"""Cornac's own `ranking_eval` on given embeddings: users per second, full ranking."""
 
 import json
 import sys

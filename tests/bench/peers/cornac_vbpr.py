@@ -1,4 +1,4 @@
-"""Cornac's VBPR on an .npz of made data: `search`, its best batch size; `train`, its rate and what it learnt."""
+"""Cornac's VBPR on generated data (.npz): `search` finds its best batch size; `train`, its rate and vectors."""
 
 import contextlib
 import json

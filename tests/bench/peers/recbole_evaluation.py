@@ -1,4 +1,4 @@
-"""RecBole's own `Trainer.evaluate` of BPR with given embeddings: users a second, full ranking and uni1000."""
+"""RecBole's own `Trainer.evaluate` of BPR with given embeddings: users per second, full ranking and uni1000."""
 
 import json
 import logging

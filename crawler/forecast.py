@@ -48,15 +48,16 @@ def forecast(ledger: Ledger, scope: Scope) -> list[Forecast]:
 
 
 def seconds_needed(forecasts: Sequence[Forecast], delay_s: float) -> float:
-    """Return how long the requests take if each host gets one every `delay_s`, all hosts in parallel.
+    """Return how long the requests take if each host gets one every `delay_s`.
 
-    This is a lower bound: the stages run one after another, and hosts are parallel only within a stage.
+    The stages run one after another; within a stage, the hosts are read in parallel.
     """
-    of_host: dict[str, int] = {}
+    by_stage: dict[str, dict[str, int]] = {}
     for one in forecasts:
+        of_host = by_stage.setdefault(one.stage, {})
         host = KINDS[one.kind].host
         of_host[host] = of_host.get(host, 0) + one.requests
-    return delay_s * max(of_host.values(), default=0)
+    return delay_s * sum(max(of_host.values()) for of_host in by_stage.values())
 
 
 def duration(seconds: float) -> str:
@@ -75,7 +76,7 @@ def _expected(kind: PageKind, ledger: Ledger, scope: Scope) -> int | None:
 
     These are the later pages of lists whose first page is pending, and all pages of lists that are not planned yet.
     """
-    unplanned, planned = kind.unplanned(ledger, scope), reports.n_begun(ledger, kind.name)
+    unplanned, planned = kind.unplanned(ledger, scope), reports.n_unread_lists(ledger, kind.name)
     if unplanned == planned == 0:
         return 0
     pages_per_list = reports.pages_per_finished_list(ledger, kind.name) or kind.pages_per_list(ledger, scope)

@@ -59,7 +59,7 @@ def plan_lines(forecasts: list[Forecast], delay_s: float) -> list[str]:
     open_stages = dict.fromkeys(one.stage for one in forecasts if one.expected is None)
     least = "At least" if open_stages else "About"
     needed = duration(seconds_needed(forecasts, delay_s))
-    lines.append(f"{least} {requests:,} requests; {needed}, all hosts in parallel.")
+    lines.append(f"{least} {requests:,} requests; {needed}, with the hosts of a stage in parallel.")
     if open_stages:
         lines.append(
             f"Not all counts are known yet; run plan again when these stages have read pages: {', '.join(open_stages)}."

@@ -57,7 +57,7 @@ def answered_since(ledger: Ledger, since: float) -> tuple[int, float | None]:
 # --- for the forecast --------------------------------------------------------------------------
 
 
-def n_begun(ledger: Ledger, kind: str) -> int:
+def n_unread_lists(ledger: Ledger, kind: str) -> int:
     """Return how many lists (or single pages) of a kind are planned but not begun: their first page is pending."""
     n: int = ledger.value("SELECT count(*) FROM pages WHERE kind = ? AND state = 'pending' AND start = 0", (kind,))
     return n

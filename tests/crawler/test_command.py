@@ -123,7 +123,7 @@ def test_the_plan_counts_what_is_known_and_estimates_the_rest_without_a_request(
     assert lines[2].split() == ["ratings", "collection", "2", "8", "20", "s"]
     assert lines[-2].startswith("At least 11 requests; 22 s")
     assert lines[3].split() == ["ratings", "movie", "0", "not", "yet", "known"]
-    assert "(ratings, frames, likes); run plan again" in lines[-1]
+    assert "run plan again when these stages have read pages: ratings, frames, likes." in lines[-1]
 
 
 def test_a_plan_of_an_empty_crawl_leaves_unknown_counts_open(tmp_path, site_file, capsys):

@@ -60,7 +60,7 @@ def test_warcio_accepts_every_digest(filled):
     assert "digest pass" in done.stdout
 
 
-def test_the_records_use_the_fields_of_the_warc_standard(filled):
+def test_the_records_have_the_types_of_the_warc_standard(filled):
     (path,) = archive_files(filled)
     records = [
         (record.rec_type, record.rec_headers.get_header("WARC-Target-URI"), record.content_stream().read())

@@ -117,19 +117,19 @@ def test_the_plan_counts_what_is_known_and_estimates_the_rest_without_a_request(
         ledger.add_pages([Key("collection", "bob"), Key("collection", "cat")])
     main(["plan", *options])
     lines = capsys.readouterr().out.splitlines()
-    # One more list of comments, of one page like the first; it leads to one more user a page (3 users, 1 page read).
+    # One more list of comments, of one page like the first; it leads to one more user per page (3 users, 1 page read).
     assert lines[1].split() == ["ratings", "comments", "0", "1", "2", "s"]
     # Two users are begun and three more are expected, with two pages each like ann: 2 + 2 · 1 + 3 · 2.
     assert lines[2].split() == ["ratings", "collection", "2", "8", "20", "s"]
     assert lines[-2].startswith("At least 11 requests; 22 s")
     assert lines[3].split() == ["ratings", "movie", "0", "not", "yet", "known"]
-    assert "(ratings, frames, likes); run plan again" in lines[-1]
+    assert "run plan again when these stages have read pages: ratings, frames, likes." in lines[-1]
 
 
 def test_a_plan_of_an_empty_crawl_leaves_unknown_counts_open(tmp_path, site_file, capsys):
     main(["plan", *_options(tmp_path, "--site-file", site_file, "--liker-source", "both")])
     rows = [line.split() for line in capsys.readouterr().out.splitlines()[1:-2]]
-    assert rows[0] == ["ratings", "comments", "0", "20", "0", "s"]  # ten pages of comments a movie are shown at most
+    assert rows[0] == ["ratings", "comments", "0", "20", "0", "s"]  # ten pages of comments per movie are shown at most
     assert [row[3:] for row in rows[1:]] == [["not", "yet", "known"]] * 6
 
 

@@ -81,7 +81,7 @@ def test_a_planned_path_that_robots_txt_disallows_is_not_requested(sandbox):
     assert {path.split("/")[1] for _, path in crawl.requests()} == {"subject"}
 
 
-def test_a_page_that_always_fails_leaves_the_stage_unfinished_until_it_succeeds(sandbox):
+def test_a_page_that_fails_repeatedly_leaves_the_stage_unfinished_until_it_succeeds(sandbox):
     broken = []
 
     def break_one(request, answer):

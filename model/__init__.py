@@ -5,7 +5,7 @@ Start reading at `models/visual/jifr.py`, which holds the whole model, then `tra
 
 A package imports only packages that come later in this list: `experiments`, `report`, `training`,
 `evaluation`, `models`, `data`. The modules at the top are the commands, the Python interface
-(`library.py`) and the result tables (`schema.py`).
+(`api.py`) and the result tables (`schema.py`).
 """
 
 import logging

@@ -26,7 +26,7 @@ from dataset.snapshots.snapshot import Snapshot
 from dataset.tables import read_table, write_table
 from model.data.tables import Tables
 from model.experiment import main
-from model.experiments import experiment as library
+from model.experiments import experiment as experiment_module
 from model.experiments import runner
 from model.experiments.config import ExperimentConfig
 from model.experiments.experiment import run_experiment
@@ -194,7 +194,7 @@ def test_titles_cannot_break_the_page(publish_tables: Publish, tables: Tables, t
 def test_what_is_done_is_not_done_again_and_other_settings_are(
     publish_tables: Publish, tables: Tables, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(library, "write_report", lambda folder, *_: folder / "experiment.json")
+    monkeypatch.setattr(experiment_module, "write_report", lambda folder, *_: folder / "experiment.json")
     snapshot = publish_tables(tables)
     _, folder = experiment(snapshot, tmp_path, "bpr", "random")
     before = read_table(folder / "metrics.parquet", Metric)

@@ -22,17 +22,17 @@ if TYPE_CHECKING:
     from dataset.snapshots.snapshot import list_snapshots as list_snapshots
     from dataset.snapshots.snapshot import newest_snapshot as newest_snapshot
     from dataset.snapshots.snapshot import open_snapshot as open_snapshot
-    from model.library import MODEL_NAMES as MODEL_NAMES
-    from model.library import Epoch as Epoch
-    from model.library import Evaluation as Evaluation
-    from model.library import EvaluationConfig as EvaluationConfig
-    from model.library import Run as Run
-    from model.library import SnapshotData as SnapshotData
-    from model.library import evaluate as evaluate
-    from model.library import load as load
-    from model.library import open_run as open_run
-    from model.library import recommend as recommend
-    from model.library import train as train
+    from model.api import MODEL_NAMES as MODEL_NAMES
+    from model.api import Epoch as Epoch
+    from model.api import Evaluation as Evaluation
+    from model.api import EvaluationConfig as EvaluationConfig
+    from model.api import Run as Run
+    from model.api import SnapshotData as SnapshotData
+    from model.api import evaluate as evaluate
+    from model.api import load as load
+    from model.api import open_run as open_run
+    from model.api import recommend as recommend
+    from model.api import train as train
     from model.training.config import TrainingConfig as TrainingConfig
 
 _MODULES = {
@@ -42,7 +42,7 @@ _MODULES = {
     "dataset.formats.ratings": ["RatingsFormat"],
     "dataset.snapshots.publish": ["publish"],
     "dataset.snapshots.snapshot": ["Snapshot", "list_snapshots", "newest_snapshot", "open_snapshot"],
-    "model.library": [
+    "model.api": [
         "MODEL_NAMES",
         "Epoch",
         "Evaluation",

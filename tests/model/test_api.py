@@ -1,4 +1,4 @@
-"""The library's functions, as the README's example calls them."""
+"""The Python interface, as the README's example calls them."""
 
 import logging
 from collections.abc import Callable
@@ -10,7 +10,7 @@ import pytest
 
 from dataset.errors import UsageError
 from dataset.snapshots.snapshot import Snapshot
-from model import library as dk
+from model import api as dk
 from model import train
 from model.data.tables import Tables
 from model.models.registry import MODELS

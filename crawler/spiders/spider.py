@@ -20,6 +20,10 @@ from crawler.spiders.politeness import HostRules
 from crawler.spiders.settings import CrawlSettings
 
 
+class NotSent(IgnoreRequest):
+    """The request was stopped before it left. Scrapy raises other `IgnoreRequest`s after an answer has come."""
+
+
 class StageSpider(scrapy.Spider):
     """Reads every pending page of a stage's phases, one phase after the other.
 
@@ -69,9 +73,9 @@ class StageSpider(scrapy.Spider):
         self._report(page, settle(page, parsed, self.context, self.archive))
 
     def on_failure(self, failure: Any) -> None:
-        """Handle a request without an answer: not sent, timed out, cut off, or connection lost."""
+        """Handle a request without a usable answer: not sent, timed out, cut off, too large, or connection lost."""
         page: Page = failure.request.meta["page"]
-        if failure.check(IgnoreRequest):
+        if failure.check(NotSent):
             if not self.pages.refusals:  # disallowed by robots.txt; after a refusal the page stays pending
                 self.context.ledger.mark(page, "refused", str(failure.value))
                 self._count("refused")

@@ -124,7 +124,7 @@ class ScopeOptions:
     max_requests: Count | None = None
     photo_kinds: Annotated[
         tuple[PhotoKind, ...],
-        Field(min_length=1),
+        Field(min_length=1, fail_fast=True),
         BeforeValidator(_separated),
         Parameter(n_tokens=1, metavar="KIND,…", show_default=",".join, show_choices=False),
     ] = ("still", "poster")

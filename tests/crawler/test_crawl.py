@@ -123,3 +123,17 @@ def test_an_answer_that_is_too_large_when_decompressed_counts_as_a_request_and_i
     assert [request.path for request in requests][1:] == [targets[1]] * 2
     assert all(later.started_at_s - earlier.ended_at_s >= 0.2 for earlier, later in pairwise(requests))
     assert crawl.pages("refused") == set()
+
+
+def test_a_file_that_cannot_be_written_ends_a_stage_at_once_in_one_line(sandbox):
+    crawl = sandbox(1)
+    for stage, folder in (("ratings", "archive"), ("frames", "pictures")):  # pictures are stored in a thread
+        blocked = crawl.folder / "crawl" / folder
+        blocked.parent.mkdir(exist_ok=True)
+        blocked.write_text("not a folder")
+        assert "cannot be written" in crawl.run(stage, "--delay-s", "0.01", status=1)
+        finished = crawl.pages("done") | crawl.pages("gone")
+        assert 1 <= len(set(crawl.requests()) - finished) <= 2  # the page that failed, and one in flight
+        blocked.unlink()
+        crawl.run(stage)
+    crawl.require_truth(["ratings", "images"])

@@ -3,21 +3,20 @@
 import signal
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Annotated, Any
 
 import pydantic.dataclasses
 from cyclopts import Parameter
 from pydantic import Field
 
-from crawler.commands.options import DEFAULT_CRAWL, ScopeOptions, SiteOptions, crawl_settings
+from crawler.commands.options import CrawlOptions
 from crawler.forecast import Forecast, duration, forecast, seconds_needed
 from crawler.kinds import KINDS, PERSONAL_KINDS
 from crawler.ledger import reports
 from crawler.ledger.ledger import Ledger
 from crawler.plan import kinds_of
 from crawler.spiders.settings import CrawlSettings
-from dataset.cli import FLAT, Count
+from dataset.cli import FLAT
 from dataset.errors import UsageError
 
 _NEXT = {"ratings": "frames", "frames": "likes", "likes": "export"}
@@ -27,22 +26,13 @@ _SECONDS_PER_DAY = 86_400
 Days = Annotated[float, Field(ge=0, lt=36_500, allow_inf_nan=False)]
 
 
-def plan(
-    *,
-    crawl: Path = DEFAULT_CRAWL,
-    site: Annotated[SiteOptions, FLAT] = SiteOptions(),  # noqa: B008 - frozen
-    attempts: Count = 5,
-    scope: Annotated[ScopeOptions, FLAT] = ScopeOptions(),  # noqa: B008
-) -> None:
+def plan(*, crawl: Annotated[CrawlOptions, FLAT] = CrawlOptions()) -> None:  # noqa: B008 - frozen
     """Print how many requests each stage needs and how long they take; send none.
 
     Args:
-        crawl: the crawl's private folder
-        site: the site and how politely it is read
-        attempts: number of attempts before a page is marked as failed
-        scope: what is crawled
+        crawl: what is crawled, and how
     """
-    settings = crawl_settings(crawl, site, scope, attempts)
+    settings = crawl.resolve()
     with Ledger.open(settings.crawl_dir, settings.source, PERSONAL_KINDS) as ledger:
         forecasts = forecast(ledger, settings.scope)
     print("\n".join(plan_lines(forecasts, settings.politeness.delay_s)))
@@ -85,25 +75,19 @@ def _command_for(stage: str) -> Callable[..., None]:
 
     def run(
         *,
-        crawl: Path = DEFAULT_CRAWL,
-        site: Annotated[SiteOptions, FLAT] = SiteOptions(),  # noqa: B008 - frozen
-        attempts: Count = 5,
-        scope: Annotated[ScopeOptions, FLAT] = ScopeOptions(),  # noqa: B008
+        crawl: Annotated[CrawlOptions, FLAT] = CrawlOptions(),  # noqa: B008 - frozen
         refresh: Annotated[bool, Parameter(group=_REFRESH)] = False,
         ages: Any = ages_class(),  # noqa: B008
     ) -> None:
         """Read the pages of a stage.
 
         Args:
-            crawl: the crawl's private folder
-            site: the site and how politely it is read
-            attempts: number of attempts before a page is marked as failed
-            scope: what is crawled
+            crawl: what is crawled, and how
             refresh: read again the pages that may have changed
             ages: which pages are old enough for --refresh
         """
         ages_days = {name.removesuffix("_age_days"): days for name, days in vars(ages).items()} if refresh else None
-        _run_stage(stage, crawl_settings(crawl, site, scope, attempts), ages_days)
+        _run_stage(stage, crawl.resolve(), ages_days)
 
     run.__annotations__["ages"] = Annotated[ages_class, FLAT]
     return run
@@ -122,8 +106,8 @@ def _run_stage(stage: str, crawl: CrawlSettings, ages_days: dict[str, float] | N
                 f"{crawl.crawl_dir}: the crawl has nothing to start from; give --movies, --movies-file or --users"
             )
         if ages_days is not None:
-            ages_s = {kind: days * _SECONDS_PER_DAY for kind, days in ages_days.items() if kind in KINDS}
-            reopened = sum(ledger.reopen(kind, time.time() - age_s) for kind, age_s in ages_s.items())
+            now = time.time()
+            reopened = sum(ledger.reopen(kind, now - days * _SECONDS_PER_DAY) for kind, days in ages_days.items())
             print(f"{reopened:,} pages and lists are old enough to be read again.", flush=True)
         result = run_stage(stage, crawl, ledger)
         contents = reports.contents(ledger, stage)

@@ -13,7 +13,7 @@ from crawler.scope import LIKER_SOURCES, Scope, Source
 from crawler.sites import Site
 from crawler.spiders.politeness import Politeness, politeness_for
 from crawler.spiders.settings import CrawlSettings
-from dataset.cli import Count
+from dataset.cli import FLAT, Count
 from dataset.errors import MissingInputError, UsageError
 
 DEFAULT_CRAWL = Path("data/sandbox/crawl")
@@ -124,7 +124,7 @@ class ScopeOptions:
     max_requests: Count | None = None
     photo_kinds: Annotated[
         tuple[PhotoKind, ...],
-        Field(min_length=1),
+        Field(min_length=1, fail_fast=True),
         BeforeValidator(_separated),
         Parameter(n_tokens=1, metavar="KIND,…", show_default=",".join, show_choices=False),
     ] = ("still", "poster")
@@ -164,16 +164,32 @@ class ScopeOptions:
         )
 
 
-def crawl_settings(crawl_dir: Path, site: SiteOptions, scope: ScopeOptions, attempts: int) -> CrawlSettings:
-    """Return the settings of the crawl from the options.
+@dataclass(frozen=True)
+class CrawlOptions:
+    """The options of the commands that plan or run a crawl.
 
-    Raises:
-        MissingInputError: no sandbox is running, or a file of movie ids is missing.
-        UsageError: options that do not fit together.
+    Attributes:
+        crawl: the crawl's private folder
+        site: the site and how politely it is read
+        attempts: number of attempts before a page is marked as failed
+        scope: what is crawled
     """
-    where, source, default_movies = site.resolve()
-    what = scope.resolve(default_movies)
-    return CrawlSettings(crawl_dir, where, source, site.politeness(where, attempts), what)
+
+    crawl: Path = DEFAULT_CRAWL
+    site: Annotated[SiteOptions, FLAT] = SiteOptions()
+    attempts: Count = 5
+    scope: Annotated[ScopeOptions, FLAT] = ScopeOptions()
+
+    def resolve(self) -> CrawlSettings:
+        """Return the settings of the crawl.
+
+        Raises:
+            MissingInputError: no sandbox is running, or a file of movie ids is missing.
+            UsageError: options that do not fit together.
+        """
+        site, source, default_movies = self.site.resolve()
+        scope = self.scope.resolve(default_movies)
+        return CrawlSettings(self.crawl, site, source, self.site.politeness(site, self.attempts), scope)
 
 
 def _not_a_site_file(path: Path, error: Exception) -> MissingInputError:

@@ -45,8 +45,9 @@ class Database:
         try:
             yield
         except BaseException:
-            for statement in undo:
-                self.execute(statement)
+            if self._connection.in_transaction:  # after some errors (a full disk) SQLite has undone everything already
+                for statement in undo:
+                    self.execute(statement)
             raise
         self.execute(end)
 
@@ -92,8 +93,15 @@ _INNER = ("SAVEPOINT nested", ("ROLLBACK TO nested", "RELEASE nested"), "RELEASE
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """Open a file; committed transactions are kept even if the process is killed."""
-    connection = sqlite3.connect(path, isolation_level=None, timeout=30)
+    """Open a file; committed transactions are kept even if the process is killed.
+
+    Raises:
+        PipelineError: the file cannot be opened.
+    """
+    try:
+        connection = sqlite3.connect(path, isolation_level=None, timeout=30)
+    except sqlite3.DatabaseError as error:
+        raise explained(error, path.parent) from error
     with suppress(sqlite3.DatabaseError):  # not a database: the check of the version says so
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")

@@ -82,7 +82,7 @@ class Ledger(PeopleTable):
 
         Raises:
             MissingInputError: there is no ledger.
-            PipelineError: the ledger has another version, or the file is not a ledger.
+            PipelineError: the ledger has another version, or the file is not a ledger or cannot be opened.
         """
         path = crawl_dir / "ledger.sqlite"
         if not path.is_file():

@@ -4,10 +4,9 @@ from typing import Self, cast
 
 from scrapy import Request
 from scrapy.crawler import Crawler
-from scrapy.exceptions import IgnoreRequest
 
 from crawler.spiders.politeness import user_agent
-from crawler.spiders.spider import StageSpider
+from crawler.spiders.spider import NotSent, StageSpider
 
 
 class HostRulesMiddleware:
@@ -25,11 +24,11 @@ class HostRulesMiddleware:
         """Let an allowed request pass.
 
         Raises:
-            IgnoreRequest: a host has refused us, or the host's robots.txt disallows the path.
+            NotSent: a host has refused us, or the host's robots.txt disallows the path.
         """
         spider = cast(StageSpider, self._crawler.spider)
         if spider.pages.refusals:
-            raise IgnoreRequest("held back: the site refuses us")
+            raise NotSent("held back: the site refuses us")
         rules = spider.rules[request.meta["download_slot"]]
         if not rules.allows(request.url, user_agent(spider.crawl.politeness.contact)):
-            raise IgnoreRequest("robots.txt")
+            raise NotSent("robots.txt")

@@ -20,6 +20,10 @@ from crawler.spiders.politeness import HostRules
 from crawler.spiders.settings import CrawlSettings
 
 
+class NotSent(IgnoreRequest):
+    """The request was stopped before it left. Scrapy raises other `IgnoreRequest`s after an answer has come."""
+
+
 class StageSpider(scrapy.Spider):
     """Reads every pending page of a stage's phases, one phase after the other.
 
@@ -60,18 +64,20 @@ class StageSpider(scrapy.Spider):
     def on_response(self, response: Response) -> None:
         """Process an answer."""
         page = self._answered(response)
-        self._report(page, process(page, answer_of(response), self.context, self.archive))
+        with self.context.ledger.transaction():  # no page is left marked as gone while it has attempts left
+            self._report(page, process(page, answer_of(response), self.context, self.archive))
 
     async def on_slow_response(self, response: Response) -> None:
         """Process an answer that takes long to parse: parse it in a thread, one answer at a time."""
         page, loop = self._answered(response), asyncio.get_running_loop()
         parsed = await loop.run_in_executor(self._thread, parse_answer, page, answer_of(response), self.context)
-        self._report(page, settle(page, parsed, self.context, self.archive))
+        with self.context.ledger.transaction():
+            self._report(page, settle(page, parsed, self.context, self.archive))
 
     def on_failure(self, failure: Any) -> None:
-        """Handle a request without an answer: not sent, timed out, cut off, or connection lost."""
+        """Handle a request without a usable answer: not sent, timed out, cut off, too large, or connection lost."""
         page: Page = failure.request.meta["page"]
-        if failure.check(IgnoreRequest):
+        if failure.check(NotSent):
             if not self.pages.refusals:  # disallowed by robots.txt; after a refusal the page stays pending
                 self.context.ledger.mark(page, "refused", str(failure.value))
                 self._count("refused")

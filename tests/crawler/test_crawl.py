@@ -1,5 +1,6 @@
 """Whole crawls of the sandbox, each stage in a child process, compared with the truth and the request log."""
 
+import gzip
 import signal
 import time
 from collections import Counter
@@ -106,3 +107,33 @@ def test_requests_to_a_host_are_a_delay_apart_and_never_simultaneous(sandbox):
     assert len(requests) == 7
     assert all(later.started_at_s - earlier.ended_at_s >= 0.2 for earlier, later in pairwise(requests))
     assert all("(+local test)" in request.user_agent for request in requests)
+
+
+def test_an_answer_that_is_too_large_when_decompressed_counts_as_a_request_and_is_retried(sandbox):
+    bomb = Answer(200, gzip.compress(bytes(65 << 20)), headers=(("Content-Encoding", "gzip"),), delay_s=0.1)
+    targets = []
+
+    def explode_once(request, answer):
+        targets.append(request.target)
+        return bomb if len(targets) == 2 else answer(request)  # the first is robots.txt
+
+    crawl = sandbox(1, faults=explode_once)
+    crawl.run("ratings", "--delay-s", "0.2", "--max-requests", "2")
+    requests = crawl.server.requests
+    assert [request.path for request in requests][1:] == [targets[1]] * 2
+    assert all(later.started_at_s - earlier.ended_at_s >= 0.2 for earlier, later in pairwise(requests))
+    assert crawl.pages("refused") == set()
+
+
+def test_a_file_that_cannot_be_written_ends_a_stage_at_once_in_one_line(sandbox):
+    crawl = sandbox(1)
+    for stage, folder in (("ratings", "archive"), ("frames", "pictures")):  # pictures are stored in a thread
+        blocked = crawl.folder / "crawl" / folder
+        blocked.parent.mkdir(exist_ok=True)
+        blocked.write_text("not a folder")
+        assert "cannot be written" in crawl.run(stage, "--delay-s", "0.01", status=1)
+        finished = crawl.pages("done") | crawl.pages("gone")
+        assert 1 <= len(set(crawl.requests()) - finished) <= 2  # the page that failed, and one in flight
+        blocked.unlink()
+        crawl.run(stage)
+    crawl.require_truth(["ratings", "images"])

@@ -161,6 +161,31 @@ def test_an_outer_transaction_that_fails_undoes_the_inner_one(ledger):
     assert not ledger.has_pages()
 
 
+def test_a_disk_that_is_full_within_a_transaction_is_an_error_of_one_line(tmp_path):
+    def fill_the_disk():
+        with Ledger.open(tmp_path, SANDBOX, PERSONAL_KINDS) as ledger:
+            ledger.execute("PRAGMA max_page_count = 40")
+            with ledger.transaction(), ledger.transaction():
+                ledger.add_pages(Key("movie", str(n)) for n in range(100_000))
+
+    with pytest.raises(PipelineError, match=r"ledger\.sqlite: cannot be used .*free some disk space"):
+        fill_the_disk()
+    with Ledger.read(tmp_path) as ledger:
+        assert not ledger.has_pages()
+
+
+def test_a_ledger_that_cannot_be_opened_is_an_error_of_one_line(tmp_path, monkeypatch):
+    Ledger.open(tmp_path, SANDBOX, PERSONAL_KINDS).close()
+    connect = sqlite3.connect
+
+    def without_permission(path, **options):
+        return connect(tmp_path / "missing" / "ledger.sqlite", **options)  # SQLite's error is the same
+
+    monkeypatch.setattr(sqlite3, "connect", without_permission)
+    with pytest.raises(PipelineError, match=r"ledger\.sqlite: cannot be used .*the folder can be written"):
+        Ledger.read(tmp_path)
+
+
 # --- versions ------------------------------------------------------------------------------
 
 

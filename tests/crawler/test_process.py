@@ -1,23 +1,31 @@
 """The path of an answer: what is archived, and how deep the calls go."""
 
+import asyncio
 import inspect
+import time
 from pathlib import Path
 
 import pytest
+from scrapy import Request
+from scrapy.http import Response
 
 import crawler
 from crawler.archive.records import Origin
 from crawler.archive.warc import Archive, read_archive
-from crawler.kinds import KINDS, PERSONAL_KINDS
+from crawler.kinds import KINDS, PERSONAL_KINDS, address
 from crawler.kinds.kind import CrawlContext
 from crawler.ledger.ledger import Ledger
 from crawler.page import Answer, Key
+from crawler.plan import phases_of
 from crawler.process import process
 from crawler.sandbox.faults import ChangingLists
 from crawler.sandbox.server import SandboxServer
 from crawler.sandbox.world import WorldConfig, generate_world
 from crawler.scope import Scope, Source
 from crawler.sites import Site
+from crawler.spiders.pages import StagePages
+from crawler.spiders.politeness import Politeness, host_rules
+from crawler.spiders.spider import StageSpider
 from dataset.errors import PipelineError
 
 PACKAGE = str(Path(crawler.__file__).parent)
@@ -62,6 +70,29 @@ def test_an_answer_that_cannot_be_archived_changes_nothing_in_the_ledger(opened,
     with pytest.raises(PipelineError, match="no room"):
         process(page, Answer(404, URL, b"", at=1e9), context, archive)
     assert ledger.page(page.key) == page
+
+
+class Killed(BaseException):
+    """Ends the code as `kill -9` would."""
+
+
+def test_a_crawl_that_is_killed_before_it_postpones_a_broken_picture_does_not_call_it_gone(opened, monkeypatch):
+    ledger, archive, context = opened
+    politeness = Politeness(False, 0.0, 1, None, 5.0, 5, 0.0)
+    rules = {host: host_rules(base, "", politeness, "tester") for host, base in Site().hosts.items()}
+    pages = StagePages(context, phases_of("frames", context.scope), politeness, rules)
+    spider = StageSpider(None, context, archive, rules, pages)
+    ledger.add_pages([Key("picture", "5", "m")])
+    page = pages.take(time.monotonic() + 99)
+
+    def killed(*_):
+        raise Killed
+
+    monkeypatch.setattr(ledger, "postpone", killed)
+    request = Request(address(Site(), page.key), meta={"page": page})
+    with pytest.raises(Killed):
+        asyncio.run(spider.on_slow_response(Response(request.url, body=b"broken", request=request)))
+    assert ledger.counts()[("picture", "pending")] == 1
 
 
 def test_from_the_answer_to_the_ledger_the_path_is_at_most_eleven_functions_deep(read_all, tmp_path, monkeypatch):

@@ -129,7 +129,8 @@ def _in_words(error: cyclopts.CycloptsError) -> str:
             + problem["msg"].removeprefix("Value error, ")  # pydantic's prefix for a validator of ours
             for problem in cause.errors()
         )
-    return " ".join(str(error).split()).rstrip(" .,")
+    words = " ".join(str(error).split())
+    return words if words.endswith("...") else words.rstrip(" .,")  # "...": cyclopts lists only some commands
 
 
 def _option_of(path: tuple[int | str, ...], argument: cyclopts.Argument | None) -> str:

@@ -125,10 +125,12 @@ def _in_words(error: cyclopts.CycloptsError) -> str:
     cause = error.__cause__
     if isinstance(error, cyclopts.ValidationError) and isinstance(cause, pydantic.ValidationError):
         return "; ".join(
-            f"{_option_of(problem['loc'], error.argument)} {problem['input']!r}: {problem['msg']}"
+            f"{_option_of(problem['loc'], error.argument)} {problem['input']!r}: "
+            + problem["msg"].removeprefix("Value error, ")  # pydantic's prefix for a validator of ours
             for problem in cause.errors()
         )
-    return " ".join(str(error).split()).rstrip(" .,")
+    words = " ".join(str(error).split())
+    return words if words.endswith("...") else words.rstrip(" .,")  # "...": cyclopts lists only some commands
 
 
 def _option_of(path: tuple[int | str, ...], argument: cyclopts.Argument | None) -> str:

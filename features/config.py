@@ -52,8 +52,7 @@ class ExtractorConfig:
     """Which features to compute: everything that changes a feature.
 
     Attributes:
-        name: architecture[:node] of torchvision: vgg19 (ends at fc7), resnet50:avgpool, vit_b_16, …; without a node,
-            the input of the last linear layer
+        name: torchvision architecture[:node], as resnet50:avgpool; default node: last linear layer's input (vgg19: fc7)
         weights: the name of torchvision weights (downloaded once), random:<seed>, or the file of a state dict
         precision: number format of the network; auto: bf16 if the processor supports it
         decoding: fast: decode large JPEGs at 1/2, 1/4 or 1/8 of their size, never below 1.4 times the size needed

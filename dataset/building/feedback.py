@@ -6,12 +6,25 @@ from typing import Annotated
 import dataframely as dy
 import polars as pl
 from cyclopts import Parameter
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 from pydantic.dataclasses import dataclass
 
 from dataset.errors import UsageError
 from dataset.schema import ImplicitFeedback, Rating
 from dataset.tables import quarantine_rows, validate
+
+
+def _read_day(value: object) -> date:
+    """Return a day that is given as a date or as ISO text (pydantic would also read numbers: 0 as 1970-01-01)."""
+    if isinstance(value, date):
+        return value
+    try:
+        return date.fromisoformat(str(value))
+    except ValueError:
+        raise ValueError("Input should be a day like 2015-01-31") from None
+
+
+Day = Annotated[date, BeforeValidator(_read_day)]
 
 
 @dataclass(frozen=True)
@@ -27,8 +40,8 @@ class FeedbackConfig:
 
     min_stars: Annotated[float | None, Field(ge=0, le=5)] = None
     include_unrated: Annotated[bool, Parameter(negative="--rated-only")] = True
-    since: date | None = None
-    until: date | None = None
+    since: Day | None = None
+    until: Day | None = None
 
     def __post_init__(self) -> None:
         """Reject an empty range of days."""

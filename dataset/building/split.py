@@ -28,6 +28,8 @@ from dataset.errors import InvalidTableError, TooLittleDataError, UsageError
 from dataset.schema import SPLITS, ImplicitFeedback, Interaction
 from dataset.tables import canonical, validate
 
+Strategy = Literal["random", "per-user", "temporal", "stable"]
+
 SplitCodes = npt.NDArray[np.uint8]
 """(n,) uint8, the split of each row: 0 train, 1 validation, 2 test."""
 
@@ -49,7 +51,7 @@ class SplitConfig:
     seed: Annotated[int, Field(ge=0, lt=2**64)] = 0
     validation_share: float = 0.1
     test_share: float = 0.2
-    strategy: Annotated[Literal["random", "per-user", "temporal", "stable"], Parameter(name="--split")] = "random"
+    strategy: Annotated[Strategy, Parameter(name="--split")] = "random"
     keep_cold: Annotated[bool, Parameter(negative="--drop-cold")] = True
 
     def __post_init__(self) -> None:
@@ -175,7 +177,7 @@ def _mix(words: _Hashes) -> _Hashes:
     return words ^ (words >> np.uint64(31))
 
 
-_STRATEGIES: dict[str, Callable[[pl.DataFrame, SplitConfig], SplitCodes]] = {
+_STRATEGIES: dict[Strategy, Callable[[pl.DataFrame, SplitConfig], SplitCodes]] = {
     "random": _random,
     "per-user": _per_user,
     "temporal": _temporal,

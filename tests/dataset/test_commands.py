@@ -2,12 +2,14 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, get_args, get_type_hints
 
 import pytest
 
 from dataset.__main__ import app
 from dataset.cli import run
+from dataset.commands.building import import_ratings_file
+from dataset.formats.ratings import FORMATS
 
 
 class Done(NamedTuple):
@@ -63,6 +65,9 @@ def test_import_build_publish_verify_show_list_in_one_go(
         (("verify", "."), 1, "not a snapshot"),
         (("publish", "--nonsense"), 2, "Unknown option: --nonsense; see python -m dataset publish --help"),
         (("bild",), 2, 'Did you mean "build"?'),
+        (("unheard-of",), 2, "Available commands: import, build, kcore, export, publish, list, show, verify, ...; see"),
+        (("build", "--since", "0"), 2, "--since '0': Input should be a day like 2015-01-31"),
+        (("build", "--until", "2015-02-29"), 2, "--until '2015-02-29': Input should be a day like 2015-01-31"),
         (("build", "--k-user", "1.5"), 2, "--k-user '1.5': Input should be a valid integer"),
         (("kcore", "x.parquet", "--to", "y.parquet", "--k-user", "1.5"), 2, "'1.5' is not a whole number"),
         (("build", "--raw", "nowhere", "--test-share", "2"), 2, "leave interactions for training"),
@@ -82,6 +87,10 @@ def test_the_commands_are_listed_in_the_order_of_the_work(command: Callable[...,
     assert (done.returncode, done.stderr) == (0, "")
     listed = [done.stdout.index(f"│ {name} ") for name in ("import", "build", "publish", "verify", "pull")]
     assert listed == sorted(listed)
+
+
+def test_every_known_format_of_ratings_can_be_named() -> None:
+    assert get_args(get_type_hints(import_ratings_file)["format"]) == ("auto", "columns", *FORMATS)
 
 
 def test_titles_come_from_a_file_that_is_named_with_its_columns(command: Callable[..., Done], tmp_path: Path) -> None:

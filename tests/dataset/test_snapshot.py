@@ -14,10 +14,13 @@ from hypothesis import strategies as st
 from dataset.building.build import DatasetConfig, build
 from dataset.building.split import SplitConfig
 from dataset.errors import InvalidSnapshotError, InvalidTableError, MissingInputError, UsageError
+from dataset.files import copy_file
+from dataset.schema import Interaction
 from dataset.snapshots.manifest import to_bytes
 from dataset.snapshots.publish import publish
 from dataset.snapshots.snapshot import list_snapshots, newest_snapshot, open_snapshot
 from dataset.snapshots.verify import verify
+from dataset.tables import write_table
 
 
 @pytest.fixture
@@ -115,6 +118,20 @@ def test_a_table_of_the_dataset_that_is_changed_in_place_leaves_the_snapshot_as_
         with table.open("rb+") as file:
             file.write(b"overwritten")
     assert verify(snapshot) == []
+
+
+def test_a_table_that_is_replaced_during_publication_is_refused(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def replaced_meanwhile(source: Path, target: Path) -> None:
+        if source.name == "interactions.parquet":
+            write_table(pl.read_parquet(source).head(3), Interaction, source)
+        copy_file(source, target)
+
+    monkeypatch.setattr("dataset.snapshots.writer.copy_file", replaced_meanwhile)
+    with pytest.raises(InvalidTableError, match=r"interactions.parquet: was changed during publication; publish again"):
+        publish(dataset, "toy", tmp_path / "snapshots")
+    assert list_snapshots(tmp_path / "snapshots") == []
 
 
 def test_statistics_of_older_snapshots_are_read_under_their_present_names(dataset: Path, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 import hashlib
 from datetime import date, timedelta
+from typing import get_args
 
 import numpy as np
 import polars as pl
@@ -8,14 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataset.building.split import SplitConfig, cold_interactions
+from dataset.building.split import SplitConfig, Strategy, cold_interactions
 from dataset.building.split import split as split_interactions
 from dataset.errors import InvalidTableError, TooLittleDataError, UsageError
 from dataset.schema import ImplicitFeedback
 from dataset.tables import empty
 
 pairs = st.lists(st.tuples(st.integers(0, 20), st.integers(0, 20)), min_size=1, max_size=80, unique=True)
-STRATEGIES = ("random", "per-user", "temporal", "stable")
+STRATEGIES = get_args(Strategy)
 strategies = st.sampled_from(STRATEGIES)
 shares = st.sampled_from([(0.1, 0.2), (0.0, 0.3), (0.45, 0.5), (0.1, 0.8)])
 KEYS = ["user_id", "movie_id"]

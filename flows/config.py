@@ -221,6 +221,8 @@ def read_toml(config: type[_Config], path: Path) -> _Config:
         raise UsageError(f"{path}: {'; '.join(problems)}") from None
     except ValueError as error:
         raise UsageError(f"{path}: not a TOML file ({error})") from None
+    except UsageError as error:
+        raise UsageError(f"{path}: {error}") from None
 
 
 def parameters_of(config: type) -> Callable[[_Function], _Function]:

@@ -29,9 +29,9 @@ _PATIENCE = 8  # less than the default, so that training stops earlier
 @app.default
 def demo(
     *,
-    port: Annotated[int, Field(ge=1, le=65_533)] = 8801,
-    users: Annotated[int, Field(ge=10)] = WorldConfig.n_users,
-    movies: Annotated[int, Field(ge=10)] = WorldConfig.n_movies,
+    port: Annotated[Count, Field(le=65_533)] = 8801,
+    users: Annotated[Count, Field(ge=10)] = WorldConfig.n_users,
+    movies: Annotated[Count, Field(ge=10)] = WorldConfig.n_movies,
     extractor: str = ExtractorConfig.name,
     epochs: Count | None = None,
 ) -> None:

@@ -1,5 +1,6 @@
 """The deployments: flows that can be run by name, with their parameters and schedules (off by default)."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,11 @@ from prefect import Flow
 from prefect.client.orchestration import get_client
 from prefect.exceptions import ObjectNotFound
 from prefect.schedules import Cron, Schedule
+from pydantic import TypeAdapter
 
 from dataset.errors import UsageError
 from flows.build_dataset import build_dataset
+from flows.config import BuildConfig, read_toml
 from flows.extraction import extract_features
 from flows.publish_snapshot import publish_snapshot
 from flows.run_experiment import run_experiment
@@ -95,15 +98,32 @@ DEPLOYMENTS = (
 )
 
 
-def served_deployments() -> list[Any]:
-    """Return the deployments for `prefect.serve`."""
-    return [deployment.flow.to_deployment(**deployment.options) for deployment in DEPLOYMENTS]
+def deployment_from(file: Path) -> Deployment:
+    """Return a deployment of `build-dataset` with the parameters in a TOML file; `lab.toml` gives `build-dataset/lab`.
+
+    Raises:
+        MissingInputError: the file cannot be read.
+        UsageError: a parameter is unknown or out of bounds, or the name is taken.
+    """
+    config = read_toml(BuildConfig, file)
+    parameters = TypeAdapter(BuildConfig).dump_python(config, mode="json", exclude_defaults=True)
+    weekly = None if config.source == "import" else {"refresh": True}
+    deployment = Deployment(build_dataset, file.stem, f"Build a dataset as {file.name} says.", parameters, weekly)
+    if deployment.label in {other.label for other in DEPLOYMENTS}:
+        raise UsageError(f"{file}: there is a deployment {deployment.label} already; rename the file")
+    return deployment
 
 
-def deploy_to_pool(pool: str, image: str | None) -> list[str]:
-    """Register the deployments in a work pool of the current Prefect server; return their labels.
+def served_deployments(deployments: Iterable[Deployment]) -> list[Any]:
+    """Return deployments for `prefect.serve`."""
+    return [deployment.flow.to_deployment(**deployment.options) for deployment in deployments]
+
+
+def deploy_to_pool(deployments: Iterable[Deployment], pool: str, image: str | None) -> None:
+    """Register deployments in a work pool of the current Prefect server.
 
     Args:
+        deployments: what to register.
         pool: name of the work pool.
         image: a container image with this project; None: workers run this checkout and must see it at the same path.
 
@@ -121,7 +141,7 @@ def deploy_to_pool(pool: str, image: str | None) -> list[str]:
         raise UsageError(
             f"no Prefect server answers ({error}); set PREFECT_API_URL, or run: prefect server start"
         ) from None
-    for deployment in DEPLOYMENTS:
+    for deployment in deployments:
         entrypoint = f"{deployment.flow.fn.__module__.replace('.', '/')}.py:{deployment.flow.fn.__name__}"
         flow: Any = deployment.flow
         if not image:
@@ -129,4 +149,3 @@ def deploy_to_pool(pool: str, image: str | None) -> list[str]:
         flow.deploy(
             **deployment.options, work_pool_name=pool, image=image, build=False, push=False, print_next_steps=False
         )
-    return [deployment.label for deployment in DEPLOYMENTS]

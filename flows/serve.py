@@ -13,25 +13,27 @@ from prefect import serve as serve_deployments
 
 from dataset.cli import command_line, execute, run
 from dataset.errors import UsageError
-from flows.deployments import deploy_to_pool, served_deployments
+from flows.deployments import DEPLOYMENTS, deploy_to_pool, deployment_from, served_deployments
 from flows.server import current_api_url, prefect_server
 
 app = command_line("python -m flows.serve")
 
 
 @app.default
-def serve(*, pool: str | None = None, image: str | None = None) -> None:
+def serve(*, config: tuple[Path, ...] = (), pool: str | None = None, image: str | None = None) -> None:
     """Serve the Prefect deployments on this machine.
 
     Args:
+        config: a TOML file with parameters of build-dataset; lab.toml is served as build-dataset/lab
         pool: register the deployments in this work pool for its workers, then exit
         image: with --pool: a container image with this project
     """
     if image and not pool:
         raise UsageError("--image requires --pool; see python -m flows.serve --help")
+    deployments = [*DEPLOYMENTS, *map(deployment_from, config)]
     if pool:
-        names = deploy_to_pool(pool, image)
-        print(f"Registered in work pool {pool}: {', '.join(names)}.")
+        deploy_to_pool(deployments, pool, image)
+        print(f"Registered in work pool {pool}: {', '.join(deployment.label for deployment in deployments)}.")
         print(f"Next: prefect worker start --pool {pool}")
         return
     signal.signal(signal.SIGTERM, _exit)  # until Prefect sets its own handler
@@ -39,7 +41,7 @@ def serve(*, pool: str | None = None, image: str | None = None) -> None:
     with prefect_server(api_url, Path("data/prefect/server.log")) as is_started:
         print(f"Prefect server {'started' if is_started else 'found'} at {api_url.removesuffix('/api')}", flush=True)
         print("In another terminal: prefect deployment run build-dataset/sandbox --watch", flush=True)
-        serve_deployments(*served_deployments())
+        serve_deployments(*served_deployments(deployments))
 
 
 def _exit(*_: object) -> None:

@@ -183,6 +183,10 @@ def test_the_program_lists_the_packages_and_runs_their_commands(tmp_path):
     unknown = run(program.format(arguments=["models"]), tmp_path)
     assert (unknown.returncode, unknown.stdout) == (2, "")
     assert "usage: douban-keyframes <package>" in unknown.stderr
+    versions = [
+        run(program.format(arguments=line), tmp_path).stdout for line in (["--version"], ["dataset", "--version"])
+    ]
+    assert versions[0] == versions[1] != ""
     done = run(program.format(arguments=["dataset", "list", "--root", "empty"]), tmp_path)
     same = subprocess.run(
         [sys.executable, "-m", "dataset", "list", "--root", tmp_path / "empty"],

@@ -167,14 +167,14 @@ def test_a_dataset_without_pictures_is_refused_in_one_line(
     assert error.count("\n") == 1
 
 
+@pytest.mark.timeout(900)
 def test_killed_at_random_moments_it_ends_with_one_feature_a_picture_and_no_torn_shard(
-    make_raw: Callable[..., Path], tmp_path: Path
+    make_raw: Callable[..., Path], tmp_path: Path, is_long: bool
 ) -> None:
-    """Kills once, or TEST_KILLS times."""
     raw = make_raw()
     dataset = build(raw, tmp_path / "dataset", DatasetConfig()).path
     rng = random.Random(0)
-    for _ in range(int(os.environ.get("TEST_KILLS", "1"))):
+    for _ in range(20 if is_long else 1):
         process = subprocess.Popen(
             command(raw, dataset, tmp_path), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )

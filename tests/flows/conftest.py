@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 import signal
 import socket
 import subprocess
@@ -64,12 +65,17 @@ def fast_prefect(home: Path) -> Environment:
 
 @pytest.fixture(scope="module")
 def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple["subprocess.Popen[bytes]", Environment]]:
-    """Run `python -m flows.serve`, which starts a server of its own; give the process and its environment."""
+    """Run `python -m flows.serve`, which starts a server of its own; give the process and its environment.
+
+    It also serves the README's example of a file with parameters, as `build-dataset/lab`.
+    """
     home = tmp_path_factory.mktemp("serve")
     environment, log = fast_prefect(home), home / "serve.log"
+    (example,) = re.findall(r"^```toml\n(.*?)^```$", (ROOT / "flows" / "README.md").read_text("utf-8"), re.M | re.S)
+    (home / "lab.toml").write_text(example)
     with log.open("w") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "flows.serve"],
+            [sys.executable, "-m", "flows.serve", "--config", str(home / "lab.toml")],
             cwd=ROOT,
             env=environment,
             stdout=output,

@@ -21,6 +21,10 @@ def test_the_commands_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     [
         (serve.main, ["--image", "x"], "--image requires --pool"),
         (demo.main, ["--port", "70000"], "--port"),
+        (demo.main, ["--port", "0"], "--port"),
+        (demo.main, ["--port", "8801.5"], "--port"),
+        (demo.main, ["--users", "9"], "--users"),
+        (demo.main, ["--movies", "40.7"], "--movies"),
         (extract_features.main, ["--precision", "fp8"], "--precision"),
         (extract_features.main, ["--pictures-a-shard", "0"], "--pictures-a-shard"),
         (extract_features.main, ["--runner", "slurm"], "unknown runner"),

@@ -8,7 +8,7 @@ from dataset.errors import MissingInputError, UsageError
 from flows.build_dataset import build_dataset
 from flows.children import options_from
 from flows.config import BuildConfig, ExtractFeaturesConfig, PublishConfig, RunExperimentConfig, descriptions, read_toml
-from flows.deployments import DEPLOYMENTS
+from flows.deployments import DEPLOYMENTS, deployment_from
 
 PUBLIC = {
     "source": "sandbox",
@@ -60,7 +60,7 @@ def test_a_config_is_read_from_a_toml_file(tmp_path: Path) -> None:
         ("k = -1", "lab.toml: k: Input should be greater than or equal to 0"),
         ("nonsense = 1", "lab.toml: nonsense: Unexpected keyword argument"),
         ("k = ", "lab.toml: not a TOML file"),
-        ('source = "douban"', "needs a contact"),
+        ('source = "douban"', "lab.toml: source douban needs a contact"),
     ],
 )
 def test_a_wrong_toml_file_is_refused_in_one_line(text: str, message: str, tmp_path: Path) -> None:
@@ -74,6 +74,23 @@ def test_a_wrong_toml_file_is_refused_in_one_line(text: str, message: str, tmp_p
 def test_a_missing_toml_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(MissingInputError, match=r"lab\.toml: cannot be read"):
         read_toml(BuildConfig, tmp_path / "lab.toml")
+
+
+def test_a_file_becomes_a_deployment_that_refreshes_what_is_crawled(tmp_path: Path) -> None:
+    file = tmp_path / "lab.toml"
+    file.write_text('name = "small"\nsandbox_users = 40\n')
+    lab = deployment_from(file)
+    assert (lab.label, lab.weekly) == ("build-dataset/lab", {"refresh": True})
+    assert lab.parameters == {"name": "small", "sandbox_users": 40}
+    file.write_text('source = "import"\nname = "small"\n')
+    assert deployment_from(file).weekly is None
+
+
+def test_a_file_does_not_replace_a_deployment_of_the_project(tmp_path: Path) -> None:
+    file = tmp_path / "sandbox.toml"
+    file.write_text('name = "other"\n')
+    with pytest.raises(UsageError, match=r"sandbox\.toml: there is a deployment build-dataset/sandbox already; rename"):
+        deployment_from(file)
 
 
 def test_the_crawler_gets_its_options_from_the_config() -> None:

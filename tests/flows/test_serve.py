@@ -65,6 +65,19 @@ def test_the_weekly_schedule_is_there_and_off(served, prefect):
     assert "False" in told
 
 
+def test_a_file_with_parameters_is_served_under_its_name(served):
+    url = f"{served['PREFECT_API_URL']}/deployments/name/build-dataset/lab"
+    deployment = requests.get(url, timeout=30).json()
+    assert deployment["parameters"] == {
+        "source": "douban",
+        "name": "lab",
+        "contact": "you@example.org",
+        "movies": ["1292052"],
+        "delay_s": 10.0,
+    }
+    assert [(one["active"], one["parameters"]) for one in deployment["schedules"]] == [(False, {"refresh": True})]
+
+
 @pytest.mark.timeout(900)
 def test_a_scheduled_run_fires(served, prefect, make_dataset, tmp_path):
     api = requests.Session()  # a server whose SQLite file is busy answers 503; Prefect's own client retries too

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from dataset.snapshots.snapshot import latest
+from flows.server import is_healthy, prefect_server
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -37,6 +38,14 @@ def test_a_worker_runs_a_deployment_that_was_registered_from_code(server, prefec
     assert prefect(server, "deployment", "run", "publish-snapshot/any", *chosen).returncode == 0
     worker = prefect(server, "worker", "start", "--pool", "pool", "--run-once")
     assert latest(tmp_path, "pooled") is not None, worker.stdout + worker.stderr
+
+
+def test_a_server_that_answers_is_used_and_left_running(server, tmp_path):
+    api_url = server["PREFECT_API_URL"]
+    with prefect_server(api_url, tmp_path / "server.log") as is_started:
+        assert not is_started
+    assert is_healthy(api_url)
+    assert not (tmp_path / "server.log").exists()
 
 
 def test_no_server_is_one_line(register, ports):

@@ -6,6 +6,8 @@ Unlike `python -m`, it does not look for packages in the current folder.
 import runpy
 import sys
 
+from dataset.version import code_version
+
 _PACKAGES = {
     "crawler": "crawl the site or the sandbox",
     "dataset": "import, filter, split, publish and read datasets",
@@ -18,6 +20,9 @@ _PACKAGES = {
 def main() -> None:
     """Run `python -m <package>` with the remaining arguments."""
     package, *arguments = sys.argv[1:] or ["--help"]
+    if package == "--version":
+        print(code_version())
+        return
     if package not in _PACKAGES:
         is_help = package in ("-h", "--help")
         lines = [f"  {name:<9} {what}" for name, what in _PACKAGES.items()]

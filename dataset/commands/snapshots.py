@@ -1,8 +1,10 @@
-"""The commands on snapshots: publish, list, show, verify, report, diff and pull.
+"""The commands on snapshots: publish, list, show, verify, report, diff, push and pull.
 
 An address names a folder in an object store: s3://bucket/prefix, gs://… or az://….
 """
 
+import logging
+import sys
 import textwrap
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -171,6 +173,33 @@ def diff(before: str, after: str, /, *, rows: Path | None = None) -> None:
         for table in tables:
             with atomic_path(rows / f"{table.table}.parquet") as path:
                 table.rows.write_parquet(path)
+
+
+def push_snapshot(snapshot: str, address: str, /, *, public: bool = False) -> None:
+    """Upload a snapshot to a dataset repository on the Hugging Face Hub, with a tag for its version.
+
+    It needs a licence, and a token with write access (`hf auth login`, or HF_TOKEN). A repository that does not exist
+    is created, and only its owner can read it.
+
+    Args:
+        snapshot: folder of a snapshot (for a folder of several versions: the newest)
+        address: address of the repository: hf://<owner>/<name>
+        public: let everybody read a repository that is created now
+    """
+    from dataset.snapshots.push import push, require_hub
+
+    require_hub()
+    from huggingface_hub.utils.tqdm import disable_progress_bars  # an extra
+
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # our error says what its warnings say
+    if not sys.stderr.isatty():
+        disable_progress_bars()
+    source = snapshot_at(snapshot)
+    pushed = push(source, address, public)
+    if pushed.is_new:
+        print(f"Pushed {source.label} to {pushed.url}, tag {pushed.tag}.")
+    else:
+        print(f"{source.label} is already in {pushed.url}, tag {pushed.tag}.")
 
 
 def pull_snapshot(

@@ -21,7 +21,7 @@ from torch import Tensor
 from dataset.description import read_description
 from dataset.errors import PipelineError, TooLittleDataError
 from dataset.files import write_json
-from dataset.schema import Frame, Image, Quarantine
+from dataset.schema import Image, Quarantine, SnapshotFrame
 from dataset.tables import quarantine_rows, read_table, write_table
 from features.config import ExtractOptions, ExtractorIdentity
 from features.decoding import Decoded, DecoderPool
@@ -98,7 +98,7 @@ def pictures_of(raw: Path, dataset: Path | None) -> pl.DataFrame:
     Raises:
         TooLittleDataError: there are no pictures.
     """
-    frames = read_table((dataset or raw) / "frames.parquet", Frame).select("frame_id", "movie_id")
+    frames = read_table((dataset or raw) / "frames.parquet", SnapshotFrame).select("frame_id", "movie_id")
     images = read_table(raw / "images.parquet", Image).select("frame_id", "image_sha256", "path")
     images = images.join(frames, on="frame_id", how="inner" if dataset else "left")
     if images.is_empty():

@@ -9,9 +9,10 @@ from torchvision.models import VGG19_Weights, resnet18, vgg19
 
 from dataset.errors import UsageError, WeightsError
 from dataset.files import sha256_of_file
+from dataset.pictures.decoding import read_picture
+from dataset.pictures.operations import cut
 from features.config import ExtractorConfig
 from features.extractor import Extractor
-from features.images import cut, read_crop, read_picture
 
 TINY = ExtractorConfig("mobilenet_v3_small", "random:0", "fp32")
 

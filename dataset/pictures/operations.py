@@ -7,7 +7,7 @@ import hashlib
 import io
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -49,7 +49,7 @@ def identify(source: Path | bytes) -> bytes:
         return format_of(picture).encode()
 
 
-def crop(source: Path | bytes, image_sha256: str, geometry: list[Any], fast: bool) -> bytes:
+def crop(source: Path | bytes, image_sha256: str, geometry: Sequence[Any], fast: bool) -> bytes:
     """Return a picture's crop: (crop_px, crop_px, 3) uint8.
 
     Args:
@@ -66,7 +66,7 @@ def crop(source: Path | bytes, image_sha256: str, geometry: list[Any], fast: boo
     return cut(read_picture(source, image_sha256, min_side_px), kind).tobytes()
 
 
-def thumbnail(source: Path | bytes, max_size_px: list[int]) -> bytes:
+def thumbnail(source: Path | bytes, max_size_px: Sequence[int]) -> bytes:
     """Return a small WebP copy of a picture, at most `max_size_px` (width, height).
 
     Raises:

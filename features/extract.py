@@ -152,7 +152,7 @@ def compute(
 
     Raises:
         WeightsError: the features differ too much from reference features (see `Extractor.check`).
-        PipelineError: the system is Windows.
+        PipelineError: the decoder processes do not start, or the system is Windows.
     """
     if pictures.is_empty():
         return 0

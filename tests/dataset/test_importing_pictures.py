@@ -1,7 +1,9 @@
 import io
 import os
 import stat
+import sys
 import unicodedata
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,7 @@ from dataset.formats.importing import import_ratings
 from dataset.formats.picture_files import Found, Items, distinct_ids
 from dataset.formats.pictures import import_pictures
 from dataset.formats.ratings import RatingsFormat
+from dataset.pictures.pool import PicturePool
 
 UNREADABLE = "not a readable picture"
 NO_ITEM = "picture of an item without a rating"
@@ -270,6 +273,31 @@ def test_a_file_that_fails_while_it_is_read_is_in_quarantine(tmp_path: Path) -> 
     (folder / "b.jpg").symlink_to("/proc/self/mem")
     _, lost = imported(folder, "a", "b")
     assert lost == [(UNREADABLE, "b.jpg: the file cannot be read (Input/output error)")]
+
+
+def test_a_picture_that_hangs_or_kills_its_decoder_is_in_quarantine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = """
+import os, sys, time
+import dataset.pictures.process as process
+whole = process.OPERATIONS["check"]
+def check(source):
+    if source.name == "b.jpg": os.kill(os.getpid(), 11)
+    if source.name == "c.jpg": time.sleep(60)
+    return whole(source)
+process.OPERATIONS["check"] = check
+process.main(sys.argv[1:])
+"""
+    monkeypatch.setattr("dataset.pictures.pool.DECODER", [sys.executable, "-c", code])
+    monkeypatch.setattr("dataset.formats.pictures.PicturePool", partial(PicturePool, timeout_s=2))
+    folder = folder_of(tmp_path / "p", {f"{name}.jpg": picture() for name in "abcd"})
+    frames, lost = imported(folder, *"abcd")
+    assert frames == {"a": "a", "d": "d"}
+    assert [detail for _, detail in lost] == [
+        "b.jpg: cannot be decoded: the decoder process died (exit status -11)",
+        "c.jpg: took longer than 2 s to decode",
+    ]
 
 
 def test_raw_pictures_are_files_of_their_own_that_can_be_changed(tmp_path: Path) -> None:

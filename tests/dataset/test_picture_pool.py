@@ -81,6 +81,19 @@ def test_a_picture_that_kills_or_hangs_the_decoder_costs_only_itself(
     assert reasons[once].startswith("not a JPEG")  # the second process has read it
 
 
+def test_a_jpeg_of_thousands_of_scans_takes_no_longer_than_the_limit() -> None:
+    content = io.BytesIO()
+    Image.effect_noise((4000, 4000), 90).save(content, "JPEG", progressive=True)
+    whole = content.getvalue()
+    last_scan = whole[whole.rindex(b"\xff\xda") : -2]
+    started = time.monotonic()
+    with PicturePool(timeout_s=2) as pool:
+        pool.check(png())
+        with pytest.raises(UnreadablePicture, match="took longer than 2 s"):
+            pool.check(whole[:-2] + last_scan * 30 + last_scan[:200] * 20_000 + b"\xff\xd9")
+    assert time.monotonic() - started < 20
+
+
 def test_a_decoder_that_does_not_start_is_an_error_and_no_verdict_on_the_picture(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

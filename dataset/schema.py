@@ -16,6 +16,9 @@ from typing import Any
 import dataframely as dy
 import polars as pl
 
+OPTIONAL = {"optional": True}
+"""The metadata of a column that older tables lack; there, its value is null in every row."""
+
 SPLITS = ("train", "validation", "test")
 HELD_OUT_SPLITS = ("validation", "test")
 FRAME_KINDS = ("still", "poster", "wallpaper")
@@ -70,12 +73,16 @@ class Movie(SnapshotMovie):
 
 
 class Rating(dy.Schema):
-    """A user's rating of a movie; pairs may repeat. `stars` is null for "watched, not rated"."""
+    """A user's rating of a movie; pairs may repeat. `stars` is null for "watched, not rated".
+
+    `rated_at` is null where the source states only a day (as Douban does); `rated_on` is its day in UTC.
+    """
 
     user_id = dy.String(min_length=1)
     movie_id = dy.String(min_length=1)
     stars = dy.Float32(nullable=True, min=0.5, max=5)
     rated_on = dy.Date(nullable=True)
+    rated_at = dy.Datetime(time_unit="us", time_zone="UTC", resolution="1s", nullable=True, metadata=OPTIONAL)
 
 
 class Frame(dy.Schema):
@@ -118,6 +125,7 @@ class ImplicitFeedback(dy.Schema):
     movie_id = dy.String(primary_key=True, min_length=1)
     stars = dy.Float32(nullable=True, min=0.5, max=5)
     rated_on = dy.Date(nullable=True)
+    rated_at = dy.Datetime(time_unit="us", time_zone="UTC", resolution="1s", nullable=True, metadata=OPTIONAL)
 
 
 class Interaction(ImplicitFeedback):

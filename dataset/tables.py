@@ -4,6 +4,7 @@ Tables are written as Parquet (zstd) with rows sorted by primary key and columns
 equal content gives equal bytes.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -25,13 +26,15 @@ def validate(table: pl.DataFrame, schema: type[S], name: str) -> dy.DataFrame[S]
     """Check every rule of `schema` and return `table` with exactly its columns, in its order.
 
     Args:
-        table: the rows; columns may be in any order, types must match exactly.
+        table: the rows; columns may be in any order, types must match exactly. An optional column may be missing;
+            it becomes null.
         schema: the schema to satisfy.
         name: the table's name or path, for error messages.
 
     Raises:
         InvalidTableError: the message names the table, the broken rules, the number of rows and one example.
     """
+    table = fill_optional(table, schema)
     surplus = [column for column in table.columns if column not in schema.column_names()]
     try:
         if surplus:
@@ -86,13 +89,34 @@ def read_table(path: Path, schema: type[S]) -> dy.DataFrame[S]:
         MissingInputError: the file is missing.
         InvalidTableError: the file is not Parquet, or the table breaks its schema.
     """
+    return validate(read_parquet(path), schema, str(path))
+
+
+def read_published(paths: Sequence[Path], schema: type[S]) -> dy.DataFrame[S]:
+    """Read a published table from its files and validate it; columns of later versions of the code are ignored.
+
+    Raises:
+        MissingInputError: a file is missing.
+        InvalidTableError: a file is not Parquet, or the table breaks its schema.
+    """
+    parts = [read_parquet(path) for path in paths]
+    known = [part.select(name for name in part.columns if name in schema.column_names()) for part in parts]
+    return validate(pl.concat(known), schema, ", ".join(map(str, paths)))
+
+
+def read_parquet(path: Path) -> pl.DataFrame:
+    """Read a Parquet file that a stage has written, without checking its columns.
+
+    Raises:
+        MissingInputError: the file is missing.
+        InvalidTableError: the file is not Parquet.
+    """
     if not path.is_file():
         raise MissingInputError(f"{path}: no such table; run the stage that writes it first (see README)")
     try:
-        table = pl.read_parquet(path, glob=False)
+        return pl.read_parquet(path, glob=False)
     except (pl.exceptions.PolarsError, OSError) as error:
         raise InvalidTableError(f"{path}: cannot be read as Parquet ({error}); create it again") from error
-    return validate(table, schema, str(path))
 
 
 def canonical(table: pl.DataFrame, schema: Schema) -> pl.DataFrame:
@@ -111,6 +135,15 @@ def fill_columns(table: pl.DataFrame, schema: Schema) -> pl.DataFrame:
     return table.select(
         (pl.col(name) if name in table.columns else pl.lit(None)).cast(dtype).alias(name)
         for name, dtype in empty(schema).schema.items()
+    )
+
+
+def fill_optional(table: pl.DataFrame, schema: Schema) -> pl.DataFrame:
+    """Return `table` with the optional columns of `schema` that it lacks, all null."""
+    return table.with_columns(
+        pl.lit(None, column.dtype).alias(name)
+        for name, column in schema.columns().items()
+        if name not in table.columns and (column.metadata or {}).get("optional")
     )
 
 

@@ -13,13 +13,14 @@ from typing import Any
 from dataset.files import write_json
 from dataset.schema import SNAPSHOT_TABLES
 from dataset.snapshots.card import NO_LICENCE, PURPOSE, describe_privacy
-from dataset.snapshots.manifest import Manifest, TableEntry
+from dataset.snapshots.manifest import Manifest, TableEntry, TableFile
 
 FILE_NAME = "croissant.json"
 _TYPES = {
     "String": "sc:Text",
     "Enum": "sc:Text",
     "Date": "sc:Date",
+    "Datetime": "sc:DateTime",
     "Int16": "cr:Int16",
     "UInt32": "cr:UInt32",
     "Float32": "cr:Float32",
@@ -68,20 +69,20 @@ def croissant(manifest: Manifest) -> dict[str, Any]:
         "isLiveDataset": False,
         "rai:personalSensitiveInformation": describe_privacy(manifest),
         "rai:dataCollection": f"Source: {manifest.provenance.get('source', 'unknown')}; see README.md.",
-        "distribution": [_file(entry) for entry in manifest.tables.values()],
+        "distribution": [_file(file) for entry in manifest.tables.values() for file in entry.files],
         "recordSet": [_records(name, entry) for name, entry in manifest.tables.items()],
     }
 
 
-def _file(entry: TableEntry) -> dict[str, Any]:
+def _file(file: TableFile) -> dict[str, Any]:
     return {
         "@type": "cr:FileObject",
-        "@id": entry.file,
-        "name": entry.file,
-        "contentUrl": entry.file,
-        "contentSize": f"{entry.size_bytes} B",
+        "@id": file.name,
+        "name": file.name,
+        "contentUrl": file.name,
+        "contentSize": f"{file.size_bytes} B",
         "encodingFormat": "application/x-parquet",
-        "sha256": entry.sha256,
+        "sha256": file.sha256,
     }
 
 
@@ -93,7 +94,7 @@ def _records(name: str, entry: TableEntry) -> dict[str, Any]:
         "name": name,
         "description": " ".join((schema.__doc__ or "").split()),
         "key": [{"@id": f"{name}/{column}"} for column in schema.primary_key()],
-        "field": [_field(name, entry.file, column, dtype) for column, dtype in entry.columns.items()],
+        "field": [_field(name, entry.names[0], column, dtype) for column, dtype in entry.columns.items()],
     }
 
 

@@ -12,8 +12,9 @@ from dataset.description import flatten_settings
 from dataset.errors import InvalidTableError
 from dataset.schema import SNAPSHOT_TABLES
 from dataset.snapshots.card import describe_extractor
-from dataset.snapshots.manifest import Manifest
+from dataset.snapshots.manifest import Manifest, TableEntry
 from dataset.snapshots.snapshot import Snapshot
+from dataset.tables import fill_optional
 
 _EXAMPLES = 3
 
@@ -49,7 +50,7 @@ def diff_tables(before: Snapshot, after: Snapshot) -> list[TableDiff]:
         if one == other or (one and other and one.content_sha256 == other.content_sha256):
             continue
         rows = _compare(_comparable(before, table), _comparable(after, table), table)
-        is_hidden = rows.is_empty() and min(before.manifest.format_version, after.manifest.format_version) > 1
+        is_hidden = rows.is_empty() and _has_vectors(one or other)
         if is_hidden or not rows.is_empty():
             found.append(TableDiff(table, rows, is_hidden))
     return found
@@ -69,20 +70,31 @@ def describe_changes(before: Snapshot, after: Snapshot, tables: list[TableDiff])
 
 
 def _comparable(snapshot: Snapshot, table: str) -> pl.DataFrame:
-    """Return a table's rows without vectors; no rows if the snapshot lacks the table."""
+    """Return a table's rows without vectors; no rows if the snapshot lacks the table.
+
+    An optional column that it lacks is null, so that a snapshot of an older format differs only where a value does.
+    """
+    schema = SNAPSHOT_TABLES[table]
     entry = snapshot.manifest.tables.get(table)
     if entry is None:
-        keys = SNAPSHOT_TABLES[table].primary_key()
-        return pl.DataFrame(schema=dict.fromkeys(keys, pl.String))
+        return pl.DataFrame(schema=dict.fromkeys(schema.primary_key(), pl.String))
     columns = [column for column, dtype in entry.columns.items() if not dtype.startswith("Array")]
+    return fill_optional(pl.concat([_read_columns(snapshot, name, columns) for name in entry.names]), schema)
+
+
+def _has_vectors(entry: TableEntry | None) -> bool:
+    return entry is not None and any(dtype.startswith("Array") for dtype in entry.columns.values())
+
+
+def _read_columns(snapshot: Snapshot, name: str, columns: list[str]) -> pl.DataFrame:
     try:
-        with snapshot.folder.open(entry.file) as file:
+        with snapshot.folder.open(name) as file:
             return pl.DataFrame(
                 pl.from_arrow(pq.read_table(file, columns=columns, use_threads=False, pre_buffer=False))
             )
     except (OSError, pa.ArrowException) as error:
         raise InvalidTableError(
-            f"{snapshot.folder}/{entry.file}: cannot be read as Parquet ({error}); "
+            f"{snapshot.folder}/{name}: cannot be read as Parquet ({error}); "
             f"check it with `python -m dataset verify {snapshot.folder}`"
         ) from None
 

@@ -3,8 +3,10 @@
 `manifest_sha256` is the manifest's own SHA-256, computed over the file's bytes with that value left
 empty, so a changed byte in the manifest is detected too.
 
-Format 2 (the current one) added this digest, the licence, and a content digest that does not depend on
-how Arrow serialises a table. Snapshots of format 1 can still be read.
+Format 2 added this digest, the licence, and a content digest that does not depend on how Arrow serialises
+a table. Format 3 (the current one) added `rated_at`, and a list of files per table. Readers of format 3 must
+accept that a table or a column that they know is missing, and that there are others that they do not know.
+Older formats can still be read.
 """
 
 import hashlib
@@ -15,22 +17,45 @@ from typing import Any
 
 from dataset.errors import InvalidSnapshotError
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 FILE_NAME = "manifest.json"
+_OF_FILE = ("rows", "size_bytes", "sha256")
 _OLD_STATISTIC = re.compile(r"_a_(?=user|movie)")
 """Older snapshots have `_a_user` and `_a_movie`, not `_per_user` and `_per_movie`, in the names of statistics."""
 
 
 @dataclass(frozen=True)
-class TableEntry:
-    """A table in the manifest: its file, rows, bytes, digests and column types."""
+class TableFile:
+    """A Parquet file of a table: its name below the snapshot's folder, rows, bytes and SHA-256."""
 
-    file: str
+    name: str
     rows: int
     size_bytes: int
     sha256: str
+
+
+@dataclass(frozen=True)
+class TableEntry:
+    """A table in the manifest: its files in the order of the rows, the digest of its rows, and column types."""
+
+    files: tuple[TableFile, ...]
     content_sha256: str
     columns: dict[str, str]
+
+    @property
+    def rows(self) -> int:
+        """The number of rows."""
+        return sum(file.rows for file in self.files)
+
+    @property
+    def size_bytes(self) -> int:
+        """The size of all files."""
+        return sum(file.size_bytes for file in self.files)
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the files."""
+        return [file.name for file in self.files]
 
 
 @dataclass(frozen=True)
@@ -67,7 +92,7 @@ class Manifest:
     @property
     def sha256_of(self) -> dict[str, str]:
         """The SHA-256 of every file except the manifest, by name."""
-        return {entry.file: entry.sha256 for entry in self.tables.values()} | self.files
+        return {file.name: file.sha256 for entry in self.tables.values() for file in entry.files} | self.files
 
     @property
     def label(self) -> str:
@@ -110,7 +135,7 @@ def from_bytes(content: bytes, where: str) -> Manifest:
             )
         digest = value.get("manifest_sha256", "")
         value["statistics"] = {_OLD_STATISTIC.sub("_per_", key): n for key, n in value["statistics"].items()}
-        value["tables"] = {table: TableEntry(**entry) for table, entry in value["tables"].items()}
+        value["tables"] = {table: _table_entry(entry) for table, entry in value["tables"].items()}
         manifest = Manifest(**value)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InvalidSnapshotError(
@@ -123,6 +148,12 @@ def from_bytes(content: bytes, where: str) -> Manifest:
             "get the snapshot from its source again"
         )
     return manifest
+
+
+def _table_entry(value: dict[str, Any]) -> TableEntry:
+    """Return a table's entry; before format 3, it had the one file's `file`, `rows`, `size_bytes` and `sha256`."""
+    files = value.get("files") or [{"name": value["file"]} | {key: value[key] for key in _OF_FILE}]
+    return TableEntry(tuple(TableFile(**file) for file in files), value["content_sha256"], value["columns"])
 
 
 def _own_digest(content: bytes, digest: str) -> str:

@@ -15,7 +15,7 @@ from dataset.files import FileState, explain_write_errors
 from dataset.snapshots.card import SPLIT_TABLES, split_file, write_card
 from dataset.snapshots.contents import TableContent, content_digest, read_contents
 from dataset.snapshots.croissant import write_croissant
-from dataset.snapshots.manifest import FORMAT_VERSION, Manifest, TableEntry, version_folder
+from dataset.snapshots.manifest import FORMAT_VERSION, Manifest, TableEntry, TableFile, version_folder
 from dataset.snapshots.snapshot import DEFAULT_ROOT, Snapshot, latest, snapshot_at
 from dataset.snapshots.writer import SnapshotWriter, open_writer
 from dataset.storage import Folder
@@ -109,7 +109,8 @@ def _add(writer: SnapshotWriter, content: TableContent) -> TableEntry:
     sha256 = writer.add(content.source, file)
     if content.state != FileState.of(content.source):
         raise InvalidTableError(f"{content.source}: was changed during publication; publish again")
-    return TableEntry(file, content.rows, content.state.size_bytes, sha256, content.content_sha256, content.columns)
+    files = (TableFile(file, content.rows, content.state.size_bytes, sha256),)
+    return TableEntry(files, content.content_sha256, content.columns)
 
 
 def _add_splits(writer: SnapshotWriter, contents: dict[str, TableContent]) -> dict[str, str]:

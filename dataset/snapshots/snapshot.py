@@ -27,7 +27,7 @@ from dataset.snapshots.manifest import (
     version_number,
 )
 from dataset.storage import Folder, remote_address
-from dataset.tables import read_table
+from dataset.tables import read_published
 
 DEFAULT_ROOT = Path("data/snapshots")
 
@@ -87,7 +87,15 @@ class Snapshot:
                 f"{self.path}: this snapshot has no table '{table}' (it has {', '.join(self.manifest.tables)})"
                 + ("; publish again after `python -m features extract`" if table == "frame_features" else "")
             )
-        return read_table(self.path / self.manifest.tables[table].file, SNAPSHOT_TABLES[table])
+        return read_published(self.paths_of(table), SNAPSHOT_TABLES[table])
+
+    def paths_of(self, table: str) -> list[Path]:
+        """Return the Parquet files of a table, in the order of the rows.
+
+        Raises:
+            UsageError: the snapshot is in an object store.
+        """
+        return [self.path / name for name in self.manifest.tables[table].names]
 
 
 def open_snapshot(path: str | Path) -> Snapshot:

@@ -13,6 +13,7 @@ import hashlib
 import json
 import logging
 import warnings
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -47,8 +48,8 @@ def frame_features(snapshot: Snapshot) -> pl.DataFrame:
     Raises:
         InvalidSnapshotError: the snapshot's table has changed since it was published.
     """
-    entries = snapshot.manifest.tables
-    key = hashlib.sha256(f"{entries['frames'].sha256} {entries['frame_features'].sha256}".encode()).hexdigest()
+    digests = [file.sha256 for name in ("frames", "frame_features") for file in snapshot.manifest.tables[name].files]
+    key = hashlib.sha256(" ".join(digests).encode()).hexdigest()
     path = snapshot.path.parent / ".cache" / f"{key[:32]}.npy"
     frames = _frames_in_order(snapshot)
     if not _is_current(path):
@@ -71,27 +72,33 @@ def as_tensor(features: npt.NDArray[np.float16]) -> Tensor:
 
 def _frames_in_order(snapshot: Snapshot) -> pl.Series:
     """Return the frames that have a feature, in the order of `model.data.tables.index_ids`."""
-    source = snapshot.path / snapshot.manifest.tables["frame_features"].file
-    known = pl.read_parquet(source, columns=["frame_id"], glob=False)
+    known = pl.concat(
+        pl.read_parquet(source, columns=["frame_id"], glob=False) for source in snapshot.paths_of("frame_features")
+    )
     frames = snapshot.read("frames").join(known, on="frame_id", how="semi")
     return frames.sort("movie_id", "frame_id")["frame_id"]
 
 
+def _batches(tables: Sequence[pq.ParquetFile]) -> Iterator[pa.RecordBatch]:
+    for table in tables:
+        yield from table.iter_batches(_ROWS_AT_ONCE, columns=["frame_id", "feature"])
+
+
 def _derive(snapshot: Snapshot, frames: pl.Series, path: Path) -> None:
     """Write the cache from the snapshot's table, a few thousand rows at a time."""
-    entry = snapshot.manifest.tables["frame_features"]
-    source = snapshot.path / entry.file
-    if sha256_of_file(source) != entry.sha256:
-        raise InvalidSnapshotError(
-            f"{source}: changed since it was published (SHA-256 differs); download or publish the snapshot again"
-        )
+    sources = snapshot.paths_of("frame_features")
+    for source, published in zip(sources, snapshot.manifest.tables["frame_features"].files, strict=True):
+        if sha256_of_file(source) != published.sha256:
+            raise InvalidSnapshotError(
+                f"{source}: changed since it was published (SHA-256 differs); download or publish the snapshot again"
+            )
     positions = pl.DataFrame({"frame_id": frames}).with_row_index("position")
-    table = pq.ParquetFile(source)
-    width = table.schema_arrow.field("feature").type.list_size
-    logger.info("building %s from %s", path, source)
+    tables = [pq.ParquetFile(source) for source in sources]
+    width = tables[0].schema_arrow.field("feature").type.list_size
+    logger.info("building %s from %s", path, ", ".join(map(str, sources)))
     with atomic_path(path) as temporary:
         cache = np.lib.format.open_memmap(temporary, "w+", np.float16, (len(frames), width))
-        for batch in table.iter_batches(_ROWS_AT_ONCE, columns=["frame_id", "feature"]):
+        for batch in _batches(tables):
             rows = pl.DataFrame(pl.from_arrow(batch)).join(positions, on="frame_id", maintain_order="left")
             cache[rows["position"].to_numpy()] = rows["feature"].to_numpy()
         cache.flush()

@@ -86,9 +86,9 @@ def test_every_table_is_written_with_pseudonyms_for_people(crawl, tmp_path):
     assert counts == {"movies": 1, "ratings": 3, "frames": 2, "images": 1, "frame_likes": 3, "quarantine": 4}
     assert sorted(tables["ratings"].rows()) == sorted(
         [
-            (of("71"), "m1", 5.0, date(2024, 1, 2)),
-            (of("71"), "m2", None, date(2024, 1, 1)),
-            (of("72"), "m1", 2.0, None),
+            (of("71"), "m1", 5.0, date(2024, 1, 2), None),
+            (of("71"), "m2", None, date(2024, 1, 1), None),
+            (of("72"), "m1", 2.0, None, None),
         ]
     )
     movie = tables["movies"].row(0, named=True)

@@ -50,7 +50,7 @@ def test_the_order_of_rows_does_not_matter() -> None:
 
 def test_of_a_repeated_pair_the_newest_between_the_bounds_wins() -> None:
     kept, dropped = to_implicit_feedback(RATINGS, MOVIES, FeedbackConfig(until=date(2024, 1, 15)))
-    assert kept.rows() == [("a", "x", 2.0, date(2024, 1, 1))]
+    assert kept.rows() == [("a", "x", 2.0, date(2024, 1, 1), None)]
     assert sorted(dropped["reason"]) == [
         "after 2024-01-15",
         "movie unknown or deleted",

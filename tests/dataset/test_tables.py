@@ -14,9 +14,15 @@ TABLE = pl.DataFrame(
         "movie_id": ["x", "y"],
         "stars": [3.0, None],
         "rated_on": [None, None],
+        "rated_at": [None, None],
         "split": SPLITS[:2],
     },
-    schema_overrides={"stars": pl.Float32, "rated_on": pl.Date, "split": pl.Enum(SPLITS)},
+    schema_overrides={
+        "stars": pl.Float32,
+        "rated_on": pl.Date,
+        "rated_at": pl.Datetime("us", "UTC"),
+        "split": pl.Enum(SPLITS),
+    },
 )
 
 

@@ -84,7 +84,7 @@ def _walk(root: Path) -> Iterator[Found]:
                 yield Found(place.path, place.name, error.strerror or "cannot be read")
                 continue
             if identity in place.seen:
-                yield Found(place.path, place.name, "a link to a folder that is read already")
+                yield Found(place.path, place.name, "a link to a folder above it, or to one that is read already")
                 continue
             place.seen.add(identity)
         try:

@@ -5,6 +5,7 @@ Only decoder processes (`dataset.pictures.process`) call this. It imports only P
 
 import hashlib
 import io
+import os
 import re
 import warnings
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from dataset.pictures.protocol import EXTENSIONS, MAX_FILE_BYTES, MAX_PIXELS, Un
 _FORMATS = tuple(name.upper() for name in EXTENSIONS)
 _SEVERAL_PICTURES = {"MPO": "jpeg"}  # a phone's JPEG with further pictures behind the first
 _MAX_REASON_CHARACTERS = 200
+_TOO_LARGE = f"too large: more than {MAX_FILE_BYTES >> 20} MiB"
 
 
 def read_content(source: Path | bytes, image_sha256: str | None = None) -> bytes:
@@ -40,7 +42,7 @@ def read_content(source: Path | bytes, image_sha256: str | None = None) -> bytes
     if not content:
         raise UnreadablePicture("the file is empty")
     if len(content) > MAX_FILE_BYTES:
-        raise UnreadablePicture(f"too large: more than {MAX_FILE_BYTES >> 20} MiB")
+        raise UnreadablePicture(_TOO_LARGE)
     if image_sha256 not in (None, hashlib.sha256(content).hexdigest()):
         raise UnreadablePicture("the file has changed: its SHA-256 is not the one in images.parquet")
     return content
@@ -48,6 +50,8 @@ def read_content(source: Path | bytes, image_sha256: str | None = None) -> bytes
 
 def _read(path: Path) -> bytes:
     with path.open("rb") as file:
+        if os.fstat(file.fileno()).st_size > MAX_FILE_BYTES:
+            raise UnreadablePicture(_TOO_LARGE)
         return file.read(MAX_FILE_BYTES + 1)
 
 

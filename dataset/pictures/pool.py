@@ -19,7 +19,6 @@ from dataclasses import astuple
 from functools import cache
 from pathlib import Path
 from queue import LifoQueue
-from types import TracebackType
 from typing import IO, Any, TypeVar, cast
 
 from dataset.errors import PipelineError
@@ -78,9 +77,7 @@ class PicturePool:
     def __enter__(self) -> "PicturePool":
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def close(self) -> None:

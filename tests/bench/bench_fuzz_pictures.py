@@ -24,8 +24,7 @@ def measure() -> Iterator[Result]:
     ):
         started = time.perf_counter()
         test()
-        rate = N_CASES / (time.perf_counter() - started)
-        yield Result(f"check {N_CASES:,} {what}", rate, "limit", N_CASES / LIMIT_S, "cases/s")
+        yield Result(f"{N_CASES:,} {what}", time.perf_counter() - started, "limit", LIMIT_S, "s")
     fuzz.kept_pool().close()
 
 

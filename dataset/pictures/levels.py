@@ -8,7 +8,8 @@ from typing import Any
 
 from PIL import Image, ImageMath, ImageOps
 
-_BITS_PER_SAMPLE, _PHOTOMETRIC = 258, 262  # TIFF tags
+_BITS_PER_SAMPLE, _PHOTOMETRIC, _SAMPLE_FORMAT = 258, 262, 339  # TIFF tags
+_UNSIGNED = (1,)
 _HIGHEST_LEVELS = (1.0, 255.0, 65_535.0)
 _TOLERATED_BELOW_ZERO = 0.05
 """Filters overshoot: so far below 0, as a share of white, a level still counts as black."""
@@ -24,8 +25,11 @@ def as_8_bits(picture: Image.Image) -> Image.Image:
     if picture.mode.startswith("I;16"):
         bits = tags.get(_BITS_PER_SAMPLE, (16,))[0]  # 12 in some TIFF files
         grey = _scaled(picture.convert("I"), 0, 1 << (bits - 8))
-    elif picture.mode in ("I", "F"):
-        grey = _scaled_by_range(picture if picture.mode == "I" else _without_gaps(picture))
+    elif picture.mode == "I":
+        is_unsigned = tags.get(_SAMPLE_FORMAT, ()) == _UNSIGNED  # Pillow reads these as signed
+        grey = _scaled_by_range(_as_unsigned(picture) if is_unsigned else picture)
+    elif picture.mode == "F":
+        grey = _scaled_by_range(_without_gaps(picture))
     else:
         return picture
     if tags.get(_PHOTOMETRIC) == 0:  # 0 is white; Pillow inverts only levels of up to 8 bits
@@ -62,6 +66,14 @@ def _scaled(picture: Image.Image, black: float, step: float) -> Image.Image:
     """Return (level - black) / step, rounded down and clipped to 0–255."""
     scale, offset = 1 / step, -black / step
     return picture.convert("F").point(lambda level: level * scale + offset).convert("L")
+
+
+def _as_unsigned(picture: Image.Image) -> Image.Image:
+    """Return a picture of 32-bit levels as floats, the negative ones as the large ones that they stand for."""
+    unsigned: Image.Image = ImageMath.lambda_eval(
+        lambda names: names["picture"] + (names["picture"] < 0) * 2.0**32, picture=picture.convert("F")
+    )
+    return unsigned
 
 
 def _without_gaps(picture: Image.Image) -> Image.Image:

@@ -267,6 +267,11 @@ def test_the_range_of_32_bit_levels_says_what_white_is(levels: list[int], expect
     assert grey(tiff(np.array([levels], np.int32))) == expected
 
 
+def test_unsigned_32_bit_levels_may_use_their_highest_bit() -> None:
+    assert grey(tiff(np.array([[0, 1 << 31, (1 << 32) - 1]], np.uint32))) == [0, 128, 255]
+    assert grey(tiff(np.array([[0, 300, 65_535]], np.uint32))) == [0, 1, 255]
+
+
 def test_the_transparent_level_of_a_16_bit_png_becomes_white() -> None:
     content = io.BytesIO()
     Image.fromarray(np.array([[0, 1000, 1001, 65_535]], np.uint16)).save(content, "PNG", transparency=1000)

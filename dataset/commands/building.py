@@ -98,6 +98,11 @@ def build_dataset(
         f"  cold interactions in validation and test: {numbers['n_cold_interactions']:,} "
         f"({numbers['n_cold_users']:,} users and {numbers['n_cold_movies']:,} movies have no training interaction)"
     )
+    if not built.has_kept_features:
+        print(
+            "  the features of the earlier build are of other frames, so they were removed; run `python -m features "
+            "extract` again (it computes no picture twice)"
+        )
     for row in built.description["quarantined"]:
         print(f"  dropped from {row['table']}: {row['rows']:,} ({row['reason']})")
 

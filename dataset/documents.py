@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, Field, JsonValue, TypeAdapter, ValidationError
+from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 
 from dataset.errors import PipelineError
 from dataset.files import is_below
@@ -120,5 +120,5 @@ FileName = Annotated[str, AfterValidator(_relative)]
 Moment = Annotated[str, AfterValidator(_moment)]
 """A time in ISO 8601."""
 
-Settings = Annotated[dict[str, JsonValue], AfterValidator(_plain)]
+Settings = Annotated[dict[str, Any], AfterValidator(_plain)]
 """Names and values of any kind that JSON has; its numbers are finite."""

@@ -31,7 +31,7 @@ from dataset.pictures.pool import PicturePool
 from dataset.schema import Image, Quarantine, SnapshotFrame
 from dataset.tables import quarantine_rows, read_table, write_table
 from features.config import ExtractOptions, ExtractorIdentity
-from features.decoding import CropReader, Decoded
+from features.decoding import MISSING, CropReader, Decoded
 from features.extractor import Extractor
 from features.store import FeatureStore
 from features.table import write_features
@@ -292,7 +292,7 @@ def _batches(
             if picture.crop is not None:
                 yield picture.image_sha256, picture.crop
                 continue
-            if not picture.reason.startswith("the file is missing"):  # do not record it: the file may come back
+            if not picture.reason.startswith(MISSING):  # do not record it: the file may come back
                 store.add_failure(picture.image_sha256, picture.reason)
             _log.info("picture %s: %s", picture.path, picture.reason)
             advance(1)
@@ -366,7 +366,7 @@ def _write_quarantine(folder: Path, unreadable: pl.DataFrame, failures: dict[str
         schema={"image_sha256": pl.String, "detail": pl.String},
     )
     rows = unreadable.join(reasons, on="image_sha256", how="left", maintain_order="left")
-    rows = rows.with_columns(pl.col("detail").fill_null("the file is missing"))
+    rows = rows.with_columns(pl.col("detail").fill_null(MISSING))
     write_table(
         quarantine_rows(rows, "images", "picture cannot be decoded"), Quarantine, folder / "features_quarantine.parquet"
     )

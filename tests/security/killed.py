@@ -18,18 +18,19 @@ for name in ("dataset.commands.building", "dataset.commands.snapshots", "feature
     importlib.import_module(name)
 APPS = {program: importlib.import_module(f"{program}.__main__").app for program in ("dataset", "features")}
 
+EVENTS = ("open", "os.rename", "os.link", "os.mkdir", "os.remove", "os.rmdir", "shutil.rmtree")
+
 
 def watch(folder: str, moment: int, counter: Path) -> None:
     count = 0
 
     def hook(event: str, arguments: tuple[object, ...]) -> None:
         nonlocal count
-        if event in ("open", "os.rename", "os.link", "os.mkdir", "os.remove", "os.rmdir", "shutil.rmtree"):
-            if str(arguments[0]).startswith(folder) and str(arguments[0]) != str(counter):
-                count += 1
-                if count == moment:
-                    os.kill(os.getpid(), signal.SIGKILL)
-                os.pwrite(counts, b"%09d" % count, 0)
+        if event in EVENTS and str(arguments[0]).startswith(folder) and str(arguments[0]) != str(counter):
+            count += 1
+            if count == moment:
+                os.kill(os.getpid(), signal.SIGKILL)
+            os.pwrite(counts, b"%09d" % count, 0)
 
     counts = os.open(counter, os.O_RDWR | os.O_CREAT)
     sys.addaudithook(hook)

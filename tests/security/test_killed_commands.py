@@ -169,9 +169,9 @@ def test_a_folder_that_cannot_be_finished_stays_as_it_was(
     def fails() -> None:
         with replaced_folder(folder) as staging:
             (staging / "file").write_text("third")
-            raise ValueError
+            raise ValueError("unfinished")
 
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="unfinished"):
         fails()
     assert (folder / "file").read_text() == "second"
     assert hidden(tmp_path) == []
@@ -183,9 +183,9 @@ def test_a_folder_that_was_moved_aside_when_the_kill_came_is_put_back(tmp_path: 
 
     def fails() -> None:
         with replaced_folder(tmp_path / "dataset"):
-            raise ValueError
+            raise ValueError("unfinished")
 
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="unfinished"):
         fails()
     assert (tmp_path / "dataset" / "file").read_text() == "old"
 

@@ -112,18 +112,23 @@ def filter_k_core(
     k_user: CountOrZero = 5,
     k_item: CountOrZero = 5,
 ) -> None:
-    """Filter a Parquet file of any size to its k-core.
+    """Filter a Parquet file of any size to its k-core. A user-item pair counts once; all rows of a kept pair are kept.
 
     Args:
         source: a Parquet file, or a folder of them
         to: the Parquet file to write
         user_column: column with the user's id
         item_column: column with the item's id
-        k_user: minimum interactions per user
-        k_item: minimum interactions per item
+        k_user: minimum items per user
+        k_item: minimum users per item
     """
-    n_rows, n_kept = k_core_parquet(source, to, k_user, k_item, user_column, item_column)
-    print(f"Kept {n_kept:,} of {n_rows:,} rows in {to}: the k-core with k = {k_user} for users and {k_item} for items.")
+    core = k_core_parquet(source, to, k_user, k_item, user_column, item_column)
+    print(
+        f"Kept {core.n_kept:,} of {core.n_rows:,} rows in {to}: "
+        f"the k-core with k = {k_user} for users and {k_item} for items."
+    )
+    if core.n_repeats:
+        print(f"  {core.n_repeats:,} rows repeat the user and item of another row; each pair counted once.")
 
 
 def export_dataset(

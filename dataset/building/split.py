@@ -4,7 +4,7 @@
 |---|---|---|---|
 | `random` | interactions drawn uniformly (as in the paper) | exact, overall | seed, set of pairs |
 | `per-user` | the same share of each user's interactions | exact, per user | seed, set of pairs |
-| `temporal` | the newest: train, then validation, then test | exact, overall | dates; seed within one day |
+| `temporal` | the newest: train, then validation, then test | exact, overall | times; seed within one moment |
 | `stable` | pairs chosen by a keyed hash | close to the shares | seed and the pair alone |
 
 No strategy depends on the order of rows. With `stable`, an interaction keeps its split when the dataset
@@ -24,9 +24,10 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from dataset.building.codes import dense_codes
+from dataset.building.moments import moment
 from dataset.errors import InvalidTableError, TooLittleDataError, UsageError
 from dataset.schema import SPLITS, ImplicitFeedback, Interaction
-from dataset.tables import canonical, validate
+from dataset.tables import canonical, fill_optional, validate
 
 Strategy = Literal["random", "per-user", "temporal", "stable"]
 
@@ -75,7 +76,7 @@ def split(feedback: dy.DataFrame[ImplicitFeedback], config: SplitConfig) -> dy.D
         raise TooLittleDataError(
             "split: no interaction is left after filtering; lower --k-user and --k-item, or add more ratings"
         )
-    ordered = canonical(feedback, ImplicitFeedback)
+    ordered = canonical(fill_optional(feedback, ImplicitFeedback), ImplicitFeedback)
     split_codes = _STRATEGIES[config.strategy](ordered, config)
     names = pl.Series("split", split_codes).cat.to(pl.Enum(SPLITS))
     return validate(ordered.with_columns(names), Interaction, "interactions")
@@ -107,17 +108,20 @@ def _random(ordered: pl.DataFrame, config: SplitConfig) -> SplitCodes:
 
 
 def _temporal(ordered: pl.DataFrame, config: SplitConfig) -> SplitCodes:
-    """Sort the rows by date and cut where the shares end; rows of the same day are in random order."""
-    n_undated = ordered["rated_on"].null_count()
+    """Sort the rows by time and cut where the shares end; rows of the same moment are in random order.
+
+    Of one day, rows without a time of day come first (`dataset.building.moments`).
+    """
+    moments = ordered.select(moment()).to_series()
+    n_undated = moments.null_count()
     if n_undated:
         raise InvalidTableError(
             f"split: {n_undated:,} of {ordered.height:,} interactions have no date, which a temporal split needs; "
             "drop them with --since and any early day, or choose another --split"
         )
-    days = ordered["rated_on"].to_physical().to_numpy()
     draw = np.random.default_rng(config.seed).permutation(ordered.height)
     split_codes = np.empty(ordered.height, dtype=np.uint8)
-    split_codes[np.lexsort([draw, days])] = _in_turn(ordered.height, config)
+    split_codes[np.lexsort([draw, moments.to_physical().to_numpy()])] = _in_turn(ordered.height, config)
     return split_codes
 
 

@@ -9,8 +9,8 @@ from cyclopts import Parameter
 from pydantic import BeforeValidator, Field
 from pydantic.dataclasses import dataclass
 
-from dataset.building.moments import day, moment
 from dataset.errors import UsageError
+from dataset.moments import day, moment
 from dataset.schema import ImplicitFeedback, Rating
 from dataset.tables import fill_optional, quarantine_rows, validate
 
@@ -56,7 +56,7 @@ def to_implicit_feedback(
 ) -> tuple[dy.DataFrame[ImplicitFeedback], pl.DataFrame]:
     """Return the implicit feedback in `ratings`, and the dropped rows as a `Quarantine` table.
 
-    For a repeated pair, the newest rating within the bounds is kept (`dataset.building.moments`; of several
+    For a repeated pair, the newest rating within the bounds is kept (`dataset.moments`; of several
     at one moment, the one with the most stars), so the result does not depend on the order of rows.
     `min_stars` is applied afterwards: an older, higher rating does not replace a newer one that is too low.
 

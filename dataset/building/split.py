@@ -24,8 +24,8 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from dataset.building.codes import dense_codes
-from dataset.building.moments import moment
 from dataset.errors import InvalidTableError, TooLittleDataError, UsageError
+from dataset.moments import moment
 from dataset.schema import SPLITS, ImplicitFeedback, Interaction
 from dataset.tables import canonical, fill_optional, validate
 
@@ -110,7 +110,7 @@ def _random(ordered: pl.DataFrame, config: SplitConfig) -> SplitCodes:
 def _temporal(ordered: pl.DataFrame, config: SplitConfig) -> SplitCodes:
     """Sort the rows by time and cut where the shares end; rows of the same moment are in random order.
 
-    Of one day, rows without a time of day come first (`dataset.building.moments`).
+    Of one day, rows without a time of day come first (`dataset.moments`).
     """
     moments = ordered.select(moment()).to_series()
     n_undated = moments.null_count()

@@ -8,7 +8,8 @@ from dataset.building.build import DatasetConfig, build
 from dataset.building.kcore import k_core_parquet
 from dataset.building.statistics import compare_with_paper
 from dataset.cli import FLAT, CountOrZero
-from dataset.formats.exporting import ExportFormat, export
+from dataset.formats.export_formats import ExportFormat
+from dataset.formats.exporting import export
 from dataset.formats.importing import import_ratings
 from dataset.formats.items import find_items_file, named_items_file
 from dataset.formats.ratings import FORMATS, RatingsFormat, detect_format
@@ -138,19 +139,25 @@ def export_dataset(
     to: Path,
     format: ExportFormat = "recbole",
     name: str = "dataset",
+    leaking_columns: bool = False,
 ) -> None:
     """Write a dataset for RecBole, LightGCN or Cornac.
 
     Args:
         source: a dataset folder, or the folder of one snapshot version
-        to: the folder to write
-        format: format to write; uir is for Cornac and others
+        to: the folder to write; files there that an export did not write are never replaced
+        format: format to write; uir and uirt (with times) are for Cornac and others
         name: the dataset's name in RecBole
+        leaking_columns: also write the movies' columns that reveal held-out rows, such as rating_mean (recbole only)
     """
-    done = export(source, to, format, name)
+    done = export(source, to, format, name, leaking_columns)
     print(f"Exported {source} as {format}:")
     for file in done.files:
         print(f"  {file}")
     for column in ("stars", "rated_on"):
         if column not in done.values:
             print(f"  without {column}: some interactions have none")
+    if done.n_times:
+        exact = f"{done.n_times - done.n_midnights:,} of {done.n_times:,} times are exact to the second"
+        midnights = f"; the other {done.n_midnights:,} are midnight UTC of the day, because only the day is known"
+        print(f"  {exact}{midnights if done.n_midnights else ''}")

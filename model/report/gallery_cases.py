@@ -11,7 +11,7 @@ from pathlib import Path
 import polars as pl
 import torch
 
-from dataset.building.moments import moment
+from dataset.moments import moment
 from dataset.tables import empty, read_table, write_table
 from model.data.tables import Ids, Tables
 from model.models.recommender import FrameScorer, Recommender

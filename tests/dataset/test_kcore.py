@@ -69,7 +69,9 @@ def test_five_is_enough_unless_something_else_is_asked_for(tmp_path: Path) -> No
 def test_a_repeated_pair_counts_once_and_all_its_rows_stay_or_go(
     rows: list[tuple[int, int]], k_user: int, k_item: int
 ) -> None:
-    table = pl.DataFrame([(f"u{user}", f"m{movie}") for user, movie in rows], schema=as_table(set()).schema, orient="row")
+    table = pl.DataFrame(
+        [(f"u{user}", f"m{movie}") for user, movie in rows], schema=as_table(set()).schema, orient="row"
+    )
     core = brute_force(set(rows), k_user, k_item)
     kept = k_core(table.with_row_index(), k_user, k_item)["index"].to_list()
     assert kept == [index for index, row in enumerate(rows) if row in core]

@@ -235,14 +235,15 @@ class Interaction(ImplicitFeedback):
     """One row per user and movie: the user watched it. Each pair occurs once and belongs to one split."""
 
     split = dy.Enum(
-        SPLITS, **about("Learn from train, choose settings and stop training by validation, and report on test.")
+        SPLITS,
+        **about("The part that the pair belongs to: learn from train, choose settings by validation, report on test."),
     )
 
 
 class FrameLike(dy.Schema):
-    """One row per frame that a user likes, of validation and test pairs. For evaluation only: no model may train on it.
+    """One row per frame that a user likes, of validation and test pairs.
 
-    Source: Wu et al. 2019, section 4.
+    For evaluation only: no model may train on it (as in Wu et al. 2019, section 4).
     """
 
     user_id = dy.String(primary_key=True, min_length=1, **about("The person, as in interactions."))

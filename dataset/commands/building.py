@@ -99,8 +99,23 @@ def build_dataset(
         f"  cold interactions in validation and test: {numbers['n_cold_interactions']:,} "
         f"({numbers['n_cold_users']:,} users and {numbers['n_cold_movies']:,} movies have no training interaction)"
     )
+    if config.split.strategy == "given":
+        print(f"  {_about_given_split(built.description['provenance']['given_split'])}")
     for row in built.description["quarantined"]:
         print(f"  dropped from {row['table']}: {row['rows']:,} ({row['reason']})")
+
+
+def _about_given_split(given: dict[str, Any]) -> str:
+    """Return what a dataset keeps of the split that was given, and how validation came about."""
+    kept = ", ".join(f"{given['kept_pairs'][split]:,} of {n:,} {split}" for split, n in given["pairs"].items() if n)
+    drawn = given["validation_drawn_from_train"]
+    validation = (
+        f"; it has no validation, so {drawn['pairs']:,} pairs were drawn from train "
+        f"(share {drawn['share_of_train']:g}, seed {drawn['seed']})"
+        if drawn
+        else ""
+    )
+    return f"given split: kept {kept} pairs{validation} (SHA-256 of the split: {given['sha256']})"
 
 
 def filter_k_core(
@@ -158,6 +173,8 @@ def export_dataset(
         if column not in done.values:
             print(f"  without {column}: some interactions have none")
     if done.n_times:
-        exact = f"{done.n_times - done.n_midnights:,} of {done.n_times:,} times are exact to the second"
-        midnights = f"; the other {done.n_midnights:,} are midnight UTC of the day, because only the day is known"
-        print(f"  {exact}{midnights if done.n_midnights else ''}")
+        midnights = f"; {done.n_midnights:,} are midnight UTC of the day, because the time of day is not known"
+        print(
+            f"  {done.n_times - done.n_midnights:,} of {done.n_times:,} times are exact to the second"
+            f"{midnights if done.n_midnights else ''}"
+        )

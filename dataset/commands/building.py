@@ -1,8 +1,8 @@
 """The commands that make datasets: import, build, kcore and export."""
 
-from dataclasses import replace
+import shlex
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated
 
 from dataset.building.build import DatasetConfig, build
 from dataset.building.kcore import k_core_parquet
@@ -10,9 +10,8 @@ from dataset.building.statistics import compare_with_paper
 from dataset.cli import FLAT, CountOrZero
 from dataset.formats.export_formats import ExportFormat
 from dataset.formats.exporting import export
+from dataset.formats.import_config import ImportConfig
 from dataset.formats.importing import import_ratings
-from dataset.formats.items import find_items_file, named_items_file
-from dataset.formats.ratings import FORMATS, RatingsFormat, detect_format
 
 
 def import_ratings_file(
@@ -20,56 +19,38 @@ def import_ratings_file(
     /,
     *,
     to: Path,
-    format: Literal["auto", "columns", "movielens-csv", "movielens-dat", "movielens-100k", "recbole"] = "auto",
-    user_column: str | None = None,
-    item_column: str | None = None,
-    rating_column: str | None = None,
-    time_column: str | None = None,
-    max_rating: float | None = None,
-    separator: str | None = None,
-    items: Path | None = None,
-    items_id_column: str | None = None,
-    title_column: str = "title",
     pictures: Path | None = None,
+    items: Path | None = None,
+    replace: bool = False,
+    config: Annotated[ImportConfig, FLAT] = ImportConfig(),  # noqa: B008 - frozen
 ) -> None:
     """Make raw tables from a ratings file of your own.
 
+    The file is a text table (CSV, TSV, .dat, .inter, …, also compressed) or Parquet.
+
     Args:
-        ratings: a .csv, .tsv, .parquet, .inter, ratings.dat or u.data file
+        ratings: the ratings file
         to: the raw folder to write
-        format: format of the ratings file; auto detects it from the file's name
-        user_column: column with the user's id (by default user, or as the format has it)
-        item_column: column with the item's id (by default item, or as the format has it)
-        rating_column: column with the rating
-        time_column: column with a date or seconds since 1970
-        max_rating: the highest possible rating (by default 5)
-        separator: field separator of a text file (by default a comma, or a tab in .tsv)
-        items: a file of titles (found automatically beside MovieLens and RecBole ratings)
-        items_id_column: column of --items with the item's id (by default as in the ratings)
-        title_column: column of --items with the title
         pictures: folder with <item>.jpg or <item>/<any>.jpg
+        items: a file of titles (found automatically beside MovieLens and RecBole ratings)
+        replace: replace the tables in --to, also if they come from another file or from a crawl
+        config: how to read the files
     """
-    known = detect_format(ratings) if format == "auto" else format
-    options: dict[str, Any] = {
-        "user_column": user_column,
-        "item_column": item_column,
-        "rating_column": rating_column,
-        "time_column": time_column,
-        "max_rating": max_rating,
-        "separator": separator,
-    }
-    given = {name: value for name, value in options.items() if value is not None}
-    ratings_format = replace(FORMATS.get(known or "columns", RatingsFormat()), **given)
-    items_file = find_items_file(ratings, known)
-    if items:
-        items_file = named_items_file(items, items_id_column or ratings_format.item_column, title_column)
-    done = import_ratings(ratings, ratings_format, pictures, to, items_file)
-    titles = f" ({done.n_titles:,} with a title)" if items_file else ""
+    done = import_ratings(
+        ratings, config.ratings_format(ratings), pictures, to, config.items_file(ratings, items), replace
+    )
+    titles = f" ({done.n_titles:,} with a title)" if done.has_items_file else ""
     print(
         f"Imported {done.n_ratings:,} ratings of {done.n_items:,} items{titles} and {done.n_pictures:,} pictures "
-        f"into {done.path} ({done.n_quarantined:,} rows dropped, see quarantine.parquet there).\n"
-        f"Next: python -m dataset build --raw {done.path} --to <folder>"
+        f"into {done.path} ({done.n_quarantined:,} rows dropped, see quarantine.parquet there)."
     )
+    print(f"  rows in the file: {done.n_rows:,} = {done.n_ratings:,} ratings + {done.n_dropped_rows:,} dropped")
+    print(f"  read as: {', '.join(f'{name} {value}' for name, value in done.facts.items() if value != 'none')}")
+    for reason, n_rows in done.reasons.items():
+        print(f"  dropped: {n_rows:,} ({reason})")
+    for note in done.notes:
+        print(f"  note: {note}")
+    print(f"Next: python -m dataset build --raw {shlex.quote(str(done.path))} --to <folder>")
 
 
 def build_dataset(

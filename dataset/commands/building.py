@@ -2,7 +2,7 @@
 
 import shlex
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from dataset.building.build import DatasetConfig, build
 from dataset.building.kcore import k_core_parquet
@@ -37,7 +37,7 @@ def import_ratings_file(
         config: how to read the files
     """
     done = import_ratings(
-        ratings, config.ratings_format(ratings), pictures, to, config.items_file(ratings, items), replace
+        ratings, config.ratings_format(ratings), pictures, to, config.items_file(ratings, items), replace, config.split
     )
     titles = f" ({done.n_titles:,} with a title)" if done.has_items_file else ""
     print(

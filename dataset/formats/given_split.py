@@ -1,6 +1,7 @@
-"""A published split, as imported ratings bring it: a column, or a file per split. It becomes `Rating.given_split`."""
+"""A published split of imported ratings: a column, or a file per split. It becomes `Rating.given_split`."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -8,44 +9,31 @@ import polars as pl
 from cyclopts import Group, Parameter
 from pydantic.dataclasses import dataclass
 
-from dataset.errors import InvalidTableError, UsageError
+from dataset.errors import UsageError
+from dataset.formats.ratings import RatingsFormat, ReadRatings, read_ratings
+from dataset.formats.splits import separate_splits
 from dataset.schema import SPLITS
-from dataset.tables import quarantine_rows
 
-_WORDS = {
-    "train": ("train", "training"),
-    "validation": ("validation", "valid", "val", "vali", "dev", "development"),
-    "test": ("test", "testing"),
-}
-_NUMBERS = {"0": "train", "1": "validation", "2": "test"}
-_SPLIT_OF = _NUMBERS | {word: split for split, words in _WORDS.items() for word in words}
-_PAIR = ["user_id", "movie_id"]
-_SHOWN_VALUES = 8
-
-_GROUP = Group.create_ordered("A published split (for build --split given)")
+_GROUP = Group.create_ordered("A published split (for build --split given; see also --split-column)")
 
 
 @dataclass(frozen=True)
 class GivenSplit:
-    """Where the split of imported ratings stands. Without a column and files, there is none.
+    """The files of a split, and what is done with pairs that are in several splits.
 
     Attributes:
-        split_column: column with the split: train, validation (valid, val, dev) and test, or 0, 1 and 2 for these
         validation: the validation ratings, in a file like the one of the ratings, which then are train
         test: the test ratings, in such a file
         drop_overlap: keep a pair that is in several splits only in the last of them (test, then validation); by
             default it is refused
     """
 
-    split_column: Annotated[str | None, Parameter(group=_GROUP)] = None
     validation: Annotated[Path | None, Parameter(group=_GROUP)] = None
     test: Annotated[Path | None, Parameter(group=_GROUP)] = None
     drop_overlap: Annotated[bool, Parameter(group=_GROUP)] = False
 
     def __post_init__(self) -> None:
-        """Reject a split that is given twice or that has no test ratings."""
-        if self.split_column and (self.validation or self.test):
-            raise UsageError("--split-column names the split of each row; leave out --validation and --test")
+        """Reject a split without test ratings."""
         if self.validation and not self.test:
             raise UsageError("--validation needs --test: a split has train and test, and may have validation")
 
@@ -55,55 +43,35 @@ class GivenSplit:
         return {split: path for split, path in found.items() if path} if self.test else {}
 
 
-def read_splits(values: pl.Series, where: str) -> pl.Series:
-    """Return the split that each value names, as `Enum`.
-
-    Args:
-        values: words or numbers, of any case.
-        where: the file and column, for messages.
+def read_given(ratings: Path, file_format: RatingsFormat, split: GivenSplit) -> ReadRatings:
+    """Read a ratings file, and the other files of its split if there are any.
 
     Raises:
-        InvalidTableError: a value names no split, or numbers leave train or test out.
+        MissingInputError: a file is missing.
+        UsageError: an option's value is impossible, or the split is given twice.
+        InvalidTableError: a file cannot be read, a column is missing or invalid, or a pair is in several splits.
+        TooLittleDataError: a file has no row with a user and an item.
     """
-    text = values.cast(pl.String).str.strip_chars().str.to_lowercase().str.replace(r"^(\d)\.0+$", "$1")
-    n_unknown = len(text) - int(text.is_in(list(_SPLIT_OF)).fill_null(False).sum())
-    seen = text.unique().sort()
-    if n_unknown:
-        shown = ", ".join("nothing" if value is None else repr(value[:40]) for value in seen[:_SHOWN_VALUES])
-        more = f" and {len(seen) - _SHOWN_VALUES:,} more" if len(seen) > _SHOWN_VALUES else ""
-        raise InvalidTableError(
-            f"{where}: {n_unknown:,} of {len(text):,} values name no split; it has {shown}{more}, but should have "
-            "train, validation (or valid, val, dev) and test, or 0, 1 and 2 for these: change them in the file"
-        )
-    if set(seen) <= set(_NUMBERS) and not {"0", "2"} <= set(seen):
-        raise InvalidTableError(
-            f"{where}: it has only {' and '.join(seen)}, but 0, 1 and 2 stand for train, validation and test, so "
-            "nothing would be train, or nothing test; write train and test instead of numbers"
-        )
-    return text.replace_strict(_SPLIT_OF, return_dtype=pl.Enum(SPLITS)).alias("given_split")
+    files = split.files(ratings)
+    if files and file_format.split_column:
+        raise UsageError("--split-column names the split of each row; leave out --validation and --test")
+    if not files and not file_format.split_column:
+        return read_ratings(ratings, file_format)
+    read = _read_files(files, file_format) if files else read_ratings(ratings, file_format)
+    where = ", ".join(str(path) for path in files.values()) or str(ratings)
+    rows, dropped = separate_splits(read.rows, split.drop_overlap, where)
+    numbers = dict(rows.group_by(pl.col("given_split").cast(pl.String)).len().iter_rows())
+    counted = ", ".join(f"{numbers[name]:,} {name}" for name in SPLITS if name in numbers)
+    note = f"the given split has {counted} ratings; use it with build --split given --k-user 0 --k-item 0"
+    return replace(read, rows=rows, quarantine=pl.concat([read.quarantine, dropped]), notes=[*read.notes, note])
 
 
-def separate_splits(rows: pl.DataFrame, drop_overlap: bool, where: str) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Return the `Rating` rows in which each pair has one split, and the others as `Quarantine` rows.
-
-    Args:
-        rows: `Rating` rows with `given_split`.
-        drop_overlap: whether a pair in several splits is kept in the last of them; otherwise it is refused.
-        where: the file, for messages.
-
-    Raises:
-        InvalidTableError: pairs are in several splits, and `drop_overlap` is false.
-    """
-    last = pl.col("given_split").max().over(_PAIR)
-    is_other = pl.col("given_split") != last
-    others = rows.with_columns(last=last.cast(pl.String)).filter(is_other)
-    if others.height and not drop_overlap:
-        example = others.sort(_PAIR).row(0, named=True)
-        raise InvalidTableError(
-            f"{where}: {others.select(_PAIR).n_unique():,} user-item pairs are in more than one split, for example "
-            f"user {example['user_id']!r} with item {example['movie_id']!r} in {example['given_split']} and "
-            f"{example['last']}; a model would learn what it is tested on: correct the split, or pass --drop-overlap "
-            "to keep such a pair only in the last of its splits"
-        )
-    reason = pl.format("pair is also in the given split's {}", "last")
-    return rows.filter(~is_other), quarantine_rows(others.with_columns(reason=reason), "ratings")
+def _read_files(files: Mapping[str, Path], file_format: RatingsFormat) -> ReadRatings:
+    reads = {split: read_ratings(path, file_format) for split, path in files.items()}
+    types = pl.Enum(SPLITS)
+    return ReadRatings(
+        pl.concat(read.rows.with_columns(given_split=pl.lit(split, types)) for split, read in reads.items()),
+        pl.concat(read.quarantine for read in reads.values()),
+        reads["train"].facts,
+        [f"{files[split].name}: {note}" for split, read in reads.items() for note in read.notes],
+    )

@@ -90,7 +90,7 @@ def parse_licence(stated: str) -> Licence:
         UsageError: it is empty, or says that there is no licence.
     """
     text = " ".join(stated.split())
-    if not text or text.lower() in _NO_LICENCE:
+    if not _is_licence(text):
         raise UsageError(f"licence {stated!r} states no licence; name one, such as CC-BY-4.0, or leave it out")
     is_address = re.match(r"https?://", text, re.IGNORECASE)
     names = [_name_at(text)] if is_address else [text, "-".join(_FILLERS.sub(" ", text).split())]
@@ -100,10 +100,14 @@ def parse_licence(stated: str) -> Licence:
 
 def describe_licence(stated: str | None) -> str:
     """Return a licence that a publisher states with the address of its text; or that none is stated."""
-    if stated is None:
+    if stated is None or not _is_licence(" ".join(stated.split())):  # older versions published any words
         return NO_LICENCE
     licence = parse_licence(stated)
     return licence.text if licence.url in (None, licence.text) else f"{licence.text} ({licence.url})"
+
+
+def _is_licence(text: str) -> bool:
+    return bool(text) and text.lower() not in _NO_LICENCE
 
 
 def _name_at(address: str) -> str | None:

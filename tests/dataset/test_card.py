@@ -22,7 +22,7 @@ from dataset.files import write_json
 from dataset.schema import SNAPSHOT_TABLES, FrameFeature, SnapshotFrame, SnapshotMovie
 from dataset.snapshots.card import render_card
 from dataset.snapshots.citation import cite
-from dataset.snapshots.licences import HUB_IDENTIFIERS, LICENCE_FILE, parse_licence
+from dataset.snapshots.licences import HUB_IDENTIFIERS, LICENCE_FILE, describe_licence, parse_licence
 from dataset.snapshots.manifest import Manifest
 from dataset.snapshots.publication import PublicationConfig
 from dataset.snapshots.publish import publish
@@ -343,6 +343,11 @@ def test_any_other_licence_is_named_and_linked_as_hugging_face_documents_it(
 def test_what_states_no_licence_is_refused(stated: str) -> None:
     with pytest.raises(UsageError, match=r"states no licence; name one, such as CC-BY-4\.0"):
         parse_licence(stated)
+
+
+@pytest.mark.parametrize("stated", [None, "", "none", "Unknown"])
+def test_words_that_an_older_version_published_as_a_licence_are_shown_as_none(stated: str | None) -> None:
+    assert describe_licence(stated).startswith("No licence is stated")
 
 
 def test_a_licence_of_ones_own_is_a_file_of_the_snapshot(make_raw: Callable[..., Path], tmp_path: Path) -> None:

@@ -15,8 +15,12 @@ from hypothesis import strategies as st
 from dataset.building.build import BuiltDataset, DatasetConfig, build
 from dataset.building.split import SplitConfig
 from dataset.errors import InvalidTableError, UsageError
-from dataset.formats.given_split import GivenSplit, read_splits, separate_splits
+from dataset.formats.given_split import GivenSplit
+from dataset.formats.import_config import ImportConfig
+from dataset.formats.importing import Imported, import_ratings
 from dataset.formats.lightgcn import pairs_of_lines
+from dataset.formats.ratings import RatingsFormat
+from dataset.formats.splits import read_splits, separate_splits
 from dataset.schema import RAW_TABLES, SPLITS, Interaction, Quarantine
 from dataset.tables import empty, fill_columns, read_table, write_table
 
@@ -200,14 +204,84 @@ def test_a_pair_in_several_splits_can_be_kept_in_the_last_alone() -> None:
     assert dropped["reason"].to_list() == ["pair is also in the given split's test"] * 2
 
 
-def test_a_split_is_given_by_a_column_or_by_files() -> None:
-    here = Path("train.csv")
-    assert dict(GivenSplit("split").files(here)) == {}
-    assert dict(GivenSplit(test=Path("t.csv")).files(here)) == {"train": here, "test": Path("t.csv")}
+def imported(folder: Path, texts: dict[str, str], **options: Any) -> Imported:
+    """Write these files, and import the first one with these options."""
+    for name, text in texts.items():
+        (folder / name).write_text(text)
+    first = folder / next(iter(texts))
+    formats = {name: options.pop(name) for name in ("split_column", "zero_is", "rating_column") if name in options}
+    files = {name: folder / options.pop(name) for name in ("validation", "test") if name in options}
+    split = GivenSplit(**files, drop_overlap=options.pop("drop_overlap", False))
+    config = ImportConfig(**options, ratings=RatingsFormat(**formats), split=split)
+    return import_ratings(first, config.ratings_format(first), None, folder / "raw", split=config.split)
+
+
+def given_pairs_of(folder: Path) -> Pairs:
+    table = pl.read_parquet(folder / "raw" / "ratings.parquet").with_columns(pl.col("given_split").cast(pl.String))
+    return {(user, movie): split for user, movie, split in table.select(*PAIR, "given_split").iter_rows()}
+
+
+def test_a_column_of_the_ratings_holds_the_split(tmp_path: Path) -> None:
+    text = "user,item,x_label\na,x,0\na,y,2\nb,x,1\n,z,odd\nb,y,0\n"
+    done = imported(tmp_path, {"r.csv": text}, split_column="x_label")
+    assert given_pairs_of(tmp_path) == {
+        ("a", "x"): "train",
+        ("a", "y"): "test",
+        ("b", "x"): "validation",
+        ("b", "y"): "train",
+    }
+    assert (done.n_rows, done.n_ratings, done.n_dropped_rows) == (5, 4, 1)
+    assert any("2 train, 1 validation, 1 test" in note for note in done.notes)
+    provenance = built(tmp_path / "raw").description["provenance"]["given_split"]
+    assert provenance["column"] == "x_label"
+    assert provenance["kept_pairs"] == {"train": 2, "validation": 1, "test": 1}
+
+
+def test_a_file_per_split_is_read_with_the_same_options(tmp_path: Path) -> None:
+    files = {"train.csv": "user,item\na,x\nb,x\n", "t.csv": "item,user\ny,a\n,b\n", "v.csv": "user,item\nb,y\n"}
+    done = imported(tmp_path, files, test="t.csv", validation="v.csv")
+    assert given_pairs_of(tmp_path) == {
+        ("a", "x"): "train",
+        ("b", "x"): "train",
+        ("a", "y"): "test",
+        ("b", "y"): "validation",
+    }
+    assert (done.n_rows, done.n_ratings, done.n_dropped_rows) == (5, 4, 1)
+    told = built(tmp_path / "raw").description["provenance"]["given_split"]
+    assert {split: file["file"] for split, file in told["files"].items()} == {
+        "train": "train.csv", "validation": "v.csv", "test": "t.csv"
+    }  # fmt: skip
+    assert told["files"]["test"]["sha256"] == hashlib.sha256(files["t.csv"].encode()).hexdigest()
+
+
+def test_lightgcn_s_files_are_imported_and_keep_their_split(tmp_path: Path) -> None:
+    files = {"train.txt": "0 1 2 3\n1 2\n2 \n", "test.txt": "0 4\n1 1 4 \n"}
+    done = imported(tmp_path, files, format="lightgcn", test="test.txt")
+    train, test = {("0", "1"), ("0", "2"), ("0", "3"), ("1", "2")}, {("0", "4"), ("1", "1"), ("1", "4")}
+    assert given_pairs_of(tmp_path) == dict.fromkeys(train, "train") | dict.fromkeys(test, "test")
+    assert (done.n_rows, done.n_dropped_rows) == (8, 1)
+    found = splits_of(built(tmp_path / "raw", validation_share=0.25))
+    assert {pair for pair, split in found.items() if split == "test"} == test
+    assert list(found.values()).count("validation") == 1
+
+
+def test_a_pair_in_train_and_test_is_refused_or_leaves_train(tmp_path: Path) -> None:
+    files = {"train.csv": "user,item\na,x\nb,x\na,y\n", "t.csv": "user,item\na,y\n"}
+    with pytest.raises(
+        InvalidTableError, match=r"train\.csv, .*t\.csv: 1 user-item pairs are in more .* in train and test"
+    ):
+        imported(tmp_path, files, test="t.csv")
+    assert not (tmp_path / "raw").exists()
+    done = imported(tmp_path, files, test="t.csv", drop_overlap=True)
+    assert given_pairs_of(tmp_path) == {("a", "x"): "train", ("b", "x"): "train", ("a", "y"): "test"}
+    assert done.reasons == {"pair is also in the given split's test": 1}
+
+
+def test_a_split_is_given_once_and_with_test_ratings(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="leave out --validation and --test"):
-        GivenSplit("split", test=here)
+        imported(tmp_path, {"r.csv": "user,item,s\na,x,train\n"}, split_column="s", test="r.csv")
     with pytest.raises(UsageError, match="--validation needs --test"):
-        GivenSplit(validation=here)
+        GivenSplit(validation=tmp_path)
 
 
 @pytest.mark.parametrize("blocks", [[b"0 1 2\n3 4\n"], [b"0\t1 2\r\n3 4"], [b"0 1 2 \n", b"\n3  4\n\n"]])

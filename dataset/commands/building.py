@@ -50,7 +50,8 @@ def import_ratings_file(
         print(f"  dropped: {n_rows:,} ({reason})")
     for note in done.notes:
         print(f"  note: {note}")
-    print(f"Next: python -m dataset build --raw {shlex.quote(str(done.path))} --to <folder>")
+    as_given = " --split given --k-user 0 --k-item 0" if config.ratings.split_column or config.split.test else ""
+    print(f"Next: python -m dataset build --raw {shlex.quote(str(done.path))} --to <folder>{as_given}")
 
 
 def build_dataset(

@@ -62,7 +62,7 @@ def read_given(ratings: Path, file_format: RatingsFormat, split: GivenSplit) -> 
     rows, dropped = separate_splits(read.rows, split.drop_overlap, where)
     numbers = dict(rows.group_by(pl.col("given_split").cast(pl.String)).len().iter_rows())
     counted = ", ".join(f"{numbers[name]:,} {name}" for name in SPLITS if name in numbers)
-    note = f"the given split has {counted} ratings; use it with build --split given --k-user 0 --k-item 0"
+    note = f"the given split has {counted} ratings, which build uses with --split given"
     return replace(read, rows=rows, quarantine=pl.concat([read.quarantine, dropped]), notes=[*read.notes, note])
 
 

@@ -106,7 +106,7 @@ FORMATS: Mapping[FormatName, RatingsFormat] = {
     "movielens-dat": RatingsFormat("1", "2", "3", "4", separator="::", has_header=False, quote="none"),
     "movielens-100k": RatingsFormat("1", "2", "3", "4", separator="tab", has_header=False, quote="none"),
     "recbole": RatingsFormat(
-        "user_id", "item_id", "rating", "timestamp", separator="tab", has_header=True, has_types=True, quote="none"
+        "user_id", "item_id", "rating", "timestamp", separator="tab", has_header=True, has_types=True
     ),
     "lightgcn": RatingsFormat(has_lists=True),
 }

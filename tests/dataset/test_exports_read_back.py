@@ -18,6 +18,10 @@ from pandas._libs.parsers import STR_NA_VALUES
 
 from dataset.errors import UsageError
 from dataset.formats.exporting import export
+from dataset.formats.given_split import GivenSplit
+from dataset.formats.import_config import ImportConfig
+from dataset.formats.importing import import_ratings
+from dataset.formats.ratings import RatingsFormat
 from dataset.formats.writable_ids import PANDAS_MISSING
 from dataset.schema import Interaction, SnapshotMovie
 from dataset.tables import fill_columns, write_table
@@ -166,6 +170,23 @@ def test_cornac_loses_spaces_only_at_the_start_of_a_line(mark: str, tmp_path: Pa
     write_dataset(tmp_path / "user", [(name, "m")])
     with pytest.raises(UsageError, match="start with a space, which Cornac removes"):
         export(tmp_path / "user", tmp_path / "out", "uirt")
+
+
+def test_an_export_for_recbole_is_imported_back_with_its_split_and_titles(tmp_path: Path) -> None:
+    ids = [*AWKWARD[:-4], "tab\tbed", "line\nbreak", "car\rriage"]
+    rows = write_dataset(tmp_path / "in", [(user, movie) for user in ids for movie in ids], title='"Great" Stories')
+    export(tmp_path / "in", tmp_path / "out", "recbole")
+    train, validation, test = (tmp_path / "out" / "dataset" / f"dataset.{name}.inter" for name in SPLITS.values())
+    config = ImportConfig(ratings=RatingsFormat(id_spaces="keep"), split=GivenSplit(validation, test))
+    import_ratings(
+        train, config.ratings_format(train), None, tmp_path / "raw", config.items_file(train, None), split=config.split
+    )
+    found = pl.read_parquet(tmp_path / "raw" / "ratings.parquet").select(
+        pl.col("given_split").cast(pl.String), "user_id", "movie_id", "stars", pl.col("rated_at").dt.epoch("s")
+    )
+    assert sorted(found.rows()) == expected(rows, "recbole")
+    titles = pl.read_parquet(tmp_path / "raw" / "movies.parquet").filter(~pl.col("movie_id").str.contains(r"[\t\n\r]"))
+    assert set(titles["title"]) == {'"Great" Stories'}
 
 
 def test_the_words_for_missing_are_those_of_pandas() -> None:

@@ -213,7 +213,8 @@ def imported(folder: Path, texts: dict[str, str], **options: Any) -> Imported:
     files = {name: folder / options.pop(name) for name in ("validation", "test") if name in options}
     split = GivenSplit(**files, drop_overlap=options.pop("drop_overlap", False))
     config = ImportConfig(**options, ratings=RatingsFormat(**formats), split=split)
-    return import_ratings(first, config.ratings_format(first), None, folder / "raw", split=config.split)
+    items_file = config.items_file(first, None)
+    return import_ratings(first, config.ratings_format(first), None, folder / "raw", items_file, split=config.split)
 
 
 def given_pairs_of(folder: Path) -> Pairs:

@@ -107,7 +107,7 @@ _NAMES = {"movielens-csv": "movies.csv", "movielens-dat": "movies.dat", "moviele
 
 def find_items_file(ratings: Path, format_name: FormatName | None) -> ItemsFile | None:
     """Return the items file beside a ratings file of a known format (`ratings.FORMATS`), None if there is none."""
-    if format_name not in _KNOWN:
+    if format_name is None or format_name not in _KNOWN:
         return None
     plain = ratings.with_suffix("") if ratings.suffix in COMPRESSED_SUFFIXES else ratings
     if format_name == "recbole":  # beside a.inter, or a.train.inter

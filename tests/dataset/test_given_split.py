@@ -22,6 +22,7 @@ from dataset.formats.lightgcn import pairs_of_lines
 from dataset.formats.ratings import RatingsFormat
 from dataset.formats.splits import read_splits, separate_splits
 from dataset.schema import RAW_TABLES, SPLITS, Interaction, Quarantine
+from dataset.snapshots.publish import publish
 from dataset.tables import empty, fill_columns, read_table, write_table
 
 Pairs = dict[tuple[str, str], str]
@@ -96,6 +97,17 @@ def test_the_seed_draws_another_validation_and_leaves_test_alone(tmp_path: Path)
         assert {pair for pair, name in split.items() if name == "test"} == {
             p for p, name in CUBE.items() if name == "test"
         }
+
+
+def test_hugging_face_reads_a_split_without_validation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("HF_DATASETS_OFFLINE", "1")
+    import datasets
+
+    done = built(write_raw(tmp_path / "raw", CUBE), validation_share=0)
+    snapshot, _ = publish(done.path, "cube", tmp_path / "snapshots")
+    found = datasets.load_dataset(str(snapshot.path), cache_dir=str(tmp_path / "cache"))
+    assert {split: len(rows) for split, rows in found.items()} == {"train": 27, "test": 9}
 
 
 def test_pairs_outside_the_k_core_are_counted_per_split(tmp_path: Path) -> None:

@@ -75,7 +75,7 @@ def k_core_parquet(
     if not source.exists():
         raise MissingInputError(f"{source}: no such Parquet file or folder of Parquet files")
     try:
-        table = pl.scan_parquet(source)
+        table = pl.scan_parquet(source, glob=False)
         for column in (user_column, item_column):
             _require_ids(table, column, source)
         mask = k_core_mask(dense_codes(table, user_column), dense_codes(table, item_column), k_user, k_item)

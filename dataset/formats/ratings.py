@@ -199,22 +199,24 @@ def _to_rows(
     """Return the `Rating` rows and the others as `Quarantine` rows; add to the facts and notes."""
     where = {role: f"{path}: column {name!r}" for role, name in columns.items()}
     ids = {role: read_ids(table[role], file_format.id_rules, where[role], notes) for role in ("user", "item")}
-    rows = pl.DataFrame({"user_id": ids["user"], "movie_id": ids["item"]})
-    stars, is_dropped = pl.Series([None], dtype=pl.Float32), pl.Series([False])
+    rows = pl.DataFrame({"user_id": ids["user"], "movie_id": ids["item"]}).with_columns(
+        stars=pl.lit(None, pl.Float32), rated_on=pl.lit(None, pl.Date), is_dropped=pl.lit(False)
+    )
     if "rating" in columns:
         rules = RatingRules(file_format.max_rating or 5.0, file_format.zero_is, file_format.no_value_texts)
         stars, is_dropped = read_stars(table["rating"], rules, where["rating"], notes)
-    reason = (
-        pl.when(pl.any_horizontal(pl.col("user_id", "movie_id").is_null()))
-        .then(pl.lit("no user or no item"))
-        .when(pl.lit(is_dropped))
-        .then(pl.lit("a rating of 0"))
-    )
-    rows = rows.with_columns(stars=pl.lit(stars), rated_on=pl.lit(None, pl.Date), reason=reason)
+        rows = rows.with_columns(stars=stars, is_dropped=is_dropped)
     if "time" in columns:
         time_rules = TimeRules(file_format.time_unit, file_format.time_format, file_format.no_value_texts)
         times = read_times(table["time"], time_rules, where["time"], notes)
         rows = rows.with_columns(rated_on=times.days, rated_at=times.seconds)
         facts["times"] = times.unit
+    reason = (
+        pl.when(pl.any_horizontal(pl.col("user_id", "movie_id").is_null()))
+        .then(pl.lit("no user or no item"))
+        .when("is_dropped")
+        .then(pl.lit("a rating of 0"))
+    )
+    rows = rows.with_columns(reason=reason)
     is_good = pl.col("reason").is_null()
-    return rows.filter(is_good).drop("reason"), quarantine_rows(rows.filter(~is_good), "ratings")
+    return rows.filter(is_good).drop("reason", "is_dropped"), quarantine_rows(rows.filter(~is_good), "ratings")

@@ -65,7 +65,7 @@ def test_all_commands_read_and_write_the_folder_that_is_named(
     for i in range(6):
         Image.new("RGB", (40, 30), (i * 40, 0, 0)).save(home / "pictures[*]" / f"{i}.jpg")
 
-    raw, built, root, runs = (home / f"{name}[x]" for name in ("raw", "built", "snapshots", "runs"))
+    raw, built, root = (home / f"{name}[x]" for name in ("raw", "built", "snapshots"))
     columns = ("--rating-column", "rating", "--time-column", "when", "--items", home / "t?.csv")
     command(dataset_app, "import", home / "r[1].csv", *columns, "--pictures", home / "pictures[*]", "--to", raw)
     assert pl.read_parquet(raw / "ratings.parquet", glob=False).height == table.height
@@ -84,7 +84,11 @@ def test_all_commands_read_and_write_the_folder_that_is_named(
     command(dataset_app, "report", snapshot, "--raw", raw, "--to", home / "page[x]")
     assert (home / "page[x]" / "report.html").is_file()
 
-    short = ("--epochs", "1", "--threads", "1")
+    _train_and_compare(command, home, snapshot, raw)
+
+
+def _train_and_compare(command: Callable[..., str], home: Path, snapshot: Path, raw: Path) -> None:
+    runs, short = home / "runs[x]", ("--epochs", "1", "--threads", "1")
     for name in ("bpr", "popular"):
         command(model.train.app, "--model", name, "--snapshot", snapshot, "--runs", runs, *short)
     folders = sorted(path for path in runs.iterdir() if path.is_dir())

@@ -55,7 +55,7 @@ def settle_quoting(
         return plain
     fault = max(faults, key=lambda check: check.line)
     raise InvalidTableError(
-        f"{path}: in line {fault.line:,} or below, a field begins with {fault.dialect.quote} and does not end with one; "
+        f"{path}: in line {fault.line:,} or below, a field begins with {fault.dialect.quote} and does not end with it; "
         f"fix it, or pass {option} none if quotation marks are part of the fields"
     )
 
@@ -85,7 +85,7 @@ class _Check:
         )
         self._open_field = _pattern(rf"{mark}{inner}\Z")
         self._start = _pattern(f"{mark}(?<![^{ends}]{mark})")
-        self._spans = _pattern(rf"{mark}(?<![^{ends}]{mark}){inner_line}\n{inner}{mark}(?={after})")
+        self._spans = _pattern(rf"{mark}(?<![^{ends}]{mark}){inner_line}\r?\n{inner}{mark}(?={after})")
 
     def fits(self, blocks: Iterable[bytes]) -> bool:
         """Return whether every quoted field ends as it should."""

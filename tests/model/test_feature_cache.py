@@ -8,6 +8,8 @@ import polars as pl
 import pytest
 
 from dataset.errors import InvalidSnapshotError
+from dataset.files import sha256_of_file
+from dataset.snapshots.manifest import TableFile
 from dataset.snapshots.snapshot import Snapshot, open_snapshot
 from model.data.feature_cache import frame_features
 from model.data.loading import read_tables
@@ -107,3 +109,17 @@ def test_a_table_that_was_changed_after_it_was_published_is_refused(snapshot: Sn
 def test_the_table_is_read_if_no_cache_can_be_written(snapshot: Snapshot) -> None:
     (snapshot.path.parent / ".cache").write_text("in the way")
     assert frame_features(snapshot).equals(snapshot.read("frame_features").select("frame_id", "feature"))
+
+
+def test_features_in_several_files_are_cached_as_one_table(snapshot: Snapshot) -> None:
+    expected = frame_features(snapshot).clone()
+    file = snapshot.path / "frame_features.parquet"
+    rows, files = pl.read_parquet(file), []
+    for number, part in enumerate((rows[:2], rows[2:])):
+        path = file.with_name(f"frame_features-{number}.parquet")
+        part.write_parquet(path)
+        files.append(TableFile(path.name, part.height, path.stat().st_size, sha256_of_file(path)))
+    entry = snapshot.manifest.tables["frame_features"]
+    snapshot.manifest.tables["frame_features"] = replace(entry, files=tuple(files))
+    assert frame_features(snapshot).equals(expected)
+    assert len(list((snapshot.path.parent / ".cache").glob("*.npy"))) == 2

@@ -103,6 +103,6 @@ def _from_floats(column: pl.Series, rules: IdRules, where: str, notes: list[str]
     if ids.null_count() < len(ids):
         first = numbers.drop_nulls()[0]
         notes.append(
-            f"{where}: ids are of the type {column.dtype}, and {first} is read as {int(first)} (--float-ids keep keeps it)"
+            f"{where}: ids are {column.dtype}, and {first} is read as {int(first)} (--float-ids keep: as it is)"
         )
     return ids

@@ -1,9 +1,8 @@
 """Imports your own data: turns a ratings file, and optionally pictures and an items file, into raw tables.
 
 User and item ids are kept as text; what is done with spaces around them and with numbers like 1.0 is an option, and
-said. Pictures are `<item>.jpg` or `<item>/<any>.jpg`; each becomes a frame of its item.
-Unusable rows and files go to `quarantine.parquet` with the reason; `provenance.json` holds the files' SHA-256,
-how they were read and the options.
+said. Pictures are `<item>.jpg` or `<item>/<any>.jpg`; each becomes a frame of its item. Unusable rows and files go to
+`quarantine.parquet` with the reason; `provenance.json` holds the files' SHA-256, how they were read and the options.
 """
 
 import json

@@ -124,7 +124,7 @@ def named_items_file(path: Path, file_format: ItemsFormat) -> ItemsFile:
     return ItemsFile(path, _KNOWN["recbole"] if path.suffix == ".item" else file_format)
 
 
-def read_items(file: ItemsFile, id_rules: IdRules = IdRules()) -> ReadItems:
+def read_items(file: ItemsFile, id_rules: IdRules) -> ReadItems:
     """Read an items file. For a repeated item the first row is used; an item without a title is left out.
 
     Raises:
@@ -134,7 +134,10 @@ def read_items(file: ItemsFile, id_rules: IdRules = IdRules()) -> ReadItems:
     """
     path, file_format = file.path, file.format
     opened = open_user_file(path, file_format.file_options, "items")
-    asked = {"item": file_format.item_column or "item", "title": file_format.title_column}
+    asked = {
+        "item": "item" if file_format.item_column is None else file_format.item_column,
+        "title": file_format.title_column,
+    }
     options = {"item": "--items-id-column", "title": "--title-column"}
     has_header = opened.facts.get("header") != "no"
     if not file.was_named and has_header and not set(asked.values()) <= set(opened.names):

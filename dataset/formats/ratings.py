@@ -187,8 +187,8 @@ def read_ratings(path: Path, file_format: RatingsFormat) -> ReadRatings:
 def _find_columns(file: UserFile, file_format: RatingsFormat) -> dict[str, str]:
     """Return the name in the file of each column: `user`, `item` and, if wanted, `rating`, `time` and `split`."""
     asked = {
-        "user": file_format.user_column or "user",
-        "item": file_format.item_column or "item",
+        "user": "user" if file_format.user_column is None else file_format.user_column,
+        "item": "item" if file_format.item_column is None else file_format.item_column,
         "rating": file_format.rating_column,
         "time": file_format.time_column,
         "split": file_format.split_column,

@@ -1,7 +1,10 @@
 """The dialect of a text table: how its fields are separated, quoted and escaped; `clevercsv` proposes one."""
 
+import csv
 from dataclasses import dataclass
+from typing import Any
 
+import clevercsv
 from clevercsv.detect import Detector
 
 from dataset.errors import UsageError
@@ -17,7 +20,7 @@ _SAMPLE_CHARACTERS = 16_384
 
 @dataclass(frozen=True)
 class Dialect:
-    """How the fields of a text table are separated and quoted; `quote` and `escape` are None if there is none."""
+    """How the fields of a text table are separated and quoted; `quote` and `escape` (a backslash) are None if none."""
 
     separator: str
     quote: str | None = None
@@ -27,6 +30,16 @@ class Dialect:
     def delimiter(self) -> str:
         """The one character that separates the fields in the text that the parser gets."""
         return self.separator if len(self.separator.encode()) == 1 else FIELD_END
+
+    @property
+    def csv_options(self) -> dict[str, Any]:
+        """The dialect as Python's `csv` module takes it."""
+        return {
+            "delimiter": self.delimiter,
+            "quotechar": self.quote,
+            "escapechar": self.escape,
+            "quoting": csv.QUOTE_MINIMAL if self.quote else csv.QUOTE_NONE,
+        }
 
     @property
     def separator_in_words(self) -> str:
@@ -53,12 +66,15 @@ def sniff(sample: str, name: str) -> Dialect:
         sample: the first lines.
         name: the file's name; one with `.tsv` proposes a tab.
     """
-    text = sample[:_SAMPLE_CHARACTERS]
+    text = sample[:_SAMPLE_CHARACTERS].replace("\0", " ")
     first = text.partition("\n")[0]
     if ".tsv" in name.lower() and "\t" in first:
         return Dialect("\t", '"')
-    found = Detector().detect(text, delimiters=[mark for mark in _GUESSED if mark in text] or [","])
+    try:
+        found = Detector().detect(text, delimiters=[mark for mark in _GUESSED if mark in text] or [","])
+    except clevercsv.Error:
+        found = None
     separator = (found.delimiter if found else "") or next((mark for mark in _GUESSED if mark in first), ",")
     if separator == ":" and "::" in first:
         separator = "::"
-    return Dialect(separator, (found.quotechar if found else "") or '"', (found.escapechar if found else "") or None)
+    return Dialect(separator, (found.quotechar if found else "") or '"')

@@ -4,6 +4,8 @@ A style fits if every field that begins with the quotation mark ends with one, b
 Inside, a quotation mark is doubled or follows a backslash. Where no style fits, the marks are part of the text.
 """
 
+import csv
+import io
 import re
 from collections.abc import Callable, Iterable
 from itertools import islice
@@ -13,6 +15,7 @@ from dataset.errors import InvalidTableError
 from dataset.reading.blocks import MAX_LINE_BYTES
 from dataset.reading.dialect import Dialect
 
+_JUDGED_BYTES = 1 << 17
 _MOST_SPANS = 1_000
 """How many fields of several lines are examined in each block."""
 
@@ -20,7 +23,7 @@ _MOST_SPANS = 1_000
 def settle_quoting(
     path: Path, proposed: Dialect, quote: str | None, option: str, read_blocks: Callable[[], Iterable[bytes]]
 ) -> Dialect:
-    """Return the proposed dialect with the first style of quoting that fits the whole file.
+    """Return the proposed dialect with the style of quoting that fits the whole file.
 
     Args:
         path: the file, for the message.
@@ -35,19 +38,24 @@ def settle_quoting(
     plain = Dialect(proposed.separator)
     if quote == "none":
         return plain
-    mark = quote or '"'
-    styles = dict.fromkeys([(proposed.quote or mark, proposed.escape), (mark, None), (mark, "\\")])
-    faults = []
-    for style in (style for style in styles if quote in (None, style[0])):
-        check = _Check(Dialect(proposed.separator, *style))
-        if check.fits(read_blocks()):
-            return check.dialect if check.has_marks else plain
-        faults.append(check)
-    if quote is None and all(check.is_mostly_bad for check in faults):
+    marks = (quote,) if quote else dict.fromkeys((proposed.quote or '"', '"'))
+    fitting, faults = [], []
+    for mark in marks:
+        for escape in (None, "\\"):
+            check = _Check(Dialect(proposed.separator, mark, escape))
+            if not check.fits(read_blocks()):
+                faults.append(check)
+            elif check.has_quoted_fields:
+                fitting.append(check.dialect)
+            if not check.has_escapes:
+                break
+    if fitting:
+        return fitting[0] if len(fitting) == 1 else _most_regular(fitting, next(iter(read_blocks()), b""))
+    if not faults or (quote is None and all(check.is_mostly_bad for check in faults)):
         return plain
     fault = max(faults, key=lambda check: check.line)
     raise InvalidTableError(
-        f"{path}: in line {fault.line:,} or below, a field begins with {fault.dialect.quote} and does not end with one; "
+        f"{path}: in line {fault.line:,} or below, a field begins with {fault.dialect.quote} and does not end with it; "
         f"fix it, or pass {option} none if quotation marks are part of the fields"
     )
 
@@ -56,14 +64,15 @@ class _Check:
     """Checks one style of quoting.
 
     Attributes:
-        has_marks: whether the file has quotation marks.
+        has_quoted_fields: whether a field begins with the quotation mark.
+        has_escapes: whether a quotation mark follows a backslash.
         line: the line of the first fault, or one shortly before it.
         is_mostly_bad: whether most lines with marks near the first fault do not fit on their own.
     """
 
     def __init__(self, dialect: Dialect) -> None:
         self.dialect = dialect
-        self.has_marks = self.is_mostly_bad = False
+        self.has_quoted_fields = self.has_escapes = self.is_mostly_bad = False
         self.line = 1
         self._mark, self._delimiter = (dialect.quote or "").encode(), dialect.delimiter.encode()
         mark, ends = re.escape(dialect.quote or ""), f"{re.escape(dialect.delimiter)}\\r\\n"
@@ -75,7 +84,8 @@ class _Check:
             _pattern(f"(?:(?:{mark}{text}{mark}(?={after})|{plain}){after})*+") for text in (inner, inner_line)
         )
         self._open_field = _pattern(rf"{mark}{inner}\Z")
-        self._spans = _pattern(rf"{mark}(?<![^{ends}]{mark}){inner_line}\n{inner}{mark}(?={after})")
+        self._start = _pattern(f"{mark}(?<![^{ends}]{mark})")
+        self._spans = _pattern(rf"{mark}(?<![^{ends}]{mark}){inner_line}\r?\n{inner}{mark}(?={after})")
 
     def fits(self, blocks: Iterable[bytes]) -> bool:
         """Return whether every quoted field ends as it should."""
@@ -85,7 +95,8 @@ class _Check:
             if self._mark not in text:
                 self.line += text.count(b"\n")
                 continue
-            self.has_marks = True
+            self.has_quoted_fields = self.has_quoted_fields or bool(self._start.search(text))
+            self.has_escapes = self.has_escapes or b"\\" + self._mark in text
             if self._end_of_fields(text, self._one_line_fields) == len(text):
                 self.line += text.count(b"\n")
                 rest = b""
@@ -124,6 +135,20 @@ class _Check:
 
     def _width(self, line: bytes) -> int:
         return line.count(self._delimiter)
+
+
+def _most_regular(dialects: list[Dialect], block: bytes) -> Dialect:
+    """Return the first dialect in which the fewest of the first rows have more or fewer fields than the first row."""
+
+    def n_irregular(dialect: Dialect) -> int:
+        lines = io.StringIO(block[:_JUDGED_BYTES].decode(errors="replace"), newline="")
+        try:
+            rows = [len(row) for row in csv.reader(lines, **dialect.csv_options) if row]
+        except csv.Error:
+            return len(block)
+        return sum(width != rows[0] for width in rows)
+
+    return min(dialects, key=n_irregular)
 
 
 def _pattern(text: str) -> re.Pattern[bytes]:

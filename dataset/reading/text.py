@@ -50,7 +50,7 @@ class TextFile:
         separator = marked[1].decode() if marked else proposed.separator
         if options.separator is not None:
             separator = separator_of(options.separator, options.option("separator"))
-        self._dialect = Dialect(separator, proposed.quote, proposed.escape)
+        self._dialect = Dialect(separator, proposed.quote)
         self._dialect = settle_quoting(path, self._dialect, options.quote, options.option("quote"), self._blocks)
         self._no_value = _no_value(self._dialect) if self._dialect.escape else None
         self.notes: list[str] = []
@@ -180,15 +180,8 @@ class TextFile:
 
     def _parse(self, lines: Iterator[str]) -> Iterator[list[str]]:
         """Yield the fields of each record in some lines."""
-        quote = self._dialect.quote
         try:
-            yield from csv.reader(
-                lines,
-                delimiter=self._dialect.delimiter,
-                quotechar=quote,
-                escapechar=self._dialect.escape,
-                quoting=csv.QUOTE_MINIMAL if quote else csv.QUOTE_NONE,
-            )
+            yield from csv.reader(lines, **self._dialect.csv_options)
         except csv.Error as error:
             raise self._unreadable(error) from None
 

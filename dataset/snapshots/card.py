@@ -50,7 +50,9 @@ def write_card(manifest: Manifest, interactions: Path, folder: Path) -> list[str
         folder: the folder to write to.
     """
     (folder / LONG_TAIL).parent.mkdir(parents=True, exist_ok=True)
-    (folder / LONG_TAIL).write_text(long_tail(pl.read_parquet(interactions, columns=["user_id", "movie_id"])))
+    (folder / LONG_TAIL).write_text(
+        long_tail(pl.read_parquet(interactions, columns=["user_id", "movie_id"], glob=False))
+    )
     (folder / "README.md").write_text(render_card(manifest), encoding="utf-8")
     if manifest.licence is None or not (licence := parse_licence(manifest.licence)).needs_file:
         return ["README.md", LONG_TAIL]

@@ -14,8 +14,8 @@
         costs.parquet          epochs, seconds and memory (runs of an experiment)
         done.json              digest of everything that determines the results (runs of an experiment; written last)
 
-`model.pt` and `checkpoint.pt` hold the digest of the model, settings, seed and data of their training. So no weights are
-used with the `config.json` of another training.
+`model.pt` and `checkpoint.pt` hold the digest of the model, settings, seed and data of their training. So no
+weights are used with the `config.json` of another training.
 
 Every number in a report can be traced back: metrics → config.json → snapshot digest → crawl.
 """

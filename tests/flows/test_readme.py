@@ -53,6 +53,10 @@ RUN = {
     "python -m dataset build --raw data/mine/raw --to data/mine/dataset": "",
     "python -m features extract --raw data/mine/raw --dataset data/mine/dataset": PICTURES,
     "python -m dataset publish --dataset data/mine/dataset --name mine": "",
+    "python -m dataset import interactions.csv --split-column x_label --to data/mine/raw": "--replace",
+    "python -m dataset import u1.base --format movielens-100k --test u1.test --to data/ml/raw": "",
+    "python -m dataset import train.txt --test test.txt --format lightgcn --to data/gowalla/raw": "",
+    "python -m dataset build --raw data/gowalla/raw --to data/gowalla/dataset --split given --k-user 0 --k-item 0": "",
     "python -m dataset export data/mine/dataset --to data/mine/recbole --format recbole": "",
     "python -m dataset list": "",
     "python -m dataset show data/snapshots/mine/v0001": "",
@@ -270,7 +274,7 @@ def mine(tmp_path_factory):
 
 
 def test_a_snapshot_is_described_exported_and_read_by_other_libraries(mine):
-    export, listing, show, verify, *_ = commands(ROOT / "dataset" / "README.md")
+    export, listing, show, verify, *_ = commands(ROOT / "dataset" / "README.md")[4:]
     for command in (export, show, verify):
         mine.here(command)
     assert "mine" in mine.here(listing)
@@ -281,6 +285,21 @@ def test_a_snapshot_is_described_exported_and_read_by_other_libraries(mine):
     n_features, n_likes, is_ranked, n_train = mine.shell("python read.py").split()
     assert (n_features, n_likes, is_ranked) == ("20", "0", "True")
     assert 0.6 < int(n_train) / (30 * 20 * 0.7) < 0.8
+
+
+def test_a_published_split_is_imported_and_built(folder):
+    pairs = {"train": [(0, 1), (0, 2), (1, 1)], "test": [(0, 3), (1, 2)]}
+    rows = [f"{user},{item},{2 * (split == 'test')}" for split in pairs for user, item in pairs[split]]
+    (folder.path / "interactions.csv").write_text("\n".join(["user,item,x_label", *rows]))
+    for split, name in (("train", "u1.base"), ("test", "u1.test")):
+        lines = [f"{user}\t{item}\t5\t88125094{item}\n" for user, item in pairs[split]]
+        (folder.path / name).write_text("".join(lines))
+    (folder.path / "train.txt").write_text("0 1 2\n1 1\n")
+    (folder.path / "test.txt").write_text("0 3\n1 2\n")
+    *imports, build = commands(ROOT / "dataset" / "README.md")[:4]
+    for command in imports:
+        assert "3 train, 2 test" in folder.here(command)
+    assert "kept 3 of 3 train, 2 of 2 test pairs" in folder.here(build)
 
 
 def test_the_python_example(mine, monkeypatch):

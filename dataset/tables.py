@@ -12,6 +12,7 @@ import dataframely as dy
 import polars as pl
 from dataframely.exc import SchemaError, ValidationError
 
+from dataset.claims import require_plausible
 from dataset.errors import InvalidTableError, MissingInputError
 from dataset.files import atomic_path
 from dataset.schema import Quarantine
@@ -109,13 +110,14 @@ def read_parquet(path: Path) -> pl.DataFrame:
 
     Raises:
         MissingInputError: the file is missing.
-        InvalidTableError: the file is not Parquet.
+        InvalidTableError: the file is not Parquet, or claims more than it can hold.
     """
     if not path.is_file():
         raise MissingInputError(f"{path}: no such table; run the stage that writes it first (see README)")
+    require_plausible(path)
     try:
         return pl.read_parquet(path, glob=False)
-    except (pl.exceptions.PolarsError, OSError) as error:
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
         raise InvalidTableError(f"{path}: cannot be read as Parquet ({error}); create it again") from error
 
 

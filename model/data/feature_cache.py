@@ -26,6 +26,7 @@ import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
+from dataset.claims import require_plausible
 from dataset.errors import InvalidSnapshotError, PipelineError
 from dataset.files import atomic_path, write_json
 from dataset.snapshots.snapshot import Snapshot
@@ -74,9 +75,10 @@ def as_tensor(features: npt.NDArray[np.float16]) -> Tensor:
 
 def _frames_in_order(snapshot: Snapshot) -> pl.Series:
     """Return the frames that have a feature, in the order of `model.data.tables.index_ids`."""
-    known = pl.concat(
-        pl.read_parquet(source, columns=["frame_id"], glob=False) for source in snapshot.paths_of("frame_features")
-    )
+    sources = snapshot.paths_of("frame_features")
+    for source in sources:
+        require_plausible(source, is_read_whole=False)
+    known = pl.concat(pl.read_parquet(source, columns=["frame_id"], glob=False) for source in sources)
     frames = snapshot.read("frames").join(known, on="frame_id", how="semi")
     return frames.sort("movie_id", "frame_id")["frame_id"]
 

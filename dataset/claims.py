@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 from dataset.errors import InvalidTableError
 
 _ALWAYS_ALLOWED = 1_000_000
-_VALUES_PER_BYTE = 100
-"""A file of a dense matrix of users and movies, whose ids repeat in the same order, has 25."""
+_VALUES_PER_BYTE = 32
+"""A dense matrix of users and movies without any other column, whose ids repeat in the same order, has 25."""
 
 _BYTES_PER_VALUE = 16
 """What polars needs in memory for a text, apart from its letters."""

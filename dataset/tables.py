@@ -105,8 +105,8 @@ def read_published(paths: Sequence[Path], schema: type[S]) -> dy.DataFrame[S]:
     return validate(pl.concat(known), schema, ", ".join(map(str, paths)))
 
 
-def read_parquet(path: Path) -> pl.DataFrame:
-    """Read a Parquet file that a stage has written, without checking its columns.
+def read_parquet(path: Path, columns: list[str] | None = None) -> pl.DataFrame:
+    """Read a Parquet file that a stage has written, or some of its columns, without checking them.
 
     Raises:
         MissingInputError: the file is missing.
@@ -114,11 +114,12 @@ def read_parquet(path: Path) -> pl.DataFrame:
     """
     if not path.is_file():
         raise MissingInputError(f"{path}: no such table; run the stage that writes it first (see README)")
-    require_plausible(path)
+    require_plausible(path, is_read_whole=columns is None)
     try:
-        return pl.read_parquet(path, glob=False)
+        return pl.read_parquet(path, columns=columns, glob=False)
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
-        raise InvalidTableError(f"{path}: cannot be read as Parquet ({error}); create it again") from error
+        reason = " ".join(str(error).split("Resolved plan")[0].split())[:200]
+        raise InvalidTableError(f"{path}: cannot be read as Parquet ({reason}); create it again") from error
 
 
 def canonical(table: pl.DataFrame, schema: Schema) -> pl.DataFrame:

@@ -3,6 +3,7 @@
 import shutil
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,11 @@ from dataset.report.page import render
 from dataset.schema import RAW_TABLES
 from dataset.snapshots.publication import PublicationConfig
 from dataset.snapshots.publish import publish
+from dataset.snapshots.snapshot import open_snapshot
 from dataset.tables import write_table
 
 OBEYED = "\x1b]0;owned\x07\x1b[2J\x9b31m\rx\x08\x7f\u202e\u2066\u200f\ud800"
+SIGNS = "\x00\x07\x08\x0b\r\x1b\x7f\x85\x9b\u061c\u200f\u2028\u202e\u2066\ud800"
 SCRIPTS = (
     "<script>document.title = 'owned'</script>",
     '"><img src=x onerror="document.title=\'owned\'">',
@@ -43,7 +46,7 @@ def publish_with(raw: Path, home: Path, text: str, publisher: str | None = None)
     return publish(home / "dataset", "toy", home / "snapshots", PublicationConfig(text, publisher))[0].path
 
 
-@pytest.mark.parametrize("sign", list(OBEYED.replace("x", "")))
+@pytest.mark.parametrize("sign", list(SIGNS))
 def test_no_sign_that_a_terminal_obeys_is_printed(sign: str, capsys: pytest.CaptureFixture[str]) -> None:
     say(f"a{sign}b", f"c{sign}")
     out = capsys.readouterr().out
@@ -64,22 +67,17 @@ def test_no_title_id_or_licence_commands_the_terminal(
         ["build", "--raw", named], ["export", one, "--to", tmp_path / "exported"],
     ):  # fmt: skip
         monkeypatch.setattr(sys, "argv", ["dataset", *map(str, arguments)])
-        try:
+        with suppress(SystemExit):
             run(app)
-        except SystemExit:
-            pass
         done = capsys.readouterr()
         assert done.out + done.err
-        assert not set(OBEYED.replace("x", "")) & set(done.out + done.err), arguments
+        assert not set(SIGNS) & set(done.out + done.err), arguments
 
 
-@pytest.mark.parametrize("script", SCRIPTS)
 def test_no_script_in_a_title_runs_in_a_report(
-    script: str, raw_once: Path, tmp_path: Path, browser: Any, look_at: Callable[[Path], dict[str, Any]]
+    raw_once: Path, tmp_path: Path, browser: Any, look_at: Callable[[Path], dict[str, Any]]
 ) -> None:
-    from dataset.snapshots.snapshot import open_snapshot
-
-    snapshot = open_snapshot(publish_with(raw_once, tmp_path, script, script))
+    snapshot = open_snapshot(publish_with(raw_once, tmp_path, " ".join(SCRIPTS), " ".join(SCRIPTS)))
     page = write_dataset_report(snapshot, tmp_path / "raw", tmp_path / "report")
     assert look_at(page)["complaints"] == []
     tab = browser.new_page()
@@ -91,8 +89,6 @@ def test_no_script_in_a_title_runs_in_a_report(
 def test_no_script_runs_in_a_report_even_if_somebody_puts_one_there(
     raw_once: Path, tmp_path: Path, browser: Any
 ) -> None:
-    from dataset.snapshots.snapshot import open_snapshot
-
     snapshot = open_snapshot(publish_with(raw_once, tmp_path, "title"))
     page = write_dataset_report(snapshot, None, tmp_path / "report")
     policy = '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; '

@@ -256,35 +256,37 @@ def test_only_the_columns_that_are_asked_for_are_read(tmp_path: Path) -> None:
 SECRET = "my private review"
 
 
+OTHER_CONTENTS = [
+    (json.dumps({"user": 1, "text": SECRET}) + "\n" + json.dumps({"user": 2}) + "\n", "is JSON"),
+    (json.dumps([{"user": 1, "text": SECRET}], indent=1), "is JSON"),
+    (f"{{'user': 1, 'text': '{SECRET}'}}\n", "is JSON"),
+    (f"<!DOCTYPE html><p>{SECRET}", "is an HTML page"),
+    (f"<?xml version='1.0'?><a>{SECRET}</a>", "is an XML document"),
+    (pickle.dumps({"text": SECRET}), "is a Python pickle"),
+    (gzip.compress(json.dumps({"text": SECRET}).encode()), "is JSON"),
+    (gzip.compress(gzip.compress(SECRET.encode())), "compressed file inside"),
+    (_zipped(SECRET.encode(), "second.csv"), "zip archive of 2 files"),
+    (_zipped(b"", "[Content_Types].xml"), "Excel workbook"),
+    (b"\xd0\xcf\x11\xe0" + SECRET.encode(), "Excel workbook"),
+    (b"ARROW1\x00\x00" + SECRET.encode(), "Arrow file"),
+    (b"SQLite format 3\x00" + SECRET.encode(), "SQLite"),
+    (f"user,item\n1,{SECRET}\n".encode("utf-16"), "pass --encoding utf-16"),
+    (f"user,item\n1,{SECRET}\n".encode("utf-16-le"), "pass --encoding utf-16-le"),
+    (f"user,item\n1,{SECRET}\n".encode("utf-16-be"), "pass --encoding utf-16-be"),
+    (b"\x00\x01\x02\x03" + SECRET.encode(), "binary data"),
+    (gzip.compress(written(",", '"').encode())[:-12], "cannot be read"),
+    (bz2.compress(written(",", '"').encode())[:-12], "cannot be read"),
+    (lzma.compress(written(",", '"').encode())[:-12], "cannot be read"),
+    (_zstd(written(",", '"').encode())[:-12], "cannot be read"),
+    (b"PK\x03\x04" + SECRET.encode(), "cannot be read"),
+    ("", "is empty"),
+    ("\n\n", "is empty"),
+    (b"PAR1" + SECRET.encode(), "cannot be read as Parquet"),
+]
+
+
 @pytest.mark.parametrize(
-    ("content", "words"),
-    [
-        (json.dumps({"user": 1, "text": SECRET}) + "\n" + json.dumps({"user": 2}) + "\n", "is JSON"),
-        (json.dumps([{"user": 1, "text": SECRET}], indent=1), "is JSON"),
-        (f"{{'user': 1, 'text': '{SECRET}'}}\n", "is JSON"),
-        (f"<!DOCTYPE html><p>{SECRET}", "is an HTML page"),
-        (f"<?xml version='1.0'?><a>{SECRET}</a>", "is an XML document"),
-        (pickle.dumps({"text": SECRET}), "is a Python pickle"),
-        (gzip.compress(json.dumps({"text": SECRET}).encode()), "is JSON"),
-        (gzip.compress(gzip.compress(SECRET.encode())), "compressed file inside"),
-        (_zipped(SECRET.encode(), "second.csv"), "zip archive of 2 files"),
-        (_zipped(b"", "[Content_Types].xml"), "Excel workbook"),
-        (b"\xd0\xcf\x11\xe0" + SECRET.encode(), "Excel workbook"),
-        (b"ARROW1\x00\x00" + SECRET.encode(), "Arrow file"),
-        (b"SQLite format 3\x00" + SECRET.encode(), "SQLite"),
-        (f"user,item\n1,{SECRET}\n".encode("utf-16"), "pass --encoding utf-16"),
-        (f"user,item\n1,{SECRET}\n".encode("utf-16-le"), "pass --encoding utf-16-le"),
-        (f"user,item\n1,{SECRET}\n".encode("utf-16-be"), "pass --encoding utf-16-be"),
-        (b"\x00\x01\x02\x03" + SECRET.encode(), "binary data"),
-        (gzip.compress(written(",", '"').encode())[:-12], "cannot be read"),
-        (bz2.compress(written(",", '"').encode())[:-12], "cannot be read"),
-        (lzma.compress(written(",", '"').encode())[:-12], "cannot be read"),
-        (_zstd(written(",", '"').encode())[:-12], "cannot be read"),
-        (b"PK\x03\x04" + SECRET.encode(), "cannot be read"),
-        ("", "is empty"),
-        ("\n\n", "is empty"),
-        (b"PAR1" + SECRET.encode(), "cannot be read as Parquet"),
-    ],
+    ("content", "words"), OTHER_CONTENTS, ids=[f"{n} {words}" for n, (_, words) in enumerate(OTHER_CONTENTS)]
 )
 @pytest.mark.parametrize("name", ["r.csv", "r.tsv", "r"])
 def test_other_content_is_refused_in_one_line_that_shows_nothing_of_it(

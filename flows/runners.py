@@ -36,7 +36,12 @@ def task_runner(name: str) -> TaskRunner[Any]:
         n_cores = os.cpu_count() or 1
         n_workers = max(2, n_cores // _CORES_PER_WORKER)
         threads = max(1, n_cores // n_workers)
-        options = {"n_workers": n_workers, "threads_per_worker": threads, "dashboard_address": None}
+        options = {
+            "n_workers": n_workers,
+            "threads_per_worker": threads,
+            "dashboard_address": None,
+            "security": True,  # a certificate for this run: a scheduler without one runs what any local user sends
+        }
         return DaskTaskRunner(cluster_kwargs=options)
     try:
         distributed.Client(address, timeout=_CONNECT_TIMEOUT_S, set_as_default=False).close()  # type: ignore[no-untyped-call]

@@ -164,7 +164,7 @@ async def _refusal(api_url: str) -> str | None:
     except httpx.HTTPStatusError as error:
         return f"status {error.response.status_code} with the login in your settings"
     except (httpx.HTTPError, TimeoutError, ValueError, RuntimeError) as error:
-        return f"its answer is not Prefect's: {type(error).__name__}"
+        return f"its answer is not what Prefect expects: {' '.join(str(error).split())[:200]}"
     return None
 
 

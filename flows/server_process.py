@@ -6,6 +6,7 @@ without the login, and none is answered to a page of another origin or under ano
 
 import base64
 import hmac
+import os
 import socket
 import sys
 from typing import Any
@@ -55,6 +56,8 @@ class Gate:
 
 def main(descriptor: int) -> None:
     """Answer requests until a signal ends the process."""
+    # The port stays ours until this process, which holds the lock of `flows.home`, is gone.
+    os.dup(descriptor)
     listener = socket.socket(fileno=descriptor)
     secret = get_current_settings().server.api.auth_string
     if secret is None:

@@ -67,7 +67,7 @@ def api(served):
 
 
 def test_the_secret_is_not_in_the_output_but_the_way_to_it_is(serving):
-    process, environment, log = serving
+    _, environment, log = serving
     told = log.read_text()
     login = Path(environment["PWD"]) / "data" / "prefect" / "login.toml"
     assert read_login(login.parent).secret.partition(":")[2] not in told

@@ -22,6 +22,7 @@ import httpx
 from prefect.client.orchestration import get_client
 from prefect.context import refresh_global_settings_context
 from prefect.settings import PREFECT_API_URL, get_current_settings, temporary_settings
+from prefect.utilities.asyncutils import run_coro_as_sync
 
 from dataset.errors import PipelineError, UsageError
 from dataset.files import explain_write_errors
@@ -110,7 +111,7 @@ def status_of(api_url: str, login: Login | None = None) -> int | None:
         login: its login; None: ask without one.
     """
     # A route that every Prefect server has, and that changes nothing.
-    return asyncio.run(_status_of(f"{api_url}/block_types/slug/secret", login))
+    return run_coro_as_sync(_status_of(f"{api_url}/block_types/slug/secret", login))
 
 
 async def _status_of(url: str, login: Login | None) -> int | None:
@@ -146,7 +147,7 @@ def _check_server(api_url: str, status: int, left: Login | None) -> None:
         raise UsageError(f"what answers at {api_url} is not a Prefect server; {_FREE_PORT}")
     secret = get_current_settings().api.auth_string
     is_left = left is not None and secret is not None and secret.get_secret_value() == left.secret
-    problem = "it is not the one that was started here" if is_left else asyncio.run(_refusal(api_url))
+    problem = "it is not the one that was started here" if is_left else run_coro_as_sync(_refusal(api_url))
     if problem:
         raise UsageError(
             f"the server at {api_url} cannot be used ({problem}); if it is yours, set PREFECT_API_AUTH_STRING to its "

@@ -26,6 +26,7 @@ def task_runner(name: str) -> TaskRunner[Any]:
     """
     if name == LOCAL:
         return ThreadPoolTaskRunner(max_workers=1)
+    import dask
     import distributed  # takes a second
     from prefect_dask.task_runners import DaskTaskRunner
 
@@ -36,6 +37,7 @@ def task_runner(name: str) -> TaskRunner[Any]:
         n_cores = os.cpu_count() or 1
         n_workers = max(2, n_cores // _CORES_PER_WORKER)
         threads = max(1, n_cores // n_workers)
+        dask.config.set({"distributed.scheduler.http.routes": []})  # no pages: they ask for no login
         options = {
             "n_workers": n_workers,
             "threads_per_worker": threads,

@@ -1,10 +1,12 @@
 """The process of our Prefect server: `python -m flows.server_process <descriptor of a listening socket>`.
 
 Prefect's own check of the login lets some routes pass (health, readiness). Here no route of the API is answered
-without the login, and none is answered to a page of another origin or under another name of this machine.
+without the login, and none is answered to a page of another origin or under another name of this machine. Prefect's
+page cannot be put into a frame, and cannot send anything to another site.
 """
 
 import base64
+import functools
 import hmac
 import os
 import socket
@@ -16,6 +18,10 @@ from prefect.server.api.server import create_app
 from prefect.settings import get_current_settings
 
 _NAMES = (b"127.0.0.1", b"localhost")
+_POLICY = (
+    b"content-security-policy",
+    b"default-src 'self' data: blob: 'unsafe-inline' 'unsafe-eval'; frame-ancestors 'none'; form-action 'self'",
+)
 _JSON = (b"content-type", b"application/json")
 
 
@@ -35,7 +41,7 @@ class Gate:
         """Answer one request: pass it on to Prefect, or refuse it."""
         status = 200 if scope["type"] == "lifespan" else self._status(scope)
         if status == 200:
-            await self._app(scope, receive, send)
+            await self._app(scope, receive, functools.partial(_send_with_policy, send))
         elif scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1008})
         else:
@@ -50,8 +56,16 @@ class Gate:
             return 403
         # A WebSocket's login is its first message, which Prefect checks.
         needs_login = scope["type"] == "http" and scope["path"].startswith("/api/")
+        if scope["path"] == "/api/health" and headers.get(b"sec-fetch-site") == b"same-origin":
+            return 200  # Prefect's page asks without its login whether the server lives
         has_login = hmac.compare_digest(headers.get(b"authorization", b""), self._login)
         return 200 if has_login or not needs_login else 401
+
+
+async def _send_with_policy(send: Any, message: Any) -> None:
+    if message["type"] == "http.response.start":
+        message = {**message, "headers": [*message.get("headers", ()), _POLICY]}
+    await send(message)
 
 
 def main(descriptor: int) -> None:

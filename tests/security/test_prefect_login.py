@@ -4,6 +4,8 @@ import base64
 import http.server
 import json
 import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +20,8 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake
 from websockets.sync.client import connect
 from websockets.typing import Subprotocol
 
-from flows.home import Login
+from dataset.errors import UsageError
+from flows.home import Login, make_private
 
 NOBODY = "00000000-0000-0000-0000-000000000000"
 WITHOUT_THE_SECRET = {
@@ -208,11 +211,51 @@ def test_a_page_of_another_origin_changes_nothing_and_reads_nothing(
     assert json.loads(reports[0])["tried"] >= 8
 
 
+def test_prefects_page_sends_nothing_to_other_sites_and_is_in_no_frame(browser: Any, login: Login) -> None:
+    tab = browser.new_page()
+    requests: list[str] = []
+    tab.on("request", lambda request: requests.append(request.url))
+    answer = tab.goto(login.api_url.removesuffix("/api"))
+    assert "frame-ancestors 'none'" in answer.headers["content-security-policy"]
+    tab.locator("input").first.wait_for(timeout=60_000)  # it asks for the login
+    tab.locator("input").first.fill(login.secret)
+    tab.keyboard.press("Enter")
+    tab.locator("input[type=password]").wait_for(state="detached", timeout=60_000)
+    tab.get_by_text("Deployments").first.wait_for(timeout=60_000)
+    assert tab.get_by_text("Can't connect").count() == 0
+    tab.close()
+    assert len(requests) > 10
+    assert [url for url in requests if not url.startswith((login.api_url.removesuffix("/api"), "data:", "blob:"))] == []
+
+
+def test_another_user_cannot_join_a_dask_cluster_of_ours() -> None:
+    joined = subprocess.run([sys.executable, "-c", JOIN], capture_output=True, text=True, timeout=120, check=False)
+    assert joined.stdout.split() == ["tls:", "refused", "tcp:", "refused", "http:", "404"], joined.stderr
+
+
+JOIN = """
+import distributed, requests, socket, ssl
+from flows.runners import task_runner
+
+trusting = ssl.create_default_context()
+trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE  # whoever attacks has no certificate of ours
+with distributed.LocalCluster(**task_runner("dask").cluster_kwargs | {"n_workers": 0}) as cluster:
+    scheme, _, port = cluster.scheduler_address.rpartition(":")
+    for wrap in (trusting.wrap_socket, lambda connection: connection):
+        try:
+            with wrap(socket.create_connection(("127.0.0.1", int(port)), timeout=10)) as connection:
+                connection.sendall(bytes(64))
+                answer = connection.recv(1)
+        except (ssl.SSLError, ConnectionError):
+            answer = b""
+        print("tls:" if wrap == trusting.wrap_socket else "tcp:", "answered" if answer else "refused")
+    page = f"http://127.0.0.1:{cluster.scheduler.http_server.port}/info/main/workers.html"
+    print("http:", requests.get(page).status_code)
+"""
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 def test_a_folder_of_another_user_is_not_used(tmp_path: Path) -> None:
-    from dataset.errors import UsageError
-    from flows.home import make_private
-
     os.chown(tmp_path, 65534, 65534)
     with pytest.raises(UsageError, match="belongs to another user"):
         make_private(tmp_path)

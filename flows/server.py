@@ -145,9 +145,14 @@ def _check_server(api_url: str, status: int, left: Login | None) -> None:
         )
     if status not in (401, 403):
         raise UsageError(f"what answers at {api_url} is not a Prefect server; {_FREE_PORT}")
-    secret = get_current_settings().api.auth_string
-    is_left = left is not None and secret is not None and secret.get_secret_value() == left.secret
-    problem = "it is not the one that was started here" if is_left else run_coro_as_sync(_refusal(api_url))
+    settings = get_current_settings()
+    secret = settings.api.auth_string
+    if left is not None and secret is not None and secret.get_secret_value() == left.secret:
+        problem: str | None = "it is not the one that was started here"
+    elif not (secret or settings.api.key or settings.client.custom_headers):
+        problem = "your settings have no login"
+    else:
+        problem = run_coro_as_sync(_refusal(api_url))
     if problem:
         raise UsageError(
             f"the server at {api_url} cannot be used ({problem}); if it is yours, set PREFECT_API_AUTH_STRING to its "

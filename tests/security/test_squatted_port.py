@@ -50,6 +50,10 @@ def accepts_any_login(connection: socket.socket, request: bytes) -> None:
     says("200 OK" if b"\r\nauthorization: basic" in request.lower() else "401 Unauthorized", b"[]")(connection, request)
 
 
+def asks_for_a_login_once(connection: socket.socket, request: bytes) -> None:
+    says("401 Unauthorized" if b"GET /api/block_types" in request else "200 OK", b"[]")(connection, request)
+
+
 PROGRAMS = {
     "silence": says_nothing,
     "the end of the connection": lambda _connection, _request: None,
@@ -62,6 +66,7 @@ PROGRAMS = {
     "headers without end": drips,
     "a body without end": never_ends,
     "a program that accepts any login": accepts_any_login,
+    "a program that asks for a login once": asks_for_a_login_once,
 }
 
 

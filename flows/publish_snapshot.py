@@ -15,4 +15,4 @@ def publish_snapshot(config: PublishConfig) -> Snapshot:
     Raises:
         PipelineError: the dataset is incomplete, or `root` cannot be written.
     """
-    return publish_dataset(config.dataset, config.name, config.root)
+    return publish_dataset(config.dataset, config.name, config.root, config.publication)

@@ -19,22 +19,24 @@ import pydantic
 from cyclopts import Parameter
 
 from dataset.building.feedback import FeedbackConfig, to_implicit_feedback
+from dataset.building.given_split import describe, given_pairs
 from dataset.building.kcore import k_core
 from dataset.building.split import SplitConfig, cold_interactions, split
 from dataset.building.statistics import statistics
+from dataset.building.train_counts import add_interaction_counts, add_like_counts
 from dataset.description import FILE_NAME
-from dataset.errors import InvalidTableError, MissingInputError, TooLittleDataError
+from dataset.errors import InvalidTableError, MissingInputError, TooLittleDataError, UsageError
 from dataset.files import write_json
 from dataset.schema import (
     HELD_OUT_SPLITS,
     RAW_TABLES,
-    Frame,
     FrameLike,
     ImplicitFeedback,
     Interaction,
     Quarantine,
     Rating,
     RawFrameLike,
+    SnapshotFrame,
     SnapshotMovie,
 )
 from dataset.tables import quarantine_rows, read_table, require_references, validate, write_table
@@ -86,13 +88,17 @@ def build(raw: Path, destination: Path, config: DatasetConfig) -> BuiltDataset:
     """Build a dataset folder from a raw folder.
 
     Raises:
+        UsageError: `destination` is the raw folder, or the raw tables have no given split to use.
         MissingInputError: `raw` is not a raw folder.
         InvalidTableError: a raw table is invalid.
         TooLittleDataError: no interaction is left after filtering.
     """
+    if destination.resolve() == raw.resolve():
+        raise UsageError(f"{raw}: holds the raw tables, which would be overwritten; choose another --to")
     tables = read_raw(raw)
     ratings = cast("dy.DataFrame[Rating]", tables["ratings"])
     likes = cast("dy.DataFrame[RawFrameLike]", tables["frame_likes"])
+    given = given_pairs(ratings) if config.split.strategy == "given" else None
     feedback, dropped = to_implicit_feedback(ratings, tables["movies"]["movie_id"], config.feedback)
     core = k_core(feedback, config.k_user, config.k_item)
     if core.is_empty():
@@ -100,7 +106,7 @@ def build(raw: Path, destination: Path, config: DatasetConfig) -> BuiltDataset:
             f"{raw}: none of {feedback.height:,} interactions is left in the k-core with k = {config.k_user} for users "
             f"and {config.k_item} for movies; crawl or import more ratings, or lower --k-user and --k-item"
         )
-    interactions, cold_dropped = _split(validate(core, ImplicitFeedback, "k-core"), config.split)
+    interactions, cold_dropped = _split(validate(core, ImplicitFeedback, "k-core"), config.split, given)
     movie_ids = interactions.select("movie_id").unique()
     frames = tables["frames"].join(movie_ids, on="movie_id", how="semi")
     frame_likes, likes_dropped = held_out_likes(likes, frames, interactions)
@@ -119,14 +125,17 @@ def build(raw: Path, destination: Path, config: DatasetConfig) -> BuiltDataset:
         ]
     )
     require_references(interactions, movies, ["movie_id"], "interactions", "movies")
-    write_table(movies, SnapshotMovie, destination / "movies.parquet")
-    write_table(frames, Frame, destination / "frames.parquet")
+    write_table(add_interaction_counts(movies, interactions), SnapshotMovie, destination / "movies.parquet")
+    write_table(add_like_counts(frames, likes, interactions), SnapshotFrame, destination / "frames.parquet")
     write_table(interactions, Interaction, destination / "interactions.parquet")
     write_table(frame_likes, FrameLike, destination / "frame_likes.parquet")
     write_table(quarantine, Quarantine, destination / "quarantine.parquet")
+    provenance = _provenance(raw)
+    if given is not None:
+        provenance["given_split"] = provenance.get("given_split", {}) | describe(given, interactions, config.split)
     description = {
         "config": _as_json(config),
-        "provenance": _provenance(raw),
+        "provenance": provenance,
         "quarantined": _counts(quarantine),
         "statistics": statistics(interactions, frames, frame_likes, tables["images"]["frame_id"]),
     }
@@ -162,9 +171,11 @@ def held_out_likes(
     return likes, quarantine_rows(checked.filter(pl.col("reason").is_not_null()), "frame_likes")
 
 
-def _split(core: dy.DataFrame[ImplicitFeedback], config: SplitConfig) -> tuple[pl.DataFrame, dy.DataFrame[Quarantine]]:
+def _split(
+    core: dy.DataFrame[ImplicitFeedback], config: SplitConfig, given: pl.DataFrame | None
+) -> tuple[pl.DataFrame, dy.DataFrame[Quarantine]]:
     """Return the interactions with their splits; if cold ones are dropped, also those as quarantine rows."""
-    interactions = split(core, config)
+    interactions = split(core, config, given)
     if config.keep_cold:
         return interactions, quarantine_rows(interactions.clear(), "ratings")
     dropped = cold_interactions(interactions)

@@ -72,7 +72,7 @@ def write_report(folder: Path, snapshot: Snapshot, raw: Path | None) -> Path:
     manifest = asdict(snapshot.manifest)
     runs: list[dict[str, Any]] = json.loads((folder / "experiment.json").read_text(encoding="utf-8"))["runs"]
     found = {name: folder / f"{name}.parquet" for name in TABLES}
-    tables = {f"{name}.parquet": pl.read_parquet(path) for name, path in found.items() if path.is_file()}
+    tables = {f"{name}.parquet": pl.read_parquet(path, glob=False) for name, path in found.items() if path.is_file()}
     movies = snapshot.read("movies")
     numbers = NumberSource(tables, {_MANIFEST: manifest, "paper.json": PAPER_GAINS})
     tasks = [_task(numbers, task) for task in TASKS]

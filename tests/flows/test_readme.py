@@ -53,10 +53,16 @@ RUN = {
     "python -m dataset build --raw data/mine/raw --to data/mine/dataset": "",
     "python -m features extract --raw data/mine/raw --dataset data/mine/dataset": PICTURES,
     "python -m dataset publish --dataset data/mine/dataset --name mine": "",
+    "python -m dataset import interactions.csv --split-column x_label --to data/mine/raw": "--replace",
+    "python -m dataset import u1.base --format movielens-100k --test u1.test --to data/ml/raw": "",
+    "python -m dataset import train.txt --test test.txt --format lightgcn --to data/gowalla/raw": "",
+    "python -m dataset build --raw data/gowalla/raw --to data/gowalla/dataset --split given --k-user 0 --k-item 0": "",
     "python -m dataset export data/mine/dataset --to data/mine/recbole --format recbole": "",
     "python -m dataset list": "",
     "python -m dataset show data/snapshots/mine/v0001": "",
     "python -m dataset verify data/snapshots/mine/v0001": "",
+    "python -m dataset publish --dataset data/mine/dataset --name mine --licence CC-BY-4.0 "
+    '--publisher "Lab of Examples" --contact data@example.org': "",
     "python -m dataset publish --dataset data/mine/dataset --name mine --root s3://bucket/datasets "
     "--licence CC-BY-4.0": "",
     "python -m dataset diff s3://bucket/datasets/mine/v0001 s3://bucket/datasets/mine/v0002": "",
@@ -71,6 +77,7 @@ NOT_RUN = {
     "make demo": "its recipe, `python -m flows.demo`, is run",
     "python -m flows.serve": "the fixture `served` of test_serve.py runs it",
     "prefect deployment run build-dataset/sandbox --watch": "test_serve.py runs it with sizes",
+    "python -m dataset push data/snapshots/mine/v0001 hf://me/mine": "test_push.py runs it with a fake Hub",
     "make test": "runs this test",
     "make test ONLY=dataset": "runs tests",
     "make test-long": "runs tests",
@@ -266,7 +273,7 @@ def mine(tmp_path_factory):
 
 
 def test_a_snapshot_is_described_exported_and_read_by_other_libraries(mine):
-    export, listing, show, verify, *_ = commands(ROOT / "dataset" / "README.md")
+    export, listing, show, verify, *_ = commands(ROOT / "dataset" / "README.md")[4:]
     for command in (export, show, verify):
         mine.here(command)
     assert "mine" in mine.here(listing)
@@ -277,6 +284,21 @@ def test_a_snapshot_is_described_exported_and_read_by_other_libraries(mine):
     n_features, n_likes, is_ranked, n_train = mine.shell("python read.py").split()
     assert (n_features, n_likes, is_ranked) == ("20", "0", "True")
     assert 0.6 < int(n_train) / (30 * 20 * 0.7) < 0.8
+
+
+def test_a_published_split_is_imported_and_built(folder):
+    pairs = {"train": [(0, 1), (0, 2), (1, 1)], "test": [(0, 3), (1, 2)]}
+    rows = [f"{user},{item},{2 * (split == 'test')}" for split in pairs for user, item in pairs[split]]
+    (folder.path / "interactions.csv").write_text("\n".join(["user,item,x_label", *rows]))
+    for split, name in (("train", "u1.base"), ("test", "u1.test")):
+        lines = [f"{user}\t{item}\t5\t88125094{item}\n" for user, item in pairs[split]]
+        (folder.path / name).write_text("".join(lines))
+    (folder.path / "train.txt").write_text("0 1 2\n1 1\n")
+    (folder.path / "test.txt").write_text("0 3\n1 2\n")
+    *imports, build = commands(ROOT / "dataset" / "README.md")[:4]
+    for command in imports:
+        assert "3 train, 2 test" in folder.here(command)
+    assert "kept 3 of 3 train, 2 of 2 test pairs" in folder.here(build)
 
 
 def test_the_python_example(mine, monkeypatch):
@@ -304,7 +326,8 @@ def test_the_models_commands(mine):
 
 def test_snapshots_on_s3(mine, s3_environment, monkeypatch):
     build = commands(ROOT / "README.md")[-4]
-    publish, diff, pull = commands(ROOT / "dataset" / "README.md")[-3:]
+    printed = commands(ROOT / "dataset" / "README.md")
+    publish, diff, pull = (line for line in printed if "s3://" in line)
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
@@ -317,6 +340,7 @@ def test_snapshots_on_s3(mine, s3_environment, monkeypatch):
         mine.here(publish)
         assert "split.seed: 0 → 1" in mine.here(diff)
         assert "mine v0002" in mine.here(pull)
+        assert "Published mine v0003" in mine.here(next(line for line in printed if "--publisher" in line))
     finally:
         server.stop()
 

@@ -149,7 +149,7 @@ def test_what_the_operators_own_file_uses_is_allowed() -> None:
 
 
 def test_every_parameter_is_a_bounded_value_or_is_checked() -> None:
-    free_text = {"name", "contact", "movies", "users", "extractor", "models"}
+    free_text = {"name", "contact", "movies", "users", "extractor", "models", "licence", "publisher"}
     for config in CONFIGS.values():
         for one in fields(config):
             if isinstance(one.default, str) or one.default in (None, MISSING) or one.type is Path:

@@ -106,6 +106,7 @@ class ScopeOptions:
         movies: movies whose comments lead to users
         movies_file: text file with more movies to start from, one id per line
         users: users to start from
+        users_file: text file with more users to start from, one id per line
         max_users: take at most this many users
         max_movies: take at most this many movies, the most-rated ones
         max_requests: stop after this many requests
@@ -119,6 +120,7 @@ class ScopeOptions:
     movies: Ids = ()
     movies_file: Path | None = None
     users: Ids = ()
+    users_file: Path | None = None
     max_users: Count | None = None
     max_movies: Count | None = None
     max_requests: Count | None = None
@@ -140,10 +142,11 @@ class ScopeOptions:
             default_movies: movies to start from if no movie and no user is given.
 
         Raises:
-            MissingInputError: the file of movie ids cannot be read.
+            MissingInputError: the file of movie ids or of user ids cannot be read.
             UsageError: a given id is not valid.
         """
-        movie_ids, uids = [*self.movies, *_movies_in(self.movies_file)], self.users
+        movie_ids = [*self.movies, *_ids_in(self.movies_file, "movie")]
+        uids = [*self.users, *_ids_in(self.users_file, "user")]
         if not movie_ids and not uids:
             movie_ids = list(default_movies)
         for given in (*movie_ids, *uids):
@@ -153,7 +156,7 @@ class ScopeOptions:
                 )
         return Scope(
             movie_ids=tuple(dict.fromkeys(movie_ids)),
-            uids=uids,
+            uids=tuple(dict.fromkeys(uids)),
             max_users=self.max_users,
             max_movies=self.max_movies,
             max_requests=self.max_requests,
@@ -184,7 +187,7 @@ class CrawlOptions:
         """Return the settings of the crawl.
 
         Raises:
-            MissingInputError: no sandbox is running, or a file of movie ids is missing.
+            MissingInputError: no sandbox is running, or a file of ids is missing.
             UsageError: options that do not fit together.
         """
         site, source, default_movies = self.site.resolve()
@@ -198,12 +201,12 @@ def _not_a_site_file(path: Path, error: Exception) -> MissingInputError:
     )
 
 
-def _movies_in(path: Path | None) -> list[str]:
+def _ids_in(path: Path | None, of: str) -> list[str]:
     if path is None:
         return []
     try:
         return path.read_text(encoding="utf-8").split()
     except (OSError, UnicodeDecodeError) as error:
         raise MissingInputError(
-            f"{path}: cannot be read ({error}); give a text file with one movie id per line"
+            f"{path}: cannot be read ({error}); give a text file with one {of} id per line"
         ) from None

@@ -119,8 +119,7 @@ class Folder:
         binaries = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         python = os.pathsep.join(map(str, [ROOT, ROOT / "flows" / "public"]))
         self.environment = {**os.environ, "PATH": binaries, "PYTHONPATH": python, "COLUMNS": "200"}
-        self.environment |= {"PREFECT_HOME": str(path / "prefect"), "HF_HOME": str(path / "huggingface")}
-        self.environment |= {"HF_HUB_OFFLINE": "1"}
+        self.environment |= {"HF_HOME": str(path / "huggingface"), "HF_HUB_OFFLINE": "1"}
 
     def run(self, printed, *added, **names):
         """Run a printed command in a process of its own; return what it prints."""

@@ -6,7 +6,6 @@ robots.txt, waits between requests as a crawl does, and stops at the first sign 
 most likely to be refused come last.
 """
 
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -55,7 +54,6 @@ class Probe:
         self.lists_likers: bool | None = None
         self.has_public_likes: bool | None = None
         self._rules: dict[str, HostRules] = {}
-        self._ended_at: dict[str, float] = {}
         self._agent = user_agent(politeness.contact)
         self._session = requests.Session()
         self._session.trust_env = not site.is_loopback
@@ -99,7 +97,6 @@ class Probe:
         self.n_requests += 1
         self._rules |= read_robots({role: base}, self.politeness, self._agent)
         rules = self._rules[role]
-        self._ended_at[role] = rules.read_at
         kinds = [kind.name for kind in KINDS.values() if kind.host == role]
         examples = {kind: address(self.site, Key(kind, "1", _VARIANTS.get(kind, ""))) for kind in kinds}
         closed = [kind for kind, url in examples.items() if not rules.allows(url, self._agent)]
@@ -188,14 +185,11 @@ class Probe:
             raise _CannotTellError("the rules of that host were not read")
         if not rules.allows(url, self._agent):
             raise _CannotTellError("robots.txt disallows it, so it was not requested")
-        time.sleep(max(0.0, self._ended_at[role] + rules.delay_s - time.monotonic()))
-        self.n_requests += 1
-        try:
+        with self.politeness.clock(self.site.hosts[role]).turn(rules.delay_s):
+            self.n_requests += 1
             response = self._session.get(
                 url, headers=dict(headers), timeout=self.politeness.timeout_s, allow_redirects=False
             )
-        finally:
-            self._ended_at[role] = time.monotonic()
         location, content_type = response.headers.get("Location"), response.headers.get("Content-Type")
         return Answer(response.status_code, response.url, response.content, location, content_type)
 

@@ -36,6 +36,17 @@ def robots_txt(base: str) -> str:
     return f"{base}/robots.txt"
 
 
+def host_key(base: str) -> str:
+    """Return the name under which requests to a host are counted: http and https are one host, so are loopback's names.
+
+    On loopback, each port is a host of the sandbox.
+    """
+    parts = urlsplit(base)
+    if is_loopback(base):
+        return f"loopback-{parts.port or (443 if parts.scheme == 'https' else 80)}"
+    return parts.hostname or ""
+
+
 def is_loopback(base: str) -> bool:
     """Return whether a base address is one of this machine."""
     host = urlsplit(base).hostname or ""

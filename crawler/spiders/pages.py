@@ -1,8 +1,8 @@
 """Decides which page of a stage is requested next, and when. Independent of Scrapy.
 
-A page waits until its host is free (`HostPace`), and after a failed attempt until its next attempt is due. When all
-pages of a phase are finished, the next phase begins. After a refusal, a bug or `--max-requests`, no more pages are
-handed out.
+A page waits until its host is free (`HostPace` in this crawl, `HostClock` among all of the account), and after a failed
+attempt until its next attempt is due. When all pages of a phase are finished, the next phase begins. After a refusal, a
+bug or `--max-requests`, no more pages are handed out.
 """
 
 import time
@@ -47,6 +47,7 @@ class StagePages:
         self._phases = deque(phases)
         self._politeness = politeness
         self._paces = {host: HostPace(delay_s, max(MAX_DELAY_S, 2 * delay_s)) for host in rules}
+        self._clocks = {host: politeness.clock(context.site.hosts[host]) for host in rules}
         self._queues: dict[str, PageQueue] = {}
         for host, rule in rules.items():
             self._paces[host].ended(rule.read_at)  # robots.txt was a request like any other
@@ -58,7 +59,7 @@ class StagePages:
                 self.is_over = True
                 break
             for host, queue in self._queues.items():
-                if self._paces[host].free_at <= now and (page := queue.take(now)):
+                if self._is_turn_of(host, now) and (page := queue.take(now)):
                     self.n_requests += 1
                     return page
             if any(queue.out or queue.next_retry_at() or queue.has_ready() for queue in self._queues.values()):
@@ -80,7 +81,9 @@ class StagePages:
 
     def answered(self, page: Page, latency_s: float | None = None, is_ok: bool = False) -> None:
         """Start the delay of the page's host, because its request has ended."""
-        self._paces[KINDS[page.key.kind].host].ended(time.monotonic(), latency_s, is_ok)
+        host = KINDS[page.key.kind].host
+        self._clocks[host].end()
+        self._paces[host].ended(time.monotonic(), latency_s, is_ok)
 
     def finish(self, page: Page, following: Key | None = None) -> None:
         """Take back a finished page; `following` is the page of its list to request next."""
@@ -106,7 +109,19 @@ class StagePages:
     def hold_back(self, page: Page) -> None:
         """Take back a page whose request was not sent."""
         self.n_requests -= 1
+        self._clocks[KINDS[page.key.kind].host].withdraw()
         self.finish(page)
+
+    def _is_turn_of(self, host: str, now: float) -> bool:
+        """Return whether a request to a host may be sent now; if so and a page is due, its turn is taken."""
+        pace = self._paces[host]
+        if pace.free_at > now:
+            return False
+        if self._politeness.is_slow and self._queues[host].has_due(now):
+            wait_s = self._clocks[host].begin(pace.delay_s)  # another crawl may have sent a request just now
+            pace.free_at = now + wait_s
+            return not wait_s
+        return True
 
     def _must_stop(self) -> bool:
         limit = self._context.scope.max_requests

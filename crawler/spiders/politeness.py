@@ -15,7 +15,8 @@ from importlib.metadata import version
 import requests
 from protego import Protego
 
-from crawler.sites import Site, is_loopback, robots_txt
+from crawler.sites import Site, host_key, is_loopback, robots_txt
+from crawler.spiders.clock import HostClock, host_clock
 from dataset.errors import MissingInputError, RefusedError, UsageError
 
 FLOOR_S = 5.0
@@ -46,6 +47,10 @@ class Politeness:
     timeout_s: float
     attempts: int
     backoff_s: float
+
+    def clock(self, base: str) -> HostClock:
+        """Return the clock of a host, which all crawls and probes of this account share if there is a delay."""
+        return host_clock(host_key(base)) if self.is_slow else HostClock(None)
 
 
 class NoRobotsError(RefusedError):
@@ -98,7 +103,7 @@ def read_robots(hosts: Mapping[str, str], politeness: Politeness, user_agent: st
         MissingInputError: no server answers at the address.
     """
     return {
-        role: host_rules(base, _read_one(base, politeness, user_agent), politeness, user_agent)
+        role: host_rules(base, _read_in_turn(base, politeness, user_agent), politeness, user_agent)
         for role, base in hosts.items()
     }
 
@@ -111,6 +116,11 @@ def host_rules(base: str, text: str, politeness: Politeness, user_agent: str) ->
     asked = [float(found) for found in _COMMENTED_DELAY.findall(text)]
     delay_s = max(FLOOR_S, politeness.delay_s, float(robots.crawl_delay(user_agent) or 0), *asked)
     return HostRules(delay_s, robots, time.monotonic())
+
+
+def _read_in_turn(base: str, politeness: Politeness, user_agent: str) -> str:
+    with politeness.clock(base).turn(politeness.delay_s):
+        return _read_one(base, politeness, user_agent)
 
 
 def _read_one(base: str, politeness: Politeness, user_agent: str) -> str:

@@ -51,8 +51,6 @@ def run_stage(stage: str, crawl: CrawlSettings, ledger: Ledger) -> StageResult:
     """
     kinds, politeness = kinds_of(stage, scope=crawl.scope), crawl.politeness
     hosts = {host: crawl.site.hosts[host] for host in dict.fromkeys(KINDS[kind].host for kind in kinds)}
-    if politeness.is_slow:  # another command may have sent a request just now
-        time.sleep(politeness.delay_s)
     rules = read_robots(hosts, politeness, user_agent(politeness.contact))
     ledger.revive(kinds)
     started = time.monotonic()

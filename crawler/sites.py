@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from urllib.parse import urlsplit
 
 PHOTO_TYPES = {"still": "S", "poster": "R", "wallpaper": "W"}
+PICTURE_SIZES = ("sqxs", "s", "m", "l")
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from cyclopts import Parameter
 from pydantic import BeforeValidator, Field
 from pydantic.dataclasses import dataclass
 
+from crawler.page import is_number, is_uid
 from crawler.scope import LIKER_SOURCES, Scope, Source
 from crawler.sites import Site
 from crawler.spiders.politeness import Politeness, politeness_for
@@ -146,11 +147,10 @@ class ScopeOptions:
         movie_ids, uids = [*self.movies, *_movies_in(self.movies_file)], self.users
         if not movie_ids and not uids:
             movie_ids = list(default_movies)
-        for given in (*movie_ids, *uids):
-            if not given.replace("-", "").replace("_", "").replace(".", "").isalnum():
-                raise UsageError(
-                    f"{given!r} is not an id; give the number of a movie, or the number or name in a user's address"
-                )
+        for given in [*(id_ for id_ in movie_ids if not is_number(id_)), *(uid for uid in uids if not is_uid(uid))]:
+            raise UsageError(
+                f"{given!r} is not an id; give the number of a movie, or the number or name in a user's address"
+            )
         return Scope(
             movie_ids=tuple(dict.fromkeys(movie_ids)),
             uids=uids,

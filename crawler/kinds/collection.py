@@ -26,7 +26,7 @@ from crawler.scope import Scope
 from crawler.sites import Site
 
 HEADING = re.compile(r"看过的(?:影视|电影)(?: ?[(（]([0-9]+)[)）])?$")
-_MOVIE_LINK = re.compile(r"/subject/([0-9]+)/?$")
+_MOVIE_LINK = re.compile(r"/subject/([0-9]{1,20})/?$")
 _OUTER_CLASSES = ("item", "aside")
 _STARS = re.compile(r"rating([1-5])-t")
 

@@ -14,7 +14,7 @@ from crawler.ledger.forgotten import Forgotten
 from crawler.ledger.ledger import Ledger
 from crawler.page import Answer, Key, Page
 from crawler.scope import Scope
-from crawler.sites import Site
+from crawler.sites import PICTURE_SIZES, Site
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +59,7 @@ PICTURE = PictureKind(
     stage="frames",
     table="images",
     subject="frame_id",
+    variants=PICTURE_SIZES,
     address=_address,
     record=_record,
     first_pages=_first_pages,

@@ -9,7 +9,7 @@ import time
 from collections import deque
 from collections.abc import Iterable, Mapping
 
-from crawler.kinds import KINDS
+from crawler.kinds import KINDS, is_page
 from crawler.kinds.kind import CrawlContext
 from crawler.page import Key, Page
 from crawler.plan import Phase, plan_phase
@@ -61,7 +61,10 @@ class StagePages:
             for host, queue in self._queues.items():
                 if self._is_turn_of(host, now) and (page := queue.take(now)):
                     self.n_requests += 1
-                    return page
+                    if is_page(page.key):
+                        return page
+                    self._context.ledger.mark(page, "gone", "its id has not the form of the site's ids")
+                    self.hold_back(page)
             if any(queue.out or queue.next_retry_at() or queue.has_ready() for queue in self._queues.values()):
                 break
             self._begin_next_phase()

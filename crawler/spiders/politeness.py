@@ -6,11 +6,13 @@ a contact is required, and a host without a readable robots.txt is not crawled. 
 """
 
 import functools
+import posixpath
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
+from urllib.parse import quote, unquote, urlsplit
 
 import requests
 from protego import Protego
@@ -22,6 +24,7 @@ from dataset.errors import MissingInputError, RefusedError, UsageError
 FLOOR_S = 5.0
 SANDBOX_CONCURRENCY = 16
 _MAX_ROBOTS_BYTES = 512 << 10
+_SIGNS_OF_ANOTHER_PATH = ("%", "\\", "//", "/.")
 # Douban's robots.txt asks for a delay in a comment; the crawler obeys it.
 _COMMENTED_DELAY = re.compile(r"^\s*#\s*crawl-delay\s*:\s*(\d+(?:\.\d+)?)\s*$", re.IGNORECASE | re.MULTILINE)
 
@@ -66,8 +69,27 @@ class HostRules:
     read_at: float
 
     def allows(self, url: str, user_agent: str) -> bool:
-        """Return whether robots.txt allows an address."""
-        return bool(self.robots.can_fetch(url, user_agent))
+        """Return whether robots.txt allows an address, in every way in which the host may read its path."""
+        if not any(sign in url[len("https://") :] for sign in _SIGNS_OF_ANOTHER_PATH):
+            return bool(self.robots.can_fetch(url, user_agent))
+        return all(self.robots.can_fetch(one, user_agent) for one in _readings(url))
+
+
+def _readings(url: str) -> Iterator[str]:
+    """Yield an address as it is, and with its path decoded and its dots and slashes resolved until nothing changes.
+
+    Raises:
+        ValueError: it is not an address.
+    """
+    yield url
+    parts = urlsplit(url)
+    path = ""
+    while path != parts.path:
+        path = parts.path
+        decoded = unquote(path).replace("\\", "/")
+        parts = parts._replace(path=posixpath.normpath(f"/{decoded.lstrip('/')}"))
+        for one in (decoded, parts.path, f"{parts.path}/"):
+            yield parts._replace(path=quote(one, safe="/:@!$&'()*+,;=~")).geturl()
 
 
 def politeness_for(

@@ -54,7 +54,7 @@ def scrapy_settings(crawl: CrawlSettings, rules: dict[str, HostRules]) -> dict[s
             "scrapy.downloadermiddlewares.httpcompression.HttpCompressionMiddleware": 590,
             "scrapy.downloadermiddlewares.httpproxy.HttpProxyMiddleware": 750,
         },
-        "DOWNLOADER_MIDDLEWARES": {"crawler.spiders.middleware.HostRulesMiddleware": 100},
+        "DOWNLOADER_MIDDLEWARES": {"crawler.spiders.middleware.HostRulesMiddleware": 900},
         "EXTENSIONS_BASE": {},
         "SPIDER_MIDDLEWARES_BASE": {},
         "DUPEFILTER_CLASS": "scrapy.dupefilters.BaseDupeFilter",

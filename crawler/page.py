@@ -95,5 +95,9 @@ class NotUnderstood(Exception):  # noqa: N818 - an outcome, not an error
         self.field = field
 
 
+class TooMuch(Exception):  # noqa: N818 - an outcome, not an error
+    """The answer, or the list that it belongs to, is beyond a bound. The message names it, and quotes nothing."""
+
+
 class BadPicture(Exception):  # noqa: N818 - an outcome, not an error
     """The bytes are not a usable picture. The message says why."""

@@ -22,6 +22,7 @@ class Scope:
         photo_kinds: which photos become frames.
         picture_size: the site's name for a size (`sqxs`, `s`, `m`, `l`).
         liker_sources: `photo_page`, `user_likes`, or both.
+        max_list_items: a list that goes on beyond this many items has failed.
         k: frames and likes are read only for the k-core of the ratings so far; 0: for all movies and users.
     """
 
@@ -30,6 +31,7 @@ class Scope:
     max_users: int | None = None
     max_movies: int | None = None
     max_requests: int | None = None
+    max_list_items: int = 30_000
     photo_kinds: tuple[str, ...] = ("still", "poster")
     picture_size: str = "m"
     liker_sources: tuple[str, ...] = ("photo_page",)

@@ -110,6 +110,7 @@ class ScopeOptions:
         max_users: take at most this many users
         max_movies: take at most this many movies, the most-rated ones
         max_requests: stop after this many requests
+        max_list_items: give a list up that goes on beyond this many items
         photo_kinds: some of still,poster,wallpaper
         picture_size: the size of the picture files
         liker_source: which pages the likes are read from
@@ -123,6 +124,7 @@ class ScopeOptions:
     max_users: Count | None = None
     max_movies: Count | None = None
     max_requests: Count | None = None
+    max_list_items: Count = Scope.max_list_items
     photo_kinds: Annotated[
         tuple[PhotoKind, ...],
         Field(min_length=1, fail_fast=True),
@@ -157,6 +159,7 @@ class ScopeOptions:
             max_users=self.max_users,
             max_movies=self.max_movies,
             max_requests=self.max_requests,
+            max_list_items=self.max_list_items,
             photo_kinds=self.photo_kinds,
             picture_size=self.picture_size,
             liker_sources=LIKER_SOURCES[self.liker_source],

@@ -166,7 +166,9 @@ def record(context: CrawlContext, page: Page, parsed: CollectionPage, at: float)
         ],
     )
     ledger.mark_done(page, list_pass.at, seen=seen, claimed=claimed)
-    following = next_key(address(context.site, page.key), page.key, parsed.next_url, seen, claimed)
+    following = next_key(
+        address(context.site, page.key), page.key, parsed.next_url, seen, claimed, context.scope.max_list_items
+    )
     return list_pass.follow(following, claimed)
 
 

@@ -83,7 +83,8 @@ def record(context: CrawlContext, page: Page, parsed: CommentsPage, at: float) -
     is_at_reach = page.key.start + COMMENTS_PER_PAGE >= COMMENTS_REACH
     next_url = None if is_at_reach else parsed.next_url
     # A page without people (all deleted) does not end the list, so one item counts as seen.
-    return list_pass.follow(next_key(address(context.site, page.key), page.key, next_url, seen=1), seam=seam)
+    following = next_key(address(context.site, page.key), page.key, next_url, seen=max(1, len(uids)))
+    return list_pass.follow(following, seam=seam)
 
 
 def _plan_collection(ledger: Ledger, scope: Scope, person: Person) -> None:

@@ -135,7 +135,9 @@ def record(context: CrawlContext, page: Page, parsed: PhotoLikersPage, at: float
     )
     seen = len(parsed.likers) + parsed.n_anonymous
     ledger.mark_done(page, list_pass.at, seen=seen, claimed=claimed, left_out=parsed.n_anonymous)
-    following = next_key(address(context.site, page.key), page.key, parsed.next_url, seen, claimed)
+    following = next_key(
+        address(context.site, page.key), page.key, parsed.next_url, seen, claimed, context.scope.max_list_items
+    )
     return list_pass.follow(following, claimed)
 
 

@@ -130,7 +130,9 @@ def record(context: CrawlContext, page: Page, parsed: PhotoListPage, at: float) 
     ledger.upsert("frames", [asdict(row) | of | {"seen_at": list_pass.at} for row in parsed.frames])
     ledger.add_pages(Key("picture", row.frame_id, context.scope.picture_size) for row in parsed.frames)
     ledger.mark_done(page, list_pass.at, seen=seen, claimed=claimed)
-    following = next_key(address(context.site, page.key), page.key, parsed.next_url, seen, claimed)
+    following = next_key(
+        address(context.site, page.key), page.key, parsed.next_url, seen, claimed, context.scope.max_list_items
+    )
     return list_pass.follow(following, claimed)
 
 

@@ -102,7 +102,8 @@ def record(context: CrawlContext, page: Page, parsed: UserLikesPage, at: float) 
         ],
     )
     ledger.mark_done(page, list_pass.at, seen=len(fresh), last_item=seam.shown)
-    following = next_key(address(context.site, page.key), page.key, parsed.next_url, len(shown))
+    most = context.scope.max_list_items
+    following = next_key(address(context.site, page.key), page.key, parsed.next_url, len(shown), most=most)
     return list_pass.follow(following, seam=seam)
 
 

@@ -66,7 +66,10 @@ def parse_answer(page: Page, answer: Answer, context: CrawlContext) -> ParsedAns
     kind, ledger = KINDS[page.key.kind], context.ledger
     if kind.is_of_forgotten(answer.body, ledger.forgotten):
         return ParsedAnswer(answer, problem=_ForgottenPerson())
-    answer = replace(answer, body=kind.redact(answer.body, ledger.forgotten))
+    try:
+        answer = replace(answer, body=kind.redact(answer.body, ledger.forgotten))
+    except TooMuch as problem:  # what cannot be redacted is not kept
+        return ParsedAnswer(replace(answer, body=b""), problem=problem)
     try:
         content = kind.parse(answer)
         if isinstance(content, Picture):

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from crawler.kinds.refusal import classify
+from crawler.kinds.tree import MAX_PAGE_BYTES
 from crawler.ledger.forgotten import Forgotten
 from crawler.ledger.ledger import Ledger
 from crawler.page import Answer, Key, NotUnderstood, Page, is_number, is_uid
@@ -50,6 +51,7 @@ class PageKind(ABC):
         pages_per_list: estimates how many pages a list has, for use before any list was read to its end.
         like_source: the kind is read only if `Scope.liker_sources` has this name; None: always.
         refresh_days: the default age from which `--refresh` reads pages again; None: never.
+        max_bytes: a larger answer, compressed or not, is not read to its end.
         headers: HTTP headers that its host needs.
         is_slow: whether parsing takes so long that it must not block the event loop.
     """
@@ -68,6 +70,7 @@ class PageKind(ABC):
     pages_per_list: Callable[[Ledger, Scope], float | None] = not_yet_known
     like_source: str | None = None
     refresh_days: float | None = None
+    max_bytes: int = MAX_PAGE_BYTES
     headers: Mapping[str, str] = field(default_factory=dict)
     is_slow: bool = False
 

@@ -14,8 +14,9 @@ from crawler.kinds.kind import CrawlContext
 from crawler.page import Key, Page
 from crawler.plan import Phase, plan_phase
 from crawler.spiders.pace import HostPace
-from crawler.spiders.politeness import HostRules, Politeness
+from crawler.spiders.politeness import Politeness
 from crawler.spiders.queue import PageQueue
+from crawler.spiders.robots import HostRules
 
 MAX_BACKOFF_S = 3600.0
 MAX_DELAY_S = 60.0  # of a host that answers slowly; twice the host's own delay if that is more

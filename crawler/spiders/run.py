@@ -24,7 +24,8 @@ from crawler.ledger.ledger import Ledger
 from crawler.plan import kinds_of, phases_of
 from crawler.spiders.meter import Meter
 from crawler.spiders.pages import StagePages
-from crawler.spiders.politeness import HostRules, read_robots, user_agent
+from crawler.spiders.politeness import user_agent
+from crawler.spiders.robots import HostRules, read_robots
 from crawler.spiders.settings import CrawlSettings, scrapy_settings
 from crawler.spiders.spider import StageSpider
 from dataset.cli import progress

@@ -81,6 +81,6 @@ class LedgerScheduler(BaseScheduler):
             callback=spider.on_slow_response if kind.is_slow else spider.on_response,
             errback=spider.on_failure,
             headers=dict(kind.headers),
-            meta={"download_slot": kind.host, "page": page},
+            meta={"download_slot": kind.host, "page": page, "download_maxsize": kind.max_bytes},
             dont_filter=True,
         )

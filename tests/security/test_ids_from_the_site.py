@@ -14,7 +14,7 @@ from crawler.page import Key, Person, is_number, is_uid
 from crawler.scope import Source
 from crawler.sites import Site
 from crawler.spiders.middleware import HostRulesMiddleware
-from crawler.spiders.politeness import HostRules
+from crawler.spiders.robots import HostRules
 from crawler.spiders.spider import NotSent
 
 NOT_UIDS = [

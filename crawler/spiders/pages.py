@@ -46,6 +46,7 @@ class StagePages:
         self.is_over = False
         self._context = context
         self._phases = deque(phases)
+        self._rules = rules
         self._politeness = politeness
         self._paces = {host: HostPace(delay_s, max(MAX_DELAY_S, 2 * delay_s)) for host in rules}
         self._clocks = {host: politeness.clock(context.site.hosts[host]) for host in rules}
@@ -75,11 +76,15 @@ class StagePages:
         """Return the earliest time at which `take` may return a page, if no other page is finished before."""
         times = []
         for host, queue in self._queues.items():
-            if queue.out < self._politeness.concurrency:
+            if queue.out < self._politeness.concurrency and not self._rules[host].are_old():
                 due = 0.0 if queue.has_ready() else queue.next_retry_at()
                 if due is not None:
                     times.append(max(due, self._paces[host].free_at))
         return min(times, default=None)
+
+    def host_with_old_rules(self) -> str | None:
+        """Return a host whose robots.txt must be read again before its next page is handed out."""
+        return next((host for host in self._queues if self._rules[host].are_old()), None)
 
     # --- how a page ended ----------------------------------------------------------------------
 
@@ -102,9 +107,9 @@ class StagePages:
         self._queue(page).retry(postponed, time.monotonic() + wait_s)
         return True
 
-    def refuse(self, page: Page, cause: str) -> None:
-        """Stop, because the page's host refuses us."""
-        self.refusals.setdefault(KINDS[page.key.kind].host, cause)
+    def refuse(self, host: str, cause: str) -> None:
+        """Stop, because a host refuses us."""
+        self.refusals.setdefault(host, cause)
 
     def fail(self, error: Exception) -> None:
         """Stop, because of an exception in our code; the first one is kept."""
@@ -119,7 +124,7 @@ class StagePages:
     def _is_turn_of(self, host: str, now: float) -> bool:
         """Return whether a request to a host may be sent now; if so and a page is due, its turn is taken."""
         pace = self._paces[host]
-        if pace.free_at > now:
+        if pace.free_at > now or self._rules[host].are_old():
             return False
         if self._politeness.is_slow and self._queues[host].has_due(now):
             wait_s = self._clocks[host].begin(pace.delay_s)  # another crawl may have sent a request just now

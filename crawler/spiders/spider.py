@@ -110,7 +110,7 @@ class StageSpider(scrapy.Spider):
             self._count("retried")
             return
         if outcome.state == "refused":
-            self.pages.refuse(page, outcome.cause)
+            self.pages.refuse(KINDS[page.key.kind].host, outcome.cause)
         self._count(outcome.state)
         self.pages.finish(page, outcome.following)
 

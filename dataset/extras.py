@@ -19,6 +19,24 @@ EXTRAS = {
 }
 
 
+# The libraries that single features of a package need beyond that, and the extra of each.
+LIBRARIES = {"huggingface_hub": "hub"}
+
+
+def require_library(library: str, feature: str) -> None:
+    """Check that a library of `LIBRARIES` is installed.
+
+    Raises:
+        MissingExtraError: it is missing.
+
+    """
+    if find_spec(library) is None:
+        extra = LIBRARIES[library]
+        raise MissingExtraError(
+            f"{feature} needs {library}: install the extra {extra!r} with pip install 'douban-keyframes[{extra}]'"
+        )
+
+
 def require_extra(package: str) -> None:
     """Check that the libraries of a package's extra are installed.
 

@@ -4,17 +4,22 @@ Identifiers (`*_id`) are the source's own ids, as text; in data exported from a 
 keyed pseudonym. Contiguous row numbers (`*_idx`) exist only inside `model/`.
 
 Raw tables (private):         `Movie`, `Rating`, `Frame`, `Image`, `RawFrameLike`
-Snapshot tables (published):  `SnapshotMovie`, `Frame`, `Interaction`, `FrameLike`, `FrameFeature`
+Snapshot tables (published):  `SnapshotMovie`, `SnapshotFrame`, `Interaction`, `FrameLike`, `FrameFeature`
 Dropped rows:                 `Quarantine` (with the reason)
 A snapshot's report page:     `Distribution`, `Concentration`
 
 The tables of models' results are in `model.schema`.
+
+The docstring of a snapshot table and the notes of its columns (`dataset.columns.about`) are written for the
+readers of a snapshot: its card, `croissant.json` and `python -m dataset show` repeat them.
 """
 
 from typing import Any
 
 import dataframely as dy
 import polars as pl
+
+from dataset.columns import Notes, about
 
 OPTIONAL = {"optional": True}
 """The metadata of a column that older tables lack; there, its value is null in every row."""
@@ -30,10 +35,13 @@ class HalfVector(dy.Array):
     """A column of float16 vectors of equal length: `pl.Array(pl.Float16, width)` of any width.
 
     dataframely has no float16 column. The code that computes the values checks that they are finite.
+
+    Args:
+        notes: what the column holds, in words.
     """
 
-    def __init__(self) -> None:
-        super().__init__(dy.Float32(), VGG19_WIDTH)
+    def __init__(self, notes: Notes | None = None) -> None:
+        super().__init__(dy.Float32(), VGG19_WIDTH, **(notes or about("")))
 
     @property
     def dtype(self) -> pl.DataType:
@@ -49,27 +57,72 @@ class HalfVector(dy.Array):
         return {"nullability": expr.is_not_null()}
 
 
-class SnapshotMovie(dy.Schema):
-    """A movie. It has no crawl time, so equal crawls give equal tables.
+class _Movie(dy.Schema):
+    """What raw and published movies have in common."""
 
-    `rating_mean` (out of 10) and `rating_count` are null where the source shows none.
-    """
+    movie_id = dy.String(primary_key=True, min_length=1, **about("The movie's id at the source."))
+    title = dy.String(**about("The movie's title; its id where an imported file has no title for it."))
+    original_title = dy.String(
+        nullable=True, **about("The title in the movie's own language.", null="the source shows no other title")
+    )
+    year = dy.Int16(
+        nullable=True, min=1850, max=2200, **about("The year of release.", unit="calendar year", null="not known")
+    )
+    kind = dy.Enum(["movie", "tv"], nullable=True, **about("A film, or a television series.", null="not known"))
+    genres = dy.List(dy.String(), **about("The genres, in the source's words; an empty list if none is known."))
+    directors = dy.List(dy.String(), **about("The directors' names; an empty list if none is known."))
+    rating_mean = dy.Float32(
+        nullable=True,
+        min=0,
+        max=10,
+        **about(
+            "The mean of all ratings of the movie that the site showed when it was crawled.",
+            unit="points out of 10",
+            null="the site showed none, or the data were imported",
+            leakage="It includes the ratings of validation and test pairs. Use train_stars_mean instead.",
+        ),
+    )
+    rating_count = dy.UInt32(
+        nullable=True,
+        **about(
+            "How many ratings of the movie the site showed when it was crawled.",
+            unit="ratings",
+            null="the site showed none, or the data were imported",
+            leakage="It includes the ratings of validation and test pairs. Use train_interaction_count instead.",
+        ),
+    )
 
-    movie_id = dy.String(primary_key=True, min_length=1)
-    title = dy.String()
-    original_title = dy.String(nullable=True)
-    year = dy.Int16(nullable=True, min=1850, max=2200)
-    kind = dy.Enum(["movie", "tv"], nullable=True)
-    genres = dy.List(dy.String())
-    directors = dy.List(dy.String())
-    rating_mean = dy.Float32(nullable=True, min=0, max=10)
-    rating_count = dy.UInt32(nullable=True)
 
-
-class Movie(SnapshotMovie):
+class Movie(_Movie):
     """A movie as crawled or imported. `crawled_at` is null for imported movies."""
 
     crawled_at = dy.Datetime(time_unit="us", time_zone="UTC", nullable=True)
+
+
+# A published movie has no crawl time, so equal crawls give equal tables.
+class SnapshotMovie(_Movie):
+    """One row per movie that has at least one interaction."""
+
+    train_interaction_count = dy.UInt32(
+        nullable=True,
+        **about(
+            "How many interactions of the train split the movie has: its popularity, without held-out pairs.",
+            unit="interactions",
+            null="the snapshot is older than this column",
+            optional=True,
+        ),
+    )
+    train_stars_mean = dy.Float32(
+        nullable=True,
+        min=0.5,
+        max=5,
+        **about(
+            "The mean of the stars in the movie's interactions of the train split.",
+            unit="stars",
+            null="none of them has stars, or the snapshot is older than this column",
+            optional=True,
+        ),
+    )
 
 
 class Rating(dy.Schema):
@@ -86,15 +139,49 @@ class Rating(dy.Schema):
 
 
 class Frame(dy.Schema):
-    """A picture of a movie. `width_px` and `height_px` are the original's size, as the source states it."""
+    """A picture of a movie, as crawled or imported."""
 
-    frame_id = dy.String(primary_key=True, min_length=1)
-    movie_id = dy.String(min_length=1)
-    kind = dy.Enum(FRAME_KINDS)
-    width_px = dy.UInt32(nullable=True, min=1)
-    height_px = dy.UInt32(nullable=True, min=1)
-    image_url = dy.String(nullable=True)
-    like_count = dy.UInt32(nullable=True)
+    frame_id = dy.String(primary_key=True, min_length=1, **about("The frame's id at the source."))
+    movie_id = dy.String(min_length=1, **about("The movie that the frame belongs to: a row of movies."))
+    kind = dy.Enum(FRAME_KINDS, **about("What the picture is; imported pictures are called stills."))
+    width_px = dy.UInt32(
+        nullable=True,
+        min=1,
+        **about("The original picture's width.", unit="pixels", null="the source does not state it"),
+    )
+    height_px = dy.UInt32(
+        nullable=True,
+        min=1,
+        **about("The original picture's height.", unit="pixels", null="the source does not state it"),
+    )
+    image_url = dy.String(
+        nullable=True,
+        **about("The picture's address when it was crawled.", null="not known, or the data were imported"),
+    )
+    like_count = dy.UInt32(
+        nullable=True,
+        **about(
+            "How many people like the frame, as its page showed when it was crawled.",
+            unit="likes",
+            null="the page showed none, or the data were imported",
+            leakage="It includes the likes in frame_likes, which are the answers of the validation and test splits. "
+            "Use train_like_count instead.",
+        ),
+    )
+
+
+class SnapshotFrame(Frame):
+    """One row per picture (still, poster or wallpaper) of a movie; the pictures themselves are not published."""
+
+    train_like_count = dy.UInt32(
+        nullable=True,
+        **about(
+            "How many likes of the frame come from users whose interaction with its movie is in the train split.",
+            unit="likes",
+            null="no likes were collected, or the snapshot is older than this column",
+            optional=True,
+        ),
+    )
 
 
 class Image(dy.Schema):
@@ -121,34 +208,64 @@ class RawFrameLike(dy.Schema):
 class ImplicitFeedback(dy.Schema):
     """A user's implicit feedback on a movie, before the split; each user-movie pair occurs once."""
 
-    user_id = dy.String(primary_key=True, min_length=1)
-    movie_id = dy.String(primary_key=True, min_length=1)
-    stars = dy.Float32(nullable=True, min=0.5, max=5)
-    rated_on = dy.Date(nullable=True)
-    rated_at = dy.Datetime(time_unit="us", time_zone="UTC", resolution="1s", nullable=True, metadata=OPTIONAL)
+    user_id = dy.String(
+        primary_key=True,
+        min_length=1,
+        **about("The person: a keyed pseudonym in data from a crawl, the file's own id in imported data."),
+    )
+    movie_id = dy.String(primary_key=True, min_length=1, **about("The movie: a row of movies."))
+    stars = dy.Float32(
+        nullable=True, min=0.5, max=5, **about("The user's rating.", unit="stars", null="watched, not rated")
+    )
+    rated_on = dy.Date(nullable=True, **about("The day of the rating, in UTC.", null="not known"))
+    rated_at = dy.Datetime(
+        time_unit="us",
+        time_zone="UTC",
+        resolution="1s",
+        nullable=True,
+        **about(
+            "The moment of the rating, to the second.",
+            null="the source states only a day (as Douban does) or no time, or the snapshot is older than this column",
+            optional=True,
+        ),
+    )
 
 
 class Interaction(ImplicitFeedback):
-    """A user's implicit feedback on a movie and its split; `stars` is null for "watched, not rated"."""
+    """One row per user and movie: the user watched it. Each pair occurs once and belongs to one split."""
 
-    split = dy.Enum(SPLITS)
+    split = dy.Enum(
+        SPLITS,
+        **about("The part that the pair belongs to: learn from train, choose settings by validation, report on test."),
+    )
 
 
 class FrameLike(dy.Schema):
-    """A user's like of a frame, for a held-out user-movie pair. No model trains on likes (paper, section 4)."""
+    """One row per frame that a user likes, of validation and test pairs.
 
-    user_id = dy.String(primary_key=True, min_length=1)
-    movie_id = dy.String(min_length=1)
-    frame_id = dy.String(primary_key=True, min_length=1)
-    split = dy.Enum(HELD_OUT_SPLITS)
+    For evaluation only: no model may train on it (as in Wu et al. 2019, section 4).
+    """
+
+    user_id = dy.String(primary_key=True, min_length=1, **about("The person, as in interactions."))
+    movie_id = dy.String(min_length=1, **about("The frame's movie: with user_id, a row of interactions."))
+    frame_id = dy.String(primary_key=True, min_length=1, **about("The frame that the user likes: a row of frames."))
+    split = dy.Enum(HELD_OUT_SPLITS, **about("The split of the user's interaction with the movie."))
 
 
 class FrameFeature(dy.Schema):
-    """The visual feature of a frame's picture, float16; the fc7 layer of VGG-19 has width 4096."""
+    """One row per frame whose picture could be read: the output of one layer of an image network for it."""
 
-    frame_id = dy.String(primary_key=True, min_length=1)
-    image_sha256 = dy.String(regex="^[0-9a-f]{64}$")
-    feature = HalfVector()
+    frame_id = dy.String(primary_key=True, min_length=1, **about("The frame: a row of frames."))
+    image_sha256 = dy.String(
+        regex="^[0-9a-f]{64}$",
+        **about("The SHA-256 of the picture file, as 64 hexadecimal digits; equal pictures have equal features."),
+    )
+    feature = HalfVector(
+        about(
+            "The output of the network's layer, as it is (not scaled to length 1). The network, its layer and its "
+            "weights are named under extractor in manifest.json."
+        )
+    )
 
 
 class Quarantine(dy.Schema):
@@ -192,7 +309,7 @@ RAW_TABLES: dict[str, type[dy.Schema]] = {
 }
 SNAPSHOT_TABLES: dict[str, type[dy.Schema]] = {
     "movies": SnapshotMovie,
-    "frames": Frame,
+    "frames": SnapshotFrame,
     "interactions": Interaction,
     "frame_likes": FrameLike,
     "frame_features": FrameFeature,

@@ -14,12 +14,12 @@ from cyclopts import Parameter
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
+from dataset.pictures.protocol import PICTURE_TIMEOUT_S
+
 VGG19 = "vgg19"
 IMAGENET = "IMAGENET1K_V1"
 Precision = Literal["fp32", "bf16"]
 DEFAULT_STORE = Path("data/features")
-PICTURE_TIMEOUT_S = 10.0
-"""Decoding of a picture is stopped after this time."""
 
 
 @dataclass(frozen=True)

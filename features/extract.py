@@ -4,7 +4,6 @@ The steps are separate functions, so that the workers of a cluster can share the
 """
 
 import logging
-import os
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -19,12 +18,13 @@ import polars as pl
 from torch import Tensor
 
 from dataset.description import read_description
-from dataset.errors import PipelineError, TooLittleDataError
+from dataset.errors import TooLittleDataError
 from dataset.files import write_json
-from dataset.schema import Frame, Image, Quarantine
+from dataset.pictures.pool import PicturePool
+from dataset.schema import Image, Quarantine, SnapshotFrame
 from dataset.tables import quarantine_rows, read_table, write_table
 from features.config import ExtractOptions, ExtractorIdentity
-from features.decoding import Decoded, DecoderPool
+from features.decoding import CropReader, Decoded
 from features.extractor import Extractor
 from features.store import FeatureStore
 from features.table import write_features
@@ -98,7 +98,7 @@ def pictures_of(raw: Path, dataset: Path | None) -> pl.DataFrame:
     Raises:
         TooLittleDataError: there are no pictures.
     """
-    frames = read_table((dataset or raw) / "frames.parquet", Frame).select("frame_id", "movie_id")
+    frames = read_table((dataset or raw) / "frames.parquet", SnapshotFrame).select("frame_id", "movie_id")
     images = read_table(raw / "images.parquet", Image).select("frame_id", "image_sha256", "path")
     images = images.join(frames, on="frame_id", how="inner" if dataset else "left")
     if images.is_empty():
@@ -152,27 +152,27 @@ def compute(
 
     Raises:
         WeightsError: the features differ too much from reference features (see `Extractor.check`).
-        PipelineError: the system is Windows.
+        PipelineError: the decoder processes do not start, or the system is Windows.
     """
     if pictures.is_empty():
         return 0
-    if os.name != "posix":
-        raise PipelineError("feature extraction: decoder processes need Linux or macOS; on Windows, use WSL")
     options = options.resolve(extractor.device.type)
     fast = extractor.config.decoding == "fast"
     n_done = 0
     with (
-        DecoderPool(raw, extractor.geometry, options.n_decoders, options.timeout_s) as pool,
+        PicturePool(options.n_decoders, options.timeout_s) as pool,
         closing(_ShardWriter(store, advance, options.shard_time_s)) as writer,
     ):
-        decoded = pool.decode(pictures.select("image_sha256", "path").rows(), fast, _BATCHES_AHEAD * options.batch_size)
+        reader = CropReader(pool, raw, extractor.geometry)
+        rows = pictures.select("image_sha256", "path").rows()
+        decoded = reader.decode(rows, fast, _BATCHES_AHEAD * options.batch_size)
         running: tuple[list[str], Tensor] | None = None
         for names, crops in _batches(decoded, options.batch_size, store, advance):
             if not n_done and extractor.device.type == "cuda" and pictures.height >= _COMPILE_FROM:
                 extractor.compile(crops)
             features = extractor.forward(crops)
             if not n_done:
-                _check(extractor, pool, pictures, names, crops, features)
+                _check(extractor, reader, pictures, names, crops, features)
             n_done += len(names)
             if running is not None:  # copy it to the host while the device computes the next batch
                 writer.add(*running)
@@ -250,7 +250,7 @@ def _batches(
 
 def _check(
     extractor: Extractor,
-    pool: DecoderPool,
+    reader: CropReader,
     pictures: pl.DataFrame,
     names: list[str],
     crops: npt.NDArray[np.uint8],
@@ -259,7 +259,7 @@ def _check(
     """Compare the features of the first pictures with reference features (see `Extractor.check`)."""
     few = names[:_PICTURES_TO_CHECK]
     rows = pictures.filter(pl.col("image_sha256").is_in(few)).select("image_sha256", "path").rows()
-    full_crops = {picture.image_sha256: picture.crop for picture in pool.decode(rows, fast=False, ahead=len(rows))}
+    full_crops = {picture.image_sha256: picture.crop for picture in reader.decode(rows, fast=False, ahead=len(rows))}
     both = [(place, full) for place, name in enumerate(few) if (full := full_crops.get(name)) is not None]
     if both:
         places = [place for place, _ in both]

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from dataset.errors import WeightsError
+from dataset.pictures.protocol import Geometry
 from features.config import ExtractorConfig, ExtractorIdentity, Precision
-from features.images import Geometry
 from features.networks import cut_network, parse_extractor
 from features.weights import Weights
 

@@ -22,6 +22,7 @@ from dataset.building.build import DatasetConfig
 from dataset.building.split import SplitConfig
 from dataset.cli import Count, CountOrZero
 from dataset.errors import MissingInputError, UsageError
+from dataset.snapshots.publication import PublicationConfig
 from features.config import DEFAULT_STORE, ExtractorConfig
 from flows.runners import LOCAL
 
@@ -47,6 +48,11 @@ Extractor = Annotated[str, Parameter(help=_of_extractor["name"])]
 Weights = Annotated[str, Parameter(help=_of_extractor["weights"])]
 Precision = Annotated[Literal["auto", "fp32", "bf16"], Parameter(help=_of_extractor["precision"])]
 Decoding = Annotated[Literal["fast", "full"], Parameter(help=_of_extractor["decoding"])]
+
+_of_publication = _attributes(PublicationConfig)
+Licence = Annotated[str | None, Parameter(help=_of_publication["licence"])]
+Publisher = Annotated[str | None, Parameter(help=_of_publication["publisher"])]
+Contact = Annotated[str | None, Parameter(help=_of_publication["contact"])]
 
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
@@ -178,6 +184,14 @@ class PublishConfig:
     dataset: Path
     name: SnapshotName
     root: Path = Path("data/snapshots")
+    licence: Licence = None
+    publisher: Publisher = None
+    contact: Contact = None
+
+    @property
+    def publication(self) -> PublicationConfig:
+        """What is stated on the card."""
+        return PublicationConfig(self.licence, self.publisher, self.contact)
 
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)

@@ -18,4 +18,4 @@ def publish_snapshot(**parameters: Any) -> Snapshot:
         PipelineError: the dataset is incomplete, or `root` cannot be written.
     """
     config = PublishConfig(**parameters)
-    return publish_dataset(config.dataset, config.name, config.root)
+    return publish_dataset(config.dataset, config.name, config.root, config.publication)

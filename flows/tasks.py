@@ -16,6 +16,7 @@ from dataset.cli import progress
 from dataset.description import read_description
 from dataset.errors import MissingInputError
 from dataset.schema import RAW_TABLES
+from dataset.snapshots.publication import PublicationConfig
 from dataset.snapshots.publish import publish
 from dataset.snapshots.snapshot import Snapshot
 from dataset.version import code_version
@@ -149,9 +150,14 @@ def extract_here(raw: Path, dataset: Path, config: ExtractorConfig, store: Path)
 
 
 @task
-def publish_dataset(dataset: Path, name: str, root: Path) -> Snapshot:
+def publish_dataset(
+    dataset: Path,
+    name: str,
+    root: Path,
+    config: PublicationConfig = PublicationConfig(),  # noqa: B008 - it is frozen
+) -> Snapshot:
     """Publish a built dataset unless it equals the newest version; show the snapshot in Prefect's page."""
-    snapshot, is_new = publish(dataset, name, root)
+    snapshot, is_new = publish(dataset, name, root, config)
     if is_new:
         print(f"Published snapshot {snapshot.label} in {snapshot.path}.")
     else:

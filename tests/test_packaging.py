@@ -15,7 +15,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from dataset.extras import EXTRAS
+from dataset.extras import EXTRAS, LIBRARIES
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
@@ -62,19 +62,27 @@ def distributions(modules: Iterable[str]) -> dict[str, set[str]]:
 @pytest.mark.parametrize("package", PACKAGES)
 def test_what_a_package_imports_is_declared_in_the_core_or_its_extra(package):
     extra = declared(PROJECT["optional-dependencies"][EXTRAS[package][0]]) if package in EXTRAS else set()
-    undeclared = {m for m, names in distributions(third_party(package)).items() if not names & (CORE | extra)}
+    imported = distributions(third_party(package) - set(LIBRARIES))
+    undeclared = {m for m, names in imported.items() if not names & (CORE | extra)}
     assert not undeclared
 
 
 @pytest.mark.parametrize("package", EXTRAS)
 def test_the_libraries_that_an_extra_is_recognised_by_are_those_that_its_package_imports(package):
-    beyond_core = {m for m, names in distributions(third_party(package)).items() if not names & CORE}
+    beyond_core = {m for m, names in distributions(third_party(package) - set(LIBRARIES)).items() if not names & CORE}
     assert set(EXTRAS[package][1]) == beyond_core
+
+
+@pytest.mark.parametrize(("library", "extra"), LIBRARIES.items())
+def test_a_library_of_one_feature_is_what_its_extra_brings(library, extra):
+    (names,) = distributions([library]).values()
+    assert declared(PROJECT["optional-dependencies"][extra]) == names
+    assert not names & CORE
 
 
 def test_nothing_is_declared_that_nothing_imports():
     imported = set().union(*distributions(set().union(*map(third_party, PACKAGES))).values())
-    extras = [f"{PROJECT['name']}[{extra}]" for extra in ("crawl", "train", "flows")]
+    extras = [f"{PROJECT['name']}[{extra}]" for extra in ("crawl", "train", "flows", *LIBRARIES.values())]
     assert declared([*PROJECT["dependencies"], *extras]) - imported == PINS
 
 

@@ -3,20 +3,14 @@
 A file is at `pictures/ab/ab…<sha256>.<ext>` in the crawl folder. It is complete before the ledger names it.
 """
 
-import hashlib
-import io
 from dataclasses import dataclass
 from pathlib import Path
-
-from PIL import Image, UnidentifiedImageError
 
 from crawler.page import BadPicture
 from dataset.errors import MissingInputError
 from dataset.files import atomic_path
-
-MAX_SIZE_BYTES = 32 << 20
-MAX_PIXELS = 64_000_000
-EXTENSIONS = {"JPEG": "jpg", "PNG": "png", "WEBP": "webp", "GIF": "gif"}
+from dataset.pictures.pool import shared_pool
+from dataset.pictures.protocol import UnreadablePicture
 
 
 @dataclass(frozen=True)
@@ -56,23 +50,14 @@ def read_picture(crawl_dir: Path, path: str) -> bytes:
 
 
 def verify_picture(body: bytes) -> Picture:
-    """Decode a picture completely and describe it; the format comes from the bytes, not from a file name or header.
+    """Decode a picture completely, in a decoder process, and describe it; its format comes from the bytes alone.
 
     Raises:
-        BadPicture: the bytes are empty, too large, of an unknown format, or broken.
+        BadPicture: the bytes are empty, too large, of a format that is not allowed, or broken, or take too long.
+        PipelineError: the decoder process does not start.
     """
-    if not 0 < len(body) <= MAX_SIZE_BYTES:
-        raise BadPicture(f"{len(body):,} bytes (1 to {MAX_SIZE_BYTES:,} are accepted)")
     try:
-        with Image.open(io.BytesIO(body), formats=list(EXTENSIONS)) as image:
-            width_px, height_px, kind = image.width, image.height, str(image.format)
-            if width_px * height_px > MAX_PIXELS:
-                raise BadPicture(f"{width_px} x {height_px} pixels (at most {MAX_PIXELS:,} are accepted)")
-            image.load()
-    except UnidentifiedImageError:
-        raise BadPicture("not a JPEG, PNG, WebP or GIF picture") from None
-    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
-        raise BadPicture(f"cannot be decoded ({error})") from error
-    sha256 = hashlib.sha256(body).hexdigest()
-    path = f"pictures/{sha256[:2]}/{sha256}.{EXTENSIONS[kind]}"
-    return Picture(sha256, kind.lower(), width_px, height_px, len(body), path)
+        found = shared_pool().check(body)
+    except UnreadablePicture as reason:
+        raise BadPicture(str(reason)) from None
+    return Picture(found.sha256, found.format, found.width_px, found.height_px, found.size_bytes, found.path)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from crawler.archive.pictures import MAX_SIZE_BYTES, Picture, verify_picture
+from crawler.archive.pictures import Picture, verify_picture
 from crawler.kinds.estimates import frames_without_page
 from crawler.kinds.kind import CrawlContext, PageKind, one_page
 from crawler.ledger.forgotten import Forgotten
@@ -15,6 +15,7 @@ from crawler.ledger.ledger import Ledger
 from crawler.page import Answer, Key, Page
 from crawler.scope import Scope
 from crawler.sites import PICTURE_SIZES, Site
+from dataset.pictures.protocol import MAX_FILE_BYTES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +67,6 @@ PICTURE = PictureKind(
     unplanned=_unplanned,
     pages_per_list=one_page,
     headers={"Accept": "image/*", "Referer": "https://www.douban.com/"},  # without a Referer the host answers 418
-    max_bytes=MAX_SIZE_BYTES,
+    max_bytes=MAX_FILE_BYTES,
     is_slow=True,
 )

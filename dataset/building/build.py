@@ -22,19 +22,20 @@ from dataset.building.feedback import FeedbackConfig, to_implicit_feedback
 from dataset.building.kcore import k_core
 from dataset.building.split import SplitConfig, cold_interactions, split
 from dataset.building.statistics import statistics
+from dataset.building.train_counts import add_interaction_counts, add_like_counts
 from dataset.description import FILE_NAME
 from dataset.errors import InvalidTableError, MissingInputError, TooLittleDataError
 from dataset.files import write_json
 from dataset.schema import (
     HELD_OUT_SPLITS,
     RAW_TABLES,
-    Frame,
     FrameLike,
     ImplicitFeedback,
     Interaction,
     Quarantine,
     Rating,
     RawFrameLike,
+    SnapshotFrame,
     SnapshotMovie,
 )
 from dataset.tables import quarantine_rows, read_table, require_references, validate, write_table
@@ -119,8 +120,8 @@ def build(raw: Path, destination: Path, config: DatasetConfig) -> BuiltDataset:
         ]
     )
     require_references(interactions, movies, ["movie_id"], "interactions", "movies")
-    write_table(movies, SnapshotMovie, destination / "movies.parquet")
-    write_table(frames, Frame, destination / "frames.parquet")
+    write_table(add_interaction_counts(movies, interactions), SnapshotMovie, destination / "movies.parquet")
+    write_table(add_like_counts(frames, likes, interactions), SnapshotFrame, destination / "frames.parquet")
     write_table(interactions, Interaction, destination / "interactions.parquet")
     write_table(frame_likes, FrameLike, destination / "frame_likes.parquet")
     write_table(quarantine, Quarantine, destination / "quarantine.parquet")

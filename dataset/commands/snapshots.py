@@ -1,37 +1,48 @@
-"""The commands on snapshots: publish, list, show, verify, report, diff and pull.
+"""The commands on snapshots: publish, list, show, verify, report, diff, push and pull.
 
 An address names a folder in an object store: s3://bucket/prefix, gs://… or az://….
 """
 
+import logging
+import sys
+import textwrap
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Annotated, Any
 
-from dataset.cli import progress
+from dataset.cli import FLAT, progress
+from dataset.columns import describe_columns, describe_table
 from dataset.errors import InvalidSnapshotError, MissingInputError
 from dataset.files import atomic_path
-from dataset.snapshots.card import NO_LICENCE, describe_extractor
+from dataset.schema import SNAPSHOT_TABLES
+from dataset.snapshots.card import describe_extractor
 from dataset.snapshots.diff import describe_changes, diff_tables
+from dataset.snapshots.licences import describe_licence
+from dataset.snapshots.manifest import version_folder
+from dataset.snapshots.publication import PublicationConfig
 from dataset.snapshots.publish import publish
 from dataset.snapshots.pull import file_sizes, pull
 from dataset.snapshots.snapshot import DEFAULT_ROOT, Snapshot, list_snapshots, newest_snapshot, snapshot_at
 from dataset.snapshots.verify import verify
+from dataset.tables import Schema
 
 
 def publish_dataset(
     *,
     dataset: Path = Path("data/sandbox/dataset"),
     name: str = "sandbox",
-    licence: str | None = None,
     root: str = str(DEFAULT_ROOT),
+    publication: Annotated[PublicationConfig, FLAT] = PublicationConfig(),  # noqa: B008 - it is frozen
 ) -> None:
     """Publish a built dataset as the next version.
 
     Args:
         dataset: the dataset folder
         name: the snapshot's name
-        licence: the licence to state on the dataset card: an SPDX name or a sentence
         root: folder or address (s3://bucket/prefix, gs://, az://) of all snapshots
+        publication: what to state on the dataset card
     """
-    snapshot, is_new = publish(dataset, name, root, licence)
+    snapshot, is_new = publish(dataset, name, root, publication)
     if is_new:
         print(f"Published {snapshot.label} in {snapshot.folder}, content {snapshot.content_digest[:12]}.")
     else:
@@ -60,24 +71,49 @@ def list_published(*, root: str = str(DEFAULT_ROOT)) -> None:
         raise InvalidSnapshotError("; ".join(map(str, unreadable)))
 
 
-def show(snapshot: str | None = None, /, *, root: str = str(DEFAULT_ROOT)) -> None:
-    """Show what a snapshot holds.
+def show(snapshot: str | None = None, /, *, root: str = str(DEFAULT_ROOT), brief: bool = False) -> None:
+    """Show what a snapshot holds: where it comes from, its tables, and what each column means.
 
     Args:
         snapshot: folder or address of a snapshot (by default the newest below --root)
         root: folder or address of all snapshots
+        brief: leave out the columns
     """
     chosen = _chosen(snapshot, root)
     manifest = chosen.manifest
-    parent = f"v{manifest.parent:04d}" if manifest.parent else "none"
-    print(f"{chosen.label} in {chosen.folder}")
-    print(f"  content digest  {chosen.content_digest}")
-    print(f"  published       {manifest.created_at}, code {manifest.code_version}, parent {parent}")
-    print(f"  source          {manifest.provenance.get('source')}")
-    print(f"  licence         {manifest.licence or NO_LICENCE}")
-    print(f"  features        {describe_extractor(manifest.extractor)}")
+    parent = version_folder(manifest.parent) if manifest.parent else "none"
+    facts = {
+        "folder": chosen.folder,
+        "digest": chosen.content_digest,
+        "published": f"{manifest.created_at}, code {manifest.code_version}, parent {parent}",
+        "source": manifest.provenance.get("source"),
+        "publisher": ", ".join(filter(None, (manifest.publisher, manifest.contact))) or "not stated",
+        "licence": describe_licence(manifest.licence),
+        "features": describe_extractor(manifest.extractor),
+    }
+    print(chosen.label)
+    for label, fact in facts.items():
+        print(f"  {label:<9}  {fact}")
     for name, entry in manifest.tables.items():
-        print(f"  {name:<15} {entry.rows:>10,} rows  {entry.size_bytes:>13,} bytes")
+        print(f"  {name:<14} {entry.rows:>11,} rows  {entry.size_bytes:>13,} bytes")
+    if not brief:
+        for name, entry in manifest.tables.items():
+            print("\n".join(["", *_table_in_words(name, SNAPSHOT_TABLES[name], entry.columns)]))
+
+
+def _table_in_words(name: str, schema: Schema, types: Mapping[str, str]) -> Iterator[str]:
+    """Yield lines of at most 80 characters about a table and its columns."""
+    yield from textwrap.wrap(f"{name}: {describe_table(schema)}", 80, subsequent_indent="  ")
+    for column in describe_columns(schema, types):
+        kind = [column.type, column.unit, column.values, "" if column.null != "never" else "never null"]
+        yield from textwrap.wrap(f"{column.name}: {', '.join(filter(None, kind))}", 80, **_indented(2))
+        null = "" if column.null == "never" else f" Null: {column.null}."
+        yield from textwrap.wrap(f"{column.meaning}{null}", 80, **_indented(6))
+        yield from textwrap.wrap(f"Leakage: {column.leakage}" if column.leakage else "", 80, **_indented(6))
+
+
+def _indented(spaces: int) -> dict[str, Any]:
+    return {"initial_indent": " " * spaces, "subsequent_indent": " " * max(spaces, 4)}
 
 
 def verify_files(snapshot: str | None = None, /, *, root: str = str(DEFAULT_ROOT)) -> None:
@@ -137,6 +173,33 @@ def diff(before: str, after: str, /, *, rows: Path | None = None) -> None:
         for table in tables:
             with atomic_path(rows / f"{table.table}.parquet") as path:
                 table.rows.write_parquet(path)
+
+
+def push_snapshot(snapshot: str, address: str, /, *, public: bool = False) -> None:
+    """Upload a snapshot to a dataset repository on the Hugging Face Hub, with a tag for its version.
+
+    It needs a licence, and a token with write access (`hf auth login`, or HF_TOKEN). A repository that does not exist
+    is created, and only its owner can read it.
+
+    Args:
+        snapshot: folder of a snapshot (for a folder of several versions: the newest)
+        address: address of the repository: hf://<owner>/<name>
+        public: let everybody read a repository that is created now
+    """
+    from dataset.snapshots.push import push, require_hub
+
+    require_hub()
+    from huggingface_hub.utils.tqdm import disable_progress_bars  # an extra
+
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # our error says what its warnings say
+    if not sys.stderr.isatty():
+        disable_progress_bars()
+    source = snapshot_at(snapshot)
+    pushed = push(source, address, public)
+    if pushed.is_new:
+        print(f"Pushed {source.label} to {pushed.url}, tag {pushed.tag}.")
+    else:
+        print(f"{source.label} is already in {pushed.url}, tag {pushed.tag}.")
 
 
 def pull_snapshot(

@@ -1,8 +1,7 @@
 """Imports your own data: turns a ratings file, and optionally pictures and an items file, into raw tables.
 
-User and item ids are kept unchanged, as text. Pictures are `<item>.jpg` or `<item>/<any>.jpg` (any format
-that Pillow reads); each becomes a frame of its item. Unusable rows and pictures go to
-`quarantine.parquet` with the reason.
+User and item ids are kept unchanged, as text. Pictures are `<item>.jpg` or `<item>/<any>.jpg`; each becomes a frame
+of its item. Unusable rows and files go to `quarantine.parquet` with the reason.
 """
 
 import logging

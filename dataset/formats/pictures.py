@@ -1,93 +1,153 @@
-"""Imports a folder of pictures as frames of items: `<item>.jpg` or `<item>/<any>.jpg`."""
+"""Imports a folder of pictures as frames of items; `dataset.formats.picture_files` says which belongs to which item.
 
-import hashlib
+Every file of the folder becomes a frame or a row of the quarantine table. A file's content decides whether it is a
+picture, never its name. The raw folder gets files of its own: neither links to the folder nor its permissions.
+"""
+
 import os
-import shutil
-from collections.abc import Iterator
+import stat
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import polars as pl
-from PIL import Image as PillowImage
-from PIL import UnidentifiedImageError
 
+from dataset.cli import progress
 from dataset.errors import MissingInputError, TooLittleDataError
-from dataset.files import atomic_path
+from dataset.files import atomic_path, copy_file
+from dataset.formats.picture_files import Found, Items, composed, distinct_ids, files_of, named
+from dataset.pictures.pool import PicturePool
+from dataset.pictures.protocol import Checked, UnreadablePicture
 from dataset.schema import Frame, Image, Quarantine
 from dataset.tables import empty, fill_columns, quarantine_rows
+
+UNREADABLE = "not a readable picture"
+NO_ITEM = "picture of an item without a rating"
+NOT_TEXT = "file name is not UTF-8"
+
+_MAX_PROCESSES = 8
+_N_THREADS = 16  # most of them wait for the disk
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    """What became of a file: the picture of an item, or a row of the quarantine table."""
+
+    file: Found
+    item: str | None = None
+    frame_id: str | None = None
+    picture: Checked | None = None
+    reason: str = ""
+    detail: str = ""
 
 
 def import_pictures(
     folder: Path, items: set[str], destination: Path
 ) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
-    """Store the pictures of known items in `destination/pictures`: hard-linked if possible, otherwise copied.
+    """Store copies of the pictures of known items in `destination/pictures`.
 
     Returns:
-        The `Frame` rows, the `Image` rows, and the unusable pictures as `Quarantine` rows.
+        The `Frame` rows, the `Image` rows, and all other files as `Quarantine` rows.
 
     Raises:
         MissingInputError: `folder` is missing.
-        TooLittleDataError: no picture belongs to a known item.
+        TooLittleDataError: there are no files, or the pictures' names hold no item's id.
+        PipelineError: a picture cannot be written.
     """
     if not folder.is_dir():
         raise MissingInputError(
             f"{folder}: no such folder of pictures; it should hold <item>.jpg or <item>/<any>.jpg (or omit --pictures)"
         )
-    frames, images, bad = [], [], []
-    for item, path in _pictures_of(folder):
-        frame_id = path.relative_to(folder).with_suffix("").as_posix()
-        if item not in items:
-            bad.append({"reason": "picture of an item without a rating", "movie_id": item, "frame_id": frame_id})
-            continue
-        try:
-            image = _store_picture(path, destination)
-        except (UnidentifiedImageError, PillowImage.DecompressionBombError, OSError, ValueError) as error:
-            bad.append(
-                {"reason": "not a readable picture", "movie_id": item, "frame_id": frame_id, "detail": str(error)}
-            )
-            continue
-        frames.append({"frame_id": frame_id, "movie_id": item, "kind": "still"})
-        images.append({"frame_id": frame_id, **image})
-    if not frames:
+    outcomes = _look_at_all(files_of(folder), Items(items), destination)
+    kept = [(outcome, outcome.picture) for outcome in outcomes if outcome.picture is not None]
+    if all(outcome.item is None and outcome.reason != NOT_TEXT for outcome in outcomes):
+        _require_names(folder, outcomes)
+    ids = distinct_ids([(str(outcome.frame_id), outcome.file.name) for outcome, _ in kept])
+    frames, images = [], []
+    for frame_id, (outcome, picture) in zip(ids, kept, strict=True):
+        size = {"width_px": picture.width_px, "height_px": picture.height_px}
+        frames.append({"frame_id": frame_id, "movie_id": outcome.item, "kind": "still", **size})
+        file = {"format": picture.format, "size_bytes": picture.size_bytes, "path": picture.path}
+        images.append({"frame_id": frame_id, "image_sha256": picture.sha256, **size, **file})
+    lost = [_quarantine_row(outcome) for outcome in outcomes if outcome.picture is None]
+    text = dict.fromkeys(("reason", "movie_id", "frame_id", "detail"), pl.String)
+    return (
+        fill_columns(pl.DataFrame(frames) if frames else empty(Frame), Frame),
+        pl.DataFrame(images, schema=empty(Image).schema),
+        quarantine_rows(pl.DataFrame(lost, schema=text), "frames") if lost else empty(Quarantine),
+    )
+
+
+def _require_names(folder: Path, outcomes: list[_Outcome]) -> None:
+    """Raise an error if there are no files, or pictures but none that belongs to an item."""
+    nameless = [outcome.file.printable_name for outcome in outcomes if outcome.reason == NO_ITEM]
+    if nameless or not outcomes:
+        example = f" (for example {nameless[0]})" if nameless else ""
         raise TooLittleDataError(
-            f"{folder}: no picture belongs to an item in the ratings; name them <item>.jpg or <item>/<any>.jpg, "
-            "with the item ids of the ratings file"
+            f"{folder}: no picture belongs to an item in the ratings; it has {len(nameless):,} pictures{example}; name "
+            "them <item>.jpg or <item>/<any>.jpg, with the item ids of the ratings file"
         )
-    quarantine = quarantine_rows(pl.DataFrame(bad, infer_schema_length=None), "frames") if bad else empty(Quarantine)
-    known = pl.DataFrame(images, schema=empty(Image).schema)
-    sizes = known.select("frame_id", "width_px", "height_px")
-    found = pl.DataFrame(frames).join(sizes, on="frame_id")
-    return fill_columns(found, Frame), known, quarantine
 
 
-def _pictures_of(folder: Path) -> Iterator[tuple[str, Path]]:
-    """Yield (item, path) of each picture file, in a fixed order."""
-    extensions = PillowImage.registered_extensions()
-    for path in sorted(folder.rglob("*")):
-        if path.is_file() and path.suffix.lower() in extensions:
-            relative = path.relative_to(folder)
-            yield (relative.parts[0] if len(relative.parts) > 1 else path.stem), path
+def _look_at_all(files: list[Found], items: Items, destination: Path) -> list[_Outcome]:
+    n_processes = min(os.cpu_count() or 1, _MAX_PROCESSES)
+    storing: dict[str, Path] = {}
+    outcomes = []
+    with PicturePool(n_processes, n_threads=_N_THREADS) as pool, progress("files") as bar:
+        task = bar.add_task("checking pictures", total=len(files), note="")
+        look = partial(_look_at, pool, items, destination, storing)
+        for outcome in pool.each(look, files, 4 * _N_THREADS):
+            bar.advance(task)
+            outcomes.append(outcome)
+    return outcomes
 
 
-def _store_picture(path: Path, destination: Path) -> dict[str, str | int]:
-    """Decode a picture fully, store its bytes under their SHA-256, and return its `Image` columns without the id."""
-    content = path.read_bytes()
-    with PillowImage.open(path) as picture:
-        picture.load()
-        width, height, name = picture.width, picture.height, (picture.format or "").lower()
-    sha256 = hashlib.sha256(content).hexdigest()
-    relative = Path("pictures") / sha256[:2] / f"{sha256}{path.suffix.lower()}"
-    target = destination / relative
-    if not target.exists():
-        with atomic_path(target) as temporary:
-            try:
-                os.link(path, temporary)
-            except OSError:
-                shutil.copyfile(path, temporary)
+def _look_at(pool: PicturePool, items: Items, destination: Path, storing: dict[str, Path], file: Found) -> _Outcome:
+    """Check a file, and store it if it is a picture of an item. `storing` names one file for each path to write."""
+    if not file.is_utf8:
+        return _Outcome(file, reason=NOT_TEXT)
+    owner = items.of(file)
+    item, frame_id = owner or (None, file.frame_id)
+    try:
+        if file.problem:
+            raise UnreadablePicture(file.problem)
+        if item is None:
+            pool.identify(file.path)
+            return _Outcome(file, None, frame_id, reason=NO_ITEM)
+        picture = pool.check(file.path)
+        if storing.setdefault(picture.path, file.path) is file.path:  # one of several equal files
+            _store(file.path, destination / picture.path, picture.size_bytes)
+    except UnreadablePicture as problem:
+        return _Outcome(file, item, frame_id, reason=UNREADABLE, detail=str(problem))
+    return _Outcome(file, item, frame_id, picture)
+
+
+def _quarantine_row(outcome: _Outcome) -> dict[str, str | None]:
+    """Return the columns of a row; `detail` starts with the file's path in the folder, never with the folder's."""
+    name = outcome.file.printable_name
     return {
-        "image_sha256": sha256,
-        "format": name,
-        "width_px": width,
-        "height_px": height,
-        "size_bytes": len(content),
-        "path": relative.as_posix(),
+        "reason": outcome.reason,
+        "movie_id": composed(named(outcome.file)) if outcome.reason == NO_ITEM else outcome.item,
+        "frame_id": outcome.frame_id,
+        "detail": f"{name}: {outcome.detail}" if outcome.detail else name,
     }
+
+
+def _store(source: Path, target: Path, size_bytes: int) -> None:
+    """Copy a picture into the raw folder, unless it has a file of its own there."""
+    if _is_whole_file(target, size_bytes):
+        return
+    with atomic_path(target) as temporary:
+        copy_file(source, temporary)
+        if temporary.stat().st_size != size_bytes:
+            raise UnreadablePicture("the file has changed while it was read")
+
+
+def _is_whole_file(path: Path, size_bytes: int) -> bool:
+    """Return whether a path is a file that can be changed and removed without harm to any other."""
+    try:
+        status = path.lstat()
+    except OSError:
+        return False
+    is_own = stat.S_ISREG(status.st_mode) and status.st_nlink == 1 and bool(status.st_mode & stat.S_IWUSR)
+    return is_own and status.st_size == size_bytes

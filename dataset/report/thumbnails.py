@@ -1,16 +1,14 @@
 """Creates small copies of frames to embed in a page."""
 
 import base64
-import io
 from pathlib import Path
 
-from PIL import Image as PillowImage
-
+from dataset.pictures.pool import shared_pool
+from dataset.pictures.protocol import UnreadablePicture
 from dataset.schema import Image
 from dataset.tables import read_table
 
 _SIZE_PX = (280, 190)
-_QUALITY = 76
 
 
 class Thumbnails:
@@ -46,12 +44,7 @@ class Thumbnails:
         if path is None or self._raw is None:
             return None
         try:
-            with PillowImage.open(self._raw / path) as picture:
-                picture.draft("RGB", _SIZE_PX)
-                small = picture.convert("RGB")
-        except (OSError, PillowImage.DecompressionBombError):
+            small = shared_pool().thumbnail(self._raw / path, _SIZE_PX)
+        except UnreadablePicture:
             return None
-        small.thumbnail(_SIZE_PX)
-        buffer = io.BytesIO()
-        small.save(buffer, "WEBP", quality=_QUALITY, method=4)
-        return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
+        return "data:image/webp;base64," + base64.b64encode(small).decode()

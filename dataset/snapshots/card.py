@@ -8,18 +8,17 @@ from typing import Any
 import polars as pl
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from dataset.columns import describe_columns, describe_table
 from dataset.description import PAPER_STATISTICS, flatten_settings
-from dataset.schema import HELD_OUT_SPLITS, SPLITS
+from dataset.schema import HELD_OUT_SPLITS, SNAPSHOT_TABLES, SPLITS
+from dataset.snapshots.citation import PAPER, cite
+from dataset.snapshots.datasheet import FEATURES_SHOW_PICTURES, PURPOSE, datasheet, describe_source
+from dataset.snapshots.licences import LICENCE_FILE, describe_licence, parse_licence
 from dataset.snapshots.manifest import Manifest
 
 SPLIT_TABLES = {"interactions": SPLITS, "frame_likes": HELD_OUT_SPLITS}
 """The tables that are also published as one file per split, and their splits."""
 
-PURPOSE = (
-    "Which users watched which movies, and which frames (stills, posters) of a movie each user likes: a dataset for "
-    "recommending a movie together with a personalised key frame, the picture that represents it."
-)
-NO_LICENCE = "No licence is stated: ask the publisher before you use or share this dataset."
 LONG_TAIL = "plots/long_tail.svg"
 
 _CURVE_POINTS = 200
@@ -43,7 +42,7 @@ def split_file(table: str, split: str) -> str:
 
 
 def write_card(manifest: Manifest, interactions: Path, folder: Path) -> list[str]:
-    """Write a snapshot's card and its chart to a folder and return their names.
+    """Write a snapshot's card, its chart and a licence that is known by its text only; return their names.
 
     Args:
         manifest: the content of the card.
@@ -53,22 +52,37 @@ def write_card(manifest: Manifest, interactions: Path, folder: Path) -> list[str
     (folder / LONG_TAIL).parent.mkdir(parents=True, exist_ok=True)
     (folder / LONG_TAIL).write_text(long_tail(pl.read_parquet(interactions, columns=["user_id", "movie_id"])))
     (folder / "README.md").write_text(render_card(manifest), encoding="utf-8")
-    return ["README.md", LONG_TAIL]
+    if manifest.licence is None or not (licence := parse_licence(manifest.licence)).needs_file:
+        return ["README.md", LONG_TAIL]
+    (folder / LICENCE_FILE).write_text(f"{licence.text}\n", encoding="utf-8")
+    return ["README.md", LONG_TAIL, LICENCE_FILE]
 
 
 def render_card(manifest: Manifest) -> str:
-    """Return the card as Markdown with the YAML header that Hugging Face reads."""
+    """Return the card as Markdown with the YAML header that Hugging Face reads.
+
+    Hugging Face `datasets` caches a table by the folder's base name (`v0001`) and its config. The `description` in each
+    config holds the content digest, so that the cache never takes one snapshot for another.
+    """
+    tables = {name: SNAPSHOT_TABLES[name] for name in manifest.tables}
     return _ENVIRONMENT.get_template("card.md.j2").render(
         m=manifest,
         purpose=PURPOSE,
-        no_licence=NO_LICENCE,
+        source=describe_source(manifest),
+        licence=parse_licence(manifest.licence) if manifest.licence else None,
+        licence_in_words=describe_licence(manifest.licence),
         long_tail=LONG_TAIL,
         splits=SPLIT_TABLES,
         split_file=split_file,
+        tables={name: (describe_table(schema), schema.primary_key()) for name, schema in tables.items()},
+        columns={name: describe_columns(tables[name], entry.columns) for name, entry in manifest.tables.items()},
         rows=_statistics(manifest.statistics),
         features=describe_extractor(manifest.extractor),
-        people=describe_privacy(manifest),
+        features_show_pictures=FEATURES_SHOW_PICTURES,
+        sections=datasheet(manifest),
         settings=flatten_settings(manifest.config),
+        citation=cite(manifest),
+        paper=PAPER,
     )
 
 
@@ -78,23 +92,6 @@ def describe_extractor(extractor: dict[str, Any] | None) -> str:
         return "no visual features"
     random = ", random weights that were never trained on pictures" if extractor["is_random"] else ""
     return f"{extractor['architecture']} {extractor['node']} features (weights {extractor['weights']}{random})"
-
-
-def describe_privacy(manifest: Manifest) -> str:
-    """Return what a snapshot says about people, and how their privacy is protected."""
-    if manifest.provenance.get("is_invented"):
-        return "All users are invented. This dataset describes no real person."
-    pseudonyms = (
-        "User ids are keyed pseudonyms (HMAC-SHA256); the key never leaves the publisher."
-        if manifest.provenance.get("source") == "crawl"
-        else "User ids are those of the imported file; the publisher is responsible for what they reveal."
-    )
-    return (
-        f"{pseudonyms} No table contains names, avatars or comment texts. Someone who knows part of what a person "
-        "watched or liked may still recognise them. Do not try to identify people, and do not join these tables with "
-        "others that name them. A person who wants to be removed can ask the publisher, who can delete their data and "
-        "publish a new version without them."
-    )
 
 
 def long_tail(pairs: pl.DataFrame) -> str:
@@ -149,6 +146,14 @@ def _name_in_words(key: str) -> str:
     words = re.sub(r" (mean|median|max)$", r" (\1)", key.replace("_", " ").replace(".", ", "))
     words = words.replace("share of most", "share of interactions of the most").replace("user movie", "user-movie")
     return f"number of {words[2:]}" if words.startswith("n ") else words
+
+
+def _in_cell(text: object) -> str:
+    """Return text that stays inside one cell of a Markdown table."""
+    return " ".join(str(text).split()).replace("|", "\\|")
+
+
+_ENVIRONMENT.filters["cell"] = _in_cell
 
 
 def _format_statistic(value: float | None) -> str:

@@ -91,7 +91,9 @@ def _read(path: Path, schema: Schema) -> TableContent:
         rows = read_table(path, schema)
         described = rows.height, rows.schema, table_digest(rows, schema), _keys(rows)
     height, columns, digest, keys = described
-    return TableContent(path, before, height, {name: str(dtype) for name, dtype in columns.items()}, digest, keys)
+    present = pq.read_schema(path).names  # a table of an older version lacks optional columns
+    types = {name: str(dtype) for name, dtype in columns.items() if name in present}
+    return TableContent(path, before, height, types, digest, keys)
 
 
 def _read_in_batches(path: Path, schema: Schema) -> tuple[int, pl.Schema, str, pl.DataFrame] | None:

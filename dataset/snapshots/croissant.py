@@ -1,18 +1,21 @@
 """Writes the dataset card for machines: `croissant.json`, in ML Commons' Croissant format.
 
-Each table has one `FileObject` (SHA-256 and size) and one `RecordSet` with one field per column. Genres
-and directors are repeated fields; a feature is an array of Float16 with the extractor's width.
+Each file of a table is a `FileObject` (SHA-256 and size), and each table a `RecordSet` with one field per column,
+described as in the card. Genres and directors are repeated fields; a feature is an array of Float16 with the
+extractor's width.
 
 Source: https://docs.mlcommons.org/croissant/docs/croissant-spec-1.1.html
 """
 
-import re
 from pathlib import Path
 from typing import Any
 
+from dataset.columns import ColumnType, DescribedColumn, describe_columns, describe_table
 from dataset.files import write_json
 from dataset.schema import SNAPSHOT_TABLES
-from dataset.snapshots.card import NO_LICENCE, PURPOSE, describe_privacy
+from dataset.snapshots.citation import cite
+from dataset.snapshots.datasheet import PURPOSE, describe_privacy, describe_removal, describe_source
+from dataset.snapshots.licences import NO_LICENCE, parse_licence
 from dataset.snapshots.manifest import Manifest, TableEntry, TableFile
 
 FILE_NAME = "croissant.json"
@@ -62,13 +65,15 @@ def croissant(manifest: Manifest) -> dict[str, Any]:
         "version": f"{manifest.version}.0.0",
         "description": PURPOSE,
         "url": "./",
-        "license": manifest.licence or NO_LICENCE,
+        "license": _licence(manifest.licence),
         "datePublished": manifest.created_at[:10],
-        "citeAs": f"{manifest.label}, content digest {manifest.content_digest}",
+        **_publisher(manifest),
+        "citeAs": cite(manifest),
         "keywords": ["recommendation", "implicit feedback", "multimedia", "key frame"],
         "isLiveDataset": False,
         "rai:personalSensitiveInformation": describe_privacy(manifest),
-        "rai:dataCollection": f"Source: {manifest.provenance.get('source', 'unknown')}; see README.md.",
+        "rai:dataCollection": describe_source(manifest),
+        "rai:dataReleaseMaintenancePlan": describe_removal(manifest),
         "distribution": [_file(file) for entry in manifest.tables.values() for file in entry.files],
         "recordSet": [_records(name, entry) for name, entry in manifest.tables.items()],
     }
@@ -92,22 +97,39 @@ def _records(name: str, entry: TableEntry) -> dict[str, Any]:
         "@type": "cr:RecordSet",
         "@id": name,
         "name": name,
-        "description": " ".join((schema.__doc__ or "").split()),
+        "description": describe_table(schema),
         "key": [{"@id": f"{name}/{column}"} for column in schema.primary_key()],
-        "field": [_field(name, entry.names[0], column, dtype) for column, dtype in entry.columns.items()],
+        "field": [
+            _field(name, entry.names[0], column, ColumnType.parse(entry.columns[column.name]))
+            for column in describe_columns(schema, entry.columns)
+        ],
     }
 
 
-def _field(table: str, file: str, column: str, dtype: str) -> dict[str, Any]:
-    """Return the field of a column with polars type `dtype`, for example `Array(Float16, shape=(4096,))`."""
-    outer, inner, shape = re.fullmatch(r"(?:(List|Array)\()?(\w+).*?(?:shape=\((\d+),\)\))?", dtype).groups()  # type: ignore[union-attr]
+def _field(table: str, file: str, column: DescribedColumn, of: ColumnType) -> dict[str, Any]:
     field: dict[str, Any] = {
         "@type": "cr:Field",
-        "@id": f"{table}/{column}",
-        "name": column,
-        "dataType": _TYPES[inner],
-        "source": {"fileObject": {"@id": file}, "extract": {"column": column}},
+        "@id": f"{table}/{column.name}",
+        "name": column.name,
+        "description": column.sentences(),
+        "dataType": _TYPES[of.inner],
+        "source": {"fileObject": {"@id": file}, "extract": {"column": column.name}},
     }
-    if outer:
-        field |= {"isArray": True, "arrayShape": shape or "-1"}
+    if of.outer:
+        field |= {"isArray": True, "arrayShape": str(of.width or -1)}
     return field
+
+
+def _licence(stated: str | None) -> str:
+    """Return the address of the licence's text, or its name where none is known."""
+    licence = parse_licence(stated) if stated else None
+    return (licence.url or licence.text) if licence else NO_LICENCE
+
+
+def _publisher(manifest: Manifest) -> dict[str, Any]:
+    if manifest.publisher is None and manifest.contact is None:
+        return {}
+    by = {"@type": "sc:Organization", "name": manifest.publisher or manifest.contact}
+    if manifest.contact:
+        by["url" if manifest.contact.lower().startswith("http") else "email"] = manifest.contact
+    return {"publisher": by, "creator": by}

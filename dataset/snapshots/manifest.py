@@ -12,7 +12,7 @@ Older formats can still be read.
 import hashlib
 import json
 import re
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from dataset.errors import InvalidSnapshotError
@@ -69,6 +69,8 @@ class Manifest:
         tables: the tables, by name.
         files: the SHA-256 of every other file, by name.
         licence: the licence that the publisher states, None if none.
+        publisher: the person or organisation that publishes the dataset, None if not stated.
+        contact: the publisher's e-mail or web address, None if not stated.
         manifest_sha256: the manifest's own digest (see the module).
     """
 
@@ -87,6 +89,8 @@ class Manifest:
     tables: dict[str, TableEntry]
     files: dict[str, str] = field(default_factory=dict)
     licence: str | None = None
+    publisher: str | None = None
+    contact: str | None = None
     manifest_sha256: str = ""
 
     @property
@@ -136,7 +140,8 @@ def from_bytes(content: bytes, where: str) -> Manifest:
         digest = value.get("manifest_sha256", "")
         value["statistics"] = {_OLD_STATISTIC.sub("_per_", key): n for key, n in value["statistics"].items()}
         value["tables"] = {table: _table_entry(entry) for table, entry in value["tables"].items()}
-        manifest = Manifest(**value)
+        known = {one.name for one in fields(Manifest)}  # a later version of the code may add others
+        manifest = Manifest(**{key: given for key, given in value.items() if key in known})
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InvalidSnapshotError(
             f"{where}: not a snapshot's manifest, or damaged ({error}); "

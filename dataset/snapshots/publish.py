@@ -2,7 +2,7 @@
 
 import logging
 import re
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from dataset.snapshots.card import SPLIT_TABLES, split_file, write_card
 from dataset.snapshots.contents import TableContent, content_digest, read_contents
 from dataset.snapshots.croissant import write_croissant
 from dataset.snapshots.manifest import FORMAT_VERSION, Manifest, TableEntry, TableFile, version_folder
+from dataset.snapshots.publication import PublicationConfig
 from dataset.snapshots.snapshot import DEFAULT_ROOT, Snapshot, latest, snapshot_at
 from dataset.snapshots.writer import SnapshotWriter, open_writer
 from dataset.storage import Folder
@@ -25,18 +26,24 @@ _log = logging.getLogger(__name__)
 
 
 def publish(
-    dataset: Path, name: str, root: str | Path = DEFAULT_ROOT, licence: str | None = None
+    dataset: Path,
+    name: str,
+    root: str | Path = DEFAULT_ROOT,
+    config: PublicationConfig = PublicationConfig(),  # noqa: B008 - it is frozen
 ) -> tuple[Snapshot, bool]:
-    """Publish a built dataset as the next version of `name`, unless its content equals the newest version.
+    """Publish a built dataset as the next version of `name`, unless the newest version says the same already.
+
+    A version says the same if it has the same content, and if the licence, publisher and contact are the same or are
+    not stated now.
 
     Args:
         dataset: the dataset folder.
         name: the name of the snapshot.
         root: the folder of all snapshots, or its address in an object store.
-        licence: the licence to state on the card: an SPDX name, an address or a sentence.
+        config: what to state on the card.
 
     Returns:
-        The snapshot, and whether it is new (False: the newest version has the same content).
+        The snapshot, and whether it is new (False: the newest version says the same).
 
     Raises:
         UsageError: `name` is not a valid folder name.
@@ -49,11 +56,16 @@ def publish(
     contents = read_contents(dataset)
     digest = content_digest(contents, description["config"], description.get("extractor"))
     parent = latest(root, name)
-    if parent and parent.content_digest == digest:
+    if parent and _says_the_same(parent, digest, config):
         _log.info("not published: the content equals %s", parent.label)
         return parent, False
     with explain_write_errors(f"{root}/{name}"), open_writer(Folder.at(root) / name) as writer:
-        return _publish(writer, contents, digest, description, name, root, licence)
+        return _publish(writer, contents, digest, description, name, root, config)
+
+
+def _says_the_same(parent: Snapshot, digest: str, config: PublicationConfig) -> bool:
+    stated = {key: value for key, value in asdict(config).items() if value is not None}
+    return parent.content_digest == digest and all(getattr(parent.manifest, key) == stated[key] for key in stated)
 
 
 def _publish(
@@ -63,14 +75,14 @@ def _publish(
     description: dict[str, Any],
     name: str,
     root: str | Path,
-    licence: str | None,
+    config: PublicationConfig,
 ) -> tuple[Snapshot, bool]:
     """Write the files of a version, then its manifest under the next free number."""
     tables = {table: _add(writer, content) for table, content in contents.items()}
     files = _add_splits(writer, contents)
     while True:
         parent = latest(root, name)
-        if parent and parent.content_digest == digest:
+        if parent and _says_the_same(parent, digest, config):
             return parent, False  # another publisher has just published the same content
         version = writer.number_after(parent.version if parent else 0)
         manifest = Manifest(
@@ -88,9 +100,11 @@ def _publish(
             quarantined=description["quarantined"],
             tables=tables,
             files=files,
-            licence=licence,
+            licence=config.licence,
+            publisher=config.publisher,
+            contact=config.contact,
         )
-        documents = [*write_card(manifest, contents["interactions"].source, writer.scratch)]
+        documents = write_card(manifest, contents["interactions"].source, writer.scratch)
         documents.append(write_croissant(manifest, writer.scratch))
         described = {file: writer.add(writer.scratch / file, file) for file in documents}
         if writer.commit(replace(manifest, files=files | described)):

@@ -1,5 +1,7 @@
 """Checks that a snapshot's files are the ones that were published."""
 
+import re
+
 from dataset.snapshots.manifest import FILE_NAME
 from dataset.snapshots.snapshot import Snapshot
 
@@ -7,10 +9,11 @@ from dataset.snapshots.snapshot import Snapshot
 def verify(snapshot: Snapshot) -> list[str]:
     """Return the problems with a snapshot's files, one line per file; an empty list means none.
 
-    The manifest was already checked when the snapshot was opened.
+    The manifest was already checked when the snapshot was opened. A file that is not in the manifest is a problem,
+    unless its name or its folder's starts with a dot: a download from the Hugging Face Hub adds some of these.
     """
-    expected, present = snapshot.manifest.sha256_of, snapshot.folder.files()
-    present.pop(FILE_NAME, None)
+    expected, found = snapshot.manifest.sha256_of, snapshot.folder.files()
+    present = {name: file for name, file in found.items() if name != FILE_NAME and not re.search(r"(^|/)\.", name)}
     problems = [f"{name}: missing" for name in sorted(expected.keys() - present)]
     problems += [f"{name}: not in the manifest" for name in sorted(present.keys() - expected)]
     for name in sorted(expected.keys() & present):

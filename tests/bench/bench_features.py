@@ -34,17 +34,17 @@ MEMORY_LIMIT_MIB = 4096
 _MEMORY = """
 import resource, sys
 from pathlib import Path
-from features.decoding import DecoderPool
+from dataset.pictures.pool import PicturePool
 from features.extract import extract
 from features.config import ExtractOptions, ExtractorConfig
 from features.extractor import Extractor
 extractor = Extractor(ExtractorConfig("mobilenet_v3_small", "random:0", "fp32"), "cpu")
-end, peaks = DecoderPool.__exit__, []
-def leave(pool, *rest):
-    pids = [decoder._process.pid for decoder in pool._decoders]
+close, peaks = PicturePool.close, []
+def measured_close(pool):
+    pids = pool.process_ids
     peaks.extend(int(Path(f"/proc/{pid}/status").read_text().split("VmHWM:")[1].split()[0]) for pid in pids)
-    return end(pool, *rest)
-DecoderPool.__exit__ = leave
+    close(pool)
+PicturePool.close = measured_close
 extract(Path(sys.argv[1]), None, extractor, Path(sys.argv[1]) / "store", lambda n: None)
 print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss + sum(peaks)) / 1024)
 """

@@ -26,11 +26,11 @@ from crawler.sandbox.truth import truth
 from crawler.sandbox.world import World, WorldConfig, generate_world
 from dataset.building.build import DatasetConfig, build
 from dataset.files import write_json
+from dataset.pictures.operations import cut
 from dataset.schema import RAW_TABLES
 from dataset.tables import write_table
 from features.config import ExtractorConfig
 from features.extractor import Extractor
-from features.images import cut
 from model.data.tables import Tables, index_ids
 from model.data.tensors import held_out_items, held_out_likes, training_data
 from model.evaluation.expectation import expected_ranking

@@ -1,5 +1,6 @@
 import hashlib
 import io
+import sys
 
 import pytest
 from PIL import Image
@@ -7,6 +8,20 @@ from PIL import Image
 from crawler.archive import pictures
 from crawler.archive.pictures import verify_picture, write_picture
 from crawler.page import BadPicture
+from dataset.errors import PipelineError
+from dataset.pictures.pool import PicturePool
+
+FRAGILE = """
+import os, sys, time
+import dataset.pictures.process as process
+whole = process.OPERATIONS["check"]
+def check(source):
+    if source == b"segfault": os.kill(os.getpid(), 11)
+    if source == b"endless": time.sleep(60)
+    return whole(source)
+process.OPERATIONS["check"] = check
+process.main(sys.argv[1:])
+"""
 
 
 def _store(crawl_dir, body):
@@ -21,7 +36,9 @@ def _picture(form="JPEG", size=(40, 30)):
     return buffer.getvalue()
 
 
-@pytest.mark.parametrize(("form", "extension"), [("JPEG", "jpg"), ("PNG", "png"), ("WEBP", "webp"), ("GIF", "gif")])
+@pytest.mark.parametrize(
+    ("form", "extension"), [("JPEG", "jpg"), ("PNG", "png"), ("WEBP", "webp"), ("GIF", "gif"), ("AVIF", "avif")]
+)
 def test_a_picture_is_stored_under_its_hash_with_the_format_of_its_bytes(tmp_path, form, extension):
     body = _picture(form)
     picture = _store(tmp_path, body)
@@ -51,11 +68,29 @@ def test_bytes_that_are_not_a_picture_are_bad(body):
         verify_picture(body)
 
 
-def test_too_many_pixels_or_bytes_are_bad(monkeypatch):
-    body = _picture()
-    monkeypatch.setattr(pictures, "MAX_PIXELS", 40 * 30 - 1)
-    with pytest.raises(BadPicture, match="pixels"):
-        verify_picture(body)
-    monkeypatch.setattr(pictures, "MAX_SIZE_BYTES", len(body) - 1)
-    with pytest.raises(BadPicture, match="bytes"):
-        verify_picture(body)
+def test_too_many_pixels_or_bytes_are_bad():
+    buffer = io.BytesIO()
+    Image.new("1", (20_000, 6_000)).save(buffer, "PNG")
+    with pytest.raises(BadPicture, match="too large: 20000 x 6000 pixels"):
+        verify_picture(buffer.getvalue())
+    with pytest.raises(BadPicture, match="too large: more than 512 MiB"):
+        verify_picture(bytes((512 << 20) + 1))
+
+
+def test_a_picture_that_hangs_or_kills_its_decoder_fails_its_page_alone(monkeypatch):
+    with PicturePool(timeout_s=2) as pool:
+        monkeypatch.setattr(pictures, "shared_pool", lambda: pool)
+        monkeypatch.setattr("dataset.pictures.pool.DECODER", [sys.executable, "-c", FRAGILE])
+        with pytest.raises(BadPicture, match="took longer than 2 s"):
+            verify_picture(b"endless")
+        with pytest.raises(BadPicture, match="the decoder process died"):
+            verify_picture(b"segfault")
+        assert verify_picture(_picture()).format == "jpeg"
+
+
+def test_a_decoder_that_does_not_start_says_nothing_about_the_picture(monkeypatch):
+    with PicturePool() as pool:
+        monkeypatch.setattr(pictures, "shared_pool", lambda: pool)
+        monkeypatch.setattr("dataset.pictures.pool.DECODER", [sys.executable, "-c", "raise SystemExit(1)"])
+        with pytest.raises(PipelineError, match="did not start"):
+            verify_picture(_picture())

@@ -7,7 +7,7 @@ import pytest
 from dataset.building.build import DatasetConfig, build
 from dataset.building.split import SplitConfig
 from dataset.errors import InvalidTableError, MissingInputError, TooLittleDataError
-from dataset.schema import Frame, FrameLike, Interaction, Quarantine
+from dataset.schema import FrameLike, Interaction, Quarantine, SnapshotFrame
 from dataset.tables import read_table
 
 
@@ -39,7 +39,7 @@ def test_every_raw_row_is_in_the_dataset_or_in_quarantine_with_its_reason(
     reasons = set(quarantine["reason"])
     assert "movie unknown or deleted" in reasons
     assert "training pair (likes are for evaluation only)" in reasons
-    assert read_table(built.path / "frames.parquet", Frame)["movie_id"].n_unique() == 8
+    assert read_table(built.path / "frames.parquet", SnapshotFrame)["movie_id"].n_unique() == 8
 
 
 def test_equal_input_gives_equal_bytes_whatever_the_order_of_rows(
@@ -89,7 +89,7 @@ def test_cold_users_and_movies_are_counted_and_left_out_if_asked_for(
         assert set(interactions[column]) == set(train[column])
     quarantine = read_table(dropped.path / "quarantine.parquet", Quarantine)
     assert quarantine.filter(pl.col("reason").str.contains("cold"), table="ratings").height == n_cold
-    assert set(read_table(dropped.path / "frames.parquet", Frame)["movie_id"]) <= set(interactions["movie_id"])
+    assert set(read_table(dropped.path / "frames.parquet", SnapshotFrame)["movie_id"]) <= set(interactions["movie_id"])
 
 
 def test_the_library_logs_what_it_built_and_prints_nothing(

@@ -12,8 +12,10 @@ import polars as pl
 import pytest
 
 from dataset.building.build import DatasetConfig, build
+from dataset.building.split import SplitConfig
 from dataset.files import write_json
 from dataset.schema import FrameFeature
+from dataset.snapshots.publication import PublicationConfig
 from dataset.snapshots.publish import publish
 from dataset.snapshots.snapshot import Snapshot
 from dataset.tables import write_table
@@ -22,11 +24,8 @@ WIDTH = 8
 EXTRACTOR = {"architecture": "made", "node": "none", "weights": "random:0", "is_random": True}
 
 
-@pytest.fixture(scope="module")
-def snapshot(raw_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Snapshot:
-    """A snapshot with features, named in Chinese."""
-    folder = tmp_path_factory.mktemp("read")
-    dataset = build(raw_once, folder / "dataset", DatasetConfig()).path
+def write_features(dataset: Path) -> None:
+    """Add features of random numbers to a built dataset."""
     frames = pl.read_parquet(dataset / "frames.parquet").select("frame_id").sort("frame_id")
     vectors = np.random.default_rng(0).random((frames.height, WIDTH), dtype=np.float32).astype(np.float16)
     features = frames.with_columns(
@@ -35,7 +34,16 @@ def snapshot(raw_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Snapsh
     write_table(features, FrameFeature, dataset / "frame_features.parquet")
     description = json.loads((dataset / "dataset.json").read_text())
     write_json(dataset / "dataset.json", description | {"extractor": EXTRACTOR})
-    return publish(dataset, "豆瓣", folder / "snapshots")[0]
+
+
+@pytest.fixture(scope="module")
+def snapshot(raw_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Snapshot:
+    """A snapshot with features, named in Chinese."""
+    folder = tmp_path_factory.mktemp("read")
+    dataset = build(raw_once, folder / "dataset", DatasetConfig()).path
+    write_features(dataset)
+    stated = PublicationConfig("CC-BY-4.0", "Lab of Examples", "data@example.org")
+    return publish(dataset, "豆瓣", folder / "snapshots", stated)[0]
 
 
 @pytest.fixture
@@ -83,11 +91,29 @@ def test_hugging_face_reads_the_other_tables_as_they_are(
     assert np.array_equal(vectors, snapshot.read("frame_features")["feature"].to_numpy())
 
 
+def test_hugging_face_never_takes_one_snapshot_for_another(
+    make_raw: Callable[..., Path], tmp_path: Path, load_dataset: Callable[..., dict[str, list[dict[str, object]]]]
+) -> None:
+    published = []
+    for place, name, seed in (("one", "a", 0), ("two", "b", 1), ("three", "a", 2), ("one", "a", 3)):
+        dataset = build(make_raw(), tmp_path / f"dataset-{seed}", DatasetConfig(split=SplitConfig(seed=seed))).path
+        published.append(publish(dataset, name, tmp_path / place)[0])
+    assert [snapshot.path.name for snapshot in published] == ["v0001", "v0001", "v0001", "v0002"]
+    for snapshot in [*published, *published]:  # the second time, each is read from the one cache that they share
+        found = load_dataset(str(snapshot.path), "interactions")["test"]
+        rows = snapshot.read("interactions").filter(pl.col("split") == "test")
+        assert [(row["user_id"], row["movie_id"]) for row in found] == rows.select("user_id", "movie_id").rows()
+
+
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of the RDF library below it
 def test_mlcroissant_finds_nothing_to_say_of_croissant_json_and_reads_the_records(snapshot: Snapshot) -> None:
     described = mlcroissant.Dataset(jsonld=snapshot.path / "croissant.json")
     issues = described.metadata.ctx.issues
     assert (issues.errors, issues.warnings) == (set(), set())
+    assert described.metadata.license == ["https://creativecommons.org/licenses/by/4.0/"]
+    assert [(by.name, by.email) for by in described.metadata.publisher] == [("Lab of Examples", "data@example.org")]
+    assert described.metadata.version == "1.0.0"
+    assert described.metadata.cite_as.startswith("@misc{dataset_v0001,\n")
     for name, entry in snapshot.manifest.tables.items():
         records = list(described.records(name))
         assert len(records) == entry.rows

@@ -62,12 +62,12 @@ def test_every_readable_picture_gets_its_feature_and_a_second_run_computes_nothi
     assert np.array_equal(first, twin)
     quarantine = pl.read_parquet(dataset / "features_quarantine.parquet")
     assert quarantine["reason"].to_list() == ["picture cannot be decoded"]
-    assert quarantine["detail"].to_list() == ["not a picture that Pillow can read"]
+    assert quarantine["detail"].to_list() == ["not a JPEG, PNG, WebP, GIF, BMP, TIFF or AVIF picture"]
     before = (dataset / "frame_features.parquet").read_bytes()
 
     monkeypatch.setattr(Extractor, "forward", lambda *_: pytest.fail("a forward pass over known pictures"))
     monkeypatch.setattr("features.weights.Weights.load", lambda *_: pytest.fail("weights are loaded"))
-    monkeypatch.setattr("features.extract.DecoderPool", lambda *_: pytest.fail("pictures are decoded"))
+    monkeypatch.setattr("features.extract.PicturePool", lambda *_: pytest.fail("pictures are decoded"))
     again = extract(raw, dataset, extractor, tmp_path / "store", seen.append, OPTIONS)
     assert (again.n_features, again.n_computed, again.n_unreadable) == (4, 0, 1)
     assert (dataset / "frame_features.parquet").read_bytes() == before

@@ -1,3 +1,4 @@
+from dataclasses import astuple
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +10,10 @@ from torchvision.models import VGG19_Weights, resnet18, vgg19
 
 from dataset.errors import UsageError, WeightsError
 from dataset.files import sha256_of_file
+from dataset.pictures.decoding import read_picture
+from dataset.pictures.operations import crop, cut
 from features.config import ExtractorConfig
 from features.extractor import Extractor
-from features.images import cut, read_crop, read_picture
 
 TINY = ExtractorConfig("mobilenet_v3_small", "random:0", "fp32")
 
@@ -70,7 +72,7 @@ def test_features_of_photographs_are_the_same_whatever_fraction_they_are_decoded
     for path, fraction in photographs:
         assert read_picture(path, min_side_px=359).width == -(-read_picture(path).width // fraction)
         digest = sha256_of_file(path)
-        crops.append([np.frombuffer(read_crop(path, digest, geometry, fast), np.uint8) for fast in (True, False)])
+        crops.append([np.frombuffer(crop(path, digest, astuple(geometry), fast), np.uint8) for fast in (True, False)])
     features = extractor.features(np.array(crops).reshape(-1, *sides, 3)).reshape(len(crops), 2, -1)
     fast, full = (features / np.linalg.norm(features, axis=2, keepdims=True)).swapaxes(0, 1)
     assert ((fast * full).sum(axis=1) >= 0.999).all()

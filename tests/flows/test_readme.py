@@ -57,6 +57,8 @@ RUN = {
     "python -m dataset list": "",
     "python -m dataset show data/snapshots/mine/v0001": "",
     "python -m dataset verify data/snapshots/mine/v0001": "",
+    "python -m dataset publish --dataset data/mine/dataset --name mine --licence CC-BY-4.0 "
+    '--publisher "Lab of Examples" --contact data@example.org': "",
     "python -m dataset publish --dataset data/mine/dataset --name mine --root s3://bucket/datasets "
     "--licence CC-BY-4.0": "",
     "python -m dataset diff s3://bucket/datasets/mine/v0001 s3://bucket/datasets/mine/v0002": "",
@@ -71,6 +73,7 @@ NOT_RUN = {
     "make demo": "its recipe, `python -m flows.demo`, is run",
     "python -m flows.serve": "the fixture `served` of test_serve.py runs it",
     "prefect deployment run build-dataset/sandbox --watch": "test_serve.py runs it with sizes",
+    "python -m dataset push data/snapshots/mine/v0001 hf://me/mine": "test_push.py runs it with a fake Hub",
     "make test": "runs this test",
     "make test ONLY=dataset": "runs tests",
     "make test-long": "runs tests",
@@ -305,7 +308,8 @@ def test_the_models_commands(mine):
 
 def test_snapshots_on_s3(mine, s3_environment, monkeypatch):
     build = commands(ROOT / "README.md")[-4]
-    publish, diff, pull = commands(ROOT / "dataset" / "README.md")[-3:]
+    printed = commands(ROOT / "dataset" / "README.md")
+    publish, diff, pull = (line for line in printed if "s3://" in line)
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
@@ -318,6 +322,7 @@ def test_snapshots_on_s3(mine, s3_environment, monkeypatch):
         mine.here(publish)
         assert "split.seed: 0 → 1" in mine.here(diff)
         assert "mine v0002" in mine.here(pull)
+        assert "Published mine v0003" in mine.here(next(line for line in printed if "--publisher" in line))
     finally:
         server.stop()
 

@@ -1,0 +1,1 @@
+"""Opens pictures, for import, crawl, report and features: allowed formats, size limits, and processes that may die."""

@@ -1,0 +1,57 @@
+"""What a program and its decoder processes share: formats, limits, requests and answers. It does not load Pillow.
+
+    → two lengths (`REQUEST`), then a JSON object, then the picture's bytes if the object has no path
+    ← a length (`ANSWER`), then the answer of this length; if it is negative, then the reason for the failure
+
+The JSON object has `operation` (a key of `operations.OPERATIONS`), `path` if the picture is a file, and the
+operation's other fields. Before the first answer, a process writes `READY`. An answer is bytes, never a pickle:
+a decoder that a picture has taken over cannot run code in the program.
+"""
+
+import struct
+from dataclasses import dataclass
+
+EXTENSIONS = {"jpeg": "jpg", "png": "png", "webp": "webp", "gif": "gif", "bmp": "bmp", "tiff": "tiff", "avif": "avif"}
+"""The allowed formats, and the extension of a stored file. The content decides the format, never the file's name.
+
+Other formats of Pillow are never tried. Some hold programs: Pillow would run EPS with Ghostscript.
+"""
+MAX_PIXELS = 100_000_000
+"""A picture with more pixels is rejected before decoding; the largest posters have about 40 million."""
+MAX_FILE_BYTES = 1 << 29
+MAX_ANSWER_BYTES = 1 << 28
+PICTURE_TIMEOUT_S = 10.0
+"""Decoding of a picture is stopped after this time."""
+
+READY = b"ready\n"
+REQUEST = struct.Struct("<IQ")
+ANSWER = struct.Struct("<q")
+
+
+class UnreadablePicture(Exception):  # noqa: N818 - an outcome that is recorded, not an error
+    """A file cannot be decoded as a picture. The message is the reason; it never holds a path."""
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A picture that has been decoded without an error. `format` is a key of `EXTENSIONS`."""
+
+    sha256: str
+    format: str
+    width_px: int
+    height_px: int
+    size_bytes: int
+
+    @property
+    def path(self) -> str:
+        """Where a picture file is stored, relative to a raw or crawl folder: once under the SHA-256 of its bytes."""
+        return f"pictures/{self.sha256[:2]}/{self.sha256}.{EXTENSIONS[self.format]}"
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """How a picture is cropped: resize the shorter side to `resize_px`, then keep the centre `crop_px` x `crop_px`."""
+
+    resize_px: int
+    crop_px: int
+    interpolation: str

@@ -1,0 +1,204 @@
+"""The datasheet of a snapshot: what it is for, where it comes from, and what it means for the people in it.
+
+The answers follow from the snapshot's provenance: a crawl of a real site, a crawl of an invented one and an imported
+file differ. Where only the publisher can know the answer, it says so.
+
+Source of the questions: Gebru et al. 2021, "Datasheets for Datasets", Communications of the ACM 64 (12).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from dataset.snapshots.manifest import Manifest
+
+Source = Literal["invented", "crawl", "import", "unknown"]
+
+PURPOSE = (
+    "Which users watched which movies, and which frames (stills, posters) of a movie each user likes: a dataset for "
+    "recommending a movie together with a personalised key frame, the picture that represents it."
+)
+FEATURES_SHOW_PICTURES = (
+    "Features are not anonymous: published work reconstructs recognisable pictures from the outputs of fully connected "
+    "layers such as VGG's fc7 (Mahendran and Vedaldi 2015; Dosovitskiy and Brox 2016). Whatever rights others have in "
+    "the pictures, treat the features as if they were small copies of them."
+)
+NO_PERSON = "All users are invented. This dataset describes no real person."
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A question of the datasheet, and the answer."""
+
+    question: str
+    answer: str
+
+
+def source_of(manifest: Manifest) -> Source:
+    """Return where a snapshot's data come from."""
+    if manifest.provenance.get("is_invented"):
+        return "invented"
+    source = manifest.provenance.get("source")
+    return source if source in ("crawl", "import") else "unknown"
+
+
+def describe_source(manifest: Manifest) -> str:
+    """Return where the data come from, in one or two sentences."""
+    told = manifest.provenance
+    if source_of(manifest) == "invented":
+        return (
+            "The data were read from the sandbox, an invented site on the publisher's machine: its people, films and "
+            "pictures do not exist."
+        )
+    if source_of(manifest) == "crawl":
+        return (
+            f"The data were read from public pages of {_site(told)}{_period(told)}, by a crawler that did not log in, "
+            "obeyed robots.txt and waited between its requests."
+        )
+    if source_of(manifest) == "import":
+        pictures = " and a folder of pictures" if told.get("has_pictures") else ""
+        return f"The publisher imported a file of their own ({told.get('file', 'unnamed')}){pictures}."
+    return f"The source is not recorded beyond its name: {told.get('source', 'unknown')}."
+
+
+def describe_privacy(manifest: Manifest) -> str:
+    """Return what a snapshot says about people, and how their privacy is protected."""
+    if source_of(manifest) == "invented":
+        return NO_PERSON
+    pseudonyms = {
+        "crawl": "User ids are keyed pseudonyms (HMAC-SHA256); the key never leaves the publisher.",
+        "import": "User ids are those of the imported file; the publisher is responsible for what they reveal.",
+        "unknown": "Where the user ids come from is not recorded; the publisher is responsible for what they reveal.",
+    }
+    return (
+        f"{pseudonyms[source_of(manifest)]} No table has a column for names of users, avatars or comment texts. "
+        "Someone who knows part of what a person watched or liked may still recognise them. Do not try to identify "
+        "people, and do not join these tables with others that name them."
+    )
+
+
+def describe_removal(manifest: Manifest) -> str:
+    """Return how a person, or the owner of a picture, can have their data removed."""
+    if source_of(manifest) == "invented":
+        return "Nobody needs to: all users are invented."
+    whom = manifest.contact or "the publisher, who has not stated a contact here"
+    how = {
+        "crawl": "The publisher can delete a person from the crawl for good (`python -m crawler forget`)",
+        "import": "The publisher can delete the person's rows from the imported file",
+        "unknown": "The publisher can delete the person's rows",
+    }
+    return (
+        f"Write to {whom}. {how[source_of(manifest)]}, build the dataset again and publish a new version without them. "
+        "Published versions never change, so the publisher then has to delete the older versions too; if you hold a "
+        "copy of one, delete it. The same holds for the owner of a picture from which a feature was computed."
+    )
+
+
+def datasheet(manifest: Manifest) -> dict[str, list[Answer]]:
+    """Return the questions and answers of a snapshot's datasheet, by section."""
+    sections = {
+        "Motivation": _motivation(manifest),
+        "Composition": _composition(manifest),
+        "Collection": _collection(manifest),
+        "Uses": _uses(manifest),
+        "Maintenance": _maintenance(manifest),
+    }
+    return {title: [Answer(*pair) for pair in pairs.items()] for title, pairs in sections.items()}
+
+
+def _motivation(manifest: Manifest) -> dict[str, str]:
+    research = (
+        "To research how to recommend a movie together with a personalised key frame, the picture that represents it "
+        "to one person."
+    )
+    purpose = {
+        "invented": "To try programs and models without a real site. Results on it say nothing about real people.",
+        "crawl": research,
+        "import": f"{research} Why the data exist that the publisher brought into this form is for them to say.",
+        "unknown": research,
+    }
+    who = manifest.publisher or "The publisher is not named"
+    reach = f" ({manifest.contact})" if manifest.contact else ""
+    return {
+        "For what purpose was the dataset created?": purpose[source_of(manifest)],
+        "Who created it?": f"{who}{reach}, with the program douban-keyframes {manifest.code_version}.",
+    }
+
+
+def _composition(manifest: Manifest) -> dict[str, str]:
+    k_user, k_item = (manifest.config.get(k, 0) for k in ("k_user", "k_item"))
+    core = (
+        f"the build kept users with at least {k_user} and movies with at least {k_item} interactions (the k-core), so "
+        "active users and popular movies are over-represented"
+        if max(k_user, k_item) > 1
+        else "the build kept all users and movies with an interaction"
+    )
+    sample = {
+        "invented": f"The sandbox made its world from a seed; {core}.",
+        "crawl": f"Yes. It holds users and movies that the crawl reached from the ids it started with; {core}.",
+        "import": f"How the imported file was sampled is for the publisher to say. From it, {core}.",
+        "unknown": f"How the source was sampled is not recorded. From it, {core}.",
+    }
+    dropped = sum(row["rows"] for row in manifest.quarantined)
+    missing = (
+        "Each column's description says what a null means. "
+        f"The build dropped {dropped:,} rows, which are counted by reason under “How it was built”."
+    )
+    return {
+        "Is it a sample of a larger set?": sample[source_of(manifest)],
+        "Is any information missing?": missing,
+        "Are there recommended splits?": "Yes, the column `split`. Frame likes exist for validation and test only.",
+        "Does it relate to people?": describe_privacy(manifest),
+    }
+
+
+def _collection(manifest: Manifest) -> dict[str, str]:
+    consent = {
+        "invented": "There is nobody to ask: all users are invented.",
+        "crawl": "No. They put their ratings and likes on public pages, and were neither asked nor told.",
+        "import": "This is not recorded; ask the publisher of the dataset.",
+        "unknown": "This is not recorded; ask the publisher of the dataset.",
+    }
+    return {
+        "How were the data acquired?": describe_source(manifest),
+        "Did the people in it consent?": consent[source_of(manifest)],
+        "How can someone be removed?": describe_removal(manifest),
+    }
+
+
+def _uses(manifest: Manifest) -> dict[str, str]:
+    unfit = {
+        "invented": "Conclusions about real people, films or pictures.",
+        "crawl": "Identifying or profiling people, or decisions about them.",
+        "import": "Identifying or profiling people, or decisions about them.",
+        "unknown": "Identifying or profiling people, or decisions about them.",
+    }
+    answers = {
+        "What can it be used for?": "Research on recommendation from implicit feedback and from pictures, and on "
+        "choosing a picture for a person.",
+        "What should it not be used for?": unfit[source_of(manifest)],
+    }
+    if manifest.extractor:
+        answers["Can pictures be recovered from the features?"] = FEATURES_SHOW_PICTURES
+    return answers
+
+
+def _maintenance(manifest: Manifest) -> dict[str, str]:
+    whom = manifest.contact or "The publisher has not stated a contact"
+    return {
+        "Who maintains it, and how can they be reached?": f"{manifest.publisher or 'The publisher'}: {whom}.",
+        "Will it be updated?": "A published version never changes. A correction or a removal is a new version with its "
+        "own number and content digest; `python -m dataset diff` shows the difference.",
+    }
+
+
+def _site(provenance: Mapping[str, Any]) -> str:
+    site = provenance.get("site")
+    return str(site) if site else "the site"
+
+
+def _period(provenance: Mapping[str, Any]) -> str:
+    first, last = (str(provenance.get(key) or "")[:10] for key in ("first_request_at", "last_request_at"))
+    if not first:
+        return ""
+    return f" on {first}" if first == last else f" from {first} to {last}"

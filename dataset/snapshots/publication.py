@@ -1,0 +1,45 @@
+"""What a publisher states when publishing a snapshot: the licence, their name, and how to reach them."""
+
+import re
+from typing import Annotated
+
+from pydantic import AfterValidator
+from pydantic.dataclasses import dataclass
+
+from dataset.snapshots.licences import parse_licence
+
+
+def _one_line(text: str) -> str:
+    line = " ".join(text.split())
+    if not line:
+        raise ValueError("Input should not be empty")
+    return line
+
+
+def _known_licence(text: str) -> str:
+    parse_licence(text)
+    return text
+
+
+def _reachable(text: str) -> str:
+    if not re.fullmatch(r"[^@\s]+@[^@\s]+\.[^@\s]+|https?://\S+", text, re.IGNORECASE):
+        raise ValueError("Input should be an e-mail or web address, such as data@example.org or https://example.org")
+    return text
+
+
+Line = Annotated[str, AfterValidator(_one_line)]
+
+
+@dataclass(frozen=True)
+class PublicationConfig:
+    """What the publisher of a snapshot states on its card.
+
+    Attributes:
+        licence: the licence: an SPDX name such as CC-BY-4.0, an address or a sentence
+        publisher: the person or organisation that publishes the dataset
+        contact: e-mail or web address for questions, and for people who want to be removed
+    """
+
+    licence: Annotated[Line, AfterValidator(_known_licence)] | None = None
+    publisher: Line | None = None
+    contact: Annotated[Line, AfterValidator(_reachable)] | None = None

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from crawler.sites import is_loopback
+
 LIKER_SOURCES = {
     "photo_page": ("photo_page",),
     "user_likes": ("user_likes",),
@@ -54,6 +56,11 @@ class Source:
     def is_invented(self) -> bool:
         """Whether it contains no real person, film or picture."""
         return self.world is not None
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether it is served by this machine: the sandbox (whose addresses must be), or addresses on loopback."""
+        return self.is_invented or all(map(is_loopback, self.site.split(",")))
 
     def __str__(self) -> str:
         """Return it in words, for messages."""

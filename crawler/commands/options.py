@@ -11,7 +11,7 @@ from pydantic.dataclasses import dataclass
 
 from crawler.page import is_number, is_uid
 from crawler.scope import LIKER_SOURCES, Scope, Source
-from crawler.sites import Site
+from crawler.sites import Site, is_base
 from crawler.spiders.politeness import Politeness, politeness_for
 from crawler.spiders.settings import CrawlSettings
 from dataset.cli import FLAT, Count
@@ -66,18 +66,26 @@ class SiteOptions:
 
         Raises:
             MissingInputError: no sandbox is running.
-            UsageError: the addresses are malformed.
+            UsageError: the addresses are malformed, or those of a sandbox are not on this machine.
         """
         if self.site_urls:
             bases = [base.strip().rstrip("/") for base in self.site_urls.split(",")]
-            if len(bases) != 3 or not all(base.startswith(("http://", "https://")) for base in bases):
-                raise UsageError(f"--site-urls {self.site_urls!r}: give three http(s) addresses: movie,www,images")
+            if len(bases) != 3 or not all(map(is_base, bases)):
+                raise UsageError(
+                    f"--site-urls {self.site_urls!r}: give three addresses, http(s)://host or http(s)://host:port: "
+                    "movie,www,images"
+                )
             return Site(*bases), Source(",".join(bases)), []
         if self.site == "douban":
             return Site(), Source("douban"), []
         fields = self.sandbox_fields()
         try:
             site = Site(fields["movie"], fields["www"], fields["images"])
+            if not site.is_loopback:
+                raise UsageError(
+                    f"{self.site_file}: names hosts that are not on this machine, so they are not the sandbox; "
+                    "for another site, use --site-urls"
+                )
             return site, Source("sandbox", dict(fields["config"])), list(fields["seed_movie_ids"])
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise _not_a_site_file(self.site_file, error) from None

@@ -15,7 +15,6 @@ from crawler.ledger.ledger import Ledger
 from crawler.page import Answer, Key, Page
 from crawler.scope import Scope
 from crawler.sites import PICTURE_SIZES, Site
-from dataset.pictures.protocol import MAX_FILE_BYTES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +66,6 @@ PICTURE = PictureKind(
     unplanned=_unplanned,
     pages_per_list=one_page,
     headers={"Accept": "image/*", "Referer": "https://www.douban.com/"},  # without a Referer the host answers 418
-    max_bytes=MAX_FILE_BYTES,
+    max_bytes=32 << 20,  # the largest size that is read has less than a tenth
     is_slow=True,
 )

@@ -1,6 +1,9 @@
 """The fixtures of the crawler's tests, and a server that sends whatever bytes a test wants."""
 
+import os
 import socketserver
+import subprocess
+import sys
 import threading
 import time
 from contextlib import suppress
@@ -119,3 +122,21 @@ def crawl(start, tmp_path):
 def page_fixture():
     """Return the function `page`."""
     return page
+
+
+@pytest.fixture
+def run_python(tmp_path):
+    """Return a function that runs a program with arguments and variables of the environment."""
+
+    def run(program, *argv, variables):
+        done = subprocess.run(
+            [sys.executable, "-c", program, *map(str, argv)],
+            env={**os.environ, **variables},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert "Traceback" not in done.stderr
+        return done
+
+    return run

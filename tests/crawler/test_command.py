@@ -50,8 +50,8 @@ def test_a_file_that_is_not_a_site_file_is_named(tmp_path, content):
     [
         (["--site", "douban"], "--contact"),
         (["--site-urls", "http://10.0.0.1,http://10.0.0.1,http://10.0.0.1"], "--contact"),
-        (["--site-urls", "http://127.0.0.1"], "three http"),
-        (["--site-urls", "a,b,c"], "three http"),
+        (["--site-urls", "http://127.0.0.1"], "give three addresses"),
+        (["--site-urls", "a,b,c"], "give three addresses"),
         (["--site", "douban", "--contact", "me"], "neither an e-mail"),
         (["--site-urls", NOBODY, "--users", "../../j/like"], "is not an id"),
         (["--site-urls", NOBODY, "--movies", "1?a=b"], "is not an id"),

@@ -17,7 +17,6 @@
 Every number in a report can be traced back: metrics → config.json → snapshot digest → crawl.
 """
 
-import json
 import pickle
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -26,8 +25,9 @@ from typing import Any
 
 import polars as pl
 import torch
+from pydantic import BaseModel, ValidationError
 
-from dataset.errors import InvalidSnapshotError, MissingInputError, TrainingError
+from dataset.errors import InvalidSnapshotError, MissingInputError, TrainingError, UsageError
 from dataset.files import atomic_path, explain_write_errors, write_json
 from dataset.schema import HELD_OUT_SPLITS
 from dataset.snapshots.snapshot import Snapshot, newest_snapshot, open_snapshot
@@ -36,8 +36,9 @@ from dataset.version import code_version
 from model.data.loading import SnapshotData, data_from_tables, read_tables
 from model.data.tables import with_new_frames
 from model.evaluation.results import EVALUATION_TABLES, Evaluation
+from model.experiments.settings import apply_settings
 from model.models.recommender import Config, Recommender
-from model.models.registry import MODELS, default_config, make_model
+from model.models.registry import default_config, make_model
 from model.schema import Training
 from model.training.config import TrainingConfig
 from model.training.trainer import TrainedRun, Trainer, training_table
@@ -60,6 +61,23 @@ class Run:
     model: Recommender
     training: pl.DataFrame
     device: str
+
+
+class _SnapshotKeys(BaseModel, extra="allow"):
+    name: str
+    version: int
+    content_digest: str
+    path: str
+
+
+class _DescriptionKeys(BaseModel, extra="allow"):
+    """The keys of a `config.json` that this code reads; the others are kept as they are."""
+
+    model: str
+    config: dict[str, Any]
+    training: dict[str, Any]
+    seed: int
+    snapshot: _SnapshotKeys
 
 
 def find_snapshot(path: Path | None) -> Snapshot:
@@ -108,7 +126,8 @@ def resume_run(folder: Path, description: dict[str, Any], trainer: Trainer) -> i
 
     Raises:
         MissingInputError: there is no run.
-        TrainingError: the run has other settings, or its checkpoint cannot be read or does not fit the model.
+        TrainingError: the run has other settings, is an experiment's finished run (which has no checkpoint), or its
+            checkpoint cannot be read or does not fit the model.
     """
     before = read_description(folder)
     for key in ("model", "config", "training", "seed"):
@@ -121,6 +140,10 @@ def resume_run(folder: Path, description: dict[str, Any], trainer: Trainer) -> i
     checkpoint = folder / "checkpoint.pt"
     if checkpoint.is_file():
         _restore(trainer.load_state_dict, checkpoint)
+    elif (folder / "model.pt").is_file():
+        raise TrainingError(
+            f"{folder}: training has finished, so nothing is left to resume; omit --resume to train again"
+        )
     return len(trainer.epochs)
 
 
@@ -151,16 +174,15 @@ def read_description(folder: Path, name: str = "config.json") -> dict[str, Any]:
     """Return the content of a run's `config.json`, or of a search's `search.json`.
 
     Raises:
-        MissingInputError: the folder has no such file, or the file cannot be read.
+        MissingInputError: the folder has no such file, or the file cannot be read or lacks a key.
     """
     try:
-        description: dict[str, Any] = json.loads((folder / name).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return _DescriptionKeys.model_validate_json((folder / name).read_bytes()).model_dump()
+    except (OSError, ValidationError):
         kind, command = ("run", "model.train") if name == "config.json" else ("search", "model.tune")
         raise MissingInputError(
             f"{folder}: not a {kind} (no readable {name} there); `python -m {command}` makes one"
         ) from None
-    return description
 
 
 def open_run(
@@ -179,7 +201,7 @@ def open_run(
     Raises:
         MissingInputError: the folder is not a run, or its training has not finished.
         InvalidSnapshotError: the snapshot's content is not what the run was trained on.
-        TrainingError: the weights cannot be read, or do not fit this version's model.
+        TrainingError: this version does not know a setting, or the weights cannot be read or do not fit the model.
     """
     description = read_description(folder)
     if not (folder / "model.pt").is_file():
@@ -197,12 +219,22 @@ def open_run(
     if new_frames is not None:
         tables = with_new_frames(tables, new_frames)
     data = data_from_tables(tables, snapshot.label)
-    default_config(description["model"])
-    config = type(MODELS[description["model"]].config)(**description["config"])
+    config = _config(folder, description)
     model = make_model(description["model"], config, data.training, description["seed"])
     _restore(model.load_state_dict, folder / "model.pt")
     training = read_table(folder / "training.parquet", Training)
     return Run(description["model"], description["seed"], model.to(device), training, device), data
+
+
+def _config(folder: Path, description: dict[str, Any]) -> Config:
+    """Return the model's config; a setting that the run's version did not have yet has its default."""
+    default = default_config(description["model"])
+    try:
+        return apply_settings(description["config"], default)[0]
+    except UsageError as error:
+        raise TrainingError(
+            f"{folder / 'config.json'}: {error}; open it with the version that trained it, or train again"
+        ) from None
 
 
 _RESULTS = (

@@ -137,7 +137,8 @@ def resume_run(folder: Path, description: dict[str, Any], trainer: Trainer) -> i
 
     Raises:
         MissingInputError: there is no run.
-        TrainingError: the run has other settings, or its checkpoint cannot be read or does not fit the model.
+        TrainingError: the run has other settings, is an experiment's finished run (which has no checkpoint), or its
+            checkpoint cannot be read or does not fit the model.
     """
     before = read_description(folder)
     for key in ("model", "config", "training", "seed"):
@@ -150,6 +151,10 @@ def resume_run(folder: Path, description: dict[str, Any], trainer: Trainer) -> i
     checkpoint = folder / "checkpoint.pt"
     if checkpoint.is_file():
         _restore(trainer.load_state_dict, folder, "checkpoint.pt", before)
+    elif (folder / "model.pt").is_file():
+        raise TrainingError(
+            f"{folder}: training has finished, so nothing is left to resume; omit --resume to train again"
+        )
     return len(trainer.epochs)
 
 
@@ -280,5 +285,7 @@ def _restore(
         except (RuntimeError, KeyError, ValueError, TypeError, AttributeError) as error:
             what = " ".join(str(error).split())[:120]
             raise TrainingError(f"{path}: does not fit this version's model ({what}); {again}") from error
+    if found is None:
+        raise TrainingError(f"{path}: does not say which training wrote it, as files of older versions do not; {again}")
     if not is_of_training:
         raise TrainingError(f"{path}: is not of the training that {folder / 'config.json'} describes; {again}")

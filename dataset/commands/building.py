@@ -2,13 +2,14 @@
 
 import shlex
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from dataset.building.build import DatasetConfig, build
 from dataset.building.kcore import k_core_parquet
 from dataset.building.statistics import compare_with_paper
 from dataset.cli import FLAT, CountOrZero
-from dataset.formats.exporting import ExportFormat, export
+from dataset.formats.export_formats import ExportFormat
+from dataset.formats.exporting import export
 from dataset.formats.import_config import ImportConfig
 from dataset.formats.importing import import_ratings
 
@@ -36,7 +37,7 @@ def import_ratings_file(
         config: how to read the files
     """
     done = import_ratings(
-        ratings, config.ratings_format(ratings), pictures, to, config.items_file(ratings, items), replace
+        ratings, config.ratings_format(ratings), pictures, to, config.items_file(ratings, items), replace, config.split
     )
     titles = f" ({done.n_titles:,} with a title)" if done.has_items_file else ""
     print(
@@ -49,7 +50,8 @@ def import_ratings_file(
         print(f"  dropped: {n_rows:,} ({reason})")
     for note in done.notes:
         print(f"  note: {note}")
-    print(f"Next: python -m dataset build --raw {shlex.quote(str(done.path))} --to <folder>")
+    as_given = " --split given --k-user 0 --k-item 0" if config.ratings.split_column or config.split.test else ""
+    print(f"Next: python -m dataset build --raw {shlex.quote(str(done.path))} --to <folder>{as_given}")
 
 
 def build_dataset(
@@ -79,8 +81,28 @@ def build_dataset(
         f"  cold interactions in validation and test: {numbers['n_cold_interactions']:,} "
         f"({numbers['n_cold_users']:,} users and {numbers['n_cold_movies']:,} movies have no training interaction)"
     )
+    if config.split.strategy == "given":
+        print(f"  {_about_given_split(built.description['provenance']['given_split'])}")
+    if not built.has_kept_features:
+        print(
+            "  the features of the earlier build are of other frames, so they were removed; run `python -m features "
+            "extract` again (it computes no picture twice)"
+        )
     for row in built.description["quarantined"]:
         print(f"  dropped from {row['table']}: {row['rows']:,} ({row['reason']})")
+
+
+def _about_given_split(given: dict[str, Any]) -> str:
+    """Return what a dataset keeps of the split that was given, and how validation came about."""
+    kept = ", ".join(f"{given['kept_pairs'][split]:,} of {n:,} {split}" for split, n in given["pairs"].items() if n)
+    drawn = given["validation_drawn_from_train"]
+    validation = (
+        f"; it has no validation, so {drawn['pairs']:,} pairs were drawn from train "
+        f"(share {drawn['share_of_train']:g}, seed {drawn['seed']})"
+        if drawn
+        else ""
+    )
+    return f"given split: kept {kept} pairs{validation} (SHA-256 of the split: {given['sha256']})"
 
 
 def filter_k_core(
@@ -93,18 +115,23 @@ def filter_k_core(
     k_user: CountOrZero = 5,
     k_item: CountOrZero = 5,
 ) -> None:
-    """Filter a Parquet file of any size to its k-core.
+    """Filter a Parquet file of any size to its k-core. A user-item pair counts once; all rows of a kept pair are kept.
 
     Args:
         source: a Parquet file, or a folder of them
         to: the Parquet file to write
         user_column: column with the user's id
         item_column: column with the item's id
-        k_user: minimum interactions per user
-        k_item: minimum interactions per item
+        k_user: minimum items per user
+        k_item: minimum users per item
     """
-    n_rows, n_kept = k_core_parquet(source, to, k_user, k_item, user_column, item_column)
-    print(f"Kept {n_kept:,} of {n_rows:,} rows in {to}: the k-core with k = {k_user} for users and {k_item} for items.")
+    core = k_core_parquet(source, to, k_user, k_item, user_column, item_column)
+    print(
+        f"Kept {core.n_kept:,} of {core.n_rows:,} rows in {to}: "
+        f"the k-core with k = {k_user} for users and {k_item} for items."
+    )
+    if core.n_repeats:
+        print(f"  {core.n_repeats:,} rows repeat the user and item of another row; each pair counted once.")
 
 
 def export_dataset(
@@ -114,19 +141,27 @@ def export_dataset(
     to: Path,
     format: ExportFormat = "recbole",
     name: str = "dataset",
+    leaking_columns: bool = False,
 ) -> None:
     """Write a dataset for RecBole, LightGCN or Cornac.
 
     Args:
         source: a dataset folder, or the folder of one snapshot version
-        to: the folder to write
-        format: format to write; uir is for Cornac and others
+        to: the folder to write; files there that an export did not write are never replaced
+        format: format to write; uir and uirt (with times) are for Cornac and others
         name: the dataset's name in RecBole
+        leaking_columns: also write the movies' columns that reveal held-out rows, such as rating_mean (recbole only)
     """
-    done = export(source, to, format, name)
+    done = export(source, to, format, name, leaking_columns)
     print(f"Exported {source} as {format}:")
     for file in done.files:
         print(f"  {file}")
     for column in ("stars", "rated_on"):
         if column not in done.values:
             print(f"  without {column}: some interactions have none")
+    if done.n_times:
+        midnights = f"; {done.n_midnights:,} are midnight UTC of the day, because the time of day is not known"
+        print(
+            f"  {done.n_times - done.n_midnights:,} of {done.n_times:,} times are exact to the second"
+            f"{midnights if done.n_midnights else ''}"
+        )

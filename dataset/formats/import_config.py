@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import pydantic
 from cyclopts import Parameter
 
+from dataset.formats.given_split import GivenSplit
 from dataset.formats.items import ItemsFile, ItemsFormat, find_items_file, named_items_file
 from dataset.formats.ratings import FORMATS, FormatName, RatingsFormat, detect_format
 
@@ -21,11 +22,13 @@ class ImportConfig:
         format: format of the ratings file; auto detects it from the file's name, columns takes the options alone
         ratings: the columns of the ratings file and how it is read; what is set replaces what the format has
         items: the columns of the items file and how it is read
+        split: the files of a published split
     """
 
     format: Literal["auto", "columns"] | FormatName = "auto"
     ratings: Annotated[RatingsFormat, _FLAT] = RatingsFormat()
     items: Annotated[ItemsFormat, _FLAT] = ItemsFormat()
+    split: Annotated[GivenSplit, _FLAT] = GivenSplit()
 
     def ratings_format(self, path: Path) -> RatingsFormat:
         """Return how to read a ratings file: its known format, changed by what is set here."""

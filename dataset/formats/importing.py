@@ -15,9 +15,10 @@ import polars as pl
 
 from dataset.errors import PipelineError
 from dataset.files import sha256_of_file, write_json
+from dataset.formats.given_split import GivenSplit, read_given
 from dataset.formats.items import ItemsFile, ReadItems, read_items
 from dataset.formats.pictures import import_pictures
-from dataset.formats.ratings import RatingsFormat, read_ratings
+from dataset.formats.ratings import RatingsFormat
 from dataset.schema import RAW_TABLES, Frame, Image, Movie, Quarantine
 from dataset.tables import empty, fill_columns, write_table
 from dataset.version import code_version
@@ -61,6 +62,7 @@ def import_ratings(
     destination: Path,
     items_file: ItemsFile | None = None,
     replace: bool = False,
+    split: GivenSplit = GivenSplit(),  # noqa: B008 - frozen
 ) -> Imported:
     """Write a raw folder (see `dataset.building.build`) from a ratings file, a folder of pictures and an items file.
 
@@ -71,6 +73,7 @@ def import_ratings(
         destination: the raw folder.
         items_file: the items file, if there is one.
         replace: whether to replace the tables that another import or a crawl has written to `destination`.
+        split: the other files of a published split, if there are any.
 
     Raises:
         MissingInputError: a file or the folder is missing.
@@ -83,7 +86,7 @@ def import_ratings(
     if not replace:
         _require_own(destination, ratings.name, digest)
     known = read_items(items_file, file_format.id_rules) if items_file else None
-    read = read_ratings(ratings, file_format)
+    read = read_given(ratings, file_format, split)
     items = read.rows["movie_id"].unique().sort()
     frames, images, bad_pictures = empty(Frame), empty(Image), empty(Quarantine)
     if pictures is not None:
@@ -107,6 +110,7 @@ def import_ratings(
             "options": _given(file_format),
             "items_file": items_file.path.name if items_file else None,
             **_provenance_of_items(items_file, known),
+            **_provenance_of_split(ratings, file_format, split),
             "has_pictures": pictures is not None,
             "code_version": code_version(),
         },
@@ -169,6 +173,13 @@ def _provenance_of_items(file: ItemsFile | None, read: ReadItems | None) -> dict
         "items_read_as": read.facts,
         "items_options": _given(file.format),
     }
+
+
+def _provenance_of_split(ratings: Path, file_format: RatingsFormat, split: GivenSplit) -> dict[str, Any]:
+    """Return where the split of the ratings stands, empty if they have none."""
+    files = {name: {"file": path.name, "sha256": sha256_of_file(path)} for name, path in split.files(ratings).items()}
+    named: dict[str, Any] = {"files": files} if files else {"column": file_format.split_column}
+    return {"given_split": named} if files or file_format.split_column else {}
 
 
 def _movies(items: pl.Series, known: pl.DataFrame | None) -> pl.DataFrame:

@@ -97,7 +97,7 @@ _KNOWN: Mapping[FormatName, ItemsFormat] = {
     "movielens-csv": ItemsFormat("movieId", "title", None),
     "movielens-dat": ItemsFormat("1", "2", None, "3", "|", "::", False, quote="none", fallback_encoding="latin-1"),
     "movielens-100k": ItemsFormat("1", "2", None, None, "|", "|", False, quote="none", fallback_encoding="latin-1"),
-    "recbole": ItemsFormat("item_id", "movie_title", "release_year", "class", " ", "tab", True, True, quote="none"),
+    "recbole": ItemsFormat("item_id", "movie_title", "release_year", "class", " ", "tab", True, True),
 }
 _NO_ITEMS = pl.DataFrame(
     schema={"movie_id": pl.String, "title": pl.String, "year": pl.Int16, "genres": pl.List(pl.String)}
@@ -107,11 +107,14 @@ _NAMES = {"movielens-csv": "movies.csv", "movielens-dat": "movies.dat", "moviele
 
 def find_items_file(ratings: Path, format_name: FormatName | None) -> ItemsFile | None:
     """Return the items file beside a ratings file of a known format (`ratings.FORMATS`), None if there is none."""
-    if format_name is None:
+    if format_name is None or format_name not in _KNOWN:
         return None
     plain = ratings.with_suffix("") if ratings.suffix in COMPRESSED_SUFFIXES else ratings
-    path = plain.with_suffix(".item") if format_name == "recbole" else plain.with_name(_NAMES[format_name])
-    candidates = (path, *(path.with_name(path.name + suffix) for suffix in COMPRESSED_SUFFIXES))
+    if format_name == "recbole":  # beside a.inter, or a.train.inter
+        paths = [plain.with_suffix(".item"), plain.with_suffix("").with_suffix(".item")]
+    else:
+        paths = [plain.with_name(_NAMES[format_name])]
+    candidates = (path.with_name(path.name + suffix) for path in paths for suffix in ("", *COMPRESSED_SUFFIXES))
     found = next((candidate for candidate in candidates if candidate.is_file()), None)
     return ItemsFile(found, _KNOWN[format_name], was_named=False) if found else None
 

@@ -11,16 +11,18 @@ from cyclopts import Group, Parameter
 
 from dataset.errors import PipelineError, TooLittleDataError
 from dataset.formats.ids import FloatIds, IdRules, IdSpaces, read_ids
+from dataset.formats.lightgcn import pairs_of_lines
+from dataset.formats.splits import read_splits
 from dataset.formats.stars import RatingRules, ZeroIs, read_stars
 from dataset.formats.times import TimeRules, TimeUnit, read_times
 from dataset.reading.blocks import line_blocks
 from dataset.reading.content import COMPRESSED_SUFFIXES
 from dataset.reading.open import open_user_file
-from dataset.reading.table import NO_VALUE, FileOptions, Ragged, UserFile, find_column
+from dataset.reading.table import NO_VALUE, FileOptions, Ragged, Rows, UserFile, find_column
 from dataset.schema import Rating
 from dataset.tables import quarantine_rows, validate
 
-FormatName = Literal["movielens-csv", "movielens-dat", "movielens-100k", "recbole"]
+FormatName = Literal["movielens-csv", "movielens-dat", "movielens-100k", "recbole", "lightgcn"]
 
 _COLUMNS, _TEXT, _VALUES = (
     Group.create_ordered(name)
@@ -37,10 +39,12 @@ class RatingsFormat:
         item_column: column with the item's id (by default item)
         rating_column: column with the rating; an empty one is "not rated"
         time_column: column with the date or time
+        split_column: column with the split: train, validation (valid, val, dev) and test, or 0, 1 and 2 for these
         max_rating: the highest possible rating, which becomes 5 stars (by default 5)
         separator: field separator: a character or several, or comma, tab, semicolon, pipe, space
         has_header: whether the first line names the columns; otherwise they have numbers, from 1
         has_types: whether the names in the header end in a type, as in RecBole's `user_id:token`
+        has_lists: whether a line is a user and all their items, as in LightGCN's files
         quote: quotation mark around fields, or none
         encoding: encoding, for example latin-1, cp1252, gb18030 or utf-16 (by default utf-8)
         ragged_rows: rows of too few or too many fields are left out, or filled up where that loses nothing
@@ -56,10 +60,12 @@ class RatingsFormat:
     item_column: Annotated[str | None, Parameter(group=_COLUMNS)] = None
     rating_column: Annotated[str | None, Parameter(group=_COLUMNS)] = None
     time_column: Annotated[str | None, Parameter(group=_COLUMNS)] = None
+    split_column: Annotated[str | None, Parameter(group=_COLUMNS)] = None
     max_rating: Annotated[float | None, pydantic.Field(gt=0, allow_inf_nan=False), Parameter(group=_VALUES)] = None
     separator: Annotated[str | None, Parameter(group=_TEXT)] = None
     has_header: Annotated[bool | None, Parameter(name="--header", negative="--no-header", group=_TEXT)] = None
     has_types: Annotated[bool, Parameter(parse=False)] = False
+    has_lists: Annotated[bool, Parameter(parse=False)] = False
     quote: Annotated[Literal['"', "'", "none"] | None, Parameter(group=_TEXT)] = None
     encoding: Annotated[str | None, Parameter(group=_TEXT)] = None
     ragged_rows: Annotated[Ragged, Parameter(group=_TEXT)] = "quarantine"
@@ -99,8 +105,9 @@ FORMATS: Mapping[FormatName, RatingsFormat] = {
     "movielens-dat": RatingsFormat("1", "2", "3", "4", separator="::", has_header=False, quote="none"),
     "movielens-100k": RatingsFormat("1", "2", "3", "4", separator="tab", has_header=False, quote="none"),
     "recbole": RatingsFormat(
-        "user_id", "item_id", "rating", "timestamp", separator="tab", has_header=True, has_types=True, quote="none"
+        "user_id", "item_id", "rating", "timestamp", separator="tab", has_header=True, has_types=True
     ),
+    "lightgcn": RatingsFormat(has_lists=True),
 }
 """The known formats, which need no column names."""
 
@@ -110,6 +117,9 @@ _NAMES: Mapping[str, tuple[FormatName, bytes]] = {
     "u.data": ("movielens-100k", b"\t"),
 }
 """For each name of a file: its format, and what its first line contains."""
+
+
+_LISTS = {"lines": "a user and their items"}
 
 
 @dataclass(frozen=True)
@@ -152,10 +162,13 @@ def read_ratings(path: Path, file_format: RatingsFormat) -> ReadRatings:
         InvalidTableError: the file cannot be read, or a column is missing or invalid.
         TooLittleDataError: no row has a user and an item.
     """
-    file = open_user_file(path, file_format.file_options, "ratings")
-    columns = _find_columns(file, file_format)
-    source = file.read(columns)
-    facts, notes = dict(file.facts), list(file.notes)
+    if file_format.has_lists:
+        table = pairs_of_lines(line_blocks(path, file_format.encoding, "--encoding"), str(path))
+        columns, source, facts, notes = {"user": "user", "item": "item"}, Rows(table), dict(_LISTS), list[str]()
+    else:
+        file = open_user_file(path, file_format.file_options, "ratings")
+        columns = _find_columns(file, file_format)
+        source, facts, notes = file.read(columns), dict(file.facts), list(file.notes)
     rows, dropped = _to_rows(source.table, columns, file_format, path, facts, notes)
     ragged = quarantine_rows(source.ragged, "ratings")
     if rows.is_empty():
@@ -171,12 +184,13 @@ def read_ratings(path: Path, file_format: RatingsFormat) -> ReadRatings:
 
 
 def _find_columns(file: UserFile, file_format: RatingsFormat) -> dict[str, str]:
-    """Return the name in the file of each column: `user`, `item` and, if wanted, `rating` and `time`."""
+    """Return the name in the file of each column: `user`, `item` and, if wanted, `rating`, `time` and `split`."""
     asked = {
         "user": "user" if file_format.user_column is None else file_format.user_column,
         "item": "item" if file_format.item_column is None else file_format.item_column,
         "rating": file_format.rating_column,
         "time": file_format.time_column,
+        "split": file_format.split_column,
     }
     if file_format.has_types:  # RecBole's atomic files may lack these
         asked |= {role: None for role in ("rating", "time") if asked[role] not in file.names}
@@ -217,5 +231,8 @@ def _to_rows(
         .then(pl.lit("a rating of 0"))
     )
     rows = rows.with_columns(reason=reason)
-    is_good = pl.col("reason").is_null()
-    return rows.filter(is_good).drop("reason", "is_dropped"), quarantine_rows(rows.filter(~is_good), "ratings")
+    is_good = rows["reason"].is_null()
+    good, dropped = rows.filter(is_good).drop("reason", "is_dropped"), rows.filter(~is_good)
+    if "split" in columns:
+        good = good.with_columns(read_splits(table["split"].filter(is_good), where["split"]))
+    return good, quarantine_rows(dropped, "ratings")

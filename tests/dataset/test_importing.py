@@ -21,7 +21,7 @@ def imported(folder: Path, text: str, form: RatingsFormat, pictures: Path | None
 def test_columns_are_named_by_options_and_ids_kept_as_text(tmp_path: Path) -> None:
     form = RatingsFormat("who", "what", "score", "when", max_rating=10)
     tables = imported(tmp_path, "who,what,score,when\n7,x,8,2024-05-31\n7,y,,1990-01-02 10:00:00\n", form)
-    assert tables["ratings"].drop("rated_at").sort("movie_id").rows() == [
+    assert tables["ratings"].drop("rated_at", "given_split").sort("movie_id").rows() == [
         ("7", "x", 4.0, date(2024, 5, 31)),
         ("7", "y", None, date(1990, 1, 2)),
     ]
@@ -104,7 +104,7 @@ def test_known_formats_need_no_column_names_and_keep_ids_as_they_are(name: str, 
     (tmp_path / name).write_text(text)
     form = FORMATS[str(detect_format(tmp_path / name))]
     import_ratings(tmp_path / name, form, None, tmp_path / "raw")
-    assert read_table(tmp_path / "raw" / "ratings.parquet", Rating).drop("rated_at").rows() == [
+    assert read_table(tmp_path / "raw" / "ratings.parquet", Rating).drop("rated_at", "given_split").rows() == [
         ("007", "1193", 5.0, date(2000, 12, 31)),
         ("2", "661", 3.5, date(2000, 12, 31)),
     ]
@@ -113,7 +113,7 @@ def test_known_formats_need_no_column_names_and_keep_ids_as_they_are(name: str, 
 def test_recbole_s_file_may_come_without_rating_and_time(tmp_path: Path) -> None:
     (tmp_path / "a.inter").write_text("user_id:token\titem_id:token\n1\t2\n")
     import_ratings(tmp_path / "a.inter", FORMATS["recbole"], None, tmp_path / "raw")
-    assert read_table(tmp_path / "raw" / "ratings.parquet", Rating).rows() == [("1", "2", None, None, None)]
+    assert read_table(tmp_path / "raw" / "ratings.parquet", Rating).rows() == [("1", "2", None, None, None, None)]
 
 
 def test_a_ratings_csv_of_other_columns_is_not_taken_for_movielens(tmp_path: Path) -> None:

@@ -57,6 +57,10 @@ RUN = {
     "python -m dataset build --raw data/mine/raw --to data/mine/dataset": "",
     "python -m features extract --raw data/mine/raw --dataset data/mine/dataset": PICTURES,
     "python -m dataset publish --dataset data/mine/dataset --name mine": "",
+    "python -m dataset import interactions.csv --split-column x_label --to data/mine/raw": "--replace",
+    "python -m dataset import u1.base --format movielens-100k --test u1.test --to data/ml/raw": "",
+    "python -m dataset import train.txt --test test.txt --format lightgcn --to data/gowalla/raw": "",
+    "python -m dataset build --raw data/gowalla/raw --to data/gowalla/dataset --split given --k-user 0 --k-item 0": "",
     "python -m dataset export data/mine/dataset --to data/mine/recbole --format recbole": "",
     "python -m dataset list": "",
     "python -m dataset show data/snapshots/mine/v0001": "",
@@ -115,8 +119,7 @@ class Folder:
         binaries = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         python = os.pathsep.join(map(str, [ROOT, ROOT / "flows" / "public"]))
         self.environment = {**os.environ, "PATH": binaries, "PYTHONPATH": python, "COLUMNS": "200"}
-        self.environment |= {"PREFECT_HOME": str(path / "prefect"), "HF_HOME": str(path / "huggingface")}
-        self.environment |= {"HF_HUB_OFFLINE": "1"}
+        self.environment |= {"HF_HOME": str(path / "huggingface"), "HF_HUB_OFFLINE": "1"}
 
     def run(self, printed, *added, **names):
         """Run a printed command in a process of its own; return what it prints."""
@@ -294,6 +297,23 @@ def test_a_snapshot_is_described_exported_and_read_by_other_libraries(mine):
     n_features, n_likes, is_ranked, n_train = mine.shell("python read.py").split()
     assert (n_features, n_likes, is_ranked) == ("20", "0", "True")
     assert 0.6 < int(n_train) / (30 * 20 * 0.7) < 0.8
+
+
+def test_a_published_split_is_imported_and_built(folder):
+    pairs = {"train": [(0, 1), (0, 2), (1, 1)], "test": [(0, 3), (1, 2)]}
+    rows = [f"{user},{item},{2 * (split == 'test')}" for split in pairs for user, item in pairs[split]]
+    (folder.path / "interactions.csv").write_text("\n".join(["user,item,x_label", *rows]))
+    for split, name in (("train", "u1.base"), ("test", "u1.test")):
+        lines = [f"{user}\t{item}\t5\t88125094{item}\n" for user, item in pairs[split]]
+        (folder.path / name).write_text("".join(lines))
+    (folder.path / "train.txt").write_text("0 1 2\n1 1\n")
+    (folder.path / "test.txt").write_text("0 3\n1 2\n")
+    printed = commands(ROOT / "dataset" / "README.md")
+    imports = [line for line in printed if "x_label" in line or " --test " in line]
+    (build,) = (line for line in printed if "--split given" in line)
+    for command in imports:
+        assert "3 train, 2 test" in folder.here(command)
+    assert "kept 3 of 3 train, 2 of 2 test pairs" in folder.here(build)
 
 
 def test_the_python_example(mine, monkeypatch):

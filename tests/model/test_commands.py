@@ -20,7 +20,7 @@ from dataset.cli import run
 from dataset.snapshots.snapshot import Snapshot, open_snapshot
 from dataset.tables import read_table
 from model import __main__ as program
-from model import evaluate, recommend, train
+from model import evaluate, experiment, recommend, train
 from model.data.tables import Tables
 from model.experiments import training_run
 from model.schema import Metric, Recommendation, Training, UserMetric
@@ -283,6 +283,42 @@ def test_weights_and_checkpoints_of_another_version_s_model_are_refused_in_one_l
     status, _, err = command(train, *run_of_bpr, "--resume")
     assert (status, err.count("\n")) == (1, 1)
     assert "checkpoint.pt: does not fit this version's model ('generator'); train again without --resume" in err
+
+
+def test_resuming_an_experiments_finished_run_does_not_replace_its_weights(
+    command, publish_tables: Publish, tables: Tables, tmp_path: Path
+) -> None:
+    _publish(publish_tables, tables, tmp_path)
+    command(experiment, "--models", "bpr", "--set", "epochs=2", "--threads", "1")
+    weights = Path("data/runs/bpr-toy-v0001-0/model.pt")
+    before = weights.read_bytes()
+    status, _, err = command(train, "--model", "bpr", "--epochs", "2", "--resume")
+    assert (status, err.count("\n")) == (1, 1)
+    assert "bpr-toy-v0001-0: training has finished, so nothing is left to resume; omit --resume to train again" in err
+    assert weights.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"config": {"dim": 64, "tempo": 3}}, "config.json: setting 'tempo' is unknown; choose from dim, init_std, l2"),
+        ({"config": {"dim": "wide"}}, "config.json: setting dim='wide' is invalid"),
+        ({"model": "svd"}, "model 'svd' is unknown; choose one of jifr"),
+        ({"seed": None}, "not a run (no readable config.json there)"),
+        ({"snapshot": {}}, "not a run (no readable config.json there)"),
+    ],
+)
+@pytest.mark.parametrize("judge", [evaluate, recommend])
+def test_a_run_of_another_versions_settings_is_refused_in_one_line(
+    command, judge, change: dict[str, object], words: str, trained: Path, tmp_path: Path
+) -> None:
+    config = json.loads((trained / "data/runs/popular-toy-v0001-0/config.json").read_text("utf-8"))
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "model.pt").touch()
+    (tmp_path / "run" / "config.json").write_text(json.dumps(config | {"model": "bpr"} | change))
+    status, _, err = command(judge, "--run", "run")
+    assert (status, err.count("\n")) == (1 if "svd" not in words else 2, 1)
+    assert words in err
 
 
 @pytest.mark.parametrize("judge", [evaluate, recommend])

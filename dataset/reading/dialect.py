@@ -18,6 +18,7 @@ FIELD_END = "\x1f"
 
 _SAMPLE_CHARACTERS = 8_000
 _LINE_CHARACTERS = 500
+_LONG_FIELD = re.compile(r"[^\t,;|]{40,}")
 _LONG_WORD = re.compile(r"[^\s,;|:\"']{40,}")
 
 
@@ -86,5 +87,11 @@ def sniff(sample: str, name: str) -> Dialect:
 def _short_lines(sample: str) -> str:
     """Return the first line and the next short ones; the detector takes minutes for a field of 10,000 characters."""
     first, *others = sample.replace("\0", " ").split("\n")
-    text = "\n".join([first[:_LINE_CHARACTERS], *(line for line in others if len(line) <= _LINE_CHARACTERS)])
-    return _LONG_WORD.sub(lambda word: word[0][:40], text)[:_SAMPLE_CHARACTERS]
+    if len(first) > _LINE_CHARACTERS:
+        first = _LONG_FIELD.sub(_cut, first)[:_LINE_CHARACTERS]
+    text = "\n".join([first, *(line for line in others if len(line) <= _LINE_CHARACTERS)])
+    return _LONG_WORD.sub(_cut, text)[:_SAMPLE_CHARACTERS]
+
+
+def _cut(found: re.Match[str]) -> str:
+    return found[0][:40]

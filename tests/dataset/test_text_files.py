@@ -381,3 +381,15 @@ def test_floating_point_ids_are_read_as_integers_only_where_nothing_is_lost(tmp_
 def test_a_file_of_which_no_row_can_be_used_is_refused_with_its_number_of_rows(tmp_path: Path) -> None:
     with pytest.raises(TooLittleDataError, match=r"no row has both a user and an item \(of 2\)"):
         read(tmp_path, "user,item,rating\n,a,4\n1,,5\n")
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("field", ["a." * 8_000, "1" * 16_000, "é" * 16_000, ("a." * 19 + " ") * 400])
+def test_long_fields_do_not_stall_the_detection(field: str, tmp_path: Path) -> None:
+    assert pairs(read(tmp_path, f"user,item,more\n1,a,{field}\n2,b,{field}\n", rating_column=None)) == [
+        ("1", "a"),
+        ("2", "b"),
+    ]
+    assert pairs(read(tmp_path, f"{field},user,item\n{field},1,a\n", rating_column=None, has_header=True)) == [
+        ("1", "a")
+    ]

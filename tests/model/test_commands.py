@@ -225,11 +225,14 @@ def test_models_without_visual_part_need_no_features_and_jifr_says_so_in_one_lin
             "setting 'visual_dims' is unknown; choose from attention_l2, batch_size, collaborative_dim",
         ),
         (["--set", "visual_dim=wide"], 2, "visual_dim='wide' is invalid: Input should be a valid integer"),
-        (["--set", "learning_rate=-1"], 2, "Input should be greater than or equal to 0"),
+        (["--set", "learning_rate=-1"], 2, "Input should be greater than 0"),
+        (["--set", "learning_rate=0"], 2, "Input should be greater than 0"),
         (["--set", "learning_rate=inf"], 2, "Input should be a finite number"),
-        (["--set", "batch_size=0"], 2, "Input should be greater than 0"),
-        (["--set", "patience=-1"], 2, "Input should be greater than or equal to 0"),
-        (["--set", "visual_dim=0"], 2, "visual_dim='0' is invalid: Input should be greater than 0"),
+        (["--set", "batch_size=0"], 2, "Input should be greater than or equal to 1"),
+        (["--set", "patience=0"], 2, "Input should be greater than or equal to 1"),
+        (["--set", f"batch_size={10**30}"], 2, "Input should be less than or equal to 9007199254740992"),
+        (["--set", f"visual_dim={10**30}"], 2, "Input should be less than or equal to 9007199254740992"),
+        (["--set", "visual_dim=0"], 2, "visual_dim='0' is invalid: Input should be greater than or equal to 1"),
         (["--set", "l2=-1"], 2, "l2='-1' is invalid: Input should be greater than or equal to 0"),
         (["--seed", "-1"], 2, "--seed '-1': Input should be greater than or equal to 0"),
         (["--seed", "9223372036854775807"], 2, "less than or equal to 9223372036854775806"),
@@ -258,11 +261,12 @@ def test_a_run_folder_that_cannot_be_made_and_a_model_that_fits_no_memory_end_in
     status, _, err = command(train, "--model", "popular", "--runs", str(tmp_path / "file"))
     assert (status, err.count("\n")) == (1, 1)
     assert "popular-toy-v0001-0: cannot be written (Not a directory)" in err
-    status, _, err = command(train, "--model", "bpr", "--set", "dim=10000000000000")
-    assert (status, err) == (
-        1,
-        "python -m model.train: out of memory; close other programs, or use smaller settings\n",
-    )
+    for too_large in (10**13, 2**53):
+        status, _, err = command(train, "--model", "bpr", "--set", f"dim={too_large}")
+        assert (status, err) == (
+            1,
+            "python -m model.train: out of memory; close other programs, or use smaller settings\n",
+        )
 
 
 def test_weights_and_checkpoints_of_another_version_s_model_are_refused_in_one_line(

@@ -14,7 +14,6 @@ import signal
 import subprocess
 import sys
 import time
-import tomllib
 import warnings
 from pathlib import Path
 from unittest import mock
@@ -210,43 +209,6 @@ def test_every_printed_command_is_run_here_or_excused_by_name():
     assert printed == (RUN.keys() - {DEMO}) | NOT_RUN.keys()
     recipe = re.search(r"^demo:.*\n\t@\$\(BIN\)/(.+)$", (ROOT / "Makefile").read_text("utf-8"), re.M)
     assert recipe[1] == DEMO
-
-
-def test_the_readme_opens_with_the_two_commands_and_fits_a_page():
-    text = (ROOT / "README.md").read_text("utf-8")
-    assert [line.split("#")[0].strip() for line in blocks(ROOT / "README.md")[0].splitlines()] == [
-        "make demo",
-        "make test",
-    ]
-    assert text.split("```")[0].strip() == "# douban-keyframes"
-    assert len(text.split()) <= 1000
-
-
-def test_the_readmes_links_lead_somewhere():
-    for readme in READMES:
-        text = readme.read_text("utf-8")
-        for target in re.findall(r"\]\(([^)]+)\)", text):
-            name, _, anchor = target.partition("#")
-            file = readme.parent / name if name else readme
-            assert file.is_file(), f"{readme}: {target}"
-            if anchor:
-                headings = re.findall(r"^#+ (.+)$", file.read_text("utf-8"), re.M)
-                slugs = [re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings]
-                assert anchor in slugs, f"{readme}: {target}"
-
-
-def test_the_paths_that_the_readmes_name_exist():
-    for readme in READMES:
-        text = readme.read_text("utf-8")
-        for path in re.findall(r"`((?:crawler|dataset|features|model|flows|tests)/[\w/.]*)`", text):
-            assert (ROOT / path).exists(), f"{readme}: {path}"
-
-
-def test_the_extras_that_the_readmes_name_exist():
-    extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
-    named = {extra for readme in READMES for extra in re.findall(r"'\.\[(\w+)\]'", readme.read_text("utf-8"))}
-    assert named == {"train", "all"}
-    assert named <= extras.keys()
 
 
 def test_the_stages_one_by_one_on_the_sandbox(folder):

@@ -49,10 +49,6 @@ RUN = {
     "python -m model.experiment": "--models jifr,popular --set epochs=1 --jobs 1 --threads 1",
     "python -m dataset import ratings.csv --user-column userId --item-column movieId --rating-column rating "
     "--time-column timestamp --pictures posters/ --to data/mine/raw": "",
-    "python -m dataset import BX-Book-Ratings.csv --user-column User-ID --item-column ISBN --rating-column Book-Rating "
-    "--max-rating 10 --zero-is interaction --encoding latin-1 --to data/books/raw": "",
-    "python -m dataset import ratings_Toys.csv --no-header --user-column 1 --item-column 2 --rating-column 3 "
-    "--time-column 4 --to data/toys/raw": "",
     "python -m dataset build --raw data/mine/raw --to data/mine/dataset": "",
     "python -m features extract --raw data/mine/raw --dataset data/mine/dataset": PICTURES,
     "python -m dataset publish --dataset data/mine/dataset --name mine": "",
@@ -77,6 +73,10 @@ RUN = {
     DEMO: "--users 40 --movies 12 --extractor mobilenet_v3_small --epochs 1 --port <port>",
 }
 NOT_RUN = {
+    "python -m dataset import BX-Book-Ratings.csv --user-column User-ID --item-column ISBN --rating-column Book-Rating "
+    "--max-rating 10 --zero-is interaction --encoding latin-1 --to data/books/raw": "test_import_files.py runs it",
+    "python -m dataset import ratings_Toys.csv --no-header --user-column 1 --item-column 2 --rating-column 3 "
+    "--time-column 4 --to data/toys/raw": "test_import_files.py runs it",
     "make demo": "its recipe, `python -m flows.demo`, is run",
     "python -m flows.serve": "the fixture `served` of test_serve.py runs it",
     "prefect deployment run build-dataset/sandbox --watch": "test_serve.py runs it with sizes",
@@ -236,14 +236,6 @@ def mine(tmp_path_factory):
     folder.here(train)
     folder.here(train, "--model bpr")
     return folder
-
-
-def test_files_of_other_forms_are_imported(folder):
-    books = '"User-ID";"ISBN";"Book-Rating"\r\n"276725";"Gr\xf6\xdfe";"0"\r\n"276726";"0155061224";"5"\r\n'
-    (folder.path / "BX-Book-Ratings.csv").write_bytes(books.encode("latin-1"))
-    (folder.path / "ratings_Toys.csv").write_text("AAA1,0001,5.0,1369699200\nAAA2,0002,4.0,1369699201\n")
-    for command in (line for line in commands(ROOT / "dataset" / "README.md") if "BX-" in line or "Toys" in line):
-        assert "rows in the file: 2 = 2 ratings + 0 dropped" in folder.here(command)
 
 
 def test_a_snapshot_is_described_exported_and_read_by_other_libraries(mine):

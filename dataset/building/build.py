@@ -4,7 +4,8 @@ A raw folder holds `movies`, `ratings`, `frames`, `images` and `frame_likes` (`.
 `provenance.json` and the picture files. A dataset folder holds `movies`, `frames`, `interactions`
 and `frame_likes` as they will be published; `quarantine.parquet` with every dropped row and the
 reason; and `dataset.json` with the configuration, the provenance and the statistics. Equal input
-and configuration give equal bytes.
+and configuration give equal bytes. A build replaces the folder as a whole: a build that is killed leaves
+it as it was. Features of an earlier build stay if its frames are the same.
 """
 
 import json
@@ -24,9 +25,10 @@ from dataset.building.kcore import k_core
 from dataset.building.split import SplitConfig, cold_interactions, split
 from dataset.building.statistics import statistics
 from dataset.building.train_counts import add_interaction_counts, add_like_counts
-from dataset.description import FILE_NAME
+from dataset.description import Provenance, keep_features, require_only_a_dataset, write_description
+from dataset.documents import read_document
 from dataset.errors import InvalidTableError, MissingInputError, TooLittleDataError, UsageError
-from dataset.files import write_json
+from dataset.folders import replaced_folder
 from dataset.schema import (
     HELD_OUT_SPLITS,
     RAW_TABLES,
@@ -63,10 +65,11 @@ class DatasetConfig:
 
 @dataclass(frozen=True)
 class BuiltDataset:
-    """The result of `build`: the folder and the content of its `dataset.json`."""
+    """The result of `build`: the folder, the content of its `dataset.json`, and whether features were kept, if any."""
 
     path: Path
     description: dict[str, Any]
+    has_kept_features: bool = True
 
 
 def read_raw(raw: Path) -> dict[str, pl.DataFrame]:
@@ -88,14 +91,16 @@ def build(raw: Path, destination: Path, config: DatasetConfig) -> BuiltDataset:
     """Build a dataset folder from a raw folder.
 
     Raises:
-        UsageError: `destination` holds raw tables, or those in `raw` have no given split to use.
+        UsageError: `destination` holds raw tables or files that are no part of a dataset, or the tables in `raw` have
+            no given split to use.
         MissingInputError: `raw` is not a raw folder.
         InvalidTableError: a raw table is invalid.
         TooLittleDataError: no interaction is left after filtering.
     """
     if (destination / "ratings.parquet").exists():
         raise UsageError(f"{destination}: holds raw tables, which would be overwritten; choose another --to")
-    tables = read_raw(raw)
+    require_only_a_dataset(destination)
+    tables, provenance = read_raw(raw), _provenance(raw)
     ratings = cast("dy.DataFrame[Rating]", tables["ratings"])
     likes = cast("dy.DataFrame[RawFrameLike]", tables["frame_likes"])
     given = given_pairs(ratings) if config.split.strategy == "given" else None
@@ -125,12 +130,6 @@ def build(raw: Path, destination: Path, config: DatasetConfig) -> BuiltDataset:
         ]
     )
     require_references(interactions, movies, ["movie_id"], "interactions", "movies")
-    write_table(add_interaction_counts(movies, interactions), SnapshotMovie, destination / "movies.parquet")
-    write_table(add_like_counts(frames, likes, interactions), SnapshotFrame, destination / "frames.parquet")
-    write_table(interactions, Interaction, destination / "interactions.parquet")
-    write_table(frame_likes, FrameLike, destination / "frame_likes.parquet")
-    write_table(quarantine, Quarantine, destination / "quarantine.parquet")
-    provenance = _provenance(raw)
     if given is not None:
         provenance["given_split"] = provenance.get("given_split", {}) | describe(given, interactions, config.split)
     description = {
@@ -139,9 +138,16 @@ def build(raw: Path, destination: Path, config: DatasetConfig) -> BuiltDataset:
         "quarantined": _counts(quarantine),
         "statistics": statistics(interactions, frames, frame_likes, tables["images"]["frame_id"]),
     }
-    write_json(destination / FILE_NAME, description)
+    with replaced_folder(destination) as folder:
+        write_table(add_interaction_counts(movies, interactions), SnapshotMovie, folder / "movies.parquet")
+        write_table(add_like_counts(frames, likes, interactions), SnapshotFrame, folder / "frames.parquet")
+        write_table(interactions, Interaction, folder / "interactions.parquet")
+        write_table(frame_likes, FrameLike, folder / "frame_likes.parquet")
+        write_table(quarantine, Quarantine, folder / "quarantine.parquet")
+        description = write_description(folder, description)
+        has_kept_features = keep_features(destination, folder)
     _log.info("built %s: %d interactions, %d rows dropped", destination, interactions.height, quarantine.height)
-    return BuiltDataset(destination, description)
+    return BuiltDataset(destination, description, has_kept_features)
 
 
 def held_out_likes(
@@ -197,10 +203,7 @@ def _provenance(raw: Path) -> dict[str, Any]:
     path = raw / "provenance.json"
     if not path.is_file():
         return {"source": "unknown"}
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
-        raise InvalidTableError(f"{path}: cannot be read as JSON; create the raw tables again") from None
+    return dict(read_document(Provenance, path, "create the raw tables again", InvalidTableError))
 
 
 def _counts(quarantine: pl.DataFrame) -> list[dict[str, Any]]:

@@ -83,6 +83,11 @@ def build_dataset(
     )
     if config.split.strategy == "given":
         print(f"  {_about_given_split(built.description['provenance']['given_split'])}")
+    if not built.has_kept_features:
+        print(
+            "  the features of the earlier build are of other frames, so they were removed; run `python -m features "
+            "extract` again (it computes no picture twice)"
+        )
     for row in built.description["quarantined"]:
         print(f"  dropped from {row['table']}: {row['rows']:,} ({row['reason']})")
 

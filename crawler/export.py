@@ -16,14 +16,15 @@ from typing import Any
 
 import polars as pl
 
+from crawler.archive.warc import read_origins
 from crawler.kinds import KINDS
 from crawler.kinds.estimates import surviving
 from crawler.kinds.photo import PHOTO
 from crawler.ledger import raw_rows
 from crawler.ledger.ledger import Ledger
 from crawler.pseudonyms import Pseudonyms
-from crawler.scope import Scope
-from dataset.errors import MissingInputError
+from crawler.scope import Scope, Source
+from dataset.errors import MissingInputError, PipelineError
 from dataset.files import atomic_path, write_json
 from dataset.schema import Frame, Image, Movie, Quarantine, Rating, RawFrameLike
 from dataset.tables import write_table
@@ -35,10 +36,11 @@ def export(crawl_dir: Path, raw_dir: Path) -> dict[str, int]:
 
     Raises:
         MissingInputError: there is no ledger, or a picture file is missing.
-        PipelineError: the folder cannot be written.
+        PipelineError: the folder cannot be written, or the key is public and the people may be real.
     """
     with Ledger.read(crawl_dir) as ledger:
-        pseudonym_of = Pseudonyms.open(crawl_dir / "pseudonym.key").of
+        is_local = _is_of_this_machine(crawl_dir, ledger.source())
+        pseudonym_of = _pseudonyms(crawl_dir, is_local).of
         frames = _table(raw_rows.frames(ledger, counted_by=PHOTO.name), Frame)
         images = _table(raw_rows.pictures(ledger), Image)
         likes, left_out_likes = _likes(ledger, pseudonym_of)
@@ -53,8 +55,24 @@ def export(crawl_dir: Path, raw_dir: Path) -> dict[str, int]:
             "quarantine": write_table(quarantine, Quarantine, raw_dir / "quarantine.parquet"),
         }
         counts = {name: table.height for name, table in tables.items()}
-        write_json(raw_dir / "provenance.json", _provenance(ledger, counts))
+        write_json(raw_dir / "provenance.json", _provenance(ledger, counts, is_local))
     return counts
+
+
+def _is_of_this_machine(crawl_dir: Path, source: Source) -> bool:
+    """Return whether all answers came from this machine, according to the ledger and to the archive."""
+    return source.is_loopback and all(origin.site.is_loopback for origin in read_origins(crawl_dir))
+
+
+def _pseudonyms(crawl_dir: Path, is_local: bool) -> Pseudonyms:
+    key = crawl_dir / "pseudonym.key"
+    pseudonyms = Pseudonyms.open(key)
+    if pseudonyms.is_public and not is_local:
+        raise PipelineError(
+            f"{key}: everybody knows this key, which is for the sandbox's invented people, and this crawl has read "
+            "another site; delete the key, then export again (a secret key is made)"
+        )
+    return pseudonyms
 
 
 def _movies(ledger: Ledger) -> pl.DataFrame:
@@ -108,7 +126,7 @@ def _quarantine(ledger: Ledger, pseudonym_of: Callable[[str], str]) -> pl.DataFr
     return _table(rows, Quarantine)
 
 
-def _provenance(ledger: Ledger, counts: dict[str, int]) -> dict[str, Any]:
+def _provenance(ledger: Ledger, counts: dict[str, int], is_local: bool) -> dict[str, Any]:
     source = ledger.source()
     first, last = raw_rows.times(ledger)
     states: dict[str, dict[str, int]] = {}
@@ -117,7 +135,7 @@ def _provenance(ledger: Ledger, counts: dict[str, int]) -> dict[str, Any]:
     return {
         "source": "crawl",
         "site": source.site,
-        "is_invented": source.is_invented,
+        "is_invented": source.is_invented and is_local,
         "world": source.world,
         "code_version": code_version(),
         "first_request_at": _time(first),

@@ -1,10 +1,26 @@
 """The types that the whole crawler shares: a page's key, an answer, a person, and the reasons why a page gives no rows.
 
-Pages are named by what they show, not by their address: `Key(kind, subject, variant, start)`.
+Pages are named by what they show, not by their address: `Key(kind, subject, variant, start)`. Ids come from the site's
+pages and become parts of addresses, so they have a grammar: `is_number` and `is_uid`.
 """
 
+import re
 from dataclasses import dataclass
 from typing import NamedTuple
+
+_NUMBER = re.compile("[0-9]{1,20}")
+_UID = re.compile("[._-]*[A-Za-z0-9][A-Za-z0-9._-]*")
+_LONGEST_UID = 64
+
+
+def is_number(text: str) -> bool:
+    """Return whether a text has the form of a movie's, photo's or person's number."""
+    return bool(_NUMBER.fullmatch(text))
+
+
+def is_uid(text: str) -> bool:
+    """Return whether a text has the form of a uid: a number, or a name of ASCII letters, digits, `.`, `_` and `-`."""
+    return len(text) <= _LONGEST_UID and bool(_UID.fullmatch(text))
 
 
 class Key(NamedTuple):
@@ -77,6 +93,10 @@ class NotUnderstood(Exception):  # noqa: N818 - an outcome, not an error
         super().__init__(f"{page_kind} page: field '{field}' {detail}")
         self.page_kind = page_kind
         self.field = field
+
+
+class TooMuch(Exception):  # noqa: N818 - an outcome, not an error
+    """The answer, or the list that it belongs to, is beyond a bound. The message names it, and quotes nothing."""
 
 
 class BadPicture(Exception):  # noqa: N818 - an outcome, not an error

@@ -6,22 +6,22 @@ robots.txt, waits between requests as a crawl does, and stops at the first sign 
 most likely to be refused come last.
 """
 
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 from urllib.parse import parse_qs, urlsplit
 
-import requests
-
 from crawler.kinds import KINDS, address
 from crawler.kinds.comments import COMMENTS_REACH
+from crawler.kinds.kind import PageKind
 from crawler.kinds.photo import photo_page
 from crawler.kinds.photos import PHOTOS_PER_PAGE
 from crawler.kinds.photos import address as photo_list
-from crawler.page import Answer, BadPicture, Key, NotUnderstood, PageGone, Refused
+from crawler.page import Answer, BadPicture, Key, NotUnderstood, PageGone, Refused, TooMuch
 from crawler.sites import Site
-from crawler.spiders.politeness import HostRules, NoRobotsError, Politeness, read_robots, user_agent
+from crawler.spiders.fetch import NoAnswer, fetch
+from crawler.spiders.politeness import Politeness, user_agent
+from crawler.spiders.robots import HostRules, NoRobotsError, read_robots
 from dataset.errors import RefusedError
 
 _VARIANTS = {"photos": "still", "picture": "m"}
@@ -55,26 +55,22 @@ class Probe:
         self.lists_likers: bool | None = None
         self.has_public_likes: bool | None = None
         self._rules: dict[str, HostRules] = {}
-        self._ended_at: dict[str, float] = {}
         self._agent = user_agent(politeness.contact)
-        self._session = requests.Session()
-        self._session.trust_env = not site.is_loopback
-        self._session.headers["User-Agent"] = self._agent
 
     def findings(self) -> Iterator[Finding]:
         """Yield what each check finds. A refusal is the last finding."""
         for point, check in self._checks():
             try:
                 answered, detail = check()
-            except (PageGone, NotUnderstood, BadPicture, NoRobotsError) as problem:
+            except (PageGone, NotUnderstood, TooMuch, BadPicture, NoRobotsError) as problem:
                 answered, detail = "differs", str(problem)
             except (Refused, RefusedError) as refused:
                 yield Finding(point, "refused", str(refused))
                 return
             except _CannotTellError as reason:
                 answered, detail = "unknown", str(reason)
-            except requests.RequestException as error:
-                answered, detail = "unknown", f"no answer ({type(error).__name__})"
+            except NoAnswer as problem:
+                answered, detail = "unknown", str(problem)
             yield Finding(point, answered, detail)
 
     def _checks(self) -> tuple[tuple[str, Callable[[], CheckResult]], ...]:
@@ -99,7 +95,6 @@ class Probe:
         self.n_requests += 1
         self._rules |= read_robots({role: base}, self.politeness, self._agent)
         rules = self._rules[role]
-        self._ended_at[role] = rules.read_at
         kinds = [kind.name for kind in KINDS.values() if kind.host == role]
         examples = {kind: address(self.site, Key(kind, "1", _VARIANTS.get(kind, ""))) for kind in kinds}
         closed = [kind for kind, url in examples.items() if not rules.allows(url, self._agent)]
@@ -181,23 +176,18 @@ class Probe:
     def _page(self, key: Key, url: str | None = None) -> Any:
         """Request a page as a crawl does, and return what it holds."""
         kind = KINDS[key.kind]
-        return kind.parse(self._get(kind.host, url or address(self.site, key), kind.headers))
+        return kind.parse(self._get(kind, url or address(self.site, key)))
 
-    def _get(self, role: str, url: str, headers: Mapping[str, str]) -> Answer:
+    def _get(self, kind: PageKind, url: str) -> Answer:
+        role = kind.host
         if (rules := self._rules.get(role)) is None:
             raise _CannotTellError("the rules of that host were not read")
         if not rules.allows(url, self._agent):
             raise _CannotTellError("robots.txt disallows it, so it was not requested")
-        time.sleep(max(0.0, self._ended_at[role] + rules.delay_s - time.monotonic()))
-        self.n_requests += 1
-        try:
-            response = self._session.get(
-                url, headers=dict(headers), timeout=self.politeness.timeout_s, allow_redirects=False
-            )
-        finally:
-            self._ended_at[role] = time.monotonic()
-        location, content_type = response.headers.get("Location"), response.headers.get("Content-Type")
-        return Answer(response.status_code, response.url, response.content, location, content_type)
+        with self.politeness.clock(self.site.hosts[role]).turn(rules.delay_s):
+            self.n_requests += 1
+            headers = {"User-Agent": self._agent, **kind.headers}
+            return fetch(url, headers, self.politeness.timeout_s, kind.max_bytes)
 
     def _need_frame(self) -> str:
         if not self.frame_id:

@@ -13,7 +13,7 @@ from crawler.archive.warc import Archive
 from crawler.kinds import KINDS
 from crawler.kinds.kind import CrawlContext
 from crawler.kinds.refusal import GONE_WORDS
-from crawler.page import Answer, BadPicture, Key, NotUnderstood, Page, PageGone, Refused
+from crawler.page import Answer, BadPicture, Key, NotUnderstood, Page, PageGone, Refused, TooMuch
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,10 @@ def parse_answer(page: Page, answer: Answer, context: CrawlContext) -> ParsedAns
     kind, ledger = KINDS[page.key.kind], context.ledger
     if kind.is_of_forgotten(answer.body, ledger.forgotten):
         return ParsedAnswer(answer, problem=_ForgottenPerson())
-    answer = replace(answer, body=kind.redact(answer.body, ledger.forgotten))
+    try:
+        answer = replace(answer, body=kind.redact(answer.body, ledger.forgotten))
+    except TooMuch as problem:  # what cannot be redacted is not kept
+        return ParsedAnswer(replace(answer, body=b""), problem=problem)
     try:
         content = kind.parse(answer)
         if isinstance(content, Picture):
@@ -94,7 +97,7 @@ def settle(page: Page, parsed: ParsedAnswer, context: CrawlContext, archive: Arc
             raise parsed.problem
         with ledger.transaction():
             following = KINDS[page.key.kind].record(context, page, parsed.content, at)
-    except (PageGone, Refused, NotUnderstood, BadPicture) as problem:
+    except (PageGone, Refused, NotUnderstood, TooMuch, BadPicture) as problem:
         outcome = _outcome_of(problem)
         ledger.mark(page, outcome.state, outcome.cause, at)
         return outcome
@@ -109,6 +112,8 @@ def _outcome_of(problem: Exception) -> Outcome:
         case NotUnderstood():
             cause = f"{problem.page_kind} page: field '{problem.field}' not understood"
             return Outcome("failed", cause, may_recover=True)
+        case TooMuch():
+            return Outcome("failed", str(problem), may_recover=True)
         case BadPicture():
             return Outcome("gone", f"bad picture: {problem}", may_recover=True)
     return Outcome("refused", str(problem))

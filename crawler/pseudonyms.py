@@ -3,7 +3,8 @@
 A pseudonym is the HMAC-SHA256 of the id under a key that stays in the crawl folder. The same
 person has the same pseudonym in every export made with this key. Nobody without the key can
 compute it, not even by trying all ids. Without the key, later exports cannot be joined with
-earlier ones; publishing the key undoes the protection.
+earlier ones; publishing the key undoes the protection. `PUBLIC_KEY`, which everybody knows, is for
+the invented people of the sandbox: with it, the same world has the same ids on every machine.
 """
 
 import hashlib
@@ -16,6 +17,8 @@ from pathlib import Path
 from dataset.errors import PipelineError
 
 KEY_BYTES = 32
+PUBLIC_KEY = bytes(KEY_BYTES)
+_MANY_DIFFERENT_BYTES = 8  # a random key of 32 bytes has more, with certainty
 PSEUDONYM_CHARACTERS = 32
 
 
@@ -44,6 +47,11 @@ class Pseudonyms:
                 f"{path}: holds {len(key)} bytes, a pseudonym key has {KEY_BYTES}; put the right key back"
             )
         return cls(key)
+
+    @property
+    def is_public(self) -> bool:
+        """Whether the key is no secret: the public one, or one that is typed without any randomness."""
+        return len(set(self._key)) < _MANY_DIFFERENT_BYTES
 
     def of(self, user_id: str) -> str:
         """Return the pseudonym of a user id."""

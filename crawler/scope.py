@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from crawler.sites import is_loopback
+
 LIKER_SOURCES = {
     "photo_page": ("photo_page",),
     "user_likes": ("user_likes",),
@@ -22,6 +24,7 @@ class Scope:
         photo_kinds: which photos become frames.
         picture_size: the site's name for a size (`sqxs`, `s`, `m`, `l`).
         liker_sources: `photo_page`, `user_likes`, or both.
+        max_list_items: a list that goes on beyond this many items has failed.
         k: frames and likes are read only for the k-core of the ratings so far; 0: for all movies and users.
     """
 
@@ -30,6 +33,7 @@ class Scope:
     max_users: int | None = None
     max_movies: int | None = None
     max_requests: int | None = None
+    max_list_items: int = 30_000
     photo_kinds: tuple[str, ...] = ("still", "poster")
     picture_size: str = "m"
     liker_sources: tuple[str, ...] = ("photo_page",)
@@ -52,6 +56,11 @@ class Source:
     def is_invented(self) -> bool:
         """Whether it contains no real person, film or picture."""
         return self.world is not None
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether it is served by this machine: the sandbox (whose addresses must be), or addresses on loopback."""
+        return self.is_invented or all(map(is_loopback, self.site.split(",")))
 
     def __str__(self) -> str:
         """Return it in words, for messages."""

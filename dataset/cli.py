@@ -166,7 +166,8 @@ def _options(argument: cyclopts.Argument) -> Iterator[tuple[tuple[int | str, ...
 def _is_out_of_memory(error: Exception) -> bool:
     """Return whether memory ran out; torch raises a RuntimeError, with different words for each device."""
     words = str(error).lower()
-    return isinstance(error, MemoryError) or "out of memory" in words or "can't allocate memory" in words
+    said = ("out of memory", "can't allocate memory", "storage size calculation overflowed")
+    return isinstance(error, MemoryError) or any(part in words for part in said)
 
 
 def progress(unit: str) -> Progress:

@@ -15,7 +15,7 @@ EXTRAS = {
     "crawler": ("crawl", ("lxml", "parsel", "protego", "requests", "scrapy", "twisted", "warcio")),
     "features": ("train", ("torch", "torchvision")),
     "model": ("train", ("loky", "optuna", "scipy", "torch")),
-    "flows": ("flows", ("distributed", "httpx", "prefect", "prefect_dask", "requests", "torch")),
+    "flows": ("flows", ("dask", "distributed", "httpx", "prefect", "prefect_dask", "requests", "torch", "uvicorn")),
 }
 
 

@@ -107,6 +107,17 @@ def read_archive(crawl_dir: Path) -> Iterator[Entry]:
         yield from read_records(path)
 
 
+def read_origins(crawl_dir: Path) -> list[Origin]:
+    """Return where the answers of each file come from.
+
+    Raises:
+        PipelineError: a file is damaged.
+    """
+    paths = [*archive_files(crawl_dir), *(crawl_dir / "archive").glob("*.warc.gz.open")]
+    firsts = (next(read_records(path), None) for path in paths)
+    return [entry.origin for entry in firsts if entry is not None]
+
+
 def archive_files(crawl_dir: Path) -> list[Path]:
     """Return the archive's closed files, oldest first."""
     return sorted((crawl_dir / "archive").glob("*.warc.gz"))

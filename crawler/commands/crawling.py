@@ -1,5 +1,6 @@
 """The commands that plan and run the stages of a crawl: plan, ratings, frames and likes."""
 
+import os
 import signal
 import time
 from collections.abc import Callable
@@ -99,6 +100,7 @@ ratings, frames, likes = (_command_for(stage) for stage in _NEXT)
 def _run_stage(stage: str, crawl: CrawlSettings, ages_days: dict[str, float] | None) -> None:
     from crawler.spiders.run import run_stage  # imported where needed, because Scrapy takes a while to load
 
+    os.umask(0o077)  # whatever is written into the crawl folder, by Scrapy too, is private
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # until Scrapy takes over: like Ctrl-C
     with Ledger.open(crawl.crawl_dir, crawl.source, PERSONAL_KINDS) as ledger:
         if not crawl.scope.movie_ids and not crawl.scope.uids and not ledger.has_pages():

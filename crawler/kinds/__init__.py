@@ -21,9 +21,22 @@ from crawler.sites import Site
 KINDS: dict[str, PageKind] = {
     kind.name: kind for kind in (COMMENTS, COLLECTION, MOVIE, PHOTOS, PICTURE, PHOTO, USER_LIKES)
 }
+_FAR = 2**32
 PERSONAL_KINDS = frozenset(kind.name for kind in KINDS.values() if kind.is_personal)
 
 
+def is_page(key: Key) -> bool:
+    """Return whether a key has the form of a page's: a known kind, an id, a kind of photo or a size, an offset."""
+    kind = KINDS.get(key.kind)
+    return kind is not None and kind.is_id(key.subject) and key.variant in kind.variants and 0 <= key.start < _FAR
+
+
 def address(site: Site, key: Key) -> str:
-    """Return the address of a page."""
+    """Return the address of a page.
+
+    Raises:
+        ValueError: the key has not the form of a page's (`is_page`), so its address could be that of another page.
+    """
+    if not is_page(key):
+        raise ValueError(f"{key}: not a page of the site")
     return KINDS[key.kind].address(site, key)

@@ -26,7 +26,7 @@ from crawler.scope import Scope
 from crawler.sites import Site
 
 HEADING = re.compile(r"看过的(?:影视|电影)(?: ?[(（]([0-9]+)[)）])?$")
-_MOVIE_LINK = re.compile(r"/subject/([0-9]+)/?$")
+_MOVIE_LINK = re.compile(r"/subject/([0-9]{1,20})/?$")
 _OUTER_CLASSES = ("item", "aside")
 _STARS = re.compile(r"rating([1-5])-t")
 
@@ -166,7 +166,9 @@ def record(context: CrawlContext, page: Page, parsed: CollectionPage, at: float)
         ],
     )
     ledger.mark_done(page, list_pass.at, seen=seen, claimed=claimed)
-    following = next_key(address(context.site, page.key), page.key, parsed.next_url, seen, claimed)
+    following = next_key(
+        address(context.site, page.key), page.key, parsed.next_url, seen, claimed, context.scope.max_list_items
+    )
     return list_pass.follow(following, claimed)
 
 

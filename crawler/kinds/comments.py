@@ -25,10 +25,14 @@ COMMENTS_REACH = 200  # a logged-out reader is shown about this many comments of
 
 @dataclass(frozen=True)
 class CommentsPage:
-    """A page of a movie's comments: the people who wrote them, in order, without deleted accounts."""
+    """A page of a movie's comments: the people who wrote them, in order, without deleted accounts.
+
+    `n_without_uid` counts the authors whose profile link holds nothing that has the form of a uid.
+    """
 
     people: tuple[Person, ...]
     next_url: str | None
+    n_without_uid: int = 0
 
 
 def address(site: Site, key: Key) -> str:
@@ -53,14 +57,17 @@ def parse_comments(html: str, url: str) -> CommentsPage:
     if not comments and (not container or select(container, 'a[href*="/people/"]')):
         raise page.not_understood("comments")
     people: list[Person] = []
+    n_without_uid = 0
     for comment in comments:
         links = select(comment, ".avatar a, .comment-info a")
         person = page.person(links, select(comment, ".avatar img"))
         if person is None:
-            raise page.not_understood("person", "has no profile link in a comment")
-        if DELETED_NAME not in {*(link.get("title") for link in links), *map(text_of, links)}:
+            if not select(comment, '.avatar a[href*="/people/"], .comment-info a[href*="/people/"]'):
+                raise page.not_understood("person", "has no profile link in a comment")
+            n_without_uid += 1
+        elif DELETED_NAME not in {*(link.get("title") for link in links), *map(text_of, links)}:
             people.append(person)
-    return CommentsPage(tuple(people), page.next_url(page.css("#paginator a.next::attr(href)")))
+    return CommentsPage(tuple(people), page.next_url(page.css("#paginator a.next::attr(href)")), n_without_uid)
 
 
 def record(context: CrawlContext, page: Page, parsed: CommentsPage, at: float) -> Key | None:
@@ -72,11 +79,12 @@ def record(context: CrawlContext, page: Page, parsed: CommentsPage, at: float) -
     is_full = len(uids) == COMMENTS_PER_PAGE  # otherwise a deleted author is left out, perhaps the last one
     seam = Seam(uids[-1] if is_full else None, uids[0] if uids else None, last_item_before(ledger, page.key))
     list_pass = ListPass(ledger, page, at)
-    ledger.mark_done(page, list_pass.at, seen=len(uids), last_item=seam.shown)
+    ledger.mark_done(page, list_pass.at, seen=len(uids), left_out=parsed.n_without_uid, last_item=seam.shown)
     is_at_reach = page.key.start + COMMENTS_PER_PAGE >= COMMENTS_REACH
     next_url = None if is_at_reach else parsed.next_url
     # A page without people (all deleted) does not end the list, so one item counts as seen.
-    return list_pass.follow(next_key(address(context.site, page.key), page.key, next_url, seen=1), seam=seam)
+    following = next_key(address(context.site, page.key), page.key, next_url, seen=max(1, len(uids)))
+    return list_pass.follow(following, seam=seam)
 
 
 def _plan_collection(ledger: Ledger, scope: Scope, person: Person) -> None:

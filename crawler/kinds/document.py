@@ -13,13 +13,13 @@ from urllib.parse import SplitResult, parse_qs, unquote, urljoin, urlsplit
 from lxml import etree
 
 from crawler.kinds.tree import select, tree_of
-from crawler.page import NotUnderstood, Person
+from crawler.page import NotUnderstood, Person, is_uid
 
 DELETED_NAME = "[已注销]"
 LARGEST_COUNT = 2**32 - 1  # the maximum of a UInt32 column
 
 _DAY = re.compile(r"([0-9]{4})-([0-9]{1,2})-([0-9]{1,2})(?: [0-9]{1,2}:[0-9]{2}(?::[0-9]{2})?)?")
-_AVATAR_NUMBER = re.compile(r"/icon/u[lp]?([0-9]+)-[0-9]+\.")
+_AVATAR_NUMBER = re.compile(r"/icon/u[lp]?([0-9]{1,20})-[0-9]+\.")
 _PROFILE_PATH = re.compile(r"/people/([^/]+)")
 
 
@@ -91,18 +91,27 @@ class Document:
         raise self.not_understood(field, f"is {_shown(text)}, not a date")
 
     def person(self, links: Iterable[etree._Element], avatars: Iterable[etree._Element]) -> Person | None:
-        """Return the person of the first profile link (with the number in the avatar, if any); None without a link."""
-        for link in links:
-            if (href := link.get("href")) is not None and (uid := self.uid_of(href)):
-                numbers = (_AVATAR_NUMBER.search(avatar.get("src", "")) for avatar in avatars)
-                return Person(next((number[1] for number in numbers if number), uid), uid)
-        return None
+        """Return the person of the first profile link, with the number in the avatar, if any; None without a link.
+
+        If nothing in the links has the form of a uid, the number is the uid.
+        """
+        hrefs = [href for link in links if (href := link.get("href")) is not None and "/people/" in href]
+        if not hrefs:
+            return None
+        uid = next(filter(None, map(self.uid_of, hrefs)), None)
+        numbers = (_AVATAR_NUMBER.search(avatar.get("src", "")) for avatar in avatars)
+        number = next((number[1] for number in numbers if number), uid)
+        return Person(number, uid or number) if number else None
 
     def uid_of(self, href: str) -> str | None:
-        """Return the uid in a link to a person's profile (or a page below it), None for any other link."""
+        """Return the uid in a link to a person's profile (or a page below it), None for any other link.
+
+        A link whose uid has not the form of one is any other link: it could lead to another page of the site.
+        """
         target = self._target(href)
         found = _PROFILE_PATH.match(target.path) if target else None
-        return unquote(found[1]).strip() or None if found else None
+        uid = unquote(found[1]).strip() if found else ""
+        return uid if is_uid(uid) else None
 
     def next_url(self, hrefs: list[str], also: str | None = None) -> str | None:
         """Return the absolute address of the next page of this list, None if `hrefs` is empty.

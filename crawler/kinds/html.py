@@ -14,13 +14,14 @@ from urllib.parse import unquote
 from lxml import html
 
 from crawler.kinds.kind import PageKind
+from crawler.kinds.tree import require_bounded
 from crawler.ledger.forgotten import Forgotten
 from crawler.page import Answer, NotUnderstood
 
 _LONGEST_TAIL = 4096  # characters; a server may write comments and scripts below the page
 
 _MENTION = re.compile(rb"/people/([^/\"'?#<>\s\\]+)|/icon/u[lp]?([0-9]+)-")
-_OWNER = re.compile(rb"id=[\"']db-usr-profile[\"'].*?</h1>", re.DOTALL)
+_OWNER = re.compile(rb"id=[\"']db-usr-profile[\"']")
 _ANONYMOUS_LIKER = '<li><div class="content"><a href="/anonymous"></a></div></li>'
 _NOBODY = b"/people/-"
 
@@ -47,7 +48,8 @@ class HtmlKind(PageKind):
     def is_of_forgotten(self, body: bytes, forgotten: Forgotten) -> bool:
         """Return whether the link or avatar in a profile's heading is a forgotten person's."""
         found = _OWNER.search(body) if self.is_personal and forgotten else None
-        return bool(found and _mentioned(found[0], forgotten))
+        end = body.find(b"</h1>", found.end()) if found else -1
+        return bool(found and end >= 0 and _mentioned(body[found.end() : end], forgotten))
 
 
 def redact_html(body: bytes, forgotten: Forgotten) -> bytes:
@@ -55,6 +57,7 @@ def redact_html(body: bytes, forgotten: Forgotten) -> bytes:
     gone = _mentioned(body, forgotten)
     if not gone:
         return body
+    require_bounded(body)
     page = html.document_fromstring(body.decode("utf-8", "replace"))
     for node in page.xpath("//*[@*[contains(., '/people/') or contains(., '/icon/u')]]"):
         values = " ".join(node.attrib.values()).encode()

@@ -1,14 +1,15 @@
 """`PageKind`: everything the crawler has to know about a kind of page."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from crawler.kinds.refusal import classify
+from crawler.kinds.tree import MAX_PAGE_BYTES
 from crawler.ledger.forgotten import Forgotten
 from crawler.ledger.ledger import Ledger
-from crawler.page import Answer, Key, NotUnderstood, Page
+from crawler.page import Answer, Key, NotUnderstood, Page, is_number, is_uid
 from crawler.scope import Scope
 from crawler.sites import Site
 
@@ -42,6 +43,7 @@ class PageKind(ABC):
         phase: kinds of a stage with a higher number are read after those with a lower one.
         table: the raw table that its rows belong to; the quarantine uses this name for what is left out.
         subject: what `Key.subject` is: `movie_id`, `frame_id` or `user_id`.
+        variants: what `Key.variant` can be.
         address: gives the address of a page.
         record: in a transaction, stores what a page holds; returns the page of its list to read next.
         first_pages: gives the pages to plan when the phase begins; the ledger ignores known ones.
@@ -49,6 +51,7 @@ class PageKind(ABC):
         pages_per_list: estimates how many pages a list has, for use before any list was read to its end.
         like_source: the kind is read only if `Scope.liker_sources` has this name; None: always.
         refresh_days: the default age from which `--refresh` reads pages again; None: never.
+        max_bytes: a larger answer, compressed or not, is not read to its end.
         headers: HTTP headers that its host needs.
         is_slow: whether parsing takes so long that it must not block the event loop.
     """
@@ -59,6 +62,7 @@ class PageKind(ABC):
     phase: int = 0
     table: str
     subject: str
+    variants: Collection[str] = ("",)
     address: Callable[[Site, Key], str]
     record: Callable[[CrawlContext, Page, Any, float], Key | None]
     first_pages: Callable[[Ledger, Scope], Iterable[Key]]
@@ -66,6 +70,7 @@ class PageKind(ABC):
     pages_per_list: Callable[[Ledger, Scope], float | None] = not_yet_known
     like_source: str | None = None
     refresh_days: float | None = None
+    max_bytes: int = MAX_PAGE_BYTES
     headers: Mapping[str, str] = field(default_factory=dict)
     is_slow: bool = False
 
@@ -73,6 +78,10 @@ class PageKind(ABC):
     def is_personal(self) -> bool:
         """Whether a page is about one person."""
         return self.subject == "user_id"
+
+    def is_id(self, subject: str) -> bool:
+        """Return whether a subject has the form of this kind's ids."""
+        return is_uid(subject) if self.is_personal else is_number(subject)
 
     def is_wanted(self, scope: Scope) -> bool:
         """Return whether a crawl of this scope reads this kind."""

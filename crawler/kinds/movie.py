@@ -21,6 +21,7 @@ from crawler.sites import Site
 
 YEARS = range(1850, 2201)
 
+_LONGEST_TITLE = 1000  # characters
 _TITLE_SUFFIX = re.compile(r"\s*[(（]豆瓣[)）]$")
 _KIND_OF_TYPE = {"Movie": "movie", "TVSeries": "tv"}
 _AFTER = etree.XPath(
@@ -99,6 +100,8 @@ def _titles(page: Document) -> tuple[str, str | None]:
     reviewed = text_of(page.css('h1 [property="v:itemreviewed"]'))
     if not reviewed:
         raise page.not_understood("title", "not found as v:itemreviewed")
+    if max(len(title), len(reviewed)) > _LONGEST_TITLE:
+        raise page.not_understood("title", "is as long as no title")
     picture = one_line(next(iter(page.css("#mainpic img::attr(alt)")), ""))
     original = _original_title(page, title, reviewed, picture)
     _require_readable(page, "title", title)

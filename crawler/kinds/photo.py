@@ -93,7 +93,7 @@ def _like_count(page: Document, frame_id: str) -> int | None:
     if before:
         if before[0].get("data-tid", frame_id) != frame_id:
             raise page.not_understood("like_count", "belongs to another photo")
-        return _counted(page, before, "([0-9]+) ?人")
+        return _counted(page, before, "(?<![0-9])([0-9]{1,10}) ?人")
     since = page.css(COUNT_SINCE_2020)
     return _counted(page, since, "^([0-9]+)$") if since else None
 
@@ -135,7 +135,9 @@ def record(context: CrawlContext, page: Page, parsed: PhotoLikersPage, at: float
     )
     seen = len(parsed.likers) + parsed.n_anonymous
     ledger.mark_done(page, list_pass.at, seen=seen, claimed=claimed, left_out=parsed.n_anonymous)
-    following = next_key(address(context.site, page.key), page.key, parsed.next_url, seen, claimed)
+    following = next_key(
+        address(context.site, page.key), page.key, parsed.next_url, seen, claimed, context.scope.max_list_items
+    )
     return list_pass.follow(following, claimed)
 
 

@@ -19,14 +19,14 @@ from crawler.kinds.tree import select, text_of
 from crawler.ledger import reports
 from crawler.ledger.ledger import Ledger
 from crawler.ledger.lists import ListPass, ListRows
-from crawler.page import Key, Page
+from crawler.page import Key, Page, is_number
 from crawler.scope import Scope
 from crawler.sites import PHOTO_TYPES, Site
 
 PHOTOS_PER_PAGE = 30
 LIST = 'ul[class*="poster-col"]'  # poster-col3: 30 per page; poster-col4 (older): 40
 EMPTY_LIST_HEADING = re.compile("的(?:剧照|海报|壁纸|图片)")  # a guess: the heading of a page without a list
-_PHOTO_LINK = re.compile(r"/photos/photo/([0-9]+)/?$")
+_PHOTO_LINK = re.compile(r"/photos/photo/([0-9]{1,20})/?$")
 _SIZE = re.compile("([0-9]{1,9}) ?[xX×] ?([0-9]{1,9})")
 
 
@@ -105,7 +105,7 @@ def _frame(page: Document, item: etree._Element) -> FrameRow:
 def _frame_id(page: Document, item: etree._Element) -> str:
     links = (_PHOTO_LINK.search(href) for href in select(item, "a::attr(href)"))
     ids = {link[1] for link in links if link} | {item.attrib[name] for name in ("data-id",) if name in item.attrib}
-    if len(ids) != 1 or not re.fullmatch("[0-9]+", min(ids)):
+    if len(ids) != 1 or not is_number(min(ids)):
         raise page.not_understood("frame_id", f"is {sorted(ids)}" if ids else "not found in a photo")
     return ids.pop()
 
@@ -130,7 +130,9 @@ def record(context: CrawlContext, page: Page, parsed: PhotoListPage, at: float) 
     ledger.upsert("frames", [asdict(row) | of | {"seen_at": list_pass.at} for row in parsed.frames])
     ledger.add_pages(Key("picture", row.frame_id, context.scope.picture_size) for row in parsed.frames)
     ledger.mark_done(page, list_pass.at, seen=seen, claimed=claimed)
-    following = next_key(address(context.site, page.key), page.key, parsed.next_url, seen, claimed)
+    following = next_key(
+        address(context.site, page.key), page.key, parsed.next_url, seen, claimed, context.scope.max_list_items
+    )
     return list_pass.follow(following, claimed)
 
 
@@ -155,6 +157,7 @@ PHOTOS = HtmlKind(
     stage="frames",
     table="frames",
     subject="movie_id",
+    variants=tuple(PHOTO_TYPES),
     address=address,
     parser=parse_photos,
     record=record,

@@ -14,7 +14,7 @@ from crawler.ledger.forgotten import Forgotten
 from crawler.ledger.ledger import Ledger
 from crawler.page import Answer, Key, Page
 from crawler.scope import Scope
-from crawler.sites import Site
+from crawler.sites import PICTURE_SIZES, Site
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,11 +59,13 @@ PICTURE = PictureKind(
     stage="frames",
     table="images",
     subject="frame_id",
+    variants=PICTURE_SIZES,
     address=_address,
     record=_record,
     first_pages=_first_pages,
     unplanned=_unplanned,
     pages_per_list=one_page,
     headers={"Accept": "image/*", "Referer": "https://www.douban.com/"},  # without a Referer the host answers 418
+    max_bytes=32 << 20,  # the largest size that is read has less than a tenth
     is_slow=True,
 )

@@ -40,7 +40,7 @@ GONE_WORDS = (
 LONGEST_NOTICE = 80  # characters; the known notices have up to 40
 
 _ANY_WORDS = tuple(words.encode() for words in (*REFUSING_TITLES, *REFUSING_WORDS, *GONE_WORDS))
-_ANY_FORM = re.compile(rb"<form[^>]*(?:\bsec\b|/c\b)", re.IGNORECASE)
+_ANY_FORM = re.compile(rb"""(?:\bid|\baction)\s{0,9}=\s{0,9}["']?\s{0,9}(?:sec|/c)\b""", re.IGNORECASE)
 _PROOF_OF_WORK = 'form#sec, form[action="/c"]'
 _CONTENT = ", ".join(
     (

@@ -19,11 +19,11 @@ from crawler.kinds.next_page import next_key
 from crawler.kinds.tree import select, text_of
 from crawler.ledger.ledger import Ledger
 from crawler.ledger.lists import ListPass, ListRows, Seam, last_item_before
-from crawler.page import Key, Page, Person
+from crawler.page import Key, Page, Person, is_number
 from crawler.scope import Scope
 from crawler.sites import Site
 
-_PHOTO_LINK = re.compile(r"/photos/photo/([0-9]+)/?(?:[?#]|$)")
+_PHOTO_LINK = re.compile(r"/photos/photo/([0-9]{1,20})/?(?:[?#]|$)")
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def _like(page: Document, item: etree._Element) -> UserLikeRow:
     links = (_PHOTO_LINK.search(href) for href in select(item, "a::attr(href)"))
     ids = {link[1] for link in links if link}
     if not ids:
-        ids = {number for number in select(item, ".tag-add::attr(data-id)") if re.fullmatch("[0-9]+", number)}
+        ids = {number for number in select(item, ".tag-add::attr(data-id)") if is_number(number)}
     if len(ids) != 1:
         raise page.not_understood("frame_id", f"is {sorted(ids)}" if ids else "not found in a like")
     when = text_of(select(item, ".status-item .time"))
@@ -102,7 +102,8 @@ def record(context: CrawlContext, page: Page, parsed: UserLikesPage, at: float) 
         ],
     )
     ledger.mark_done(page, list_pass.at, seen=len(fresh), last_item=seam.shown)
-    following = next_key(address(context.site, page.key), page.key, parsed.next_url, len(shown))
+    most = context.scope.max_list_items
+    following = next_key(address(context.site, page.key), page.key, parsed.next_url, len(shown), most=most)
     return list_pass.follow(following, seam=seam)
 
 

@@ -8,7 +8,7 @@ States of a page: `pending` → `done`, or `gone` (the site says that it does no
 nothing usable), `refused` (the site or its robots.txt says no), `failed` (several attempts failed).
 A later run tries refused and failed pages again.
 
-The ledger holds the site's own ids of people, so folder (0700) and file (0600) are private.
+The ledger holds the site's own ids of people, so folder (0700) and files (0600) are private (`private.py`).
 Names, avatars and comment texts are in no table.
 """
 
@@ -24,6 +24,7 @@ from crawler.ledger.database import connect, connect_scratch, explained
 from crawler.ledger.forgotten import Forgotten
 from crawler.ledger.lock import lock
 from crawler.ledger.people import PeopleTable
+from crawler.ledger.private import make_private
 from crawler.scope import Source
 from dataset.errors import MissingInputError, PipelineError, UsageError
 
@@ -58,11 +59,11 @@ class Ledger(PeopleTable):
 
         Raises:
             UsageError: the folder holds a crawl of another site.
-            PipelineError: another command is crawling into the folder, or it cannot be written.
+            PipelineError: another command is crawling into the folder, or it cannot be written, or it is not private.
         """
         path = crawl_dir / "ledger.sqlite"
         try:
-            crawl_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+            make_private(crawl_dir)
             held = lock(crawl_dir / "lock")
             os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
             ledger = cls(crawl_dir, connect(path), personal_kinds, held)

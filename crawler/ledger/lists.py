@@ -12,6 +12,9 @@ Rows that no page has shown since the pass began (restarts included) are deleted
 longer shows them. What a list claims but does not show (hidden items) is stored as `unseen` on its first page; it is
 negative if items left the list after they were read.
 
+A list must lead somewhere: a page that adds nothing new, although it leads on, ends the reading as a failure, and so do
+many pages of a few items each.
+
 A collection is newest first. After it has been read to its end once, a later pass stops at the first page on which
 every item is known, if the number of unseen items is still the same (so nothing has left the list).
 """
@@ -22,9 +25,11 @@ from types import MappingProxyType
 from typing import Any
 
 from crawler.ledger.ledger import Ledger
-from crawler.page import Key, Page
+from crawler.page import Key, Page, TooMuch
 
 MAX_RESTARTS = 3
+_SHORT_STEP = 5  # items; real pages have 15 or more
+_SHORT_STEPS = 100
 
 
 @dataclass(frozen=True)
@@ -102,6 +107,7 @@ class ListPass:
             self._set("begun_at", self._pass_at)
         self.at = max(at, self._pass_at)  # a clock may have been set back
         known = self._known(list(items))
+        self._n_items = len(items)
         self._repeats = sum(seen_at >= self._pass_at for seen_at, _ in known.values()) if not self._is_first else 0
         self._all_known = bool(items) and all(
             item in known and known[item][1] == tuple(values) for item, values in items.items()
@@ -114,6 +120,9 @@ class ListPass:
             following: the page that this page's link leads to.
             claimed: how many items the page claims the whole list has.
             seam: the overlap with the pages before and after; only for a list without totals.
+
+        Raises:
+            TooMuch: the list leads on without an end.
         """
         if self._has_changed(claimed, seam):
             self._restarts += 1
@@ -125,6 +134,8 @@ class ListPass:
             return None
         if self._nothing_new_follows(claimed):
             return None
+        if self._is_endless(following.start - self._page.key.start):
+            raise TooMuch(f"{following.kind} page: the list leads on without adding anything new")
         return self._open(following._replace(start=following.start - 1) if seam and seam.shown else following)
 
     def _first_page(self) -> tuple[float | None, float | None, int, int | None, int | None]:
@@ -151,6 +162,23 @@ class ListPass:
             return False
         claims_differ = None not in (claimed, self._claimed_first) and claimed != self._claimed_first
         return claims_differ or bool(self._repeats) or bool(seam and seam.has_moved)
+
+    def _is_endless(self, step: int) -> bool:
+        """Return whether this page, which leads on, adds nothing new, or is one of many that hardly lead on."""
+        if self._n_items and self._repeats == self._n_items:
+            return True
+        if not self._n_items and self._rows is not None:  # nothing, or anonymous items only
+            last_two = self._of_pass("seen", "ORDER BY start DESC LIMIT 2")
+            return [seen for (seen,) in last_two] == [0, 0]
+        return step < _SHORT_STEP and self._of_pass("count(*)")[0][0] > _SHORT_STEPS
+
+    def _of_pass(self, columns: str, order: str = "") -> list[tuple[int, ...]]:
+        """Return columns of the pages up to this one that the current pass has read."""
+        return self._ledger.execute(
+            f"SELECT {columns} FROM pages WHERE kind = ? AND subject = ? AND variant = ? AND start <= ? "
+            f"AND fetched_at >= ? {order}",
+            (*self._page.key, self._pass_at),
+        ).fetchall()
 
     def _restart(self) -> Key:
         self._set("state", "pending")

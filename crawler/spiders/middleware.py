@@ -29,6 +29,8 @@ class HostRulesMiddleware:
         spider = cast(StageSpider, self._crawler.spider)
         if spider.pages.refusals:
             raise NotSent("held back: the site refuses us")
-        rules = spider.rules[request.meta["download_slot"]]
-        if not rules.allows(request.url, user_agent(spider.crawl.politeness.contact)):
+        host = request.meta["download_slot"]
+        if not request.url.startswith(f"{spider.crawl.site.hosts[host]}/"):
+            raise NotSent("an address on another host")
+        if not spider.rules[host].allows(request.url, user_agent(spider.crawl.politeness.contact)):
             raise NotSent("robots.txt")

@@ -1,21 +1,22 @@
 """Decides which page of a stage is requested next, and when. Independent of Scrapy.
 
-A page waits until its host is free (`HostPace`), and after a failed attempt until its next attempt is due. When all
-pages of a phase are finished, the next phase begins. After a refusal, a bug or `--max-requests`, no more pages are
-handed out.
+A page waits until its host is free (`HostPace` in this crawl, `HostClock` among all of the account), and after a failed
+attempt until its next attempt is due. When all pages of a phase are finished, the next phase begins. After a refusal, a
+bug or `--max-requests`, no more pages are handed out.
 """
 
 import time
 from collections import deque
 from collections.abc import Iterable, Mapping
 
-from crawler.kinds import KINDS
+from crawler.kinds import KINDS, is_page
 from crawler.kinds.kind import CrawlContext
 from crawler.page import Key, Page
 from crawler.plan import Phase, plan_phase
 from crawler.spiders.pace import HostPace
-from crawler.spiders.politeness import HostRules, Politeness
+from crawler.spiders.politeness import Politeness
 from crawler.spiders.queue import PageQueue
+from crawler.spiders.robots import HostRules
 
 MAX_BACKOFF_S = 3600.0
 MAX_DELAY_S = 60.0  # of a host that answers slowly; twice the host's own delay if that is more
@@ -45,8 +46,10 @@ class StagePages:
         self.is_over = False
         self._context = context
         self._phases = deque(phases)
+        self._rules = rules
         self._politeness = politeness
         self._paces = {host: HostPace(delay_s, max(MAX_DELAY_S, 2 * delay_s)) for host in rules}
+        self._clocks = {host: politeness.clock(context.site.hosts[host]) for host in rules}
         self._queues: dict[str, PageQueue] = {}
         for host, rule in rules.items():
             self._paces[host].ended(rule.read_at)  # robots.txt was a request like any other
@@ -58,9 +61,12 @@ class StagePages:
                 self.is_over = True
                 break
             for host, queue in self._queues.items():
-                if self._paces[host].free_at <= now and (page := queue.take(now)):
+                if self._is_turn_of(host, now) and (page := queue.take(now)):
                     self.n_requests += 1
-                    return page
+                    if is_page(page.key):
+                        return page
+                    self._context.ledger.mark(page, "gone", "its id has not the form of the site's ids")
+                    self.hold_back(page)
             if any(queue.out or queue.next_retry_at() or queue.has_ready() for queue in self._queues.values()):
                 break
             self._begin_next_phase()
@@ -70,17 +76,23 @@ class StagePages:
         """Return the earliest time at which `take` may return a page, if no other page is finished before."""
         times = []
         for host, queue in self._queues.items():
-            if queue.out < self._politeness.concurrency:
+            if queue.out < self._politeness.concurrency and not self._rules[host].are_old():
                 due = 0.0 if queue.has_ready() else queue.next_retry_at()
                 if due is not None:
                     times.append(max(due, self._paces[host].free_at))
         return min(times, default=None)
 
+    def host_with_old_rules(self) -> str | None:
+        """Return a host whose robots.txt must be read again before its next page is handed out."""
+        return next((host for host in self._queues if self._rules[host].are_old()), None)
+
     # --- how a page ended ----------------------------------------------------------------------
 
     def answered(self, page: Page, latency_s: float | None = None, is_ok: bool = False) -> None:
         """Start the delay of the page's host, because its request has ended."""
-        self._paces[KINDS[page.key.kind].host].ended(time.monotonic(), latency_s, is_ok)
+        host = KINDS[page.key.kind].host
+        self._clocks[host].end()
+        self._paces[host].ended(time.monotonic(), latency_s, is_ok)
 
     def finish(self, page: Page, following: Key | None = None) -> None:
         """Take back a finished page; `following` is the page of its list to request next."""
@@ -95,9 +107,9 @@ class StagePages:
         self._queue(page).retry(postponed, time.monotonic() + wait_s)
         return True
 
-    def refuse(self, page: Page, cause: str) -> None:
-        """Stop, because the page's host refuses us."""
-        self.refusals.setdefault(KINDS[page.key.kind].host, cause)
+    def refuse(self, host: str, cause: str) -> None:
+        """Stop, because a host refuses us."""
+        self.refusals.setdefault(host, cause)
 
     def fail(self, error: Exception) -> None:
         """Stop, because of an exception in our code; the first one is kept."""
@@ -106,7 +118,19 @@ class StagePages:
     def hold_back(self, page: Page) -> None:
         """Take back a page whose request was not sent."""
         self.n_requests -= 1
+        self._clocks[KINDS[page.key.kind].host].withdraw()
         self.finish(page)
+
+    def _is_turn_of(self, host: str, now: float) -> bool:
+        """Return whether a request to a host may be sent now; if so and a page is due, its turn is taken."""
+        pace = self._paces[host]
+        if pace.free_at > now or self._rules[host].are_old():
+            return False
+        if self._politeness.is_slow and self._queues[host].has_due(now):
+            wait_s = self._clocks[host].begin(pace.delay_s)  # another crawl may have sent a request just now
+            pace.free_at = now + wait_s
+            return not wait_s
+        return True
 
     def _must_stop(self) -> bool:
         limit = self._context.scope.max_requests

@@ -1,28 +1,21 @@
-"""The rules of politeness: robots.txt first, a minimum delay, and one request at a time.
+"""The rules of politeness: a minimum delay, one request at a time, and who we are.
 
 On any host other than this machine, at least `FLOOR_S` seconds pass between two requests whatever the options say,
-a contact is required, and a host without a readable robots.txt is not crawled. On loopback
+a contact is required, and a host without a readable robots.txt is not crawled (`robots.py`). On loopback
 (the sandbox) robots.txt is obeyed too, and the delay is `--delay-s`, by default none.
 """
 
 import functools
 import re
-import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 
-import requests
-from protego import Protego
-
-from crawler.sites import Site, is_loopback, robots_txt
-from dataset.errors import MissingInputError, RefusedError, UsageError
+from crawler.sites import Site, host_key
+from crawler.spiders.clock import HostClock, host_clock
+from dataset.errors import UsageError
 
 FLOOR_S = 5.0
 SANDBOX_CONCURRENCY = 16
-_MAX_ROBOTS_BYTES = 512 << 10
-# Douban's robots.txt asks for a delay in a comment; the crawler obeys it.
-_COMMENTED_DELAY = re.compile(r"^\s*#\s*crawl-delay\s*:\s*(\d+(?:\.\d+)?)\s*$", re.IGNORECASE | re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -47,22 +40,9 @@ class Politeness:
     attempts: int
     backoff_s: float
 
-
-class NoRobotsError(RefusedError):
-    """A host has no robots.txt (404). It is not crawled, but this is not a sign of refusal."""
-
-
-@dataclass(frozen=True)
-class HostRules:
-    """The rules of one host, from its robots.txt, and when that was read (`time.monotonic`)."""
-
-    delay_s: float
-    robots: Protego
-    read_at: float
-
-    def allows(self, url: str, user_agent: str) -> bool:
-        """Return whether robots.txt allows an address."""
-        return bool(self.robots.can_fetch(url, user_agent))
+    def clock(self, base: str) -> HostClock:
+        """Return the clock of a host, which all crawls and probes of this account share if there is a delay."""
+        return host_clock(host_key(base)) if self.is_slow else HostClock(None)
 
 
 def politeness_for(
@@ -82,71 +62,7 @@ def politeness_for(
         return Politeness(delay_s > 0, delay_s, concurrency, contact, timeout_s or 10.0, attempts, 0.1)
     if contact is None:
         raise UsageError("a site other than the sandbox needs --contact, an e-mail or web address to reach you")
-    return Politeness(True, max(FLOOR_S, delay_s), 1, contact, timeout_s or 60.0, attempts, 30.0)
-
-
-def read_robots(hosts: Mapping[str, str], politeness: Politeness, user_agent: str) -> dict[str, HostRules]:
-    """Read each host's robots.txt and return the rules by the host's role; raise if one cannot be read.
-
-    Args:
-        hosts: base address by role (`movie`, `www`, `images`).
-        politeness: gives the delay, which robots.txt can only raise, and the timeout.
-        user_agent: sent, and matched against the file's groups.
-
-    Raises:
-        RefusedError: a host does not answer with status 200 and a plain text.
-        MissingInputError: no server answers at the address.
-    """
-    return {
-        role: host_rules(base, _read_one(base, politeness, user_agent), politeness, user_agent)
-        for role, base in hosts.items()
-    }
-
-
-def host_rules(base: str, text: str, politeness: Politeness, user_agent: str) -> HostRules:
-    """Return the rules of a host from the text of its robots.txt; outside loopback the delay is at least `FLOOR_S`."""
-    robots = Protego.parse(text)
-    if is_loopback(base):
-        return HostRules(politeness.delay_s, robots, time.monotonic())
-    asked = [float(found) for found in _COMMENTED_DELAY.findall(text)]
-    delay_s = max(FLOOR_S, politeness.delay_s, float(robots.crawl_delay(user_agent) or 0), *asked)
-    return HostRules(delay_s, robots, time.monotonic())
-
-
-def _read_one(base: str, politeness: Politeness, user_agent: str) -> str:
-    """Return the text of a host's robots.txt."""
-    url = robots_txt(base)
-    is_local = is_loopback(base)
-    with requests.Session() as session:
-        session.trust_env = not is_local
-        try:
-            response = session.get(
-                url, headers={"User-Agent": user_agent}, timeout=politeness.timeout_s, allow_redirects=False
-            )
-        except requests.ConnectionError:
-            remedy = "start it with: python -m crawler sandbox" if is_local else "check the network and the address"
-            raise MissingInputError(f"{base}: no server answers; {remedy}") from None
-        except requests.RequestException as error:
-            raise RefusedError(_not_valid(url, type(error).__name__)) from None
-    return _valid_text(url, response)
-
-
-def _valid_text(url: str, response: requests.Response) -> str:
-    """Return the text of an answer; raise if it is not a valid robots.txt."""
-    content_type = response.headers.get("Content-Type", "text/plain").partition(";")[0].strip().lower()
-    if response.status_code == 404:
-        raise NoRobotsError(_not_valid(url, "status 404"))
-    if response.status_code != 200:
-        raise RefusedError(_not_valid(url, f"status {response.status_code}"))
-    if content_type != "text/plain" or response.content.lstrip().startswith(b"<"):
-        raise RefusedError(_not_valid(url, f"{content_type}, not plain text"))
-    if len(response.content) > _MAX_ROBOTS_BYTES:
-        raise RefusedError(_not_valid(url, f"{len(response.content):,} bytes"))
-    return response.content.decode("utf-8-sig", errors="replace")
-
-
-def _not_valid(url: str, what: str) -> str:
-    return f"{url}: no valid robots.txt ({what}), so this host is not crawled; try again tomorrow"
+    return Politeness(True, max(FLOOR_S, delay_s), 1, contact, timeout_s or 50.0, attempts, 30.0)
 
 
 @functools.cache  # asked for every request, and the version is read from a file

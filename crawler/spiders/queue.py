@@ -50,6 +50,10 @@ class PageQueue:
         self.out += 1
         return page
 
+    def has_due(self, now: float) -> bool:
+        """Return whether `take` would return a page."""
+        return self.out < self._window and (bool(self._later and self._later[0][0] <= now) or self.has_ready())
+
     def finish(self, page: Page, following: Page | None = None) -> None:
         """Take back a finished page; `following`, the next page of its list, comes before all others."""
         self.out -= 1

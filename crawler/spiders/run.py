@@ -24,7 +24,8 @@ from crawler.ledger.ledger import Ledger
 from crawler.plan import kinds_of, phases_of
 from crawler.spiders.meter import Meter
 from crawler.spiders.pages import StagePages
-from crawler.spiders.politeness import HostRules, read_robots, user_agent
+from crawler.spiders.politeness import user_agent
+from crawler.spiders.robots import HostRules, read_robots
 from crawler.spiders.settings import CrawlSettings, scrapy_settings
 from crawler.spiders.spider import StageSpider
 from dataset.cli import progress
@@ -51,8 +52,6 @@ def run_stage(stage: str, crawl: CrawlSettings, ledger: Ledger) -> StageResult:
     """
     kinds, politeness = kinds_of(stage, scope=crawl.scope), crawl.politeness
     hosts = {host: crawl.site.hosts[host] for host in dict.fromkeys(KINDS[kind].host for kind in kinds)}
-    if politeness.is_slow:  # another command may have sent a request just now
-        time.sleep(politeness.delay_s)
     rules = read_robots(hosts, politeness, user_agent(politeness.contact))
     ledger.revive(kinds)
     started = time.monotonic()

@@ -1,4 +1,7 @@
-"""A Scrapy scheduler that reads the ledger, and gives Scrapy a request only when it may be sent at once."""
+"""A Scrapy scheduler that reads the ledger, and gives Scrapy a request only when it may be sent at once.
+
+It also reads a host's robots.txt again when that is old; until then, the host gets no request.
+"""
 
 import asyncio
 import time
@@ -11,7 +14,10 @@ from scrapy.crawler import Crawler
 
 from crawler.kinds import KINDS, address
 from crawler.page import Page
+from crawler.spiders.politeness import user_agent
+from crawler.spiders.robots import read_robots
 from crawler.spiders.spider import StageSpider
+from dataset.errors import MissingInputError, RefusedError
 
 
 class LedgerScheduler(BaseScheduler):
@@ -23,6 +29,7 @@ class LedgerScheduler(BaseScheduler):
         self._pages = self._spider.pages
         self._due: deque[Request] = deque()
         self._timer: asyncio.TimerHandle | None = None
+        self._reading: asyncio.Task[None] | None = None
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
@@ -34,8 +41,9 @@ class LedgerScheduler(BaseScheduler):
 
     def close(self, reason: str) -> None:
         """Stop waiting for pages."""
-        if self._timer is not None:
-            self._timer.cancel()
+        for waiting in (self._timer, self._reading):
+            if waiting is not None:
+                waiting.cancel()
 
     def has_pending_requests(self) -> bool:
         """Return whether the stage is not over, even if no request can be sent now."""
@@ -58,6 +66,8 @@ class LedgerScheduler(BaseScheduler):
         try:
             page = self._pages.take(time.monotonic())
             due = self._pages.next_due() if page is None and not self._pages.is_over else None
+            if self._reading is None and (host := self._pages.host_with_old_rules()):
+                self._reading = asyncio.get_running_loop().create_task(self._read_robots_again(host))
         except Exception as error:  # Scrapy would only log it, and wait forever
             self._pages.fail(error)
             self._pages.is_over = True
@@ -70,6 +80,28 @@ class LedgerScheduler(BaseScheduler):
             self._timer = asyncio.get_running_loop().call_later(wait_s, self._wake)
         return page
 
+    async def _read_robots_again(self, host: str) -> None:
+        crawl = self._spider.crawl
+        agent, politeness = user_agent(crawl.politeness.contact), crawl.politeness
+        for attempt in range(politeness.attempts):
+            try:
+                hosts = {host: crawl.site.hosts[host]}
+                self._spider.rules |= await asyncio.to_thread(read_robots, hosts, politeness, agent)
+                break
+            except MissingInputError as error:
+                if attempt + 1 == politeness.attempts:
+                    self._pages.fail(error)
+                else:
+                    await asyncio.sleep(politeness.backoff_s * 2**attempt)
+            except RefusedError as refused:
+                self._pages.refuse(host, str(refused))
+                break
+            except Exception as error:  # asyncio would only log it, and the crawl would wait forever
+                self._pages.fail(error)
+                break
+        self._reading = None
+        self._wake()
+
     def _wake(self) -> None:
         if (page := self._take()) is not None:
             self._crawler.engine.crawl(self._request(page))
@@ -81,6 +113,6 @@ class LedgerScheduler(BaseScheduler):
             callback=spider.on_slow_response if kind.is_slow else spider.on_response,
             errback=spider.on_failure,
             headers=dict(kind.headers),
-            meta={"download_slot": kind.host, "page": page},
+            meta={"download_slot": kind.host, "page": page, "download_maxsize": kind.max_bytes},
             dont_filter=True,
         )

@@ -4,9 +4,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from crawler.kinds.tree import MAX_PAGE_BYTES
 from crawler.scope import Scope, Source
 from crawler.sites import Site
-from crawler.spiders.politeness import HostRules, Politeness, user_agent
+from crawler.spiders.politeness import Politeness, user_agent
+from crawler.spiders.robots import HostRules
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,8 @@ def scrapy_settings(crawl: CrawlSettings, rules: dict[str, HostRules]) -> dict[s
 
     The scheduler paces the requests; the slots' delays only make sure that Scrapy never sends faster. Only the
     middlewares named here are loaded. All others are unwanted (cookies, redirects, caches), or replaced by the ledger
-    (retries, duplicate filter) and by `crawler.spiders.politeness` (robots.txt).
+    (retries, duplicate filter) and by `crawler.spiders.robots` (robots.txt). No proxy is used, whatever the environment
+    says.
     """
     politeness = crawl.politeness
     return {
@@ -43,7 +46,8 @@ def scrapy_settings(crawl: CrawlSettings, rules: dict[str, HostRules]) -> dict[s
         "CONCURRENT_REQUESTS_PER_DOMAIN": politeness.concurrency,
         "CONCURRENT_ITEMS": 1,  # callbacks return no items; Scrapy would start 100 tasks per page for them
         "DOWNLOAD_TIMEOUT": politeness.timeout_s,
-        "DOWNLOAD_MAXSIZE": 64 << 20,
+        "DOWNLOAD_HANDLERS_BASE": dict.fromkeys(("http", "https"), "crawler.spiders.downloads.BoundedHandler"),
+        "DOWNLOAD_MAXSIZE": MAX_PAGE_BYTES,  # each request has the bound of its kind
         "DOWNLOAD_WARNSIZE": 0,
         "DOWNLOAD_FAIL_ON_DATALOSS": True,
         "DOWNLOAD_VERIFY_CERTIFICATES": True,
@@ -52,13 +56,11 @@ def scrapy_settings(crawl: CrawlSettings, rules: dict[str, HostRules]) -> dict[s
             "scrapy.downloadermiddlewares.defaultheaders.DefaultHeadersMiddleware": 400,
             "scrapy.downloadermiddlewares.useragent.UserAgentMiddleware": 500,
             "scrapy.downloadermiddlewares.httpcompression.HttpCompressionMiddleware": 590,
-            "scrapy.downloadermiddlewares.httpproxy.HttpProxyMiddleware": 750,
         },
-        "DOWNLOADER_MIDDLEWARES": {"crawler.spiders.middleware.HostRulesMiddleware": 100},
+        "DOWNLOADER_MIDDLEWARES": {"crawler.spiders.middleware.HostRulesMiddleware": 900},
         "EXTENSIONS_BASE": {},
         "SPIDER_MIDDLEWARES_BASE": {},
         "DUPEFILTER_CLASS": "scrapy.dupefilters.BaseDupeFilter",
-        "HTTPPROXY_ENABLED": not crawl.site.is_loopback,
         "TELNETCONSOLE_ENABLED": False,
         "REMOTE_CONTROL_ENABLED": False,
         "WARN_ON_GENERATOR_RETURN_VALUE": False,

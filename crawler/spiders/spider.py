@@ -8,15 +8,17 @@ from typing import Any, Self
 import scrapy
 from scrapy import signals
 from scrapy.crawler import Crawler
-from scrapy.exceptions import IgnoreRequest
+from scrapy.exceptions import DownloadCancelledError, DownloadTimeoutError, IgnoreRequest
 from scrapy.http import Response
 
 from crawler.archive.warc import Archive
+from crawler.kinds import KINDS
 from crawler.kinds.kind import CrawlContext
-from crawler.page import Answer, Page
+from crawler.page import Answer, Page, TooMuch
 from crawler.process import Outcome, parse_answer, process, settle
+from crawler.spiders.fetch import ascii_header
 from crawler.spiders.pages import StagePages
-from crawler.spiders.politeness import HostRules
+from crawler.spiders.robots import HostRules
 from crawler.spiders.settings import CrawlSettings
 
 
@@ -84,7 +86,7 @@ class StageSpider(scrapy.Spider):
             self.pages.hold_back(page)
             return
         self.pages.answered(page)
-        cause = type(failure.value).__name__
+        cause = _cause_of(failure.value, KINDS[page.key.kind].max_bytes, self.crawl.politeness.timeout_s)
         self.context.ledger.mark(page, "failed", cause)
         self._report(page, Outcome("failed", cause, may_recover=True))
 
@@ -108,12 +110,26 @@ class StageSpider(scrapy.Spider):
             self._count("retried")
             return
         if outcome.state == "refused":
-            self.pages.refuse(page, outcome.cause)
+            self.pages.refuse(KINDS[page.key.kind].host, outcome.cause)
         self._count(outcome.state)
         self.pages.finish(page, outcome.following)
 
     def _count(self, what: str) -> None:
         self.crawler.stats.inc_value(f"pages/{what}")
+
+
+def _cause_of(error: BaseException, max_bytes: int, timeout_s: float) -> str:
+    """Return in words why there is no answer; what the bounds of this project stopped says which bound it was."""
+    reasons = getattr(error.__cause__, "reasons", [])  # of Twisted's ResponseFailed
+    for one in (error, error.__cause__, *(reason.value for reason in reasons)):
+        if isinstance(one, TooMuch):
+            return str(one)
+    match error:
+        case IgnoreRequest() | DownloadCancelledError():
+            return f"the answer is larger than {max_bytes:,} bytes"
+        case DownloadTimeoutError():
+            return f"no complete answer within {timeout_s:g} s"
+    return type(error).__name__
 
 
 def answer_of(response: Response) -> Answer:
@@ -123,7 +139,7 @@ def answer_of(response: Response) -> Answer:
         status=response.status,
         url=response.url,
         body=response.body,
-        location=location.decode("latin-1") if location else None,
-        content_type=content_type.decode("latin-1") if content_type else None,
+        location=ascii_header(location),
+        content_type=ascii_header(content_type),
         at=datetime.now(UTC).timestamp(),
     )

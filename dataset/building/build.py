@@ -91,14 +91,14 @@ def build(raw: Path, destination: Path, config: DatasetConfig) -> BuiltDataset:
     """Build a dataset folder from a raw folder.
 
     Raises:
-        UsageError: `destination` is the raw folder or holds files that are no part of a dataset, or the raw tables
-            have no given split to use.
+        UsageError: `destination` holds raw tables or files that are no part of a dataset, or the tables in `raw` have
+            no given split to use.
         MissingInputError: `raw` is not a raw folder.
         InvalidTableError: a raw table is invalid.
         TooLittleDataError: no interaction is left after filtering.
     """
-    if destination.resolve() == raw.resolve():
-        raise UsageError(f"{raw}: holds the raw tables, which would be overwritten; choose another --to")
+    if (destination / "ratings.parquet").exists():
+        raise UsageError(f"{destination}: holds raw tables, which would be overwritten; choose another --to")
     require_only_a_dataset(destination)
     tables, provenance = read_raw(raw), _provenance(raw)
     ratings = cast("dy.DataFrame[Rating]", tables["ratings"])

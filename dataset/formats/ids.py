@@ -9,8 +9,8 @@ from typing import Literal
 import polars as pl
 
 from dataset.errors import InvalidTableError
-from dataset.formats.missing import NO_VALUE, as_text, require_type
-from dataset.reading.table import shown
+from dataset.formats.missing import as_text, require_type
+from dataset.reading.table import NO_VALUE, shown
 
 IdSpaces = Literal["strip", "keep"]
 FloatIds = Literal["auto", "as-integers", "keep"]

@@ -5,9 +5,6 @@ import polars as pl
 from dataset.errors import InvalidTableError
 from dataset.reading.table import shown
 
-NO_VALUE = ("NaN", "nan", "NA", "N/A", "n/a", "#N/A", "<NA>", "null", "NULL", "Null", "None", "none", "\\N")
-"""Texts that programs write for no value."""
-
 
 def without_no_values(texts: pl.Series, no_values: tuple[str, ...]) -> pl.Series:
     """Return texts without spaces around them; empty ones and those that stand for no value are null."""

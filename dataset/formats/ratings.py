@@ -12,14 +12,13 @@ from cyclopts import Group, Parameter
 from dataset.errors import PipelineError, TooLittleDataError
 from dataset.formats.ids import FloatIds, IdRules, IdSpaces, read_ids
 from dataset.formats.lightgcn import pairs_of_lines
-from dataset.formats.missing import NO_VALUE
 from dataset.formats.splits import read_splits
 from dataset.formats.stars import RatingRules, ZeroIs, read_stars
 from dataset.formats.times import TimeRules, TimeUnit, read_times
 from dataset.reading.blocks import line_blocks
 from dataset.reading.content import COMPRESSED_SUFFIXES
 from dataset.reading.open import open_user_file
-from dataset.reading.table import FileOptions, Ragged, Rows, UserFile, find_column
+from dataset.reading.table import NO_VALUE, FileOptions, Ragged, Rows, UserFile, find_column
 from dataset.schema import Rating
 from dataset.tables import quarantine_rows, validate
 

@@ -12,9 +12,9 @@ from typing import Literal
 import polars as pl
 
 from dataset.errors import InvalidTableError
-from dataset.formats.missing import NO_VALUE, as_text, require_type, require_values, without_no_values
+from dataset.formats.missing import as_text, require_type, require_values, without_no_values
 from dataset.formats.text_times import ParsedTexts, in_words, parse_texts, repeated
-from dataset.reading.table import shown
+from dataset.reading.table import NO_VALUE, shown
 
 TimeUnit = Literal[
     "s", "ms", "us", "ns", "days", "excel", "year", "yyyymm", "yyyymmdd", "yyyymmddhhmm", "yyyymmddhhmmss", "date"

@@ -1,9 +1,12 @@
 """The first line of a text table: whether it names the columns or is data already."""
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from itertools import groupby
 from typing import Literal
+
+from dataset.reading.table import NO_VALUE
 
 Verdict = Literal["names", "data", "unknown"]
 
@@ -16,14 +19,16 @@ def judge_first_line(first: Sequence[str], rows: Sequence[Sequence[str]]) -> Ver
     """Return what the first line of a table looks like, beside the rows below it.
 
     A text above numbers is a name. A number above numbers is data, and so is a text that has the shape of all texts
-    below it (`B001` above `B002`) or occurs again there.
+    below it (`B001` above `B002`) or occurs again there. What most cells say counts; data, if they are equally many.
     """
-    votes = set()
+    votes: Counter[Verdict] = Counter()
     for position, cell in enumerate(cell.strip() for cell in first):
-        below = [row[position].strip() for row in rows if position < len(row) and row[position].strip()]
-        if cell:
-            votes.add(_judge_cell(cell, below))
-    return "names" if "names" in votes else "data" if "data" in votes else "unknown"
+        below = [row[position].strip() for row in rows if position < len(row)]
+        if cell not in ("", *NO_VALUE):
+            votes[_judge_cell(cell, [value for value in below if value not in ("", *NO_VALUE)])] += 1
+    if not (votes["names"] or votes["data"]):
+        return "unknown"
+    return "names" if votes["names"] > votes["data"] else "data"
 
 
 def clean_names(cells: Sequence[str], has_types: bool) -> list[str]:

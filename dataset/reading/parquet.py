@@ -29,6 +29,7 @@ class ParquetFile:
             self.names = list(file.schema_arrow.names)
         self.facts = {"format": "parquet"}
         self.notes: list[str] = []
+        self.header_doubt = ""
 
     def read(self, columns: Mapping[str, str]) -> Rows:
         """Read only some columns; see `UserFile.read`."""

@@ -46,11 +46,11 @@ def settle_quoting(
             if not check.fits(read_blocks()):
                 faults.append(check)
             elif check.has_quoted_fields:
-                fitting.append(check.dialect)
+                fitting.append(check)
             if not check.has_escapes:
                 break
     if fitting:
-        return fitting[0] if len(fitting) == 1 else _most_regular(fitting, next(iter(read_blocks()), b""))
+        return fitting[0].dialect if len(fitting) == 1 else _most_regular(fitting, next(iter(read_blocks()), b""))
     if not faults or (quote is None and all(check.is_mostly_bad for check in faults)):
         return plain
     fault = max(faults, key=lambda check: check.line)
@@ -83,6 +83,7 @@ class _Check:
         self._fields, self._one_line_fields = (
             _pattern(f"(?:(?:{mark}{text}{mark}(?={after})|{plain}){after})*+") for text in (inner, inner_line)
         )
+        self._field = _pattern(f"(?:{mark}{inner}{mark}(?={after})|({plain})){after}")
         self._open_field = _pattern(rf"{mark}{inner}\Z")
         self._start = _pattern(f"{mark}(?<![^{ends}]{mark})")
         self._spans = _pattern(rf"{mark}(?<![^{ends}]{mark}){inner_line}\r?\n{inner}{mark}(?={after})")
@@ -112,6 +113,10 @@ class _Check:
             self._judge(rest)
         return not rest
 
+    def n_stray_marks(self, text: bytes) -> int:
+        """Return how many fields that are not quoted hold a quotation mark."""
+        return sum(self._mark in field[1] for field in self._field.finditer(text) if field[1])
+
     def _end_of_fields(self, text: bytes, fields: re.Pattern[bytes] | None = None) -> int:
         found = (fields or self._fields).match(text)
         return found.end() if found else 0
@@ -137,18 +142,19 @@ class _Check:
         return line.count(self._delimiter)
 
 
-def _most_regular(dialects: list[Dialect], block: bytes) -> Dialect:
-    """Return the first dialect in which the fewest of the first rows have more or fewer fields than the first row."""
+def _most_regular(checks: list[_Check], block: bytes) -> Dialect:
+    """Return the style in which the first rows have the fewest other widths than the first row, and stray marks."""
+    sample = block[:_JUDGED_BYTES]
 
     def n_irregular(dialect: Dialect) -> int:
-        lines = io.StringIO(block[:_JUDGED_BYTES].decode(errors="replace"), newline="")
         try:
-            rows = [len(row) for row in csv.reader(lines, **dialect.csv_options) if row]
+            rows = csv.reader(io.StringIO(sample.decode(errors="replace"), newline=""), **dialect.csv_options)
+            widths = [len(row) for row in rows if row]
         except csv.Error:
             return len(block)
-        return sum(width != rows[0] for width in rows)
+        return sum(width != widths[0] for width in widths)
 
-    return min(dialects, key=n_irregular)
+    return min(checks, key=lambda check: (n_irregular(check.dialect), check.n_stray_marks(sample))).dialect
 
 
 def _pattern(text: str) -> re.Pattern[bytes]:

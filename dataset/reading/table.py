@@ -12,6 +12,9 @@ from dataset.errors import InvalidTableError
 
 Ragged = Literal["quarantine", "fit"]
 
+NO_VALUE = ("NaN", "nan", "NA", "N/A", "n/a", "#N/A", "<NA>", "null", "NULL", "Null", "None", "none", "\\N")
+"""Texts that programs write for no value."""
+
 _SHOWN_NAMES = 20
 _SHOWN_CHARACTERS = 40
 
@@ -76,12 +79,14 @@ class UserFile(Protocol):
         names: the names of its columns.
         facts: how it was read, for the user and the provenance: "separator", "encoding", …
         notes: what the user should know about how it was read.
+        header_doubt: what to do if the names are data, for messages; empty if they cannot be.
     """
 
     path: Path
     names: list[str]
     facts: dict[str, str]
     notes: list[str]
+    header_doubt: str
 
     def read(self, columns: Mapping[str, str]) -> Rows:
         """Read only some columns.
@@ -113,7 +118,7 @@ def find_column(file: UserFile, asked: str, what: str, option: str) -> str:
         case 0:
             raise InvalidTableError(
                 f"{file.path}: no column {asked!r} {what}; it has {listed(file.names)}: "
-                f"name the right one with {option}"
+                f"name the right one with {option}{file.header_doubt}"
             )
         case n:
             raise InvalidTableError(f"{file.path}: {n} columns are named {asked!r}; rename those that are not {what}")

@@ -54,6 +54,7 @@ class TextFile:
         self._dialect = settle_quoting(path, self._dialect, options.quote, options.option("quote"), self._blocks)
         self._no_value = _no_value(self._dialect) if self._dialect.escape else None
         self.notes: list[str] = []
+        self.header_doubt = ""
         self.names, self._width, has_header = self._settle_header()
         self.facts = {
             "separator": self._dialect.separator_in_words,
@@ -176,6 +177,8 @@ class TextFile:
             width = Counter(map(len, [first, *rows])).most_common(1)[0][0]
             return [f"column_{number}" for number in range(1, width + 1)], width, False
         self._header_line = header_line
+        if verdict == "unknown":
+            self.header_doubt = f" (if they are data, pass {flag} and the columns' numbers)"
         return clean_names(first, self._options.has_types), len(first), True
 
     def _parse(self, lines: Iterator[str]) -> Iterator[list[str]]:

@@ -138,7 +138,8 @@ def resume_run(folder: Path, description: dict[str, Any], trainer: Trainer) -> i
 
     Raises:
         MissingInputError: there is no run.
-        TrainingError: the run has other settings, or its checkpoint cannot be read or does not fit the model.
+        TrainingError: the run has other settings, is an experiment's finished run (which has no checkpoint), or its
+            checkpoint cannot be read or does not fit the model.
     """
     before = read_description(folder)
     for key in ("model", "config", "training", "seed"):
@@ -151,6 +152,10 @@ def resume_run(folder: Path, description: dict[str, Any], trainer: Trainer) -> i
     checkpoint = folder / "checkpoint.pt"
     if checkpoint.is_file():
         _restore(trainer.load_state_dict, _load(folder, "checkpoint.pt", before), checkpoint)
+    elif (folder / "model.pt").is_file():
+        raise TrainingError(
+            f"{folder}: training has finished, so nothing is left to resume; omit --resume to train again"
+        )
     return len(trainer.epochs)
 
 
@@ -269,9 +274,12 @@ def _load(folder: Path, name: str, description: dict[str, Any]) -> dict[str, Any
     path = folder / name
     try:
         state = dict(torch.load(path, map_location="cpu", weights_only=True))
-        is_of_training = torch.equal(state.pop(_TRAINING, torch.empty(0)), _digest_of_training(description))
+        found = state.pop(_TRAINING, None)
+        is_of_training = found is not None and torch.equal(found, _digest_of_training(description))
     except Exception as error:  # torch.load raises many kinds of errors
         raise TrainingError(f"{path}: cannot be read ({describe_load_error(error)}); {_AGAIN}") from None
+    if found is None:
+        raise TrainingError(f"{path}: does not say which training wrote it, as older files do not; {_AGAIN}")
     if not is_of_training:
         raise TrainingError(f"{path}: is not of the training that {folder / 'config.json'} describes; {_AGAIN}")
     return state

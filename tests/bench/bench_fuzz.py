@@ -13,7 +13,7 @@ from types import ModuleType
 from run import Result
 
 TESTS = Path(__file__).resolve().parents[1] / "dataset"
-N_CASES, LIMIT_MS = int(os.environ.get("DOUBAN_FUZZ_EXAMPLES", "10000")), 100
+N_CASES, LIMIT_MS = int(os.environ.get("DOUBAN_FUZZ_EXAMPLES", "10000")), 200
 
 
 def measure() -> Iterator[Result]:

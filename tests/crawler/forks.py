@@ -18,9 +18,8 @@ for module in (  # slow to import
     "crawler.spiders.run",
     "crawler.spiders.middleware",
     "crawler.spiders.scheduler",
-    "scrapy.core.downloader.handlers.http11",
+    "crawler.spiders.downloads",
     "scrapy.downloadermiddlewares.httpcompression",
-    "scrapy.downloadermiddlewares.httpproxy",
 ):
     import_module(module)
 

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image as PillowImage
 
 from crawler.export import export
-from crawler.kinds import PERSONAL_KINDS, address
+from crawler.kinds import KINDS, PERSONAL_KINDS
 from crawler.kinds.collection import CollectionPage, RatingRow
 from crawler.kinds.kind import CrawlContext
 from crawler.kinds.movie import MoviePage, MovieRow
@@ -45,7 +45,7 @@ def crawl(tmp_path):
 
         def put(key, parsed):
             ledger.add_pages([key])
-            answer = Answer(200, address(Site(), key), b"", at=1_700_000_000.0)
+            answer = Answer(200, KINDS[key.kind].address(Site(), key), b"", at=1_700_000_000.0)
             outcome = settle(ledger.page(key), ParsedAnswer(answer, parsed), CrawlContext(ledger, Site(), Scope()))
             assert outcome.state == "done"
 
@@ -62,7 +62,7 @@ def crawl(tmp_path):
         )
         put(Key("photos", "m1", "still"), PhotoListPage("m1", frames, 2, None))
         picture = Key("picture", "p1", "m")
-        answer = Answer(200, address(Site(), picture), _picture(), at=1_700_000_000.0)
+        answer = Answer(200, KINDS["picture"].address(Site(), picture), _picture(), at=1_700_000_000.0)
         assert process(ledger.page(picture), answer, CrawlContext(ledger, Site(), Scope())).state == "done"
         ledger.mark(ledger.page(Key("picture", "p2", "m")), "gone", "bad picture: cannot be decoded")
         put(

@@ -5,7 +5,7 @@ from datetime import date
 
 import pytest
 
-from crawler.kinds import PERSONAL_KINDS, address
+from crawler.kinds import KINDS, PERSONAL_KINDS
 from crawler.kinds.collection import CollectionPage, RatingRow
 from crawler.kinds.comments import CommentsPage
 from crawler.kinds.kind import CrawlContext
@@ -42,7 +42,7 @@ class Shelf:
 
 
 def _settle(ledger, page, content):
-    answer = Answer(200, address(Site(), page.key), b"", at=next(clock))
+    answer = Answer(200, KINDS[page.key.kind].address(Site(), page.key), b"", at=next(clock))
     outcome = settle(page, ParsedAnswer(answer, content), CrawlContext(ledger, Site(), Scope()))
     assert outcome.state == "done"
     return outcome

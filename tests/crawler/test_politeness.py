@@ -5,7 +5,8 @@ import pytest
 
 from crawler.sites import Site
 from crawler.spiders.pace import HostPace
-from crawler.spiders.politeness import FLOOR_S, Politeness, host_rules, politeness_for, read_robots, user_agent
+from crawler.spiders.politeness import FLOOR_S, Politeness, politeness_for, user_agent
+from crawler.spiders.robots import host_rules, read_robots
 from crawler.spiders.settings import CrawlSettings, scrapy_settings
 from dataset.errors import MissingInputError, RefusedError, UsageError
 

@@ -24,7 +24,8 @@ from crawler.sandbox.world import WorldConfig, generate_world
 from crawler.scope import Scope, Source
 from crawler.sites import Site
 from crawler.spiders.pages import StagePages
-from crawler.spiders.politeness import Politeness, host_rules
+from crawler.spiders.politeness import Politeness
+from crawler.spiders.robots import host_rules
 from crawler.spiders.spider import StageSpider
 from dataset.errors import PipelineError
 

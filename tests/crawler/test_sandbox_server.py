@@ -104,7 +104,7 @@ def test_pictures_exist_only_in_public_sizes_and_formats(server: SandboxServer, 
             status, _, fields = get(url, REFERER)
             assert (status, fields["Content-Type"]) == (200, kind)
     for size in ("raw", "xl"):
-        assert get(address(server.site, Key("picture", frame_id, size)), REFERER)[0] == 404
+        assert get(url.replace("/l/", f"/{size}/"), REFERER)[0] == 404
 
 
 def test_movies_are_gone_in_three_ways(server: SandboxServer, world: World) -> None:

@@ -41,7 +41,7 @@ clock = itertools.count(1.0)
 def _settle(ledger, key, content, scope=Scope(), at=None):  # noqa: B008
     """Settle a page that holds some content; return the outcome."""
     ledger.add_pages([key])
-    answer = Answer(200, address(SITE, key), b"", at=at or next(clock))
+    answer = Answer(200, KINDS[key.kind].address(SITE, key), b"", at=at or next(clock))
     return settle(ledger.page(key), ParsedAnswer(answer, content), CrawlContext(ledger, SITE, scope))
 
 

@@ -160,10 +160,13 @@ def test_a_pair_in_two_splits_is_refused_by_build_too(tmp_path: Path) -> None:
         built(raw)
 
 
-def test_the_raw_folder_is_never_overwritten_by_a_build(tmp_path: Path) -> None:
+def test_a_build_never_overwrites_raw_tables(tmp_path: Path) -> None:
     raw = write_raw(tmp_path / "raw", CUBE)
-    with pytest.raises(UsageError, match="holds the raw tables"):
-        build(raw, raw.parent / "." / "raw", DatasetConfig())
+    for destination in (raw, write_raw(tmp_path / "other", CUBE, seed=1)):
+        before = {path: path.read_bytes() for path in destination.iterdir()}
+        with pytest.raises(UsageError, match="holds raw tables"):
+            build(raw, destination, DatasetConfig())
+        assert {path: path.read_bytes() for path in destination.iterdir()} == before
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,8 @@
 import gzip
 import hashlib
 import json
+import re
+import shlex
 import sys
 import uuid
 from collections.abc import Callable
@@ -70,6 +72,20 @@ def test_an_import_says_how_it_read_the_file_and_where_each_row_went(
         "for example row 3 with 2 instead of 3",
     ):
         assert words in printed
+
+
+def test_the_imports_that_the_readme_shows_read_every_row(
+    command: Callable[..., tuple[int, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    readme = (Path(__file__).resolve().parents[2] / "dataset" / "README.md").read_text("utf-8").replace("\\\n", " ")
+    monkeypatch.chdir(tmp_path)
+    books = '"User-ID";"ISBN";"Book-Rating"\r\n"276725";"Größe";"0"\r\n"276726";"0155061224";"5"\r\n'
+    Path("BX-Book-Ratings.csv").write_bytes(books.encode("latin-1"))
+    Path("ratings_Toys.csv").write_text("AAA1,0001,5.0,1369699200\nAAA2,0002,4.0,1369699201\n")
+    shown = re.findall(r"^python -m dataset import ((?:BX|ratings_).+)$", readme, re.M)
+    assert len(shown) == 2
+    for line in shown:
+        assert "rows in the file: 2 = 2 ratings + 0 dropped" in command(*shlex.split(line))[1]
 
 
 def test_the_provenance_holds_how_the_file_was_read_and_no_path(

@@ -166,6 +166,8 @@ def test_a_line_that_names_the_separator_for_a_spreadsheet_is_no_row(tmp_path: P
         "196\t242\t3\t881250949\n186\t302\t3\t891717742\n",
         "1::1193::5::978300760\n2::661::3::978302109\n",
         "u1,a,5.0\n",
+        "unknown,0001,NA,1369699200\n123,0002,4.0,1369699201\n124,0003,5.0,1369699202\n",
+        "a,1,NaN\nb,2,4\n",
         "A1,x,2014-05-05,4\nA2,y,2014-05-06,3\n",
     ],
 )
@@ -180,6 +182,18 @@ def test_a_file_without_a_header_loses_no_row_when_the_advice_is_followed(text: 
         )
         assert done.rows.height == len(lines)
         assert done.quarantine.is_empty()
+
+
+def test_a_first_line_that_may_be_names_or_data_is_refused_with_both_remedies(tmp_path: Path) -> None:
+    with pytest.raises(
+        InvalidTableError, match=r"it has 'alice', 'film': name the .* \(if they are data, pass --no-header"
+    ):
+        read(tmp_path, "alice,film\nbob,book\n", rating_column=None)
+
+
+@pytest.mark.parametrize("header", ["user,item,rating,2019", "user,item,0,more"])
+def test_names_may_be_numbers_beside_others(header: str, tmp_path: Path) -> None:
+    assert pairs(read(tmp_path, f"{header}\n1,2,3,4\n5,6,4,4\n", rating_column=None)) == [("1", "2"), ("5", "6")]
 
 
 def test_a_column_that_is_named_after_a_value_is_not_read_as_a_header(tmp_path: Path) -> None:
@@ -242,35 +256,37 @@ def test_only_the_columns_that_are_asked_for_are_read(tmp_path: Path) -> None:
 SECRET = "my private review"
 
 
+OTHER_CONTENTS = [
+    (json.dumps({"user": 1, "text": SECRET}) + "\n" + json.dumps({"user": 2}) + "\n", "is JSON"),
+    (json.dumps([{"user": 1, "text": SECRET}], indent=1), "is JSON"),
+    (f"{{'user': 1, 'text': '{SECRET}'}}\n", "is JSON"),
+    (f"<!DOCTYPE html><p>{SECRET}", "is an HTML page"),
+    (f"<?xml version='1.0'?><a>{SECRET}</a>", "is an XML document"),
+    (pickle.dumps({"text": SECRET}), "is a Python pickle"),
+    (gzip.compress(json.dumps({"text": SECRET}).encode()), "is JSON"),
+    (gzip.compress(gzip.compress(SECRET.encode())), "compressed file inside"),
+    (_zipped(SECRET.encode(), "second.csv"), "zip archive of 2 files"),
+    (_zipped(b"", "[Content_Types].xml"), "Excel workbook"),
+    (b"\xd0\xcf\x11\xe0" + SECRET.encode(), "Excel workbook"),
+    (b"ARROW1\x00\x00" + SECRET.encode(), "Arrow file"),
+    (b"SQLite format 3\x00" + SECRET.encode(), "SQLite"),
+    (f"user,item\n1,{SECRET}\n".encode("utf-16"), "pass --encoding utf-16"),
+    (f"user,item\n1,{SECRET}\n".encode("utf-16-le"), "pass --encoding utf-16-le"),
+    (f"user,item\n1,{SECRET}\n".encode("utf-16-be"), "pass --encoding utf-16-be"),
+    (b"\x00\x01\x02\x03" + SECRET.encode(), "binary data"),
+    (gzip.compress(written(",", '"').encode())[:-12], "cannot be read"),
+    (bz2.compress(written(",", '"').encode())[:-12], "cannot be read"),
+    (lzma.compress(written(",", '"').encode())[:-12], "cannot be read"),
+    (_zstd(written(",", '"').encode())[:-12], "cannot be read"),
+    (b"PK\x03\x04" + SECRET.encode(), "cannot be read"),
+    ("", "is empty"),
+    ("\n\n", "is empty"),
+    (b"PAR1" + SECRET.encode(), "cannot be read as Parquet"),
+]
+
+
 @pytest.mark.parametrize(
-    ("content", "words"),
-    [
-        (json.dumps({"user": 1, "text": SECRET}) + "\n" + json.dumps({"user": 2}) + "\n", "is JSON"),
-        (json.dumps([{"user": 1, "text": SECRET}], indent=1), "is JSON"),
-        (f"{{'user': 1, 'text': '{SECRET}'}}\n", "is JSON"),
-        (f"<!DOCTYPE html><p>{SECRET}", "is an HTML page"),
-        (f"<?xml version='1.0'?><a>{SECRET}</a>", "is an XML document"),
-        (pickle.dumps({"text": SECRET}), "is a Python pickle"),
-        (gzip.compress(json.dumps({"text": SECRET}).encode(), mtime=0), "is JSON"),
-        (gzip.compress(gzip.compress(SECRET.encode(), mtime=0), mtime=0), "compressed file inside"),
-        (_zipped(SECRET.encode(), "second.csv"), "zip archive of 2 files"),
-        (_zipped(b"", "[Content_Types].xml"), "Excel workbook"),
-        (b"\xd0\xcf\x11\xe0" + SECRET.encode(), "Excel workbook"),
-        (b"ARROW1\x00\x00" + SECRET.encode(), "Arrow file"),
-        (b"SQLite format 3\x00" + SECRET.encode(), "SQLite"),
-        (f"user,item\n1,{SECRET}\n".encode("utf-16"), "pass --encoding utf-16"),
-        (f"user,item\n1,{SECRET}\n".encode("utf-16-le"), "pass --encoding utf-16-le"),
-        (f"user,item\n1,{SECRET}\n".encode("utf-16-be"), "pass --encoding utf-16-be"),
-        (b"\x00\x01\x02\x03" + SECRET.encode(), "binary data"),
-        (gzip.compress(written(",", '"').encode(), mtime=0)[:-12], "cannot be read"),
-        (bz2.compress(written(",", '"').encode())[:-12], "cannot be read"),
-        (lzma.compress(written(",", '"').encode())[:-12], "cannot be read"),
-        (_zstd(written(",", '"').encode())[:-12], "cannot be read"),
-        (b"PK\x03\x04" + SECRET.encode(), "cannot be read"),
-        ("", "is empty"),
-        ("\n\n", "is empty"),
-        (b"PAR1" + SECRET.encode(), "cannot be read as Parquet"),
-    ],
+    ("content", "words"), OTHER_CONTENTS, ids=[f"{n} {words}" for n, (_, words) in enumerate(OTHER_CONTENTS)]
 )
 @pytest.mark.parametrize("name", ["r.csv", "r.tsv", "r"])
 def test_other_content_is_refused_in_one_line_that_shows_nothing_of_it(
@@ -365,3 +381,15 @@ def test_floating_point_ids_are_read_as_integers_only_where_nothing_is_lost(tmp_
 def test_a_file_of_which_no_row_can_be_used_is_refused_with_its_number_of_rows(tmp_path: Path) -> None:
     with pytest.raises(TooLittleDataError, match=r"no row has both a user and an item \(of 2\)"):
         read(tmp_path, "user,item,rating\n,a,4\n1,,5\n")
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("field", ["a." * 8_000, "1" * 16_000, "é" * 16_000, ("a." * 19 + " ") * 400])
+def test_long_fields_do_not_stall_the_detection(field: str, tmp_path: Path) -> None:
+    assert pairs(read(tmp_path, f"user,item,more\n1,a,{field}\n2,b,{field}\n", rating_column=None)) == [
+        ("1", "a"),
+        ("2", "b"),
+    ]
+    assert pairs(read(tmp_path, f"{field},user,item\n{field},1,a\n", rating_column=None, has_header=True)) == [
+        ("1", "a")
+    ]

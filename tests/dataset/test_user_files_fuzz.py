@@ -22,8 +22,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dataset.errors import PipelineError
-from dataset.formats.missing import NO_VALUE
 from dataset.formats.ratings import RatingsFormat, ReadRatings, read_ratings
+from dataset.reading.table import NO_VALUE
 
 N_EXAMPLES = int(os.environ.get("DOUBAN_FUZZ_EXAMPLES", "200"))
 LIMIT_S = 10

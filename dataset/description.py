@@ -69,6 +69,13 @@ class _KnownDropped(BaseModel):
     rows: Whole
 
 
+class _KnownStatistics(BaseModel):
+    n_users: Whole
+    n_movies: Whole
+    n_interactions: Whole
+    n_frames: Whole
+
+
 BuildSettings = Annotated[Settings, holds(_KnownSettings)]
 """The configuration of a build."""
 
@@ -86,7 +93,7 @@ class _KnownDescription(BaseModel):
     config: BuildSettings
     provenance: Provenance
     quarantined: list[Dropped]
-    statistics: Settings
+    statistics: Annotated[Settings, holds(_KnownStatistics)]
     tables: dict[FileName, Sha256] | None = None
     extractor: Extractor | None = None
     features_of: Sha256 | None = None

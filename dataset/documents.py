@@ -114,7 +114,7 @@ Sha256 = Annotated[str, Field(pattern=r"\A[0-9a-f]{64}\z")]
 FolderName = Annotated[str, Field(pattern=r"\A\w[\w.-]*\z", max_length=200)]
 """The name of one folder, such as a snapshot's."""
 
-FileName = Annotated[str, AfterValidator(_relative)]
+FileName = Annotated[str, Field(max_length=1000), AfterValidator(_relative)]
 """The name of a file below a folder, with `/` between its parts."""
 
 Moment = Annotated[str, AfterValidator(_moment)]

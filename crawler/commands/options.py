@@ -1,12 +1,11 @@
 """The options that several commands share, and the crawl settings they give."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
 from pydantic.dataclasses import dataclass
 
 from crawler.page import is_number, is_uid
@@ -15,6 +14,7 @@ from crawler.sites import Site, is_base
 from crawler.spiders.politeness import Politeness, politeness_for
 from crawler.spiders.settings import CrawlSettings
 from dataset.cli import FLAT, Count
+from dataset.documents import Settings, read_document
 from dataset.errors import MissingInputError, UsageError
 
 DEFAULT_CRAWL = Path("data/sandbox/crawl")
@@ -26,6 +26,23 @@ def _separated(values: str | Sequence[str]) -> tuple[str, ...]:
     """Read values that are separated by commas (or spaces, in quotes)."""
     text = values if isinstance(values, str) else " ".join(values)
     return tuple(dict.fromkeys(text.replace(",", " ").split()))
+
+
+def _number(text: str) -> str:
+    if not is_number(text):
+        raise ValueError("Input should be the number of a movie")
+    return text
+
+
+class SandboxFields(BaseModel):
+    """What the site file of a running sandbox holds, as far as a crawl reads it."""
+
+    movie: str
+    www: str
+    images: str
+    seed_movie_ids: list[Annotated[str, AfterValidator(_number)]]
+    probe_movie_id: Annotated[str, AfterValidator(_number)]
+    config: Settings
 
 
 Seconds = Annotated[float, Field(ge=0, lt=86_400, allow_inf_nan=False)]
@@ -79,31 +96,25 @@ class SiteOptions:
         if self.site == "douban":
             return Site(), Source("douban"), []
         fields = self.sandbox_fields()
-        try:
-            site = Site(fields["movie"], fields["www"], fields["images"])
-            if not site.is_loopback:
-                raise UsageError(
-                    f"{self.site_file}: names hosts that are not on this machine, so they are not the sandbox; "
-                    "for another site, use --site-urls"
-                )
-            return site, Source("sandbox", dict(fields["config"])), list(fields["seed_movie_ids"])
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise _not_a_site_file(self.site_file, error) from None
+        site = Site(fields.movie, fields.www, fields.images)
+        if not site.is_loopback:
+            raise UsageError(
+                f"{self.site_file}: names hosts that are not on this machine, so they are not the sandbox; "
+                "for another site, use --site-urls"
+            )
+        return site, Source("sandbox", fields.config), fields.seed_movie_ids
 
-    def sandbox_fields(self) -> Any:
+    def sandbox_fields(self) -> SandboxFields:
         """Return what the running sandbox wrote to its site file.
 
         Raises:
-            MissingInputError: no sandbox is running.
+            MissingInputError: no sandbox is running, or the file is not a site file.
         """
+        start = "start a sandbox with: python -m crawler sandbox"
         if not self.site_file.is_file():
-            raise MissingInputError(
-                f"{self.site_file}: no such file, so no sandbox is running; start one with: python -m crawler sandbox"
-            )
-        try:
-            return json.loads(self.site_file.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise _not_a_site_file(self.site_file, error) from None
+            raise MissingInputError(f"{self.site_file}: no such file, so no sandbox is running; {start}")
+        fields: SandboxFields = read_document(SandboxFields, self.site_file, start, MissingInputError)
+        return fields
 
 
 @dataclass(frozen=True)
@@ -204,12 +215,6 @@ class CrawlOptions:
         site, source, default_movies = self.site.resolve()
         scope = self.scope.resolve(default_movies)
         return CrawlSettings(self.crawl, site, source, self.site.politeness(site, self.attempts), scope)
-
-
-def _not_a_site_file(path: Path, error: Exception) -> MissingInputError:
-    return MissingInputError(
-        f"{path}: not the site file of a sandbox ({error!r}); start one with: python -m crawler sandbox"
-    )
 
 
 def _ids_in(path: Path | None, of: str) -> list[str]:

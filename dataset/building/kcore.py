@@ -16,6 +16,7 @@ import numpy.typing as npt
 import polars as pl
 
 from dataset.building.codes import Codes, dense_codes
+from dataset.claims import require_plausible
 from dataset.errors import InvalidTableError, MissingInputError, UsageError
 from dataset.files import atomic_path
 
@@ -82,6 +83,8 @@ def k_core_parquet(
         raise MissingInputError(f"{source}: no such Parquet file or folder of Parquet files")
     if source.resolve() in (destination.resolve(), *destination.resolve().parents):
         raise UsageError(f"{destination}: belongs to the source, which would be overwritten; choose another --to")
+    for file in [source] if source.is_file() else source.rglob("*.parquet"):
+        require_plausible(file, is_read_whole=False)
     try:
         table = pl.scan_parquet(source, glob=False)
         _require_ids(table, (user_column, item_column), source)

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from dataset.building.build import DatasetConfig, build
 from dataset.building.kcore import k_core_parquet
 from dataset.building.statistics import compare_with_paper
-from dataset.cli import FLAT, CountOrZero
+from dataset.cli import FLAT, CountOrZero, say
 from dataset.formats.export_formats import ExportFormat
 from dataset.formats.exporting import export
 from dataset.formats.import_config import ImportConfig
@@ -40,18 +40,18 @@ def import_ratings_file(
         ratings, config.ratings_format(ratings), pictures, to, config.items_file(ratings, items), replace, config.split
     )
     titles = f" ({done.n_titles:,} with a title)" if done.has_items_file else ""
-    print(
+    say(
         f"Imported {done.n_ratings:,} ratings of {done.n_items:,} items{titles} and {done.n_pictures:,} pictures "
         f"into {done.path} ({done.n_quarantined:,} rows dropped, see quarantine.parquet there)."
     )
-    print(f"  rows in the file: {done.n_rows:,} = {done.n_ratings:,} ratings + {done.n_dropped_rows:,} dropped")
-    print(f"  read as: {', '.join(f'{name} {value}' for name, value in done.facts.items() if value != 'none')}")
+    say(f"  rows in the file: {done.n_rows:,} = {done.n_ratings:,} ratings + {done.n_dropped_rows:,} dropped")
+    say(f"  read as: {', '.join(f'{name} {value}' for name, value in done.facts.items() if value != 'none')}")
     for reason, n_rows in done.reasons.items():
-        print(f"  dropped: {n_rows:,} ({reason})")
+        say(f"  dropped: {n_rows:,} ({reason})")
     for note in done.notes:
-        print(f"  note: {note}")
+        say(f"  note: {note}")
     as_given = " --split given --k-user 0 --k-item 0" if config.ratings.split_column or config.split.test else ""
-    print(f"Next: python -m dataset build --raw {shlex.quote(str(done.path))} --to <folder>{as_given}")
+    say(f"Next: python -m dataset build --raw {shlex.quote(str(done.path))} --to <folder>{as_given}")
 
 
 def build_dataset(
@@ -69,27 +69,27 @@ def build_dataset(
     """
     built = build(raw, to, config)
     numbers = built.description["statistics"]
-    print(
+    say(
         f"Built {built.path}: {numbers['n_interactions']:,} interactions of {numbers['n_users']:,} users with "
         f"{numbers['n_movies']:,} movies ({numbers['n_train_interactions']:,} train, "
         f"{numbers['n_validation_interactions']:,} validation, {numbers['n_test_interactions']:,} test), "
         f"{numbers['n_frames']:,} frames, {numbers['n_test_frame_likes']:,} frame likes for test."
     )
     for line in compare_with_paper(numbers):
-        print(f"  {line}")
-    print(
+        say(f"  {line}")
+    say(
         f"  cold interactions in validation and test: {numbers['n_cold_interactions']:,} "
         f"({numbers['n_cold_users']:,} users and {numbers['n_cold_movies']:,} movies have no training interaction)"
     )
     if config.split.strategy == "given":
-        print(f"  {_about_given_split(built.description['provenance']['given_split'])}")
+        say(f"  {_about_given_split(built.description['provenance']['given_split'])}")
     if not built.has_kept_features:
-        print(
+        say(
             "  the features of the earlier build are of other frames, so they were removed; run `python -m features "
             "extract` again (it computes no picture twice)"
         )
     for row in built.description["quarantined"]:
-        print(f"  dropped from {row['table']}: {row['rows']:,} ({row['reason']})")
+        say(f"  dropped from {row['table']}: {row['rows']:,} ({row['reason']})")
 
 
 def _about_given_split(given: dict[str, Any]) -> str:
@@ -126,12 +126,12 @@ def filter_k_core(
         k_item: minimum users per item
     """
     core = k_core_parquet(source, to, k_user, k_item, user_column, item_column)
-    print(
+    say(
         f"Kept {core.n_kept:,} of {core.n_rows:,} rows in {to}: "
         f"the k-core with k = {k_user} for users and {k_item} for items."
     )
     if core.n_repeats:
-        print(f"  {core.n_repeats:,} rows repeat the user and item of another row; each pair counted once.")
+        say(f"  {core.n_repeats:,} rows repeat the user and item of another row; each pair counted once.")
 
 
 def export_dataset(
@@ -153,15 +153,15 @@ def export_dataset(
         leaking_columns: also write the movies' columns that reveal held-out rows, such as rating_mean (recbole only)
     """
     done = export(source, to, format, name, leaking_columns)
-    print(f"Exported {source} as {format}:")
+    say(f"Exported {source} as {format}:")
     for file in done.files:
-        print(f"  {file}")
+        say(f"  {file}")
     for column in ("stars", "rated_on"):
         if column not in done.values:
-            print(f"  without {column}: some interactions have none")
+            say(f"  without {column}: some interactions have none")
     if done.n_times:
         midnights = f"; {done.n_midnights:,} are midnight UTC of the day, because the time of day is not known"
-        print(
+        say(
             f"  {done.n_times - done.n_midnights:,} of {done.n_times:,} times are exact to the second"
             f"{midnights if done.n_midnights else ''}"
         )

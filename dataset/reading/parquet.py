@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import types
 
+from dataset.claims import require_plausible
 from dataset.errors import InvalidTableError
 from dataset.reading.table import Rows, shown
 
@@ -23,6 +24,7 @@ class ParquetFile:
             InvalidTableError: the file cannot be read as Parquet.
         """
         self.path = path
+        require_plausible(path)
         with self._open() as file:
             self.names = list(file.schema_arrow.names)
         self.facts = {"format": "parquet"}

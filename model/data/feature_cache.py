@@ -26,9 +26,10 @@ import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
-from dataset.errors import InvalidSnapshotError, PipelineError
+from dataset.errors import InvalidTableError, PipelineError
 from dataset.files import atomic_path, write_json
 from dataset.snapshots.snapshot import Snapshot
+from dataset.tables import read_parquet
 
 logger = logging.getLogger(__name__)
 
@@ -57,7 +58,7 @@ def frame_features(snapshot: Snapshot) -> pl.DataFrame:
     if not is_current:
         try:
             _derive(snapshot, frames, path)
-        except InvalidSnapshotError:
+        except InvalidTableError:
             raise
         except PipelineError as error:
             logger.warning("%s; frame features are read into memory instead", error)
@@ -73,12 +74,38 @@ def as_tensor(features: npt.NDArray[np.float16]) -> Tensor:
 
 
 def _frames_in_order(snapshot: Snapshot) -> pl.Series:
-    """Return the frames that have a feature, in the order of `model.data.tables.index_ids`."""
-    known = pl.concat(
-        pl.read_parquet(source, columns=["frame_id"], glob=False) for source in snapshot.paths_of("frame_features")
-    )
+    """Return the frames that have a feature, in the order of `model.data.tables.index_ids`.
+
+    Raises:
+        InvalidTableError: a feature is of no frame, or a frame has several.
+    """
+    known = pl.concat(read_parquet(source, ["frame_id"]) for source in snapshot.paths_of("frame_features"))
+    if known.schema != {"frame_id": pl.String}:
+        raise InvalidTableError(f"{snapshot.path}: frame_features has no column frame_id of text; publish it again")
     frames = snapshot.read("frames").join(known, on="frame_id", how="semi")
+    if len(frames) != known.height:
+        raise InvalidTableError(
+            f"{snapshot.path}: of {known.height:,} features, {known.height - len(frames):,} are of no frame or of one "
+            "that has another; publish it again"
+        )
     return frames.sort("movie_id", "frame_id")["frame_id"]
+
+
+def _width(tables: Sequence[pq.ParquetFile], snapshot: Snapshot) -> int:
+    """Return the width of the features.
+
+    Raises:
+        InvalidTableError: they are not float16 vectors of one width.
+    """
+    kinds = {
+        dict(zip(table.schema_arrow.names, table.schema_arrow.types, strict=True)).get("feature") for table in tables
+    }
+    kind = kinds.pop() if len(kinds) == 1 else None
+    if kind is None or not pa.types.is_fixed_size_list(kind) or not pa.types.is_float16(kind.value_type):
+        raise InvalidTableError(
+            f"{snapshot.path}: frame_features holds no float16 vectors of one width; publish it again"
+        )
+    return int(kind.list_size)
 
 
 def _batches(tables: Sequence[pq.ParquetFile]) -> Iterator[pa.RecordBatch]:
@@ -91,7 +118,7 @@ def _derive(snapshot: Snapshot, frames: pl.Series, path: Path) -> None:
     sources = snapshot.paths_of("frame_features")
     positions = pl.DataFrame({"frame_id": frames}).with_row_index("position")
     tables = [pq.ParquetFile(source) for source in sources]
-    width = tables[0].schema_arrow.field("feature").type.list_size
+    width = _width(tables, snapshot)
     logger.info("building %s from %s", path, ", ".join(map(str, sources)))
     with atomic_path(path) as temporary:
         cache = np.lib.format.open_memmap(temporary, "w+", np.float16, (len(frames), width))

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import polars as pl
 from rich.progress import Progress, TaskID
 
-from dataset.cli import progress
+from dataset.cli import printable, progress
 from dataset.errors import PipelineError
 from model.experiments.run_task import RunTask
 from model.experiments.runner import Reporter
@@ -38,7 +38,7 @@ class _ConsoleReporter(Reporter):
         if str(task) in self._bar_of:
             self._bars.remove_task(self._bar_of.pop(str(task)))
         line = f"[{n_done}/{n_runs}] {task}: {f'failed: {error}' if error else _results(task)}"
-        self._bars.console.print(line, markup=False, highlight=False, soft_wrap=True)
+        self._bars.console.print(printable(line), markup=False, highlight=False, soft_wrap=True)
 
 
 def _results(task: RunTask) -> str:

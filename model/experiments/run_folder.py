@@ -89,6 +89,7 @@ class _KnownDescription(BaseModel):
 
 _Description = Annotated[Settings, holds(_KnownDescription)]
 _TRAINING = "training_sha256"
+_AGAIN = "train again without --resume"
 
 
 def find_snapshot(path: Path | None) -> Snapshot:
@@ -150,7 +151,7 @@ def resume_run(folder: Path, description: dict[str, Any], trainer: Trainer) -> i
         raise TrainingError(f"{folder}: was started on another snapshot; use that snapshot, or omit --resume")
     checkpoint = folder / "checkpoint.pt"
     if checkpoint.is_file():
-        _restore(trainer.load_state_dict, folder, "checkpoint.pt", before)
+        _restore(trainer.load_state_dict, _load(folder, "checkpoint.pt", before), checkpoint)
     elif (folder / "model.pt").is_file():
         raise TrainingError(
             f"{folder}: training has finished, so nothing is left to resume; omit --resume to train again"
@@ -218,7 +219,7 @@ def open_run(
         raise MissingInputError(
             f"{folder}: training has not finished; continue it with `python -m model.train --resume`"
         )
-    expected = description["snapshot"]
+    state, expected = _load(folder, "model.pt", description), description["snapshot"]
     snapshot = open_snapshot(snapshot_path or Path(expected["path"]))
     if snapshot.content_digest != expected["content_digest"]:
         raise InvalidSnapshotError(
@@ -231,7 +232,7 @@ def open_run(
     data = data_from_tables(tables, snapshot.label)
     config = _config(folder, description)
     model = make_model(description["model"], config, data.training, description["seed"])
-    _restore(model.load_state_dict, folder, "model.pt", description)
+    _restore(model.load_state_dict, state, folder / "model.pt")
     training = read_table(folder / "training.parquet", Training)
     return Run(description["model"], description["seed"], model.to(device), training, device), data
 
@@ -268,24 +269,26 @@ def _save(folder: Path, name: str, state: dict[str, Any]) -> None:
         torch.save({**state, **of_training}, file)
 
 
-def _restore(
-    load_state_dict: Callable[[dict[str, Any]], object], folder: Path, name: str, description: dict[str, Any]
-) -> None:
-    """Load a file into a model or a trainer, if it is of the training that the description describes."""
-    path, again = folder / name, "train again without --resume"
+def _load(folder: Path, name: str, description: dict[str, Any]) -> dict[str, Any]:
+    """Return the state in a file, if it is of the training that the description describes."""
+    path = folder / name
     try:
         state = dict(torch.load(path, map_location="cpu", weights_only=True))
         found = state.pop(_TRAINING, None)
         is_of_training = found is not None and torch.equal(found, _digest_of_training(description))
     except Exception as error:  # torch.load raises many kinds of errors
-        raise TrainingError(f"{path}: cannot be read ({describe_load_error(error)}); {again}") from None
-    if is_of_training or found is None:
-        try:
-            load_state_dict(state)
-        except (RuntimeError, KeyError, ValueError, TypeError, AttributeError) as error:
-            what = " ".join(str(error).split())[:120]
-            raise TrainingError(f"{path}: does not fit this version's model ({what}); {again}") from error
+        raise TrainingError(f"{path}: cannot be read ({describe_load_error(error)}); {_AGAIN}") from None
     if found is None:
-        raise TrainingError(f"{path}: does not say which training wrote it, as files of older versions do not; {again}")
+        raise TrainingError(f"{path}: does not say which training wrote it, as older files do not; {_AGAIN}")
     if not is_of_training:
-        raise TrainingError(f"{path}: is not of the training that {folder / 'config.json'} describes; {again}")
+        raise TrainingError(f"{path}: is not of the training that {folder / 'config.json'} describes; {_AGAIN}")
+    return state
+
+
+def _restore(load_state_dict: Callable[[dict[str, Any]], object], state: dict[str, Any], path: Path) -> None:
+    """Load a state into a model or a trainer."""
+    try:
+        load_state_dict(state)
+    except (RuntimeError, KeyError, ValueError, TypeError, AttributeError) as error:
+        what = " ".join(str(error).split())[:120]
+        raise TrainingError(f"{path}: does not fit this version's model ({what}); {_AGAIN}") from error

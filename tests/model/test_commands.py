@@ -277,7 +277,8 @@ def test_weights_and_checkpoints_of_another_version_s_model_are_refused_in_one_l
     command(train, *run_of_bpr)
     folder = Path("data/runs/bpr-toy-v0001-0")
     weights = torch.load(folder / "model.pt", weights_only=True)
-    torch.save({f"old_{name}": value for name, value in weights.items()}, folder / "model.pt")
+    digest = {"training_sha256": weights.pop("training_sha256")}
+    torch.save({f"old_{name}": value for name, value in weights.items()} | digest, folder / "model.pt")
     status, _, err = command(evaluate, "--run", str(folder))
     assert (status, err.count("\n")) == (1, 1)
     assert "model.pt: does not fit this version's model" in err

@@ -67,7 +67,7 @@ def parse_answer(page: Page, answer: Answer, context: CrawlContext) -> ParsedAns
     if kind.is_of_forgotten(answer.body, ledger.forgotten):
         return ParsedAnswer(answer, problem=_ForgottenPerson())
     try:
-        answer = replace(answer, body=kind.redact(answer.body, ledger.forgotten))
+        answer = replace(answer, body=kind.redact(answer, ledger.forgotten))
     except TooMuch as problem:  # what cannot be redacted is not kept
         return ParsedAnswer(replace(answer, body=b""), problem=problem)
     try:

@@ -5,7 +5,10 @@ Only this package imports all the others. Start reading at `build_dataset.py`.
 
 import os
 
-from dataset.extras import refuse_shadowed_packages, require_extra
+try:
+    from dataset.extras import refuse_shadowed_packages, require_extra
+except ModuleNotFoundError as error:  # with a name, `python -m` prints it as one line
+    raise ImportError(f"another 'dataset' hides what flows needs ({error}); rename it", name="flows") from None
 
 refuse_shadowed_packages()
 require_extra(__name__)

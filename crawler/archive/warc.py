@@ -16,8 +16,9 @@ from typing import BinaryIO
 from crawler.archive.records import Entry, Origin, info_record, read_records, response_record, whole_bytes
 from crawler.page import Answer, Key
 from dataset.errors import PipelineError
-from dataset.files import atomic_path
+from dataset.files import atomic_path, explain_write_errors
 
+FOLDER = "archive"
 ROTATE_AT_BYTES = 512 << 20
 
 
@@ -97,13 +98,13 @@ def close_left_open(crawl_dir: Path) -> None:
             path.unlink()
 
 
-def read_archive(crawl_dir: Path) -> Iterator[Entry]:
+def read_archive(crawl_dir: Path, folder: str = FOLDER) -> Iterator[Entry]:
     """Yield every archived answer, oldest first. The body of a stored picture is empty (see `Answer.stored_as`).
 
     Raises:
         PipelineError: a file is damaged.
     """
-    for path in archive_files(crawl_dir):
+    for path in archive_files(crawl_dir, folder):
         yield from read_records(path)
 
 
@@ -118,26 +119,36 @@ def read_origins(crawl_dir: Path) -> list[Origin]:
     return [entry.origin for entry in firsts if entry is not None]
 
 
-def archive_files(crawl_dir: Path) -> list[Path]:
+def archive_files(crawl_dir: Path, folder: str = FOLDER) -> list[Path]:
     """Return the archive's closed files, oldest first."""
-    return sorted((crawl_dir / "archive").glob("*.warc.gz"))
+    return sorted((crawl_dir / folder).glob("*.warc.gz"))
 
 
-def rewrite_archive(crawl_dir: Path, change: Callable[[Entry], Entry | None]) -> int:
+def rewrite_archive(crawl_dir: Path, change: Callable[[Entry], Entry | None], folder: str = FOLDER) -> int:
     """Replace every answer by what `change` returns, or delete it (None); return how many changed.
 
     Files without a change are not written again.
+
+    Args:
+        crawl_dir: the private folder of the crawl.
+        change: returns the same entry, another one, or None.
+        folder: where the archive is written; another folder than the archive's gets links to unchanged files.
 
     Raises:
         PipelineError: a file is damaged, or cannot be written.
     """
     n_changed = 0
-    for path in archive_files(crawl_dir):
-        n_in_file = sum(change(entry) != entry for entry in read_records(path))
-        if n_in_file:
-            with atomic_path(path) as temporary:
-                _rewrite(path, temporary, change)
-        n_changed += n_in_file
+    with explain_write_errors(crawl_dir / folder):
+        (crawl_dir / folder).mkdir(mode=0o700, exist_ok=True)
+        for path in archive_files(crawl_dir):
+            to = crawl_dir / folder / path.name
+            n_in_file = sum(change(entry) != entry for entry in read_records(path))
+            if n_in_file:
+                with atomic_path(to) as temporary:
+                    _rewrite(path, temporary, change)
+            elif to != path:
+                os.link(path, to)
+            n_changed += n_in_file
     return n_changed
 
 

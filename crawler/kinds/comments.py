@@ -115,6 +115,7 @@ COMMENTS = HtmlKind(
     subject="movie_id",
     address=address,
     parser=parse_comments,
+    is_list_of_people=True,
     record=record,
     first_pages=_first_pages,
     unplanned=_unplanned,

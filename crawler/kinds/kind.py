@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from crawler.kinds.refusal import classify
 from crawler.kinds.tree import MAX_PAGE_BYTES
+from crawler.kinds.writings import NOBODY, Traces
 from crawler.ledger.forgotten import Forgotten
 from crawler.ledger.ledger import Ledger
 from crawler.page import Answer, Key, NotUnderstood, Page, is_number, is_uid
@@ -107,8 +108,12 @@ class PageKind(ABC):
         """Return the parsed body of an answer with status 200; raises the same exceptions as `parse`."""
 
     @abstractmethod
-    def redact(self, body: bytes, forgotten: Forgotten) -> bytes:
-        """Return a body without forgotten people; exactly the same bytes if it mentions none."""
+    def redact(self, answer: Answer, forgotten: Forgotten, traces: Traces = NOBODY) -> bytes:
+        """Return a body without forgotten people and without a person's traces; the same bytes if it has none.
+
+        Raises:
+            TooMuch: it is too large to be redacted.
+        """
 
     @abstractmethod
     def is_of_forgotten(self, body: bytes, forgotten: Forgotten) -> bool:

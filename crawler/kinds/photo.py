@@ -157,6 +157,7 @@ PHOTO = HtmlKind(
     subject="frame_id",
     address=address,
     parser=parse_photo_likers,
+    is_list_of_people=True,
     record=record,
     first_pages=_first_pages,
     unplanned=_unplanned,

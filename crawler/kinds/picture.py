@@ -10,6 +10,7 @@ from typing import Any
 from crawler.archive.pictures import Picture, verify_picture
 from crawler.kinds.estimates import frames_without_page
 from crawler.kinds.kind import CrawlContext, PageKind, one_page
+from crawler.kinds.writings import NOBODY, Traces
 from crawler.ledger.forgotten import Forgotten
 from crawler.ledger.ledger import Ledger
 from crawler.page import Answer, Key, Page
@@ -25,9 +26,9 @@ class PictureKind(PageKind):
         """Return the picture in the bytes, after decoding it completely."""
         return verify_picture(answer.body)
 
-    def redact(self, body: bytes, forgotten: Forgotten) -> bytes:
-        """Return the bytes: a picture is never changed."""
-        return body
+    def redact(self, answer: Answer, forgotten: Forgotten, traces: Traces = NOBODY) -> bytes:
+        """Return the bytes: a picture is never changed, and what is not one gives no rows."""
+        return b"" if traces.found_in(answer.body) else answer.body
 
     def is_of_forgotten(self, body: bytes, forgotten: Forgotten) -> bool:
         """Return False: a picture has no owner."""

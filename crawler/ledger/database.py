@@ -75,6 +75,15 @@ class Database:
         Raises:
             PipelineError: another command is reading this file.
         """
+        path, new_path = self.close_for(new)
+        new_path.replace(path)
+
+    def close_for(self, new: "Database") -> tuple[Path, Path]:
+        """Close this file, and another one that will replace it, and return both; the lock is kept until `close`.
+
+        Raises:
+            PipelineError: another command is reading this file.
+        """
         path, new_path = (Path(one.value("SELECT file FROM pragma_database_list")) for one in (self, new))
         if self.value("PRAGMA wal_checkpoint(TRUNCATE)"):
             raise PipelineError(
@@ -84,7 +93,7 @@ class Database:
         new._connection.close()
         with new_path.open("rb") as file:
             os.fsync(file.fileno())
-        new_path.replace(path)
+        return path, new_path
 
 
 _OUTER = ("BEGIN IMMEDIATE", ("ROLLBACK",), "COMMIT")

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TextIO
 
 from crawler.ledger import schema
+from crawler.ledger.change import finish_change, is_changing, new_folder
 from crawler.ledger.database import connect, connect_scratch, explained
 from crawler.ledger.forgotten import Forgotten
 from crawler.ledger.lock import lock
@@ -62,16 +63,17 @@ class Ledger(PeopleTable):
             PipelineError: another command is crawling into the folder, or it cannot be written, or it is not private.
         """
         path = crawl_dir / "ledger.sqlite"
-        try:
-            make_private(crawl_dir)
-            held = lock(crawl_dir / "lock")
-            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-            ledger = cls(crawl_dir, connect(path), personal_kinds, held)
-        except OSError as error:
-            raise PipelineError(
-                f"{path}: cannot be written ({error.strerror}); choose another folder with --crawl"
-            ) from error
         with ExitStack() as closing:
+            try:
+                make_private(crawl_dir)
+                held = closing.enter_context(lock(crawl_dir / "lock"))
+                finish_change(crawl_dir)
+                os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+                ledger = cls(crawl_dir, connect(path), personal_kinds, held)
+            except OSError as error:
+                raise PipelineError(
+                    f"{path}: cannot be written ({error.strerror}); choose another folder with --crawl"
+                ) from error
             closing.push(ledger)
             ledger._prepare(path, source)
             closing.pop_all()
@@ -86,6 +88,7 @@ class Ledger(PeopleTable):
             PipelineError: the ledger has another version, or the file is not a ledger or cannot be opened.
         """
         path = crawl_dir / "ledger.sqlite"
+        recover(crawl_dir)
         if not path.is_file():
             raise MissingInputError(f"{path}: no such ledger; start a crawl with: python -m crawler ratings")
         ledger = cls(crawl_dir, connect(path))
@@ -94,11 +97,11 @@ class Ledger(PeopleTable):
 
     @classmethod
     def build(cls, crawl_dir: Path, source: Source, personal_kinds: Collection[str]) -> "Ledger":
-        """Create an empty ledger beside the existing one of a folder; `replace_by` then replaces that one.
+        """Create an empty ledger in the folder `.new`; `replace_by` then replaces the existing one.
 
         It accepts a picture or like whose frame is missing (because its list is no longer understood).
         """
-        path = crawl_dir / "ledger.sqlite.new"
+        path = new_folder(crawl_dir) / "ledger.sqlite"
         path.unlink(missing_ok=True)
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
         ledger = cls(crawl_dir, connect_scratch(path), personal_kinds)
@@ -155,3 +158,14 @@ class Ledger(PeopleTable):
             raise UsageError(
                 f"{path}: holds a crawl of {self.source()}, not of {source}; choose another folder with --crawl"
             )
+
+
+def recover(crawl_dir: Path) -> None:
+    """Finish what a killed `forget` has begun.
+
+    Raises:
+        PipelineError: the command is still running.
+    """
+    if is_changing(crawl_dir):
+        with lock(crawl_dir / "lock"):
+            finish_change(crawl_dir)

@@ -1,5 +1,7 @@
 """The table `people`: which uids belong to the same person."""
 
+from collections.abc import Collection
+
 from crawler.ledger.database import marks
 from crawler.ledger.pages import PageTable
 from crawler.page import Person
@@ -32,6 +34,28 @@ class PeopleTable(PageTable):
     def uids_of(self, user_id: str | None) -> set[str]:
         """Return all uids under which a person is known."""
         return {row[0] for row in self.execute("SELECT uid FROM people WHERE user_id = ?", (user_id,))}
+
+    def is_subject(self, uid: str) -> bool:
+        """Return whether a page about a uid is known."""
+        kinds = tuple(self.personal_kinds)
+        return bool(self.value(f"SELECT 1 FROM pages WHERE kind IN ({marks(kinds)}) AND subject = ?", (*kinds, uid)))
+
+    def mentions_of(self, ids: Collection[str]) -> list[str]:
+        """Return where ids of people stand, as messages name it."""
+        columns = {"people": ("uid", "user_id"), "ratings": ("user_id",), "likes": ("user_id",)}
+        conditions = {f"{table}.{column}": "1" for table, names in columns.items() for column in names}
+        conditions |= {
+            "pages.subject": f"kind IN ({', '.join(map(repr, sorted(self.personal_kinds)))})",
+            "pages.last_item": "kind = 'comments'",
+        }
+        return [
+            f"ledger.sqlite ({place})"
+            for place, condition in conditions.items()
+            if self.value(
+                f"SELECT 1 FROM {place.partition('.')[0]} WHERE {condition} AND {place} IN ({marks(tuple(ids))})",
+                tuple(ids),
+            )
+        ]
 
     def is_planned(self, user_id: str, kind: str) -> bool:
         """Return whether a page of a kind is planned for a person, under any of their uids."""

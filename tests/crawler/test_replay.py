@@ -9,14 +9,16 @@ from polars.testing import assert_frame_equal
 
 from crawler.archive.warc import archive_files, read_archive, rewrite_archive, with_body
 from crawler.export import export
+from crawler.forget import forget
 from crawler.kinds import PERSONAL_KINDS
 from crawler.ledger.ledger import Ledger
 from crawler.page import Key
 from crawler.pseudonyms import Pseudonyms
-from crawler.replay import forget, reparse
+from crawler.replay import reparse
 from crawler.sandbox.faults import ChangingLists
 from crawler.sandbox.server import SandboxServer
 from crawler.sandbox.world import WorldConfig, generate_world
+from dataset.errors import MissingInputError
 from dataset.schema import RAW_TABLES, Quarantine
 from dataset.tables import read_table
 
@@ -169,10 +171,11 @@ def test_a_forgotten_person_is_not_crawled_again_under_any_uid(server, read_all,
         assert not [row for row in _dump(crawl_dir, table) if {slug, number} & set(row)]
 
 
-def test_forgetting_someone_unknown_keeps_them_from_being_crawled(crawl_dir):
+def test_forgetting_someone_unknown_is_an_error_and_keeps_them_from_being_crawled(crawl_dir):
     files = [path.read_bytes() for path in archive_files(crawl_dir)]
-    told = forget(crawl_dir, "nobody-we-know")
-    assert (told.answers, told.pseudonym) == (0, None)
+    for _ in range(2):
+        with pytest.raises(MissingInputError, match="nobody is known here"):
+            forget(crawl_dir, "nobody-we-know")
     assert [path.read_bytes() for path in archive_files(crawl_dir)] == files
     with Ledger.read(crawl_dir) as ledger:
         assert ledger.forgotten.has("nobody-we-know")

@@ -41,7 +41,7 @@ class SandboxFields(BaseModel):
     www: str
     images: str
     seed_movie_ids: list[Annotated[str, AfterValidator(_number)]]
-    probe_movie_id: Annotated[str, AfterValidator(_number)]
+    probe_movie_id: Annotated[str, AfterValidator(_number)] | None = None
     config: Settings
 
 
@@ -113,7 +113,8 @@ class SiteOptions:
         start = "start a sandbox with: python -m crawler sandbox"
         if not self.site_file.is_file():
             raise MissingInputError(f"{self.site_file}: no such file, so no sandbox is running; {start}")
-        fields: SandboxFields = read_document(SandboxFields, self.site_file, start, MissingInputError)
+        remedy = f"so this is not the site file of a sandbox; {start}"
+        fields: SandboxFields = read_document(SandboxFields, self.site_file, remedy, MissingInputError)
         return fields
 
 

@@ -191,7 +191,7 @@ def read_description(folder: Path, name: str = "config.json") -> dict[str, Any]:
     kind, command = ("run", "model.train") if name == "config.json" else ("search", "model.tune")
     if not (folder / name).is_file():
         raise MissingInputError(f"{folder}: not a {kind} (no readable {name} there); `python -m {command}` makes one")
-    remedy = f"so {folder} is not a {kind}; `python -m {command}` makes one"
+    remedy = f"so {folder} is not a {kind} (no readable {name} there); `python -m {command}` makes one"
     description: dict[str, Any] = read_document(_Description, folder / name, remedy, MissingInputError)
     return description
 
@@ -219,7 +219,8 @@ def open_run(
         raise MissingInputError(
             f"{folder}: training has not finished; continue it with `python -m model.train --resume`"
         )
-    state, expected = _load(folder, "model.pt", description), description["snapshot"]
+    config, expected = _config(folder, description), description["snapshot"]
+    state = _load(folder, "model.pt", description)
     snapshot = open_snapshot(snapshot_path or Path(expected["path"]))
     if snapshot.content_digest != expected["content_digest"]:
         raise InvalidSnapshotError(
@@ -230,7 +231,6 @@ def open_run(
     if new_frames is not None:
         tables = with_new_frames(tables, new_frames)
     data = data_from_tables(tables, snapshot.label)
-    config = _config(folder, description)
     model = make_model(description["model"], config, data.training, description["seed"])
     _restore(model.load_state_dict, state, folder / "model.pt")
     training = read_table(folder / "training.parquet", Training)
@@ -239,8 +239,9 @@ def open_run(
 
 def _config(folder: Path, description: dict[str, Any]) -> Config:
     """Return the model's config; a setting that the run's version did not have yet has its default."""
+    default = default_config(description["model"])
     try:
-        return apply_settings(description["config"], default_config(description["model"]))[0]
+        return apply_settings(description["config"], default)[0]
     except UsageError as error:
         raise TrainingError(
             f"{folder / 'config.json'}: {error}; open it with the version that trained it, or train again"

@@ -234,7 +234,7 @@ def test_a_build_does_not_take_the_place_of_other_files(built: Path, raw_once: P
     with pytest.raises(UsageError, match=r"1 files .* no part of a dataset, for example 'notes.txt'; move them"):
         build(raw_once, built, DatasetConfig())
     with pytest.raises(UsageError, match="no part of a dataset"):
-        build(raw_once, raw_once, DatasetConfig())
+        build(raw_once, raw_once.parent, DatasetConfig())
     assert (built / "notes.txt").read_text() == "mine"
 
 

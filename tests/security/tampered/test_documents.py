@@ -10,10 +10,14 @@ import json
 import random
 import shutil
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+
+from crawler.commands.options import SiteOptions
+from dataset.errors import PipelineError
 
 CANARY = "canary-7f3a91"
 HOSTILE: tuple[Any, ...] = (
@@ -209,3 +213,30 @@ def test_no_error_recommends_to_load_weights_without_protection(
     assert done.status == 1
     assert "model.pt: cannot be read" in done.err
     assert "weights_only" not in done.err
+
+
+def test_no_tampered_site_file_ends_in_a_traceback_or_names_another_host(tmp_path: Path, is_long: bool) -> None:
+    whole = {
+        **{name: f"http://127.0.0.1:{port}" for port, name in enumerate(("movie", "www", "images"), 9001)},
+        "seed_movie_ids": ["1000001", "1000002"],
+        "probe_movie_id": "1000001",
+        "pid": 1,
+        "config": {"seed": 0, "n_users": 10},
+    }
+    options = SiteOptions(site_file=tmp_path / "site.json")
+    tampered = [json.dumps(one).encode() for one in mutations(whole, 40 if is_long else 6, seed=4)]
+    hosts = [{**whole, "www": host} for host in ("http://example.org", "http://h\\@127.0.0.1", "file:///etc", "//x")]
+    for content in [*RAW_JSON, *tampered, *(json.dumps(one).encode() for one in hosts)]:
+        options.site_file.write_bytes(content)
+        message = ""
+        try:
+            site, _, movies = options.resolve()
+            assert site.is_loopback
+            assert all(movie.isdecimal() for movie in movies)
+        except PipelineError as error:
+            message = str(error)
+        assert "\n" not in message
+        assert len(message) < 2000
+        assert CANARY not in message
+    assert options.site_file.write_text(json.dumps(whole))
+    assert options.resolve()[2] == ["1000001", "1000002"]

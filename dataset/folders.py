@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from dataset.errors import PipelineError
 from dataset.files import copy_file, explain_write_errors
 
 _EXCHANGE = 2  # RENAME_EXCHANGE of Linux, RENAME_SWAP of macOS
@@ -40,6 +41,8 @@ def replaced_folder(folder: Path) -> Iterator[Path]:
             if target.is_dir():
                 shutil.copymode(target, staging)
             _put_in_place(staging, target)
+        except PipelineError as error:  # the message names the folder that the user knows
+            raise type(error)(str(error).replace(str(staging), str(folder))) from error
         finally:
             shutil.rmtree(staging, ignore_errors=True)  # the new folder after an error, else the old one
             if lock is not None:

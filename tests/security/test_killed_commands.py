@@ -233,6 +233,8 @@ def test_a_build_does_not_take_the_place_of_other_files(built: Path, raw_once: P
     (built / "notes.txt").write_text("mine")
     with pytest.raises(UsageError, match=r"1 files .* no part of a dataset, for example 'notes.txt'; move them"):
         build(raw_once, built, DatasetConfig())
+    with pytest.raises(UsageError, match="holds raw tables"):
+        build(raw_once, raw_once, DatasetConfig())
     with pytest.raises(UsageError, match="no part of a dataset"):
         build(raw_once, raw_once.parent, DatasetConfig())
     assert (built / "notes.txt").read_text() == "mine"

@@ -5,6 +5,7 @@ a run's `config.json`. An error names the file, the place in it and the rule; it
 """
 
 import math
+import re
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -97,6 +98,17 @@ def _relative(name: str) -> str:
     return name
 
 
+def is_folder_name(text: str) -> bool:
+    """Return whether a text is the name of one folder, on any system."""
+    return bool(re.fullmatch(r"\w[\w.-]{0,199}", text))
+
+
+def _folder_name(text: str) -> str:
+    if not is_folder_name(text):
+        raise ValueError("Input should be a folder's name: up to 200 letters, digits, dots, - and _")
+    return text
+
+
 def _moment(text: str) -> str:
     try:
         datetime.fromisoformat(text)
@@ -111,7 +123,7 @@ Whole = Annotated[int, Field(ge=0, le=_LARGEST)]
 Sha256 = Annotated[str, Field(pattern=r"\A[0-9a-f]{64}\z")]
 """64 hexadecimal digits."""
 
-FolderName = Annotated[str, Field(pattern=r"\A\w[\w.-]*\z", max_length=200)]
+FolderName = Annotated[str, AfterValidator(_folder_name)]
 """The name of one folder, such as a snapshot's."""
 
 FileName = Annotated[str, Field(max_length=1000), AfterValidator(_relative)]

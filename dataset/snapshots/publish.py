@@ -1,7 +1,6 @@
 """Publishes a built dataset as the next version of its name, unless nothing has changed."""
 
 import logging
-import re
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 import polars as pl
 
 from dataset.description import read_proven
+from dataset.documents import is_folder_name
 from dataset.errors import InvalidTableError, UsageError
 from dataset.files import FileState, explain_write_errors
 from dataset.snapshots.card import SPLIT_TABLES, split_file, write_card
@@ -50,8 +50,8 @@ def publish(
         MissingInputError, InvalidTableError: `dataset` is incomplete or invalid.
         PipelineError: `root` cannot be written.
     """
-    if not re.fullmatch(r"\w[\w.-]*", name):
-        raise UsageError(f"snapshot name {name!r} is not a valid folder name; use letters, digits, - and _")
+    if not is_folder_name(name):
+        raise UsageError(f"snapshot name {name!r} is not a valid folder name; use up to 200 letters, digits, - and _")
     description = read_proven(dataset)
     contents = read_contents(dataset)
     digest = content_digest(contents, description["config"], description.get("extractor"))

@@ -176,7 +176,7 @@ def test_a_manifest_of_a_newer_format_is_refused_with_words(dataset: Path, tmp_p
         open_snapshot(snapshot.path)
 
 
-@pytest.mark.parametrize("name", ["", "../up", ".hidden", "a/b"])
+@pytest.mark.parametrize("name", ["", "../up", ".hidden", "a/b", "a\n", "a" * 201])
 def test_a_name_that_is_no_folder_name_is_refused(name: str, dataset: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="snapshot name"):
         publish(dataset, name, tmp_path / "snapshots")

@@ -12,7 +12,7 @@ from dataset.errors import MissingExtraError, PipelineError, ShadowedPackageErro
 
 # For each package: its extra, and the libraries that it imports and `dataset` does not (a test compares them).
 EXTRAS = {
-    "crawler": ("crawl", ("lxml", "parsel", "protego", "requests", "scrapy", "twisted", "warcio")),
+    "crawler": ("crawl", ("lxml", "parsel", "protego", "scrapy", "twisted", "warcio")),
     "features": ("train", ("torch", "torchvision")),
     "model": ("train", ("loky", "optuna", "scipy", "torch")),
     "flows": ("flows", ("distributed", "httpx", "prefect", "prefect_dask", "requests", "torch")),

@@ -85,7 +85,8 @@ def _movies(ledger: Ledger) -> pl.DataFrame:
 
 def _ratings(ledger: Ledger, pseudonym_of: Callable[[str], str]) -> pl.DataFrame:
     rows = raw_rows.ratings(ledger)
-    return _table([(pseudonym_of(user), movie, stars, _date(day), None) for user, movie, stars, day in rows], Rating)
+    table = [(pseudonym_of(user), movie, stars, _date(day), None, None) for user, movie, stars, day in rows]
+    return _table(table, Rating)
 
 
 def _likes(ledger: Ledger, pseudonym_of: Callable[[str], str]) -> tuple[pl.DataFrame, pl.DataFrame]:

@@ -8,4 +8,7 @@ The library logs to the logger `dataset` and its children, and is silent unless 
 
 import logging
 
+from dataset.extras import require_core
+
+require_core()
 logging.getLogger(__name__).addHandler(logging.NullHandler())

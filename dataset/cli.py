@@ -6,6 +6,7 @@ command with one line and a non-zero exit status.
 """
 
 import os
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any
@@ -30,6 +31,9 @@ FLAT = Parameter(name="*")
 
 LARGEST_SEED = 2**63 - 2
 """The largest seed that a table column and torch's generators can hold."""
+
+
+_OBEYED = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def _whole_number(_: type, tokens: Sequence[cyclopts.Token]) -> int:
@@ -94,7 +98,7 @@ def run(app: App) -> None:
         execute(app, sys.argv[1:])
     except PipelineError as error:
         one_line = " ".join(str(error).split())
-        print(f"{program}: {one_line}", file=sys.stderr)
+        print(f"{program}: {printable(one_line)}", file=sys.stderr)
         sys.exit(error.exit_status)
     except KeyboardInterrupt:
         print(f"{program}: stopped; run the same command again to continue", file=sys.stderr)
@@ -107,6 +111,16 @@ def run(app: App) -> None:
     except BrokenPipeError:  # the reader of our output has ended (`| head`)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
+
+
+def say(*parts: object, sep: str = " ") -> None:
+    """Print what may hold names, titles and ids from data: a terminal obeys none of it (see `printable`)."""
+    print(printable(sep.join(map(str, parts))), flush=True)
+
+
+def printable(text: str) -> str:
+    """Return a text with escapes for what a terminal would obey, and for signs that reorder a text."""
+    return _OBEYED.sub(lambda sign: sign[0].encode("unicode_escape", "surrogatepass").decode(), text)
 
 
 def _shown_default(value: Any) -> str | None:
@@ -152,7 +166,8 @@ def _options(argument: cyclopts.Argument) -> Iterator[tuple[tuple[int | str, ...
 def _is_out_of_memory(error: Exception) -> bool:
     """Return whether memory ran out; torch raises a RuntimeError, with different words for each device."""
     words = str(error).lower()
-    return isinstance(error, MemoryError) or "out of memory" in words or "can't allocate memory" in words
+    said = ("out of memory", "can't allocate memory", "storage size calculation overflowed")
+    return isinstance(error, MemoryError) or any(part in words for part in said)
 
 
 def progress(unit: str) -> Progress:

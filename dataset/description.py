@@ -1,13 +1,31 @@
-"""The description of a built dataset (`dataset.json`), and the paper's statistics to compare it with."""
+"""The description of a built dataset (`dataset.json`), and the paper's statistics to compare it with.
 
-import json
+`dataset.json` holds the SHA-256 of each table in its folder (`tables`). After `python -m features extract`, it also
+holds the `extractor`, and in `features_of` the SHA-256 of the frames whose features these are. So a folder whose
+tables, description and features are of different builds is recognised.
+"""
+
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from dataset.errors import MissingInputError
+from pydantic import BaseModel
+
+from dataset.documents import FileName, Moment, Settings, Sha256, Whole, holds, read_document
+from dataset.errors import InvalidTableError, MissingInputError, PipelineError, UsageError
+from dataset.files import sha256_of_file, write_json
+from dataset.folders import link_or_copy
 
 FILE_NAME = "dataset.json"
+TABLE_FILES = tuple(f"{name}.parquet" for name in ("movies", "frames", "interactions", "frame_likes", "quarantine"))
+"""The tables that a build writes."""
+
+FEATURE_FILES = ("frame_features.parquet", "features_quarantine.parquet")
+"""The tables that an extraction adds."""
+
+_BUILD = "build it with `python -m dataset build`"
+_BUILD_AGAIN = "build the dataset again with `python -m dataset build`"
+_EXTRACT_AGAIN = "run `python -m features extract` again"
 
 PAPER_STATISTICS: dict[str, int] = {
     "n_users": 16_166,
@@ -19,20 +37,165 @@ PAPER_STATISTICS: dict[str, int] = {
 """The statistics of the paper's dataset after filtering. Source: Wu et al. 2019, section 4."""
 
 
+class _KnownSettings(BaseModel):
+    k_user: Whole = 0
+    k_item: Whole = 0
+
+
+class _KnownProvenance(BaseModel):
+    source: str = ""
+    file: str = ""
+    site: str | None = None
+    is_invented: bool | None = None
+    has_pictures: bool = False
+    first_request_at: Moment | None = None
+    last_request_at: Moment | None = None
+    pages: dict[str, dict[str, Whole]] | None = None
+    causes: dict[str, Whole] | None = None
+    claimed_and_seen: dict[str, dict[str, Whole]] | None = None
+
+
+class _KnownExtractor(BaseModel):
+    architecture: str
+    node: str
+    weights: str
+    weights_sha256: str = ""
+    is_random: bool
+
+
+class _KnownDropped(BaseModel):
+    table: str
+    reason: str
+    rows: Whole
+
+
+class _KnownStatistics(BaseModel):
+    n_users: Whole
+    n_movies: Whole
+    n_interactions: Whole
+    n_frames: Whole
+
+
+BuildSettings = Annotated[Settings, holds(_KnownSettings)]
+"""The configuration of a build."""
+
+Provenance = Annotated[Settings, holds(_KnownProvenance)]
+"""Where raw tables come from."""
+
+Extractor = Annotated[Settings, holds(_KnownExtractor)]
+"""What computed the features."""
+
+Dropped = Annotated[Settings, holds(_KnownDropped)]
+"""How many rows of a table were dropped for a reason."""
+
+
+class _KnownDescription(BaseModel):
+    config: BuildSettings
+    provenance: Provenance
+    quarantined: list[Dropped]
+    statistics: Annotated[Settings, holds(_KnownStatistics)]
+    tables: dict[FileName, Sha256] | None = None
+    extractor: Extractor | None = None
+    features_of: Sha256 | None = None
+
+
+_Description = Annotated[Settings, holds(_KnownDescription)]
+
+
 def read_description(dataset: Path) -> dict[str, Any]:
     """Return the content of a dataset folder's `dataset.json`.
 
     Raises:
-        MissingInputError: the folder has no readable `dataset.json`.
+        MissingInputError: the folder has no `dataset.json`.
+        InvalidTableError: it is not valid.
     """
     path = dataset / FILE_NAME
-    try:
-        description: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        raise MissingInputError(
-            f"{dataset}: no readable dataset.json there, so it is not a built dataset; run `python -m dataset build`"
-        ) from None
+    if not path.is_file():
+        raise MissingInputError(f"{dataset}: no dataset.json there, so it is not a built dataset; {_BUILD}")
+    found: dict[str, Any] = read_document(_Description, path, _BUILD_AGAIN, InvalidTableError)
+    return found
+
+
+def write_description(dataset: Path, description: Mapping[str, Any]) -> dict[str, Any]:
+    """Write `dataset.json` with the SHA-256 of each table in the folder, and return its content.
+
+    Args:
+        dataset: the folder; its tables are of one build, and its features, if any, of its frames.
+        description: the other keys; `extractor` if there are features.
+    """
+    tables = {path.name: sha256_of_file(path) for path in sorted(dataset.glob("*.parquet"))}
+    written = {**description, "tables": tables}
+    if written.get("extractor"):
+        written["features_of"] = tables["frames.parquet"]
+    write_json(dataset / FILE_NAME, written)
+    return written
+
+
+def read_proven(dataset: Path) -> dict[str, Any]:
+    """Return the content of `dataset.json`, after checking that the folder's tables are those that it describes.
+
+    Raises:
+        MissingInputError: the folder has no `dataset.json`, or a table is missing.
+        InvalidTableError: a table, the description and the features are not of one build.
+    """
+    description = read_description(dataset)
+    known = description.get("tables")
+    if known is None:
+        raise InvalidTableError(f"{dataset / FILE_NAME}: does not hold the tables' SHA-256; {_BUILD_AGAIN}")
+    for name in (*TABLE_FILES, *FEATURE_FILES):
+        path, remedy = dataset / name, _EXTRACT_AGAIN if name in FEATURE_FILES else _BUILD_AGAIN
+        if path.is_file() and sha256_of_file(path) != known.get(name):
+            raise InvalidTableError(f"{path}: is not of this build (its SHA-256 is not in {FILE_NAME}); {remedy}")
+        if name in known and not path.is_file():
+            raise MissingInputError(f"{path}: no such table; {remedy}")
+    has_features = FEATURE_FILES[0] in known
+    if has_features != bool(description.get("extractor")):
+        raise InvalidTableError(f"{dataset / FILE_NAME}: names features or an extractor, not both; {_EXTRACT_AGAIN}")
+    if has_features and description.get("features_of") != known["frames.parquet"]:
+        raise InvalidTableError(f"{dataset / FEATURE_FILES[0]}: features of another build's frames; {_EXTRACT_AGAIN}")
     return description
+
+
+def keep_features(before: Path, after: Path) -> bool:
+    """Add the features in a dataset folder to a new build, if both have the same frames.
+
+    Args:
+        before: the dataset folder; it may not exist or have no features.
+        after: a folder with the tables and the `dataset.json` of the new build.
+
+    Returns:
+        Whether the features, if there were any, were kept.
+    """
+    try:
+        old, new = read_description(before), read_description(after)
+    except PipelineError:
+        return not (before / FEATURE_FILES[0]).is_file()
+    if not old.get("extractor"):
+        return True
+    if old.get("features_of") != new["tables"]["frames.parquet"]:
+        return False
+    kept = {name: old["tables"][name] for name in FEATURE_FILES if name in old["tables"] and (before / name).is_file()}
+    for name in kept:
+        link_or_copy(before / name, after / name)
+    of_features = {key: old[key] for key in ("extractor", "features_of")}
+    write_json(after / FILE_NAME, {**new, **of_features, "tables": new["tables"] | kept})
+    return True
+
+
+def require_only_a_dataset(folder: Path) -> None:
+    """Check that a folder, if it exists, holds nothing but a dataset, so that it can be replaced as a whole.
+
+    Raises:
+        UsageError: it holds something else, which would be lost.
+    """
+    known = {*TABLE_FILES, *FEATURE_FILES, FILE_NAME, ".DS_Store"}
+    present = folder.iterdir() if folder.is_dir() else ()
+    others = sorted(path.name for path in present if path.name not in known and not path.name.endswith(".part"))
+    if others:
+        raise UsageError(
+            f"{folder}: holds {len(others)} files or folders that are no part of a dataset, for example {others[0]!r}; "
+            "move them, or choose another folder for the dataset"
+        )
 
 
 def flatten_settings(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

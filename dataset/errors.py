@@ -68,3 +68,11 @@ class MissingExtraError(PipelineError, ImportError):
 
 class ShadowedPackageError(PipelineError, ImportError):
     """A folder of the user's has the name of one of our packages, and Python finds it first. Exit status 1."""
+
+
+def describe_load_error(error: Exception) -> str:
+    """Return why torch could not load a file. torch's own words may recommend to load it without its protection."""
+    text = " ".join(str(error).split())
+    if "weights_only" in text or "Weights only" in text or "torch.load" in text:
+        return "it holds more than tensors, and could run code"
+    return text[:120] or type(error).__name__

@@ -1,22 +1,52 @@
-"""Checks that no extra is missing, and that no folder of the user's hides one of our packages.
+"""Checks that no dependency is missing, and that no folder of the user's hides one of our packages.
 
-`pip install douban-keyframes` brings what `dataset` needs; each other package needs an extra, and its `__init__` calls
-`require_extra`. If an extra is missing, one line names it, instead of a traceback from deep inside an import.
+`pip install douban-keyframes` brings what `dataset` needs; each other package needs an extra. The `__init__` of a
+package calls `require_core` or `require_extra`. If something is missing, one line names it, instead of a traceback
+from deep inside an import.
 """
 
 import sys
+from collections.abc import Iterable
 from importlib.util import find_spec
 from pathlib import Path
 
 from dataset.errors import MissingExtraError, PipelineError, ShadowedPackageError
 
-# For each package: its extra, and the libraries that it imports and `dataset` does not (a test compares them).
+# The libraries that `dataset` imports (a test compares them).
+CORE = (
+    "PIL",
+    "altair",
+    "clevercsv",
+    "cyclopts",
+    "dataframely",
+    "jinja2",
+    "markupsafe",
+    "numpy",
+    "obstore",
+    "packaging",
+    "polars",
+    "pyarrow",
+    "pydantic",
+    "rich",
+    "vl_convert",
+)
+# For each other package: its extra, and the libraries that it imports and `dataset` does not (a test compares them).
 EXTRAS = {
     "crawler": ("crawl", ("lxml", "parsel", "protego", "scrapy", "twisted", "warcio")),
     "features": ("train", ("torch", "torchvision")),
     "model": ("train", ("loky", "optuna", "scipy", "torch")),
-    "flows": ("flows", ("distributed", "httpx", "prefect", "prefect_dask", "requests", "torch")),
+    "flows": ("flows", ("dask", "distributed", "httpx", "prefect", "prefect_dask", "requests", "torch", "uvicorn")),
 }
+
+
+def require_core() -> None:
+    """Check that the libraries of a plain install are there.
+
+    Raises:
+        MissingExtraError: one is missing. Under `python -m`, the process ends with that line instead.
+
+    """
+    _require("dataset", CORE, "it with pip install douban-keyframes")
 
 
 # The libraries that single features of a package need beyond that, and the extra of each.
@@ -45,13 +75,12 @@ def require_extra(package: str) -> None:
 
     """
     extra, libraries = EXTRAS[package]
+    _require(package, libraries, f"the extra {extra!r} with pip install 'douban-keyframes[{extra}]'")
+
+
+def _require(package: str, libraries: Iterable[str], remedy: str) -> None:
     if missing := [library for library in libraries if find_spec(library) is None]:
-        _refuse(
-            MissingExtraError(
-                f"{package} needs {', '.join(missing)}: install the extra {extra!r} with "
-                f"pip install 'douban-keyframes[{extra}]'"
-            )
-        )
+        _refuse(MissingExtraError(f"{package} needs {', '.join(missing)}: install {remedy}"))
 
 
 def refuse_shadowed_packages() -> None:

@@ -1,4 +1,4 @@
-"""Files: atomic writes, digests, and whether a file has changed.
+"""Files: atomic writes, digests, whether a file has changed, and names that stay below a folder.
 
 A write is atomic: a reader sees the old file or the whole new one, never a part. Writers replace files and
 never edit them, so a file's size and modification time show whether it has changed (`FileState`).
@@ -11,7 +11,7 @@ import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, NamedTuple
 
 from dataset.errors import PipelineError
@@ -136,6 +136,24 @@ def exclusive_lock(path: Path, refusal: str) -> Iterator[None]:
             raise PipelineError(refusal) from None
         yield
         path.unlink(missing_ok=True)
+
+
+def is_below(name: str) -> bool:
+    """Return whether a name that data give for a file is relative, on any system, and has no `..`."""
+    parts, windows = PurePosixPath(name).parts, PureWindowsPath(name)
+    is_absolute = name.startswith("/") or bool(windows.drive or windows.root)
+    return bool(parts) and not is_absolute and ".." not in (*parts, *windows.parts) and "\0" not in name
+
+
+def path_below(folder: Path, name: str) -> Path | None:
+    """Return the path of the file that data name, None if it is outside of `folder`, also by a link."""
+    if not is_below(name):
+        return None
+    try:
+        path = (folder / name).resolve()
+        return path if path.is_relative_to(folder.resolve()) else None
+    except (OSError, RuntimeError):  # a loop of links
+        return None
 
 
 def sha256_of_file(path: Path) -> str:

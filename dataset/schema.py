@@ -129,6 +129,7 @@ class Rating(dy.Schema):
     """A user's rating of a movie; pairs may repeat. `stars` is null for "watched, not rated".
 
     `rated_at` is null where the source states only a day (as Douban does); `rated_on` is its day in UTC.
+    `given_split` is the split that came with imported ratings; all rows of a pair have the same one.
     """
 
     user_id = dy.String(min_length=1)
@@ -136,6 +137,7 @@ class Rating(dy.Schema):
     stars = dy.Float32(nullable=True, min=0.5, max=5)
     rated_on = dy.Date(nullable=True)
     rated_at = dy.Datetime(time_unit="us", time_zone="UTC", resolution="1s", nullable=True, metadata=OPTIONAL)
+    given_split = dy.Enum(SPLITS, nullable=True, metadata=OPTIONAL)
 
 
 class Frame(dy.Schema):

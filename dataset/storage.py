@@ -31,6 +31,7 @@ from obstore.exceptions import (
 from obstore.store import LocalStore, MemoryStore, ObjectStore, from_url
 
 from dataset.errors import StorageError, UsageError
+from dataset.files import path_below
 
 _log = logging.getLogger(__name__)
 
@@ -123,6 +124,7 @@ class Folder:
 
     def read(self, name: str) -> bytes | None:
         """Return a small file's bytes, None if there is no such file."""
+        self._require_inside(name)
         try:
             return self._retry(name, lambda: bytes(obstore.get(self.store, self.prefix + name).bytes()))
         except _NoSuchFileError:
@@ -136,6 +138,7 @@ class Folder:
 
     def range(self, name: str, start: int, end: int) -> bytes:
         """Return a file's bytes from `start` up to, not including, `end`."""
+        self._require_inside(name)
         path = self.prefix + name
         return self._retry(name, lambda: bytes(obstore.get_range(self.store, path, start=start, end=end)))
 
@@ -148,6 +151,7 @@ class Folder:
 
     def open(self, name: str) -> IO[bytes]:
         """Open a file for reading with random access."""
+        self._require_inside(name)
         size: int = self._retry(name, lambda: obstore.head(self.store, self.prefix + name)["size"])
         return io.BufferedReader(_Reader(partial(self.range, name), size), buffer_size=1 << 20)
 
@@ -192,6 +196,11 @@ class Folder:
         for name in names:
             with self._errors(name), suppress(NotFoundError, FileNotFoundError):
                 obstore.delete(self.store, self.prefix + name)
+
+    def _require_inside(self, name: str) -> None:
+        """Refuse to read a file on a disk that is outside of this folder, by its name or by a link."""
+        if self.path is not None and path_below(self.path, name) is None:
+            raise StorageError(f"{self.path / name}: leads out of the folder; replace the link by the file it names")
 
     def _retry(self, name: str, request: Callable[[], T]) -> T:
         """Make a reading request, and retry it if the response breaks off: obstore does not always retry then."""

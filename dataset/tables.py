@@ -12,6 +12,7 @@ import dataframely as dy
 import polars as pl
 from dataframely.exc import SchemaError, ValidationError
 
+from dataset.claims import require_plausible
 from dataset.errors import InvalidTableError, MissingInputError
 from dataset.files import atomic_path
 from dataset.schema import Quarantine
@@ -104,19 +105,21 @@ def read_published(paths: Sequence[Path], schema: type[S]) -> dy.DataFrame[S]:
     return validate(pl.concat(known), schema, ", ".join(map(str, paths)))
 
 
-def read_parquet(path: Path) -> pl.DataFrame:
-    """Read a Parquet file that a stage has written, without checking its columns.
+def read_parquet(path: Path, columns: list[str] | None = None) -> pl.DataFrame:
+    """Read a Parquet file that a stage has written, or some of its columns, without checking them.
 
     Raises:
         MissingInputError: the file is missing.
-        InvalidTableError: the file is not Parquet.
+        InvalidTableError: the file is not Parquet, or claims more than it can hold.
     """
     if not path.is_file():
         raise MissingInputError(f"{path}: no such table; run the stage that writes it first (see README)")
+    require_plausible(path, is_read_whole=columns is None)
     try:
-        return pl.read_parquet(path, glob=False)
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise InvalidTableError(f"{path}: cannot be read as Parquet ({error}); create it again") from error
+        return pl.read_parquet(path, columns=columns, glob=False)
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
+        reason = " ".join(str(error).split("Resolved plan")[0].split())[:200]
+        raise InvalidTableError(f"{path}: cannot be read as Parquet ({reason}); create it again") from error
 
 
 def canonical(table: pl.DataFrame, schema: Schema) -> pl.DataFrame:

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from dataset.cli import FLAT, progress
+from dataset.cli import FLAT, progress, say
 from dataset.errors import UsageError
 from features.config import DEFAULT_STORE, ExtractOptions, ExtractorConfig
 
@@ -51,4 +51,4 @@ def extract_features(
 
         if not to_do.missing.is_empty():
             compute(raw, to_do.missing, extractor, feature_store, options, advance)
-    print(finish(raw, table_of, to_do, feature_store).summary(extractor.identity))
+    say(finish(raw, table_of, to_do, feature_store).summary(extractor.identity))

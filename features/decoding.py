@@ -7,8 +7,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from dataset.files import path_below
 from dataset.pictures.pool import PicturePool
 from dataset.pictures.protocol import Geometry, UnreadablePicture
+
+MISSING = "the file is missing"
+"""The start of the reason where there is no picture; it may come later."""
 
 Crop = npt.NDArray[np.uint8]
 
@@ -42,8 +46,11 @@ class CropReader:
         return self.pool.each(lambda picture: self._decode(*picture, fast), pictures, ahead)
 
     def _decode(self, image_sha256: str, path: str, fast: bool) -> Decoded:
+        below = path_below(self.raw, path)
+        if below is None:
+            return Decoded(image_sha256, path, None, f"{MISSING} from the raw folder: its path leads out of it")
         try:
-            content = self.pool.crop(self.raw / path, image_sha256, self.geometry, fast)
+            content = self.pool.crop(below, image_sha256, self.geometry, fast)
         except UnreadablePicture as reason:
             return Decoded(image_sha256, path, None, str(reason))
         side = self.geometry.crop_px

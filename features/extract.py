@@ -17,14 +17,21 @@ import numpy.typing as npt
 import polars as pl
 from torch import Tensor
 
-from dataset.description import read_description
-from dataset.errors import TooLittleDataError
-from dataset.files import write_json
+from dataset.description import (
+    FEATURE_FILES,
+    FILE_NAME,
+    TABLE_FILES,
+    read_description,
+    require_only_a_dataset,
+)
+from dataset.errors import InvalidTableError, TooLittleDataError
+from dataset.files import sha256_of_file, write_json
+from dataset.folders import link_or_copy, replaced_folder
 from dataset.pictures.pool import PicturePool
 from dataset.schema import Image, Quarantine, SnapshotFrame
 from dataset.tables import quarantine_rows, read_table, write_table
 from features.config import ExtractOptions, ExtractorIdentity
-from features.decoding import CropReader, Decoded
+from features.decoding import MISSING, CropReader, Decoded
 from features.extractor import Extractor
 from features.store import FeatureStore
 from features.table import write_features
@@ -50,12 +57,14 @@ class Plan:
         missing: `image_sha256`, `path` of the distinct pictures to compute, sorted by SHA-256.
         corrupt: the names of corrupt shards; their pictures are among the missing.
         n_failed_before: pictures that failed in an earlier run and are not retried.
+        frames_sha256: the SHA-256 of the dataset's frames, None without a dataset.
     """
 
     images: pl.DataFrame
     missing: pl.DataFrame
     corrupt: list[str]
     n_failed_before: int
+    frames_sha256: str | None = None
 
 
 @dataclass(frozen=True)
@@ -117,7 +126,13 @@ def plan(raw: Path, dataset: Path | None, store: FeatureStore, retry: bool = Fal
         dataset: the dataset folder; None: all pictures of the raw folder.
         store: the feature store.
         retry: retry the pictures that failed, and only these.
+
+    Raises:
+        TooLittleDataError: there are no pictures.
+        MissingInputError, InvalidTableError: the dataset is incomplete or invalid.
+        UsageError: the dataset folder holds other files.
     """
+    frames_sha256 = _frames_sha256(dataset) if dataset else None
     images = pictures_of(raw, dataset)
     distinct = images.unique("image_sha256", keep="first", maintain_order=True).select("image_sha256", "path")
     shards, corrupt = store.shards_of(distinct["image_sha256"])
@@ -126,7 +141,7 @@ def plan(raw: Path, dataset: Path | None, store: FeatureStore, retry: bool = Fal
     has_failed = pl.col("image_sha256").is_in(pl.Series(list(store.failures()), dtype=pl.String).implode())
     to_do = missing.filter(has_failed if retry else ~has_failed)
     _log.info("%d pictures, %d of them to compute", distinct.height, to_do.height)
-    return Plan(images, to_do, corrupt, 0 if retry else missing.height - to_do.height)
+    return Plan(images, to_do, corrupt, 0 if retry else missing.height - to_do.height, frames_sha256)
 
 
 def compute(
@@ -186,25 +201,65 @@ def compute(
 def finish(raw: Path, dataset: Path | None, plan: Plan, store: FeatureStore) -> Extracted:
     """Write `frame_features.parquet` and `features_quarantine.parquet`; for a dataset, record the extractor.
 
-    The tables are written to the dataset folder, or to the raw folder if there is no dataset.
+    The tables are written to the dataset folder, or to the raw folder if there is no dataset. A dataset folder is
+    replaced as a whole: it has the old features or the new ones, also after a kill.
     `n_computed` counts the plan's missing pictures that now have a feature.
+
+    Raises:
+        InvalidTableError: the dataset was built again since the plan was made.
     """
-    folder = dataset or raw
+    if dataset is None:
+        return _write_tables(raw, raw, plan, store)
+    with replaced_folder(dataset) as folder:
+        description = read_description(dataset)
+        if description["tables"]["frames.parquet"] != plan.frames_sha256:
+            raise _built_again(dataset)
+        for name in (*TABLE_FILES, *FEATURE_FILES):
+            if (dataset / name).is_file():
+                link_or_copy(dataset / name, folder / name)
+        done = _write_tables(folder, dataset, plan, store)
+        features = {name: sha256_of_file(folder / name) for name in FEATURE_FILES}
+        of_features = {"extractor": asdict(store.identity), "features_of": plan.frames_sha256}
+        tables = description["tables"] | features
+        write_json(folder / FILE_NAME, {**description, "tables": tables, **of_features})
+        if read_description(dataset) != description:
+            raise _built_again(dataset)
+    return done
+
+
+def _write_tables(folder: Path, shown: Path, plan: Plan, store: FeatureStore) -> Extracted:
+    """Write the two tables to a folder that will be at `shown`."""
     shards, corrupt = store.shards_of(plan.images["image_sha256"].unique())
     known = pl.Series([name for names in shards.values() for name in names], dtype=pl.String).implode()
     featured = plan.images.filter(pl.col("image_sha256").is_in(known))
-    n_rows = write_features(featured, shards, store, folder / "frame_features.parquet")
+    n_rows = write_features(featured, shards, store, folder / FEATURE_FILES[0])
     unreadable = plan.images.filter(~pl.col("image_sha256").is_in(known))
     _write_quarantine(folder, unreadable, store.failures())
-    if dataset is not None:
-        description = read_description(dataset)
-        described = {**description, "extractor": asdict(store.identity)}
-        if described != description:
-            write_json(dataset / "dataset.json", described)
     n_computed = plan.missing.filter(pl.col("image_sha256").is_in(known)).height
     n_unreadable = unreadable["image_sha256"].n_unique()
-    table = folder / "frame_features.parquet"
+    table = shown / FEATURE_FILES[0]
     return Extracted(n_rows, n_computed, n_unreadable, plan.corrupt + corrupt, table, plan.n_failed_before)
+
+
+def _frames_sha256(dataset: Path) -> str:
+    """Return the SHA-256 of a dataset's frames, after checking that they are of the build that is described.
+
+    Raises:
+        MissingInputError, InvalidTableError: they are not.
+        UsageError: the folder holds other files.
+    """
+    require_only_a_dataset(dataset)
+    digest = sha256_of_file(dataset / "frames.parquet")
+    if read_description(dataset).get("tables", {}).get("frames.parquet") != digest:
+        raise InvalidTableError(
+            f"{dataset}: frames.parquet is not of the build that dataset.json describes; "
+            "build the dataset again with `python -m dataset build`"
+        )
+    return digest
+
+
+def _built_again(dataset: Path) -> InvalidTableError:
+    return InvalidTableError(f"{dataset}: was built again during the extraction; run the same command again")
 
 
 def extract(
@@ -237,7 +292,7 @@ def _batches(
             if picture.crop is not None:
                 yield picture.image_sha256, picture.crop
                 continue
-            if not picture.reason.startswith("the file is missing"):  # do not record it: the file may come back
+            if not picture.reason.startswith(MISSING):  # do not record it: the file may come back
                 store.add_failure(picture.image_sha256, picture.reason)
             _log.info("picture %s: %s", picture.path, picture.reason)
             advance(1)
@@ -311,7 +366,7 @@ def _write_quarantine(folder: Path, unreadable: pl.DataFrame, failures: dict[str
         schema={"image_sha256": pl.String, "detail": pl.String},
     )
     rows = unreadable.join(reasons, on="image_sha256", how="left", maintain_order="left")
-    rows = rows.with_columns(pl.col("detail").fill_null("the file is missing"))
+    rows = rows.with_columns(pl.col("detail").fill_null(MISSING))
     write_table(
         quarantine_rows(rows, "images", "picture cannot be decoded"), Quarantine, folder / "features_quarantine.parquet"
     )

@@ -17,7 +17,7 @@ import torchvision
 from torch import nn
 from torchvision.models import get_model, get_model_weights
 
-from dataset.errors import PipelineError, UsageError, WeightsError
+from dataset.errors import PipelineError, UsageError, WeightsError, describe_load_error
 from dataset.files import FileState, write_json
 
 _DOWNLOAD_TIMEOUT_S = 60
@@ -75,7 +75,7 @@ class Weights:
         except Exception as error:  # torch.load raises many kinds of errors
             raise WeightsError(
                 f"{self.source}: not a state dict of torchvision's {self.architecture} "
-                f"({' '.join(str(error).split())[:120]}); save one with torch.save(network.state_dict(), file)"
+                f"({describe_load_error(error)}); save one with torch.save(network.state_dict(), file)"
             ) from None
         return network
 

@@ -3,7 +3,17 @@
 Only this package imports all the others. Start reading at `build_dataset.py`.
 """
 
-from dataset.extras import refuse_shadowed_packages, require_extra
+import os
+
+try:
+    from dataset.extras import refuse_shadowed_packages, require_extra
+except ModuleNotFoundError as error:  # with a name, `python -m` prints it as one line
+    raise ImportError(f"another 'dataset' hides what flows needs ({error}); rename it", name="flows") from None
 
 refuse_shadowed_packages()
 require_extra(__name__)
+
+# Before Prefect is imported: it sends no usage statistics, and starts no server for a single run, which would ask for
+# no login.
+os.environ.setdefault("DO_NOT_TRACK", "1")
+os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_ENABLED", "false")

@@ -6,7 +6,6 @@ publishes nothing when nothing has changed.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from prefect import flow
 
@@ -20,7 +19,7 @@ from flows.tasks import build_tables, crawl, export_raw, extract, publish_datase
 
 @flow(name="build-dataset", validate_parameters=True)
 @parameters_of(BuildConfig)
-def build_dataset(**parameters: Any) -> Snapshot:
+def build_dataset(config: BuildConfig) -> Snapshot:
     """Build a dataset and publish it as a snapshot, unless it equals the newest one.
 
     Returns:
@@ -30,7 +29,6 @@ def build_dataset(**parameters: Any) -> Snapshot:
         UsageError: `douban` without a contact or without ids to start from.
         PipelineError: a stage failed; run the flow again to continue where it stopped.
     """
-    config = BuildConfig(**parameters)
     if config.source != "import":
         with _site(config):
             for stage in STAGES:

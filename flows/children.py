@@ -8,6 +8,7 @@ flow finishes its stage, and the next run waits for it.
 
 import ctypes
 import functools
+import os
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from dataset.errors import PipelineError
 
 _STOP_TIMEOUT_S = 60  # a page in flight may take this long
 _PR_SET_PDEATHSIG = 1
+_LOGINS = ("PREFECT_API_AUTH_STRING", "PREFECT_API_KEY", "PREFECT_SERVER_API_AUTH_STRING")
 
 
 class StageError(PipelineError):
@@ -61,7 +63,8 @@ def options_from(**values: Any) -> list[str]:
 
 
 def start(command: list[str], **options: Any) -> "subprocess.Popen[Any]":
-    """Start a child process; `options` are those of `subprocess.Popen`."""
+    """Start a child process; `options` are those of `subprocess.Popen`. By default it gets no login to Prefect."""
+    options.setdefault("env", {name: value for name, value in os.environ.items() if name not in _LOGINS})
     return subprocess.Popen(command, process_group=0, preexec_fn=_end_with_parent(), **options)
 
 

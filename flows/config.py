@@ -6,6 +6,7 @@ descriptions. From it come the flow's form in Prefect (`parameters_of`), the opt
 come from the stage's own config.
 """
 
+import functools
 import inspect
 import re
 import tomllib
@@ -24,6 +25,7 @@ from dataset.cli import Count, CountOrZero
 from dataset.errors import MissingInputError, UsageError
 from dataset.snapshots.publication import PublicationConfig
 from features.config import DEFAULT_STORE, ExtractorConfig
+from flows.allowed import check_run
 from flows.runners import LOCAL
 
 PICTURES_A_SHARD = 256
@@ -33,7 +35,7 @@ SandboxSize = Annotated[int, Field(ge=10)]
 
 _STRICT = ConfigDict(extra="forbid")
 _Config = TypeVar("_Config")
-_Function = TypeVar("_Function", bound=Callable[..., Any])
+_Result = TypeVar("_Result")
 
 
 def _attributes(config: type) -> dict[str, str]:
@@ -65,7 +67,8 @@ class BuildConfig:
         data: folder for everything the pipeline keeps
         contact: e-mail or URL for the User-Agent; required for douban
         movies: movie ids to start from; the sandbox has its own
-        users: user ids to start from
+        users: user ids to start from; Prefect's database keeps them, so a file is better
+        users_file: text file with more user ids to start from, one per line
         refresh: request pages again if they may have changed
         site_urls: base addresses of another site with the same pages: movie,www,images
         delay_s: seconds between requests; at least 5 on a real host
@@ -87,6 +90,7 @@ class BuildConfig:
     contact: str | None = None
     movies: tuple[str, ...] | None = None
     users: tuple[str, ...] | None = None
+    users_file: Path | None = None
     refresh: bool = False
     site_urls: str | None = None
     delay_s: Annotated[float, Field(ge=0)] = 0.0
@@ -103,7 +107,7 @@ class BuildConfig:
 
     def __post_init__(self) -> None:
         """Refuse to crawl the real site without a contact and ids."""
-        if self.source == "douban" and not (self.contact and (self.movies or self.users)):
+        if self.source == "douban" and not (self.contact and (self.movies or self.users or self.users_file)):
             raise UsageError("source douban needs a contact (for the User-Agent) and movies or users to start from")
 
     @property
@@ -128,7 +132,8 @@ class BuildConfig:
         if self.source == "douban":
             site = {"site_urls": self.site_urls} if self.site_urls else {"site": "douban"}
             site["contact"] = self.contact
-        return {**site, "movies": self.movies, "users": self.users, "k": self.k, "delay_s": self.delay_s}
+        start = {"movies": self.movies, "users": self.users, "users_file": self.users_file}
+        return {**site, **start, "k": self.k, "delay_s": self.delay_s}
 
     @property
     def dataset_config(self) -> DatasetConfig:
@@ -239,19 +244,25 @@ def read_toml(config: type[_Config], path: Path) -> _Config:
         raise UsageError(f"{path}: {error}") from None
 
 
-def parameters_of(config: type) -> Callable[[_Function], _Function]:
-    """Return a decorator that gives a function `f(**parameters)` the signature of a config.
+def parameters_of(config: type) -> Callable[[Callable[[Any], _Result]], Callable[..., _Result]]:
+    """Return a decorator that makes of a function `f(config)` a function with the config's fields as parameters.
 
     Prefect reads the names, types, bounds and defaults of a flow's form from its signature, and the
-    descriptions from the docstring's `Args`.
+    descriptions from the docstring's `Args`. A run of a deployment is refused if a parameter is not allowed
+    (`flows.allowed`).
     """
-    signature = inspect.signature(config)
     described = [f"    {name}: {text}" for name, text in descriptions(config).items()]
 
-    def decorate(function: _Function) -> _Function:
-        function.__signature__ = signature  # type: ignore[attr-defined]
-        function.__doc__ = "\n".join([inspect.getdoc(function) or "", "", "Args:", *described])
-        return function
+    def decorate(function: Callable[[Any], _Result]) -> Callable[..., _Result]:
+        @functools.wraps(function)
+        def with_parameters(**parameters: Any) -> _Result:
+            chosen = config(**parameters)
+            check_run(chosen)
+            return function(chosen)
+
+        with_parameters.__signature__ = inspect.signature(config)  # type: ignore[attr-defined]
+        with_parameters.__doc__ = "\n".join([inspect.getdoc(function) or "", "", "Args:", *described])
+        return with_parameters
 
     return decorate
 

@@ -4,7 +4,6 @@ It runs the flow `build-dataset` on its own Prefect server, then an experiment, 
 """
 
 import os
-import socket
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -50,18 +49,12 @@ def demo(
         "Nothing outside this machine is contacted. It takes a few minutes.",
     )
     _heading(1, "Starting Prefect, which runs the steps (about 15 s)")
-    api_url = f"http://127.0.0.1:{_free_port()}/api"
-    os.environ |= {
-        "PREFECT_API_URL": api_url,
-        "PREFECT_HOME": str((DATA / "prefect").resolve()),
-        "PREFECT_LOGGING_LEVEL": "CRITICAL",
-        "PREFECT_LOGGING_LOG_PRINTS": "false",
-    }
-    (DATA / "prefect").mkdir(parents=True, exist_ok=True)
-    from flows.build_dataset import build_dataset  # Prefect reads its settings when it is imported
+    # Prefect reads these when it is imported.
+    os.environ |= {"PREFECT_LOGGING_LEVEL": "CRITICAL", "PREFECT_LOGGING_LOG_PRINTS": "false"}
+    from flows.build_dataset import build_dataset
     from flows.server import prefect_server
 
-    with prefect_server(api_url, DATA / "prefect" / "server.log", DATA / "prefect"):
+    with prefect_server(DATA / "prefect"):
         _heading(2, "Crawling, filtering, extracting features, publishing")
         snapshot = build_dataset(
             data=DATA,
@@ -112,12 +105,6 @@ def _heading(number: int, text: str) -> None:
 
 def _say(*lines: str) -> None:
     print(*lines, sep="\n", flush=True)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def main(argv: Sequence[str]) -> None:

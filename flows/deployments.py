@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import httpx
 from prefect import Flow
 from prefect.client.orchestration import get_client
 from prefect.exceptions import ObjectNotFound
@@ -13,8 +12,9 @@ from prefect.schedules import Cron, Schedule
 from pydantic import TypeAdapter
 
 from dataset.errors import UsageError
+from flows.allowed import VARIABLE, Allowed
 from flows.build_dataset import build_dataset
-from flows.config import BuildConfig, read_toml
+from flows.config import BuildConfig
 from flows.extraction import extract_features
 from flows.publish_snapshot import publish_snapshot
 from flows.run_experiment import run_experiment
@@ -98,14 +98,21 @@ DEPLOYMENTS = (
 )
 
 
-def deployment_from(file: Path) -> Deployment:
+def deployment_from(file: Path, config: BuildConfig) -> Deployment:
     """Return a deployment of `build-dataset` with the parameters in a TOML file; `lab.toml` gives `build-dataset/lab`.
 
+    Args:
+        file: the TOML file; its name gives the deployment's.
+        config: what it contains.
+
     Raises:
-        MissingInputError: the file cannot be read.
-        UsageError: a parameter is unknown or out of bounds, or the name is taken.
+        UsageError: the name is taken, or the parameters have ids of people, which Prefect's database would keep.
     """
-    config = read_toml(BuildConfig, file)
+    if config.users:
+        raise UsageError(
+            f"{file}: users: Prefect's database would keep the ids of people; write them into a text file, one per "
+            "line, and give its path as users_file"
+        )
     parameters = TypeAdapter(BuildConfig).dump_python(config, mode="json", exclude_defaults=True)
     weekly = None if config.source == "import" else {"refresh": True}
     deployment = Deployment(build_dataset, file.stem, f"Build a dataset as {file.name} says.", parameters, weekly)
@@ -119,16 +126,17 @@ def served_deployments(deployments: Iterable[Deployment]) -> list[Any]:
     return [deployment.flow.to_deployment(**deployment.options) for deployment in deployments]
 
 
-def deploy_to_pool(deployments: Iterable[Deployment], pool: str, image: str | None) -> None:
+def deploy_to_pool(deployments: Iterable[Deployment], allowed: Allowed, pool: str, image: str | None) -> None:
     """Register deployments in a work pool of the current Prefect server.
 
     Args:
         deployments: what to register.
+        allowed: what their runs may use.
         pool: name of the work pool.
         image: a container image with this project; None: workers run this checkout and must see it at the same path.
 
     Raises:
-        UsageError: no server answers, or the server has no such pool.
+        UsageError: the server has no such pool.
     """
     try:
         with get_client(sync_client=True) as client:
@@ -137,15 +145,18 @@ def deploy_to_pool(deployments: Iterable[Deployment], pool: str, image: str | No
         raise UsageError(
             f"unknown work pool {pool!r}; create it with: prefect work-pool create {pool} --type process"
         ) from None
-    except httpx.HTTPError as error:
-        raise UsageError(
-            f"no Prefect server answers ({error}); set PREFECT_API_URL, or run: prefect server start"
-        ) from None
+    variables = {} if allowed == Allowed() else {"env": {VARIABLE: allowed.to_json()}}
     for deployment in deployments:
         entrypoint = f"{deployment.flow.fn.__module__.replace('.', '/')}.py:{deployment.flow.fn.__name__}"
         flow: Any = deployment.flow
         if not image:
             flow = flow.from_source(source=str(ROOT), entrypoint=entrypoint)
         flow.deploy(
-            **deployment.options, work_pool_name=pool, image=image, build=False, push=False, print_next_steps=False
+            **deployment.options,
+            work_pool_name=pool,
+            job_variables=variables,
+            image=image,
+            build=False,
+            push=False,
+            print_next_steps=False,
         )

@@ -2,14 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Annotated
-
-from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from dataset.cli import FLAT, command_line, execute, run
 from flows.config import ExtractFeaturesConfig
 from flows.extraction import extract_features
+from flows.home import prefect_home
 from flows.runners import LOCAL, task_runner
 from flows.server import current_api_url, prefect_server
 
@@ -32,8 +30,7 @@ def extract(
     """
     chosen_runner = task_runner(runner)
     parameters = asdict(config) | ({"dataset": None} if all_pictures else {})
-    api_url = current_api_url()
-    with prefect_server(api_url, Path("data/prefect/server.log")), temporary_settings({PREFECT_API_URL: api_url}):
+    with prefect_server(prefect_home(), current_api_url()):
         extract_features.with_options(task_runner=chosen_runner)(**parameters)
 
 

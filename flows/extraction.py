@@ -15,7 +15,7 @@ import threading
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import polars as pl
 from prefect import flow, task
@@ -79,7 +79,7 @@ def extract_shard(
 
 @flow(name="extract-features", validate_parameters=True)
 @parameters_of(ExtractFeaturesConfig)
-def extract_features(**parameters: Any) -> str:
+def extract_features(config: ExtractFeaturesConfig) -> str:
     """Write the feature table of a dataset's pictures; return a summary in words.
 
     Raises:
@@ -88,7 +88,6 @@ def extract_features(**parameters: Any) -> str:
     from features.extract import finish, plan
     from features.extractor import Extractor
 
-    config = ExtractFeaturesConfig(**parameters)
     raw, root = config.raw.resolve(), config.store.resolve()  # workers may run in another folder
     extractor = Extractor(config.extractor_config, memory=root / "weights.json")
     identity = extractor.identity

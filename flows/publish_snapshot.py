@@ -1,7 +1,5 @@
 """The flow `publish-snapshot`: publish a built dataset folder."""
 
-from typing import Any
-
 from prefect import flow
 
 from dataset.snapshots.snapshot import Snapshot
@@ -11,11 +9,10 @@ from flows.tasks import publish_dataset
 
 @flow(name="publish-snapshot", validate_parameters=True)
 @parameters_of(PublishConfig)
-def publish_snapshot(**parameters: Any) -> Snapshot:
+def publish_snapshot(config: PublishConfig) -> Snapshot:
     """Publish a built dataset as the next version of `name`, unless nothing has changed.
 
     Raises:
         PipelineError: the dataset is incomplete, or `root` cannot be written.
     """
-    config = PublishConfig(**parameters)
     return publish_dataset(config.dataset, config.name, config.root, config.publication)

@@ -1,7 +1,6 @@
 """The flow `run-experiment`: train and evaluate several models on a snapshot, and show the report."""
 
 from pathlib import Path
-from typing import Any
 
 from prefect import flow
 
@@ -11,7 +10,7 @@ from flows.config import RunExperimentConfig, parameters_of
 
 @flow(name="run-experiment", validate_parameters=True)
 @parameters_of(RunExperimentConfig)
-def run_experiment(**parameters: Any) -> Path:
+def run_experiment(config: RunExperimentConfig) -> Path:
     """Train and evaluate all missing runs, write the tables of all runs, and return the path of the report.
 
     Raises:
@@ -25,7 +24,6 @@ def run_experiment(**parameters: Any) -> Path:
     from model.models.registry import MODELS
     from model.training.config import TrainingConfig
 
-    config = RunExperimentConfig(**parameters)
     snapshot = find_snapshot(config.snapshot)
     name = f"{snapshot.name}-v{snapshot.version:04d}"
     training = TrainingConfig() if config.epochs is None else TrainingConfig(epochs=config.epochs)

@@ -26,6 +26,7 @@ def task_runner(name: str) -> TaskRunner[Any]:
     """
     if name == LOCAL:
         return ThreadPoolTaskRunner(max_workers=1)
+    import dask
     import distributed  # takes a second
     from prefect_dask.task_runners import DaskTaskRunner
 
@@ -36,7 +37,13 @@ def task_runner(name: str) -> TaskRunner[Any]:
         n_cores = os.cpu_count() or 1
         n_workers = max(2, n_cores // _CORES_PER_WORKER)
         threads = max(1, n_cores // n_workers)
-        options = {"n_workers": n_workers, "threads_per_worker": threads, "dashboard_address": None}
+        dask.config.set({"distributed.scheduler.http.routes": []})  # no pages: they ask for no login
+        options = {
+            "n_workers": n_workers,
+            "threads_per_worker": threads,
+            "dashboard_address": None,
+            "security": True,  # a certificate for this run: a scheduler without one runs what any local user sends
+        }
         return DaskTaskRunner(cluster_kwargs=options)
     try:
         distributed.Client(address, timeout=_CONNECT_TIMEOUT_S, set_as_default=False).close()  # type: ignore[no-untyped-call]

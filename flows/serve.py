@@ -4,44 +4,71 @@ It uses the Prefect server at PREFECT_API_URL, or starts one on this machine. To
 another terminal in this folder: `prefect deployment run build-dataset/sandbox --watch`.
 """
 
+import os
+import shlex
 import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from prefect import serve as serve_deployments
+from prefect.settings import get_current_settings
 
 from dataset.cli import command_line, execute, run
 from dataset.errors import UsageError
+from flows.allowed import VARIABLE, Allowed
+from flows.config import BuildConfig, read_toml
 from flows.deployments import DEPLOYMENTS, deploy_to_pool, deployment_from, served_deployments
+from flows.home import LOGIN_FILE, prefect_home
 from flows.server import current_api_url, prefect_server
 
 app = command_line("python -m flows.serve")
 
 
 @app.default
-def serve(*, config: tuple[Path, ...] = (), pool: str | None = None, image: str | None = None) -> None:
+def serve(
+    *, config: tuple[Path, ...] = (), allow: Path | None = None, pool: str | None = None, image: str | None = None
+) -> None:
     """Serve the Prefect deployments on this machine.
 
     Args:
         config: a TOML file with parameters of build-dataset; lab.toml is served as build-dataset/lab
+        allow: a TOML file with the folders, runners, weights and site_urls that runs may use besides those in --config
         pool: register the deployments in this work pool for its workers, then exit
         image: with --pool: a container image with this project
     """
     if image and not pool:
         raise UsageError("--image requires --pool; see python -m flows.serve --help")
-    deployments = [*DEPLOYMENTS, *map(deployment_from, config)]
-    if pool:
-        deploy_to_pool(deployments, pool, image)
-        print(f"Registered in work pool {pool}: {', '.join(deployment.label for deployment in deployments)}.")
-        print(f"Next: prefect worker start --pool {pool}")
-        return
+    configs = {file: read_toml(BuildConfig, file) for file in config}
+    allowed = (read_toml(Allowed, allow) if allow else Allowed()).with_values_of(configs.values())
+    deployments = [*DEPLOYMENTS, *(deployment_from(file, values) for file, values in configs.items())]
     signal.signal(signal.SIGTERM, _exit)  # until Prefect sets its own handler
-    api_url = current_api_url()
-    with prefect_server(api_url, Path("data/prefect/server.log")) as is_started:
-        print(f"Prefect server {'started' if is_started else 'found'} at {api_url.removesuffix('/api')}", flush=True)
-        print("In another terminal: prefect deployment run build-dataset/sandbox --watch", flush=True)
+    home, known_login = prefect_home(), get_current_settings().profiles_path
+    with prefect_server(home, current_api_url(), may_start=not pool) as server:
+        if pool:
+            deploy_to_pool(deployments, allowed, pool, image)
+            print(f"Registered in work pool {pool}: {', '.join(deployment.label for deployment in deployments)}.")
+            print(f"Next: prefect worker start --pool {pool}")
+            return
+        address = server.api_url.removesuffix("/api")
+        print(f"Prefect server {'started' if server.is_started else 'found'} at {address}", flush=True)
+        print(*_how_to_log_in(home, known_login), sep="\n", flush=True)
+        os.environ[VARIABLE] = allowed.to_json()  # the processes of the runs read it
         serve_deployments(*served_deployments(deployments))
+
+
+def _how_to_log_in(home: Path, known_login: Path) -> list[str]:
+    """Return what to do in another terminal and in a browser."""
+    login, run_it = home / LOGIN_FILE, "prefect deployment run build-dataset/sandbox --watch"
+    if not login.exists():  # a server that we found, with a login that the user has
+        return [f"In another terminal: {run_it}"]
+    by_itself = [f"In another terminal, in this folder: {run_it}"]
+    elsewhere = [
+        f"In another terminal, first: export PREFECT_PROFILES_PATH={shlex.quote(str(login.resolve()))}",
+        f"Then: {run_it}",
+    ]
+    in_browser = f"The page asks for a login: PREFECT_API_AUTH_STRING in {login}, new for each start"
+    return [*(by_itself if known_login.resolve() == login.resolve() else elsewhere), in_browser]
 
 
 def _exit(*_: object) -> None:

@@ -167,7 +167,13 @@ def publish_dataset(
 
 
 def _crawl_stamp(stage: str, home: Path, options: dict[str, Any]) -> Stamp:
-    return Stamp(home / "stamps" / f"crawl-{stage}.json", {"options": options, "pages": _pages(home / "crawl", stage)})
+    users = options.get("users_file")
+    inputs = {
+        "options": options,
+        "pages": _pages(home / "crawl", stage),
+        **({"users": digests_of_files([users])} if users else {}),
+    }
+    return Stamp(home / "stamps" / f"crawl-{stage}.json", inputs)
 
 
 def _is_all_read(crawl_folder: Path, stage: str) -> bool:

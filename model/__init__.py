@@ -10,7 +10,10 @@ A package imports only packages that come later in this list: `experiments`, `re
 
 import logging
 
-from dataset.extras import require_extra
+try:
+    from dataset.extras import require_extra
+except ModuleNotFoundError as error:  # with a name, `python -m` prints it as one line
+    raise ImportError(f"another 'dataset' hides what model needs ({error}); rename it", name="model") from None
 
 require_extra(__name__)
 logging.getLogger(__name__).addHandler(logging.NullHandler())

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import polars as pl
 from cyclopts import Parameter
 
-from dataset.cli import command_line, execute, run
+from dataset.cli import command_line, execute, run, say
 from dataset.errors import MissingInputError
 from model.experiments.folders import DEFAULT_RUNS
 
@@ -43,14 +43,14 @@ def compare(
     for task, metric, k in (("item", "ndcg", 15), ("frame", "ndcg", 3)):
         rows = comparisons.filter(pl.col("task").cast(pl.String) == task, metric=metric, k=k)
         if rows.height:
-            print(f"{task} {metric.upper()}@{k}, {rows['n_users'][0]:,} users:")
+            say(f"{task} {metric.upper()}@{k}, {rows['n_users'][0]:,} users:")
         for row in rows.iter_rows(named=True):
-            print(
+            say(
                 f"  {row['model']} {row['value']:.4f}, {row['other']} {row['other_value']:.4f}: "
                 f"{row['difference']:+.4f} ({row['ci_low']:+.4f} to {row['ci_high']:+.4f}), "
                 f"p = {row['p_holm']:.2g} after Holm: {'real' if row['is_real'] else 'may be chance'}"
             )
-    print(f"All comparisons: {path}")
+    say(f"All comparisons: {path}")
 
 
 def main(argv: Sequence[str]) -> None:

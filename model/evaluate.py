@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 import polars as pl
 
-from dataset.cli import FLAT, command_line, execute, progress
+from dataset.cli import FLAT, command_line, execute, progress, say
 from dataset.cli import run as run_command
 from model.evaluation.config import EvaluationConfig, Protocol
 
@@ -50,9 +50,9 @@ def evaluate_run(
             scorer, data.tables, split, opened.model_name, opened.seed, config, device, lambda n: bar.advance(task, n)
         )
     path = write_evaluation(run, split, evaluation)
-    print(f"{opened.model_name} on {data.label}, {split} split:")
-    print(_lines(evaluation.metrics, config.protocol))
-    print(f"All metrics: {path}")
+    say(f"{opened.model_name} on {data.label}, {split} split:")
+    say(_lines(evaluation.metrics, config.protocol))
+    say(f"All metrics: {path}")
 
 
 def _lines(metrics: pl.DataFrame, protocol: Protocol) -> str:

@@ -10,7 +10,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from dataset.cli import FLAT, command_line, execute, run
+from dataset.cli import FLAT, command_line, execute, run, say
 from dataset.errors import MissingInputError
 from model.experiments.config import ExperimentConfig
 from model.experiments.folders import DEFAULT_EXPERIMENTS, DEFAULT_RUNS
@@ -51,7 +51,7 @@ def experiment(
     destination = to or DEFAULT_EXPERIMENTS / f"{opened.name}-v{opened.version:04d}"
     with console_reporter() as reporter:
         report = run_experiment(opened, replace(config, training=training), destination, runs, pictures, reporter)
-    print(f"The report is {report}; the tables are beside it.")
+    say(f"The report is {report}; the tables are beside it.")
 
 
 def main(argv: Sequence[str]) -> None:

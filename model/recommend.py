@@ -5,7 +5,7 @@ from pathlib import Path
 
 import polars as pl
 
-from dataset.cli import Count, command_line, execute
+from dataset.cli import Count, command_line, execute, say
 from dataset.cli import run as run_command
 
 app = command_line("python -m model.recommend")
@@ -48,10 +48,10 @@ def recommend_movies(
     table = recommend(opened.model.scorer(), data.training, data.ids, users, train_items, k, device)
     path = to or run / "recommendations.parquet"
     write_table(table, Recommendation, path)
-    print(f"{table.height:,} recommendations for {len(users):,} users: {path}")
+    say(f"{table.height:,} recommendations for {len(users):,} users: {path}")
     if new_frames is not None:
         n = table.filter(pl.col("key_frame_id").is_in(new_frames["frame_id"].implode())).height
-        print(f"{new_frames.height:,} new frames were scored; {n:,} recommendations have one of them as key frame.")
+        say(f"{new_frames.height:,} new frames were scored; {n:,} recommendations have one of them as key frame.")
 
 
 def main(argv: Sequence[str]) -> None:

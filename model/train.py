@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
-from dataset.cli import FLAT, CountOrZero, command_line, execute, progress, run
+from dataset.cli import FLAT, CountOrZero, command_line, execute, progress, run, say
 from model.experiments.folders import DEFAULT_RUNS
 from model.experiments.training_options import TrainingOptions
 
@@ -45,12 +45,12 @@ def train(
     trainer = Trainer(data.training, data.validation, model_name, config, training, options.seed, options.device)
     folder = run_folder(runs, model_name, snapshot, options.seed)
     description = describe_run(model_name, config, training, options.seed, snapshot)
-    print(
+    say(
         f"Training {model_name} on {data.label}: {data.training.n_users:,} users, "
         f"{data.training.n_items:,} movies, {len(data.training.positives.values):,} train interactions."
     )
     if resume:
-        print(f"Resuming after epoch {resume_run(folder, description, trainer)}.")
+        say(f"Resuming after epoch {resume_run(folder, description, trainer)}.")
     else:
         start_run(folder, description)
 
@@ -63,8 +63,8 @@ def train(
         evaluation = train_and_validate(folder, trainer, data, model_name, options.seed, options.device, on_epoch)
         bar.update(task, total=len(trainer.epochs))
     if evaluation is not None:
-        print("On validation:", *compare_with_baselines(evaluation.metrics, data, model_name, options.seed), sep="\n  ")
-    print(f"Run: {folder}\nNext: python -m model.evaluate --run {folder}")
+        say("On validation:", *compare_with_baselines(evaluation.metrics, data, model_name, options.seed), sep="\n  ")
+    say(f"Run: {folder}\nNext: python -m model.evaluate --run {folder}")
 
 
 def main(argv: Sequence[str]) -> None:

@@ -9,7 +9,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from dataset.cli import FLAT, Count, command_line, execute, progress, run
+from dataset.cli import FLAT, Count, command_line, execute, progress, run, say
 from model.experiments.folders import DEFAULT_TUNING
 from model.experiments.training_options import TrainingOptions
 
@@ -71,8 +71,8 @@ def tune_settings(
     table = write_search(folder, search, study)
     failed = table["error"].drop_nulls()
     if len(failed):
-        print(f"{len(failed)} of {table.height} trials could not be trained; for example: {failed[0]}")
-    print(
+        say(f"{len(failed)} of {table.height} trials could not be trained; for example: {failed[0]}")
+    say(
         f"{(folder / 'best.toml').read_text(encoding='utf-8')}\n"
         f"Trials: {folder / 'trials.parquet'}\nNext: python -m model.train --config {folder / 'best.toml'}"
     )

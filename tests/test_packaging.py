@@ -15,6 +15,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from dataset.extras import CORE as CORE_LIBRARIES
 from dataset.extras import EXTRAS, LIBRARIES
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -73,6 +74,10 @@ def test_the_libraries_that_an_extra_is_recognised_by_are_those_that_its_package
     assert set(EXTRAS[package][1]) == beyond_core
 
 
+def test_the_libraries_that_a_plain_install_is_recognised_by_are_those_that_dataset_imports():
+    assert set(CORE_LIBRARIES) == third_party("dataset") - LIBRARIES.keys()
+
+
 @pytest.mark.parametrize(("library", "extra"), LIBRARIES.items())
 def test_a_library_of_one_feature_is_what_its_extra_brings(library, extra):
     (names,) = distributions([library]).values()
@@ -115,6 +120,29 @@ def test_a_missing_extra_is_one_line_that_names_it(package, tmp_path):
     assert imported.stdout == f"{told}\n"
 
 
+def run_module(module: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run `python -m module --help` in a folder, which comes first on Python's path."""
+    return subprocess.run(
+        [sys.executable, "-m", module, "--help"],
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, [cwd, ROOT]))},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("module", ["dataset", "model.train"])
+@pytest.mark.parametrize("library", ["cyclopts", "polars"])
+def test_a_library_of_a_plain_install_that_is_missing_is_one_line_that_names_it(library, module, tmp_path):
+    (tmp_path / "sitecustomize.py").write_text(MISSING.format(library=library))
+    done = run_module(module, tmp_path)
+    told = f"dataset needs {library}: install it with pip install douban-keyframes\n"
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", told)
+    imported = run(f"try:\n    import {module}\nexcept ImportError as error:\n    print(error)", tmp_path)
+    assert imported.stdout == told
+
+
 def test_the_public_package_loads_a_library_only_when_a_name_is_used(tmp_path):
     done = run(
         "import sys, douban_keyframes\n"
@@ -153,6 +181,17 @@ def test_a_package_of_the_users_that_hides_one_of_ours_is_refused_in_one_line(pa
     assert done.stdout.startswith(told), done.stderr
     assert done.stdout.count("\n") == 1
     assert "rename yours" in done.stdout
+
+
+@pytest.mark.parametrize("own", ["dataset.py", "dataset/__init__.py"])
+@pytest.mark.parametrize("module", ["crawler", "features", "model", "model.train", "flows", "flows.demo"])
+def test_a_dataset_of_the_users_is_refused_in_one_line_by_every_command(module, own, tmp_path):
+    (tmp_path / own).parent.mkdir(exist_ok=True)
+    (tmp_path / own).touch()
+    done = run_module(module, tmp_path)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+    assert f"another 'dataset' hides what {module.partition('.')[0]} needs" in done.stderr
+    assert "rename it" in done.stderr
 
 
 def test_a_folder_without_python_modules_hides_nothing(tmp_path):

@@ -1,12 +1,11 @@
 """The options that several commands share, and the crawl settings they give."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
 from pydantic.dataclasses import dataclass
 
 from crawler.page import is_number, is_uid
@@ -15,6 +14,7 @@ from crawler.sites import Site, is_base
 from crawler.spiders.politeness import Politeness, politeness_for
 from crawler.spiders.settings import CrawlSettings
 from dataset.cli import FLAT, Count
+from dataset.documents import Settings, read_document
 from dataset.errors import MissingInputError, UsageError
 
 DEFAULT_CRAWL = Path("data/sandbox/crawl")
@@ -26,6 +26,23 @@ def _separated(values: str | Sequence[str]) -> tuple[str, ...]:
     """Read values that are separated by commas (or spaces, in quotes)."""
     text = values if isinstance(values, str) else " ".join(values)
     return tuple(dict.fromkeys(text.replace(",", " ").split()))
+
+
+def _number(text: str) -> str:
+    if not is_number(text):
+        raise ValueError("Input should be the number of a movie")
+    return text
+
+
+class SandboxFields(BaseModel):
+    """What the site file of a running sandbox holds, as far as a crawl reads it."""
+
+    movie: str
+    www: str
+    images: str
+    seed_movie_ids: list[Annotated[str, AfterValidator(_number)]]
+    probe_movie_id: Annotated[str, AfterValidator(_number)] | None = None
+    config: Settings
 
 
 Seconds = Annotated[float, Field(ge=0, lt=86_400, allow_inf_nan=False)]
@@ -79,31 +96,26 @@ class SiteOptions:
         if self.site == "douban":
             return Site(), Source("douban"), []
         fields = self.sandbox_fields()
-        try:
-            site = Site(fields["movie"], fields["www"], fields["images"])
-            if not site.is_loopback:
-                raise UsageError(
-                    f"{self.site_file}: names hosts that are not on this machine, so they are not the sandbox; "
-                    "for another site, use --site-urls"
-                )
-            return site, Source("sandbox", dict(fields["config"])), list(fields["seed_movie_ids"])
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise _not_a_site_file(self.site_file, error) from None
+        site = Site(fields.movie, fields.www, fields.images)
+        if not site.is_loopback:
+            raise UsageError(
+                f"{self.site_file}: names hosts that are not on this machine, so they are not the sandbox; "
+                "for another site, use --site-urls"
+            )
+        return site, Source("sandbox", fields.config), fields.seed_movie_ids
 
-    def sandbox_fields(self) -> Any:
+    def sandbox_fields(self) -> SandboxFields:
         """Return what the running sandbox wrote to its site file.
 
         Raises:
-            MissingInputError: no sandbox is running.
+            MissingInputError: no sandbox is running, or the file is not a site file.
         """
+        start = "start a sandbox with: python -m crawler sandbox"
         if not self.site_file.is_file():
-            raise MissingInputError(
-                f"{self.site_file}: no such file, so no sandbox is running; start one with: python -m crawler sandbox"
-            )
-        try:
-            return json.loads(self.site_file.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise _not_a_site_file(self.site_file, error) from None
+            raise MissingInputError(f"{self.site_file}: no such file, so no sandbox is running; {start}")
+        remedy = f"so this is not the site file of a sandbox; {start}"
+        fields: SandboxFields = read_document(SandboxFields, self.site_file, remedy, MissingInputError)
+        return fields
 
 
 @dataclass(frozen=True)
@@ -115,6 +127,7 @@ class ScopeOptions:
         movies: movies whose comments lead to users
         movies_file: text file with more movies to start from, one id per line
         users: users to start from
+        users_file: text file with more users to start from, one id per line
         max_users: take at most this many users
         max_movies: take at most this many movies, the most-rated ones
         max_requests: stop after this many requests
@@ -129,6 +142,7 @@ class ScopeOptions:
     movies: Ids = ()
     movies_file: Path | None = None
     users: Ids = ()
+    users_file: Path | None = None
     max_users: Count | None = None
     max_movies: Count | None = None
     max_requests: Count | None = None
@@ -151,10 +165,11 @@ class ScopeOptions:
             default_movies: movies to start from if no movie and no user is given.
 
         Raises:
-            MissingInputError: the file of movie ids cannot be read.
+            MissingInputError: the file of movie ids or of user ids cannot be read.
             UsageError: a given id is not valid.
         """
-        movie_ids, uids = [*self.movies, *_movies_in(self.movies_file)], self.users
+        movie_ids = [*self.movies, *_ids_in(self.movies_file, "movie")]
+        uids = [*self.users, *_ids_in(self.users_file, "user")]
         if not movie_ids and not uids:
             movie_ids = list(default_movies)
         for given in [*(id_ for id_ in movie_ids if not is_number(id_)), *(uid for uid in uids if not is_uid(uid))]:
@@ -163,7 +178,7 @@ class ScopeOptions:
             )
         return Scope(
             movie_ids=tuple(dict.fromkeys(movie_ids)),
-            uids=uids,
+            uids=tuple(dict.fromkeys(uids)),
             max_users=self.max_users,
             max_movies=self.max_movies,
             max_requests=self.max_requests,
@@ -195,7 +210,7 @@ class CrawlOptions:
         """Return the settings of the crawl.
 
         Raises:
-            MissingInputError: no sandbox is running, or a file of movie ids is missing.
+            MissingInputError: no sandbox is running, or a file of ids is missing.
             UsageError: options that do not fit together.
         """
         site, source, default_movies = self.site.resolve()
@@ -203,18 +218,12 @@ class CrawlOptions:
         return CrawlSettings(self.crawl, site, source, self.site.politeness(site, self.attempts), scope)
 
 
-def _not_a_site_file(path: Path, error: Exception) -> MissingInputError:
-    return MissingInputError(
-        f"{path}: not the site file of a sandbox ({error!r}); start one with: python -m crawler sandbox"
-    )
-
-
-def _movies_in(path: Path | None) -> list[str]:
+def _ids_in(path: Path | None, of: str) -> list[str]:
     if path is None:
         return []
     try:
         return path.read_text(encoding="utf-8").split()
     except (OSError, UnicodeDecodeError) as error:
         raise MissingInputError(
-            f"{path}: cannot be read ({error}); give a text file with one movie id per line"
+            f"{path}: cannot be read ({error}); give a text file with one {of} id per line"
         ) from None

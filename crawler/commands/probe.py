@@ -39,5 +39,5 @@ def probe(
 def _known_movie(site: SiteOptions) -> str:
     """Return a movie with many photos: the one that the running sandbox names, or a known one of the real site."""
     if site.site == "sandbox" and not site.site_urls:
-        return str(site.sandbox_fields()["probe_movie_id"])
+        return site.sandbox_fields().probe_movie_id or KNOWN_MOVIE_ID
     return KNOWN_MOVIE_ID

@@ -62,7 +62,7 @@ def truth(
     counts = {f.frame_id: _like_count(world, f, after) for f in frames} if like_source == "photo_page" else {}
     return {
         "movies": _table([_movie_row(movie) for movie in chosen if movie.state == "open"], schema.Movie),
-        "ratings": _table([(r.user_id, r.movie_id, r.stars, r.rated_on, None) for r in ratings], schema.Rating),
+        "ratings": _table([(r.user_id, r.movie_id, r.stars, r.rated_on, None, None) for r in ratings], schema.Rating),
         "frames": _table(
             [_frame_row(frame, site or Site(), counts.get(frame.frame_id)) for frame in frames], schema.Frame
         ),

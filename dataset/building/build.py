@@ -4,7 +4,8 @@ A raw folder holds `movies`, `ratings`, `frames`, `images` and `frame_likes` (`.
 `provenance.json` and the picture files. A dataset folder holds `movies`, `frames`, `interactions`
 and `frame_likes` as they will be published; `quarantine.parquet` with every dropped row and the
 reason; and `dataset.json` with the configuration, the provenance and the statistics. Equal input
-and configuration give equal bytes.
+and configuration give equal bytes. A build replaces the folder as a whole: a build that is killed leaves
+it as it was. Features of an earlier build stay if its frames are the same.
 """
 
 import json
@@ -19,13 +20,15 @@ import pydantic
 from cyclopts import Parameter
 
 from dataset.building.feedback import FeedbackConfig, to_implicit_feedback
+from dataset.building.given_split import describe, given_pairs
 from dataset.building.kcore import k_core
 from dataset.building.split import SplitConfig, cold_interactions, split
 from dataset.building.statistics import statistics
 from dataset.building.train_counts import add_interaction_counts, add_like_counts
-from dataset.description import FILE_NAME
-from dataset.errors import InvalidTableError, MissingInputError, TooLittleDataError
-from dataset.files import write_json
+from dataset.description import Provenance, keep_features, require_only_a_dataset, write_description
+from dataset.documents import read_document
+from dataset.errors import InvalidTableError, MissingInputError, TooLittleDataError, UsageError
+from dataset.folders import replaced_folder
 from dataset.schema import (
     HELD_OUT_SPLITS,
     RAW_TABLES,
@@ -62,10 +65,11 @@ class DatasetConfig:
 
 @dataclass(frozen=True)
 class BuiltDataset:
-    """The result of `build`: the folder and the content of its `dataset.json`."""
+    """The result of `build`: the folder, the content of its `dataset.json`, and whether features were kept, if any."""
 
     path: Path
     description: dict[str, Any]
+    has_kept_features: bool = True
 
 
 def read_raw(raw: Path) -> dict[str, pl.DataFrame]:
@@ -87,13 +91,19 @@ def build(raw: Path, destination: Path, config: DatasetConfig) -> BuiltDataset:
     """Build a dataset folder from a raw folder.
 
     Raises:
+        UsageError: `destination` holds raw tables or files that are no part of a dataset, or the tables in `raw` have
+            no given split to use.
         MissingInputError: `raw` is not a raw folder.
         InvalidTableError: a raw table is invalid.
         TooLittleDataError: no interaction is left after filtering.
     """
-    tables = read_raw(raw)
+    if (destination / "ratings.parquet").exists():
+        raise UsageError(f"{destination}: holds raw tables, which would be overwritten; choose another --to")
+    require_only_a_dataset(destination)
+    tables, provenance = read_raw(raw), _provenance(raw)
     ratings = cast("dy.DataFrame[Rating]", tables["ratings"])
     likes = cast("dy.DataFrame[RawFrameLike]", tables["frame_likes"])
+    given = given_pairs(ratings) if config.split.strategy == "given" else None
     feedback, dropped = to_implicit_feedback(ratings, tables["movies"]["movie_id"], config.feedback)
     core = k_core(feedback, config.k_user, config.k_item)
     if core.is_empty():
@@ -101,7 +111,7 @@ def build(raw: Path, destination: Path, config: DatasetConfig) -> BuiltDataset:
             f"{raw}: none of {feedback.height:,} interactions is left in the k-core with k = {config.k_user} for users "
             f"and {config.k_item} for movies; crawl or import more ratings, or lower --k-user and --k-item"
         )
-    interactions, cold_dropped = _split(validate(core, ImplicitFeedback, "k-core"), config.split)
+    interactions, cold_dropped = _split(validate(core, ImplicitFeedback, "k-core"), config.split, given)
     movie_ids = interactions.select("movie_id").unique()
     frames = tables["frames"].join(movie_ids, on="movie_id", how="semi")
     frame_likes, likes_dropped = held_out_likes(likes, frames, interactions)
@@ -120,20 +130,24 @@ def build(raw: Path, destination: Path, config: DatasetConfig) -> BuiltDataset:
         ]
     )
     require_references(interactions, movies, ["movie_id"], "interactions", "movies")
-    write_table(add_interaction_counts(movies, interactions), SnapshotMovie, destination / "movies.parquet")
-    write_table(add_like_counts(frames, likes, interactions), SnapshotFrame, destination / "frames.parquet")
-    write_table(interactions, Interaction, destination / "interactions.parquet")
-    write_table(frame_likes, FrameLike, destination / "frame_likes.parquet")
-    write_table(quarantine, Quarantine, destination / "quarantine.parquet")
+    if given is not None:
+        provenance["given_split"] = provenance.get("given_split", {}) | describe(given, interactions, config.split)
     description = {
         "config": _as_json(config),
-        "provenance": _provenance(raw),
+        "provenance": provenance,
         "quarantined": _counts(quarantine),
         "statistics": statistics(interactions, frames, frame_likes, tables["images"]["frame_id"]),
     }
-    write_json(destination / FILE_NAME, description)
+    with replaced_folder(destination) as folder:
+        write_table(add_interaction_counts(movies, interactions), SnapshotMovie, folder / "movies.parquet")
+        write_table(add_like_counts(frames, likes, interactions), SnapshotFrame, folder / "frames.parquet")
+        write_table(interactions, Interaction, folder / "interactions.parquet")
+        write_table(frame_likes, FrameLike, folder / "frame_likes.parquet")
+        write_table(quarantine, Quarantine, folder / "quarantine.parquet")
+        description = write_description(folder, description)
+        has_kept_features = keep_features(destination, folder)
     _log.info("built %s: %d interactions, %d rows dropped", destination, interactions.height, quarantine.height)
-    return BuiltDataset(destination, description)
+    return BuiltDataset(destination, description, has_kept_features)
 
 
 def held_out_likes(
@@ -163,9 +177,11 @@ def held_out_likes(
     return likes, quarantine_rows(checked.filter(pl.col("reason").is_not_null()), "frame_likes")
 
 
-def _split(core: dy.DataFrame[ImplicitFeedback], config: SplitConfig) -> tuple[pl.DataFrame, dy.DataFrame[Quarantine]]:
+def _split(
+    core: dy.DataFrame[ImplicitFeedback], config: SplitConfig, given: pl.DataFrame | None
+) -> tuple[pl.DataFrame, dy.DataFrame[Quarantine]]:
     """Return the interactions with their splits; if cold ones are dropped, also those as quarantine rows."""
-    interactions = split(core, config)
+    interactions = split(core, config, given)
     if config.keep_cold:
         return interactions, quarantine_rows(interactions.clear(), "ratings")
     dropped = cold_interactions(interactions)
@@ -187,10 +203,7 @@ def _provenance(raw: Path) -> dict[str, Any]:
     path = raw / "provenance.json"
     if not path.is_file():
         return {"source": "unknown"}
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
-        raise InvalidTableError(f"{path}: cannot be read as JSON; create the raw tables again") from None
+    return dict(read_document(Provenance, path, "create the raw tables again", InvalidTableError))
 
 
 def _counts(quarantine: pl.DataFrame) -> list[dict[str, Any]]:

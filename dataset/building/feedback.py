@@ -10,8 +10,9 @@ from pydantic import BeforeValidator, Field
 from pydantic.dataclasses import dataclass
 
 from dataset.errors import UsageError
+from dataset.moments import day, moment
 from dataset.schema import ImplicitFeedback, Rating
-from dataset.tables import quarantine_rows, validate
+from dataset.tables import fill_optional, quarantine_rows, validate
 
 
 def _read_day(value: object) -> date:
@@ -34,7 +35,8 @@ class FeedbackConfig:
     Attributes:
         min_stars: minimum stars, from 0 to 5 (by default any rating counts, as in the paper)
         include_unrated: whether "watched, not rated" counts; by default it does
-        since: first day that counts, like 2015-01-31; with --since or --until, ratings without a date do not count
+        since: first day that counts (in UTC), like 2015-01-31; with --since or --until, ratings without a date do
+            not count
         until: last day that counts
     """
 
@@ -54,18 +56,19 @@ def to_implicit_feedback(
 ) -> tuple[dy.DataFrame[ImplicitFeedback], pl.DataFrame]:
     """Return the implicit feedback in `ratings`, and the dropped rows as a `Quarantine` table.
 
-    For a repeated pair, the newest rating within the bounds is kept (of several on one day, the one
-    with the most stars), so the result does not depend on the order of rows. `min_stars` is applied
-    afterwards: an older, higher rating does not replace a newer one that is too low.
+    For a repeated pair, the newest rating within the bounds is kept (`dataset.moments`; of several
+    at one moment, the one with the most stars), so the result does not depend on the order of rows.
+    `min_stars` is applied afterwards: an older, higher rating does not replace a newer one that is too low.
 
     Args:
         ratings: raw ratings; pairs may repeat.
         movie_ids: the known movies; a rating of any other movie is dropped.
         config: which ratings count.
     """
-    reasoned = ratings.with_columns(reason=_outside(movie_ids, config))
+    known = fill_optional(ratings, Rating)
+    reasoned = known.select(*ImplicitFeedback.column_names(), reason=_outside(movie_ids, config))
     counted = reasoned.filter(pl.col("reason").is_null()).drop("reason")
-    newest_first = counted.sort("rated_on", "stars", descending=True, nulls_last=True)
+    newest_first = counted.sort(moment(), "stars", "rated_at", "rated_on", descending=True, nulls_last=True)
     is_first = pl.struct("user_id", "movie_id").is_first_distinct()
     reason = (
         pl.when(~is_first)
@@ -83,7 +86,7 @@ def to_implicit_feedback(
 
 def _outside(movie_ids: pl.Series, config: FeedbackConfig) -> pl.Expr:
     """Return why a rating does not count on its own (unknown movie, date out of bounds); null if it may count."""
-    rated_on = pl.col("rated_on")
+    rated_on = day()
     has_bounds = config.since is not None or config.until is not None
     return (
         pl.when(~pl.col("movie_id").is_in(movie_ids.implode()))

@@ -1,17 +1,22 @@
-"""The k-core: the largest set of rows in which every user and every item has enough rows.
+"""The k-core: the largest set of user-item pairs in which every user and every item has enough pairs.
+
+A pair counts once, however many rows it has (a log of plays repeats pairs): a user with 30 rows of one item
+has one pair. All rows of a pair in the core are kept.
 
 All functions compute on dense integer codes. For a table larger than memory, `k_core_parquet` holds only
-the codes: 8 bytes per row, plus 20 bytes per row while they are computed.
+the codes: 8 bytes per row, plus 24 bytes per row while they are computed and the pairs are counted.
 """
 
 import logging
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
 from dataset.building.codes import Codes, dense_codes
+from dataset.claims import require_plausible
 from dataset.errors import InvalidTableError, MissingInputError, UsageError
 from dataset.files import atomic_path
 
@@ -27,17 +32,24 @@ _PART = 1 << 16
 """The number of rows looked up at a time: few enough for the processor's cache."""
 
 
+class KCore(NamedTuple):
+    """The result of `k_core_parquet`: rows read, rows written, and read rows that repeat the pair of another row."""
+
+    n_rows: int
+    n_kept: int
+    n_repeats: int
+
+
 def k_core(interactions: pl.DataFrame, k_user: int = 5, k_item: int = 5) -> pl.DataFrame:
     """Return the rows of the k-core, in the given order.
 
-    Users with fewer than `k_user` rows and movies with fewer than `k_item` rows are dropped repeatedly
-    until nothing changes; the result does not depend on the order of dropping. Each row counts once,
-    so pairs must not repeat.
+    Users with fewer than `k_user` movies and movies with fewer than `k_item` users are dropped repeatedly
+    until nothing changes; the result does not depend on the order of dropping.
 
     Args:
-        interactions: has the columns `user_id` and `movie_id`; other columns are kept.
-        k_user: minimum rows per user (0 or 1: no minimum).
-        k_item: minimum rows per movie (0 or 1: no minimum).
+        interactions: has the columns `user_id` and `movie_id`; other columns are kept. Pairs may repeat.
+        k_user: minimum movies per user (0 or 1: no minimum).
+        k_item: minimum users per movie (0 or 1: no minimum).
 
     Raises:
         UsageError: a k is negative.
@@ -45,10 +57,8 @@ def k_core(interactions: pl.DataFrame, k_user: int = 5, k_item: int = 5) -> pl.D
     Source: Wu et al. 2019, section 4 ("each user and each item have at least 5 rating records").
     """
     _require_bounds(k_user, k_item)
-    table = interactions.lazy()
-    return interactions.filter(
-        k_core_mask(dense_codes(table, "user_id"), dense_codes(table, "movie_id"), k_user, k_item)
-    )
+    users, movies = (dense_codes(interactions, column) for column in ("user_id", "movie_id"))
+    return interactions.filter(_rows_in_core(users, movies, k_user, k_item)[0])
 
 
 def k_core_parquet(
@@ -58,40 +68,62 @@ def k_core_parquet(
     k_item: int = 5,
     user_column: str = "user_id",
     item_column: str = "movie_id",
-) -> tuple[int, int]:
+) -> KCore:
     """Write the k-core of a Parquet file, or of a folder of Parquet files, as one file; rows keep their order.
 
     Rows stream from disk to disk; only the codes are held in memory (see the module).
 
-    Returns:
-        The number of rows read and the number of rows written.
-
     Raises:
-        UsageError: a k is negative.
+        UsageError: a k is negative, or `destination` is part of `source`.
         MissingInputError: `source` is missing.
         InvalidTableError: `source` is not Parquet, lacks a column, or has a row without a user or an item.
     """
     _require_bounds(k_user, k_item)
     if not source.exists():
         raise MissingInputError(f"{source}: no such Parquet file or folder of Parquet files")
+    if source.resolve() in (destination.resolve(), *destination.resolve().parents):
+        raise UsageError(f"{destination}: belongs to the source, which would be overwritten; choose another --to")
+    for file in [source] if source.is_file() else source.rglob("*.parquet"):
+        require_plausible(file, is_read_whole=False)
     try:
-        table = pl.scan_parquet(source)
-        for column in (user_column, item_column):
-            _require_ids(table, column, source)
-        mask = k_core_mask(dense_codes(table, user_column), dense_codes(table, item_column), k_user, k_item)
+        table = pl.scan_parquet(source, glob=False)
+        _require_ids(table, (user_column, item_column), source)
+        users, items = (dense_codes(table, column) for column in (user_column, item_column))
+        mask, n_repeats = _rows_in_core(users, items, k_user, k_item)
+        del users, items
         kept = pl.LazyFrame({"kept in core": mask})
         with atomic_path(destination) as temporary:
             core = pl.concat([table, kept], how="horizontal").filter("kept in core").drop("kept in core")
             core.sink_parquet(temporary, compression="zstd", compression_level=1, engine="streaming")
     except pl.exceptions.PolarsError as error:
         raise InvalidTableError(f"{source}: cannot be read as Parquet ({str(error).splitlines()[0]})") from None
-    n_kept = int(mask.sum())
-    _log.info("wrote %s: %d of %d rows", destination, n_kept, len(mask))
-    return len(mask), n_kept
+    done = KCore(len(mask), int(mask.sum()), n_repeats)
+    _log.info("wrote %s: %d of %d rows, %d repeat a pair", destination, done.n_kept, done.n_rows, n_repeats)
+    return done
+
+
+def _rows_in_core(users: Codes, items: Codes, k_user: int, k_item: int) -> tuple[Mask, int]:
+    """Return which rows' pairs belong to the k-core, (n,) bool, and the number of rows that repeat a pair.
+
+    The distinct pairs are filtered; a row belongs to the core if both its user and its item are left there.
+    """
+    if not len(users):
+        return np.empty(0, dtype=bool), 0
+    keys = pl.Series(users.astype(np.uint64) << np.uint64(32) | items.astype(np.uint64))
+    pairs = keys.sort().unique().to_numpy()  # polars sorts with all cores
+    del keys
+    sides = (pairs >> np.uint64(32)).astype(np.int32), pairs.astype(np.uint32).view(np.int32)
+    n_repeats = len(users) - len(pairs)
+    del pairs
+    in_core = k_core_mask(*sides, k_user, k_item)
+    is_left = [np.zeros(side.max() + 1, dtype=np.uint8) for side in sides]
+    for left, side in zip(is_left, sides, strict=True):
+        left[side[in_core]] = 1
+    return _lower_level((users, items), is_left).view(bool), n_repeats
 
 
 def k_core_mask(users: Codes, movies: Codes, k_user: int, k_item: int, reach: int = 4) -> Mask:
-    """Return which rows belong to the k-core, (n,) bool.
+    """Return which rows belong to the k-core, (n,) bool; every row is a pair of its own.
 
     Dropping rows mostly affects users and movies with few rows: fewer than `reach` times k. So after
     one scan of all rows, only the rows of these users and movies are examined again. If a user or movie
@@ -191,10 +223,12 @@ def _require_bounds(k_user: int, k_item: int) -> None:
         raise UsageError(f"k-core: k must not be negative (got {k_user} for users, {k_item} for items); use 5")
 
 
-def _require_ids(table: pl.LazyFrame, column: str, source: Path) -> None:
+def _require_ids(table: pl.LazyFrame, id_columns: tuple[str, str], source: Path) -> None:
     columns = table.collect_schema().names()
-    if column not in columns:
-        raise InvalidTableError(f"{source}: no column '{column}'; it has {', '.join(map(repr, columns))}")
-    n_missing = table.select(pl.col(column).null_count()).collect(engine="streaming").item()
-    if n_missing:
-        raise InvalidTableError(f"{source}: {n_missing:,} rows have no '{column}'; remove them first")
+    for column in id_columns:
+        if column not in columns:
+            raise InvalidTableError(f"{source}: no column '{column}'; it has {', '.join(map(repr, columns))}")
+    n_missing = table.select(pl.col(*id_columns).null_count()).collect(engine="streaming")
+    for column, n in n_missing.row(0, named=True).items():
+        if n:
+            raise InvalidTableError(f"{source}: {n:,} rows have no '{column}'; remove them first")

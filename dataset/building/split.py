@@ -4,8 +4,11 @@
 |---|---|---|---|
 | `random` | interactions drawn uniformly (as in the paper) | exact, overall | seed, set of pairs |
 | `per-user` | the same share of each user's interactions | exact, per user | seed, set of pairs |
-| `temporal` | the newest: train, then validation, then test | exact, overall | dates; seed within one day |
+| `temporal` | the newest: train, then validation, then test | exact, overall | times; seed within one moment |
 | `stable` | pairs chosen by a keyed hash | close to the shares | seed and the pair alone |
+| `given` | what the published split holds out | as published | the split; seed if it has no validation |
+
+With `given` and no published validation, `round(validation_share * n)` of the n train rows are drawn for it.
 
 No strategy depends on the order of rows. With `stable`, an interaction keeps its split when the dataset
 grows, so no version trains on a pair that another version tests.
@@ -25,10 +28,11 @@ from pydantic.dataclasses import dataclass
 
 from dataset.building.codes import dense_codes
 from dataset.errors import InvalidTableError, TooLittleDataError, UsageError
+from dataset.moments import moment
 from dataset.schema import SPLITS, ImplicitFeedback, Interaction
-from dataset.tables import canonical, validate
+from dataset.tables import canonical, fill_optional, validate
 
-Strategy = Literal["random", "per-user", "temporal", "stable"]
+Strategy = Literal["random", "per-user", "temporal", "stable", "given"]
 
 SplitCodes = npt.NDArray[np.uint8]
 """(n,) uint8, the split of each row: 0 train, 1 validation, 2 test."""
@@ -42,9 +46,11 @@ class SplitConfig:
 
     Attributes:
         seed: seed of the random order; for `stable`, the key of the hash
-        validation_share: share of the interactions for validation (the paper: 10 %)
-        test_share: share of the interactions for test (the paper: 20 %)
-        strategy: how to split: at random (as in the paper), per user, by time, or by a stable hash
+        validation_share: share of the interactions for validation (the paper: 10 %); for a given split without
+            validation, the share of train
+        test_share: share of the interactions for test (the paper: 20 %); a given split has its own
+        strategy: how to split: at random (as in the paper), per user, by time, by a stable hash, or as the imported
+            ratings say (given)
         keep_cold: whether to keep held-out interactions whose user or movie has no training interaction; by default yes
     """
 
@@ -64,19 +70,30 @@ class SplitConfig:
             )
 
 
-def split(feedback: dy.DataFrame[ImplicitFeedback], config: SplitConfig) -> dy.DataFrame[Interaction]:
+def split(
+    feedback: dy.DataFrame[ImplicitFeedback], config: SplitConfig, given: pl.DataFrame | None = None
+) -> dy.DataFrame[Interaction]:
     """Return all rows of `feedback` in canonical order, each with its split.
+
+    Args:
+        feedback: the rows to split.
+        config: how to split.
+        given: for the strategy `given`, the split of each pair (`dataset.building.given_split.given_pairs`).
 
     Raises:
         TooLittleDataError: `feedback` is empty.
+        UsageError: the strategy is `given`, and no split is given.
         InvalidTableError: the strategy is `temporal` and a row has no date.
     """
     if feedback.is_empty():
         raise TooLittleDataError(
             "split: no interaction is left after filtering; lower --k-user and --k-item, or add more ratings"
         )
-    ordered = canonical(feedback, ImplicitFeedback)
-    split_codes = _STRATEGIES[config.strategy](ordered, config)
+    ordered = canonical(fill_optional(feedback, ImplicitFeedback), ImplicitFeedback)
+    if config.strategy == "given":
+        split_codes = _given(ordered, config, given)
+    else:
+        split_codes = _STRATEGIES[config.strategy](ordered, config)
     names = pl.Series("split", split_codes).cat.to(pl.Enum(SPLITS))
     return validate(ordered.with_columns(names), Interaction, "interactions")
 
@@ -107,17 +124,20 @@ def _random(ordered: pl.DataFrame, config: SplitConfig) -> SplitCodes:
 
 
 def _temporal(ordered: pl.DataFrame, config: SplitConfig) -> SplitCodes:
-    """Sort the rows by date and cut where the shares end; rows of the same day are in random order."""
-    n_undated = ordered["rated_on"].null_count()
+    """Sort the rows by time and cut where the shares end; rows of the same moment are in random order.
+
+    Of one day, rows without a time of day come first (`dataset.moments`).
+    """
+    moments = ordered.select(moment()).to_series()
+    n_undated = moments.null_count()
     if n_undated:
         raise InvalidTableError(
             f"split: {n_undated:,} of {ordered.height:,} interactions have no date, which a temporal split needs; "
             "drop them with --since and any early day, or choose another --split"
         )
-    days = ordered["rated_on"].to_physical().to_numpy()
     draw = np.random.default_rng(config.seed).permutation(ordered.height)
     split_codes = np.empty(ordered.height, dtype=np.uint8)
-    split_codes[np.lexsort([draw, days])] = _in_turn(ordered.height, config)
+    split_codes[np.lexsort([draw, moments.to_physical().to_numpy()])] = _in_turn(ordered.height, config)
     return split_codes
 
 
@@ -150,6 +170,20 @@ def _stable(ordered: pl.DataFrame, config: SplitConfig) -> SplitCodes:
         round(share * 2**64) for share in (config.test_share, config.test_share + config.validation_share)
     )
     return (position < np.uint64(n_held_out)).astype(np.uint8) + (position < np.uint64(n_test))
+
+
+def _given(ordered: pl.DataFrame, config: SplitConfig, given: pl.DataFrame | None) -> SplitCodes:
+    """Take each pair's split from `given`; if that has no validation, draw it from train."""
+    if given is None:
+        raise UsageError("split: the strategy 'given' needs the split of each pair; choose another --split")
+    known = ordered.select("user_id", "movie_id").join(
+        given, on=["user_id", "movie_id"], how="left", maintain_order="left"
+    )
+    split_codes = known["split"].to_physical().to_numpy().astype(np.uint8)
+    if not (given["split"] == "validation").any():
+        train = np.random.default_rng(config.seed).permutation(np.flatnonzero(split_codes == 0))
+        split_codes[train[: round(config.validation_share * len(train))]] = 1
+    return split_codes
 
 
 def _in_turn(n: int, config: SplitConfig) -> SplitCodes:

@@ -1,17 +1,17 @@
 """The commands that make datasets: import, build, kcore and export."""
 
-from dataclasses import replace
+import shlex
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from dataset.building.build import DatasetConfig, build
 from dataset.building.kcore import k_core_parquet
 from dataset.building.statistics import compare_with_paper
-from dataset.cli import FLAT, CountOrZero
-from dataset.formats.exporting import ExportFormat, export
+from dataset.cli import FLAT, CountOrZero, say
+from dataset.formats.export_formats import ExportFormat
+from dataset.formats.exporting import export
+from dataset.formats.import_config import ImportConfig
 from dataset.formats.importing import import_ratings
-from dataset.formats.items import find_items_file, named_items_file
-from dataset.formats.ratings import FORMATS, RatingsFormat, detect_format
 
 
 def import_ratings_file(
@@ -19,56 +19,39 @@ def import_ratings_file(
     /,
     *,
     to: Path,
-    format: Literal["auto", "columns", "movielens-csv", "movielens-dat", "movielens-100k", "recbole"] = "auto",
-    user_column: str | None = None,
-    item_column: str | None = None,
-    rating_column: str | None = None,
-    time_column: str | None = None,
-    max_rating: float | None = None,
-    separator: str | None = None,
-    items: Path | None = None,
-    items_id_column: str | None = None,
-    title_column: str = "title",
     pictures: Path | None = None,
+    items: Path | None = None,
+    replace: bool = False,
+    config: Annotated[ImportConfig, FLAT] = ImportConfig(),  # noqa: B008 - frozen
 ) -> None:
     """Make raw tables from a ratings file of your own.
 
+    The file is a text table (CSV, TSV, .dat, .inter, …, also compressed) or Parquet.
+
     Args:
-        ratings: a .csv, .tsv, .parquet, .inter, ratings.dat or u.data file
+        ratings: the ratings file
         to: the raw folder to write
-        format: format of the ratings file; auto detects it from the file's name
-        user_column: column with the user's id (by default user, or as the format has it)
-        item_column: column with the item's id (by default item, or as the format has it)
-        rating_column: column with the rating
-        time_column: column with a date or seconds since 1970
-        max_rating: the highest possible rating (by default 5)
-        separator: field separator of a text file (by default a comma, or a tab in .tsv)
-        items: a file of titles (found automatically beside MovieLens and RecBole ratings)
-        items_id_column: column of --items with the item's id (by default as in the ratings)
-        title_column: column of --items with the title
         pictures: folder with <item>.jpg or <item>/<any>.jpg
+        items: a file of titles (found automatically beside MovieLens and RecBole ratings)
+        replace: replace the tables in --to, also if they come from another file or from a crawl
+        config: how to read the files
     """
-    known = detect_format(ratings) if format == "auto" else format
-    options: dict[str, Any] = {
-        "user_column": user_column,
-        "item_column": item_column,
-        "rating_column": rating_column,
-        "time_column": time_column,
-        "max_rating": max_rating,
-        "separator": separator,
-    }
-    given = {name: value for name, value in options.items() if value is not None}
-    ratings_format = replace(FORMATS.get(known or "columns", RatingsFormat()), **given)
-    items_file = find_items_file(ratings, known)
-    if items:
-        items_file = named_items_file(items, items_id_column or ratings_format.item_column, title_column)
-    done = import_ratings(ratings, ratings_format, pictures, to, items_file)
-    titles = f" ({done.n_titles:,} with a title)" if items_file else ""
-    print(
-        f"Imported {done.n_ratings:,} ratings of {done.n_items:,} items{titles} and {done.n_pictures:,} pictures "
-        f"into {done.path} ({done.n_quarantined:,} rows dropped, see quarantine.parquet there).\n"
-        f"Next: python -m dataset build --raw {done.path} --to <folder>"
+    done = import_ratings(
+        ratings, config.ratings_format(ratings), pictures, to, config.items_file(ratings, items), replace, config.split
     )
+    titles = f" ({done.n_titles:,} with a title)" if done.has_items_file else ""
+    say(
+        f"Imported {done.n_ratings:,} ratings of {done.n_items:,} items{titles} and {done.n_pictures:,} pictures "
+        f"into {done.path} ({done.n_quarantined:,} rows dropped, see quarantine.parquet there)."
+    )
+    say(f"  rows in the file: {done.n_rows:,} = {done.n_ratings:,} ratings + {done.n_dropped_rows:,} dropped")
+    say(f"  read as: {', '.join(f'{name} {value}' for name, value in done.facts.items() if value != 'none')}")
+    for reason, n_rows in done.reasons.items():
+        say(f"  dropped: {n_rows:,} ({reason})")
+    for note in done.notes:
+        say(f"  note: {note}")
+    as_given = " --split given --k-user 0 --k-item 0" if config.ratings.split_column or config.split.test else ""
+    say(f"Next: python -m dataset build --raw {shlex.quote(str(done.path))} --to <folder>{as_given}")
 
 
 def build_dataset(
@@ -86,20 +69,40 @@ def build_dataset(
     """
     built = build(raw, to, config)
     numbers = built.description["statistics"]
-    print(
+    say(
         f"Built {built.path}: {numbers['n_interactions']:,} interactions of {numbers['n_users']:,} users with "
         f"{numbers['n_movies']:,} movies ({numbers['n_train_interactions']:,} train, "
         f"{numbers['n_validation_interactions']:,} validation, {numbers['n_test_interactions']:,} test), "
         f"{numbers['n_frames']:,} frames, {numbers['n_test_frame_likes']:,} frame likes for test."
     )
     for line in compare_with_paper(numbers):
-        print(f"  {line}")
-    print(
+        say(f"  {line}")
+    say(
         f"  cold interactions in validation and test: {numbers['n_cold_interactions']:,} "
         f"({numbers['n_cold_users']:,} users and {numbers['n_cold_movies']:,} movies have no training interaction)"
     )
+    if config.split.strategy == "given":
+        say(f"  {_about_given_split(built.description['provenance']['given_split'])}")
+    if not built.has_kept_features:
+        say(
+            "  the features of the earlier build are of other frames, so they were removed; run `python -m features "
+            "extract` again (it computes no picture twice)"
+        )
     for row in built.description["quarantined"]:
-        print(f"  dropped from {row['table']}: {row['rows']:,} ({row['reason']})")
+        say(f"  dropped from {row['table']}: {row['rows']:,} ({row['reason']})")
+
+
+def _about_given_split(given: dict[str, Any]) -> str:
+    """Return what a dataset keeps of the split that was given, and how validation came about."""
+    kept = ", ".join(f"{given['kept_pairs'][split]:,} of {n:,} {split}" for split, n in given["pairs"].items() if n)
+    drawn = given["validation_drawn_from_train"]
+    validation = (
+        f"; it has no validation, so {drawn['pairs']:,} pairs were drawn from train "
+        f"(share {drawn['share_of_train']:g}, seed {drawn['seed']})"
+        if drawn
+        else ""
+    )
+    return f"given split: kept {kept} pairs{validation} (SHA-256 of the split: {given['sha256']})"
 
 
 def filter_k_core(
@@ -112,18 +115,23 @@ def filter_k_core(
     k_user: CountOrZero = 5,
     k_item: CountOrZero = 5,
 ) -> None:
-    """Filter a Parquet file of any size to its k-core.
+    """Filter a Parquet file of any size to its k-core. A user-item pair counts once; all rows of a kept pair are kept.
 
     Args:
         source: a Parquet file, or a folder of them
         to: the Parquet file to write
         user_column: column with the user's id
         item_column: column with the item's id
-        k_user: minimum interactions per user
-        k_item: minimum interactions per item
+        k_user: minimum items per user
+        k_item: minimum users per item
     """
-    n_rows, n_kept = k_core_parquet(source, to, k_user, k_item, user_column, item_column)
-    print(f"Kept {n_kept:,} of {n_rows:,} rows in {to}: the k-core with k = {k_user} for users and {k_item} for items.")
+    core = k_core_parquet(source, to, k_user, k_item, user_column, item_column)
+    say(
+        f"Kept {core.n_kept:,} of {core.n_rows:,} rows in {to}: "
+        f"the k-core with k = {k_user} for users and {k_item} for items."
+    )
+    if core.n_repeats:
+        say(f"  {core.n_repeats:,} rows repeat the user and item of another row; each pair counted once.")
 
 
 def export_dataset(
@@ -133,19 +141,27 @@ def export_dataset(
     to: Path,
     format: ExportFormat = "recbole",
     name: str = "dataset",
+    leaking_columns: bool = False,
 ) -> None:
     """Write a dataset for RecBole, LightGCN or Cornac.
 
     Args:
         source: a dataset folder, or the folder of one snapshot version
-        to: the folder to write
-        format: format to write; uir is for Cornac and others
+        to: the folder to write; files there that an export did not write are never replaced
+        format: format to write; uir and uirt (with times) are for Cornac and others
         name: the dataset's name in RecBole
+        leaking_columns: also write the movies' columns that reveal held-out rows, such as rating_mean (recbole only)
     """
-    done = export(source, to, format, name)
-    print(f"Exported {source} as {format}:")
+    done = export(source, to, format, name, leaking_columns)
+    say(f"Exported {source} as {format}:")
     for file in done.files:
-        print(f"  {file}")
+        say(f"  {file}")
     for column in ("stars", "rated_on"):
         if column not in done.values:
-            print(f"  without {column}: some interactions have none")
+            say(f"  without {column}: some interactions have none")
+    if done.n_times:
+        midnights = f"; {done.n_midnights:,} are midnight UTC of the day, because the time of day is not known"
+        say(
+            f"  {done.n_times - done.n_midnights:,} of {done.n_times:,} times are exact to the second"
+            f"{midnights if done.n_midnights else ''}"
+        )

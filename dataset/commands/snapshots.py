@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-from dataset.cli import FLAT, progress
+from dataset.cli import FLAT, progress, say
 from dataset.columns import describe_columns, describe_table
 from dataset.errors import InvalidSnapshotError, MissingInputError
 from dataset.files import atomic_path
@@ -44,9 +44,9 @@ def publish_dataset(
     """
     snapshot, is_new = publish(dataset, name, root, publication)
     if is_new:
-        print(f"Published {snapshot.label} in {snapshot.folder}, content {snapshot.content_digest[:12]}.")
+        say(f"Published {snapshot.label} in {snapshot.folder}, content {snapshot.content_digest[:12]}.")
     else:
-        print(f"Nothing changed since {snapshot.label} ({snapshot.folder}); nothing published.")
+        say(f"Nothing changed since {snapshot.label} ({snapshot.folder}); nothing published.")
 
 
 def list_published(*, root: str = str(DEFAULT_ROOT)) -> None:
@@ -59,16 +59,18 @@ def list_published(*, root: str = str(DEFAULT_ROOT)) -> None:
     unreadable = [snapshot for snapshot in snapshots if isinstance(snapshot, InvalidSnapshotError)]
     for snapshot in snapshots:
         if isinstance(snapshot, Snapshot):
-            numbers = snapshot.manifest.statistics
-            print(
-                f"{snapshot.label}  {snapshot.manifest.created_at[:16]}  content {snapshot.content_digest[:12]}  "
-                f"{numbers['n_users']:,} users, {numbers['n_movies']:,} movies, "
-                f"{numbers['n_interactions']:,} interactions"
-            )
+            counts = ", ".join(f"{_count(snapshot, what)} {what}" for what in ("users", "movies", "interactions"))
+            published = snapshot.manifest.created_at[:16]
+            say(f"{snapshot.label}  {published}  content {snapshot.content_digest[:12]}  {counts}")
     if not snapshots:
-        print(f"No snapshot below {root}.")
+        say(f"No snapshot below {root}.")
     if unreadable:
         raise InvalidSnapshotError("; ".join(map(str, unreadable)))
+
+
+def _count(snapshot: Snapshot, what: str) -> str:
+    number = snapshot.manifest.statistics.get(f"n_{what}")
+    return f"{number:,}" if isinstance(number, int) else "?"
 
 
 def show(snapshot: str | None = None, /, *, root: str = str(DEFAULT_ROOT), brief: bool = False) -> None:
@@ -91,14 +93,15 @@ def show(snapshot: str | None = None, /, *, root: str = str(DEFAULT_ROOT), brief
         "licence": describe_licence(manifest.licence),
         "features": describe_extractor(manifest.extractor),
     }
-    print(chosen.label)
+    say(chosen.label)
     for label, fact in facts.items():
-        print(f"  {label:<9}  {fact}")
+        say(f"  {label:<9}  {fact}")
     for name, entry in manifest.tables.items():
-        print(f"  {name:<14} {entry.rows:>11,} rows  {entry.size_bytes:>13,} bytes")
+        say(f"  {name:<14} {entry.rows:>11,} rows  {entry.size_bytes:>13,} bytes")
     if not brief:
         for name, entry in manifest.tables.items():
-            print("\n".join(["", *_table_in_words(name, SNAPSHOT_TABLES[name], entry.columns)]))
+            if name in SNAPSHOT_TABLES:  # a later version of the code may add others
+                say("\n".join(["", *_table_in_words(name, SNAPSHOT_TABLES[name], entry.columns)]))
 
 
 def _table_in_words(name: str, schema: Schema, types: Mapping[str, str]) -> Iterator[str]:
@@ -126,7 +129,7 @@ def verify_files(snapshot: str | None = None, /, *, root: str = str(DEFAULT_ROOT
     chosen = _chosen(snapshot, root)
     if problems := verify(chosen):
         raise InvalidSnapshotError(f"{chosen.folder}: {'; '.join(problems)}; get the snapshot from its source again")
-    print(f"{chosen.label}: every file is as it was published.")
+    say(f"{chosen.label}: every file is as it was published.")
 
 
 def report(
@@ -152,7 +155,7 @@ def report(
         raise MissingInputError(f"{raw}: no images.parquet there; --raw takes the folder of raw tables")
     pictures = raw or Path("data") / chosen.name / "raw"
     destination = to or DEFAULT_REPORTS / f"{chosen.name}-v{chosen.version:04d}"
-    print(f"Wrote the report on {chosen.label}: {write_dataset_report(chosen, pictures, destination)}")
+    say(f"Wrote the report on {chosen.label}: {write_dataset_report(chosen, pictures, destination)}")
 
 
 def diff(before: str, after: str, /, *, rows: Path | None = None) -> None:
@@ -166,9 +169,9 @@ def diff(before: str, after: str, /, *, rows: Path | None = None) -> None:
     old, new = snapshot_at(before), snapshot_at(after)
     tables = diff_tables(old, new)
     if lines := list(describe_changes(old, new, tables)):
-        print("\n".join([f"{old.label} → {new.label}", *lines]))
+        say("\n".join([f"{old.label} → {new.label}", *lines]))
     else:
-        print(f"{old.label} and {new.label} are equal.")
+        say(f"{old.label} and {new.label} are equal.")
     if rows:
         for table in tables:
             with atomic_path(rows / f"{table.table}.parquet") as path:
@@ -197,9 +200,9 @@ def push_snapshot(snapshot: str, address: str, /, *, public: bool = False) -> No
     source = snapshot_at(snapshot)
     pushed = push(source, address, public)
     if pushed.is_new:
-        print(f"Pushed {source.label} to {pushed.url}, tag {pushed.tag}.")
+        say(f"Pushed {source.label} to {pushed.url}, tag {pushed.tag}.")
     else:
-        print(f"{source.label} is already in {pushed.url}, tag {pushed.tag}.")
+        say(f"{source.label} is already in {pushed.url}, tag {pushed.tag}.")
 
 
 def pull_snapshot(
@@ -219,9 +222,9 @@ def pull_snapshot(
         line = bar.add_task(f"Pulling {source.label}", total=sum(file_sizes(source).values()), note="")
         pulled, is_new = pull(source, to, lambda n: bar.update(line, advance=n))
     if is_new:
-        print(f"Pulled {pulled.label} to {pulled.path}, every file verified.")
+        say(f"Pulled {pulled.label} to {pulled.path}, every file verified.")
     else:
-        print(f"{pulled.label} is already in {pulled.path}.")
+        say(f"{pulled.label} is already in {pulled.path}.")
 
 
 def _chosen(place: str | None, root: str) -> Snapshot:

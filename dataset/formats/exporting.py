@@ -1,179 +1,124 @@
-"""Exports a dataset or snapshot to files that other recommender libraries read.
+"""Exports a dataset or snapshot to files that other recommender libraries read (`dataset.formats.export_formats`).
 
-| format | files |
-|---|---|
-| `recbole` | `<name>/<name>.{train,valid,test}.inter` and `<name>.item` (atomic files), `<name>.yaml` to run them |
-| `lightgcn` | `train.txt`, `valid.txt`, `test.txt` (user number, item numbers), `user_list.txt`, `item_list.txt` |
-| `uir` | `train.tsv`, `valid.tsv`, `test.tsv`: user, item and rating, without a header (Cornac and others) |
+Ratings and times are exported only if every interaction has one, because other libraries would fill gaps with
+invented values. Without ratings, the rating in `uir` and `uirt` is 1. A time is in seconds since 1970; where only
+the day is known, it is midnight UTC (`dataset.moments`).
 
-`recbole` and `uir` hold ratings, `recbole` also dates. They are exported only if every interaction has one,
-because other libraries would fill gaps with invented values. Without ratings, the rating in `uir` is 1.
+`.exported.json` in the destination holds the SHA-256 of every file that an export has written there. An export
+replaces these files, and no others.
 """
 
+import json
 import logging
-from collections.abc import Callable
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
-
-import polars as pl
 
 from dataset.errors import MissingInputError, UsageError
-from dataset.files import atomic_path, write_text
+from dataset.files import atomic_path, explain_write_errors, sha256_of_file, write_json
+from dataset.formats.export_formats import ExportFile, ExportFormat, files_of
+from dataset.moments import moment
 from dataset.schema import Interaction, SnapshotMovie
-from dataset.tables import read_table
+from dataset.tables import read_published
 
 _log = logging.getLogger(__name__)
 
-FILE_OF_SPLIT = {"train": "train", "validation": "valid", "test": "test"}
-"""The names of the splits in RecBole, LightGCN and similar libraries."""
-
-
-ExportFormat = Literal["recbole", "lightgcn", "uir"]
+_RECORD = ".exported.json"
+_FORMATS_WITH_TIME = ("recbole", "uirt")
 
 
 @dataclass(frozen=True)
 class Exported:
-    """The result of `export`: the folder, its files, and which of `stars` and `rated_on` have no gaps."""
+    """The result of `export`.
+
+    Attributes:
+        path: the destination.
+        files: the files written.
+        values: which of `stars` and `rated_on` have no gaps.
+        n_times: the number of times written.
+        n_midnights: how many of these are midnight UTC of the day because the time of day is not known.
+    """
 
     path: Path
     files: list[Path]
     values: list[str]
+    n_times: int
+    n_midnights: int
 
 
-def export(source: Path, destination: Path, file_format: ExportFormat, name: str = "dataset") -> Exported:
+def export(
+    source: Path, destination: Path, file_format: ExportFormat, name: str = "dataset", leaking_columns: bool = False
+) -> Exported:
     """Write the interactions of a dataset folder or a snapshot in another library's format.
 
+    Nothing is written if anything is refused.
+
+    Args:
+        source: the dataset folder or the folder of a version.
+        destination: the folder to write.
+        file_format: the format.
+        name: the dataset's name in RecBole.
+        leaking_columns: whether to write the columns of movies that reveal held-out rows (`recbole` only).
+
     Raises:
-        UsageError: `name` is not a valid file name.
+        UsageError: `name` is not a valid file name, the format cannot hold an id, or a file at the destination was not
+            written by an export.
         MissingInputError: `source` is neither a dataset folder nor a snapshot.
         InvalidTableError: a table is invalid.
+        PipelineError: the destination cannot be written.
     """
-    if not name or name.startswith(".") or set(name) & set("/\\"):
+    if not name or name.startswith(".") or set(name) & set("/\\") or not name.isprintable():
         raise UsageError(f"export: name {name!r} is not a valid file name; use letters, digits, - and _")
     if not (source / "interactions.parquet").is_file():
         raise MissingInputError(
             f"{source}: no interactions.parquet there, so it is neither a dataset folder nor a snapshot; "
             "create one with `python -m dataset build`, or name a version's folder"
         )
-    interactions = read_table(source / "interactions.parquet", Interaction)
-    movies = read_table(source / "movies.parquet", SnapshotMovie)
-    values = [column for column in ("stars", "rated_on") if not interactions[column].null_count()]
-    files = _FORMATS[file_format](interactions, movies, destination, name)
-    _log.info("exported %s as %s: %d files", source, file_format, len(files))
-    return Exported(destination, files, values)
+    interactions = read_published([source / "interactions.parquet"], Interaction)
+    movies = read_published([source / "movies.parquet"], SnapshotMovie)
+    files = files_of(file_format, interactions, movies, name, leaking_columns)
+    written = _write(files, destination)
+    moments = interactions.select(moment()).to_series()
+    has_times = file_format in _FORMATS_WITH_TIME and not moments.null_count()
+    n_midnights = interactions["rated_at"].null_count() if has_times else 0
+    values = [column for column, of in (("stars", interactions["stars"]), ("rated_on", moments)) if not of.null_count()]
+    _log.info("exported %s as %s: %d files", source, file_format, len(written))
+    return Exported(destination, written, values, len(moments) if has_times else 0, n_midnights)
 
 
-def _recbole(interactions: pl.DataFrame, movies: pl.DataFrame, destination: Path, name: str) -> list[Path]:
-    """Write RecBole's atomic files, split for `benchmark_filename`, in a folder with the dataset's name.
-
-    There is no `.user` file because only the users' ids are known.
-
-    Source: recbole.io/docs, "Atomic Files" and "Data settings: benchmark_filename".
-    """
-    folder = destination / name
-    columns = {
-        "user_id:token": pl.col("user_id"),
-        "item_id:token": pl.col("movie_id"),
-        "rating:float": pl.col("stars"),
-        "timestamp:float": pl.col("rated_on").cast(pl.Datetime("ms")).dt.epoch("s"),
-    }
-    table = _without_gaps(interactions.select("split", **columns))
-    files = [
-        _write_tsv(rows.drop("split"), folder / f"{name}.{FILE_OF_SPLIT[str(split)]}.inter", header=True)
-        for split, rows in _by_split(table)
-    ]
-    items = movies.select(
-        pl.col("movie_id").alias("item_id:token"),
-        _one_line(pl.col("title")).alias("movie_title:token_seq"),
-        pl.col("year").cast(pl.String).alias("release_year:token"),
-        pl.col("genres")
-        .list.eval(_one_line(pl.element()).str.replace_all(" ", "_"))
-        .list.join(" ")
-        .alias("class:token_seq"),
-    )
-    files.append(_write_tsv(items, folder / f"{name}.item", header=True))
-    loaded = [column.partition(":")[0] for column in table.columns if column != "split"]
-    settings = [
-        f"# run_recbole(model='BPR', dataset='{name}', config_file_list=['{name}/{name}.yaml'], "
-        "config_dict={'data_path': '<the folder that holds this one>'})",
-        "USER_ID_FIELD: user_id",
-        "ITEM_ID_FIELD: item_id",
-        *(["RATING_FIELD: rating"] if "rating" in loaded else []),
-        *(["TIME_FIELD: timestamp"] if "timestamp" in loaded else []),
-        "benchmark_filename: [train, valid, test]",
-        f"load_col: {{inter: [{', '.join(loaded)}], item: [item_id, movie_title, release_year, class]}}",
-    ]
-    write_text(folder / f"{name}.yaml", "\n".join(settings) + "\n")
-    return [*files, folder / f"{name}.yaml"]
+def _write(files: list[ExportFile], destination: Path) -> list[Path]:
+    """Write all files, each atomically, and record their digests; refuse if that would replace a file of the user's."""
+    record = _read_record(destination)
+    with explain_write_errors(destination):
+        destination.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".export-", dir=destination) as scratch:
+            for file in files:
+                file.write(Path(scratch) / file.path)
+            digests = {file.path: sha256_of_file(Path(scratch) / file.path) for file in files}
+            foreign = [path for path in digests if _is_foreign(destination / path, {digests[path], record.get(path)})]
+            if foreign:
+                raise UsageError(
+                    f"export: {destination / foreign[0]} exists and was not written by an export, or was changed since"
+                    + (f" (and {len(foreign) - 1} more)" if len(foreign) > 1 else "")
+                    + "; move it away, or choose another --to"
+                )
+            for path in digests:
+                with atomic_path(destination / path) as temporary:
+                    (Path(scratch) / path).replace(temporary)
+        write_json(destination / _RECORD, {"files": record | digests})
+    return [destination / file.path for file in files]
 
 
-def _lightgcn(interactions: pl.DataFrame, movies: pl.DataFrame, destination: Path, name: str) -> list[Path]:
-    """Write one line per user and split: the user's number, then the items' numbers; and the lists of ids.
-
-    Users and items with training interactions have the lowest numbers, so a model needs no others.
-
-    Source: github.com/kuandeng/LightGCN, Data/gowalla.
-    """
-    numbered, files = interactions, []
-    for column, file in (("user_id", "user_list.txt"), ("movie_id", "item_list.txt")):
-        order = interactions.group_by(column).agg(cold=(pl.col("split") != "train").all()).sort("cold", column)
-        ids = order.select(org_id=column, remap_id=pl.int_range(pl.len()))
-        _require_no_space(ids["org_id"])
-        files.append(_write_tsv(ids, destination / file, header=True, separator=" "))
-        numbered = numbered.join(ids.rename({"org_id": column, "remap_id": f"{column}_number"}), on=column)
-    for split, rows in _by_split(numbered):
-        users = rows.group_by("user_id_number").agg(pl.col("movie_id_number").sort()).sort("user_id_number")
-        lines = users.select(
-            pl.concat_str(
-                "user_id_number", pl.col("movie_id_number").cast(pl.List(pl.String)).list.join(" "), separator=" "
-            )
-        )
-        files.append(_write_tsv(lines, destination / f"{FILE_OF_SPLIT[split]}.txt", header=False))
-    return files
+def _is_foreign(path: Path, known: set[str | None]) -> bool:
+    """Return whether there is something at `path` that has none of the known digests."""
+    if path.is_file():
+        return sha256_of_file(path) not in known
+    return path.exists() or path.is_symlink()
 
 
-def _uir(interactions: pl.DataFrame, movies: pl.DataFrame, destination: Path, name: str) -> list[Path]:
-    """Write user, item and rating, separated by tabs, for Cornac's `Reader().read(file, fmt="UIR")`."""
-    has_stars = not interactions["stars"].null_count()
-    rating = pl.col("stars") if has_stars else pl.lit(1.0)
-    table = interactions.select("split", "user_id", "movie_id", rating.alias("rating"))
-    return [
-        _write_tsv(rows.drop("split"), destination / f"{FILE_OF_SPLIT[split]}.tsv", header=False)
-        for split, rows in _by_split(table)
-    ]
-
-
-def _by_split(table: pl.DataFrame) -> list[tuple[str, pl.DataFrame]]:
-    return [(split, table.filter(pl.col("split") == split)) for split in FILE_OF_SPLIT]
-
-
-def _without_gaps(table: pl.DataFrame) -> pl.DataFrame:
-    return table.select(column for column in table if not column.null_count())
-
-
-def _one_line(text: pl.Expr) -> pl.Expr:
-    """Return text on one line with single spaces."""
-    return text.str.replace_all(r"\s+", " ").str.strip_chars()
-
-
-def _require_no_space(ids: pl.Series) -> None:
-    bad = ids.filter(ids.str.contains(r"\s"))
-    if len(bad):
-        raise UsageError(
-            f"export: {len(bad):,} ids contain spaces, for example {bad[0]!r}, which lightgcn does not allow; "
-            "use --format recbole or uir"
-        )
-
-
-def _write_tsv(table: pl.DataFrame, path: Path, header: bool, separator: str = "\t") -> Path:
-    with atomic_path(path) as temporary:
-        table.write_csv(temporary, separator=separator, include_header=header, quote_style="never")
-    return path
-
-
-_FORMATS: dict[str, Callable[[pl.DataFrame, pl.DataFrame, Path, str], list[Path]]] = {
-    "recbole": _recbole,
-    "lightgcn": _lightgcn,
-    "uir": _uir,
-}
+def _read_record(destination: Path) -> dict[str, str]:
+    """Return the digests of the files that exports have written to a folder, by path."""
+    try:
+        return dict(json.loads((destination / _RECORD).read_text(encoding="utf-8"))["files"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}

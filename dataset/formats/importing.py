@@ -1,29 +1,45 @@
 """Imports your own data: turns a ratings file, and optionally pictures and an items file, into raw tables.
 
-User and item ids are kept unchanged, as text. Pictures are `<item>.jpg` or `<item>/<any>.jpg`; each becomes a frame
-of its item. Unusable rows and files go to `quarantine.parquet` with the reason.
+User and item ids are kept as text; what is done with spaces around them and with numbers like 1.0 is an option, and
+said. Pictures are `<item>.jpg` or `<item>/<any>.jpg`; each becomes a frame of its item. Unusable rows and files go to
+`quarantine.parquet` with the reason; `provenance.json` holds the files' SHA-256, how they were read and the options.
 """
 
+import json
 import logging
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
-from dataset.files import write_json
-from dataset.formats.items import ItemsFile, read_items
+from dataset.errors import PipelineError
+from dataset.files import sha256_of_file, write_json
+from dataset.formats.given_split import GivenSplit, read_given
+from dataset.formats.items import ItemsFile, ReadItems, read_items
 from dataset.formats.pictures import import_pictures
-from dataset.formats.ratings import RatingsFormat, read_ratings
+from dataset.formats.ratings import RatingsFormat
 from dataset.schema import RAW_TABLES, Frame, Image, Movie, Quarantine
 from dataset.tables import empty, fill_columns, write_table
 from dataset.version import code_version
 
 _log = logging.getLogger(__name__)
 
+_PROVENANCE = "provenance.json"
+
 
 @dataclass(frozen=True)
 class Imported:
-    """The result of `import_ratings`: the raw folder and counts."""
+    """The result of `import_ratings`: the raw folder, counts, and what the user should know.
+
+    Attributes:
+        n_rows: the rows of the ratings file: `n_ratings` and those that are in the quarantine.
+        n_dropped_rows: its rows that are in the quarantine.
+        n_quarantined: all rows of the quarantine, also those of pictures.
+        reasons: for each reason of a dropped row of the ratings file, the number of rows.
+        facts: how the ratings file was read.
+        notes: what the user should know, in sentences.
+    """
 
     path: Path
     n_ratings: int
@@ -31,6 +47,12 @@ class Imported:
     n_titles: int
     n_pictures: int
     n_quarantined: int
+    n_rows: int
+    n_dropped_rows: int
+    has_items_file: bool
+    reasons: dict[str, int]
+    facts: dict[str, str]
+    notes: tuple[str, ...]
 
 
 def import_ratings(
@@ -39,42 +61,125 @@ def import_ratings(
     pictures: Path | None,
     destination: Path,
     items_file: ItemsFile | None = None,
+    replace: bool = False,
+    split: GivenSplit = GivenSplit(),  # noqa: B008 - frozen
 ) -> Imported:
     """Write a raw folder (see `dataset.building.build`) from a ratings file, a folder of pictures and an items file.
 
+    Args:
+        ratings: the ratings file.
+        file_format: its columns and how to read it.
+        pictures: the folder of pictures, if there are any.
+        destination: the raw folder.
+        items_file: the items file, if there is one.
+        replace: whether to replace the tables that another import or a crawl has written to `destination`.
+        split: the other files of a published split, if there are any.
+
     Raises:
         MissingInputError: a file or the folder is missing.
+        UsageError: an option's value is impossible.
         InvalidTableError: a file cannot be read, or a column is missing or invalid.
         TooLittleDataError: no row or no picture is usable.
+        PipelineError: `destination` holds tables of another source, and `replace` is false.
     """
-    known = read_items(items_file) if items_file else None
-    rows, incomplete = read_ratings(ratings, file_format)
-    items = rows["movie_id"].unique().sort()
+    digest = sha256_of_file(ratings) if ratings.is_file() else ""
+    if not replace:
+        _require_own(destination, ratings.name, digest)
+    known = read_items(items_file, file_format.id_rules) if items_file else None
+    read = read_given(ratings, file_format, split)
+    items = read.rows["movie_id"].unique().sort()
     frames, images, bad_pictures = empty(Frame), empty(Image), empty(Quarantine)
     if pictures is not None:
         frames, images, bad_pictures = import_pictures(pictures, set(items), destination)
     tables = {name: empty(schema) for name, schema in RAW_TABLES.items()}
-    movies = _movies(items, known)
-    tables |= {"movies": movies, "ratings": rows, "frames": frames, "images": images}
+    movies = _movies(items, None if known is None else known.rows)
+    tables |= {"movies": movies, "ratings": read.rows, "frames": frames, "images": images}
     for name, schema in RAW_TABLES.items():
         write_table(tables[name], schema, destination / f"{name}.parquet")
-    quarantine = pl.concat([incomplete, bad_pictures])
+    quarantine = pl.concat([read.quarantine, bad_pictures])
     write_table(quarantine, Quarantine, destination / "quarantine.parquet")
+    n_rows, n_dropped = read.rows.height + read.quarantine.height, read.quarantine.height
     write_json(
-        destination / "provenance.json",
+        destination / _PROVENANCE,
         {
             "source": "import",
             "file": ratings.name,
+            "file_sha256": digest,
+            "file_rows": {"given": n_rows, "imported": read.rows.height, "quarantined": n_dropped},
+            "read_as": read.facts,
+            "options": _given(file_format),
             "items_file": items_file.path.name if items_file else None,
+            **_provenance_of_items(items_file, known),
+            **_provenance_of_split(ratings, file_format, split),
             "has_pictures": pictures is not None,
             "code_version": code_version(),
         },
     )
     _log.info(
-        "imported %s: %d ratings, %d pictures, %d dropped", ratings, rows.height, images.height, quarantine.height
+        "imported %s: %d ratings, %d pictures, %d dropped", ratings, read.rows.height, images.height, quarantine.height
     )
-    n_titles = 0 if known is None else int(items.is_in(known["movie_id"].implode()).sum())
-    return Imported(destination, rows.height, len(items), n_titles, images.height, quarantine.height)
+    n_titles = 0 if known is None else int(items.is_in(known.rows["movie_id"].implode()).sum())
+    return Imported(
+        path=destination,
+        n_ratings=read.rows.height,
+        n_items=len(items),
+        n_titles=n_titles,
+        n_pictures=images.height,
+        n_quarantined=quarantine.height,
+        n_rows=n_rows,
+        n_dropped_rows=n_dropped,
+        has_items_file=items_file is not None,
+        reasons=dict(read.quarantine.group_by("reason").len().sort("reason").iter_rows()),
+        facts=read.facts,
+        notes=(*read.notes, *(known.notes if known else ())),
+    )
+
+
+def _require_own(destination: Path, name: str, digest: str) -> None:
+    """Check that a folder holds no tables, or those of an import of the same file.
+
+    Raises:
+        PipelineError: it holds others.
+    """
+    written = [path for path in (destination / f"{table}.parquet" for table in RAW_TABLES) if path.exists()]
+    if not written and not (destination / _PROVENANCE).exists():
+        return
+    try:
+        before = json.loads((destination / _PROVENANCE).read_text(encoding="utf-8"))
+        source = before["source"] if before["source"] != "import" else f"the file {before['file']}"
+        is_same = (
+            before["source"] == "import" and before.get("file_sha256", digest) == digest and before["file"] == name
+        )
+    except (OSError, ValueError, TypeError, LookupError):
+        source, is_same = "an unknown source", False
+    if not is_same:
+        what = f"another {name}" if source == f"the file {name}" else source
+        raise PipelineError(
+            f"{destination}: already holds tables of {what}; name another folder with --to, or pass --replace"
+        )
+
+
+def _given(config: Any) -> dict[str, Any]:
+    """Return the fields of a configuration that differ from their defaults."""
+    default = asdict(type(config)())
+    return {name: value for name, value in asdict(config).items() if value != default[name]}
+
+
+def _provenance_of_items(file: ItemsFile | None, read: ReadItems | None) -> dict[str, Any]:
+    if file is None or read is None:
+        return {}
+    return {
+        "items_file_sha256": sha256_of_file(file.path),
+        "items_read_as": read.facts,
+        "items_options": _given(file.format),
+    }
+
+
+def _provenance_of_split(ratings: Path, file_format: RatingsFormat, split: GivenSplit) -> dict[str, Any]:
+    """Return where the split of the ratings stands, empty if they have none."""
+    files = {name: {"file": path.name, "sha256": sha256_of_file(path)} for name, path in split.files(ratings).items()}
+    named: dict[str, Any] = {"files": files} if files else {"column": file_format.split_column}
+    return {"given_split": named} if files or file_format.split_column else {}
 
 
 def _movies(items: pl.Series, known: pl.DataFrame | None) -> pl.DataFrame:

@@ -1,160 +1,238 @@
 """Reads a user's ratings file as `Rating` rows; defines the known formats."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Annotated, Literal
 
 import polars as pl
+import pydantic
+from cyclopts import Group, Parameter
 
-from dataset.errors import InvalidTableError, MissingInputError, TooLittleDataError, UsageError
-from dataset.formats.user_files import read_user_file
+from dataset.errors import PipelineError, TooLittleDataError
+from dataset.formats.ids import FloatIds, IdRules, IdSpaces, read_ids
+from dataset.formats.lightgcn import pairs_of_lines
+from dataset.formats.splits import read_splits
+from dataset.formats.stars import RatingRules, ZeroIs, read_stars
+from dataset.formats.times import TimeRules, TimeUnit, read_times
+from dataset.reading.blocks import line_blocks
+from dataset.reading.content import COMPRESSED_SUFFIXES
+from dataset.reading.open import open_user_file
+from dataset.reading.table import NO_VALUE, FileOptions, Ragged, Rows, UserFile, find_column
 from dataset.schema import Rating
 from dataset.tables import quarantine_rows, validate
 
-_MILLISECONDS_FROM = 100_000_000_000
-"""A number from this on is a time in milliseconds; in seconds it would be after the year 5000."""
+FormatName = Literal["movielens-csv", "movielens-dat", "movielens-100k", "recbole", "lightgcn"]
+
+_COLUMNS, _TEXT, _VALUES = (
+    Group.create_ordered(name)
+    for name in ("Columns of the ratings", "Reading a text file (by default detected)", "Values")
+)
 
 
-@dataclass(frozen=True)
+@pydantic.dataclasses.dataclass(frozen=True)
 class RatingsFormat:
-    """The columns of a ratings file and how to read it. None: the file has no such column.
+    """The columns of a ratings file and how to read it. None: decide by the file, or the file has no such column.
 
     Attributes:
-        user_column: the user's id; without a header, columns are `column_1`, `column_2`, …
-        item_column: the item's id.
-        rating_column: the rating, above 0 and up to `max_rating`; empty means "not rated".
-        time_column: a date, an ISO date or time as text, or seconds (or milliseconds) since 1970.
-        max_rating: the highest possible rating; ratings are scaled so that it becomes 5 stars.
-        separator: the field separator of a text file; None chooses by the name (.tsv: tab, else comma).
-        has_header: whether the first line of a text file names the columns.
-        has_types: whether the names in the header end in a type, as in RecBole's `user_id:token`.
+        user_column: column with the user's id, or its number if there is no header (by default user)
+        item_column: column with the item's id (by default item)
+        rating_column: column with the rating; an empty one is "not rated"
+        time_column: column with the date or time
+        split_column: column with the split: train, validation (valid, val, dev) and test, or 0, 1 and 2 for these
+        max_rating: the highest possible rating, which becomes 5 stars (by default 5)
+        separator: field separator: a character or several, or comma, tab, semicolon, pipe, space
+        has_header: whether the first line names the columns; otherwise they have numbers, from 1
+        has_types: whether the names in the header end in a type, as in RecBole's `user_id:token`
+        has_lists: whether a line is a user and all their items, as in LightGCN's files
+        quote: quotation mark around fields, or none
+        encoding: encoding, for example latin-1, cp1252, gb18030 or utf-16 (by default utf-8)
+        ragged_rows: rows of too few or too many fields are left out, or filled up where that loses nothing
+        zero_is: what a rating of 0 means: unrated or interaction (the row counts, without a rating), or drop the row
+        time_unit: unit of the times (by default detected); a named one also allows times before 1990
+        time_format: form of times that are text, for example '%d/%m/%Y %H:%M'
+        id_spaces: whether spaces around ids are removed or kept
+        float_ids: read the id 1.0 as 1: in columns of floating-point numbers (auto), also in text, or never
+        no_values: texts that stand for no value, separated by commas
     """
 
-    user_column: str = "user"
-    item_column: str = "item"
-    rating_column: str | None = None
-    time_column: str | None = None
-    max_rating: float = 5.0
-    separator: str | None = None
-    has_header: bool = True
-    has_types: bool = False
+    user_column: Annotated[str | None, Parameter(group=_COLUMNS)] = None
+    item_column: Annotated[str | None, Parameter(group=_COLUMNS)] = None
+    rating_column: Annotated[str | None, Parameter(group=_COLUMNS)] = None
+    time_column: Annotated[str | None, Parameter(group=_COLUMNS)] = None
+    split_column: Annotated[str | None, Parameter(group=_COLUMNS)] = None
+    max_rating: Annotated[float | None, pydantic.Field(gt=0, allow_inf_nan=False), Parameter(group=_VALUES)] = None
+    separator: Annotated[str | None, Parameter(group=_TEXT)] = None
+    has_header: Annotated[bool | None, Parameter(name="--header", negative="--no-header", group=_TEXT)] = None
+    has_types: Annotated[bool, Parameter(parse=False)] = False
+    has_lists: Annotated[bool, Parameter(parse=False)] = False
+    quote: Annotated[Literal['"', "'", "none"] | None, Parameter(group=_TEXT)] = None
+    encoding: Annotated[str | None, Parameter(group=_TEXT)] = None
+    ragged_rows: Annotated[Ragged, Parameter(group=_TEXT)] = "quarantine"
+    zero_is: Annotated[ZeroIs | None, Parameter(group=_VALUES)] = None
+    time_unit: Annotated[TimeUnit | None, Parameter(group=_VALUES)] = None
+    time_format: Annotated[str | None, Parameter(group=_VALUES)] = None
+    id_spaces: Annotated[IdSpaces, Parameter(group=_VALUES)] = "strip"
+    float_ids: Annotated[FloatIds, Parameter(group=_VALUES)] = "auto"
+    no_values: Annotated[str, Parameter(group=_VALUES)] = ",".join(NO_VALUE)
+
+    @property
+    def file_options(self) -> FileOptions:
+        """How to read a text file."""
+        return FileOptions(self.separator, self.quote, self.encoding, self.has_header, self.has_types, self.ragged_rows)
+
+    @property
+    def id_rules(self) -> IdRules:
+        """How to read ids."""
+        return IdRules(self.id_spaces, self.float_ids, self.no_value_texts)
+
+    @property
+    def no_value_texts(self) -> tuple[str, ...]:
+        """The texts that stand for no value."""
+        return tuple(text for part in self.no_values.split(",") if (text := part.strip()))
+
+    def updated(self, options: "RatingsFormat") -> "RatingsFormat":
+        """Return this format with the fields that differ from their default in `options`."""
+        default = RatingsFormat()
+        names = self.__dataclass_fields__
+        return replace(self, **{
+            name: value for name in names if (value := getattr(options, name)) != getattr(default, name)
+        })  # fmt: skip
 
 
-FORMATS = {
-    "movielens-csv": RatingsFormat("userId", "movieId", "rating", "timestamp"),
-    # ratings.dat separates fields by `::`; read with `:`, every second column is empty.
-    "movielens-dat": RatingsFormat("column_1", "column_3", "column_5", "column_7", separator=":", has_header=False),
-    "movielens-100k": RatingsFormat("column_1", "column_2", "column_3", "column_4", separator="\t", has_header=False),
-    "recbole": RatingsFormat("user_id", "item_id", "rating", "timestamp", separator="\t", has_types=True),
+FORMATS: Mapping[FormatName, RatingsFormat] = {
+    "movielens-csv": RatingsFormat("userId", "movieId", "rating", "timestamp", has_header=True),
+    "movielens-dat": RatingsFormat("1", "2", "3", "4", separator="::", has_header=False, quote="none"),
+    "movielens-100k": RatingsFormat("1", "2", "3", "4", separator="tab", has_header=False, quote="none"),
+    "recbole": RatingsFormat(
+        "user_id", "item_id", "rating", "timestamp", separator="tab", has_header=True, has_types=True
+    ),
+    "lightgcn": RatingsFormat(has_lists=True),
 }
 """The known formats, which need no column names."""
 
-_FORMAT_BY_NAME = {"ratings.csv": "movielens-csv", "ratings.dat": "movielens-dat", "u.data": "movielens-100k"}
+_NAMES: Mapping[str, tuple[FormatName, bytes]] = {
+    "ratings.csv": ("movielens-csv", b"userId,movieId,"),
+    "ratings.dat": ("movielens-dat", b"::"),
+    "u.data": ("movielens-100k", b"\t"),
+}
+"""For each name of a file: its format, and what its first line contains."""
 
 
-def detect_format(path: Path) -> str | None:
-    """Return which of `FORMATS` a ratings file has, by its name (and a `ratings.csv` by its header), else None."""
-    if path.suffix == ".inter":
+_LISTS = {"lines": "a user and their items"}
+
+
+@dataclass(frozen=True)
+class ReadRatings:
+    """The content of a ratings file; each of its rows is either a rating or a quarantine row.
+
+    Attributes:
+        rows: the `Rating` rows.
+        quarantine: the `Quarantine` rows.
+        facts: how the file was read: "separator", "encoding", "times", …
+        notes: what the user should know, in sentences.
+    """
+
+    rows: pl.DataFrame
+    quarantine: pl.DataFrame
+    facts: dict[str, str]
+    notes: list[str]
+
+
+def detect_format(path: Path) -> FormatName | None:
+    """Return which of `FORMATS` a ratings file has, by its name and its first line, else None."""
+    suffixes = path.suffixes
+    name = path.stem if suffixes and suffixes[-1] in COMPRESSED_SUFFIXES else path.name
+    if name.endswith(".inter"):
         return "recbole"
-    name = _FORMAT_BY_NAME.get(path.name)
-    if name == "movielens-csv":
-        try:
-            with path.open(encoding="utf-8", errors="replace") as file:
-                return name if file.readline().startswith("userId,movieId,") else None
-        except OSError:
-            return None
-    return name
-
-
-def _read(path: Path, file_format: RatingsFormat) -> pl.DataFrame:
-    """Return the format's columns of a file as `user`, `item`, `rating` and `time`; those of a text file as text."""
-    if not path.is_file():
-        raise MissingInputError(f"{path}: no such ratings file; name a .csv, .tsv or .parquet file (see --format)")
+    known, content = _NAMES.get(name, (None, b""))
     try:
-        table = read_user_file(path, file_format.separator, file_format.has_header, file_format.has_types)
-    except (pl.exceptions.PolarsError, OSError, ValueError) as error:
-        raise InvalidTableError(
-            f"{path}: cannot be read as {'Parquet' if path.suffix == '.parquet' else 'CSV'} "
-            f"({str(error).splitlines()[0]}); check the file, and --separator for a CSV"
-        ) from None
-    wanted = {
-        "user": file_format.user_column,
-        "item": file_format.item_column,
-        "rating": file_format.rating_column,
-        "time": file_format.time_column,
-    }
-    for role, column in wanted.items():
-        if column is not None and column not in table.columns:
-            if file_format.has_types and column in ("rating", "timestamp"):
-                continue  # RecBole's atomic files may lack these
-            raise InvalidTableError(
-                f"{path}: no column '{column}' for the {role}; it has {', '.join(map(repr, table.columns))}: "
-                f"name the right one with --{role}-column"
-            )
-    return table.select(pl.col(column).alias(role) for role, column in wanted.items() if column in table.columns)
+        start = next(line_blocks(path, None, "--encoding"), b"") if known else b""
+    except PipelineError:
+        return None
+    return known if content in start.partition(b"\n")[0].replace(b'"', b"") else None
 
 
-def read_ratings(path: Path, file_format: RatingsFormat) -> tuple[pl.DataFrame, pl.DataFrame]:
+def read_ratings(path: Path, file_format: RatingsFormat) -> ReadRatings:
     """Read a ratings file.
-
-    Returns:
-        The `Rating` rows, and the rows without a user or an item as `Quarantine` rows.
 
     Raises:
         MissingInputError: the file is missing.
+        UsageError: an option's value is impossible.
         InvalidTableError: the file cannot be read, or a column is missing or invalid.
         TooLittleDataError: no row has a user and an item.
     """
-    source = _read(path, file_format)
-    rows = source.select(
-        user_id=pl.col("user").cast(pl.String),
-        movie_id=pl.col("item").cast(pl.String),
-        stars=_stars(source, file_format, path),
-        rated_on=_date(source, file_format, path),
-    )
-    complete = pl.all_horizontal(pl.col("user_id", "movie_id").fill_null("") != "")
-    incomplete = quarantine_rows(rows.filter(~complete), "ratings", "no user or no item")
-    rows = rows.filter(complete)
+    if file_format.has_lists:
+        table = pairs_of_lines(line_blocks(path, file_format.encoding, "--encoding"), str(path))
+        columns, source, facts, notes = {"user": "user", "item": "item"}, Rows(table), dict(_LISTS), list[str]()
+    else:
+        file = open_user_file(path, file_format.file_options, "ratings")
+        columns = _find_columns(file, file_format)
+        source, facts, notes = file.read(columns), dict(file.facts), list(file.notes)
+    rows, dropped = _to_rows(source.table, columns, file_format, path, facts, notes)
+    ragged = quarantine_rows(source.ragged, "ratings")
     if rows.is_empty():
-        raise TooLittleDataError(f"{path}: no row has both a user and an item; check the file and the column names")
-    return validate(rows, Rating, str(path)), incomplete
-
-
-def _stars(source: pl.DataFrame, file_format: RatingsFormat, path: Path) -> pl.Series:
-    if "rating" not in source.columns:
-        return pl.Series("stars", [None] * source.height, dtype=pl.Float32)
-    if file_format.max_rating <= 0:
-        raise UsageError(
-            f"--max-rating must be above 0 (got {file_format.max_rating}); it is the highest possible rating"
+        raise TooLittleDataError(
+            f"{path}: no row has both a user and an item (of {source.n_rows:,}); check the file and the column names"
         )
-    ratings = _cast(source["rating"], pl.Float64, f"{path}: column '{file_format.rating_column}'", "a number")
-    stars = ratings * (5 / file_format.max_rating)
-    if not stars.drop_nulls().is_between(0.5, 5).all():
-        raise InvalidTableError(
-            f"{path}: column '{file_format.rating_column}' goes from {ratings.min()!r} to {ratings.max()!r}, but with "
-            f"--max-rating {file_format.max_rating:g} ratings start at {file_format.max_rating / 10:g}; pass the "
-            "highest possible rating as --max-rating, or omit --rating-column to treat every row as implicit feedback"
-        )
-    return stars.cast(pl.Float32).alias("stars")
+    return ReadRatings(
+        validate(rows, Rating, str(path)),
+        pl.concat([dropped, ragged]),
+        facts,
+        [note.removeprefix(f"{path}: ") for note in notes],
+    )
 
 
-def _date(source: pl.DataFrame, file_format: RatingsFormat, path: Path) -> pl.Series:
-    if "time" not in source.columns:
-        return pl.Series("rated_on", [None] * source.height, dtype=pl.Date)
-    times, what = source["time"], f"{path}: column '{file_format.time_column}'"
-    if times.dtype.is_temporal():
-        return times.cast(pl.Date).alias("rated_on")
-    if times.dtype == pl.String:
-        dates = times.str.slice(0, 10).str.to_date("%Y-%m-%d", strict=False)
-        if dates.null_count() == times.null_count():
-            return dates.alias("rated_on")
-    seconds = _cast(times, pl.Float64, what, "a date like 2024-05-31 or seconds since 1970")
-    seconds = pl.select(pl.when(seconds >= _MILLISECONDS_FROM).then(seconds / 1000).otherwise(seconds)).to_series()
-    return pl.from_epoch(seconds.cast(pl.Int64), time_unit="s").cast(pl.Date).alias("rated_on")
+def _find_columns(file: UserFile, file_format: RatingsFormat) -> dict[str, str]:
+    """Return the name in the file of each column: `user`, `item` and, if wanted, `rating`, `time` and `split`."""
+    asked = {
+        "user": "user" if file_format.user_column is None else file_format.user_column,
+        "item": "item" if file_format.item_column is None else file_format.item_column,
+        "rating": file_format.rating_column,
+        "time": file_format.time_column,
+        "split": file_format.split_column,
+    }
+    if file_format.has_types:  # RecBole's atomic files may lack these
+        asked |= {role: None for role in ("rating", "time") if asked[role] not in file.names}
+    return {
+        role: find_column(file, column, f"for the {role}", f"--{role}-column")
+        for role, column in asked.items()
+        if column is not None
+    }
 
 
-def _cast(column: pl.Series, dtype: type[pl.DataType], where: str, what: str) -> pl.Series:
-    cast = column.cast(dtype, strict=False)
-    bad = column.filter(cast.is_null() & column.is_not_null())
-    if len(bad):
-        raise InvalidTableError(f"{where}: {len(bad):,} values are not {what}; for example {bad[0]!r}: fix the file")
-    return cast
+def _to_rows(
+    table: pl.DataFrame,
+    columns: Mapping[str, str],
+    file_format: RatingsFormat,
+    path: Path,
+    facts: dict[str, str],
+    notes: list[str],
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return the `Rating` rows and the others as `Quarantine` rows; add to the facts and notes."""
+    where = {role: f"{path}: column {name!r}" for role, name in columns.items()}
+    ids = {role: read_ids(table[role], file_format.id_rules, where[role], notes) for role in ("user", "item")}
+    rows = pl.DataFrame({"user_id": ids["user"], "movie_id": ids["item"]}).with_columns(
+        stars=pl.lit(None, pl.Float32), rated_on=pl.lit(None, pl.Date), is_dropped=pl.lit(False)
+    )
+    if "rating" in columns:
+        rules = RatingRules(file_format.max_rating or 5.0, file_format.zero_is, file_format.no_value_texts)
+        stars, is_dropped = read_stars(table["rating"], rules, where["rating"], notes)
+        rows = rows.with_columns(stars=stars, is_dropped=is_dropped)
+    if "time" in columns:
+        time_rules = TimeRules(file_format.time_unit, file_format.time_format, file_format.no_value_texts)
+        times = read_times(table["time"], time_rules, where["time"], notes)
+        rows = rows.with_columns(rated_on=times.days, rated_at=times.seconds)
+        facts["times"] = times.unit
+    reason = (
+        pl.when(pl.any_horizontal(pl.col("user_id", "movie_id").is_null()))
+        .then(pl.lit("no user or no item"))
+        .when("is_dropped")
+        .then(pl.lit("a rating of 0"))
+    )
+    rows = rows.with_columns(reason=reason)
+    is_good = rows["reason"].is_null()
+    good, dropped = rows.filter(is_good).drop("reason", "is_dropped"), rows.filter(~is_good)
+    if "split" in columns:
+        good = good.with_columns(read_splits(table["split"].filter(is_good), where["split"]))
+    return good, quarantine_rows(dropped, "ratings")

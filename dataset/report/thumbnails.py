@@ -3,6 +3,7 @@
 import base64
 from pathlib import Path
 
+from dataset.files import path_below
 from dataset.pictures.pool import shared_pool
 from dataset.pictures.protocol import UnreadablePicture
 from dataset.schema import Image
@@ -40,11 +41,12 @@ class Thumbnails:
         return self._made[frame_id]
 
     def _make(self, frame_id: str) -> str | None:
-        path = self._paths.get(frame_id)
-        if path is None or self._raw is None:
+        name = self._paths.get(frame_id)
+        path = path_below(self._raw, name) if name is not None and self._raw is not None else None
+        if path is None:
             return None
         try:
-            small = shared_pool().thumbnail(self._raw / path, _SIZE_PX)
+            small = shared_pool().thumbnail(path, _SIZE_PX)
         except UnreadablePicture:
             return None
         return "data:image/webp;base64," + base64.b64encode(small).decode()

@@ -50,7 +50,9 @@ def write_card(manifest: Manifest, interactions: Path, folder: Path) -> list[str
         folder: the folder to write to.
     """
     (folder / LONG_TAIL).parent.mkdir(parents=True, exist_ok=True)
-    (folder / LONG_TAIL).write_text(long_tail(pl.read_parquet(interactions, columns=["user_id", "movie_id"])))
+    (folder / LONG_TAIL).write_text(
+        long_tail(pl.read_parquet(interactions, columns=["user_id", "movie_id"], glob=False))
+    )
     (folder / "README.md").write_text(render_card(manifest), encoding="utf-8")
     if manifest.licence is None or not (licence := parse_licence(manifest.licence)).needs_file:
         return ["README.md", LONG_TAIL]
@@ -62,7 +64,8 @@ def render_card(manifest: Manifest) -> str:
     """Return the card as Markdown with the YAML header that Hugging Face reads.
 
     Hugging Face `datasets` caches a table by the folder's base name (`v0001`) and its config. The `description` in each
-    config holds the content digest, so that the cache never takes one snapshot for another.
+    config holds the content digest, so that the cache never takes one snapshot for another. It cannot load an empty
+    table or split, so these are not in the configs.
     """
     tables = {name: SNAPSHOT_TABLES[name] for name in manifest.tables}
     return _ENVIRONMENT.get_template("card.md.j2").render(
@@ -72,7 +75,7 @@ def render_card(manifest: Manifest) -> str:
         licence=parse_licence(manifest.licence) if manifest.licence else None,
         licence_in_words=describe_licence(manifest.licence),
         long_tail=LONG_TAIL,
-        splits=SPLIT_TABLES,
+        splits=_filled_splits(manifest),
         split_file=split_file,
         tables={name: (describe_table(schema), schema.primary_key()) for name, schema in tables.items()},
         columns={name: describe_columns(tables[name], entry.columns) for name, entry in manifest.tables.items()},
@@ -84,6 +87,15 @@ def render_card(manifest: Manifest) -> str:
         citation=cite(manifest),
         paper=PAPER,
     )
+
+
+def _filled_splits(manifest: Manifest) -> dict[str, list[str]]:
+    """Return the splits of `SPLIT_TABLES` that have rows."""
+    numbers = manifest.statistics
+    return {
+        table: [split for split in splits if numbers.get(f"n_{split}_{table}", 1)]
+        for table, splits in SPLIT_TABLES.items()
+    }
 
 
 def describe_extractor(extractor: dict[str, Any] | None) -> str:

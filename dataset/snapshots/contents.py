@@ -17,6 +17,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from dataset.claims import require_plausible
 from dataset.errors import InvalidTableError
 from dataset.files import FileState
 from dataset.schema import SNAPSHOT_TABLES
@@ -85,6 +86,7 @@ def table_digest(table: pl.DataFrame, schema: Schema) -> str:
 def _read(path: Path, schema: Schema) -> TableContent:
     if not path.is_file():
         read_table(path, schema)  # raises
+    require_plausible(path, is_read_whole=False)
     before = FileState.of(path)
     described = _read_in_batches(path, schema)
     if described is None:

@@ -8,6 +8,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from dataset.claims import require_plausible
 from dataset.description import flatten_settings
 from dataset.errors import InvalidTableError
 from dataset.schema import SNAPSHOT_TABLES
@@ -87,6 +88,8 @@ def _has_vectors(entry: TableEntry | None) -> bool:
 
 
 def _read_columns(snapshot: Snapshot, name: str, columns: list[str]) -> pl.DataFrame:
+    if snapshot.folder.path is not None:
+        require_plausible(snapshot.path / name)
     try:
         with snapshot.folder.open(name) as file:
             return pl.DataFrame(

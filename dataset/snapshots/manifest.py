@@ -12,34 +12,43 @@ Older formats can still be read.
 import hashlib
 import json
 import re
-from dataclasses import asdict, dataclass, field, fields, replace
-from typing import Any
+from dataclasses import asdict, field, fields, replace
+from typing import Annotated, Any
 
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from dataset.description import BuildSettings, Dropped, Extractor, Provenance
+from dataset.documents import FileName, FolderName, Moment, Settings, Sha256, Whole, parse_document
 from dataset.errors import InvalidSnapshotError
 
 FORMAT_VERSION = 3
 FILE_NAME = "manifest.json"
+_NO_MANIFEST = "this is not a snapshot's manifest, or damaged: get the snapshot from its source, or publish, again"
 _OF_FILE = ("rows", "size_bytes", "sha256")
 _OLD_STATISTIC = re.compile(r"_a_(?=user|movie)")
 """Older snapshots have `_a_user` and `_a_movie`, not `_per_user` and `_per_movie`, in the names of statistics."""
+
+
+VersionNumber = Annotated[int, Field(ge=1, le=999_999_999)]
 
 
 @dataclass(frozen=True)
 class TableFile:
     """A Parquet file of a table: its name below the snapshot's folder, rows, bytes and SHA-256."""
 
-    name: str
-    rows: int
-    size_bytes: int
-    sha256: str
+    name: FileName
+    rows: Whole
+    size_bytes: Whole
+    sha256: Sha256
 
 
 @dataclass(frozen=True)
 class TableEntry:
     """A table in the manifest: its files in the order of the rows, the digest of its rows, and column types."""
 
-    files: tuple[TableFile, ...]
-    content_sha256: str
+    files: Annotated[tuple[TableFile, ...], Field(min_length=1)]
+    content_sha256: Sha256
     columns: dict[str, str]
 
     @property
@@ -74,20 +83,20 @@ class Manifest:
         manifest_sha256: the manifest's own digest (see the module).
     """
 
-    format_version: int
-    name: str
-    version: int
-    parent: int | None
-    content_digest: str
-    created_at: str
+    format_version: Whole
+    name: FolderName
+    version: VersionNumber
+    parent: VersionNumber | None
+    content_digest: Sha256
+    created_at: Moment
     code_version: str
-    config: dict[str, Any]
-    provenance: dict[str, Any]
-    extractor: dict[str, Any] | None
-    statistics: dict[str, Any]
-    quarantined: list[dict[str, Any]]
+    config: BuildSettings
+    provenance: Provenance
+    extractor: Extractor | None
+    statistics: Settings
+    quarantined: list[Dropped]
     tables: dict[str, TableEntry]
-    files: dict[str, str] = field(default_factory=dict)
+    files: dict[FileName, Sha256] = field(default_factory=dict)
     licence: str | None = None
     publisher: str | None = None
     contact: str | None = None
@@ -121,7 +130,7 @@ def to_bytes(manifest: Manifest) -> bytes:
 
 
 def from_bytes(content: bytes, where: str) -> Manifest:
-    """Parse the bytes of a manifest's file and check its own SHA-256.
+    """Parse the bytes of a manifest's file, check its own SHA-256, and only then all that it says.
 
     Args:
         content: the bytes of a `manifest.json`.
@@ -130,38 +139,42 @@ def from_bytes(content: bytes, where: str) -> Manifest:
     Raises:
         InvalidSnapshotError: the bytes are not a manifest, are damaged, or have a newer format.
     """
-    try:
-        value = json.loads(content)
-        if value["format_version"] > FORMAT_VERSION:
-            raise InvalidSnapshotError(
-                f"{where}: format version {value['format_version']} is newer than this code supports "
-                f"({FORMAT_VERSION}); update douban-keyframes"
-            )
-        digest = value.get("manifest_sha256", "")
-        value["statistics"] = {_OLD_STATISTIC.sub("_per_", key): n for key, n in value["statistics"].items()}
-        value["tables"] = {table: _table_entry(entry) for table, entry in value["tables"].items()}
-        known = {one.name for one in fields(Manifest)}  # a later version of the code may add others
-        manifest = Manifest(**{key: given for key, given in value.items() if key in known})
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    value: dict[str, Any] = parse_document(Settings, content, where, _NO_MANIFEST, InvalidSnapshotError)
+    format_version, digest = value.get("format_version"), value.get("manifest_sha256", "")
+    if isinstance(format_version, int) and format_version > FORMAT_VERSION:
         raise InvalidSnapshotError(
-            f"{where}: not a snapshot's manifest, or damaged ({error}); "
-            "get the snapshot from its source again, or publish again"
-        ) from None
-    if (manifest.format_version > 1 or digest) and digest != _own_digest(content, digest):
+            f"{where}: format version {format_version} is newer than this code supports ({FORMAT_VERSION}); "
+            "update douban-keyframes"
+        )
+    if (format_version != 1 or digest) and digest != _own_digest(content, digest):
         raise InvalidSnapshotError(
             f"{where}: its bytes are not the ones that were published (SHA-256 differs); "
             "get the snapshot from its source again"
         )
+    known = {one.name for one in fields(Manifest)}  # a later version of the code may add others
+    present = json.dumps({key: _in_present_format(key, given) for key, given in value.items() if key in known})
+    manifest: Manifest = parse_document(Manifest, present.encode(), where, _NO_MANIFEST, InvalidSnapshotError)
     return manifest
 
 
-def _table_entry(value: dict[str, Any]) -> TableEntry:
+def _in_present_format(key: str, value: Any) -> Any:
+    """Return a value of the manifest as the present format has it; a value of a wrong type is returned as it is."""
+    if key == "statistics" and isinstance(value, dict):
+        return {_OLD_STATISTIC.sub("_per_", name): number for name, number in value.items()}
+    if key == "tables" and isinstance(value, dict):
+        return {name: _table_entry(entry) for name, entry in value.items()}
+    return value
+
+
+def _table_entry(value: Any) -> Any:
     """Return a table's entry; before format 3, it had the one file's `file`, `rows`, `size_bytes` and `sha256`."""
-    files = value.get("files") or [{"name": value["file"]} | {key: value[key] for key in _OF_FILE}]
-    return TableEntry(tuple(TableFile(**file) for file in files), value["content_sha256"], value["columns"])
+    if not isinstance(value, dict):
+        return value
+    files = value.get("files") or [{"name": value.get("file"), **{key: value.get(key) for key in _OF_FILE}}]
+    return {key: value.get(key) for key in ("content_sha256", "columns")} | {"files": files}
 
 
-def _own_digest(content: bytes, digest: str) -> str:
+def _own_digest(content: bytes, digest: Any) -> str:
     field_, empty = f'"manifest_sha256": "{digest}"'.encode(), b'"manifest_sha256": ""'
     return hashlib.sha256(content.replace(field_, empty)).hexdigest() if content.count(field_) == 1 else ""
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 
-from dataset.description import read_description
+from dataset.description import read_proven
 from dataset.errors import InvalidTableError, UsageError
 from dataset.files import FileState, explain_write_errors
 from dataset.snapshots.card import SPLIT_TABLES, split_file, write_card
@@ -52,7 +52,7 @@ def publish(
     """
     if not re.fullmatch(r"\w[\w.-]*", name):
         raise UsageError(f"snapshot name {name!r} is not a valid folder name; use letters, digits, - and _")
-    description = read_description(dataset)
+    description = read_proven(dataset)
     contents = read_contents(dataset)
     digest = content_digest(contents, description["config"], description.get("extractor"))
     parent = latest(root, name)

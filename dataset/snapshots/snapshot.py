@@ -19,6 +19,7 @@ from pathlib import Path
 import polars as pl
 
 from dataset.errors import InvalidSnapshotError, MissingInputError, UsageError
+from dataset.files import path_below, sha256_of_file
 from dataset.schema import SNAPSHOT_TABLES
 from dataset.snapshots.manifest import (
     FILE_NAME,
@@ -79,6 +80,7 @@ class Snapshot:
 
         Raises:
             MissingInputError: the snapshot has no such table.
+            InvalidSnapshotError: a file is not the published one.
             InvalidTableError: the table is invalid.
             UsageError: the snapshot is in an object store.
         """
@@ -87,6 +89,7 @@ class Snapshot:
                 f"{self.path}: this snapshot has no table '{table}' (it has {', '.join(self.manifest.tables)})"
                 + ("; publish again after `python -m features extract`" if table == "frame_features" else "")
             )
+        self.require_published(table)
         return read_published(self.paths_of(table), SNAPSHOT_TABLES[table])
 
     def paths_of(self, table: str) -> list[Path]:
@@ -94,8 +97,30 @@ class Snapshot:
 
         Raises:
             UsageError: the snapshot is in an object store.
+            InvalidSnapshotError: a file is missing or leads out of the snapshot's folder.
         """
-        return [self.path / name for name in self.manifest.tables[table].names]
+        return [self._path(name) for name in self.manifest.tables[table].names]
+
+    def require_published(self, table: str) -> None:
+        """Check that the bytes of a table's files are the published ones.
+
+        Raises:
+            UsageError: the snapshot is in an object store.
+            InvalidSnapshotError: they are not.
+        """
+        for file in self.manifest.tables[table].files:
+            if sha256_of_file(self._path(file.name)) != file.sha256:
+                raise InvalidSnapshotError(
+                    f"{self.path / file.name}: its bytes are not the ones that were published (SHA-256 differs); "
+                    "get the snapshot from its source, or publish, again"
+                )
+
+    def _path(self, name: str) -> Path:
+        path = path_below(self.path, name)
+        if path is None or not path.is_file():
+            reason = "leads out of the snapshot's folder" if path is None else "missing"
+            raise InvalidSnapshotError(f"{self.path / name}: {reason}; get the snapshot from its source again")
+        return self.path / name
 
 
 def open_snapshot(path: str | Path) -> Snapshot:

@@ -1,12 +1,14 @@
 """Caches a snapshot's frame features in a memory-mapped file, so that they open at once and need little memory.
 
     <folder of a snapshot's versions>/.cache/<key>.npy    (L, F) float16, rows in the order of `Ids.frames`
-    <folder of a snapshot's versions>/.cache/<key>.json   the file's state (`FileState`) and SHA-256 of its blocks
+    <folder of a snapshot's versions>/.cache/<key>.json   the states of that file and of the files it was made from
 
 The key is a digest of the manifest's digests of the two source tables. So versions with
 the same frames share a cache file, and versions with other frames never read it. A file is current if
-its state is the recorded one: this check is fast, while hashing 2 GB takes seconds. Otherwise the file
-is hashed, and rebuilt if the hash differs.
+its state and those of its sources are the recorded ones: this check is fast, while hashing 2 GB takes seconds.
+Otherwise the cache is made again, from the table whose bytes are the published ones. A state includes the
+file's inode and when that was last changed, which nobody can choose: so a cache that came with somebody's
+snapshot, or that was changed or replaced here, is not used.
 """
 
 import hashlib
@@ -14,8 +16,6 @@ import json
 import logging
 import warnings
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -26,13 +26,13 @@ import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
-from dataset.errors import InvalidSnapshotError, PipelineError
-from dataset.files import FileState, atomic_path, sha256_of_file, write_json
+from dataset.errors import InvalidTableError, PipelineError
+from dataset.files import atomic_path, write_json
 from dataset.snapshots.snapshot import Snapshot
+from dataset.tables import read_parquet
 
 logger = logging.getLogger(__name__)
 
-_BLOCK_BYTES = 1 << 24
 _ROWS_AT_ONCE = 4096
 
 
@@ -51,11 +51,14 @@ def frame_features(snapshot: Snapshot) -> pl.DataFrame:
     digests = [file.sha256 for name in ("frames", "frame_features") for file in snapshot.manifest.tables[name].files]
     key = hashlib.sha256(" ".join(digests).encode()).hexdigest()
     path = snapshot.path.parent / ".cache" / f"{key[:32]}.npy"
+    is_current = _is_current(path, snapshot)
+    if not is_current:
+        snapshot.require_published("frame_features")
     frames = _frames_in_order(snapshot)
-    if not _is_current(path):
+    if not is_current:
         try:
             _derive(snapshot, frames, path)
-        except InvalidSnapshotError:
+        except InvalidTableError:
             raise
         except PipelineError as error:
             logger.warning("%s; frame features are read into memory instead", error)
@@ -71,12 +74,38 @@ def as_tensor(features: npt.NDArray[np.float16]) -> Tensor:
 
 
 def _frames_in_order(snapshot: Snapshot) -> pl.Series:
-    """Return the frames that have a feature, in the order of `model.data.tables.index_ids`."""
-    known = pl.concat(
-        pl.read_parquet(source, columns=["frame_id"], glob=False) for source in snapshot.paths_of("frame_features")
-    )
+    """Return the frames that have a feature, in the order of `model.data.tables.index_ids`.
+
+    Raises:
+        InvalidTableError: a feature is of no frame, or a frame has several.
+    """
+    known = pl.concat(read_parquet(source, ["frame_id"]) for source in snapshot.paths_of("frame_features"))
+    if known.schema != {"frame_id": pl.String}:
+        raise InvalidTableError(f"{snapshot.path}: frame_features has no column frame_id of text; publish it again")
     frames = snapshot.read("frames").join(known, on="frame_id", how="semi")
+    if len(frames) != known.height:
+        raise InvalidTableError(
+            f"{snapshot.path}: of {known.height:,} features, {known.height - len(frames):,} are of no frame or of one "
+            "that has another; publish it again"
+        )
     return frames.sort("movie_id", "frame_id")["frame_id"]
+
+
+def _width(tables: Sequence[pq.ParquetFile], snapshot: Snapshot) -> int:
+    """Return the width of the features.
+
+    Raises:
+        InvalidTableError: they are not float16 vectors of one width.
+    """
+    kinds = {
+        dict(zip(table.schema_arrow.names, table.schema_arrow.types, strict=True)).get("feature") for table in tables
+    }
+    kind = kinds.pop() if len(kinds) == 1 else None
+    if kind is None or not pa.types.is_fixed_size_list(kind) or not pa.types.is_float16(kind.value_type):
+        raise InvalidTableError(
+            f"{snapshot.path}: frame_features holds no float16 vectors of one width; publish it again"
+        )
+    return int(kind.list_size)
 
 
 def _batches(tables: Sequence[pq.ParquetFile]) -> Iterator[pa.RecordBatch]:
@@ -87,14 +116,9 @@ def _batches(tables: Sequence[pq.ParquetFile]) -> Iterator[pa.RecordBatch]:
 def _derive(snapshot: Snapshot, frames: pl.Series, path: Path) -> None:
     """Write the cache from the snapshot's table, a few thousand rows at a time."""
     sources = snapshot.paths_of("frame_features")
-    for source, published in zip(sources, snapshot.manifest.tables["frame_features"].files, strict=True):
-        if sha256_of_file(source) != published.sha256:
-            raise InvalidSnapshotError(
-                f"{source}: changed since it was published (SHA-256 differs); download or publish the snapshot again"
-            )
     positions = pl.DataFrame({"frame_id": frames}).with_row_index("position")
     tables = [pq.ParquetFile(source) for source in sources]
-    width = tables[0].schema_arrow.field("feature").type.list_size
+    width = _width(tables, snapshot)
     logger.info("building %s from %s", path, ", ".join(map(str, sources)))
     with atomic_path(path) as temporary:
         cache = np.lib.format.open_memmap(temporary, "w+", np.float16, (len(frames), width))
@@ -103,38 +127,22 @@ def _derive(snapshot: Snapshot, frames: pl.Series, path: Path) -> None:
             cache[rows["position"].to_numpy()] = rows["feature"].to_numpy()
         cache.flush()
         del cache
-    _record(path, _digest(path))
+    write_json(path.with_suffix(".json"), _states(path, snapshot))
 
 
-def _is_current(path: Path) -> bool:
-    """Return whether a cache exists and is unchanged."""
+def _is_current(path: Path, snapshot: Snapshot) -> bool:
+    """Return whether a cache exists, and neither it nor what it was made from has changed."""
     try:
-        written = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-        if written["changed"] == list(FileState.of(path)):
-            return True
-        if written["blocks_sha256"] != _digest(path):
-            return False
-    except (OSError, ValueError, KeyError, TypeError):
+        return bool(json.loads(path.with_suffix(".json").read_text(encoding="utf-8")) == _states(path, snapshot))
+    except (OSError, ValueError):
         return False
-    with suppress(PipelineError):  # a copied file, for example; if this cannot be written, the next run hashes again
-        _record(path, written["blocks_sha256"])
-    return True
 
 
-def _record(path: Path, digest: str) -> None:
-    write_json(path.with_suffix(".json"), {"changed": FileState.of(path), "blocks_sha256": digest})
-
-
-def _digest(path: Path) -> str:
-    """Return the SHA-256 of the SHA-256 of a file's blocks, computed by several cores."""
-
-    def of_block(start: int) -> bytes:
-        with path.open("rb") as file:
-            file.seek(start)
-            return hashlib.sha256(file.read(_BLOCK_BYTES)).digest()
-
-    with ThreadPoolExecutor() as pool:
-        return hashlib.sha256(b"".join(pool.map(of_block, range(0, path.stat().st_size, _BLOCK_BYTES)))).hexdigest()
+def _states(path: Path, snapshot: Snapshot) -> dict[str, list[int]]:
+    """Return the state of each file: its size, times and inode. A copy or a rewritten file has another state."""
+    files = {"cache": path} | {source.name: source for source in snapshot.paths_of("frame_features")}
+    found = {name: file.stat() for name, file in files.items()}
+    return {name: [one.st_size, one.st_mtime_ns, one.st_ctime_ns, one.st_ino] for name, one in found.items()}
 
 
 def _as_series(features: npt.NDArray[np.float16]) -> pl.Series:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from dataset.snapshots.snapshot import Snapshot
+from dataset.tables import require_references
 from model.data.feature_cache import frame_features
 from model.data.tables import Ids, Tables, index_ids
 from model.data.tensors import HeldOutItems, TrainingData, held_out_items, training_data
@@ -33,12 +34,23 @@ def load(snapshot: Snapshot) -> SnapshotData:
 
 
 def read_tables(snapshot: Snapshot) -> Tables:
-    """Read the tables that models use."""
+    """Read the tables that models use.
+
+    Raises:
+        InvalidSnapshotError: a file is not the published one.
+        InvalidTableError: a table is invalid, or names a movie or frame that is not there.
+    """
+    movies, frames, interactions, frame_likes = (
+        snapshot.read(name) for name in ("movies", "frames", "interactions", "frame_likes")
+    )
+    require_references(frames, movies, ["movie_id"], "frames", "movies")
+    require_references(interactions, movies, ["movie_id"], "interactions", "movies")
+    require_references(frame_likes, frames, ["frame_id", "movie_id"], "frame_likes", "frames")
     return Tables(
-        movies=snapshot.read("movies"),
-        frames=snapshot.read("frames"),
-        interactions=snapshot.read("interactions"),
-        frame_likes=snapshot.read("frame_likes"),
+        movies=movies,
+        frames=frames,
+        interactions=interactions,
+        frame_likes=frame_likes,
         frame_features=frame_features(snapshot) if snapshot.has("frame_features") else None,
     )
 

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import polars as pl
 from rich.progress import Progress, TaskID
 
-from dataset.cli import progress
+from dataset.cli import printable, progress
 from dataset.errors import PipelineError
 from model.experiments.run_task import RunTask
 from model.experiments.runner import Reporter
@@ -38,13 +38,13 @@ class _ConsoleReporter(Reporter):
         if str(task) in self._bar_of:
             self._bars.remove_task(self._bar_of.pop(str(task)))
         line = f"[{n_done}/{n_runs}] {task}: {f'failed: {error}' if error else _results(task)}"
-        self._bars.console.print(line, markup=False, highlight=False, soft_wrap=True)
+        self._bars.console.print(printable(line), markup=False, highlight=False, soft_wrap=True)
 
 
 def _results(task: RunTask) -> str:
     """Return a finished run's epochs, time and headline metrics as text."""
-    metrics = pl.read_parquet(task.folder / "metrics.parquet").with_columns(pl.col("task").cast(pl.String))
-    cost = pl.read_parquet(task.folder / "costs.parquet").row(0, named=True)
+    metrics = pl.read_parquet(task.folder / "metrics.parquet", glob=False).with_columns(pl.col("task").cast(pl.String))
+    cost = pl.read_parquet(task.folder / "costs.parquet", glob=False).row(0, named=True)
     parts = [f"{cost['n_epochs']} epochs in {cost['train_s']:.0f} s" if cost["n_epochs"] else "nothing to train"]
     for judged, words, k in (("item", "movies", 15), ("frame", "key frames", 3)):
         value = metrics.filter(task=judged, metric="ndcg", k=k)["value"].to_list()

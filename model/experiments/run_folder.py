@@ -14,20 +14,26 @@
         costs.parquet          epochs, seconds and memory (runs of an experiment)
         done.json              digest of everything that determines the results (runs of an experiment; written last)
 
+`model.pt` and `checkpoint.pt` hold the digest of the model, settings, seed and data of their training. So no
+weights are used with the `config.json` of another training.
+
 Every number in a report can be traced back: metrics → config.json → snapshot digest → crawl.
 """
 
+import hashlib
 import json
-import pickle
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import polars as pl
 import torch
+from pydantic import BaseModel, Field
 
-from dataset.errors import InvalidSnapshotError, MissingInputError, TrainingError
+from dataset.cli import LARGEST_SEED
+from dataset.documents import FolderName, Settings, Sha256, Whole, holds, read_document
+from dataset.errors import InvalidSnapshotError, MissingInputError, TrainingError, UsageError, describe_load_error
 from dataset.files import atomic_path, explain_write_errors, write_json
 from dataset.schema import HELD_OUT_SPLITS
 from dataset.snapshots.snapshot import Snapshot, newest_snapshot, open_snapshot
@@ -36,8 +42,9 @@ from dataset.version import code_version
 from model.data.loading import SnapshotData, data_from_tables, read_tables
 from model.data.tables import with_new_frames
 from model.evaluation.results import EVALUATION_TABLES, Evaluation
+from model.experiments.settings import apply_settings
 from model.models.recommender import Config, Recommender
-from model.models.registry import MODELS, default_config, make_model
+from model.models.registry import default_config, make_model
 from model.schema import Training
 from model.training.config import TrainingConfig
 from model.training.trainer import TrainedRun, Trainer, training_table
@@ -60,6 +67,29 @@ class Run:
     model: Recommender
     training: pl.DataFrame
     device: str
+
+
+class _KnownSnapshot(BaseModel):
+    name: FolderName
+    version: Whole
+    content_digest: Sha256
+    path: str
+
+
+class _KnownDescription(BaseModel):
+    """The keys of a `config.json` or `search.json` that this code reads."""
+
+    model: str
+    config: Settings
+    training: Settings
+    seed: Annotated[int, Field(ge=0, le=LARGEST_SEED)]
+    snapshot: _KnownSnapshot
+    code_version: str = ""
+
+
+_Description = Annotated[Settings, holds(_KnownDescription)]
+_TRAINING = "training_sha256"
+_AGAIN = "train again without --resume"
 
 
 def find_snapshot(path: Path | None) -> Snapshot:
@@ -108,7 +138,8 @@ def resume_run(folder: Path, description: dict[str, Any], trainer: Trainer) -> i
 
     Raises:
         MissingInputError: there is no run.
-        TrainingError: the run has other settings, or its checkpoint cannot be read or does not fit the model.
+        TrainingError: the run has other settings, is an experiment's finished run (which has no checkpoint), or its
+            checkpoint cannot be read or does not fit the model.
     """
     before = read_description(folder)
     for key in ("model", "config", "training", "seed"):
@@ -120,19 +151,23 @@ def resume_run(folder: Path, description: dict[str, Any], trainer: Trainer) -> i
         raise TrainingError(f"{folder}: was started on another snapshot; use that snapshot, or omit --resume")
     checkpoint = folder / "checkpoint.pt"
     if checkpoint.is_file():
-        _restore(trainer.load_state_dict, checkpoint)
+        _restore(trainer.load_state_dict, _load(folder, "checkpoint.pt", before), checkpoint)
+    elif (folder / "model.pt").is_file():
+        raise TrainingError(
+            f"{folder}: training has finished, so nothing is left to resume; omit --resume to train again"
+        )
     return len(trainer.epochs)
 
 
 def write_checkpoint(folder: Path, trainer: Trainer) -> None:
     """Write the checkpoint that `resume_run` reads, atomically."""
-    _save(folder / "checkpoint.pt", trainer.state_dict())
+    _save(folder, "checkpoint.pt", trainer.state_dict())
 
 
 def write_run(folder: Path, model_name: str, seed: int, trained: TrainedRun) -> None:
     """Write the trained weights and the `training` table."""
     write_table(training_table(model_name, seed, trained.epochs), Training, folder / "training.parquet")
-    _save(folder / "model.pt", trained.model.state_dict())
+    _save(folder, "model.pt", trained.model.state_dict())
 
 
 def write_evaluation(folder: Path, split: str, evaluation: Evaluation) -> Path:
@@ -151,15 +186,13 @@ def read_description(folder: Path, name: str = "config.json") -> dict[str, Any]:
     """Return the content of a run's `config.json`, or of a search's `search.json`.
 
     Raises:
-        MissingInputError: the folder has no such file, or the file cannot be read.
+        MissingInputError: the folder has no such file, or the file is not valid.
     """
-    try:
-        description: dict[str, Any] = json.loads((folder / name).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        kind, command = ("run", "model.train") if name == "config.json" else ("search", "model.tune")
-        raise MissingInputError(
-            f"{folder}: not a {kind} (no readable {name} there); `python -m {command}` makes one"
-        ) from None
+    kind, command = ("run", "model.train") if name == "config.json" else ("search", "model.tune")
+    if not (folder / name).is_file():
+        raise MissingInputError(f"{folder}: not a {kind} (no readable {name} there); `python -m {command}` makes one")
+    remedy = f"so {folder} is not a {kind} (no readable {name} there); `python -m {command}` makes one"
+    description: dict[str, Any] = read_document(_Description, folder / name, remedy, MissingInputError)
     return description
 
 
@@ -186,7 +219,8 @@ def open_run(
         raise MissingInputError(
             f"{folder}: training has not finished; continue it with `python -m model.train --resume`"
         )
-    expected = description["snapshot"]
+    config, expected = _config(folder, description), description["snapshot"]
+    state = _load(folder, "model.pt", description)
     snapshot = open_snapshot(snapshot_path or Path(expected["path"]))
     if snapshot.content_digest != expected["content_digest"]:
         raise InvalidSnapshotError(
@@ -197,12 +231,21 @@ def open_run(
     if new_frames is not None:
         tables = with_new_frames(tables, new_frames)
     data = data_from_tables(tables, snapshot.label)
-    default_config(description["model"])
-    config = type(MODELS[description["model"]].config)(**description["config"])
     model = make_model(description["model"], config, data.training, description["seed"])
-    _restore(model.load_state_dict, folder / "model.pt")
+    _restore(model.load_state_dict, state, folder / "model.pt")
     training = read_table(folder / "training.parquet", Training)
     return Run(description["model"], description["seed"], model.to(device), training, device), data
+
+
+def _config(folder: Path, description: dict[str, Any]) -> Config:
+    """Return the model's config; a setting that the run's version did not have yet has its default."""
+    default = default_config(description["model"])
+    try:
+        return apply_settings(description["config"], default)[0]
+    except UsageError as error:
+        raise TrainingError(
+            f"{folder / 'config.json'}: {error}; open it with the version that trained it, or train again"
+        ) from None
 
 
 _RESULTS = (
@@ -214,26 +257,39 @@ _RESULTS = (
 )
 
 
-def _save(path: Path, state: dict[str, Any]) -> None:
-    with atomic_path(path) as temporary, temporary.open("wb") as file:
-        torch.save(state, file)
+def _digest_of_training(description: dict[str, Any]) -> torch.Tensor:
+    """Return the SHA-256 of what determines the weights, (32,) uint8."""
+    content = {key: description[key] for key in ("model", "config", "training", "seed")}
+    content["snapshot"] = description["snapshot"]["content_digest"]
+    return torch.tensor(list(hashlib.sha256(json.dumps(content, sort_keys=True).encode()).digest()), dtype=torch.uint8)
 
 
-def _restore(load_state_dict: Callable[[dict[str, Any]], object], path: Path) -> None:
-    """Load a file into a model or a trainer."""
-    state = _load(path)
+def _save(folder: Path, name: str, state: dict[str, Any]) -> None:
+    of_training = {_TRAINING: _digest_of_training(read_description(folder))}
+    with atomic_path(folder / name) as temporary, temporary.open("wb") as file:
+        torch.save({**state, **of_training}, file)
+
+
+def _load(folder: Path, name: str, description: dict[str, Any]) -> dict[str, Any]:
+    """Return the state in a file, if it is of the training that the description describes."""
+    path = folder / name
+    try:
+        state = dict(torch.load(path, map_location="cpu", weights_only=True))
+        found = state.pop(_TRAINING, None)
+        is_of_training = found is not None and torch.equal(found, _digest_of_training(description))
+    except Exception as error:  # torch.load raises many kinds of errors
+        raise TrainingError(f"{path}: cannot be read ({describe_load_error(error)}); {_AGAIN}") from None
+    if found is None:
+        raise TrainingError(f"{path}: does not say which training wrote it, as older files do not; {_AGAIN}")
+    if not is_of_training:
+        raise TrainingError(f"{path}: is not of the training that {folder / 'config.json'} describes; {_AGAIN}")
+    return state
+
+
+def _restore(load_state_dict: Callable[[dict[str, Any]], object], state: dict[str, Any], path: Path) -> None:
+    """Load a state into a model or a trainer."""
     try:
         load_state_dict(state)
-    except (RuntimeError, KeyError, ValueError, TypeError) as error:
+    except (RuntimeError, KeyError, ValueError, TypeError, AttributeError) as error:
         what = " ".join(str(error).split())[:120]
-        raise TrainingError(
-            f"{path}: does not fit this version's model ({what}); train again without --resume"
-        ) from error
-
-
-def _load(path: Path) -> dict[str, Any]:
-    try:
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, pickle.UnpicklingError, OSError) as error:
-        raise TrainingError(f"{path}: cannot be read ({error}); train again without --resume") from error
-    return state
+        raise TrainingError(f"{path}: does not fit this version's model ({what}); {_AGAIN}") from error

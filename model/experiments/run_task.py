@@ -80,7 +80,7 @@ class RunTask:
     def _is_same_run(self) -> bool:
         try:
             return _digest(read_description(self.folder), self.evaluation) == self.digest
-        except (MissingInputError, KeyError):
+        except MissingInputError:
             return False
 
     def __str__(self) -> str:

@@ -7,6 +7,7 @@ repeated, and a stopped run continues from its last checkpoint.
 
 import functools
 import multiprocessing
+import multiprocessing.resource_tracker
 import os
 import signal
 import threading
@@ -120,7 +121,8 @@ def _run_in_processes(tasks: Sequence[RunTask], jobs: int, threads: int, reporte
     """Run the tasks in `jobs` worker processes; yield each with its error when it has ended."""
     epochs = loky.backend.get_context("loky").Queue()
     with _workers(jobs, epochs, threads) as pool:
-        running = {pool.submit(_run_in_worker, number, task): task for number, task in enumerate(tasks)}
+        with _without_ctrl_c():  # the first task starts all workers
+            running = {pool.submit(_run_in_worker, number, task): task for number, task in enumerate(tasks)}
         while running:
             ended, _ = wait(running, timeout=_POLL_S, return_when=FIRST_COMPLETED)
             while not epochs.empty():
@@ -150,15 +152,25 @@ def _workers(jobs: int, epochs: Any, threads: int) -> Iterator[loky.ProcessPoolE
         held_here.close()
 
 
+@contextmanager
+def _without_ctrl_c() -> Iterator[None]:
+    """Hold Ctrl-C back until the end of the block. Processes that start in the block never receive it."""
+    multiprocessing.resource_tracker.ensure_running()  # if it started in the block, it would let Ctrl-C through again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 _epochs: Any = None  # in a worker: the queue that its epochs go to
 
 
 def _start_worker(epochs: Any, threads: int, lifeline: Connection) -> None:
-    """Prepare a worker process. It leaves Ctrl-C to its parent, and ends when the parent does, even if killed."""
+    """Prepare a worker process. It ends when its parent does, even if that is killed."""
     global _epochs
     _epochs = epochs
     torch.set_num_threads(threads)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_exit_with_parent, args=(lifeline,), daemon=True).start()
 
 

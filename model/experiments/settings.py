@@ -6,12 +6,13 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
-from pydantic import Field, PositiveInt, TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from dataset.errors import MissingInputError, UsageError
+from model.training.config import Size
 
 # The values that a field of type int or float may have.
-_BOUNDED: dict[Any, Any] = {int: PositiveInt, float: Annotated[float, Field(ge=0, allow_inf_nan=False)]}
+_BOUNDED: dict[Any, Any] = {int: Size, float: Annotated[float, Field(ge=0, allow_inf_nan=False)]}
 
 
 def read_settings(config_file: Path | None, assignments: Iterable[str]) -> dict[str, Any]:

@@ -196,7 +196,7 @@ def open_search(folder: Path, search: Search, snapshot: Snapshot) -> optuna.Stud
     if (folder / "search.json").is_file():
         before = read_description(folder, "search.json")
         for key in ("model", "config", "training", "seed", "search"):
-            if before[key] != description[key]:
+            if before.get(key) != description[key]:
                 raise UsageError(f"{folder}: holds a search with another {key}; choose another folder with --to")
         if before["snapshot"]["content_digest"] != description["snapshot"]["content_digest"]:
             raise UsageError(f"{folder}: holds a search on other data; choose another folder with --to")

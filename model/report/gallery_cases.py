@@ -11,6 +11,7 @@ from pathlib import Path
 import polars as pl
 import torch
 
+from dataset.moments import moment
 from dataset.tables import empty, read_table, write_table
 from model.data.tables import Ids, Tables
 from model.models.recommender import FrameScorer, Recommender
@@ -124,7 +125,7 @@ def _case_movies(
 ) -> Iterator[tuple[str, int, str, str | None, bool]]:
     """Yield role, rank, movie, frame and whether the user has it in test, for movies watched last and recommended."""
     mine = tables.interactions.filter(pl.col("user_id") == user).with_columns(pl.col("split").cast(pl.String))
-    watched = mine.filter(split="train").sort("rated_on", "movie_id", descending=True, nulls_last=True)
+    watched = mine.filter(split="train").sort(moment(), "movie_id", descending=True, nulls_last=True)
     for rank, movie in enumerate(watched["movie_id"].head(_SHOWN_MOVIES), 1):
         frames, _, attention = jifr.visual_attention(torch.tensor([_index(ids.movies, movie)]))
         best = ids.frames[int(frames[attention.argmax()])] if len(frames) else None

@@ -5,8 +5,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import polars as pl
-
 from dataset.description import flatten_settings
 from dataset.files import write_text
 from dataset.report.numbers import Number, NumberSource, NumberTable, Row, relative_gain
@@ -15,6 +13,7 @@ from dataset.report.theme import Chart
 from dataset.report.thumbnails import Thumbnails
 from dataset.snapshots.card import describe_extractor
 from dataset.snapshots.snapshot import Snapshot
+from dataset.tables import read_parquet
 from model.models.registry import MODELS
 from model.report.charts import interval_chart, metric_curves, slice_chart, training_curves
 from model.report.gallery import gallery
@@ -72,7 +71,7 @@ def write_report(folder: Path, snapshot: Snapshot, raw: Path | None) -> Path:
     manifest = asdict(snapshot.manifest)
     runs: list[dict[str, Any]] = json.loads((folder / "experiment.json").read_text(encoding="utf-8"))["runs"]
     found = {name: folder / f"{name}.parquet" for name in TABLES}
-    tables = {f"{name}.parquet": pl.read_parquet(path) for name, path in found.items() if path.is_file()}
+    tables = {f"{name}.parquet": read_parquet(path) for name, path in found.items() if path.is_file()}
     movies = snapshot.read("movies")
     numbers = NumberSource(tables, {_MANIFEST: manifest, "paper.json": PAPER_GAINS})
     tasks = [_task(numbers, task) for task in TASKS]

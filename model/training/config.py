@@ -2,8 +2,11 @@
 
 from typing import Annotated
 
-from pydantic import Field, NonNegativeInt, PositiveInt
+from pydantic import Field, NonNegativeInt
 from pydantic.dataclasses import dataclass
+
+Size = Annotated[int, Field(ge=1, le=2**53)]
+"""A number of things, at least 1. Products of two larger ones overflow a tensor's size."""
 
 
 @dataclass(frozen=True)
@@ -21,9 +24,9 @@ class TrainingConfig:
     """
 
     epochs: NonNegativeInt = 300
-    batch_size: PositiveInt = 256
-    learning_rate: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 2e-3
-    n_negatives: PositiveInt = 10
-    patience: NonNegativeInt = 30
-    validate_every: PositiveInt = 1
-    validation_k: PositiveInt = 15
+    batch_size: Size = 256
+    learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 2e-3
+    n_negatives: Size = 10
+    patience: Size = 30
+    validate_every: Size = 1
+    validation_k: Size = 15

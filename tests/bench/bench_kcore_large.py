@@ -15,7 +15,7 @@ _CHILD = """
 import resource, sys
 from pathlib import Path
 from dataset.building.kcore import k_core_parquet
-n, kept = k_core_parquet(Path(sys.argv[1]), Path(sys.argv[2]))
+n, kept, _ = k_core_parquet(Path(sys.argv[1]), Path(sys.argv[2]))
 print(n, kept, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
 """
 

@@ -13,6 +13,7 @@ from run import Result
 
 from dataset.building.build import DatasetConfig
 from dataset.building.statistics import statistics
+from dataset.description import write_description
 from dataset.files import write_json
 from dataset.schema import SNAPSHOT_TABLES
 from dataset.snapshots.publish import publish
@@ -72,7 +73,7 @@ def _snapshot(folder):
     numbers = statistics(frames["interactions"], frames["frames"], frames["frame_likes"], frames["frames"]["frame_id"])
     config = json.loads(json.dumps(DatasetConfig(), default=vars))
     description = {"config": config, "provenance": {"source": "made"}, "quarantined": [], "statistics": numbers}
-    write_json(folder / "dataset" / "dataset.json", description)
+    write_description(folder / "dataset", description)
     return publish(folder / "dataset", "made", folder / "snapshots")[0]
 
 

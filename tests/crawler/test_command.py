@@ -5,6 +5,7 @@ import sys
 import pytest
 
 from crawler.__main__ import main
+from crawler.commands.options import ScopeOptions
 from crawler.kinds import PERSONAL_KINDS
 from crawler.ledger.ledger import Ledger
 from crawler.page import Key
@@ -60,6 +61,15 @@ def test_a_file_that_is_not_a_site_file_is_named(tmp_path, content):
 def test_invalid_options_are_usage_errors(tmp_path, options, message):
     with pytest.raises(UsageError, match=message):
         main(["ratings", *_options(tmp_path, *options)])
+
+
+def test_user_ids_come_from_a_file_too(tmp_path):
+    file = tmp_path / "users.txt"
+    file.write_text("ada\n1234567\nada\n")
+    assert ScopeOptions(users=("bob", "ada"), users_file=file).resolve(["1"]).uids == ("bob", "ada", "1234567")
+    assert ScopeOptions(users_file=file).resolve(["1"]).movie_ids == ()
+    with pytest.raises(MissingInputError, match=r"nowhere: cannot be read .*one user id per line"):
+        ScopeOptions(users_file=tmp_path / "nowhere").resolve([])
 
 
 @pytest.mark.parametrize(

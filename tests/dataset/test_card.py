@@ -16,7 +16,7 @@ import pytest
 from dataset.building.build import DatasetConfig, build
 from dataset.columns import ColumnType, describe_columns, describe_table, leaking_columns
 from dataset.commands.snapshots import show
-from dataset.files import write_json
+from dataset.description import read_description, write_description
 from dataset.schema import SNAPSHOT_TABLES, FrameFeature, SnapshotFrame, SnapshotMovie
 from dataset.snapshots.card import render_card
 from dataset.snapshots.manifest import Manifest
@@ -42,7 +42,7 @@ def snapshot(raw_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Snapsh
     )
     write_table(features, FrameFeature, dataset / "frame_features.parquet")
     extractor = {"architecture": "made", "node": "none", "weights": "random:0", "is_random": True}
-    write_json(dataset / "dataset.json", json.loads((dataset / "dataset.json").read_text()) | {"extractor": extractor})
+    write_description(dataset, read_description(dataset) | {"extractor": extractor})
     return publish(dataset, "toy", folder / "snapshots")[0]
 
 
@@ -145,6 +145,7 @@ def test_a_column_that_an_older_dataset_lacks_is_in_no_description(
     dataset = build(make_raw(), tmp_path / "dataset", DatasetConfig()).path
     older = pl.read_parquet(dataset / "movies.parquet").drop("train_stars_mean")
     older.write_parquet(dataset / "movies.parquet")
+    write_description(dataset, read_description(dataset))
     published, _ = publish(dataset, "toy", tmp_path / "snapshots")
     assert "train_stars_mean" not in published.manifest.tables["movies"].columns
     croissant = json.loads((published.path / "croissant.json").read_text("utf-8"))

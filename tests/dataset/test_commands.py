@@ -2,14 +2,13 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple, get_args, get_type_hints
+from typing import NamedTuple, get_args
 
 import pytest
 
 from dataset.__main__ import app
 from dataset.cli import run
-from dataset.commands.building import import_ratings_file
-from dataset.formats.ratings import FORMATS
+from dataset.formats.ratings import FORMATS, FormatName
 
 
 class Done(NamedTuple):
@@ -90,7 +89,7 @@ def test_the_commands_are_listed_in_the_order_of_the_work(command: Callable[...,
 
 
 def test_every_known_format_of_ratings_can_be_named() -> None:
-    assert get_args(get_type_hints(import_ratings_file)["format"]) == ("auto", "columns", *FORMATS)
+    assert get_args(FormatName) == tuple(FORMATS)
 
 
 def test_titles_come_from_a_file_that_is_named_with_its_columns(command: Callable[..., Done], tmp_path: Path) -> None:

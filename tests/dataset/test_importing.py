@@ -20,23 +20,12 @@ def imported(folder: Path, text: str, form: RatingsFormat, pictures: Path | None
 
 def test_columns_are_named_by_options_and_ids_kept_as_text(tmp_path: Path) -> None:
     form = RatingsFormat("who", "what", "score", "when", max_rating=10)
-    tables = imported(tmp_path, "who,what,score,when\n7,x,8,2024-05-31\n7,y,,1970-01-02 10:00:00\n", form)
-    assert tables["ratings"].drop("rated_at").sort("movie_id").rows() == [
+    tables = imported(tmp_path, "who,what,score,when\n7,x,8,2024-05-31\n7,y,,1990-01-02 10:00:00\n", form)
+    assert tables["ratings"].drop("rated_at", "given_split").sort("movie_id").rows() == [
         ("7", "x", 4.0, date(2024, 5, 31)),
-        ("7", "y", None, date(1970, 1, 2)),
+        ("7", "y", None, date(1990, 1, 2)),
     ]
     assert tables["movies"]["title"].to_list() == ["x", "y"]
-
-
-@pytest.mark.parametrize("time", ["86400", "86400.5"])
-def test_seconds_since_1970_are_dates(time: str, tmp_path: Path) -> None:
-    tables = imported(tmp_path, f"user,item,t\na,x,{time}\n", RatingsFormat(time_column="t"))
-    assert tables["ratings"]["rated_on"].to_list() == [date(1970, 1, 2)]
-
-
-def test_milliseconds_are_told_from_seconds(tmp_path: Path) -> None:
-    tables = imported(tmp_path, "user,item,t\na,x,1717113600000\n", RatingsFormat(time_column="t"))
-    assert tables["ratings"]["rated_on"].to_list() == [date(2024, 5, 31)]
 
 
 def test_parquet_and_tsv_are_read_too(tmp_path: Path) -> None:
@@ -44,7 +33,7 @@ def test_parquet_and_tsv_are_read_too(tmp_path: Path) -> None:
     table.write_parquet(tmp_path / "r.parquet")
     table.write_csv(tmp_path / "r.tsv", separator="\t")
     for name in ("r.parquet", "r.tsv"):
-        assert import_ratings(tmp_path / name, RatingsFormat(), None, tmp_path / "raw").n_ratings == 2
+        assert import_ratings(tmp_path / name, RatingsFormat(), None, tmp_path / f"raw of {name}").n_ratings == 2
 
 
 def test_pictures_are_found_by_item_and_bad_ones_quarantined(tmp_path: Path) -> None:
@@ -115,7 +104,7 @@ def test_known_formats_need_no_column_names_and_keep_ids_as_they_are(name: str, 
     (tmp_path / name).write_text(text)
     form = FORMATS[str(detect_format(tmp_path / name))]
     import_ratings(tmp_path / name, form, None, tmp_path / "raw")
-    assert read_table(tmp_path / "raw" / "ratings.parquet", Rating).drop("rated_at").rows() == [
+    assert read_table(tmp_path / "raw" / "ratings.parquet", Rating).drop("rated_at", "given_split").rows() == [
         ("007", "1193", 5.0, date(2000, 12, 31)),
         ("2", "661", 3.5, date(2000, 12, 31)),
     ]
@@ -124,7 +113,7 @@ def test_known_formats_need_no_column_names_and_keep_ids_as_they_are(name: str, 
 def test_recbole_s_file_may_come_without_rating_and_time(tmp_path: Path) -> None:
     (tmp_path / "a.inter").write_text("user_id:token\titem_id:token\n1\t2\n")
     import_ratings(tmp_path / "a.inter", FORMATS["recbole"], None, tmp_path / "raw")
-    assert read_table(tmp_path / "raw" / "ratings.parquet", Rating).rows() == [("1", "2", None, None, None)]
+    assert read_table(tmp_path / "raw" / "ratings.parquet", Rating).rows() == [("1", "2", None, None, None, None)]
 
 
 def test_a_ratings_csv_of_other_columns_is_not_taken_for_movielens(tmp_path: Path) -> None:

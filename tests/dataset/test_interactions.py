@@ -1,10 +1,12 @@
-from datetime import date
+from datetime import UTC, date, datetime
 
 import polars as pl
 import pytest
 
 from dataset.building.feedback import FeedbackConfig, to_implicit_feedback
 from dataset.errors import UsageError
+from dataset.schema import Rating
+from dataset.tables import empty
 
 RATINGS = pl.DataFrame(
     {
@@ -70,3 +72,49 @@ def test_an_older_better_rating_does_not_replace_one_that_is_too_low() -> None:
 def test_bounds_with_no_day_between_them_are_refused() -> None:
     with pytest.raises(UsageError, match="swap them"):
         FeedbackConfig(since=date(2024, 2, 1), until=date(2024, 1, 1))
+
+
+DAY = date(2024, 5, 1)
+
+
+def at(hour: int, minute: int = 0, day: date = DAY) -> datetime:
+    return datetime(day.year, day.month, day.day, hour, minute, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("older", "newer"),
+    [
+        pytest.param((5.0, DAY, at(9)), (1.0, DAY, at(10)), id="by the time of day"),
+        pytest.param((5.0, DAY, at(10)), (1.0, DAY, at(10, 1)), id="by the minute"),
+        pytest.param((5.0, DAY, None), (1.0, DAY, at(1)), id="a day alone is its midnight"),
+        pytest.param((5.0, DAY, at(23)), (1.0, date(2024, 5, 2), None), id="the next day is newer"),
+        pytest.param((5.0, None, None), (1.0, DAY, None), id="no date is oldest"),
+        pytest.param((5.0, None, None), (1.0, DAY, at(3)), id="no date is older than a time"),
+        pytest.param((1.0, DAY, at(3)), (5.0, DAY, at(3)), id="of one moment, the most stars"),
+        pytest.param((None, DAY, at(3)), (1.0, DAY, at(3)), id="of one moment, stars rather than none"),
+        pytest.param((3.0, DAY, None), (3.0, DAY, at(0)), id="of equal ratings, the one with a time"),
+        pytest.param((5.0, None, at(1)), (1.0, None, at(2)), id="the day follows from the time"),
+    ],
+)
+def test_the_newest_of_a_repeated_pair_is_found_by_time(older: tuple[object, ...], newer: tuple[object, ...]) -> None:
+    ratings = pl.DataFrame(
+        [("a", "x", *older), ("a", "x", *newer)], schema=empty(Rating).select(COLUMNS).schema, orient="row"
+    )
+    for rows in (ratings, ratings.reverse()):
+        kept, dropped = to_implicit_feedback(rows, MOVIES, FeedbackConfig())
+        assert kept.select(COLUMNS).rows() == [("a", "x", *newer)]
+        assert dropped.height == 1
+
+
+COLUMNS = ["user_id", "movie_id", "stars", "rated_on", "rated_at"]
+
+
+def test_bounds_are_days_in_utc_also_where_the_time_is_known() -> None:
+    moments = {"w": at(23, 59, date(2024, 4, 30)), "x": at(0), "y": at(23, 59), "z": at(0, 0, date(2024, 5, 2))}
+    ratings = pl.DataFrame(
+        [("a", movie, None, moment.date(), moment) for movie, moment in moments.items()],
+        schema=empty(Rating).select(COLUMNS).schema,
+        orient="row",
+    )
+    kept, _ = to_implicit_feedback(ratings, pl.Series(list(moments)), FeedbackConfig(since=DAY, until=DAY))
+    assert sorted(kept["movie_id"]) == ["x", "y"]

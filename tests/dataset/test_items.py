@@ -6,6 +6,7 @@ import pytest
 
 from dataset.building.build import DatasetConfig, build
 from dataset.errors import InvalidTableError, MissingInputError
+from dataset.formats.ids import IdRules
 from dataset.formats.importing import import_ratings
 from dataset.formats.items import ItemsFile, ItemsFormat, find_items_file, named_items_file, read_items
 from dataset.formats.ratings import FORMATS, RatingsFormat
@@ -40,7 +41,10 @@ def test_known_files_are_found_beside_the_ratings_and_tell_titles_years_and_genr
     (tmp_path / name).write_bytes(content.encode(encoding))
     file = find_items_file(tmp_path / ratings, kind)
     assert file is not None
-    assert read_items(file).rows() == [("1", "Misérables, Les", 1995, ["Drama", "War"]), ("2", "Ex: Machina", None, [])]
+    assert read_items(file, IdRules()).rows.rows() == [
+        ("1", "Misérables, Les", 1995, ["Drama", "War"]),
+        ("2", "Ex: Machina", None, []),
+    ]
 
 
 def test_the_items_of_movielens_100k_in_its_own_form(tmp_path: Path) -> None:
@@ -48,7 +52,7 @@ def test_the_items_of_movielens_100k_in_its_own_form(tmp_path: Path) -> None:
     (tmp_path / "u.item").write_bytes(f"{line}\n2|Caf\xe9|||\n".encode("latin-1"))
     file = find_items_file(tmp_path / "u.data", "movielens-100k")
     assert file is not None
-    assert read_items(file).rows() == [("1", "Toy Story", 1995, []), ("2", "Café", None, [])]
+    assert read_items(file, IdRules()).rows.rows() == [("1", "Toy Story", 1995, []), ("2", "Café", None, [])]
 
 
 def test_titles_of_the_real_movielens_are_in_the_dataset_and_unknown_items_keep_their_id(tmp_path: Path) -> None:
@@ -62,7 +66,7 @@ def test_titles_of_the_real_movielens_are_in_the_dataset_and_unknown_items_keep_
 
     (tmp_path / "r.csv").write_text("user,item\na,x\na,y\n")
     (tmp_path / "i.csv").write_text("item,title\nx,Known\nz,Not rated\n")
-    file = named_items_file(tmp_path / "i.csv", "item", "title")
+    file = named_items_file(tmp_path / "i.csv", ItemsFormat("item", "title"))
     done = import_ratings(tmp_path / "r.csv", RatingsFormat(), None, tmp_path / "other", file)
     assert (done.n_items, done.n_titles) == (2, 1)
     assert read_table(tmp_path / "other" / "movies.parquet", Movie)["title"].to_list() == ["Known", "y"]
@@ -74,21 +78,22 @@ def test_a_named_file_may_be_parquet_with_lists_and_numbers(tmp_path: Path) -> N
         "year": [1999, 3000, 1, 2], "genres": [["A", None], None, ["B"], []],
     })  # fmt: skip
     table.write_parquet(tmp_path / "i.parquet")
-    file = named_items_file(tmp_path / "i.parquet", "item", "name")
-    assert read_items(file).rows() == [("7", "One", 1999, ["A"]), ("8", "Two", None, [])]
+    file = named_items_file(tmp_path / "i.parquet", ItemsFormat("item", "name"))
+    assert read_items(file, IdRules()).rows.rows() == [("7", "One", 1999, ["A"]), ("8", "Two", None, [])]
 
 
 def test_what_is_no_items_file_is_refused_if_it_was_named_and_left_alone_if_it_was_found(tmp_path: Path) -> None:
     with pytest.raises(MissingInputError, match="no such items file"):
-        read_items(named_items_file(tmp_path / "i.csv", "item", "title"))
+        read_items(named_items_file(tmp_path / "i.csv", ItemsFormat("item", "title")), IdRules())
     (tmp_path / "i.csv").write_text("id,title\n1,One\n")
     with pytest.raises(
-        InvalidTableError, match="no column 'item'; it has 'id', 'title': name the right one with --items-id-column"
+        InvalidTableError,
+        match="no column 'item' for the item; it has 'id', 'title': name the right one with --items-id-column",
     ):
-        read_items(named_items_file(tmp_path / "i.csv", "item", "title"))
+        read_items(named_items_file(tmp_path / "i.csv", ItemsFormat("item", "title")), IdRules())
     with pytest.raises(InvalidTableError, match=r"no column 'name'.*--title-column"):
-        read_items(named_items_file(tmp_path / "i.csv", "id", "name"))
-    assert read_items(ItemsFile(tmp_path / "i.csv", ItemsFormat("item"), was_named=False)).is_empty()
+        read_items(named_items_file(tmp_path / "i.csv", ItemsFormat("id", "name")), IdRules())
+    assert read_items(ItemsFile(tmp_path / "i.csv", ItemsFormat("item"), was_named=False), IdRules()).rows.is_empty()
     (tmp_path / "i.parquet").write_text("no Parquet")
-    with pytest.raises(InvalidTableError, match=r"i.parquet: cannot be read \(parquet"):
-        read_items(named_items_file(tmp_path / "i.parquet", "item", "title"))
+    with pytest.raises(InvalidTableError, match=r"i.parquet: cannot be read as Parquet"):
+        read_items(named_items_file(tmp_path / "i.parquet", ItemsFormat("item", "title")), IdRules())

@@ -57,11 +57,56 @@ def test_five_is_enough_unless_something_else_is_asked_for(tmp_path: Path) -> No
     five = as_table({(user, movie) for user in range(5) for movie in range(5)})
     five.write_parquet(tmp_path / "five.parquet")
     assert k_core(five).height == 25
-    assert k_core_parquet(tmp_path / "five.parquet", tmp_path / "core.parquet") == (25, 25)
+    assert k_core_parquet(tmp_path / "five.parquet", tmp_path / "core.parquet") == (25, 25, 0)
     four = five.filter(pl.col("movie_id") != "m4")
     four.write_parquet(tmp_path / "four.parquet")
     assert k_core(four).is_empty()
-    assert k_core_parquet(tmp_path / "four.parquet", tmp_path / "core.parquet") == (20, 0)
+    assert k_core_parquet(tmp_path / "four.parquet", tmp_path / "core.parquet") == (20, 0, 0)
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), max_size=80), st.integers(0, 4), st.integers(0, 4))
+def test_a_repeated_pair_counts_once_and_all_its_rows_stay_or_go(
+    rows: list[tuple[int, int]], k_user: int, k_item: int
+) -> None:
+    table = pl.DataFrame(
+        [(f"u{user}", f"m{movie}") for user, movie in rows], schema=as_table(set()).schema, orient="row"
+    )
+    core = brute_force(set(rows), k_user, k_item)
+    kept = k_core(table.with_row_index(), k_user, k_item)["index"].to_list()
+    assert kept == [index for index, row in enumerate(rows) if row in core]
+
+
+def test_a_log_in_which_nobody_has_two_items_has_no_core(tmp_path: Path) -> None:
+    log = pl.DataFrame({"user_id": [f"u{n // 5}" for n in range(30)], "movie_id": "m"})
+    log.write_parquet(tmp_path / "log.parquet")
+    assert k_core(log, 5, 5).is_empty()
+    assert k_core_parquet(tmp_path / "log.parquet", tmp_path / "core.parquet") == (30, 0, 24)
+    assert k_core_parquet(tmp_path / "log.parquet", tmp_path / "core.parquet", 1, 6) == (30, 30, 24)
+
+
+@pytest.mark.parametrize("name", ["log[1]", "log*", "log?"])
+def test_the_file_or_folder_that_is_named_is_read_and_no_other(name: str, tmp_path: Path) -> None:
+    named, other = as_table({(0, 0), (0, 1)}), as_table({(1, 1)})
+    for folder in (name, "log1"):
+        (tmp_path / folder).mkdir()
+    for place, table in ((name, named), ("log1", other)):
+        table.write_parquet(tmp_path / f"{place}.parquet")
+        table.write_parquet(tmp_path / place / "part[0].parquet")
+        other.write_parquet(tmp_path / "log1" / "part0.parquet")
+    for source in (f"{name}.parquet", name):
+        k_core_parquet(tmp_path / source, tmp_path / "core.parquet", 0, 0)
+        assert pl.read_parquet(tmp_path / "core.parquet").sort(pl.all()).equals(named.sort(pl.all()))
+
+
+def test_the_source_is_never_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "parts").mkdir()
+    table = as_table({(0, 0)})
+    table.write_parquet(tmp_path / "parts" / "0.parquet")
+    for source in (tmp_path / "parts", tmp_path / "parts" / "0.parquet"):
+        with pytest.raises(UsageError, match="belongs to the source"):
+            k_core_parquet(source, tmp_path / "parts" / "0.parquet", 5, 5)
+    assert pl.read_parquet(tmp_path / "parts" / "0.parquet").equals(table)
 
 
 def test_a_negative_k_is_refused_with_the_remedy() -> None:
@@ -110,7 +155,7 @@ def test_a_parquet_file_and_a_folder_of_them_stream_to_the_same_core(tmp_path: P
     assert 0 < core.height < table.height
     for source in ("whole.parquet", "parts"):
         written = k_core_parquet(tmp_path / source, tmp_path / "core.parquet", 4, 5)
-        assert written == (table.height, core.height)
+        assert written == (table.height, core.height, 0)
         assert pl.read_parquet(tmp_path / "core.parquet").equals(core)
 
 

@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 
 from dataset.building.build import BuiltDataset, DatasetConfig, build
+from dataset.building.split import SplitConfig
 from dataset.formats.exporting import export
 from dataset.formats.importing import import_ratings
 from dataset.formats.ratings import FORMATS, detect_format
@@ -52,4 +53,22 @@ def test_it_is_published_and_exported_to_recbole_s_format_whole(built: BuiltData
     assert exported.columns == original.columns
     both = exported.join(original, on=["user_id:token", "item_id:token"], suffix=" of the original")
     assert both.height == 99_287
-    assert both["rating:float"].cast(pl.Float64).equals(both["rating:float of the original"].cast(pl.Float64))
+    for column in ("rating:float", "timestamp:float"):
+        assert both[column].cast(pl.Float64).equals(both[f"{column} of the original"].cast(pl.Float64))
+
+
+def test_the_time_of_day_survives_from_import_to_publication(raw: Path, built: BuiltDataset, tmp_path: Path) -> None:
+    original = pl.read_csv(FOLDER / "ml-100k.inter", separator="\t").rename(lambda name: name.partition(":")[0])
+    times = original.select("user_id", "timestamp").n_unique()
+    assert times == 49_439
+    assert pl.read_parquet(raw / "ratings.parquet").select("user_id", "rated_at").n_unique() == times
+    whole = build(raw, tmp_path / "whole", DatasetConfig(0, 0))
+    snapshot, _ = publish(whole.path, "whole", tmp_path / "snapshots")
+    published = snapshot.read("interactions")
+    assert published.select("user_id", "rated_at").n_unique() == times
+    assert published["rated_on"].equals(published["rated_at"].dt.date())
+    temporal = build(raw, tmp_path / "temporal", DatasetConfig(split=SplitConfig(strategy="temporal")))
+    interactions = pl.read_parquet(temporal.path / "interactions.parquet")
+    bounds = interactions.group_by("split").agg(first=pl.col("rated_at").min(), last=pl.col("rated_at").max())
+    bounds = bounds.sort("split")
+    assert all(bounds["last"][:-1] <= bounds["first"][1:])

@@ -1,6 +1,5 @@
 """A published snapshot is read by the programs that strangers use, with no code of ours."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +12,7 @@ import pytest
 
 from dataset.building.build import DatasetConfig, build
 from dataset.building.split import SplitConfig
-from dataset.files import write_json
+from dataset.description import read_description, write_description
 from dataset.schema import FrameFeature
 from dataset.snapshots.publication import PublicationConfig
 from dataset.snapshots.publish import publish
@@ -32,8 +31,7 @@ def write_features(dataset: Path) -> None:
         image_sha256=pl.lit("0" * 64), feature=pl.Series(vectors, dtype=pl.Array(pl.Float16, WIDTH))
     )
     write_table(features, FrameFeature, dataset / "frame_features.parquet")
-    description = json.loads((dataset / "dataset.json").read_text())
-    write_json(dataset / "dataset.json", description | {"extractor": EXTRACTOR})
+    write_description(dataset, read_description(dataset) | {"extractor": EXTRACTOR})
 
 
 @pytest.fixture(scope="module")

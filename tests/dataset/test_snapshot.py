@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from dataset.building.build import DatasetConfig, build
 from dataset.building.split import SplitConfig
+from dataset.description import read_description, write_description
 from dataset.errors import InvalidSnapshotError, InvalidTableError, MissingInputError, UsageError
 from dataset.files import copy_file
 from dataset.schema import Interaction
@@ -151,6 +152,7 @@ def test_a_missing_and_a_surplus_file_are_named(dataset: Path, tmp_path: Path) -
 def test_a_like_without_its_frame_is_not_published(dataset: Path, tmp_path: Path) -> None:
     likes = pl.read_parquet(dataset / "frame_likes.parquet").with_columns(frame_id=pl.lit("nowhere"))
     likes.unique("user_id").write_parquet(dataset / "frame_likes.parquet")
+    write_description(dataset, read_description(dataset))
     with pytest.raises(InvalidTableError, match=r"frame_likes: .* have no match in frames"):
         publish(dataset, "toy", tmp_path / "snapshots")
     assert not (tmp_path / "snapshots").exists()

@@ -1,5 +1,5 @@
 import hashlib
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import get_args
 
 import numpy as np
@@ -16,7 +16,7 @@ from dataset.schema import ImplicitFeedback
 from dataset.tables import empty
 
 pairs = st.lists(st.tuples(st.integers(0, 20), st.integers(0, 20)), min_size=1, max_size=80, unique=True)
-STRATEGIES = get_args(Strategy)
+STRATEGIES = [strategy for strategy in get_args(Strategy) if strategy != "given"]
 strategies = st.sampled_from(STRATEGIES)
 shares = st.sampled_from([(0.1, 0.2), (0.0, 0.3), (0.45, 0.5), (0.1, 0.8)])
 KEYS = ["user_id", "movie_id"]
@@ -75,6 +75,39 @@ def test_temporal_trains_on_nothing_newer_than_what_it_tests(edges: list[tuple[i
     days = [split.filter(pl.col("split") == side)["rated_on"].to_list() for side in ("train", "validation", "test")]
     for earlier, later in ((days[0], days[1]), (days[1], days[2]), (days[0], days[2])):
         assert not earlier or not later or max(earlier) <= min(later)
+
+
+times = st.sampled_from([None, *(datetime(2024, 1, day, hour, tzinfo=UTC) for day in (1, 2) for hour in (0, 9, 23))])
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(times, st.integers(1, 2)), min_size=1, max_size=60), st.integers(0, 3))
+def test_temporal_orders_a_day_by_time_and_a_row_without_time_as_its_midnight(
+    rows: list[tuple[datetime | None, int]], seed: int
+) -> None:
+    timed = feedback([(0, movie) for movie in range(len(rows))]).with_columns(
+        rated_on=pl.Series([time.date() if time else date(2024, 1, day) for time, day in rows]),
+        rated_at=pl.Series([time for time, _ in rows], dtype=pl.Datetime("us", "UTC")),
+    )
+    split = split_interactions(timed, SplitConfig(seed, 0.3, 0.3, "temporal"))
+    midnight = pl.col("rated_on").cast(pl.Datetime("us", "UTC"))
+    bounds = split.group_by("split").agg(
+        first=pl.coalesce("rated_at", midnight).min(), last=pl.coalesce("rated_at", midnight).max()
+    )
+    ordered = bounds.sort("split")
+    assert all(ordered["last"][:-1] <= ordered["first"][1:])
+
+
+def test_temporal_parts_the_ratings_of_one_day() -> None:
+    hours = [17, 3, 22, 9, 0]
+    one_day = feedback([(0, movie) for movie in range(5)]).with_columns(
+        rated_on=date(2024, 1, 1), rated_at=pl.Series([datetime(2024, 1, 1, hour, tzinfo=UTC) for hour in hours])
+    )
+    for seed in range(5):
+        split = split_interactions(one_day, SplitConfig(seed, 0.2, 0.2, "temporal"))
+        assert dict(split.select("movie_id", pl.col("split").cast(pl.String)).rows()) == {
+            "0": "validation", "1": "train", "2": "test", "3": "train", "4": "train"
+        }  # fmt: skip
 
 
 @settings(deadline=None)
@@ -166,7 +199,7 @@ def test_a_temporal_split_of_undated_rows_is_refused_with_the_remedy() -> None:
     [
         ({"validation_share": -0.1}, "leave interactions for training"),
         ({"validation_share": 0.5, "test_share": 0.5}, "leave interactions for training"),
-        ({"strategy": "leave-one-out"}, "should be 'random', 'per-user', 'temporal' or 'stable'"),
+        ({"strategy": "leave-one-out"}, "should be 'random', 'per-user', 'temporal', 'stable' or 'given'"),
         ({"test_share": float("nan")}, r"shares 0.1 \(validation\) and nan \(test\) must not be negative"),
         ({"seed": -1}, "greater than or equal to 0"),
         ({"seed": 2**64}, "less than 18446744073709551616"),

@@ -3,6 +3,7 @@
 import os
 import random
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -45,14 +46,17 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Environment]:
     """Run a Prefect server for all tests of this process; give the environment that points at it."""
     home = tmp_path_factory.mktemp("prefect")
     environment = fast_prefect(home)
-    with prefect_server(environment["PREFECT_API_URL"], home / "server.log", home):
-        yield environment
+    with prefect_server(home, environment["PREFECT_API_URL"]) as started:
+        yield environment | started.environment
 
 
 def fast_prefect(home: Path) -> Environment:
     """Return the environment of a new Prefect server and its clients, which poll often."""
+    python = os.pathsep.join(map(str, [ROOT, ROOT / "flows" / "public"]))
     return {
-        **os.environ,
+        **{name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")},
+        "PWD": str(ROOT),
+        "PYTHONPATH": python,
         "PREFECT_HOME": str(home),
         "PREFECT_API_URL": f"http://127.0.0.1:{free_ports(1)}/api",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -64,19 +68,25 @@ def fast_prefect(home: Path) -> Environment:
 
 
 @pytest.fixture(scope="module")
-def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple["subprocess.Popen[bytes]", Environment]]:
-    """Run `python -m flows.serve`, which starts a server of its own; give the process and its environment.
+def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple["subprocess.Popen[bytes]", Environment, Path]]:
+    """Run `python -m flows.serve` in a folder like a checkout; give the process, its environment and its output.
 
-    It also serves the README's example of a file with parameters, as `build-dataset/lab`.
+    It starts a server of its own, and also serves the README's example of a file with parameters, as
+    `build-dataset/lab`.
     """
-    home = tmp_path_factory.mktemp("serve")
-    environment, log = fast_prefect(home), home / "serve.log"
-    (example,) = re.findall(r"^```toml\n(.*?)^```$", (ROOT / "flows" / "README.md").read_text("utf-8"), re.M | re.S)
-    (home / "lab.toml").write_text(example)
+    folder = tmp_path_factory.mktemp("serve")
+    shutil.copy(ROOT / "pyproject.toml", folder)
+    environment, log = fast_prefect(folder) | {"PWD": str(folder)}, folder / "serve.log"
+    del environment["PREFECT_HOME"]
+    (example,) = re.findall(
+        r"^```toml\n(source.*?)^```$", (ROOT / "flows" / "README.md").read_text("utf-8"), re.M | re.S
+    )
+    (folder / "lab.toml").write_text(example)
+    (folder / "allow.toml").write_text(f'folders = ["data", "{folder.parent}"]\n')
     with log.open("w") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "flows.serve", "--config", str(home / "lab.toml")],
-            cwd=ROOT,
+            [sys.executable, "-m", "flows.serve", "--config", "lab.toml", "--allow", "allow.toml"],
+            cwd=folder,
             env=environment,
             stdout=output,
             stderr=output,
@@ -88,7 +98,7 @@ def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple["subproc
             assert process.poll() is None, log.read_text()
             assert time.monotonic() < deadline, log.read_text()
             time.sleep(0.1)
-        yield process, environment
+        yield process, environment, log
     finally:
         process.terminate()
         try:
@@ -99,9 +109,9 @@ def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple["subproc
 
 
 @pytest.fixture
-def served(serving: tuple["subprocess.Popen[bytes]", Environment]) -> Environment:
-    """Give the environment that points at the server of the running `python -m flows.serve`."""
-    _, environment = serving
+def served(serving: tuple["subprocess.Popen[bytes]", Environment, Path]) -> Environment:
+    """Give the environment of a second terminal in the folder of the running `python -m flows.serve`."""
+    _, environment, _ = serving
     return environment
 
 
@@ -118,7 +128,7 @@ def prefect() -> Callable[..., Done]:
     def command(environment: Environment, *arguments: str) -> Done:
         return subprocess.run(
             [sys.executable, "-m", "prefect", *arguments],
-            cwd=ROOT,
+            cwd=environment.get("PWD", ROOT),
             env=environment,
             capture_output=True,
             text=True,

@@ -4,7 +4,7 @@ import pytest
 
 from dataset.errors import UsageError
 from flows.build_dataset import build_dataset
-from flows.server import is_healthy, prefect_server
+from flows.server import prefect_server, status_of
 
 
 def test_the_real_site_is_not_crawled_without_a_contact_and_ids() -> None:
@@ -17,10 +17,10 @@ def test_the_real_site_is_not_crawled_without_a_contact_and_ids() -> None:
 def test_a_server_elsewhere_that_does_not_answer_is_not_replaced(tmp_path: Path) -> None:
     with (
         pytest.raises(UsageError, match="no Prefect server answers"),
-        prefect_server("http://192.0.2.1:4200/api", tmp_path / "log"),
+        prefect_server(tmp_path, "http://192.0.2.1:4200/api"),
     ):
         pass
 
 
 def test_nothing_answers_on_a_free_port() -> None:
-    assert not is_healthy("http://127.0.0.1:9/api")
+    assert status_of("http://127.0.0.1:9/api") is None

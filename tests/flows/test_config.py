@@ -17,6 +17,7 @@ PUBLIC = {
     "contact": None,
     "movies": None,
     "users": None,
+    "users_file": None,
     "refresh": False,
     "site_urls": None,
     "delay_s": 0.0,
@@ -79,18 +80,18 @@ def test_a_missing_toml_file_is_named(tmp_path: Path) -> None:
 def test_a_file_becomes_a_deployment_that_refreshes_what_is_crawled(tmp_path: Path) -> None:
     file = tmp_path / "lab.toml"
     file.write_text('name = "small"\nsandbox_users = 40\n')
-    lab = deployment_from(file)
+    lab = deployment_from(file, read_toml(BuildConfig, file))
     assert (lab.label, lab.weekly) == ("build-dataset/lab", {"refresh": True})
     assert lab.parameters == {"name": "small", "sandbox_users": 40}
     file.write_text('source = "import"\nname = "small"\n')
-    assert deployment_from(file).weekly is None
+    assert deployment_from(file, read_toml(BuildConfig, file)).weekly is None
 
 
 def test_a_file_does_not_replace_a_deployment_of_the_project(tmp_path: Path) -> None:
     file = tmp_path / "sandbox.toml"
     file.write_text('name = "other"\n')
     with pytest.raises(UsageError, match=r"sandbox\.toml: there is a deployment build-dataset/sandbox already; rename"):
-        deployment_from(file)
+        deployment_from(file, read_toml(BuildConfig, file))
 
 
 def test_the_crawler_gets_its_options_from_the_config() -> None:

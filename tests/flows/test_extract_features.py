@@ -7,12 +7,11 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import distributed
 import pytest
-from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 
 from dataset.errors import UsageError
 from dataset.schema import FrameFeature
@@ -31,15 +30,8 @@ OPTIONS = {
 }
 
 
-@pytest.fixture
-def on_server(server: dict[str, str]) -> Iterator[None]:
-    """Run the flows of a test on the tests' Prefect server."""
-    with temporary_settings({PREFECT_API_URL: server["PREFECT_API_URL"], PREFECT_HOME: server["PREFECT_HOME"]}):
-        yield
-
-
 @pytest.mark.long
-@pytest.mark.usefixtures("on_server")
+@pytest.mark.usefixtures("server")
 @pytest.mark.filterwarnings("default")  # Dask and Prefect have warnings of their own when a worker is lost
 def test_one_process_and_a_cluster_that_loses_a_worker_give_the_same_table(
     make_raw: Callable[..., Path], tmp_path: Path

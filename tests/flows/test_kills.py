@@ -4,6 +4,7 @@ import os
 import random
 import signal
 import time
+from pathlib import Path
 
 import pytest
 
@@ -37,6 +38,21 @@ def test_two_runs_at_once_do_not_crawl_at_once(undisturbed):
             spans.append(ledger.execute("SELECT min(fetched_at), max(fetched_at) FROM pages").fetchone())
     (_, first_end), (second_start, _) = sorted(spans)
     assert first_end < second_start
+
+
+def test_prefects_folder_has_no_user_id(undisturbed, server):
+    folder, _, _ = undisturbed
+    with Ledger.read(folder / "one" / "crawl") as ledger:
+        uids = [
+            uid.encode()
+            for (uid,) in ledger.execute("SELECT uid FROM people UNION SELECT user_id FROM people").fetchall()
+        ]
+    assert len(uids) > 20
+    files = [path for path in Path(server["PREFECT_HOME"]).rglob("*") if path.is_file()]
+    assert "prefect.db" in {path.name for path in files}
+    everything = b"\0".join(path.read_bytes() for path in files)
+    assert b"Flow run" in everything or b"build-dataset" in everything
+    assert [uid for uid in uids if uid in everything] == []
 
 
 @pytest.mark.timeout(3600)

@@ -10,7 +10,8 @@ from urllib3.util import Retry
 
 from dataset.snapshots.snapshot import latest
 from dataset.snapshots.verify import verify
-from flows.server import is_healthy
+from flows.home import read_login
+from flows.server import status_of
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -51,6 +52,44 @@ def test_a_deployment_run_publishes_and_a_second_one_skips_every_stage(run_sandb
     assert "snapshot-sandbox" in shown
 
 
+@pytest.fixture
+def api(served):
+    """A client with the login that `python -m flows.serve` has written."""
+    session = requests.Session()  # a server whose SQLite file is busy answers 503; Prefect's own client retries too
+    session.mount(
+        "http://", HTTPAdapter(max_retries=Retry(8, backoff_factor=0.5, status_forcelist=[503], allowed_methods=None))
+    )
+    login = read_login(Path(served["PWD"]) / "data" / "prefect")
+    session.auth = tuple(login.secret.split(":"))
+    token = session.get(f"{login.api_url}/csrf-token?client=tests", timeout=30).json()
+    session.headers.update({"Prefect-Csrf-Client": "tests", "Prefect-Csrf-Token": token["token"]})
+    return session
+
+
+def test_the_secret_is_not_in_the_output_but_the_way_to_it_is(serving):
+    _, environment, log = serving
+    told = log.read_text()
+    login = Path(environment["PWD"]) / "data" / "prefect" / "login.toml"
+    assert read_login(login.parent).secret.partition(":")[2] not in told
+    assert "In another terminal, in this folder: prefect deployment run build-dataset/sandbox --watch" in told
+    assert f"PREFECT_API_AUTH_STRING in {login.relative_to(environment['PWD'])}" in told
+
+
+def test_another_folder_needs_one_line_first(served, prefect, tmp_path):
+    login = Path(served["PWD"]) / "data" / "prefect" / "login.toml"
+    elsewhere = {name: value for name, value in served.items() if name != "PREFECT_API_URL"} | {"PWD": str(tmp_path)}
+    done = prefect(elsewhere | {"PREFECT_PROFILES_PATH": str(login)}, "deployment", "ls")
+    assert "build-dataset/sandbox" in done.stdout, done.stderr
+
+
+def test_a_run_of_a_deployment_does_not_leave_the_allowed_folders(run_sandbox, tmp_path_factory):
+    outside = tmp_path_factory.getbasetemp().parent / "outside"
+    done = run_sandbox(outside)
+    assert done.returncode != 0
+    assert "runs of a deployment may not use this" in " ".join(done.stdout.split())
+    assert not outside.exists()
+
+
 @pytest.mark.parametrize("parameter", ["k=-1", "source=elsewhere", "nonsense=1"])
 def test_a_wrong_parameter_is_refused_before_anything_runs(parameter, run_sandbox, tmp_path):
     done = run_sandbox(tmp_path, parameter)
@@ -65,9 +104,8 @@ def test_the_weekly_schedule_is_there_and_off(served, prefect):
     assert "False" in told
 
 
-def test_a_file_with_parameters_is_served_under_its_name(served):
-    url = f"{served['PREFECT_API_URL']}/deployments/name/build-dataset/lab"
-    deployment = requests.get(url, timeout=30).json()
+def test_a_file_with_parameters_is_served_under_its_name(served, api):
+    deployment = api.get(f"{served['PREFECT_API_URL']}/deployments/name/build-dataset/lab", timeout=30).json()
     assert deployment["parameters"] == {
         "source": "douban",
         "name": "lab",
@@ -79,11 +117,7 @@ def test_a_file_with_parameters_is_served_under_its_name(served):
 
 
 @pytest.mark.timeout(900)
-def test_a_scheduled_run_fires(served, prefect, make_dataset, tmp_path):
-    api = requests.Session()  # a server whose SQLite file is busy answers 503; Prefect's own client retries too
-    api.mount(
-        "http://", HTTPAdapter(max_retries=Retry(8, backoff_factor=0.5, status_forcelist=[503], allowed_methods=None))
-    )
+def test_a_scheduled_run_fires(served, api, prefect, make_dataset, tmp_path):
     deployments = f"{served['PREFECT_API_URL']}/deployments"
     deployment = api.get(f"{deployments}/name/publish-snapshot/any", timeout=30).json()
     schedules = f"{deployments}/{deployment['id']}/schedules"
@@ -101,8 +135,9 @@ def test_a_scheduled_run_fires(served, prefect, make_dataset, tmp_path):
 
 
 def test_nothing_is_left_running_after_the_end(serving):
-    process, environment = serving
-    assert is_healthy(environment["PREFECT_API_URL"])
+    process, environment, _ = serving
+    assert status_of(environment["PREFECT_API_URL"]) == 401
     process.terminate()
     process.wait(60)
-    assert not is_healthy(environment["PREFECT_API_URL"])
+    assert status_of(environment["PREFECT_API_URL"]) is None
+    assert read_login(Path(environment["PWD"]) / "data" / "prefect") is None

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dataset.snapshots.snapshot import latest
-from flows.server import is_healthy, prefect_server
+from flows.server import prefect_server, status_of
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -17,8 +17,8 @@ ROOT = Path(__file__).resolve().parents[2]
 def register():
     """Return a function that runs `python -m flows.serve --pool pool`."""
 
-    def run(environment):
-        command = [sys.executable, "-m", "flows.serve", "--pool", "pool"]
+    def run(environment, *options):
+        command = [sys.executable, "-m", "flows.serve", "--pool", "pool", *options]
         return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
 
     return run
@@ -30,10 +30,12 @@ def test_a_worker_runs_a_deployment_that_was_registered_from_code(server, prefec
     assert unknown.returncode == 2
     assert "prefect work-pool create pool --type process" in unknown.stderr
     assert prefect(server, "work-pool", "create", "pool", "--type", "process").returncode == 0
-    registered = register(server)
+    dataset = make_dataset()
+    (tmp_path / "allow.toml").write_text(f"folders = ['{dataset}', '{tmp_path}']\n")
+    registered = register(server, "--allow", str(tmp_path / "allow.toml"))
     assert registered.returncode == 0, registered.stderr
     assert "build-dataset/douban" in registered.stdout
-    options = [f"dataset={make_dataset()}", "name=pooled", f"root={tmp_path}"]
+    options = [f"dataset={dataset}", "name=pooled", f"root={tmp_path}"]
     chosen = [part for option in options for part in ("-p", option)]
     assert prefect(server, "deployment", "run", "publish-snapshot/any", *chosen).returncode == 0
     worker = prefect(server, "worker", "start", "--pool", "pool", "--run-once")
@@ -42,14 +44,15 @@ def test_a_worker_runs_a_deployment_that_was_registered_from_code(server, prefec
 
 def test_a_server_that_answers_is_used_and_left_running(server, tmp_path):
     api_url = server["PREFECT_API_URL"]
-    with prefect_server(api_url, tmp_path / "server.log") as is_started:
-        assert not is_started
-    assert is_healthy(api_url)
-    assert not (tmp_path / "server.log").exists()
+    with prefect_server(tmp_path, api_url) as found:
+        assert not found.is_started
+    assert status_of(api_url) == 401
+    assert list(tmp_path.iterdir()) == []
 
 
-def test_no_server_is_one_line(register, ports):
-    done = register({**os.environ, "PREFECT_API_URL": f"http://127.0.0.1:{ports(1)}/api"})
+def test_no_server_is_one_line(register, ports, tmp_path):
+    nowhere = {"PREFECT_HOME": str(tmp_path), "PREFECT_API_URL": f"http://127.0.0.1:{ports(1)}/api"}
+    done = register({**os.environ, **nowhere})
     assert done.returncode == 2
     assert "no Prefect server answers" in done.stderr
     assert "Traceback" not in done.stderr

@@ -11,7 +11,7 @@ from hypothesis import settings
 
 from dataset.building.build import DatasetConfig
 from dataset.building.statistics import statistics
-from dataset.files import write_json
+from dataset.description import write_description
 from dataset.schema import SNAPSHOT_TABLES
 from dataset.snapshots.publish import publish
 from dataset.snapshots.snapshot import Snapshot
@@ -114,7 +114,7 @@ def publish_below() -> Callable[[Path, Tables], Snapshot]:
                 "preprocessing": "none",
                 "precision": "fp32",
             }
-        write_json(dataset / "dataset.json", description)
+        write_description(dataset, description)
         return publish(dataset, "toy", folder / "snapshots")[0]
 
     return publish_below

@@ -20,7 +20,7 @@ from dataset.cli import run
 from dataset.snapshots.snapshot import Snapshot, open_snapshot
 from dataset.tables import read_table
 from model import __main__ as program
-from model import evaluate, recommend, train
+from model import evaluate, experiment, recommend, train
 from model.data.tables import Tables
 from model.experiments import training_run
 from model.schema import Metric, Recommendation, Training, UserMetric
@@ -225,11 +225,14 @@ def test_models_without_visual_part_need_no_features_and_jifr_says_so_in_one_lin
             "setting 'visual_dims' is unknown; choose from attention_l2, batch_size, collaborative_dim",
         ),
         (["--set", "visual_dim=wide"], 2, "visual_dim='wide' is invalid: Input should be a valid integer"),
-        (["--set", "learning_rate=-1"], 2, "Input should be greater than or equal to 0"),
+        (["--set", "learning_rate=-1"], 2, "Input should be greater than 0"),
+        (["--set", "learning_rate=0"], 2, "Input should be greater than 0"),
         (["--set", "learning_rate=inf"], 2, "Input should be a finite number"),
-        (["--set", "batch_size=0"], 2, "Input should be greater than 0"),
-        (["--set", "patience=-1"], 2, "Input should be greater than or equal to 0"),
-        (["--set", "visual_dim=0"], 2, "visual_dim='0' is invalid: Input should be greater than 0"),
+        (["--set", "batch_size=0"], 2, "Input should be greater than or equal to 1"),
+        (["--set", "patience=0"], 2, "Input should be greater than or equal to 1"),
+        (["--set", f"batch_size={10**30}"], 2, "Input should be less than or equal to 9007199254740992"),
+        (["--set", f"visual_dim={10**30}"], 2, "Input should be less than or equal to 9007199254740992"),
+        (["--set", "visual_dim=0"], 2, "visual_dim='0' is invalid: Input should be greater than or equal to 1"),
         (["--set", "l2=-1"], 2, "l2='-1' is invalid: Input should be greater than or equal to 0"),
         (["--seed", "-1"], 2, "--seed '-1': Input should be greater than or equal to 0"),
         (["--seed", "9223372036854775807"], 2, "less than or equal to 9223372036854775806"),
@@ -258,11 +261,12 @@ def test_a_run_folder_that_cannot_be_made_and_a_model_that_fits_no_memory_end_in
     status, _, err = command(train, "--model", "popular", "--runs", str(tmp_path / "file"))
     assert (status, err.count("\n")) == (1, 1)
     assert "popular-toy-v0001-0: cannot be written (Not a directory)" in err
-    status, _, err = command(train, "--model", "bpr", "--set", "dim=10000000000000")
-    assert (status, err) == (
-        1,
-        "python -m model.train: out of memory; close other programs, or use smaller settings\n",
-    )
+    for too_large in (10**13, 2**53):
+        status, _, err = command(train, "--model", "bpr", "--set", f"dim={too_large}")
+        assert (status, err) == (
+            1,
+            "python -m model.train: out of memory; close other programs, or use smaller settings\n",
+        )
 
 
 def test_weights_and_checkpoints_of_another_version_s_model_are_refused_in_one_line(
@@ -273,7 +277,8 @@ def test_weights_and_checkpoints_of_another_version_s_model_are_refused_in_one_l
     command(train, *run_of_bpr)
     folder = Path("data/runs/bpr-toy-v0001-0")
     weights = torch.load(folder / "model.pt", weights_only=True)
-    torch.save({f"old_{name}": value for name, value in weights.items()}, folder / "model.pt")
+    digest = {"training_sha256": weights.pop("training_sha256")}
+    torch.save({f"old_{name}": value for name, value in weights.items()} | digest, folder / "model.pt")
     status, _, err = command(evaluate, "--run", str(folder))
     assert (status, err.count("\n")) == (1, 1)
     assert "model.pt: does not fit this version's model" in err
@@ -283,6 +288,42 @@ def test_weights_and_checkpoints_of_another_version_s_model_are_refused_in_one_l
     status, _, err = command(train, *run_of_bpr, "--resume")
     assert (status, err.count("\n")) == (1, 1)
     assert "checkpoint.pt: does not fit this version's model ('generator'); train again without --resume" in err
+
+
+def test_resuming_an_experiments_finished_run_does_not_replace_its_weights(
+    command, publish_tables: Publish, tables: Tables, tmp_path: Path
+) -> None:
+    _publish(publish_tables, tables, tmp_path)
+    command(experiment, "--models", "bpr", "--set", "epochs=2", "--threads", "1")
+    weights = Path("data/runs/bpr-toy-v0001-0/model.pt")
+    before = weights.read_bytes()
+    status, _, err = command(train, "--model", "bpr", "--epochs", "2", "--resume")
+    assert (status, err.count("\n")) == (1, 1)
+    assert "bpr-toy-v0001-0: training has finished, so nothing is left to resume; omit --resume to train again" in err
+    assert weights.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"config": {"dim": 64, "tempo": 3}}, "config.json: setting 'tempo' is unknown; choose from dim, init_std, l2"),
+        ({"config": {"dim": "wide"}}, "config.json: setting dim='wide' is invalid"),
+        ({"model": "svd"}, "model 'svd' is unknown; choose one of jifr"),
+        ({"seed": None}, "not a run (no readable config.json there)"),
+        ({"snapshot": {}}, "not a run (no readable config.json there)"),
+    ],
+)
+@pytest.mark.parametrize("judge", [evaluate, recommend])
+def test_a_run_of_another_versions_settings_is_refused_in_one_line(
+    command, judge, change: dict[str, object], words: str, trained: Path, tmp_path: Path
+) -> None:
+    config = json.loads((trained / "data/runs/popular-toy-v0001-0/config.json").read_text("utf-8"))
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "model.pt").touch()
+    (tmp_path / "run" / "config.json").write_text(json.dumps(config | {"model": "bpr"} | change))
+    status, _, err = command(judge, "--run", "run")
+    assert (status, err.count("\n")) == (1 if "svd" not in words else 2, 1)
+    assert words in err
 
 
 @pytest.mark.parametrize("judge", [evaluate, recommend])

@@ -35,9 +35,8 @@ def command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.Capt
 
 def _description(model: str, seed: int, digest: str = "d", **config: int) -> dict[str, object]:
     training = {"learning_rate": 0.1}
-    return {
-        "model": model, "seed": seed, "snapshot": {"content_digest": digest}, "config": config, "training": training,
-    }  # fmt: skip
+    snapshot = {"name": "toy", "version": 1, "content_digest": digest * 64, "path": "nowhere"}
+    return {"model": model, "seed": seed, "snapshot": snapshot, "config": config, "training": training}
 
 
 def _evaluated(model: str, seed: int, gain: float, digest: str = "d", runs: str = "data/runs", **config: int) -> str:

@@ -271,6 +271,14 @@ def test_a_killed_process_and_ctrl_c_end_the_experiment_and_leave_no_process(
     assert multiprocessing.active_children() == []
 
 
+def test_ctrl_c_never_reaches_a_worker_not_even_while_it_starts() -> None:
+    with runner._workers(1, None, 1) as pool:
+        with runner._without_ctrl_c():
+            held_back = pool.submit(signal.pthread_sigmask, signal.SIG_BLOCK, [])
+        assert signal.SIGINT in held_back.result()
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+
+
 def test_an_experiment_killed_at_work_goes_on_and_ends_as_if_it_had_not_been(
     publish_tables: Publish, tables: Tables, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,4 +1,4 @@
-"""The fixtures of the crawler's tests, and a server that sends whatever bytes a test wants."""
+"""A server that sends any bytes, a Prefect server of ours, and the fixtures of the crawler's tests."""
 
 import os
 import socketserver
@@ -6,11 +6,16 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from unittest import mock
 
 import pytest
+
+from flows.home import Login, running_login
+from flows.server import prefect_server
 
 _SPEC = spec_from_file_location("crawler_conftest", Path(__file__).parents[1] / "crawler" / "conftest.py")
 _OF_CRAWLER = module_from_spec(_SPEC)
@@ -140,3 +145,28 @@ def run_python(tmp_path):
         return done
 
     return run
+
+
+LOOSE = {"PREFECT_SERVER_API_CORS_ALLOWED_ORIGINS": "*", "PREFECT_SERVER_API_CSRF_PROTECTION_ENABLED": "false"}
+
+
+@pytest.fixture(scope="session")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Prefect's folder while a server of ours runs in it, although the environment asks for a loose one."""
+    folder = tmp_path_factory.mktemp("home")
+    (folder / "storage").mkdir()
+    for path in (folder / "prefect.db", folder / "storage" / "result"):
+        path.touch()
+        path.chmod(0o644)
+    for path in (folder, folder / "storage"):
+        path.chmod(0o755)
+    with mock.patch.dict(os.environ, LOOSE), prefect_server(folder):
+        yield folder
+
+
+@pytest.fixture(scope="session")
+def login(home: Path) -> Login:
+    """The login of that server."""
+    login = running_login(home)
+    assert login is not None
+    return login

@@ -74,7 +74,7 @@ def __dir__() -> list[str]:
 def _check() -> None:
     try:
         from dataset.extras import refuse_shadowed_packages
-    except ImportError:
+    except ModuleNotFoundError:
         spec = find_spec("dataset")
         where = spec.origin if spec else "nothing"
         raise ImportError(

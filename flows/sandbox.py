@@ -11,13 +11,13 @@ from pathlib import Path
 
 import requests
 
+from crawler.pseudonyms import PUBLIC_KEY
 from crawler.sandbox.world import WorldConfig
 from dataset.errors import PipelineError
 from dataset.files import write_text
 from flows.children import options_from, start, stop
 
 _START_TIMEOUT_S = 120
-_KNOWN_KEY = "0" * 64
 
 
 @contextmanager
@@ -54,7 +54,7 @@ def use_known_key(crawl_folder: Path) -> None:
     """
     key = crawl_folder / "pseudonym.key"
     if not key.exists():
-        write_text(key, _KNOWN_KEY + "\n")
+        write_text(key, PUBLIC_KEY.hex() + "\n")
         key.chmod(0o600)
 
 

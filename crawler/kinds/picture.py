@@ -67,6 +67,6 @@ PICTURE = PictureKind(
     unplanned=_unplanned,
     pages_per_list=one_page,
     headers={"Accept": "image/*", "Referer": "https://www.douban.com/"},  # without a Referer the host answers 418
-    max_bytes=32 << 20,  # the largest size that is read has less than a tenth
+    max_bytes=16 << 20,  # the largest size that is read has less than a tenth
     is_slow=True,
 )

@@ -126,7 +126,7 @@ def test_neither_proxies_nor_netrc_nor_cookies_are_used(site, page, run_python, 
         lambda path: page("<html>x</html>", headers=b"Set-Cookie: seen=1; Path=/\r\nWWW-Authenticate: Basic\r\n")
     )
     options = {
-        "ratings": ["--crawl", tmp_path / "crawl", "--movies", "1,2,3", "--attempts", 2],
+        "ratings": ["--crawl", tmp_path / "crawl", "--movies", "1,2,3", "--attempts", 1],
         "probe": ["--movie", 1],
     }
     variables = {**dict.fromkeys(VARIABLES, address), "HOME": str(tmp_path), "NETRC": str(tmp_path / ".netrc")}

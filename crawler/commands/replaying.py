@@ -44,6 +44,6 @@ def forget_person(uid: str, /, *, crawl: Path = DEFAULT_CRAWL, snapshots: Path =
     for folder in result.holders:
         print(f"{folder}: its tables hold this person; publish or export again, then delete this folder.")
     print(
-        "Not removed: copies that others have downloaded, backups, and what flows have recorded: if flows ran this "
-        f"crawl, run python -m flows forget {uid} as well."
+        "Not removed: copies that others have downloaded, backups, and the parameters of Prefect's runs: if this uid "
+        "was given to a run of a flow, stop flows.serve and delete its folder (data/prefect) with the history of runs."
     )

@@ -294,7 +294,7 @@ def test_published_tables_that_hold_the_person_are_listed_with_what_to_do(crawl_
     assert "v0001" in told[0] + told[1]
     assert "v0002" not in output
     assert "copies that others have downloaded" in output
-    assert "python -m flows forget" in output
+    assert "delete its folder (data/prefect)" in output
     assert UID not in errors
 
 

@@ -3,14 +3,17 @@
 import re
 import zlib
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
+from gzip import GzipFile
 from html import unescape
 from html.entities import codepoint2name
+from io import BytesIO
 from urllib.parse import unquote
 
 _MAX_UNPACKED_BYTES = 64 << 20
-_GZIP = 31  # zlib's window bits
+_PIECE_BYTES = 64 << 10
 _LONGEST_NAME = 60  # characters
 _LONGEST_TEXT = 1000
 _SHORTEST = {True: 2, False: 4}  # of a name, by whether it has characters beyond ASCII
@@ -151,15 +154,11 @@ def _plain(text: str) -> str:
 
 def unpacked(content: bytes) -> bytes:
     """Return what a gzip file holds, up to a bound; nothing for any other file."""
-    held = b""
-    while content[:2] == b"\x1f\x8b" and len(held) < _MAX_UNPACKED_BYTES:
-        member = zlib.decompressobj(_GZIP)
-        try:
-            held += member.decompress(content, _MAX_UNPACKED_BYTES)
-        except zlib.error:
-            break
-        content = member.unused_data
-    return held
+    held = bytearray()
+    with suppress(EOFError, OSError, zlib.error), GzipFile(fileobj=BytesIO(content)) as file:  # what precedes damage
+        while len(held) < _MAX_UNPACKED_BYTES and (piece := file.read1(_PIECE_BYTES)):
+            held += piece
+    return bytes(held)
 
 
 def readings(text: str) -> Iterable[str]:

@@ -9,7 +9,7 @@ from typing import Literal
 import polars as pl
 
 from dataset.errors import InvalidTableError
-from dataset.formats.missing import as_text, require_type
+from dataset.formats.values import as_text, require_type
 from dataset.reading.table import NO_VALUE, shown
 
 IdSpaces = Literal["strip", "keep"]

@@ -7,9 +7,9 @@ from typing import Annotated, Literal
 import pydantic
 from cyclopts import Parameter
 
-from dataset.formats.given_split import GivenSplit
 from dataset.formats.items import ItemsFile, ItemsFormat, find_items_file, named_items_file
 from dataset.formats.ratings import FORMATS, FormatName, RatingsFormat, detect_format
+from dataset.formats.split_files import GivenSplit
 
 _FLAT = Parameter(name="*")
 

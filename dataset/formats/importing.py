@@ -15,10 +15,10 @@ import polars as pl
 
 from dataset.errors import PipelineError
 from dataset.files import sha256_of_file, write_json
-from dataset.formats.given_split import GivenSplit, read_given
 from dataset.formats.items import ItemsFile, ReadItems, read_items
 from dataset.formats.pictures import import_pictures
 from dataset.formats.ratings import RatingsFormat
+from dataset.formats.split_files import GivenSplit, read_given
 from dataset.schema import RAW_TABLES, Frame, Image, Movie, Quarantine
 from dataset.tables import empty, fill_columns, write_table
 from dataset.version import code_version

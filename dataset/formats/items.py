@@ -10,8 +10,8 @@ import pydantic
 from cyclopts import Group, Parameter
 
 from dataset.formats.ids import IdRules, read_ids
-from dataset.formats.missing import as_text, require_type
 from dataset.formats.ratings import FormatName
+from dataset.formats.values import as_text, require_type
 from dataset.reading.content import COMPRESSED_SUFFIXES
 from dataset.reading.open import open_user_file
 from dataset.reading.table import FileOptions, UserFile, find_column

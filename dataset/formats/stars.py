@@ -6,7 +6,7 @@ from typing import Literal
 import polars as pl
 
 from dataset.errors import InvalidTableError
-from dataset.formats.missing import as_text, require_type, require_values, without_no_values
+from dataset.formats.values import as_text, require_type, require_values, without_no_values
 from dataset.reading.table import NO_VALUE, shown
 
 ZeroIs = Literal["unrated", "interaction", "drop"]

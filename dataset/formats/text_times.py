@@ -11,7 +11,7 @@ from typing import NamedTuple
 import polars as pl
 
 from dataset.errors import InvalidTableError, UsageError
-from dataset.formats.missing import require_values
+from dataset.formats.values import require_values
 from dataset.reading.table import shown
 
 _ISO_FORMS = ("%Y-%m-%d", "%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%dT%H:%M:%S%.fZ")

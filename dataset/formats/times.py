@@ -12,8 +12,8 @@ from typing import Literal
 import polars as pl
 
 from dataset.errors import InvalidTableError
-from dataset.formats.missing import as_text, require_type, require_values, without_no_values
 from dataset.formats.text_times import ParsedTexts, in_words, parse_texts, repeated
+from dataset.formats.values import as_text, require_type, require_values, without_no_values
 from dataset.reading.table import NO_VALUE, shown
 
 TimeUnit = Literal[

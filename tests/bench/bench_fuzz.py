@@ -3,21 +3,18 @@
 Anything else ends the bench. DOUBAN_FUZZ_EXAMPLES sets another number of cases.
 """
 
-import importlib.util
 import os
 import time
 from collections.abc import Iterator
-from pathlib import Path
-from types import ModuleType
 
+import fuzzing
 from run import Result
 
-TESTS = Path(__file__).resolve().parents[1] / "dataset"
 N_CASES, LIMIT_MS = int(os.environ.get("DOUBAN_FUZZ_EXAMPLES", "10000")), 200
 
 
 def measure() -> Iterator[Result]:
-    fuzz = _fuzz_tests()
+    fuzz = fuzzing.load("dataset/test_user_files_fuzz.py", N_CASES)
     for what, test in (
         ("text tables, dialect named", fuzz.test_a_table_is_read_as_it_was_written_or_refused),
         ("text tables, dialect detected", fuzz.test_a_table_whose_dialect_is_detected_loses_no_row),
@@ -28,13 +25,3 @@ def measure() -> Iterator[Result]:
         test()
         each_ms = 1000 * (time.perf_counter() - started) / N_CASES
         yield Result(f"{N_CASES:,} {what}", each_ms, "limit", LIMIT_MS, "ms")
-
-
-def _fuzz_tests() -> ModuleType:
-    os.environ["DOUBAN_FUZZ_EXAMPLES"] = str(N_CASES)
-    spec = importlib.util.spec_from_file_location("fuzz_user_files", TESTS / "test_user_files_fuzz.py")
-    if spec is None or spec.loader is None:
-        raise ImportError(f"{TESTS}: no test_user_files_fuzz.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module

@@ -18,10 +18,10 @@ from pandas._libs.parsers import STR_NA_VALUES
 
 from dataset.errors import UsageError
 from dataset.formats.exporting import export
-from dataset.formats.given_split import GivenSplit
 from dataset.formats.import_config import ImportConfig
 from dataset.formats.importing import import_ratings
 from dataset.formats.ratings import RatingsFormat
+from dataset.formats.split_files import GivenSplit
 from dataset.formats.writable_ids import PANDAS_MISSING
 from dataset.schema import Interaction, SnapshotMovie
 from dataset.tables import fill_columns, write_table

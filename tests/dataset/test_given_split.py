@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from dataset.building.build import BuiltDataset, DatasetConfig, build
 from dataset.building.split import SplitConfig
 from dataset.errors import InvalidTableError, UsageError
-from dataset.formats.given_split import GivenSplit
 from dataset.formats.import_config import ImportConfig
 from dataset.formats.importing import Imported, import_ratings
 from dataset.formats.lightgcn import pairs_of_lines
 from dataset.formats.ratings import RatingsFormat
+from dataset.formats.split_files import GivenSplit
 from dataset.formats.splits import read_splits, separate_splits
 from dataset.schema import RAW_TABLES, SPLITS, Interaction, Quarantine
 from dataset.snapshots.publish import publish

@@ -207,7 +207,7 @@ def _as(dtype: pa.DataType, value: Any) -> Any:
             scalar = pa.scalar(form, dtype)
             pa.array([scalar.as_py()], dtype)
             return scalar.as_py()
-        except Exception:
+        except (pa.ArrowException, TypeError, ValueError, OverflowError, LookupError):
             continue
     return None
 

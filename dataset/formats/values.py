@@ -1,4 +1,4 @@
-"""What stands for "no value" in a user's file, and messages about values that are wrong."""
+"""Checks and cleans the values of a column of a user's file: its type, its text, and what stands for no value."""
 
 import polars as pl
 

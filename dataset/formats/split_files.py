@@ -1,4 +1,4 @@
-"""A published split of imported ratings: a column, or a file per split. It becomes `Rating.given_split`."""
+"""Reads ratings together with their published split: a file per split, or a column. It becomes `Rating.given_split`."""
 
 from collections.abc import Mapping
 from dataclasses import replace

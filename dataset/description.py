@@ -1,18 +1,20 @@
 """The description of a built dataset (`dataset.json`), and the paper's statistics to compare it with.
 
-`dataset.json` holds the SHA-256 of each table in its folder (`tables`). After `python -m features extract`, it also
-holds the `extractor`, and in `features_of` the SHA-256 of the frames whose features these are. So a folder whose
-tables, description and features are of different builds is recognised.
+`dataset.json` holds the SHA-256 of each table in its folder (`tables`). If there are features, it also holds what made
+them (`extractor` for the main feature set, `feature_sets` for those with a name), and in `features_of` the SHA-256 of
+the frames whose features these are. So a folder whose tables, description and features are of different builds is
+recognised.
 """
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel
+from pydantic import AfterValidator, BaseModel, Field
 
 from dataset.documents import FileName, Moment, Settings, Sha256, Whole, holds, read_document
 from dataset.errors import InvalidTableError, MissingInputError, PipelineError, UsageError
+from dataset.feature_sets import FEATURES, QUARANTINE, extractors_of, files_of_set, is_feature_table, is_set_name
 from dataset.files import sha256_of_file, write_json
 from dataset.folders import link_or_copy
 
@@ -20,12 +22,12 @@ FILE_NAME = "dataset.json"
 TABLE_FILES = tuple(f"{name}.parquet" for name in ("movies", "frames", "interactions", "frame_likes", "quarantine"))
 """The tables that a build writes."""
 
-FEATURE_FILES = ("frame_features.parquet", "features_quarantine.parquet")
-"""The tables that an extraction adds."""
+FEATURE_FILES = files_of_set(None)
+"""The tables that an extraction or an import of features adds, for the main feature set."""
 
 _BUILD = "build it with `python -m dataset build`"
 _BUILD_AGAIN = "build the dataset again with `python -m dataset build`"
-_EXTRACT_AGAIN = "run `python -m features extract` again"
+_EXTRACT_AGAIN = "run `python -m features extract` or `import` again"
 
 PAPER_STATISTICS: dict[str, int] = {
     "n_users": 16_166,
@@ -35,6 +37,12 @@ PAPER_STATISTICS: dict[str, int] = {
     "n_test_frame_likes": 4_760,
 }
 """The statistics of the paper's dataset after filtering. Source: Wu et al. 2019, section 4."""
+
+
+def _set_name(text: str) -> str:
+    if not is_set_name(text):
+        raise ValueError("Input should be the name of a feature set")
+    return text
 
 
 class _KnownSettings(BaseModel):
@@ -55,12 +63,21 @@ class _KnownProvenance(BaseModel):
     claimed_and_seen: dict[str, dict[str, Whole]] | None = None
 
 
-class _KnownExtractor(BaseModel):
+class _KnownNetwork(BaseModel):
     architecture: str
     node: str
     weights: str
     weights_sha256: str = ""
     is_random: bool
+
+
+class _KnownImport(BaseModel):
+    imported: str
+    file: str
+    file_sha256: Sha256
+    width: Whole
+    dtype: str
+    vectors_of: str
 
 
 class _KnownDropped(BaseModel):
@@ -82,8 +99,11 @@ BuildSettings = Annotated[Settings, holds(_KnownSettings)]
 Provenance = Annotated[Settings, holds(_KnownProvenance)]
 """Where raw tables come from."""
 
-Extractor = Annotated[Settings, holds(_KnownExtractor)]
-"""What computed the features."""
+Extractor = Annotated[Settings, holds(_KnownNetwork | _KnownImport)]
+"""What computed the features, or where they were imported from."""
+
+FeatureSets = Annotated[dict[Annotated[str, AfterValidator(_set_name)], Extractor], Field(max_length=1000)]
+"""What made the feature sets that have a name."""
 
 Dropped = Annotated[Settings, holds(_KnownDropped)]
 """How many rows of a table were dropped for a reason."""
@@ -96,6 +116,7 @@ class _KnownDescription(BaseModel):
     statistics: Annotated[Settings, holds(_KnownStatistics)]
     tables: dict[FileName, Sha256] | None = None
     extractor: Extractor | None = None
+    feature_sets: FeatureSets | None = None
     features_of: Sha256 | None = None
 
 
@@ -121,11 +142,11 @@ def write_description(dataset: Path, description: Mapping[str, Any]) -> dict[str
 
     Args:
         dataset: the folder; its tables are of one build, and its features, if any, of its frames.
-        description: the other keys; `extractor` if there are features.
+        description: the other keys; `extractor` and `feature_sets` if there are features.
     """
     tables = {path.name: sha256_of_file(path) for path in sorted(dataset.glob("*.parquet"))}
     written = {**description, "tables": tables}
-    if written.get("extractor"):
+    if extractors_of(written):
         written["features_of"] = tables["frames.parquet"]
     write_json(dataset / FILE_NAME, written)
     return written
@@ -142,16 +163,18 @@ def read_proven(dataset: Path) -> dict[str, Any]:
     known = description.get("tables")
     if known is None:
         raise InvalidTableError(f"{dataset / FILE_NAME}: does not hold the tables' SHA-256; {_BUILD_AGAIN}")
-    for name in (*TABLE_FILES, *FEATURE_FILES):
-        path, remedy = dataset / name, _EXTRACT_AGAIN if name in FEATURE_FILES else _BUILD_AGAIN
+    files_of_features = [file for name in extractors_of(description) for file in files_of_set(name)]
+    present = [path.name for path in dataset.glob("*.parquet") if _is_of_features(path.name)]
+    for name in dict.fromkeys((*TABLE_FILES, *FEATURE_FILES, *files_of_features, *sorted(present))):
+        path, remedy = dataset / name, _EXTRACT_AGAIN if _is_of_features(name) else _BUILD_AGAIN
         if path.is_file() and sha256_of_file(path) != known.get(name):
             raise InvalidTableError(f"{path}: is not of this build (its SHA-256 is not in {FILE_NAME}); {remedy}")
         if name in known and not path.is_file():
             raise MissingInputError(f"{path}: no such table; {remedy}")
-    has_features = FEATURE_FILES[0] in known
-    if has_features != bool(description.get("extractor")):
+    named = {files_of_set(name)[0] for name in extractors_of(description)}
+    if named != {name for name in known if is_feature_table(name.removesuffix(".parquet"))}:
         raise InvalidTableError(f"{dataset / FILE_NAME}: names features or an extractor, not both; {_EXTRACT_AGAIN}")
-    if has_features and description.get("features_of") != known["frames.parquet"]:
+    if named and description.get("features_of") != known["frames.parquet"]:
         raise InvalidTableError(f"{dataset / FEATURE_FILES[0]}: features of another build's frames; {_EXTRACT_AGAIN}")
     return description
 
@@ -170,14 +193,16 @@ def keep_features(before: Path, after: Path) -> bool:
         old, new = read_description(before), read_description(after)
     except PipelineError:
         return not (before / FEATURE_FILES[0]).is_file()
-    if not old.get("extractor"):
+    sets = extractors_of(old)
+    if not sets:
         return True
     if old.get("features_of") != new["tables"]["frames.parquet"]:
         return False
-    kept = {name: old["tables"][name] for name in FEATURE_FILES if name in old["tables"] and (before / name).is_file()}
+    files = [file for name in sets for file in files_of_set(name)]
+    kept = {name: old["tables"][name] for name in files if name in old["tables"] and (before / name).is_file()}
     for name in kept:
         link_or_copy(before / name, after / name)
-    of_features = {key: old[key] for key in ("extractor", "features_of")}
+    of_features = {key: old[key] for key in ("extractor", "feature_sets", "features_of") if key in old}
     write_json(after / FILE_NAME, {**new, **of_features, "tables": new["tables"] | kept})
     return True
 
@@ -188,14 +213,21 @@ def require_only_a_dataset(folder: Path) -> None:
     Raises:
         UsageError: it holds something else, which would be lost.
     """
-    known = {*TABLE_FILES, *FEATURE_FILES, FILE_NAME, ".DS_Store"}
-    present = folder.iterdir() if folder.is_dir() else ()
-    others = sorted(path.name for path in present if path.name not in known and not path.name.endswith(".part"))
+    known = {*TABLE_FILES, FILE_NAME, ".DS_Store"}
+    present = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+    others = sorted(
+        name for name in present if name not in known and not _is_of_features(name) and not name.endswith(".part")
+    )
     if others:
         raise UsageError(
             f"{folder}: holds {len(others)} files or folders that are no part of a dataset, for example {others[0]!r}; "
             "move them, or choose another folder for the dataset"
         )
+
+
+def _is_of_features(file: str) -> bool:
+    """Return whether a file of a dataset folder belongs to a feature set."""
+    return is_feature_table(file.removesuffix(".parquet").replace(QUARANTINE, FEATURES)) and file.endswith(".parquet")
 
 
 def flatten_settings(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

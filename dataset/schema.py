@@ -4,7 +4,8 @@ Identifiers (`*_id`) are the source's own ids, as text; in data exported from a 
 keyed pseudonym. Contiguous row numbers (`*_idx`) exist only inside `model/`.
 
 Raw tables (private):         `Movie`, `Rating`, `Frame`, `Image`, `RawFrameLike`
-Snapshot tables (published):  `SnapshotMovie`, `SnapshotFrame`, `Interaction`, `FrameLike`, `FrameFeature`
+Snapshot tables (published):  `SnapshotMovie`, `SnapshotFrame`, `Interaction`, `FrameLike`, and `FrameFeature` for
+                              each feature set (`dataset.feature_sets`)
 Dropped rows:                 `Quarantine` (with the reason)
 A snapshot's report page:     `Distribution`, `Concentration`
 
@@ -20,6 +21,7 @@ import dataframely as dy
 import polars as pl
 
 from dataset.columns import Notes, about
+from dataset.feature_sets import is_feature_table
 
 OPTIONAL = {"optional": True}
 """The metadata of a column that older tables lack; there, its value is null in every row."""
@@ -31,10 +33,10 @@ LIKE_SOURCES = ("photo_page", "user_likes", "import")
 VGG19_WIDTH = 4096
 
 
-class HalfVector(dy.Array):
-    """A column of float16 vectors of equal length: `pl.Array(pl.Float16, width)` of any width.
+class Vector(dy.Array):
+    """A column of vectors of equal length: `pl.Array(pl.Float16, width)` of any width, or of `pl.Float32`.
 
-    dataframely has no float16 column. The code that computes the values checks that they are finite.
+    dataframely has no float16 column. The code that makes the values checks that they are finite.
 
     Args:
         notes: what the column holds, in words.
@@ -45,12 +47,12 @@ class HalfVector(dy.Array):
 
     @property
     def dtype(self) -> pl.DataType:
-        """The type for VGG-19; `validate_dtype` also accepts other widths."""
+        """The type for VGG-19; `validate_dtype` also accepts other widths, and float32."""
         return pl.Array(pl.Float16, VGG19_WIDTH)
 
     def validate_dtype(self, dtype: Any) -> bool:
-        """Return whether `dtype` is a one-dimensional float16 array."""
-        return isinstance(dtype, pl.Array) and dtype.inner == pl.Float16 and len(dtype.shape) == 1
+        """Return whether `dtype` is a one-dimensional array of float16 or float32."""
+        return isinstance(dtype, pl.Array) and dtype.inner in (pl.Float16, pl.Float32) and len(dtype.shape) == 1
 
     def validation_rules(self, expr: pl.Expr) -> dict[str, pl.Expr]:
         """Return the only rule: no null."""
@@ -255,17 +257,21 @@ class FrameLike(dy.Schema):
 
 
 class FrameFeature(dy.Schema):
-    """One row per frame whose picture could be read: the output of one layer of an image network for it."""
+    """One row per frame that has a feature: the output of a layer of an image network, or an imported vector."""
 
     frame_id = dy.String(primary_key=True, min_length=1, **about("The frame: a row of frames."))
     image_sha256 = dy.String(
+        nullable=True,
         regex="^[0-9a-f]{64}$",
-        **about("The SHA-256 of the picture file, as 64 hexadecimal digits; equal pictures have equal features."),
+        **about(
+            "The SHA-256 of the picture file, as 64 hexadecimal digits; equal pictures have equal features.",
+            null="the vector was imported, and its picture is not known",
+        ),
     )
-    feature = HalfVector(
+    feature = Vector(
         about(
-            "The output of the network's layer, as it is (not scaled to length 1). The network, its layer and its "
-            "weights are named under extractor in manifest.json."
+            "The output of the network's layer or the imported vector, as it is (not scaled to length 1). "
+            "manifest.json says where it comes from: the network, its layer and its weights, or the imported file."
         )
     )
 
@@ -316,3 +322,8 @@ SNAPSHOT_TABLES: dict[str, type[dy.Schema]] = {
     "frame_likes": FrameLike,
     "frame_features": FrameFeature,
 }
+
+
+def schema_of(table: str) -> type[dy.Schema] | None:
+    """Return the schema of a table of a snapshot; None for a table that a later version of the code may have added."""
+    return FrameFeature if is_feature_table(table) else SNAPSHOT_TABLES.get(table)

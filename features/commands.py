@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from dataset.cli import FLAT, progress, say
 from dataset.errors import UsageError
+from dataset.feature_sets import require_set_name
 from features.config import DEFAULT_STORE, ExtractOptions, ExtractorConfig
 
 
@@ -17,6 +18,7 @@ def extract_features(
     device: Literal["auto", "cpu", "cuda"] = "auto",
     store: Path = DEFAULT_STORE,
     retry: bool = False,
+    name: str | None = None,
     options: Annotated[ExtractOptions, FLAT] = ExtractOptions(),  # noqa: B008 - frozen
 ) -> None:
     """Compute the features of the pictures of a dataset.
@@ -29,6 +31,7 @@ def extract_features(
         device: where to compute; auto: the GPU if there is one
         store: the feature store, which holds features by picture
         retry: compute only the pictures that failed before
+        name: the name of a further feature set, beside the dataset's main one
         options: how to compute them
     """
     import torch  # here, because it takes seconds, and --help does not need it
@@ -37,6 +40,7 @@ def extract_features(
     from features.extractor import Extractor
     from features.store import FeatureStore
 
+    require_set_name(name)
     if device == "cuda" and not torch.cuda.is_available():
         raise UsageError("--device cuda: no GPU is available; use --device cpu")
     extractor = Extractor(config, device, store / "weights.json")
@@ -51,4 +55,4 @@ def extract_features(
 
         if not to_do.missing.is_empty():
             compute(raw, to_do.missing, extractor, feature_store, options, advance)
-    say(finish(raw, table_of, to_do, feature_store).summary(extractor.identity))
+    say(finish(raw, table_of, to_do, feature_store, name).summary(extractor.identity))

@@ -17,20 +17,13 @@ import numpy.typing as npt
 import polars as pl
 from torch import Tensor
 
-from dataset.description import (
-    FEATURE_FILES,
-    FILE_NAME,
-    TABLE_FILES,
-    read_description,
-    require_only_a_dataset,
-)
-from dataset.errors import InvalidTableError, TooLittleDataError
-from dataset.files import sha256_of_file, write_json
-from dataset.folders import link_or_copy, replaced_folder
+from dataset.errors import TooLittleDataError
+from dataset.feature_sets import files_of_set
 from dataset.pictures.pool import PicturePool
 from dataset.schema import Image, Quarantine, SnapshotFrame
 from dataset.tables import quarantine_rows, read_table, write_table
 from features.config import ExtractOptions, ExtractorIdentity
+from features.dataset_folder import Addition, add_feature_set, frames_sha256
 from features.decoding import MISSING, CropReader, Decoded
 from features.extractor import Extractor
 from features.store import FeatureStore
@@ -76,6 +69,7 @@ class Extracted:
     n_unreadable: int
     corrupt: list[str]
     table: Path
+    quarantine: Path
     n_failed_before: int
 
     def summary(self, identity: ExtractorIdentity) -> str:
@@ -90,8 +84,7 @@ class Extracted:
                 f" {len(self.corrupt):,} corrupt shards were renamed to .corrupt, and their pictures computed again."
             )
         if self.n_unreadable:
-            quarantine = self.table.with_name("features_quarantine.parquet")
-            words += f" {self.n_unreadable:,} pictures have no feature; see {quarantine}"
+            words += f" {self.n_unreadable:,} pictures have no feature; see {self.quarantine}"
             again = f" ({self.n_failed_before:,} failed before; --retry retries them)"
             words += (again if self.n_failed_before else "") + "."
         return words
@@ -132,7 +125,7 @@ def plan(raw: Path, dataset: Path | None, store: FeatureStore, retry: bool = Fal
         MissingInputError, InvalidTableError: the dataset is incomplete or invalid.
         UsageError: the dataset folder holds other files.
     """
-    frames_sha256 = _frames_sha256(dataset) if dataset else None
+    of_frames = frames_sha256(dataset) if dataset else None
     images = pictures_of(raw, dataset)
     distinct = images.unique("image_sha256", keep="first", maintain_order=True).select("image_sha256", "path")
     shards, corrupt = store.shards_of(distinct["image_sha256"])
@@ -141,7 +134,7 @@ def plan(raw: Path, dataset: Path | None, store: FeatureStore, retry: bool = Fal
     has_failed = pl.col("image_sha256").is_in(pl.Series(list(store.failures()), dtype=pl.String).implode())
     to_do = missing.filter(has_failed if retry else ~has_failed)
     _log.info("%d pictures, %d of them to compute", distinct.height, to_do.height)
-    return Plan(images, to_do, corrupt, 0 if retry else missing.height - to_do.height, frames_sha256)
+    return Plan(images, to_do, corrupt, 0 if retry else missing.height - to_do.height, of_frames)
 
 
 def compute(
@@ -198,68 +191,45 @@ def compute(
     return n_done
 
 
-def finish(raw: Path, dataset: Path | None, plan: Plan, store: FeatureStore) -> Extracted:
-    """Write `frame_features.parquet` and `features_quarantine.parquet`; for a dataset, record the extractor.
+def finish(raw: Path, dataset: Path | None, plan: Plan, store: FeatureStore, name: str | None = None) -> Extracted:
+    """Write a feature set: its table and its quarantine; for a dataset, record the extractor.
 
-    The tables are written to the dataset folder, or to the raw folder if there is no dataset. A dataset folder is
-    replaced as a whole: it has the old features or the new ones, also after a kill.
-    `n_computed` counts the plan's missing pictures that now have a feature.
+    The tables are written to the dataset folder (`features.dataset_folder`), or to the raw folder if there is no
+    dataset. `n_computed` counts the plan's missing pictures that now have a feature.
+
+    Args:
+        raw: the raw folder.
+        dataset: the dataset folder; None: all pictures of the raw folder.
+        plan: what `plan` returned.
+        store: the feature store.
+        name: the name of the feature set; None is the main set.
 
     Raises:
         InvalidTableError: the dataset was built again since the plan was made.
     """
-    if dataset is None:
-        return _write_tables(raw, raw, plan, store)
-    with replaced_folder(dataset) as folder:
-        description = read_description(dataset)
-        if description["tables"]["frames.parquet"] != plan.frames_sha256:
-            raise _built_again(dataset)
-        for name in (*TABLE_FILES, *FEATURE_FILES):
-            if (dataset / name).is_file():
-                link_or_copy(dataset / name, folder / name)
-        done = _write_tables(folder, dataset, plan, store)
-        features = {name: sha256_of_file(folder / name) for name in FEATURE_FILES}
-        of_features = {"extractor": asdict(store.identity), "features_of": plan.frames_sha256}
-        tables = description["tables"] | features
-        write_json(folder / FILE_NAME, {**description, "tables": tables, **of_features})
-        if read_description(dataset) != description:
-            raise _built_again(dataset)
-    return done
+    if dataset is None or plan.frames_sha256 is None:
+        return _write_tables(raw, raw, plan, store, name)
+    shown = dataset
+
+    def write(folder: Path) -> tuple[Extracted, Addition]:
+        return _write_tables(folder, shown, plan, store, name), Addition(asdict(store.identity))
+
+    return add_feature_set(dataset, name, plan.frames_sha256, write)
 
 
-def _write_tables(folder: Path, shown: Path, plan: Plan, store: FeatureStore) -> Extracted:
+def _write_tables(folder: Path, shown: Path, plan: Plan, store: FeatureStore, name: str | None) -> Extracted:
     """Write the two tables to a folder that will be at `shown`."""
     shards, corrupt = store.shards_of(plan.images["image_sha256"].unique())
     known = pl.Series([name for names in shards.values() for name in names], dtype=pl.String).implode()
     featured = plan.images.filter(pl.col("image_sha256").is_in(known))
-    n_rows = write_features(featured, shards, store, folder / FEATURE_FILES[0])
+    table_file, quarantine_file = files_of_set(name)
+    n_rows = write_features(featured, shards, store, folder / table_file)
     unreadable = plan.images.filter(~pl.col("image_sha256").is_in(known))
-    _write_quarantine(folder, unreadable, store.failures())
+    _write_quarantine(folder / quarantine_file, unreadable, store.failures())
     n_computed = plan.missing.filter(pl.col("image_sha256").is_in(known)).height
     n_unreadable = unreadable["image_sha256"].n_unique()
-    table = shown / FEATURE_FILES[0]
-    return Extracted(n_rows, n_computed, n_unreadable, plan.corrupt + corrupt, table, plan.n_failed_before)
-
-
-def _frames_sha256(dataset: Path) -> str:
-    """Return the SHA-256 of a dataset's frames, after checking that they are of the build that is described.
-
-    Raises:
-        MissingInputError, InvalidTableError: they are not.
-        UsageError: the folder holds other files.
-    """
-    require_only_a_dataset(dataset)
-    digest = sha256_of_file(dataset / "frames.parquet")
-    if read_description(dataset).get("tables", {}).get("frames.parquet") != digest:
-        raise InvalidTableError(
-            f"{dataset}: frames.parquet is not of the build that dataset.json describes; "
-            "build the dataset again with `python -m dataset build`"
-        )
-    return digest
-
-
-def _built_again(dataset: Path) -> InvalidTableError:
-    return InvalidTableError(f"{dataset}: was built again during the extraction; run the same command again")
+    paths = shown / table_file, shown / quarantine_file
+    return Extracted(n_rows, n_computed, n_unreadable, plan.corrupt + corrupt, *paths, plan.n_failed_before)
 
 
 def extract(
@@ -359,14 +329,12 @@ class _ShardWriter:
         self._last_time = time.monotonic()
 
 
-def _write_quarantine(folder: Path, unreadable: pl.DataFrame, failures: dict[str, str]) -> None:
-    """Write the pictures without a feature and the reasons to `features_quarantine.parquet`."""
+def _write_quarantine(path: Path, unreadable: pl.DataFrame, failures: dict[str, str]) -> None:
+    """Write the pictures without a feature and the reasons."""
     reasons = pl.DataFrame(
         {"image_sha256": list(failures), "detail": list(failures.values())},
         schema={"image_sha256": pl.String, "detail": pl.String},
     )
     rows = unreadable.join(reasons, on="image_sha256", how="left", maintain_order="left")
     rows = rows.with_columns(pl.col("detail").fill_null(MISSING))
-    write_table(
-        quarantine_rows(rows, "images", "picture cannot be decoded"), Quarantine, folder / "features_quarantine.parquet"
-    )
+    write_table(quarantine_rows(rows, "images", "picture cannot be decoded"), Quarantine, path)

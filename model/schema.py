@@ -11,7 +11,7 @@ Identifiers (`user_id`, `movie_id`, `frame_id`) are those of the snapshot (`data
 
 import dataframely as dy
 
-from dataset.schema import HalfVector
+from dataset.schema import Vector
 
 TASKS = ("item", "frame")
 SLICES = ("user_activity", "item_popularity", "item_frames")
@@ -47,7 +47,7 @@ class NewFrame(dy.Schema):
 
     frame_id = dy.String(primary_key=True, min_length=1)
     movie_id = dy.String(min_length=1)
-    feature = HalfVector()
+    feature = Vector()
 
 
 class ModelMetric(dy.Schema):

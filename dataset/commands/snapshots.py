@@ -14,9 +14,9 @@ from dataset.cli import FLAT, progress, say
 from dataset.columns import describe_columns, describe_table
 from dataset.errors import InvalidSnapshotError, MissingInputError
 from dataset.files import atomic_path
-from dataset.schema import SNAPSHOT_TABLES
-from dataset.snapshots.card import describe_extractor
+from dataset.schema import schema_of
 from dataset.snapshots.diff import describe_changes, diff_tables
+from dataset.snapshots.feature_words import describe_features
 from dataset.snapshots.licences import describe_licence
 from dataset.snapshots.manifest import version_folder
 from dataset.snapshots.publication import PublicationConfig
@@ -91,7 +91,7 @@ def show(snapshot: str | None = None, /, *, root: str = str(DEFAULT_ROOT), brief
         "source": manifest.provenance.get("source"),
         "publisher": ", ".join(filter(None, (manifest.publisher, manifest.contact))) or "not stated",
         "licence": describe_licence(manifest.licence),
-        "features": describe_extractor(manifest.extractor),
+        "features": describe_features(manifest),
     }
     say(chosen.label)
     for label, fact in facts.items():
@@ -100,8 +100,8 @@ def show(snapshot: str | None = None, /, *, root: str = str(DEFAULT_ROOT), brief
         say(f"  {name:<14} {entry.rows:>11,} rows  {entry.size_bytes:>13,} bytes")
     if not brief:
         for name, entry in manifest.tables.items():
-            if name in SNAPSHOT_TABLES:  # a later version of the code may add others
-                say("\n".join(["", *_table_in_words(name, SNAPSHOT_TABLES[name], entry.columns)]))
+            if schema := schema_of(name):  # a later version of the code may add others
+                say("\n".join(["", *_table_in_words(name, schema, entry.columns)]))
 
 
 def _table_in_words(name: str, schema: Schema, types: Mapping[str, str]) -> Iterator[str]:

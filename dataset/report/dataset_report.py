@@ -15,7 +15,7 @@ from dataset.report.page import render
 from dataset.report.theme import Chart
 from dataset.report.thumbnails import Thumbnails
 from dataset.schema import HELD_OUT_SPLITS, SPLITS, Concentration, Distribution
-from dataset.snapshots.card import describe_extractor
+from dataset.snapshots.feature_words import describe_features
 from dataset.snapshots.snapshot import Snapshot
 from dataset.tables import write_table
 
@@ -76,7 +76,7 @@ def write_dataset_report(snapshot: Snapshot, raw: Path | None, destination: Path
         "dataset.report",
         "dataset.html.j2",
         m=snapshot.manifest,
-        features=describe_extractor(snapshot.manifest.extractor),
+        features=describe_features(snapshot.manifest),
         contents=_CONTENTS,
         settings=list(flatten_settings(snapshot.manifest.config).items()),
         n=_named_numbers(numbers),

@@ -10,9 +10,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from dataset.columns import describe_columns, describe_table
 from dataset.description import PAPER_STATISTICS, flatten_settings
-from dataset.schema import HELD_OUT_SPLITS, SNAPSHOT_TABLES, SPLITS
+from dataset.schema import HELD_OUT_SPLITS, SPLITS, schema_of
 from dataset.snapshots.citation import PAPER, cite
 from dataset.snapshots.datasheet import FEATURES_SHOW_PICTURES, PURPOSE, datasheet, describe_source
+from dataset.snapshots.feature_words import describe_features
 from dataset.snapshots.licences import LICENCE_FILE, describe_licence, parse_licence
 from dataset.snapshots.manifest import Manifest
 
@@ -67,7 +68,7 @@ def render_card(manifest: Manifest) -> str:
     config holds the content digest, so that the cache never takes one snapshot for another. It cannot load an empty
     table or split, so these are not in the configs.
     """
-    tables = {name: SNAPSHOT_TABLES[name] for name in manifest.tables}
+    tables = {name: schema for name in manifest.tables if (schema := schema_of(name))}
     return _ENVIRONMENT.get_template("card.md.j2").render(
         m=manifest,
         purpose=PURPOSE,
@@ -80,7 +81,7 @@ def render_card(manifest: Manifest) -> str:
         tables={name: (describe_table(schema), schema.primary_key()) for name, schema in tables.items()},
         columns={name: describe_columns(tables[name], entry.columns) for name, entry in manifest.tables.items()},
         rows=_statistics(manifest.statistics),
-        features=describe_extractor(manifest.extractor),
+        features=describe_features(manifest),
         features_show_pictures=FEATURES_SHOW_PICTURES,
         sections=datasheet(manifest),
         settings=flatten_settings(manifest.config),
@@ -96,14 +97,6 @@ def _filled_splits(manifest: Manifest) -> dict[str, list[str]]:
         table: [split for split in splits if numbers.get(f"n_{split}_{table}", 1)]
         for table, splits in SPLIT_TABLES.items()
     }
-
-
-def describe_extractor(extractor: dict[str, Any] | None) -> str:
-    """Return a phrase that says which features a snapshot holds and from which weights."""
-    if extractor is None:
-        return "no visual features"
-    random = ", random weights that were never trained on pictures" if extractor["is_random"] else ""
-    return f"{extractor['architecture']} {extractor['node']} features (weights {extractor['weights']}{random})"
 
 
 def long_tail(pairs: pl.DataFrame) -> str:

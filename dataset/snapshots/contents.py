@@ -8,7 +8,7 @@ error message with full counts.
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,12 +19,12 @@ import pyarrow.parquet as pq
 
 from dataset.claims import require_plausible
 from dataset.errors import InvalidTableError
+from dataset.feature_sets import FEATURES, is_feature_table, table_of_set
 from dataset.files import FileState
-from dataset.schema import SNAPSHOT_TABLES
+from dataset.schema import SNAPSHOT_TABLES, FrameFeature
 from dataset.snapshots.digest import TableDigest
 from dataset.tables import Schema, canonical, read_table, require_references, validate
 
-_OPTIONAL_TABLES = ("frame_features",)
 _BATCH_BYTES = 32 << 20
 _MAX_BATCH_ROWS = 262_144
 _REFERENCES = (
@@ -32,7 +32,6 @@ _REFERENCES = (
     ("interactions", "movies", ["movie_id"]),
     ("frame_likes", "frames", ["frame_id", "movie_id"]),
     ("frame_likes", "interactions", ["user_id", "movie_id", "split"]),
-    ("frame_features", "frames", ["frame_id"]),
 )
 
 
@@ -48,31 +47,35 @@ class TableContent:
     keys: pl.DataFrame
 
 
-def read_contents(dataset: Path) -> dict[str, TableContent]:
+def read_contents(dataset: Path, feature_sets: Iterable[str | None] = ()) -> dict[str, TableContent]:
     """Check all tables of a dataset folder and the references between them, and return their descriptions.
+
+    Args:
+        dataset: the dataset folder.
+        feature_sets: the names of its feature sets; None is the main set.
 
     Raises:
         MissingInputError: a table is missing.
         InvalidTableError: a table or a reference is invalid.
     """
-    contents = {
-        name: _read(dataset / f"{name}.parquet", schema)
-        for name, schema in SNAPSHOT_TABLES.items()
-        if name not in _OPTIONAL_TABLES or (dataset / f"{name}.parquet").is_file()
-    }
-    for child, parent, columns in _REFERENCES:
-        if child in contents and parent in contents:
-            require_references(contents[child].keys, contents[parent].keys, columns, child, parent)
+    schemas = {name: schema for name, schema in SNAPSHOT_TABLES.items() if name != FEATURES}
+    schemas |= {table_of_set(name): FrameFeature for name in feature_sets}
+    contents = {name: _read(dataset / f"{name}.parquet", schema) for name, schema in schemas.items()}
+    of_features = [(name, "frames", ["frame_id"]) for name in contents if is_feature_table(name)]
+    for child, parent, columns in (*_REFERENCES, *of_features):
+        require_references(contents[child].keys, contents[parent].keys, columns, child, parent)
     return contents
 
 
-def content_digest(contents: dict[str, TableContent], config: dict[str, Any], extractor: dict[str, Any] | None) -> str:
-    """Return the SHA-256 of the tables' rows, the configuration and the extractor: the same on any machine."""
+def content_digest(contents: dict[str, TableContent], description: dict[str, Any]) -> str:
+    """Return the SHA-256 of the tables' rows, and of the description's settings and extractors: the same anywhere."""
     value = {
         "tables": {name: content.content_sha256 for name, content in contents.items()},
-        "config": config,
-        "extractor": extractor,
+        "config": description["config"],
+        "extractor": description.get("extractor"),
     }
+    if description.get("feature_sets"):
+        value["feature_sets"] = description["feature_sets"]
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from dataset.columns import ColumnType, DescribedColumn, describe_columns, describe_table
 from dataset.files import write_json
-from dataset.schema import SNAPSHOT_TABLES
+from dataset.schema import FrameFeature, schema_of
 from dataset.snapshots.citation import cite
 from dataset.snapshots.datasheet import PURPOSE, describe_privacy, describe_removal, describe_source
 from dataset.snapshots.licences import NO_LICENCE, parse_licence
@@ -92,7 +92,7 @@ def _file(file: TableFile) -> dict[str, Any]:
 
 
 def _records(name: str, entry: TableEntry) -> dict[str, Any]:
-    schema = SNAPSHOT_TABLES[name]
+    schema = schema_of(name) or FrameFeature
     return {
         "@type": "cr:RecordSet",
         "@id": name,

@@ -11,8 +11,9 @@ import pyarrow.parquet as pq
 from dataset.claims import require_plausible
 from dataset.description import flatten_settings
 from dataset.errors import InvalidTableError
-from dataset.schema import SNAPSHOT_TABLES
-from dataset.snapshots.card import describe_extractor
+from dataset.feature_sets import extractors_of, is_feature_table
+from dataset.schema import SNAPSHOT_TABLES, FrameFeature, schema_of
+from dataset.snapshots.feature_words import describe_extractor
 from dataset.snapshots.manifest import Manifest, TableEntry
 from dataset.snapshots.snapshot import Snapshot
 from dataset.tables import concat_files, fill_optional
@@ -46,7 +47,8 @@ def diff_tables(before: Snapshot, after: Snapshot) -> list[TableDiff]:
         StorageError: the object store cannot be reached.
     """
     found = []
-    for table in SNAPSHOT_TABLES:
+    named = {table for one in (before, after) for table in one.manifest.tables if is_feature_table(table)}
+    for table in dict.fromkeys((*SNAPSHOT_TABLES, *sorted(named))):
         one, other = before.manifest.tables.get(table), after.manifest.tables.get(table)
         if one == other or (one and other and one.content_sha256 == other.content_sha256):
             continue
@@ -67,11 +69,21 @@ def describe_changes(before: Snapshot, after: Snapshot, tables: list[TableDiff])
         yield from _describe_rows(diff, before, after)
     one, other = before.manifest, after.manifest
     yield from _describe_values("setting", flatten_settings(one.config), flatten_settings(other.config))
-    if one.extractor != other.extractor:
-        yield f"features: {describe_extractor(one.extractor)} → {describe_extractor(other.extractor)}"
-        yield from _describe_values("  extractor", one.extractor or {}, other.extractor or {})
+    yield from _describe_extractors(one, other)
     yield from _describe_values("statistic", flatten_settings(one.statistics), flatten_settings(other.statistics))
     yield from _describe_values("", _facts(one), _facts(other))
+
+
+def _describe_extractors(before: Manifest, after: Manifest) -> Iterator[str]:
+    old, new = (
+        extractors_of({"extractor": one.extractor, "feature_sets": one.feature_sets}) for one in (before, after)
+    )
+    for name in dict.fromkeys((*old, *new)):
+        one, other = old.get(name), new.get(name)
+        if one != other:
+            what = f"feature set {name}" if name else "features"
+            yield f"{what}: {describe_extractor(one)} → {describe_extractor(other)}"
+            yield from _describe_values("  extractor", one or {}, other or {})
 
 
 def _comparable(snapshot: Snapshot, table: str) -> pl.DataFrame:
@@ -79,7 +91,7 @@ def _comparable(snapshot: Snapshot, table: str) -> pl.DataFrame:
 
     An optional column that it lacks is null, so that a snapshot of an older format differs only where a value does.
     """
-    schema = SNAPSHOT_TABLES[table]
+    schema = schema_of(table) or FrameFeature
     entry = snapshot.manifest.tables.get(table)
     if entry is None:
         return pl.DataFrame(schema=dict.fromkeys(schema.primary_key(), pl.String))
@@ -109,7 +121,7 @@ def _read_columns(snapshot: Snapshot, name: str, columns: list[str]) -> pl.DataF
 
 def _compare(before: pl.DataFrame, after: pl.DataFrame, table: str) -> pl.DataFrame:
     """Return the keys of the rows that differ, with `change` and the differing `columns`."""
-    keys = SNAPSHOT_TABLES[table].primary_key()
+    keys = (schema_of(table) or FrameFeature).primary_key()
     columns = [column for column in after.columns if column in before.columns and column not in keys]
     joined = before.with_columns(_in=True).join(
         after.with_columns(_in=True), on=keys, how="full", coalesce=True, suffix=" after", maintain_order="left_right"

@@ -18,7 +18,7 @@ from typing import Annotated, Any
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from dataset.description import BuildSettings, Dropped, Extractor, Provenance
+from dataset.description import BuildSettings, Dropped, Extractor, FeatureSets, Provenance
 from dataset.documents import FileName, FolderName, Moment, Settings, Sha256, Whole, parse_document
 from dataset.errors import InvalidSnapshotError
 
@@ -74,12 +74,14 @@ class Manifest:
     Attributes:
         parent: the previous version, None for the first.
         content_digest: SHA-256 of the tables' rows and the configuration; the same on any machine.
-        extractor: the extractor of the features, None if there are none.
+        extractor: what made the main feature set, None if there is none.
         tables: the tables, by name.
         files: the SHA-256 of every other file, by name.
         licence: the licence that the publisher states, None if none.
         publisher: the person or organisation that publishes the dataset, None if not stated.
         contact: the publisher's e-mail or web address, None if not stated.
+        feature_sets: what made the feature sets that have a name (`dataset.feature_sets`); left out of the file if
+            there are none.
         manifest_sha256: the manifest's own digest (see the module).
     """
 
@@ -100,6 +102,7 @@ class Manifest:
     licence: str | None = None
     publisher: str | None = None
     contact: str | None = None
+    feature_sets: FeatureSets = field(default_factory=dict)
     manifest_sha256: str = ""
 
     @property
@@ -180,4 +183,5 @@ def _own_digest(content: bytes, digest: Any) -> str:
 
 
 def _json(manifest: Manifest) -> bytes:
-    return (json.dumps(asdict(manifest), indent=2, ensure_ascii=False) + "\n").encode()
+    content = {key: value for key, value in asdict(manifest).items() if value or key != "feature_sets"}
+    return (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode()

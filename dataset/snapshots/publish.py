@@ -11,6 +11,7 @@ import polars as pl
 from dataset.description import read_proven
 from dataset.documents import is_folder_name
 from dataset.errors import InvalidTableError, UsageError
+from dataset.feature_sets import extractors_of
 from dataset.files import FileState, explain_write_errors
 from dataset.snapshots.card import SPLIT_TABLES, split_file, write_card
 from dataset.snapshots.contents import TableContent, content_digest, read_contents
@@ -53,8 +54,8 @@ def publish(
     if not is_folder_name(name):
         raise UsageError(f"snapshot name {name!r} is not a valid folder name; use up to 200 letters, digits, - and _")
     description = read_proven(dataset)
-    contents = read_contents(dataset)
-    digest = content_digest(contents, description["config"], description.get("extractor"))
+    contents = read_contents(dataset, extractors_of(description))
+    digest = content_digest(contents, description)
     parent = latest(root, name)
     if parent and _says_the_same(parent, digest, config):
         _log.info("not published: the content equals %s", parent.label)
@@ -96,6 +97,7 @@ def _publish(
             config=description["config"],
             provenance=description["provenance"],
             extractor=description.get("extractor"),
+            feature_sets=description.get("feature_sets") or {},
             statistics=description["statistics"],
             quarantined=description["quarantined"],
             tables=tables,

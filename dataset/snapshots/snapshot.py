@@ -2,7 +2,7 @@
 
     <root>/<name>/v0001/
         movies.parquet  frames.parquet  interactions.parquet  frame_likes.parquet
-        frame_features.parquet   (if the dataset has pictures)
+        frame_features.parquet   (if the dataset has features; frame_features-<name>.parquet for further sets)
         splits/<table>/<split>.parquet   the rows of interactions and frame_likes again, one file per split
         README.md  plots/*.svg   the dataset card
         croissant.json           the card for machines (ML Commons Croissant)
@@ -20,7 +20,7 @@ import polars as pl
 
 from dataset.errors import InvalidSnapshotError, MissingInputError, UsageError
 from dataset.files import path_below, sha256_of_file
-from dataset.schema import SNAPSHOT_TABLES
+from dataset.schema import FrameFeature, schema_of
 from dataset.snapshots.manifest import (
     FILE_NAME,
     Manifest,
@@ -90,7 +90,7 @@ class Snapshot:
                 + ("; publish again after `python -m features extract`" if table == "frame_features" else "")
             )
         self.require_published(table)
-        return read_published(self.paths_of(table), SNAPSHOT_TABLES[table])
+        return read_published(self.paths_of(table), schema_of(table) or FrameFeature)
 
     def paths_of(self, table: str) -> list[Path]:
         """Return the Parquet files of a table, in the order of the rows.

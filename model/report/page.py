@@ -11,7 +11,7 @@ from dataset.report.numbers import Number, NumberSource, NumberTable, Row, relat
 from dataset.report.page import interval, render
 from dataset.report.theme import Chart
 from dataset.report.thumbnails import Thumbnails
-from dataset.snapshots.card import describe_extractor
+from dataset.snapshots.feature_words import describe_extractor
 from dataset.snapshots.snapshot import Snapshot
 from dataset.tables import read_parquet
 from model.models.registry import MODELS

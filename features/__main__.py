@@ -6,8 +6,11 @@ from dataset.cli import command_line, execute, run
 
 app = command_line(
     "python -m features",
-    "Compute visual features of pictures.",
-    {"extract": ("features.commands:extract_features", "Compute the features of the pictures of a dataset.")},
+    "Compute visual features of pictures, or import features that exist.",
+    {
+        "extract": ("features.commands:extract_features", "Compute the features of the pictures of a dataset."),
+        "import": ("features.import_command:import_vectors", "Import feature vectors that exist already."),
+    },
 )
 
 

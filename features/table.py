@@ -3,16 +3,17 @@
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, Self, cast
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dataset.files import atomic_path
 from dataset.schema import FrameFeature
-from dataset.tables import validate
+from dataset.tables import empty, validate
 from features.store import FeatureStore
 
 ROWS_PER_GROUP = 4096
@@ -57,24 +58,47 @@ def write_features(images: pl.DataFrame, shards: Iterable[Path], store: FeatureS
 
 def _write_in_groups(rows: pl.DataFrame, width: int, scratch: BinaryIO, store: FeatureStore, path: Path) -> None:
     """Write the rows with their features, which `scratch` holds in the same order, one row group at a time."""
-    vector = pl.Array(pl.Float16, max(width, 1))
-    schema = (
-        rows.clear()
-        .with_columns(pl.Series("feature", [], dtype=vector))
-        .to_arrow(compat_level=pl.CompatLevel.oldest())
-        .schema.with_metadata({_STORE_KEY: store.identity.extractor_id.encode()})
-    )
-    with (
-        atomic_path(path) as temporary,
-        pq.ParquetWriter(
-            temporary, schema, compression="zstd", compression_level=1, use_dictionary=False, write_page_checksum=True
-        ) as writer,
-    ):
+    width, made_by = max(width, 1), store.identity.extractor_id
+    with atomic_path(path) as temporary, FeatureWriter(temporary, path, width, pl.Float16, made_by) as writer:
         for group in rows.iter_slices(ROWS_PER_GROUP):
             features = np.frombuffer(scratch.read(group.height * width * 2), np.float16).reshape(group.height, width)
-            table = group.with_columns(pl.Series("feature", features, dtype=vector))
-            valid = validate(table, FrameFeature, str(path))
-            writer.write_table(valid.to_arrow(compat_level=pl.CompatLevel.oldest()).cast(schema))
+            writer.write(group, features)
+
+
+class FeatureWriter:
+    """Writes a `FrameFeature` table, one row group at a time.
+
+    Args:
+        path: the file to write.
+        shown: the path for messages.
+        width: the numbers per feature.
+        number: their type, `pl.Float16` or `pl.Float32`.
+        made_by: a key of what made the features, for the file's metadata.
+    """
+
+    def __init__(self, path: Path, shown: Path, width: int, number: type[pl.DataType], made_by: str) -> None:
+        self._shown, self._vector = shown, pl.Array(number, width)
+        self._schema = (
+            empty(FrameFeature)
+            .with_columns(pl.Series("feature", [], dtype=self._vector))
+            .to_arrow(compat_level=pl.CompatLevel.oldest())
+            .schema.with_metadata({_STORE_KEY: made_by.encode()})
+        )
+        self._writer = pq.ParquetWriter(
+            path, self._schema, compression="zstd", compression_level=1, use_dictionary=False, write_page_checksum=True
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._writer.close()
+
+    def write(self, rows: pl.DataFrame, features: npt.NDArray[Any]) -> None:
+        """Write a row group: `frame_id` and `image_sha256`, sorted and after all earlier ones, and their features."""
+        table = rows.with_columns(pl.Series("feature", features, dtype=self._vector))
+        valid = validate(table, FrameFeature, str(self._shown))
+        self._writer.write_table(valid.to_arrow(compat_level=pl.CompatLevel.oldest()).cast(self._schema))
 
 
 def _is_up_to_date(rows: pl.DataFrame, store: FeatureStore, path: Path) -> bool:

@@ -27,7 +27,6 @@ def statistics(
     n = interactions.height
     n_users, n_movies = interactions["user_id"].n_unique(), interactions["movie_id"].n_unique()
     interactions_per_movie = interactions["movie_id"].value_counts()["count"]
-    frames_per_movie = frames["movie_id"].value_counts()["count"]
     tail = long_tail(interactions)
     cold_rows = cold_interactions(interactions)
     return {
@@ -48,12 +47,26 @@ def statistics(
         },
         "n_frames": frames.height,
         "n_frames_without_picture": frames.filter(~pl.col("frame_id").is_in(frame_ids_with_picture.implode())).height,
-        **_spread("frames_per_movie", frames_per_movie),
-        "n_movies_without_frame": n_movies - len(frames_per_movie),
+        **frame_statistics(frames, n_movies),
         **{f"n_{s}_frame_likes": frame_likes.filter(pl.col("split") == s).height for s in HELD_OUT_SPLITS},
         "n_user_movie_pairs_with_likes": frame_likes.select("user_id", "movie_id").n_unique(),
         "n_users_with_likes": frame_likes["user_id"].n_unique(),
         **_spread("likes_per_user_with_likes", frame_likes["user_id"].value_counts()["count"]),
+    }
+
+
+def frame_statistics(frames: pl.DataFrame, n_movies: int) -> dict[str, Any]:
+    """Return the statistics that depend on the number of frames alone.
+
+    Args:
+        frames: rows with `movie_id`.
+        n_movies: the number of movies, with or without a frame.
+    """
+    frames_per_movie = frames["movie_id"].value_counts()["count"]
+    return {
+        "n_frames": frames.height,
+        **_spread("frames_per_movie", frames_per_movie),
+        "n_movies_without_frame": n_movies - len(frames_per_movie),
     }
 
 

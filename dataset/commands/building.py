@@ -2,7 +2,7 @@
 
 import shlex
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from dataset.building.build import DatasetConfig, build
 from dataset.building.kcore import k_core_parquet
@@ -86,7 +86,7 @@ def build_dataset(
     if not built.has_kept_features:
         say(
             "  the features of the earlier build are of other frames, so they were removed; run `python -m features "
-            "extract` again (it computes no picture twice)"
+            "extract` (it computes no picture twice) or `import` again"
         )
     for row in built.description["quarantined"]:
         say(f"  dropped from {row['table']}: {row['rows']:,} ({row['reason']})")
@@ -142,20 +142,26 @@ def export_dataset(
     format: ExportFormat = "recbole",
     name: str = "dataset",
     leaking_columns: bool = False,
+    features: Literal["none", "items", "frames"] | None = None,
+    feature_set: str | None = None,
 ) -> None:
-    """Write a dataset for RecBole, LightGCN or Cornac.
+    """Write a dataset for RecBole, LightGCN, Cornac or MMRec.
 
     Args:
         source: a dataset folder, or the folder of one snapshot version
         to: the folder to write; files there that an export did not write are never replaced
         format: format to write; uir and uirt (with times) are for Cornac and others
-        name: the dataset's name in RecBole
+        name: the dataset's name in RecBole and MMRec
         leaking_columns: also write the movies' columns that reveal held-out rows, such as rating_mean (recbole only)
+        features: also write features, of items (the mean of their frames) or of frames (by default items for mmrec)
+        feature_set: the feature set to write (by default the main one)
     """
-    done = export(source, to, format, name, leaking_columns)
+    done = export(source, to, format, name, leaking_columns, features, feature_set)
     say(f"Exported {source} as {format}:")
     for file in done.files:
         say(f"  {file}")
+    if done.n_filled:
+        say(f"  {done.n_filled:,} items have no feature; their row is the mean of the others")
     for column in ("stars", "rated_on"):
         if column not in done.values:
             say(f"  without {column}: some interactions have none")

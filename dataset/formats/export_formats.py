@@ -6,25 +6,31 @@
 | `lightgcn` | `train.txt`, `valid.txt`, `test.txt` (user number, item numbers), `user_list.txt`, `item_list.txt` |
 | `uir` | `train.tsv`, `valid.tsv`, `test.tsv`: user, item and rating, without a header (Cornac and others) |
 | `uirt` | the same with a fourth column, the time in seconds since 1970 |
+| `mmrec` | `<name>/<name>.inter` (user and item numbers, `x_label` 0, 1 or 2), `image_feat.npy`, ids, `<name>.yaml` |
+
+Features are files beside these (`dataset.formats.export_features`).
 
 `recbole` quotes fields as CSV does, which its reader undoes. The other readers know no quotes. An id that would not
 be read back is refused (`dataset.formats.writable_ids`).
 """
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 import polars as pl
 
 from dataset.columns import leaking_columns
 from dataset.errors import UsageError
 from dataset.files import write_text
+from dataset.formats.export_features import ExportedFeatures, TextVectors
 from dataset.formats.writable_ids import (
     CORNAC_ITEM,
     CORNAC_USER,
     LIGHTGCN,
+    LINES,
     LONGEST_FIELD,
     PANDAS_MISSING,
     RECBOLE,
@@ -34,10 +40,22 @@ from dataset.formats.writable_ids import (
 from dataset.moments import moment
 from dataset.schema import SnapshotMovie
 
-ExportFormat = Literal["recbole", "lightgcn", "uir", "uirt"]
+ExportFormat = Literal["recbole", "lightgcn", "uir", "uirt", "mmrec"]
 
+_EMBEDDING = "itememb"
 FILE_OF_SPLIT = {"train": "train", "validation": "valid", "test": "test"}
 """The names of the splits in RecBole, LightGCN and similar libraries."""
+
+
+class Writable(Protocol):
+    """A file to write: its path below the destination, relative and with `/`."""
+
+    @property
+    def path(self) -> str:
+        """Its path."""
+
+    def write(self, path: Path) -> None:
+        """Write the file to `path`."""
 
 
 @dataclass(frozen=True)
@@ -69,8 +87,13 @@ class ExportFile:
 
 
 def files_of(
-    file_format: ExportFormat, interactions: pl.DataFrame, movies: pl.DataFrame, name: str, with_leaking: bool
-) -> list[ExportFile]:
+    file_format: ExportFormat,
+    interactions: pl.DataFrame,
+    movies: pl.DataFrame,
+    name: str,
+    with_leaking: bool,
+    features: ExportedFeatures | None = None,
+) -> list[Writable]:
     """Return the files of a format.
 
     Args:
@@ -79,6 +102,7 @@ def files_of(
         movies: `SnapshotMovie` rows.
         name: the dataset's name in RecBole.
         with_leaking: whether to write the movies' columns that reveal held-out rows, where the format has a place.
+        features: the features to write; None for none.
 
     Raises:
         UsageError: the format cannot hold an id, a title or what is asked for; the message has an example.
@@ -86,16 +110,32 @@ def files_of(
     if with_leaking and file_format != "recbole":
         raise UsageError(f"--leaking-columns: {file_format} has no columns of movies; use it with --format recbole")
     if file_format == "recbole":
-        return _recbole(interactions, movies, name, with_leaking)
-    return _FORMATS[file_format](interactions)
+        return _recbole(interactions, movies, name, with_leaking, features)
+    if file_format == "mmrec":
+        return _mmrec(interactions, name, features)
+    files: list[Writable] = [*_FORMATS[file_format](interactions)]
+    if features is not None:
+        order = movies["movie_id"].sort()
+        if file_format == "lightgcn":
+            order = _numbers(interactions, "movie_id")["movie_id"]
+        files += features.files(order)
+        ids, what = (order, "movie") if features.of == "items" else (features.frames["frame_id"], "frame")
+        require_writable(ids, what, LINES, f"{file_format} with features")
+    return files
 
 
-def _recbole(interactions: pl.DataFrame, movies: pl.DataFrame, name: str, with_leaking: bool) -> list[ExportFile]:
+def _recbole(
+    interactions: pl.DataFrame,
+    movies: pl.DataFrame,
+    name: str,
+    with_leaking: bool,
+    features: ExportedFeatures | None,
+) -> list[Writable]:
     """Return RecBole's atomic files, split for `benchmark_filename`, in a folder with the dataset's name.
 
-    There is no `.user` file because only the users' ids are known.
+    There is no `.user` file because only the users' ids are known. Features of items are in an `.itememb` file.
 
-    Source: recbole.io/docs, "Atomic Files" and "Data settings: benchmark_filename".
+    Source: recbole.io/docs, "Atomic Files", "Data settings: benchmark_filename" and "Load Pre-trained Embedding".
     """
     _require_ids(interactions, "recbole", RECBOLE, RECBOLE, movies)
     columns = {
@@ -105,7 +145,7 @@ def _recbole(interactions: pl.DataFrame, movies: pl.DataFrame, name: str, with_l
         "timestamp:float": moment().dt.epoch("s"),
     }
     table = _without_gaps(interactions.select("split", **columns))
-    files = [
+    files: list[Writable] = [
         ExportFile(f"{name}/{name}.{FILE_OF_SPLIT[split]}.inter", rows, quotes=True) for split, rows in _by_split(table)
     ]
     items = _recbole_items(movies, with_leaking)
@@ -120,8 +160,14 @@ def _recbole(interactions: pl.DataFrame, movies: pl.DataFrame, name: str, with_l
         *(["RATING_FIELD: rating"] if "rating" in loaded else []),
         *(["TIME_FIELD: timestamp"] if "timestamp" in loaded else []),
         "benchmark_filename: [train, valid, test]",
-        f"load_col: {{inter: [{', '.join(loaded)}], item: [{', '.join(loaded_items)}]}}",
+        f"load_col: {{inter: [{', '.join(loaded)}], item: [{', '.join(loaded_items)}]"
+        + ("}" if features is None else f", {_EMBEDDING}: [iid, item_emb]}}"),
     ]
+    if features is not None:
+        settings += [
+            f"additional_feat_suffix: [{_EMBEDDING}]", "alias_of_item_id: [iid]", "preload_weight: {iid: item_emb}"
+        ]  # fmt: skip
+        files.append(TextVectors(f"{name}/{name}.{_EMBEDDING}", features, movies["movie_id"].sort()))
     return [*files, ExportFile(f"{name}/{name}.yaml", "\n".join(settings) + "\n")]
 
 
@@ -156,13 +202,11 @@ def _lightgcn(interactions: pl.DataFrame) -> list[ExportFile]:
     Source: github.com/kuandeng/LightGCN, "Dataset" in its README and `utility/load_data.py`.
     """
     _require_ids(interactions, "lightgcn", LIGHTGCN, LIGHTGCN)
-    numbered, files = interactions, []
+    files = []
     for column, file in (("user_id", "user_list.txt"), ("movie_id", "item_list.txt")):
-        order = interactions.group_by(column).agg(cold=(pl.col("split") != "train").all()).sort("cold", column)
-        ids = order.select(org_id=column, remap_id=pl.int_range(pl.len()))
+        ids = _numbers(interactions, column).rename({column: "org_id", f"{column}_number": "remap_id"})
         files.append(ExportFile(file, ids, separator=" "))
-        numbered = numbered.join(ids.rename({"org_id": column, "remap_id": f"{column}_number"}), on=column)
-    for split, rows in _by_split(numbered):
+    for split, rows in _by_split(_with_numbers(interactions)):
         users = rows.group_by("user_id_number").agg(pl.col("movie_id_number").sort()).sort("user_id_number")
         lines = users.select(
             pl.concat_str(
@@ -171,6 +215,52 @@ def _lightgcn(interactions: pl.DataFrame) -> list[ExportFile]:
         )
         files.append(ExportFile(f"{FILE_OF_SPLIT[split]}.txt", lines, header=False))
     return files
+
+
+def _mmrec(interactions: pl.DataFrame, name: str, features: ExportedFeatures | None) -> list[Writable]:
+    """Return MMRec's files, in a folder with the dataset's name: row i of `image_feat.npy` is of the item number i.
+
+    Source: github.com/enoche/MMRec, "Data" in its README, `src/utils/dataset.py` and `src/configs/dataset/baby.yaml`.
+    """
+    require_writable(interactions["user_id"], "user", LINES, "mmrec")
+    require_writable(interactions["movie_id"], "movie", LINES, "mmrec")
+    labels = {split: number for number, split in enumerate(FILE_OF_SPLIT)}
+    table = (
+        _with_numbers(interactions)
+        .select(
+            userID="user_id_number",
+            itemID="movie_id_number",
+            x_label=pl.col("split").cast(pl.String).replace_strict(labels, return_dtype=pl.UInt8),
+        )
+        .sort("x_label", "userID", "itemID")
+    )
+    files: list[Writable] = [ExportFile(f"{name}/{name}.inter", table)]
+    for column, number, file in (("user_id", "userID", "u_id_mapping.csv"), ("movie_id", "itemID", "i_id_mapping.csv")):
+        files.append(ExportFile(f"{name}/{file}", _numbers(interactions, column).rename({f"{column}_number": number})))
+    settings = [
+        f"# copy this file to MMRec's src/configs/dataset/, and this folder to its data/; then: main.py -d {name}",
+        "USER_ID_FIELD: userID",
+        "ITEM_ID_FIELD: itemID",
+        f"inter_file_name: {json.dumps(f'{name}.inter')}",
+        "inter_splitting_label: x_label",
+        'field_separator: "\\t"',
+    ]
+    if features is not None:
+        files.append(features.array(f"{name}/image_feat.npy", _numbers(interactions, "movie_id")["movie_id"]))
+        settings.append("vision_feature_file: image_feat.npy")
+    return [*files, ExportFile(f"{name}/{name}.yaml", "\n".join(settings) + "\n")]
+
+
+def _numbers(interactions: pl.DataFrame, column: str) -> pl.DataFrame:
+    """Return each id with its number from 0; those with training interactions have the lowest numbers."""
+    order = interactions.group_by(column).agg(cold=(pl.col("split") != "train").all()).sort("cold", column)
+    return order.select(column, pl.int_range(pl.len()).alias(f"{column}_number"))
+
+
+def _with_numbers(interactions: pl.DataFrame) -> pl.DataFrame:
+    for column in ("user_id", "movie_id"):
+        interactions = interactions.join(_numbers(interactions, column), on=column)
+    return interactions
 
 
 def _uir(interactions: pl.DataFrame) -> list[ExportFile]:

@@ -13,17 +13,21 @@ import logging
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
-from dataset.errors import MissingInputError, UsageError
+from dataset.errors import MissingInputError, TooLittleDataError, UsageError
+from dataset.feature_sets import require_set_name, table_of_set
 from dataset.files import atomic_path, explain_write_errors, sha256_of_file, write_json
-from dataset.formats.export_formats import ExportFile, ExportFormat, files_of
+from dataset.formats.export_features import ExportedFeatures, FeaturesOf
+from dataset.formats.export_formats import ExportFormat, Writable, files_of
 from dataset.moments import moment
-from dataset.schema import Interaction, SnapshotMovie
+from dataset.schema import Interaction, SnapshotFrame, SnapshotMovie
 from dataset.tables import read_published
 
 _log = logging.getLogger(__name__)
 
 _RECORD = ".exported.json"
+_FORMATS_WITHOUT_FRAMES = ("recbole", "mmrec")
 _FORMATS_WITH_TIME = ("recbole", "uirt")
 
 
@@ -37,6 +41,7 @@ class Exported:
         values: which of `stars` and `rated_on` have no gaps.
         n_times: the number of times written.
         n_midnights: how many of these are midnight UTC of the day because the time of day is not known.
+        n_filled: the items without a feature, which got the mean of the others; None if no features were written.
     """
 
     path: Path
@@ -44,10 +49,17 @@ class Exported:
     values: list[str]
     n_times: int
     n_midnights: int
+    n_filled: int | None = None
 
 
 def export(
-    source: Path, destination: Path, file_format: ExportFormat, name: str = "dataset", leaking_columns: bool = False
+    source: Path,
+    destination: Path,
+    file_format: ExportFormat,
+    name: str = "dataset",
+    leaking_columns: bool = False,
+    features: FeaturesOf | Literal["none"] | None = None,
+    feature_set: str | None = None,
 ) -> Exported:
     """Write the interactions of a dataset folder or a snapshot in another library's format.
 
@@ -59,6 +71,9 @@ def export(
         file_format: the format.
         name: the dataset's name in RecBole.
         leaking_columns: whether to write the columns of movies that reveal held-out rows (`recbole` only).
+        features: whether to write features, of items (the mean of their frames) or of frames; None: of items for
+            `mmrec`, else none.
+        feature_set: the feature set to write; None is the main set.
 
     Raises:
         UsageError: `name` is not a valid file name, the format cannot hold an id, or a file at the destination was not
@@ -76,17 +91,45 @@ def export(
         )
     interactions = read_published([source / "interactions.parquet"], Interaction)
     movies = read_published([source / "movies.parquet"], SnapshotMovie)
-    files = files_of(file_format, interactions, movies, name, leaking_columns)
+    exported = _features(source, file_format, features, feature_set)
+    files = files_of(file_format, interactions, movies, name, leaking_columns, exported)
     written = _write(files, destination)
     moments = interactions.select(moment()).to_series()
     has_times = file_format in _FORMATS_WITH_TIME and not moments.null_count()
     n_midnights = interactions["rated_at"].null_count() if has_times else 0
     values = [column for column, of in (("stars", interactions["stars"]), ("rated_on", moments)) if not of.null_count()]
     _log.info("exported %s as %s: %d files", source, file_format, len(written))
-    return Exported(destination, written, values, len(moments) if has_times else 0, n_midnights)
+    n_filled = exported.n_without(movies["movie_id"]) if exported and exported.of == "items" else None
+    return Exported(destination, written, values, len(moments) if has_times else 0, n_midnights, n_filled)
 
 
-def _write(files: list[ExportFile], destination: Path) -> list[Path]:
+def _features(
+    source: Path, file_format: ExportFormat, of: FeaturesOf | Literal["none"] | None, feature_set: str | None
+) -> ExportedFeatures | None:
+    """Return the features to export, None for none.
+
+    Raises:
+        UsageError: the format has no place for them.
+        MissingInputError: there are none.
+    """
+    require_set_name(feature_set)
+    of = of or ("items" if file_format == "mmrec" else "none")
+    if of == "none":
+        if feature_set is not None:
+            raise UsageError("--feature-set names features, and none are exported; add --features items or frames")
+        return None
+    if of == "frames" and file_format in _FORMATS_WITHOUT_FRAMES:
+        raise UsageError(f"--features frames: {file_format} has features of items only; use --features items")
+    frames = read_published([source / "frames.parquet"], SnapshotFrame)
+    found = ExportedFeatures([source / f"{table_of_set(feature_set)}.parquet"], of, frames)
+    if not found.frames.height:
+        raise TooLittleDataError(
+            f"{found.paths[0]}: has no feature of the dataset's frames; extract or import features"
+        )
+    return found
+
+
+def _write(files: list[Writable], destination: Path) -> list[Path]:
     """Write all files, each atomically, and record their digests; refuse if that would replace a file of the user's."""
     record = _read_record(destination)
     with explain_write_errors(destination):

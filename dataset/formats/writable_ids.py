@@ -43,6 +43,7 @@ RECBOLE = (
 )
 CORNAC_ITEM = (Refusal("contain a tab or a line break", _ID.str.contains(r"[\t\r\n]")),)
 CORNAC_USER = (*CORNAC_ITEM, Refusal("start with a space, which Cornac removes", _ID.str.contains(f"^{SPACE}")))
+LINES = (Refusal("contain a tab or a line break", _ID.str.contains(r"[\t\r\n]")),)
 LIGHTGCN = (Refusal("contain spaces", _ID.str.contains(SPACE)),)
 
 

@@ -1,7 +1,6 @@
 """Vectors that exist become a dataset's features, from every kind of file; what is wrong is counted or refused."""
 
 import json
-import shutil
 import zipfile
 from pathlib import Path
 
@@ -26,18 +25,6 @@ from features.vectors.config import VectorsConfig
 WIDTH = 6
 FRAMES = [f"m{movie}f{n}" for movie in range(8) for n in range(3)]
 ITEMS = [f"m{movie}" for movie in range(8)]
-
-
-@pytest.fixture(scope="session")
-def built_once(raw_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("built") / "dataset"
-    build(raw_once, folder, DatasetConfig())
-    return folder
-
-
-@pytest.fixture
-def built(built_once: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(built_once, tmp_path / "dataset"))
 
 
 def matrix(ids: list[str], dtype: str = "float32") -> np.ndarray:

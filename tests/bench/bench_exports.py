@@ -1,4 +1,4 @@
-"""Whether RecBole's and Cornac's own loaders read back every row that `export` writes, with awkward ids and titles.
+"""Whether RecBole's and Cornac's own loaders read back all that `export` writes: rows, titles and features.
 
 The limit is what was written, so a ratio of 1 means that every row, time and title is read back unchanged.
 """
@@ -9,13 +9,14 @@ from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 from peers import run_peer
 from run import Result
 
 from dataset.formats.export_formats import ExportFormat
 from dataset.formats.exporting import export
-from dataset.schema import Interaction, SnapshotMovie
+from dataset.schema import FrameFeature, Interaction, SnapshotFrame, SnapshotMovie
 from dataset.tables import fill_columns, write_table
 
 IDS = [
@@ -39,6 +40,7 @@ TITLES = [
     "\x00",
     "a\u2028b",
 ]
+WIDTH = 7
 SPLITS = {"train": "train", "validation": "valid", "test": "test"}
 
 
@@ -53,7 +55,7 @@ def measure() -> Iterator[Result]:
 
 
 def _compare(source: Path, form: ExportFormat, reader: str, kind: str, folder: Path) -> Iterator[Result]:
-    export(source, folder, form, "out")
+    export(source, folder, form, "out", features="items")
     found = run_peer("exports", reader, folder, kind)
     table = pl.read_parquet(source / "interactions.parquet").with_columns(pl.col("rated_at").dt.epoch("s"))
     columns = ["user_id", "movie_id", "stars", "rated_at"][: 3 if kind == "UIR" else 4]
@@ -61,6 +63,10 @@ def _compare(source: Path, form: ExportFormat, reader: str, kind: str, folder: P
     read = {(split, *row) for split in SPLITS for row in found["rows"][SPLITS[split]]}
     same = sum((split, *row) in read for (split,), *row in expected)
     yield Result(f"export as {form}: rows that its reader reads back", same, "rows written", len(expected), "rows")
+    known = pl.read_parquet(source / "frame_features.parquet").rows_by_key("frame_id", unique=True)
+    vectors = {frame.removeprefix("of "): vector for frame, (_, vector) in known.items()}
+    same = sum(found["vectors"].get(item) == vector for item, vector in vectors.items())
+    yield Result(f"export as {form}: items' features", same, "features written", len(vectors), "features")
     if titles := found.get("titles"):
         movies = pl.read_parquet(source / "movies.parquet")
         words = {
@@ -93,3 +99,12 @@ def _write(ids: list[str], folder: Path) -> None:
     ]
     write_table(fill_columns(pl.DataFrame(rows), Interaction), Interaction, folder / "interactions.parquet")
     write_table(fill_columns(pl.DataFrame(movies), SnapshotMovie), SnapshotMovie, folder / "movies.parquet")
+    frames = pl.DataFrame({"frame_id": [f"of {movie}" for movie in ids], "movie_id": ids}).with_columns(
+        kind=pl.lit("still")
+    )
+    write_table(fill_columns(frames, SnapshotFrame), SnapshotFrame, folder / "frames.parquet")
+    vectors = np.random.default_rng(0).standard_normal((len(ids), WIDTH), dtype=np.float32)
+    features = frames.select("frame_id", image_sha256=pl.lit(None, dtype=pl.String)).with_columns(
+        feature=pl.Series(vectors, dtype=pl.Array(pl.Float32, WIDTH))
+    )
+    write_table(features, FrameFeature, folder / "frame_features.parquet")

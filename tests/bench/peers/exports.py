@@ -33,13 +33,24 @@ def by_recbole(folder: str, name: str) -> dict[str, object]:
     }
     splits = {split: rows[start:end] for split, start, end in zip(SPLITS, ends[:-1], ends[1:], strict=True)}
     data_preparation(config, dataset)
-    return {"rows": splits, "titles": titles}
+    numbers = dataset.field2token_id["item_id"]
+    weights = dataset.get_preload_weight("iid")
+    vectors = {item: np.float32(weights[number]).tolist() for item, number in numbers.items() if number}
+    return {"rows": splits, "titles": titles, "vectors": vectors}
 
 
 def by_cornac(folder: str, form: str) -> dict[str, object]:
-    from cornac.data import Reader
+    from cornac.data import ImageModality, Reader
+    from cornac.eval_methods import BaseMethod
 
-    return {"rows": {split: Reader().read(f"{folder}/{split}.tsv", fmt=form) for split in SPLITS}}
+    rows = {split: Reader().read(f"{folder}/{split}.tsv", fmt=form) for split in SPLITS}
+    ids = Path(folder, "image_feat_ids.txt").read_text(encoding="utf-8").split("\n")[:-1]
+    images = ImageModality(features=np.load(f"{folder}/image_feat.npy"), ids=ids, normalized=False)
+    every = [row for split in SPLITS for row in rows[split]]
+    method = BaseMethod.from_splits(train_data=every, test_data=every, fmt=form, item_image=images)
+    items = method.train_set.iid_map
+    vectors = {item: images.features[number].tolist() for item, number in items.items()}
+    return {"rows": rows, "vectors": vectors}
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ def experiment(
     config: Annotated[ExperimentConfig, FLAT] = ExperimentConfig(),  # noqa: B008 - frozen
     settings: Annotated[tuple[str, ...], Parameter(name="--set")] = (),
     snapshot: Path | None = None,
+    features: str | None = None,
     raw: Path | None = None,
     to: Path | None = None,
     runs: Path = DEFAULT_RUNS,
@@ -34,21 +35,22 @@ def experiment(
         config: the models and seeds
         settings: a training setting for all models as KEY=VALUE, for example epochs=50; may be repeated
         snapshot: a snapshot's folder (the newest if absent)
+        features: the name of the snapshot's feature set (the main one if absent)
         raw: the folder of raw tables and pictures (data/<name>/raw if absent)
         to: the folder to write (data/experiments/<name>-<version> if absent)
         runs: the parent of all run folders
     """
     from model.experiments.console import console_reporter
     from model.experiments.experiment import run_experiment
-    from model.experiments.run_folder import find_snapshot
+    from model.experiments.run_folder import data_name, find_snapshot
     from model.experiments.settings import apply_settings, read_settings
 
     (training,) = apply_settings(read_settings(None, settings), config.training)
-    opened = find_snapshot(snapshot)
+    opened = find_snapshot(snapshot, features)
     pictures = raw or Path("data") / opened.name / "raw"
     if raw and not (raw / "images.parquet").is_file():
         raise MissingInputError(f"{raw}: no images.parquet there; --raw takes the folder of raw tables")
-    destination = to or DEFAULT_EXPERIMENTS / f"{opened.name}-v{opened.version:04d}"
+    destination = to or DEFAULT_EXPERIMENTS / data_name(opened)
     with console_reporter() as reporter:
         report = run_experiment(opened, replace(config, training=training), destination, runs, pictures, reporter)
     say(f"The report is {report}; the tables are beside it.")

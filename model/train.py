@@ -40,7 +40,7 @@ def train(
     model_name = take_model_name(settings, options.model)
     config, training = apply_settings(settings, default_config(model_name), TrainingConfig())
     use_device(options.device, options.threads)
-    snapshot = find_snapshot(options.snapshot)
+    snapshot = find_snapshot(options.snapshot, options.features)
     data = load(snapshot)
     trainer = Trainer(data.training, data.validation, model_name, config, training, options.seed, options.device)
     folder = run_folder(runs, model_name, snapshot, options.seed)

@@ -36,7 +36,7 @@ def tune_settings(
     """
     from dataset.errors import TooLittleDataError, UsageError
     from model.data.loading import load
-    from model.experiments.run_folder import find_snapshot
+    from model.experiments.run_folder import data_name, find_snapshot
     from model.experiments.search_space import read_space
     from model.experiments.settings import read_settings, take_model_name
     from model.experiments.tuning import Search, finished_trials, open_search, remaining_trials, tune, write_search
@@ -51,14 +51,14 @@ def tune_settings(
         raise UsageError("--try with a range has infinitely many combinations; set the number of trials with --trials")
     search.configs({})  # raises an error for an invalid setting before anything is read
     use_device(options.device, options.threads)
-    snapshot = find_snapshot(options.snapshot)
+    snapshot = find_snapshot(options.snapshot, options.features)
     data = load(snapshot)
     if data.validation is None:
         raise TooLittleDataError(
             "interactions: 0 rows in split 'validation', which a search needs; "
             "build the dataset with a larger --validation-share"
         )
-    folder = to or DEFAULT_TUNING / f"{model_name}-{snapshot.name}-v{snapshot.version:04d}-{options.seed}"
+    folder = to or DEFAULT_TUNING / f"{model_name}-{data_name(snapshot)}-{options.seed}"
     study = open_search(folder, search, snapshot)
     with progress("trials") as bar:
         n_done, n_left = len(finished_trials(study)), len(remaining_trials(search, study))

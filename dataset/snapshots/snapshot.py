@@ -13,12 +13,14 @@ The layout is the same on a disk and in an object store. A version appears atomi
 rows and the configuration, so equal content has the same digest on any machine.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
 from dataset.errors import InvalidSnapshotError, MissingInputError, UsageError
+from dataset.feature_sets import extractors_of, is_feature_table, table_of_set
 from dataset.files import path_below, sha256_of_file
 from dataset.schema import FrameFeature, schema_of
 from dataset.snapshots.manifest import (
@@ -35,10 +37,17 @@ DEFAULT_ROOT = Path("data/snapshots")
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A published version, on a disk or in an object store."""
+    """A published version, on a disk or in an object store.
+
+    Attributes:
+        folder: where it is.
+        manifest: its manifest.
+        feature_set: the name of the feature set that models read; None is the main set.
+    """
 
     folder: Folder
     manifest: Manifest
+    feature_set: str | None = None
 
     @property
     def path(self) -> Path:
@@ -71,6 +80,43 @@ class Snapshot:
         """Its name and version, for example `sandbox v0001`."""
         return self.manifest.label
 
+    @property
+    def feature_table(self) -> str | None:
+        """The table of the feature set that models read, None if there are no features."""
+        table = table_of_set(self.feature_set)
+        return table if self.has(table) else None
+
+    @property
+    def extractor(self) -> dict[str, Any] | None:
+        """What made the features that models read, None if there are none."""
+        return self._extractors.get(self.feature_set)
+
+    @property
+    def _extractors(self) -> dict[str | None, dict[str, Any]]:
+        return extractors_of({"extractor": self.manifest.extractor, "feature_sets": self.manifest.feature_sets})
+
+    def with_features(self, name: str | None) -> "Snapshot":
+        """Return the same snapshot with the feature set that models read.
+
+        Args:
+            name: the name of the set; None: the main set, or the only one.
+
+        Raises:
+            UsageError: there is no such set, or there are several and none is the main one.
+        """
+        named = [one for one in self._extractors if one is not None]
+        if name is None and None not in self._extractors and len(named) == 1:
+            return replace(self, feature_set=named[0])
+        if name is None and None not in self._extractors and named:
+            raise UsageError(f"{self}: has the feature sets {', '.join(named)}; name one with --features")
+        if name is not None and name not in named:
+            has = f"it has {', '.join(named)}" if named else "it has none with a name"
+            raise UsageError(f"{self}: no feature set {name!r}; {has} (`python -m features import --name` adds one)")
+        return replace(self, feature_set=name)
+
+    def __str__(self) -> str:
+        return str(self.folder)
+
     def has(self, table: str) -> bool:
         """Return whether it has a table."""
         return table in self.manifest.tables
@@ -87,7 +133,7 @@ class Snapshot:
         if not self.has(table):
             raise MissingInputError(
                 f"{self.path}: this snapshot has no table '{table}' (it has {', '.join(self.manifest.tables)})"
-                + ("; publish again after `python -m features extract`" if table == "frame_features" else "")
+                + ("; publish again after `python -m features extract`" if is_feature_table(table) else "")
             )
         self.require_published(table)
         return read_published(self.paths_of(table), schema_of(table) or FrameFeature)

@@ -1,6 +1,6 @@
 """Caches a snapshot's frame features in a memory-mapped file, so that they open at once and need little memory.
 
-    <folder of a snapshot's versions>/.cache/<key>.npy    (L, F) float16, rows in the order of `Ids.frames`
+    <folder of a snapshot's versions>/.cache/<key>.npy    (L, F) float16 or float32, rows in the order of `Ids.frames`
     <folder of a snapshot's versions>/.cache/<key>.json   the states of that file and of the files it was made from
 
 The key is a digest of the manifest's digests of the two source tables. So versions with
@@ -17,6 +17,7 @@ import logging
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +28,7 @@ import torch
 from torch import Tensor
 
 from dataset.errors import InvalidTableError, PipelineError
+from dataset.feature_sets import FEATURES
 from dataset.files import atomic_path, write_json
 from dataset.snapshots.snapshot import Snapshot
 from dataset.tables import concat_files, read_parquet
@@ -36,52 +38,56 @@ logger = logging.getLogger(__name__)
 _ROWS_AT_ONCE = 4096
 
 
-def frame_features(snapshot: Snapshot) -> pl.DataFrame:
+def frame_features(snapshot: Snapshot, feature_table: str = FEATURES) -> pl.DataFrame:
     """Return a snapshot's frame features, ordered by movie and frame, without reading them into memory.
 
     The cache is built if it is missing, and rebuilt if it has changed. If it cannot be written, the
     table is read into memory.
 
+    Args:
+        snapshot: the snapshot.
+        feature_table: the table of the feature set.
+
     Returns:
-        `frame_id`, `feature: Array[f16, F]`; the features are a view of the mapped file.
+        `frame_id`, `feature: Array[f16 or f32, F]`; the features are a view of the mapped file.
 
     Raises:
         InvalidSnapshotError: the snapshot's table has changed since it was published.
     """
-    digests = [file.sha256 for name in ("frames", "frame_features") for file in snapshot.manifest.tables[name].files]
+    digests = [file.sha256 for name in ("frames", feature_table) for file in snapshot.manifest.tables[name].files]
     key = hashlib.sha256(" ".join(digests).encode()).hexdigest()
     path = snapshot.path.parent / ".cache" / f"{key[:32]}.npy"
-    is_current = _is_current(path, snapshot)
+    is_current = _is_current(path, snapshot, feature_table)
     if not is_current:
-        snapshot.require_published("frame_features")
-    frames = _frames_in_order(snapshot)
+        snapshot.require_published(feature_table)
+    frames = _frames_in_order(snapshot, feature_table)
     if not is_current:
         try:
-            _derive(snapshot, frames, path)
+            _derive(snapshot, feature_table, frames, path)
         except InvalidTableError:
             raise
         except PipelineError as error:
             logger.warning("%s; frame features are read into memory instead", error)
-            return snapshot.read("frame_features").select("frame_id", "feature")
+            return snapshot.read(feature_table).select("frame_id", "feature")
     return pl.DataFrame({"frame_id": frames, "feature": _as_series(np.load(path, mmap_mode="r"))})
 
 
-def as_tensor(features: npt.NDArray[np.float16]) -> Tensor:
-    """Return (L, F) float16 as a tensor on the same memory, mapped or not. Do not write to it."""
+def as_tensor(features: npt.NDArray[Any]) -> Tensor:
+    """Return (L, F) float16 or float32 as a tensor on the same memory, mapped or not. Do not write to it."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The given NumPy array is not writable")
         return torch.from_numpy(features)
 
 
-def _frames_in_order(snapshot: Snapshot) -> pl.Series:
+def _frames_in_order(snapshot: Snapshot, feature_table: str) -> pl.Series:
     """Return the frames that have a feature, in the order of `model.data.tables.index_ids`.
 
     Raises:
         InvalidTableError: a feature is of no frame, or a frame has several.
     """
-    known = concat_files({str(path): read_parquet(path, ["frame_id"]) for path in snapshot.paths_of("frame_features")})
+    known = concat_files({str(path): read_parquet(path, ["frame_id"]) for path in snapshot.paths_of(feature_table)})
     if known.schema != {"frame_id": pl.String}:
-        raise InvalidTableError(f"{snapshot.path}: frame_features has no column frame_id of text; publish it again")
+        raise InvalidTableError(f"{snapshot.path}: {feature_table} has no column frame_id of text; publish it again")
     frames = snapshot.read("frames").join(known, on="frame_id", how="semi")
     if len(frames) != known.height:
         raise InvalidTableError(
@@ -91,21 +97,20 @@ def _frames_in_order(snapshot: Snapshot) -> pl.Series:
     return frames.sort("movie_id", "frame_id")["frame_id"]
 
 
-def _width(tables: Sequence[pq.ParquetFile], snapshot: Snapshot) -> int:
-    """Return the width of the features.
+def _width_and_type(tables: Sequence[pq.ParquetFile], where: str) -> tuple[int, np.dtype[Any]]:
+    """Return the width of the features and the type of their numbers.
 
     Raises:
-        InvalidTableError: they are not float16 vectors of one width.
+        InvalidTableError: they are not float16 or float32 vectors of one width.
     """
     kinds = {
         dict(zip(table.schema_arrow.names, table.schema_arrow.types, strict=True)).get("feature") for table in tables
     }
     kind = kinds.pop() if len(kinds) == 1 else None
-    if kind is None or not pa.types.is_fixed_size_list(kind) or not pa.types.is_float16(kind.value_type):
-        raise InvalidTableError(
-            f"{snapshot.path}: frame_features holds no float16 vectors of one width; publish it again"
-        )
-    return int(kind.list_size)
+    number = kind.value_type if kind is not None and pa.types.is_fixed_size_list(kind) else None
+    if kind is None or number not in (pa.float16(), pa.float32()):
+        raise InvalidTableError(f"{where} holds no float16 or float32 vectors of one width; publish it again")
+    return int(kind.list_size), np.dtype(np.float16 if number == pa.float16() else np.float32)
 
 
 def _batches(tables: Sequence[pq.ParquetFile]) -> Iterator[pa.RecordBatch]:
@@ -113,39 +118,43 @@ def _batches(tables: Sequence[pq.ParquetFile]) -> Iterator[pa.RecordBatch]:
         yield from table.iter_batches(_ROWS_AT_ONCE, columns=["frame_id", "feature"])
 
 
-def _derive(snapshot: Snapshot, frames: pl.Series, path: Path) -> None:
+def _derive(snapshot: Snapshot, feature_table: str, frames: pl.Series, path: Path) -> None:
     """Write the cache from the snapshot's table, a few thousand rows at a time."""
-    sources = snapshot.paths_of("frame_features")
+    sources = snapshot.paths_of(feature_table)
     positions = pl.DataFrame({"frame_id": frames}).with_row_index("position")
     tables = [pq.ParquetFile(source) for source in sources]
-    width = _width(tables, snapshot)
+    width, number = _width_and_type(tables, f"{snapshot.path}: {feature_table}")
     logger.info("building %s from %s", path, ", ".join(map(str, sources)))
     with atomic_path(path) as temporary:
-        cache = np.lib.format.open_memmap(temporary, "w+", np.float16, (len(frames), width))
+        cache = np.lib.format.open_memmap(temporary, "w+", number, (len(frames), width))
         for batch in _batches(tables):
             rows = pl.DataFrame(pl.from_arrow(batch)).join(positions, on="frame_id", maintain_order="left")
             cache[rows["position"].to_numpy()] = rows["feature"].to_numpy()
         cache.flush()
         del cache
-    write_json(path.with_suffix(".json"), _states(path, snapshot))
+    write_json(path.with_suffix(".json"), _states(path, snapshot, feature_table))
 
 
-def _is_current(path: Path, snapshot: Snapshot) -> bool:
+def _is_current(path: Path, snapshot: Snapshot, feature_table: str) -> bool:
     """Return whether a cache exists, and neither it nor what it was made from has changed."""
     try:
-        return bool(json.loads(path.with_suffix(".json").read_text(encoding="utf-8")) == _states(path, snapshot))
+        return bool(
+            json.loads(path.with_suffix(".json").read_text(encoding="utf-8")) == _states(path, snapshot, feature_table)
+        )
     except (OSError, ValueError):
         return False
 
 
-def _states(path: Path, snapshot: Snapshot) -> dict[str, list[int]]:
+def _states(path: Path, snapshot: Snapshot, feature_table: str) -> dict[str, list[int]]:
     """Return the state of each file: its size, times and inode. A copy or a rewritten file has another state."""
-    files = {"cache": path} | {source.name: source for source in snapshot.paths_of("frame_features")}
+    files = {"cache": path} | {source.name: source for source in snapshot.paths_of(feature_table)}
     found = {name: file.stat() for name, file in files.items()}
     return {name: [one.st_size, one.st_mtime_ns, one.st_ctime_ns, one.st_ino] for name, one in found.items()}
 
 
-def _as_series(features: npt.NDArray[np.float16]) -> pl.Series:
+def _as_series(features: npt.NDArray[Any]) -> pl.Series:
     """Return (L, F) as a series of arrays on the same memory."""
-    flat = pa.Array.from_buffers(pa.float16(), features.size, [None, pa.py_buffer(features.reshape(-1).view(np.uint8))])
+    flat = pa.Array.from_buffers(
+        pa.from_numpy_dtype(features.dtype), features.size, [None, pa.py_buffer(features.reshape(-1).view(np.uint8))]
+    )
     return pl.Series(pl.from_arrow(pa.FixedSizeListArray.from_arrays(flat, features.shape[1])))

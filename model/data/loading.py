@@ -34,12 +34,14 @@ def load(snapshot: Snapshot) -> SnapshotData:
 
 
 def read_tables(snapshot: Snapshot) -> Tables:
-    """Read the tables that models use.
+    """Read the tables that models use, with the features of the snapshot's `feature_set`.
 
     Raises:
+        UsageError: the snapshot has several feature sets, and none is chosen or the main one.
         InvalidSnapshotError: a file is not the published one.
         InvalidTableError: a table is invalid, or names a movie or frame that is not there.
     """
+    feature_table = snapshot.with_features(snapshot.feature_set).feature_table
     movies, frames, interactions, frame_likes = (
         snapshot.read(name) for name in ("movies", "frames", "interactions", "frame_likes")
     )
@@ -51,7 +53,7 @@ def read_tables(snapshot: Snapshot) -> Tables:
         frames=frames,
         interactions=interactions,
         frame_likes=frame_likes,
-        frame_features=frame_features(snapshot) if snapshot.has("frame_features") else None,
+        frame_features=frame_features(snapshot, feature_table) if feature_table else None,
     )
 
 

@@ -25,7 +25,7 @@ class Frames:
 
     Attributes:
         offsets: (N + 1,) int64.
-        features: (L, F) float16, None if the snapshot has no features.
+        features: (L, F) float16 or float32, None if the snapshot has no features.
     """
 
     offsets: Tensor

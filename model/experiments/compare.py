@@ -17,7 +17,8 @@ def compare_runs(runs: Sequence[Path], split: str = "test") -> pl.DataFrame:
     """Return the `comparisons` table of evaluated runs: every pair of models in every metric.
 
     Runs that differ only in their seed count as one model. Runs of one model with different settings
-    count as different models, named by the settings that differ (`bpr dim=64`).
+    count as different models, named by the settings that differ (`bpr dim=64`), and so do runs of one model on
+    different feature sets (`vbpr features=clip`).
 
     Raises:
         MissingInputError: a folder is not a run, or has not been evaluated on the split.
@@ -57,4 +58,4 @@ def _labels(descriptions: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def _settings(description: dict[str, Any]) -> dict[str, Any]:
-    return {**description["config"], **description["training"]}
+    return {**description["config"], **description["training"], "features": description.get("features") or "main"}

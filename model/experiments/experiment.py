@@ -74,9 +74,7 @@ def run_experiment(
 def _tasks(snapshot: Snapshot, config: ExperimentConfig, runs: Path) -> list[RunTask]:
     for name in config.models:
         default_config(name)  # raises an error for an unknown name before anything runs
-    names = [
-        name for name in config.models if snapshot.has("frame_features") or not MODELS[name].model_class.needs_features
-    ]
+    names = [name for name in config.models if snapshot.feature_table or not MODELS[name].model_class.needs_features]
     if not names:
         raise UsageError(
             f"{snapshot.path}: no frame features, so none of {', '.join(config.models)} can run; "
@@ -100,7 +98,7 @@ def _jobs_and_threads(snapshot: Snapshot, config: ExperimentConfig, n_tasks: int
     """Return the number of runs at the same time and the threads per run: one run per four cores, if memory allows."""
     cores, jobs = usable_cores(), config.jobs
     if jobs is None:
-        features = snapshot.manifest.tables.get("frame_features")
+        features = snapshot.manifest.tables.get(snapshot.feature_table or "")
         needed = _GIB + (4 * features.size_bytes if features else 0)
         available = available_memory_bytes()
         fitting = n_tasks if available is None else available // needed
@@ -123,7 +121,7 @@ def _write_tables(tasks: Sequence[RunTask], destination: Path) -> None:
 def _write_gallery_tables(tasks: Sequence[RunTask], destination: Path) -> None:
     """Write the first model's recommendations, and the gallery's cases from all models of the same seed."""
     shown = tasks[0]
-    data = load_cached(shown.snapshot, shown.snapshot_digest)
+    data = load_cached(shown.snapshot, shown.snapshot_digest, shown.feature_set)
     models = {
         task.model_name: open_run(task.folder, shown.snapshot)[0].model for task in tasks if task.seed == shown.seed
     }

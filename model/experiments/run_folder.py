@@ -1,6 +1,6 @@
 """Run folders: the files of a trained model.
 
-    data/runs/<model>-<snapshot>-v<version>-<seed>/
+    data/runs/<model>-<snapshot>-v<version>[-<feature set>]-<seed>/
         config.json            model, settings, seed and code version; the snapshot's name, version and digest; and
                                from its manifest how it was built, its extractor and the provenance of the crawl
         checkpoint.pt          everything that an epoch changes; --resume continues from it
@@ -84,6 +84,7 @@ class _KnownDescription(BaseModel):
     training: Settings
     seed: Annotated[int, Field(ge=0, le=LARGEST_SEED)]
     snapshot: _KnownSnapshot
+    features: str | None = None
     code_version: str = ""
 
 
@@ -92,14 +93,24 @@ _TRAINING = "training_sha256"
 _AGAIN = "train again without --resume"
 
 
-def find_snapshot(path: Path | None) -> Snapshot:
-    """Open the snapshot in a folder, or the newest one."""
-    return newest_snapshot() if path is None else open_snapshot(path)
+def find_snapshot(path: Path | None, features: str | None = None) -> Snapshot:
+    """Open the snapshot in a folder, or the newest one, with the feature set that models read (None: the main one).
+
+    Raises:
+        UsageError: it has no such feature set.
+    """
+    return (newest_snapshot() if path is None else open_snapshot(path)).with_features(features)
+
+
+def data_name(snapshot: Snapshot) -> str:
+    """Return the name of the data in a folder's name: `sandbox-v0001`, or `sandbox-v0001-clip` for the set `clip`."""
+    name = f"{snapshot.name}-v{snapshot.version:04d}"
+    return name if snapshot.feature_set is None else f"{name}-{snapshot.feature_set}"
 
 
 def run_folder(runs: Path, model_name: str, snapshot: Snapshot, seed: int) -> Path:
     """Return the folder of a run."""
-    return runs / f"{model_name}-{snapshot.name}-v{snapshot.version:04d}-{seed}"
+    return runs / f"{model_name}-{data_name(snapshot)}-{seed}"
 
 
 def describe_run(
@@ -119,7 +130,8 @@ def describe_run(
         },
         "dataset": snapshot.manifest.config,
         "provenance": snapshot.manifest.provenance,
-        "extractor": snapshot.manifest.extractor,
+        "extractor": snapshot.extractor,
+        **({"features": snapshot.feature_set} if snapshot.feature_set else {}),
         "code_version": code_version(),
         "torch_version": torch.__version__,
     }
@@ -142,10 +154,10 @@ def resume_run(folder: Path, description: dict[str, Any], trainer: Trainer) -> i
             checkpoint cannot be read or does not fit the model.
     """
     before = read_description(folder)
-    for key in ("model", "config", "training", "seed"):
-        if before[key] != description[key]:
+    for key in ("model", "config", "training", "seed", "features"):
+        if before.get(key) != description.get(key):
             raise TrainingError(
-                f"{folder}: was started with another {key} ({before[key]}); use the same {key}, or omit --resume"
+                f"{folder}: was started with another {key} ({before.get(key)}); use the same {key}, or omit --resume"
             )
     if before["snapshot"]["content_digest"] != description["snapshot"]["content_digest"]:
         raise TrainingError(f"{folder}: was started on another snapshot; use that snapshot, or omit --resume")
@@ -227,7 +239,7 @@ def open_run(
             f"{snapshot.path}: its content ({snapshot.content_digest[:12]}) is not what {folder} was trained on "
             f"({expected['content_digest'][:12]}, {expected['name']} v{expected['version']:04d}); use that --snapshot"
         )
-    tables = read_tables(snapshot)
+    tables = read_tables(snapshot.with_features(description.get("features")))
     if new_frames is not None:
         tables = with_new_frames(tables, new_frames)
     data = data_from_tables(tables, snapshot.label)
@@ -259,7 +271,8 @@ _RESULTS = (
 
 def _digest_of_training(description: dict[str, Any]) -> torch.Tensor:
     """Return the SHA-256 of what determines the weights, (32,) uint8."""
-    content = {key: description[key] for key in ("model", "config", "training", "seed")}
+    keys = ("model", "config", "training", "seed", "features")
+    content: dict[str, Any] = {key: description[key] for key in keys if key in description}
     content["snapshot"] = description["snapshot"]["content_digest"]
     return torch.tensor(list(hashlib.sha256(json.dumps(content, sort_keys=True).encode()).digest()), dtype=torch.uint8)
 

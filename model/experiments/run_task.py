@@ -54,6 +54,12 @@ class RunTask:
         return str(self.description["snapshot"]["content_digest"])
 
     @property
+    def feature_set(self) -> str | None:
+        """The name of the feature set; None is the main one."""
+        name = self.description.get("features")
+        return None if name is None else str(name)
+
+    @property
     def digest(self) -> str:
         """The SHA-256 of everything that determines the results, except the versions of the code and of torch."""
         return _digest(self.description, self.evaluation)

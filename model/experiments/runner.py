@@ -46,7 +46,7 @@ def train_and_evaluate(task: RunTask, on_epoch: OnEpoch = lambda epoch: None) ->
     Raises:
         TrainingError: the loss or a score is not finite.
     """
-    data = load_cached(task.snapshot, task.snapshot_digest)
+    data = load_cached(task.snapshot, task.snapshot_digest, task.feature_set)
     reset_peak_memory()
     trainer = Trainer(data.training, data.validation, task.model_name, task.config, task.training, task.seed)
     task.start_or_resume(trainer)
@@ -185,7 +185,7 @@ def _run_in_worker(number: int, task: RunTask) -> None:
 
 
 @functools.lru_cache(maxsize=1)
-def load_cached(snapshot: Path, content_digest: str) -> SnapshotData:
+def load_cached(snapshot: Path, content_digest: str, feature_set: str | None) -> SnapshotData:
     """Load a snapshot, and keep it in memory for the next run of this process.
 
     Raises:
@@ -196,7 +196,7 @@ def load_cached(snapshot: Path, content_digest: str) -> SnapshotData:
         raise MissingInputError(
             f"{snapshot}: its content has changed since the experiment began; run the experiment again"
         )
-    return load(opened)
+    return load(opened.with_features(feature_set))
 
 
 def _with_checkpoints(task: RunTask, trainer: Trainer, on_epoch: OnEpoch) -> OnEpoch:

@@ -17,6 +17,7 @@ class TrainingOptions:
     Attributes:
         model: the model's name; jifr if absent
         snapshot: a snapshot's folder (the newest if absent)
+        features: the name of the snapshot's feature set (the main one if absent)
         seed: for the initial values, the batches and the negatives
         set: a setting as KEY=VALUE, for example visual_dim=64; may be repeated
         config: a TOML file of settings; --set overrides it
@@ -26,6 +27,7 @@ class TrainingOptions:
 
     model: Annotated[str | None, Parameter(help=f"one of {', '.join(MODEL_NAMES)} (jifr if absent)")] = None
     snapshot: Path | None = None
+    features: str | None = None
     seed: CountOrZero = 0
     set: Annotated[tuple[str, ...], Parameter(consume_multiple=False)] = ()
     config: Path | None = None

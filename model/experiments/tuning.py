@@ -195,8 +195,8 @@ def open_search(folder: Path, search: Search, snapshot: Snapshot) -> optuna.Stud
     description["search"] = {key: json.loads(distribution_to_json(kind)) for key, kind in search.space.items()}
     if (folder / "search.json").is_file():
         before = read_description(folder, "search.json")
-        for key in ("model", "config", "training", "seed", "search"):
-            if before.get(key) != description[key]:
+        for key in ("model", "config", "training", "seed", "search", "features"):
+            if before.get(key) != description.get(key):
                 raise UsageError(f"{folder}: holds a search with another {key}; choose another folder with --to")
         if before["snapshot"]["content_digest"] != description["snapshot"]["content_digest"]:
             raise UsageError(f"{folder}: holds a search on other data; choose another folder with --to")

@@ -35,11 +35,11 @@ class ScaledFeatures(nn.Module):
     and deviations are over all frames of the snapshot; they use no labels. They are saved with the
     weights, so that new pictures are scaled in the same way.
 
-    The features stay float16, as they are stored. The scaling is folded into the projection:
+    The features keep the type that they are stored in. The scaling is folded into the projection:
     W c = (W / scale) feature − (W / scale) shift.
     """
 
-    features: Tensor  # (L, F) float16
+    features: Tensor  # (L, F) float16 or float32
     shift: Tensor  # (F,)
     inverse_scale: Tensor  # (F,)
 
@@ -169,7 +169,7 @@ def mean_by_item(features: Tensor, offsets: Tensor) -> Tensor:
     """Return (N, F) float32 means over the frames of each item; items without frames get the mean of the others.
 
     Args:
-        features: (L, F) float16.
+        features: (L, F) float16 or float32.
         offsets: (N + 1,) int64, the frames of the items (`Frames.offsets`).
     """
     lengths = offsets.diff()

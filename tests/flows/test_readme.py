@@ -52,6 +52,8 @@ RUN = {
     "python -m dataset build --raw data/mine/raw --to data/mine/dataset": "",
     "python -m features extract --raw data/mine/raw --dataset data/mine/dataset": PICTURES,
     "python -m dataset publish --dataset data/mine/dataset --name mine": "",
+    "python -m features import clip.npy --ids items.txt --extractor clip-vit-b32 --dataset data/mine/dataset": "",
+    "python -m model.train --model vbpr": "--epochs 1",
     "python -m dataset import interactions.csv --split-column x_label --to data/mine/raw": "--replace",
     "python -m dataset import u1.base --format movielens-100k --test u1.test --to data/ml/raw": "",
     "python -m dataset import train.txt --test test.txt --format lightgcn --to data/gowalla/raw": "",
@@ -108,6 +110,9 @@ def commands(readme):
     lines = "".join(blocks(readme)).replace("\\\n", " ").splitlines()
     printed = [" ".join(re.sub(r"\s#.*", "", line).split()) for line in lines]
     return [line for line in printed if re.match(r"(python|prefect|make|pip|uv) ", line)]
+
+
+OWN_DATA, OWN_VECTORS = commands(ROOT / "README.md")[-8:-3], commands(ROOT / "README.md")[-3:]
 
 
 class Folder:
@@ -230,12 +235,24 @@ def mine(tmp_path_factory):
     """The folder after the README's commands for data of one's own: a published snapshot and two trained models."""
     folder = Folder(tmp_path_factory.mktemp("mine"))
     bring_ratings(folder.path)
-    *stages, train = commands(ROOT / "README.md")[-5:]
+    *stages, train = OWN_DATA
     told = [folder.here(command) for command in stages]
     assert "Published mine v0001" in told[-1]
     folder.here(train)
     folder.here(train, "--model bpr")
     return folder
+
+
+def test_vectors_of_ones_own_take_the_place_of_an_extraction_in_three_lines(folder):
+    bring_ratings(folder.path)
+    np.save(folder.path / "clip.npy", np.random.default_rng(0).standard_normal((20, 512), np.float32))
+    (folder.path / "items.txt").write_text("\n".join(map(str, range(20))))
+    for command in OWN_DATA[:2]:
+        folder.here(command)
+    imported, published, _ = [folder.here(command) for command in OWN_VECTORS]
+    assert "Imported 20 of 20 vectors" in imported
+    assert "Published mine v0001" in published
+    assert list(folder.path.glob("data/runs/vbpr-mine-v0001-0/model.pt"))
 
 
 def test_a_snapshot_is_described_exported_and_read_by_other_libraries(mine):
@@ -294,7 +311,7 @@ def test_the_models_commands(mine):
 
 
 def test_snapshots_on_s3(mine, s3_environment, monkeypatch):
-    build = commands(ROOT / "README.md")[-4]
+    build = OWN_DATA[1]
     printed = commands(ROOT / "dataset" / "README.md")
     publish, diff, pull = (line for line in printed if "s3://" in line)
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)

@@ -2,7 +2,8 @@
 
 Ratings and times are exported only if every interaction has one, because other libraries would fill gaps with
 invented values. Without ratings, the rating in `uir` and `uirt` is 1. A time is in seconds since 1970; where only
-the day is known, it is midnight UTC (`dataset.moments`).
+the day is known, it is midnight UTC (`dataset.moments`), and where only the month is published, its first midnight.
+If a snapshot has only the order of dates, RecBole's time is that.
 
 `.exported.json` in the destination holds the SHA-256 of every file that an export has written there. An export
 replaces these files, and no others.
@@ -21,7 +22,7 @@ from dataset.files import atomic_path, explain_write_errors, sha256_of_file, wri
 from dataset.formats.export_features import ExportedFeatures, FeaturesOf
 from dataset.formats.export_formats import ExportFormat, Writable, files_of
 from dataset.moments import moment
-from dataset.schema import Interaction, SnapshotFrame, SnapshotMovie
+from dataset.schema import SnapshotFrame, SnapshotInteraction, SnapshotMovie
 from dataset.tables import read_published
 
 _log = logging.getLogger(__name__)
@@ -89,7 +90,7 @@ def export(
             f"{source}: no interactions.parquet there, so it is neither a dataset folder nor a snapshot; "
             "create one with `python -m dataset build`, or name a version's folder"
         )
-    interactions = read_published([source / "interactions.parquet"], Interaction)
+    interactions = read_published([source / "interactions.parquet"], SnapshotInteraction)
     movies = read_published([source / "movies.parquet"], SnapshotMovie)
     exported = _features(source, file_format, features, feature_set)
     files = files_of(file_format, interactions, movies, name, leaking_columns, exported)

@@ -62,6 +62,8 @@ RUN = {
     "python -m dataset list": "",
     "python -m dataset show data/snapshots/mine/v0001": "",
     "python -m dataset verify data/snapshots/mine/v0001": "",
+    "python -m dataset risk data/mine/dataset": "",
+    "python -m dataset risk data/snapshots/mine/v0001 --json": "",
     "python -m dataset publish --dataset data/mine/dataset --name mine --licence CC-BY-4.0 "
     '--publisher "Lab of Examples" --contact data@example.org': "",
     "python -m dataset publish --dataset data/mine/dataset --name mine --root s3://bucket/datasets "
@@ -257,8 +259,8 @@ def test_vectors_of_ones_own_take_the_place_of_an_extraction_in_three_lines(fold
 
 def test_a_snapshot_is_described_exported_and_read_by_other_libraries(mine):
     printed = [line for line in commands(ROOT / "dataset" / "README.md") if not re.search(" (import|build) ", line)]
-    export, listing, show, verify, *_ = printed
-    for command in (export, show, verify):
+    export, listing, show, verify, *others = printed
+    for command in (export, show, verify, *(line for line in others if " risk " in line)):
         mine.here(command)
     assert "mine" in mine.here(listing)
     read = blocks(ROOT / "dataset" / "README.md", "python")[0].replace("sandbox", "mine")

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, Field
+from pydantic import AfterValidator, BaseModel, Discriminator, Field, Tag
 
 from dataset.documents import FileName, Moment, Settings, Sha256, Whole, holds, read_document
 from dataset.errors import InvalidTableError, MissingInputError, PipelineError, UsageError
@@ -99,7 +99,12 @@ BuildSettings = Annotated[Settings, holds(_KnownSettings)]
 Provenance = Annotated[Settings, holds(_KnownProvenance)]
 """Where raw tables come from."""
 
-Extractor = Annotated[Settings, holds(_KnownNetwork | _KnownImport)]
+_KnownExtractor = Annotated[
+    Annotated[_KnownNetwork, Tag("network")] | Annotated[_KnownImport, Tag("import")],
+    Discriminator(lambda extractor: "import" if "imported" in extractor else "network"),
+]
+
+Extractor = Annotated[Settings, holds(_KnownExtractor)]
 """What computed the features, or where they were imported from."""
 
 FeatureSets = Annotated[dict[Annotated[str, AfterValidator(_set_name)], Extractor], Field(max_length=1000)]

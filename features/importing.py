@@ -141,10 +141,7 @@ def import_features(source: Path, dataset: Path, config: VectorsConfig, name: st
                 raise InvalidTableError(f"{source}: was changed while it was read; run the same command again")
             lost = pl.concat([matched.lost, stored.unused])
             _write_quarantine(lost, matched.of, folder / quarantine_file)
-            identity = ImportIdentity(
-                config.extractor or source.name, source.name, digest.result(), vectors.rows.width, config.dtype,
-                vectors.rows.number, matched.of,
-            )  # fmt: skip
+            identity = _identity(source, config, vectors, matched.of, digest.result())
             statistics = {}
             added = _new_frames(matched.known, written, frames)
             if added.height:
@@ -254,6 +251,18 @@ def _write_quarantine(lost: pl.DataFrame, of: Named, path: Path) -> None:
     detail = pl.when(pl.col("detail").is_null()).then(number).otherwise(pl.format("{}: {}", number, pl.col("detail")))
     rows = lost.sort("row").select("reason", pl.col("id").alias(key), detail=detail)
     write_table(quarantine_rows(rows, "features"), Quarantine, path)
+
+
+def _identity(source: Path, config: VectorsConfig, vectors: Vectors, of: Named, digest: str) -> ImportIdentity:
+    name, rows = _line(source.resolve().name), vectors.rows
+    return ImportIdentity(
+        _line(config.extractor or name), name, digest, rows.width, config.dtype, rows.number, vectors_of=of
+    )
+
+
+def _line(text: str) -> str:
+    """Return a text on one line, as UTF-8 can hold it."""
+    return " ".join(text.encode("utf-8", "replace").decode().split())
 
 
 def _sha256(source: Path) -> str:

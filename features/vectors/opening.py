@@ -46,7 +46,8 @@ def open_vectors(
         ids = read_id_file(config.ids, config.id_column)
         if len(ids) != n_rows:
             raise InvalidTableError(
-                f"{config.ids}: has {len(ids):,} ids, and {path} has {n_rows:,} vectors; each vector needs its id"
+                f"{config.ids}: has {len(ids):,} ids, and {path} has {n_rows:,} vectors; each vector needs "
+                "its id (of a table with a header, name the column with --id-column)"
             )
         return vectors, ids
     if vectors.ids is None:

@@ -547,3 +547,54 @@ def test_a_changed_table_of_a_named_set_is_not_published(built: Path, tmp_path: 
     table.unlink()
     with pytest.raises(PipelineError, match="no such table"):
         publish(built, "mine", tmp_path / "snapshots")
+
+
+@pytest.mark.parametrize("fixed", [True, False])
+def test_a_table_may_lack_vectors_numbers_and_ids(built: Path, tmp_path: Path, fixed: bool) -> None:
+    lists: list[list[float | None] | None] = [[float(n), 1.0] for n in range(24)]
+    lists[2], lists[5], lists[6] = None, [None, 1.0], [float("nan"), 1.0]
+    ids: list[str | None] = [*FRAMES]
+    ids[9] = None
+    kind = pa.list_(pa.float32(), 2) if fixed else pa.large_list(pa.float64())
+    pq.write_table(pa.table({"id": pa.array(ids).dictionary_encode(), "v": pa.array(lists, kind)}), tmp_path / "v")
+    done = import_features(tmp_path / "v", built, VectorsConfig())
+    assert done.reasons == {"no vector": 1, "not finite (NaN or infinity)": 2, "no id": 1}
+    names, stored = features_of(built)
+    assert [names[n] for n in range(3)] == [FRAMES[0], FRAMES[1], FRAMES[3]]
+    assert stored[:3].tolist() == [[0, 1], [1, 1], [3, 1]]
+
+
+def test_the_ids_of_a_table_may_be_numbers(tmp_path: Path) -> None:
+    from features.vectors.ids import ids_of_column
+
+    assert ids_of_column(pl.Series([1, 2]), "x").to_list() == ["1", "2"]
+    assert ids_of_column(pl.Series([1.0, None, 2.0]), "x").to_list() == ["1", None, "2"]
+
+
+def test_a_name_that_is_not_utf8_or_breaks_lines_is_recorded_on_one_line(built: Path, tmp_path: Path) -> None:
+    path, config = as_npy(tmp_path, FRAMES, matrix(FRAMES))
+    odd = path.rename(tmp_path / "v\udcff\n.npy")
+    done = import_features(odd, built, VectorsConfig(ids=config.ids, extractor="a\nb | c"))
+    assert (done.identity.file, done.identity.imported) == ("v? .npy", "a b | c")
+    publish(built, "mine", tmp_path / "snapshots")
+
+
+@pytest.mark.parametrize(
+    "extractor",
+    [
+        {"imported": "x"},
+        {"imported": "x", "architecture": "vgg19", "node": "fc7", "weights": "w", "is_random": True},
+        {"architecture": "vgg19"},
+        {"imported": 3, "file": "", "file_sha256": "0" * 64, "width": 1, "dtype": "", "vectors_of": ""},
+        {"imported": "x", "file": "", "file_sha256": "zz", "width": 1, "dtype": "", "vectors_of": ""},
+    ],
+)
+@pytest.mark.parametrize("is_named", [True, False])
+def test_a_description_of_features_that_is_none_is_refused(built: Path, tmp_path: Path, extractor, is_named) -> None:
+    path, config = as_npy(tmp_path, FRAMES, matrix(FRAMES))
+    import_features(path, built, config, "clip" if is_named else None)
+    described = json.loads((built / "dataset.json").read_text("utf-8"))
+    described |= {"feature_sets": {"clip": extractor}} if is_named else {"extractor": extractor}
+    (built / "dataset.json").write_text(json.dumps(described))
+    with pytest.raises(InvalidTableError, match=r"dataset\.json"):
+        read_proven(built)

@@ -61,7 +61,7 @@ def add_feature_set(
         before = extractors_of(description)
         if (description.get("tables") or {}).get("frames.parquet") != expected_frames:
             raise _built_again(dataset)
-        for file in (*TABLE_FILES, *(file for one in before if one != name for file in files_of_set(one))):
+        for file in (*TABLE_FILES, *(file for one in before for file in files_of_set(one))):
             if (dataset / file).is_file():
                 link_or_copy(dataset / file, folder / file)
         done, added = write(folder)

@@ -37,6 +37,7 @@ class ParquetFile:
         with self._open() as file:
             known = {name: self._to_known_type(name, file.schema_arrow.field(name).type) for name in names}
             table = file.read(columns=names)
+            table.validate(full=True)  # polars ends the process at a text that is not UTF-8
             cast = {name: self._cast(table[name], name, dtype) for name, dtype in known.items()}
         return Rows(pl.DataFrame({new: pl.from_arrow(cast[name]) for new, name in columns.items()}))
 
@@ -46,7 +47,7 @@ class ParquetFile:
             # Without a unit, old Spark timestamps (INT96) after 2262 would overflow.
             with pq.ParquetFile(self.path, coerce_int96_timestamp_unit="us", pre_buffer=False) as file:
                 yield file
-        except (pa.ArrowException, OSError, MemoryError) as error:
+        except (pa.ArrowException, OSError, MemoryError, UnicodeError) as error:
             reason = " ".join(str(error).split("\n")[0].split())
             raise InvalidTableError(
                 f"{self.path}: cannot be read as Parquet ({reason or type(error).__name__}); check the file"

@@ -1,5 +1,6 @@
 """Reads NumPy's files: a `.npy` matrix, and the matrix and the ids of an `.npz`. Nothing is unpickled."""
 
+import warnings
 import zipfile
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import IO, Any, BinaryIO, cast
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from dataset.errors import InvalidTableError
@@ -24,6 +26,7 @@ from features.vectors.rows import (
     spooled,
 )
 
+_LAST_CHARACTER = 0x10FFFF
 _MAX_ID_BYTES = 1 << 30
 _ALWAYS_UNPACKED_BYTES = 1 << 30
 _MAX_COMPRESSION = 200
@@ -59,8 +62,10 @@ def read_header(file: IO[bytes], where: str) -> ArrayHeader:
         if version not in ((1, 0), (2, 0)):
             raise ValueError(f"version {version[0]}.{version[1]}")
         read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, is_fortran, dtype = read(cast(BinaryIO, file))
-    except (ValueError, SyntaxError, TypeError, OverflowError, RecursionError, MemoryError, UnicodeError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a header of Python 2 is read all the same
+            shape, is_fortran, dtype = read(cast(BinaryIO, file))
+    except Exception as error:  # NumPy's parser of a damaged header raises many kinds of errors
         reason = " ".join(str(error).split())[:80]
         raise InvalidTableError(f"{where}: is no NumPy array, or damaged ({reason}); save it again") from None
     if any(length < 0 for length in shape):
@@ -199,8 +204,16 @@ def read_id_array(file: IO[bytes], where: str, size_bytes: int) -> pl.Series:
     if len(content) != header.n_bytes:
         raise InvalidTableError(f"{where}: ends too early; it is damaged, so save it again")
     values = np.frombuffer(content, header.dtype) if header.n_bytes else np.empty(header.shape, header.dtype)
+    if header.dtype.kind == "U" and not _are_characters(values):
+        raise InvalidTableError(f"{where}: holds ids that are no text; it is damaged, so save it again")
     try:
         texts = [one.decode() for one in values.tolist()] if header.dtype.kind == "S" else values.tolist()
         return pl.Series("id", [str(one) for one in texts], dtype=pl.String)
     except (UnicodeError, ValueError):  # bytes that are no text, or numbers that are no characters
         raise InvalidTableError(f"{where}: holds ids that are not UTF-8; save them as text") from None
+
+
+def _are_characters(texts: npt.NDArray[Any]) -> bool:
+    """Return whether all characters exist; NumPy makes a text of any numbers."""
+    codes = texts.view(np.dtype("u4").newbyteorder(texts.dtype.byteorder)) if texts.dtype.itemsize else np.empty(0)
+    return not ((codes > _LAST_CHARACTER) | ((codes >= 0xD800) & (codes <= 0xDFFF))).any()

@@ -59,7 +59,7 @@ def read_vector_table(
         names = [feature, *([ids] if ids else [])]
         rows = spooled(_blocks(opened.batches(names), feature, ids, width, collected), scratch, width, str(path))
         column = pl.concat(collected.ids) if collected.ids else None
-    except (pa.ArrowException, OSError, MemoryError, OverflowError, pl.exceptions.PolarsError) as error:
+    except (pa.ArrowException, OSError, MemoryError, OverflowError, UnicodeError, pl.exceptions.PolarsError) as error:
         reason = " ".join(str(error).split("\n")[0].split())[:120]
         raise InvalidTableError(f"{path}: cannot be read ({reason or type(error).__name__}); check the file") from None
     return Vectors(
@@ -83,7 +83,8 @@ def _open(path: Path, files: ExitStack) -> _Opened:
         table = files.enter_context(pq.ParquetFile(path, pre_buffer=False))
 
         def of_parquet(columns: list[str]) -> Iterator[pa.RecordBatch]:
-            yield from table.iter_batches(_ROWS_AT_ONCE, columns=columns)
+            for batch in table.iter_batches(_ROWS_AT_ONCE, columns=columns):
+                yield from _checked(batch, columns)
 
         return _Opened(table.schema_arrow, of_parquet)
     source = files.enter_context(pa.OSFile(str(path)))
@@ -105,7 +106,7 @@ def _open(path: Path, files: ExitStack) -> _Opened:
 
 
 def _checked(batch: pa.RecordBatch, columns: list[str]) -> Iterator[pa.RecordBatch]:
-    """Yield a batch of an Arrow file in parts, after checking all its offsets: the file's writer is not trusted."""
+    """Yield a batch in parts, after checking its offsets and texts: whoever wrote the file is not trusted."""
     batch.validate(full=True)
     chosen = batch.select(columns)
     for start in range(0, chosen.num_rows, _ROWS_AT_ONCE):

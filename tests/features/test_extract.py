@@ -13,6 +13,7 @@ import pytest
 
 from dataset.building.build import DatasetConfig, build
 from dataset.cli import run
+from dataset.description import read_proven
 from dataset.files import sha256_of_file
 from dataset.schema import Frame, FrameFeature
 from dataset.schema import Image as ImageSchema
@@ -20,7 +21,7 @@ from dataset.snapshots.publish import publish
 from dataset.tables import empty, read_table, write_table
 from features.__main__ import app
 from features.config import ExtractOptions, ExtractorConfig
-from features.extract import extract
+from features.extract import compute, extract, finish, plan
 from features.extractor import Extractor
 from features.store import FeatureStore
 
@@ -71,6 +72,30 @@ def test_every_readable_picture_gets_its_feature_and_a_second_run_computes_nothi
     again = extract(raw, dataset, extractor, tmp_path / "store", seen.append, OPTIONS)
     assert (again.n_features, again.n_computed, again.n_unreadable) == (4, 0, 1)
     assert (dataset / "frame_features.parquet").read_bytes() == before
+
+
+def test_features_that_are_up_to_date_are_not_written_again(
+    few_pictures: tuple[Path, Path], extractor: Extractor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raw, dataset = few_pictures
+    extract(raw, dataset, extractor, tmp_path / "store", ignore, OPTIONS)
+    monkeypatch.setattr("features.table.FeatureWriter", lambda *_: pytest.fail("the table is written again"))
+    extract(raw, dataset, extractor, tmp_path / "store", ignore, OPTIONS)
+
+
+def test_an_extraction_can_add_a_named_feature_set(
+    few_pictures: tuple[Path, Path], extractor: Extractor, tmp_path: Path
+) -> None:
+    raw, dataset = few_pictures
+    store = FeatureStore(tmp_path / "store", extractor.identity)
+    to_do = plan(raw, dataset, store)
+    compute(raw, to_do.missing, extractor, store, OPTIONS, ignore)
+    finish(raw, dataset, to_do, store)
+    done = finish(raw, dataset, plan(raw, dataset, store), store, "tiny")
+    assert done.table.read_bytes() == (dataset / "frame_features.parquet").read_bytes()
+    assert done.quarantine == dataset / "features_quarantine-tiny.parquet"
+    described = read_proven(dataset)
+    assert described["feature_sets"]["tiny"] == described["extractor"]
 
 
 def test_ten_thousand_known_pictures_take_no_forward_pass_and_stay_as_they_are(

@@ -245,10 +245,12 @@ def _mmrec(interactions: pl.DataFrame, name: str, features: ExportedFeatures | N
         f"inter_file_name: {json.dumps(f'{name}.inter')}",
         "inter_splitting_label: x_label",
         'field_separator: "\\t"',
+        "filter_out_cod_start_users: True",
+        "vision_feature_file: image_feat.npy",  # MMRec needs both names, and looks whether the files exist
+        "text_feature_file: text_feat.npy",
     ]
     if features is not None:
         files.append(features.array(f"{name}/image_feat.npy", _numbers(interactions, "movie_id")["movie_id"]))
-        settings.append("vision_feature_file: image_feat.npy")
     return [*files, ExportFile(f"{name}/{name}.yaml", "\n".join(settings) + "\n")]
 
 

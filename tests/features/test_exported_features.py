@@ -66,7 +66,7 @@ def test_an_items_row_is_the_mean_of_its_frames_and_of_the_others_if_it_has_none
 
 
 def test_mmrec_gets_its_documented_files(built: Path, tmp_path: Path, capsys) -> None:
-    """Source: the README and `src/utils/dataset.py` of github.com/enoche/MMRec."""
+    """Source: github.com/enoche/MMRec, `src/utils/dataset.py` and `src/common/abstract_recommender.py`."""
     vectors = vectors_of(ITEMS)
     give(built, ITEMS, vectors)
     dataset_main(["export", str(built), "--to", str(tmp_path / "out"), "--format", "mmrec", "--name", "toy"])
@@ -86,8 +86,11 @@ def test_mmrec_gets_its_documented_files(built: Path, tmp_path: Path, capsys) ->
     numbers = dict(items.rows())
     assert matrix.tobytes() == vectors[[ITEMS.index(item) for item in sorted(ITEMS, key=numbers.get)]].tobytes()
     settings = (folder / "toy.yaml").read_text()
-    for line in ("USER_ID_FIELD: userID", "ITEM_ID_FIELD: itemID", "vision_feature_file: image_feat.npy"):
-        assert line in settings
+    named = dict(line.split(": ") for line in settings.splitlines() if not line.startswith("#"))
+    assert (named["USER_ID_FIELD"], named["ITEM_ID_FIELD"]) == ("userID", "itemID")
+    assert named["inter_splitting_label"] == "x_label"
+    assert named["inter_file_name"] == '"toy.inter"'
+    assert {named["vision_feature_file"], named["text_feature_file"]} == {"image_feat.npy", "text_feat.npy"}
 
 
 def test_recbole_gets_an_itememb_file(built: Path, tmp_path: Path) -> None:

@@ -118,9 +118,7 @@ def _quarantine(ledger: Ledger, pseudonym_of: Callable[[str], str]) -> pl.DataFr
         ids: dict[str, str | None] = {"user_id": None, "movie_id": None, "frame_id": None}
         is_personal = KINDS[kind].is_personal
         ids[KINDS[kind].subject] = pseudonym_of(ledger.user_id_of(subject) or subject) if is_personal else subject
-        reason = (
-            f"{left_out} items left out: anonymous, without a profile" if state == "done" else f"page {state}: {cause}"
-        )
+        reason = f"{left_out} items left out: {KINDS[kind].left_out}" if state == "done" else f"page {state}: {cause}"
         where = " ".join(str(part) for part in (kind, variant, f"from {start}" if start else "") if part)
         rows.append((KINDS[kind].table, reason, *ids.values(), where))
     return _table(rows, Quarantine)

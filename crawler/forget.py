@@ -18,7 +18,6 @@ import pyarrow.parquet
 from crawler.archive.records import Entry
 from crawler.archive.warc import FOLDER, close_left_open, read_archive, rewrite_archive
 from crawler.kinds import KINDS, PERSONAL_KINDS
-from crawler.kinds.redaction import owner_ids, traces_in
 from crawler.kinds.writings import Traces, unpacked
 from crawler.ledger import forgotten
 from crawler.ledger.change import NEW, change, new_folder
@@ -99,12 +98,12 @@ def _traces_of(crawl_dir: Path, ledger: Ledger, uid: str) -> tuple[Traces, bool]
     while traces.ids != before.ids:  # an id that is found on one page may stand alone on another
         before = traces
         for entry in read_archive(crawl_dir):
-            body, is_personal = entry.answer.body, KINDS[entry.key.kind].is_personal
-            is_own = is_personal and bool(traces.ids & {entry.key.subject, *owner_ids(body)})
-            if is_own or traces.found_in(body):
+            body, kind = entry.answer.body, KINDS[entry.key.kind]
+            is_own = kind.is_personal and bool(traces.ids & {entry.key.subject, *kind.owner_ids(body)})
+            if is_own or traces.found_in(body) or traces.ids & kind.people_ids(body):
                 is_known = True
                 with suppress(TooMuch):  # the page is blanked
-                    traces |= _of_this_person(ledger, user_id, traces_in(body, traces.ids, is_own))
+                    traces |= _of_this_person(ledger, user_id, kind.traces_in(body, traces.ids, is_own))
     return traces, is_known
 
 

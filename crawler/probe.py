@@ -12,11 +12,11 @@ from typing import Any, Literal
 from urllib.parse import parse_qs, urlsplit
 
 from crawler.kinds import KINDS, address
-from crawler.kinds.comments import COMMENTS_REACH
 from crawler.kinds.kind import PageKind
 from crawler.kinds.photo import photo_page
 from crawler.kinds.photos import PHOTOS_PER_PAGE
 from crawler.kinds.photos import address as photo_list
+from crawler.kinds.sources import COMMENTS_REACH
 from crawler.page import Answer, BadPicture, Key, NotUnderstood, PageGone, Refused, TooMuch
 from crawler.sites import Site
 from crawler.spiders.fetch import NoAnswer, fetch
@@ -167,7 +167,7 @@ class Probe:
         if page.people:
             return (
                 "differs",
-                f"{len(page.people)} more after {COMMENTS_REACH}: raise COMMENTS_REACH in crawler/kinds/comments.py",
+                f"{len(page.people)} more after {COMMENTS_REACH}: raise COMMENTS_REACH in crawler/kinds/sources.py",
             )
         return "holds", f"none is shown after {COMMENTS_REACH}"
 

@@ -13,7 +13,19 @@ from crawler.archive.warc import Archive
 from crawler.kinds import KINDS
 from crawler.kinds.kind import CrawlContext
 from crawler.kinds.refusal import GONE_WORDS
-from crawler.page import Answer, BadPicture, Key, NotUnderstood, Page, PageGone, Refused, TooMuch
+from crawler.page import (
+    Answer,
+    BadPicture,
+    EndsEarly,
+    Key,
+    Merged,
+    NotUnderstood,
+    Page,
+    PageGone,
+    Refused,
+    TooMuch,
+    Unavailable,
+)
 
 
 @dataclass(frozen=True)
@@ -21,7 +33,7 @@ class Outcome:
     """What an answer means for its page.
 
     Attributes:
-        state: the page's state in the ledger: `done`, `gone`, `refused` or `failed`.
+        state: the page's state in the ledger: `done`, `gone`, `unavailable`, `refused` or `failed`.
         cause: why it is not `done`.
         following: the page of the same list to read next.
         may_recover: whether another request may give a better answer.
@@ -96,8 +108,13 @@ def settle(page: Page, parsed: ParsedAnswer, context: CrawlContext, archive: Arc
         if parsed.problem is not None:
             raise parsed.problem
         with ledger.transaction():
-            following = KINDS[page.key.kind].record(context, page, parsed.content, at)
-    except (PageGone, Refused, NotUnderstood, TooMuch, BadPicture) as problem:
+            try:
+                following = KINDS[page.key.kind].record(context, page, parsed.content, at)
+            except EndsEarly as problem:  # what the page shows is kept
+                outcome = _outcome_of(problem)
+                ledger.mark(page, outcome.state, outcome.cause, at)
+                return outcome
+    except (PageGone, Unavailable, Merged, Refused, NotUnderstood, TooMuch, BadPicture) as problem:
         outcome = _outcome_of(problem)
         ledger.mark(page, outcome.state, outcome.cause, at)
         return outcome
@@ -109,10 +126,12 @@ def _outcome_of(problem: Exception) -> Outcome:
     match problem:
         case PageGone():
             return Outcome("gone", next((words for words in GONE_WORDS if words in str(problem)), str(problem)))
+        case Unavailable() | Merged():
+            return Outcome("unavailable", str(problem))
         case NotUnderstood():
             cause = f"{problem.page_kind} page: field '{problem.field}' not understood"
             return Outcome("failed", cause, may_recover=True)
-        case TooMuch():
+        case TooMuch() | EndsEarly():
             return Outcome("failed", str(problem), may_recover=True)
         case BadPicture():
             return Outcome("gone", f"bad picture: {problem}", may_recover=True)

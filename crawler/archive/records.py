@@ -49,11 +49,16 @@ class Origin(NamedTuple):
     @classmethod
     def from_fields(cls, fields: Mapping[str, str]) -> "Origin":
         """Return the origin that `to_fields` wrote."""
-        scope: dict[str, Any] = {
-            name: tuple(value) if isinstance(value, list) else value
-            for name, value in json.loads(fields["scope"]).items()
-        }
-        return cls(Source.from_json(fields["source"]), Site(**json.loads(fields["site"])), Scope(**scope))
+        scope = {name: _from_json(value) for name, value in json.loads(fields["scope"]).items()}
+        hosts = {"mobile": ""} | json.loads(fields["site"])  # older archives know no mobile host
+        return cls(Source.from_json(fields["source"]), Site(**hosts), Scope(**scope))
+
+
+def _from_json(value: Any) -> Any:
+    """Return a value with tuples for the lists of JSON."""
+    if isinstance(value, dict):
+        return {name: _from_json(part) for name, part in value.items()}
+    return tuple(value) if isinstance(value, list) else value
 
 
 class Entry(NamedTuple):

@@ -11,14 +11,12 @@ from urllib.parse import urlencode
 
 from lxml import etree
 
-from crawler.kinds.comments import most_pages_per_list
 from crawler.kinds.document import Document
-from crawler.kinds.estimates import n_unplanned
 from crawler.kinds.html import HtmlKind
 from crawler.kinds.kind import CrawlContext
 from crawler.kinds.next_page import next_key
+from crawler.kinds.sources import n_people_to_come
 from crawler.kinds.tree import select, text_of
-from crawler.ledger import reports
 from crawler.ledger.ledger import Ledger
 from crawler.ledger.lists import ListPass, ListRows
 from crawler.page import Key, Page, Person
@@ -177,23 +175,13 @@ def _first_pages(ledger: Ledger, scope: Scope) -> Iterator[Key]:
 
 
 def _unplanned(ledger: Ledger, scope: Scope) -> float | None:
-    """Estimate the lists to be planned: of users in the scope, and of users whom unread comments will lead to."""
-    named = n_unplanned(ledger, "collection", scope.uids)
-    pages_per_list = reports.pages_per_finished_list(ledger, "comments") or most_pages_per_list(ledger, scope) or 1.0
-    unread = ledger.count(["comments"], "pending") + n_unplanned(ledger, "comments", scope.movie_ids) * pages_per_list
-    if not unread:
-        return named
-    read, found = ledger.count(["comments"], "done"), ledger.n_lists("collection")
-    bound = None if scope.max_users is None else max(0.0, scope.max_users - found)
-    if not read:
-        return bound
-    to_be_found = unread * found / read
-    return named + (to_be_found if bound is None else min(to_be_found, bound))
+    return n_people_to_come(ledger, scope)
 
 
 COLLECTION = HtmlKind(
     name="collection",
     host="movie",
+    topic="collection",
     stage="ratings",
     table="ratings",
     subject="user_id",

@@ -12,15 +12,13 @@ from crawler.kinds.estimates import n_unplanned
 from crawler.kinds.html import HtmlKind
 from crawler.kinds.kind import CrawlContext
 from crawler.kinds.next_page import next_key
+from crawler.kinds.sources import COMMENTS_PER_PAGE, COMMENTS_REACH, plan_marks
 from crawler.kinds.tree import select, text_of
 from crawler.ledger.ledger import Ledger
 from crawler.ledger.lists import ListPass, Seam, last_item_before
 from crawler.page import Key, Page, Person
 from crawler.scope import Scope
 from crawler.sites import Site
-
-COMMENTS_PER_PAGE = 20
-COMMENTS_REACH = 200  # a logged-out reader is shown about this many comments of a movie
 
 
 @dataclass(frozen=True)
@@ -74,7 +72,7 @@ def record(context: CrawlContext, page: Page, parsed: CommentsPage, at: float) -
     """Plan the collections of new people; the comments themselves are not stored."""
     ledger = context.ledger
     for person in parsed.people:
-        _plan_collection(ledger, context.scope, person)
+        plan_marks(ledger, context.scope, person)
     uids = [person.uid for person in parsed.people]
     is_full = len(uids) == COMMENTS_PER_PAGE  # otherwise a deleted author is left out, perhaps the last one
     seam = Seam(uids[-1] if is_full else None, uids[0] if uids else None, last_item_before(ledger, page.key))
@@ -85,13 +83,6 @@ def record(context: CrawlContext, page: Page, parsed: CommentsPage, at: float) -
     # A page without people (all deleted) does not end the list, so one item counts as seen.
     following = next_key(address(context.site, page.key), page.key, next_url, seen=max(1, len(uids)))
     return list_pass.follow(following, seam=seam)
-
-
-def _plan_collection(ledger: Ledger, scope: Scope, person: Person) -> None:
-    """Plan a person's collection, unless it is planned under another uid or there are enough users."""
-    is_known = ledger.is_planned(ledger.user_id(person), "collection")
-    if not is_known and (scope.max_users is None or ledger.n_lists("collection") < scope.max_users):
-        ledger.add_pages([Key("collection", person.uid)])
 
 
 def _first_pages(ledger: Ledger, scope: Scope) -> Iterator[Key]:
@@ -110,6 +101,7 @@ def most_pages_per_list(ledger: Ledger, scope: Scope) -> float | None:
 COMMENTS = HtmlKind(
     name="comments",
     host="movie",
+    topic="people",
     stage="ratings",
     table="ratings",
     subject="movie_id",

@@ -1,25 +1,22 @@
 """A movie's page: `/subject/<id>/` (markup known from saved real pages)."""
 
-import json
 import re
-import unicodedata
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from lxml import etree
 
+from crawler.kinds.claims import store_movie
 from crawler.kinds.document import Document
 from crawler.kinds.estimates import n_unplanned, surviving
 from crawler.kinds.html import HtmlKind
 from crawler.kinds.kind import CrawlContext, one_page
+from crawler.kinds.movie_row import YEARS, MovieRow, folded
 from crawler.kinds.tree import compiled, one_line, select, text_of, title_of
 from crawler.ledger.ledger import Ledger
 from crawler.page import Key, Page
 from crawler.scope import Scope
 from crawler.sites import Site
-
-YEARS = range(1850, 2201)
 
 _LONGEST_TITLE = 1000  # characters
 _TITLE_SUFFIX = re.compile(r"\s*[(（]豆瓣[)）]$")
@@ -30,21 +27,6 @@ _AFTER = etree.XPath(
     smart_strings=False,
 )
 _JSON_LD_TYPE = re.compile(r'"@type"\s*:\s*"(Movie|TVSeries)"')
-
-
-@dataclass(frozen=True)
-class MovieRow:
-    """A movie, as in `dataset.schema.Movie` without `crawled_at`."""
-
-    movie_id: str
-    title: str
-    original_title: str | None
-    year: int | None
-    kind: str | None
-    genres: tuple[str, ...]
-    directors: tuple[str, ...]
-    rating_mean: float | None
-    rating_count: int | None
 
 
 @dataclass(frozen=True)
@@ -121,9 +103,9 @@ def _original_title(page: Document, title: str, reviewed: str, picture: str) -> 
         of_poster = picture
     if in_heading is None and not picture:
         raise page.not_understood("original_title", f"cannot be read: {reviewed[:60]!r} does not start as <title> does")
-    is_same = _folded(in_heading or "") == _folded(of_poster)
+    is_same = folded(in_heading or "") == folded(of_poster)
     original = of_poster if is_same or not in_heading else in_heading
-    return original if original and _folded(original) != _folded(title) else None
+    return original if original and folded(original) != folded(title) else None
 
 
 def _after(title: str, text: str) -> str | None:
@@ -131,18 +113,14 @@ def _after(title: str, text: str) -> str | None:
 
     The comparison ignores white space, invisible characters, case, and the width of a colon.
     """
-    wanted, read = _folded(title), ""
+    wanted, read = folded(title), ""
     for end, character in enumerate(text, 1):
-        read += _folded(character)
+        read += folded(character)
         if read == wanted and not text[end : end + 1].strip():
             return text[end:].strip()
         if not wanted.startswith(read):
             break
     return None
-
-
-def _folded(text: str) -> str:
-    return "".join(unicodedata.normalize("NFKC", character).casefold().strip() for character in text)
 
 
 def _year(page: Document, is_rated: bool) -> int | None:
@@ -252,15 +230,8 @@ def _require_readable(page: Document, field: str, text: str) -> None:
 
 def record(context: CrawlContext, page: Page, parsed: MoviePage, at: float) -> None:
     """Store the movie."""
-    movie = parsed.movie
-    row: dict[str, Any] = asdict(movie) | {
-        "genres": json.dumps(movie.genres, ensure_ascii=False),
-        "directors": json.dumps(movie.directors, ensure_ascii=False),
-        "photo_total": parsed.photo_total,
-        "seen_total": parsed.seen_total,
-        "crawled_at": at,
-    }
-    context.ledger.upsert("movies", [row])
+    totals = {"photo_total": parsed.photo_total, "seen_total": parsed.seen_total}
+    store_movie(context, parsed.movie, "html", at, totals)
     context.ledger.mark_done(page, at, seen=1)
 
 
@@ -276,6 +247,7 @@ def _unplanned(ledger: Ledger, scope: Scope) -> float | None:
 MOVIE = HtmlKind(
     name="movie",
     host="movie",
+    topic="movie",
     stage="ratings",
     phase=1,  # when the ratings are complete
     table="movies",

@@ -154,6 +154,7 @@ def _pages_per_list(ledger: Ledger, scope: Scope) -> float | None:
 PHOTOS = HtmlKind(
     name="photos",
     host="movie",
+    topic="photos",
     stage="frames",
     table="frames",
     subject="movie_id",

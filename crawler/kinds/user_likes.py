@@ -16,6 +16,7 @@ from crawler.kinds.estimates import surviving
 from crawler.kinds.html import HtmlKind
 from crawler.kinds.kind import CrawlContext
 from crawler.kinds.next_page import next_key
+from crawler.kinds.sources import kind_names
 from crawler.kinds.tree import select, text_of
 from crawler.ledger.ledger import Ledger
 from crawler.ledger.lists import ListPass, ListRows, Seam, last_item_before
@@ -108,7 +109,7 @@ def record(context: CrawlContext, page: Page, parsed: UserLikesPage, at: float) 
 
 
 def _first_pages(ledger: Ledger, scope: Scope) -> Iterator[Key]:
-    uids = ledger.planned_uids("collection")
+    uids = ledger.planned_uids(*kind_names("collection"))
     return (Key("user_likes", uids[user_id]) for user_id in surviving(ledger, scope).user_ids)
 
 

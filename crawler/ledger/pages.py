@@ -7,7 +7,7 @@ from crawler.ledger.database import Database, marks
 from crawler.ledger.forgotten import Forgotten
 from crawler.page import Key, Page
 
-STATES = ("done", "pending", "gone", "refused", "failed")
+STATES = ("done", "pending", "gone", "unavailable", "refused", "failed")
 
 
 class PageTable(Database):

@@ -68,13 +68,13 @@ class PeopleTable(PageTable):
             )
         )
 
-    def planned_uids(self, kind: str) -> dict[str, str]:
-        """Return, by user id, the uid under which each person's list of a kind was first planned."""
+    def planned_uids(self, *kinds: str) -> dict[str, str]:
+        """Return, by user id, the uid under which each person's list of one of the kinds was first planned."""
         return dict(
             self.execute(
                 "SELECT people.user_id, pages.subject FROM pages JOIN people ON people.uid = pages.subject "
-                "WHERE pages.kind = ? AND pages.start = 0 ORDER BY pages.page_id DESC",
-                (kind,),
+                f"WHERE pages.kind IN ({marks(kinds)}) AND pages.start = 0 ORDER BY pages.page_id DESC",
+                kinds,
             )
         )
 

@@ -6,7 +6,7 @@ from crawler.ledger.ledger import Ledger
 from crawler.page import Key
 
 _OF_FRAMES = "frame_id IN (SELECT frame_id FROM frames)"  # after a replay, the list with a frame can be missing
-_NOT_READ = "state IN ('gone', 'refused', 'failed')"
+_NOT_READ = "state IN ('gone', 'unavailable', 'refused', 'failed')"
 
 Row = tuple[Any, ...]
 
@@ -34,9 +34,13 @@ def ratings(ledger: Ledger) -> list[Row]:
 
 
 def frames(ledger: Ledger, counted_by: str) -> list[Row]:
-    """Return the rows of `frames`; the number of likes is what the frame's page of kind `counted_by` claims."""
+    """Return the rows of `frames`.
+
+    The number of likes is what the frame's page of kind `counted_by` claims, or else what the list says.
+    """
     return ledger.execute(
-        "SELECT frame_id, movie_id, frames.kind, width_px, height_px, image_url, claimed FROM frames LEFT JOIN pages "
+        "SELECT frame_id, movie_id, frames.kind, width_px, height_px, image_url, coalesce(claimed, like_count) "
+        "FROM frames LEFT JOIN pages "
         "ON pages.kind = ? AND pages.subject = frame_id AND variant = '' AND start = 0",
         (counted_by,),
     ).fetchall()

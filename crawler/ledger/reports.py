@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from crawler.ledger.database import marks
 from crawler.ledger.ledger import Ledger
 
 _CONTENTS = {
@@ -63,14 +64,23 @@ def n_unread_lists(ledger: Ledger, kind: str) -> int:
     return n
 
 
-def subjects(ledger: Ledger, kind: str) -> set[str]:
-    """Return the subjects of all known pages of a kind."""
-    return {row[0] for row in ledger.execute("SELECT DISTINCT subject FROM pages WHERE kind = ?", (kind,))}
+def subjects(ledger: Ledger, *kinds: str) -> set[str]:
+    """Return the subjects of all known pages of some kinds."""
+    rows = ledger.execute(f"SELECT DISTINCT subject FROM pages WHERE kind IN ({marks(kinds)})", kinds)
+    return {row[0] for row in rows}
 
 
-def started_subjects(ledger: Ledger, kind: str) -> set[str]:
-    """Return the subjects that have a page of a kind which is no longer pending."""
-    rows = ledger.execute("SELECT subject FROM pages WHERE kind = ? AND state <> 'pending'", (kind,))
+def started_subjects(ledger: Ledger, *kinds: str) -> set[str]:
+    """Return the subjects that have a page of one of the kinds which is no longer pending."""
+    rows = ledger.execute(f"SELECT subject FROM pages WHERE kind IN ({marks(kinds)}) AND state <> 'pending'", kinds)
+    return {row[0] for row in rows}
+
+
+def shown_subjects(ledger: Ledger, *kinds: str) -> set[str]:
+    """Return the subjects that a page of one of the kinds has shown."""
+    rows = ledger.execute(
+        f"SELECT subject FROM pages WHERE kind IN ({marks(kinds)}) AND state = 'done' AND seen > 0", kinds
+    )
     return {row[0] for row in rows}
 
 
@@ -94,11 +104,12 @@ def frames_per_movie(ledger: Ledger) -> dict[str, int]:
     return dict(ledger.execute("SELECT movie_id, count(*) FROM frames GROUP BY movie_id"))
 
 
-def claimed_rest(ledger: Ledger, kind: str) -> int:
-    """Return how many items the unfinished lists of a kind claim beyond those shown so far."""
+def claimed_rest(ledger: Ledger, *kinds: str) -> int:
+    """Return how many items the unfinished lists of some kinds claim beyond those shown so far."""
     rest: int | None = ledger.value(
-        "SELECT sum(rest) FROM (SELECT max(claimed) - sum(seen) AS rest FROM pages WHERE kind = ? "
-        "GROUP BY subject, variant HAVING rest > 0 AND sum(state = 'pending') > 0)",
-        (kind,),
+        "SELECT sum(rest) FROM (SELECT max(claimed) - sum(seen) AS rest FROM pages "
+        f"WHERE kind IN ({marks(kinds)}) GROUP BY kind, subject, variant "
+        "HAVING rest > 0 AND sum(state = 'pending') > 0)",
+        kinds,
     )
     return rest or 0

@@ -13,9 +13,21 @@ from pathlib import Path
 from crawler.ledger.database import Database
 from dataset.errors import PipelineError
 
-VERSION = 2
-# For each older version, the statements that migrate it to the next one: {2: "ALTER TABLE pages ADD COLUMN …; …"}.
-MIGRATIONS: Mapping[int, str] = {}
+VERSION = 3
+# For each older version, the statements that migrate it to the next one.
+MIGRATIONS: Mapping[int, str] = {
+    2: """ALTER TABLE frames ADD COLUMN like_count INTEGER;
+ALTER TABLE frames ADD COLUMN position INTEGER;
+CREATE TABLE movie_claims (
+    movie_id TEXT, source TEXT CHECK (source IN ('html', 'json')), year INTEGER, kind TEXT, rating_count INTEGER,
+    seen_at REAL NOT NULL, PRIMARY KEY (movie_id, source)
+) WITHOUT ROWID;
+CREATE TABLE contradictions (
+    movie_id TEXT, field TEXT, html TEXT NOT NULL, json TEXT NOT NULL, seen_at REAL NOT NULL,
+    PRIMARY KEY (movie_id, field)
+) WITHOUT ROWID;
+INSERT INTO movie_claims SELECT movie_id, 'html', year, kind, rating_count, crawled_at FROM movies"""
+}
 
 _TABLES = Path(__file__).with_name("schema.sql")
 

@@ -8,7 +8,7 @@ CREATE TABLE pages (
     variant     TEXT NOT NULL,              -- the kind of photo or the size of the picture; otherwise empty
     start       INTEGER NOT NULL,           -- offset in a list
     state       TEXT NOT NULL DEFAULT 'pending'
-                CHECK (state IN ('pending', 'done', 'gone', 'refused', 'failed')),
+                CHECK (state IN ('pending', 'done', 'gone', 'unavailable', 'refused', 'failed')),
     attempts    INTEGER NOT NULL DEFAULT 0, -- failed attempts since the stage was last started
     next_try_at REAL NOT NULL DEFAULT 0,    -- seconds since 1970, like every time
     cause       TEXT,                       -- why the page is not done
@@ -32,13 +32,24 @@ CREATE TABLE movies (
     genres TEXT NOT NULL, directors TEXT NOT NULL, rating_mean REAL, rating_count INTEGER,
     photo_total INTEGER, seen_total INTEGER, crawled_at REAL NOT NULL
 ) WITHOUT ROWID;
+CREATE TABLE movie_claims (                 -- what each source says of a movie
+    movie_id TEXT, source TEXT CHECK (source IN ('html', 'json')), year INTEGER, kind TEXT, rating_count INTEGER,
+    seen_at REAL NOT NULL,
+    PRIMARY KEY (movie_id, source)
+) WITHOUT ROWID;
+CREATE TABLE contradictions (               -- where both sources say it, and differ
+    movie_id TEXT, field TEXT, html TEXT NOT NULL, json TEXT NOT NULL, seen_at REAL NOT NULL,
+    PRIMARY KEY (movie_id, field)
+) WITHOUT ROWID;
 CREATE TABLE ratings (
     user_id TEXT, movie_id TEXT, stars INTEGER, rated_on TEXT, seen_at REAL NOT NULL,
     PRIMARY KEY (user_id, movie_id)
 ) WITHOUT ROWID;
 CREATE TABLE frames (
     frame_id TEXT PRIMARY KEY, movie_id TEXT NOT NULL, kind TEXT NOT NULL, width_px INTEGER,
-    height_px INTEGER, image_url TEXT NOT NULL, seen_at REAL NOT NULL
+    height_px INTEGER, image_url TEXT NOT NULL, seen_at REAL NOT NULL,
+    like_count INTEGER,                     -- what the list says, null if it does not say
+    position INTEGER                        -- its place in the site's list of this kind, from 0
 ) WITHOUT ROWID;
 CREATE INDEX frames_by_movie ON frames (movie_id, kind);
 CREATE TABLE pictures (

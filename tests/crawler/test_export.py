@@ -11,7 +11,8 @@ from crawler.export import export
 from crawler.kinds import KINDS, PERSONAL_KINDS
 from crawler.kinds.collection import CollectionPage, RatingRow
 from crawler.kinds.kind import CrawlContext
-from crawler.kinds.movie import MoviePage, MovieRow
+from crawler.kinds.movie import MoviePage
+from crawler.kinds.movie_row import MovieRow
 from crawler.kinds.photo import LikerRow, PhotoLikersPage
 from crawler.kinds.photos import FrameRow, PhotoListPage
 from crawler.kinds.user_likes import UserLikeRow, UserLikesPage

@@ -8,7 +8,7 @@ import pytest
 
 from crawler import probe
 from crawler.__main__ import main
-from crawler.kinds.comments import COMMENTS_REACH
+from crawler.kinds.sources import COMMENTS_REACH
 from crawler.sandbox.answers import Answer
 from crawler.sandbox.faults import REFUSALS, Refusal, older_layout, private_likes, shown_as
 from crawler.sandbox.server import SandboxServer

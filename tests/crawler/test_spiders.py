@@ -11,7 +11,8 @@ from crawler.kinds.collection import CollectionPage, RatingRow
 from crawler.kinds.comments import CommentsPage
 from crawler.kinds.estimates import surviving
 from crawler.kinds.kind import CrawlContext
-from crawler.kinds.movie import MoviePage, MovieRow
+from crawler.kinds.movie import MoviePage
+from crawler.kinds.movie_row import MovieRow
 from crawler.kinds.next_page import next_key
 from crawler.kinds.photo import LikerRow, PhotoLikersPage
 from crawler.kinds.photos import FrameRow, PhotoListPage

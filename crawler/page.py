@@ -99,5 +99,12 @@ class TooMuch(Exception):  # noqa: N818 - an outcome, not an error
     """The answer, or the list that it belongs to, is beyond a bound. The message names it, and quotes nothing."""
 
 
+class EndsEarly(Exception):  # noqa: N818 - an outcome, not an error
+    """A page of a list is empty, or leads nowhere, although the list claims more: often a throttle, to be tried again.
+
+    It is raised after the rows of the page are stored, and they are kept.
+    """
+
+
 class BadPicture(Exception):  # noqa: N818 - an outcome, not an error
     """The bytes are not a usable picture. The message says why."""

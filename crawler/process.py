@@ -13,7 +13,7 @@ from crawler.archive.warc import Archive
 from crawler.kinds import KINDS
 from crawler.kinds.kind import CrawlContext
 from crawler.kinds.refusal import GONE_WORDS
-from crawler.page import Answer, BadPicture, Key, NotUnderstood, Page, PageGone, Refused, TooMuch
+from crawler.page import Answer, BadPicture, EndsEarly, Key, NotUnderstood, Page, PageGone, Refused, TooMuch
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,12 @@ def settle(page: Page, parsed: ParsedAnswer, context: CrawlContext, archive: Arc
         if parsed.problem is not None:
             raise parsed.problem
         with ledger.transaction():
-            following = KINDS[page.key.kind].record(context, page, parsed.content, at)
+            try:
+                following = KINDS[page.key.kind].record(context, page, parsed.content, at)
+            except EndsEarly as problem:  # what the page shows is kept
+                outcome = _outcome_of(problem)
+                ledger.mark(page, outcome.state, outcome.cause, at)
+                return outcome
     except (PageGone, Refused, NotUnderstood, TooMuch, BadPicture) as problem:
         outcome = _outcome_of(problem)
         ledger.mark(page, outcome.state, outcome.cause, at)
@@ -112,7 +117,7 @@ def _outcome_of(problem: Exception) -> Outcome:
         case NotUnderstood():
             cause = f"{problem.page_kind} page: field '{problem.field}' not understood"
             return Outcome("failed", cause, may_recover=True)
-        case TooMuch():
+        case TooMuch() | EndsEarly():
             return Outcome("failed", str(problem), may_recover=True)
         case BadPicture():
             return Outcome("gone", f"bad picture: {problem}", may_recover=True)

@@ -13,9 +13,21 @@ from pathlib import Path
 from crawler.ledger.database import Database
 from dataset.errors import PipelineError
 
-VERSION = 2
-# For each older version, the statements that migrate it to the next one: {2: "ALTER TABLE pages ADD COLUMN …; …"}.
-MIGRATIONS: Mapping[int, str] = {}
+VERSION = 3
+# For each older version, the statements that migrate it to the next one.
+MIGRATIONS: Mapping[int, str] = {
+    2: """ALTER TABLE pages ADD COLUMN left_out_reasons TEXT;
+ALTER TABLE pages ADD COLUMN found_through TEXT;
+ALTER TABLE pages ADD COLUMN early_end TEXT;
+ALTER TABLE pages ADD COLUMN early_since REAL;
+ALTER TABLE pages ADD COLUMN early_n INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE pages ADD COLUMN is_complete INTEGER;
+ALTER TABLE pages ADD COLUMN outcome TEXT;
+ALTER TABLE pages ADD COLUMN outcome_since REAL;
+ALTER TABLE ratings ADD COLUMN not_shown_since REAL;
+ALTER TABLE likes ADD COLUMN not_shown_since REAL;
+ALTER TABLE frames ADD COLUMN position INTEGER"""
+}
 
 _TABLES = Path(__file__).with_name("schema.sql")
 

@@ -20,7 +20,7 @@ from crawler.archive.warc import read_origins
 from crawler.kinds import KINDS
 from crawler.kinds.estimates import surviving
 from crawler.kinds.photo import PHOTO
-from crawler.ledger import raw_rows
+from crawler.ledger import raw_rows, reports
 from crawler.ledger.ledger import Ledger
 from crawler.pseudonyms import Pseudonyms
 from crawler.scope import Scope, Source
@@ -118,9 +118,11 @@ def _quarantine(ledger: Ledger, pseudonym_of: Callable[[str], str]) -> pl.DataFr
         ids: dict[str, str | None] = {"user_id": None, "movie_id": None, "frame_id": None}
         is_personal = KINDS[kind].is_personal
         ids[KINDS[kind].subject] = pseudonym_of(ledger.user_id_of(subject) or subject) if is_personal else subject
-        reason = f"{left_out} items left out: {KINDS[kind].left_out}" if state == "done" else f"page {state}: {cause}"
         where = " ".join(str(part) for part in (kind, variant, f"from {start}" if start else "") if part)
-        rows.append((KINDS[kind].table, reason, *ids.values(), where))
+        reasons = [f"{n} items left out: {reason}" for reason, n in left_out.items()]
+        if state != "done":
+            reasons.append(f"page {state}: {cause}")
+        rows += [(KINDS[kind].table, reason, *ids.values(), where) for reason in reasons]
     return _table(rows, Quarantine)
 
 
@@ -141,6 +143,7 @@ def _provenance(ledger: Ledger, counts: dict[str, int], is_local: bool) -> dict[
         "pages": states,
         "causes": raw_rows.causes(ledger),
         "claimed_and_seen": raw_rows.claimed_and_seen(ledger),
+        "not_shown": reports.n_not_shown(ledger),
         "rows": counts,
     }
 

@@ -69,6 +69,14 @@ def _causes(ledger: Ledger) -> list[str]:
         lines.append(f"{unsteady:,} lists changed too often while they were read; read them again with --refresh")
     if unseen := reports.n_unseen(ledger):
         lines.append(f"{unseen:,} items are counted in the totals of lists, but no page shows them")
+    for (kind, reason), n in reports.left_out(ledger).items():
+        lines.append(f"{n:,} items of {kind} pages left out: {reason}")
+    for table, n in reports.n_not_shown(ledger).items():
+        if n:
+            lines.append(
+                f"{n:,} {table} were not shown when their lists were last read; they are kept until a complete reading "
+                "does not show them either"
+            )
     return lines
 
 

@@ -56,7 +56,6 @@ class PageKind(ABC):
         refresh_days: the default age from which `--refresh` reads pages again; None: never.
         max_bytes: a larger answer, compressed or not, is not read to its end.
         headers: HTTP headers that its host needs.
-        left_out: what `left_out` counts in this kind of page, in words.
         is_slow: whether parsing takes so long that it must not block the event loop.
     """
 
@@ -78,7 +77,6 @@ class PageKind(ABC):
     refresh_days: float | None = None
     max_bytes: int = MAX_PAGE_BYTES
     headers: Mapping[str, str] = field(default_factory=dict)
-    left_out: str = "anonymous, without a profile"
     is_slow: bool = False
 
     @property

@@ -6,12 +6,11 @@ from dataclasses import dataclass
 
 from lxml import etree
 
-from crawler.kinds.claims import store_movie
 from crawler.kinds.document import Document
 from crawler.kinds.estimates import n_unplanned, surviving
 from crawler.kinds.html import HtmlKind
 from crawler.kinds.kind import CrawlContext, one_page
-from crawler.kinds.movie_row import YEARS, MovieRow, folded
+from crawler.kinds.movie_row import YEARS, MovieRow, folded, store_movie
 from crawler.kinds.tree import compiled, one_line, select, text_of, title_of
 from crawler.ledger.ledger import Ledger
 from crawler.page import Key, Page
@@ -26,6 +25,10 @@ _AFTER = etree.XPath(
     "[self::a[not(starts-with(@href, 'javascript:'))] or self::br or self::text()[not(ancestor::a)]]",
     smart_strings=False,
 )
+_FIELDS = {"v:genre", "v:initialReleaseDate", "v:runtime", "video:director", "#db-nav-movie"}
+_FIELD_LABELS = ("导演", "编剧", "主演", "类型", "制片国家", "上映日期", "首播", "集数", "片长", "IMDb")
+_LABELS_OF_OTHER_KINDS = ("作者", "出版社", "出版者", "ISBN", "表演者", "专辑类型", "介质", "唱片数")
+_OF_OTHER_KINDS = (".mainphoto", ".poster-col3", ".poster-col4", "#db-usr-profile", ".fav-list", ".topic-fav-list")
 _JSON_LD_TYPE = re.compile(r'"@type"\s*:\s*"(Movie|TVSeries)"')
 
 
@@ -46,9 +49,10 @@ def address(site: Site, key: Key) -> str:
 def parse_movie(html: str, url: str) -> MoviePage:
     """Return the movie of a page, with the numbers of photos and viewers that the page claims.
 
-    Always present: the title (both in `<title>` and as `v:itemreviewed`) and `#info`. May be
-    absent: the year (not released), genres and directors (no such label in `#info`), the
-    rating (an empty mean: too few votes; no `#interest_sectl`: switched off) and both totals.
+    Always present: the title (both in `<title>` and as `v:itemreviewed`) and `#info`, with something that only films
+    have, for the pages of books and music have the same title and rating. May be absent: the year (not released),
+    genres and directors (no such label in `#info`), the rating (an empty mean: too few votes; no `#interest_sectl`:
+    switched off) and both totals.
 
     Raises:
         NotUnderstood: a field that this page must have is missing, or a field has an impossible value.
@@ -59,6 +63,7 @@ def parse_movie(html: str, url: str) -> MoviePage:
     info = page.css("#info")
     if not info:
         raise page.not_understood("info")
+    page.require_kind(_is_film(page, info), _OF_OTHER_KINDS)
     mean, count = _rating(page)
     movie = MovieRow(
         movie_id=movie_id,
@@ -72,6 +77,18 @@ def parse_movie(html: str, url: str) -> MoviePage:
         rating_count=count,
     )
     return MoviePage(movie, _photo_total(page), _seen_total(page))
+
+
+def _is_film(page: Document, info: list[etree._Element]) -> bool:
+    """Return whether the page's facts are those of a film or series."""
+    labels = [text_of(label) for label in select(info, "span.pl")]
+    if any(label.startswith(_LABELS_OF_OTHER_KINDS) for label in labels):
+        return False
+    return (
+        any(label.startswith(_FIELD_LABELS) for label in labels)
+        or not page.marks.isdisjoint(_FIELDS)
+        or any(map(_JSON_LD_TYPE.search, page.css('script[type="application/ld+json"]::text')))
+    )
 
 
 def _titles(page: Document) -> tuple[str, str | None]:

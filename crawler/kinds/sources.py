@@ -27,13 +27,20 @@ def kind_names(topic: str) -> tuple[str, ...]:
     return tuple(KINDS_OF[topic].values())
 
 
-def plan_marks(ledger: Ledger, scope: Scope, person: Person) -> None:
-    """Plan the list of what a person has watched, unless it is planned already or there are enough users."""
+def plan_marks(ledger: Ledger, scope: Scope, person: Person, found_through: str) -> None:
+    """Plan the list of what a person has watched, unless it is planned already or there are enough users.
+
+    Args:
+        ledger: the ledger, in a transaction.
+        scope: names the preferred source, and how many users are enough.
+        person: the person.
+        found_through: the kind of page that shows them.
+    """
     user_id, kinds = ledger.user_id(person), kind_names("collection")
     is_known = any(ledger.is_planned(user_id, kind) for kind in kinds)
     if not is_known and (scope.max_users is None or len(reports.subjects(ledger, *kinds)) < scope.max_users):
         preferred = scope.sources("collection")[0]
-        ledger.add_pages([Key(KINDS_OF["collection"][preferred], person.uid)])
+        ledger.add_pages([Key(KINDS_OF["collection"][preferred], person.uid)], found_through)
 
 
 def n_unread(ledger: Ledger, topic: str, subjects: Iterable[str]) -> int:

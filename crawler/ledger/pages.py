@@ -1,7 +1,9 @@
 """The table `pages`: the known pages, the state of each, and how the states change."""
 
+import json
 import time
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from types import MappingProxyType
 
 from crawler.ledger.database import Database, marks
 from crawler.ledger.forgotten import Forgotten
@@ -23,11 +25,18 @@ class PageTable(Database):
     personal_kinds: Collection[str] = ()
     pages_added: int = 0
 
-    def add_pages(self, keys: Iterable[Key]) -> int:
-        """Plan pages and return how many are new. Known pages keep their state; forgotten people's are not added."""
-        keys = (key for key in keys if not self.is_of_forgotten(key))
+    def add_pages(self, keys: Iterable[Key], found_through: str | None = None) -> int:
+        """Plan pages and return how many are new. Known pages keep their state; forgotten people's are not added.
+
+        Args:
+            keys: the pages.
+            found_through: the kind of page that leads to them; `given` for those that the user has named.
+        """
+        rows = ((*key, found_through) for key in keys if not self.is_of_forgotten(key))
         before = self._connection.total_changes
-        self.executemany("INSERT OR IGNORE INTO pages (kind, subject, variant, start) VALUES (?, ?, ?, ?)", keys)
+        self.executemany(
+            "INSERT OR IGNORE INTO pages (kind, subject, variant, start, found_through) VALUES (?, ?, ?, ?, ?)", rows
+        )
         added = self._connection.total_changes - before
         self.pages_added += added
         return added
@@ -66,14 +75,24 @@ class PageTable(Database):
         at: float,
         seen: int = 0,
         claimed: int | None = None,
-        left_out: int = 0,
+        left_out: Mapping[str, int] = MappingProxyType({}),
         last_item: str | None = None,
     ) -> None:
-        """Mark a page, answered at `at`, as read. Call it in the transaction that stores the page's rows."""
+        """Mark a page, answered at `at`, as read. Call it in the transaction that stores the page's rows.
+
+        Args:
+            page: the page.
+            at: when it was answered.
+            seen: how many items it showed, including those left out.
+            claimed: how many items it says that the whole list has.
+            left_out: how many items were counted but not stored, by reason.
+            last_item: the last item, of a list without a total.
+        """
+        reasons = json.dumps(left_out, ensure_ascii=False, sort_keys=True) if left_out else None
         self.execute(
             "UPDATE pages SET state = 'done', cause = NULL, fetched_at = ?, seen = ?, claimed = ?, left_out = ?, "
-            "last_item = ? WHERE page_id = ?",
-            (at, seen, claimed, left_out, last_item, page.page_id),
+            "left_out_reasons = ?, last_item = ?, early_end = NULL, early_since = NULL, early_n = 0 WHERE page_id = ?",
+            (at, seen, claimed, sum(left_out.values()), reasons, last_item, page.page_id),
         )
 
     def mark(self, page: Page, state: str, cause: str, at: float | None = None) -> None:

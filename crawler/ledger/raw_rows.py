@@ -1,23 +1,25 @@
 """The queries of the export: the rows of each raw table, with the site's own ids of people."""
 
+import json
 from typing import Any, NamedTuple
 
 from crawler.ledger.ledger import Ledger
 from crawler.page import Key
 
 _OF_FRAMES = "frame_id IN (SELECT frame_id FROM frames)"  # after a replay, the list with a frame can be missing
+_ANONYMOUS = "anonymous, without a profile"  # the only reason before version 3
 _NOT_READ = "state IN ('gone', 'unavailable', 'refused', 'failed')"
 
 Row = tuple[Any, ...]
 
 
 class Unread(NamedTuple):
-    """A page that gave no rows, or not all of its items."""
+    """A page that gave no rows, or not all of its items; `left_out` counts the others by reason."""
 
     key: Key
     state: str
     cause: str | None
-    left_out: int
+    left_out: dict[str, int]
 
 
 def movies(ledger: Ledger) -> list[Row]:
@@ -71,9 +73,13 @@ def likes_of_unknown_frames(ledger: Ledger) -> list[Row]:
 def unread_pages(ledger: Ledger) -> list[Unread]:
     """Return every page that gave no rows, and every page with items left out."""
     rows = ledger.execute(
-        f"SELECT kind, subject, variant, start, state, cause, left_out FROM pages WHERE {_NOT_READ} OR left_out > 0"
+        "SELECT kind, subject, variant, start, state, cause, left_out, left_out_reasons FROM pages "
+        f"WHERE {_NOT_READ} OR left_out > 0"
     )
-    return [Unread(Key(*row[:4]), *row[4:]) for row in rows]
+    return [
+        Unread(Key(*row[:4]), row[4], row[5], json.loads(row[7]) if row[7] else {_ANONYMOUS: row[6]} if row[6] else {})
+        for row in rows
+    ]
 
 
 def times(ledger: Ledger) -> tuple[float | None, float | None]:

@@ -1,5 +1,7 @@
 """The queries of `status` and `plan`."""
 
+import json
+from collections import Counter
 from typing import NamedTuple
 
 from crawler.ledger.database import marks
@@ -47,6 +49,23 @@ def n_unsteady(ledger: Ledger) -> int:
 def n_unseen(ledger: Ledger) -> int:
     """Return how many items are claimed by lists but not shown."""
     return ledger.value("SELECT sum(unseen) FROM pages WHERE unseen > 0") or 0
+
+
+def n_not_shown(ledger: Ledger) -> dict[str, int]:
+    """Return how many ratings and likes were not shown when their list was last read."""
+    return {
+        table: ledger.value(f"SELECT count(*) FROM {table} WHERE not_shown_since IS NOT NULL")
+        for table in ("ratings", "likes")
+    }
+
+
+def left_out(ledger: Ledger) -> dict[tuple[str, str], int]:
+    """Return how many items were left out, by kind of page and reason."""
+    counts: Counter[tuple[str, str]] = Counter()
+    for kind, reasons in ledger.execute("SELECT kind, left_out_reasons FROM pages WHERE left_out_reasons IS NOT NULL"):
+        for reason, n in json.loads(reasons).items():
+            counts[kind, reason] += n
+    return dict(sorted(counts.items()))
 
 
 def answered_since(ledger: Ledger, since: float) -> tuple[int, float | None]:

@@ -16,8 +16,18 @@ from dataset.errors import PipelineError
 VERSION = 3
 # For each older version, the statements that migrate it to the next one.
 MIGRATIONS: Mapping[int, str] = {
-    2: """ALTER TABLE frames ADD COLUMN like_count INTEGER;
+    2: """ALTER TABLE pages ADD COLUMN left_out_reasons TEXT;
+ALTER TABLE pages ADD COLUMN found_through TEXT;
+ALTER TABLE pages ADD COLUMN early_end TEXT;
+ALTER TABLE pages ADD COLUMN early_since REAL;
+ALTER TABLE pages ADD COLUMN early_n INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE pages ADD COLUMN is_complete INTEGER;
+ALTER TABLE pages ADD COLUMN outcome TEXT;
+ALTER TABLE pages ADD COLUMN outcome_since REAL;
+ALTER TABLE ratings ADD COLUMN not_shown_since REAL;
+ALTER TABLE likes ADD COLUMN not_shown_since REAL;
 ALTER TABLE frames ADD COLUMN position INTEGER;
+ALTER TABLE frames ADD COLUMN like_count INTEGER;
 CREATE TABLE movie_claims (
     movie_id TEXT, source TEXT CHECK (source IN ('html', 'json')), year INTEGER, kind TEXT, rating_count INTEGER,
     seen_at REAL NOT NULL, PRIMARY KEY (movie_id, source)

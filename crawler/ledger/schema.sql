@@ -22,6 +22,16 @@ CREATE TABLE pages (
     restarts    INTEGER NOT NULL DEFAULT 0, -- how often it changed during the current pass
     is_unsteady INTEGER NOT NULL DEFAULT 0, -- it changed too often to be read in one pass
     unseen      INTEGER,                    -- claimed minus found, when it was last read to its end
+    -- columns of version 3, of any page:
+    left_out_reasons TEXT,                  -- the items left out, counted by reason, as JSON
+    found_through TEXT,                     -- the kind of page that led here, or 'given'; null if not known
+    early_end   TEXT,                       -- what was claimed and shown, if the list ends here before its total
+    early_since REAL,                       -- since when every answer was the same
+    early_n     INTEGER NOT NULL DEFAULT 0, -- how many answers in a row were the same
+    -- of a list, stored on its first page:
+    is_complete INTEGER,                    -- whether it was last read to its end; null if version 2 read it
+    outcome     TEXT,                       -- where its last reading ended, what was claimed, how much was shown
+    outcome_since REAL,                     -- since when every reading came out the same
     UNIQUE (kind, subject, variant, start)
 );
 CREATE INDEX pages_by_state ON pages (state, page_id);
@@ -43,13 +53,14 @@ CREATE TABLE contradictions (               -- where both sources say it, and di
 ) WITHOUT ROWID;
 CREATE TABLE ratings (
     user_id TEXT, movie_id TEXT, stars INTEGER, rated_on TEXT, seen_at REAL NOT NULL,
+    not_shown_since REAL,                   -- when a reading of its list first did not show it any more
     PRIMARY KEY (user_id, movie_id)
 ) WITHOUT ROWID;
 CREATE TABLE frames (
     frame_id TEXT PRIMARY KEY, movie_id TEXT NOT NULL, kind TEXT NOT NULL, width_px INTEGER,
     height_px INTEGER, image_url TEXT NOT NULL, seen_at REAL NOT NULL,
-    like_count INTEGER,                     -- what the list says, null if it does not say
-    position INTEGER                        -- its place in the site's list of this kind, from 0
+    position INTEGER,                       -- its place in the site's list of this kind, from 0
+    like_count INTEGER                      -- what the list says, null if it does not say
 ) WITHOUT ROWID;
 CREATE INDEX frames_by_movie ON frames (movie_id, kind);
 CREATE TABLE pictures (
@@ -59,6 +70,7 @@ CREATE TABLE pictures (
 ) WITHOUT ROWID;
 CREATE TABLE likes (
     user_id TEXT, frame_id TEXT, source TEXT, liked_on TEXT, seen_at REAL NOT NULL,
+    not_shown_since REAL,
     PRIMARY KEY (user_id, frame_id, source)
 ) WITHOUT ROWID;
 CREATE INDEX likes_by_frame ON likes (frame_id, source);

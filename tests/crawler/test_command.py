@@ -152,7 +152,7 @@ def test_the_plan_estimates_photos_from_the_totals_of_movie_pages_and_corrects_i
         return [row[3] for row in rows if row[1] in ("photos", "picture")]
 
     with Ledger.open(tmp_path / "crawl", Source("sandbox", {"seed": 0}), PERSONAL_KINDS) as ledger:
-        ledger.execute("INSERT INTO ratings VALUES ('u', 'm1', 5, NULL, 0), ('u', 'm2', 5, NULL, 0)")
+        ledger.execute("INSERT INTO ratings VALUES ('u', 'm1', 5, NULL, 0, NULL), ('u', 'm2', 5, NULL, 0, NULL)")
         ledger.execute(
             "INSERT INTO movies (movie_id, title, genres, directors, photo_total, crawled_at) "
             "VALUES ('m1', 't', '[]', '[]', 90, 0), ('m2', 't', '[]', '[]', NULL, 0)"
@@ -164,7 +164,7 @@ def test_the_plan_estimates_photos_from_the_totals_of_movie_pages_and_corrects_i
         ledger.add_pages([key])
         ledger.mark_done(ledger.page(key), 1.0, seen=10, claimed=10)
         ledger.executemany(
-            "INSERT INTO frames VALUES (?, 'm1', 'still', NULL, NULL, '', 0)", [(f"p{n}",) for n in range(10)]
+            "INSERT INTO frames VALUES (?, 'm1', 'still', NULL, NULL, '', 0, NULL)", [(f"p{n}",) for n in range(10)]
         )
     assert expected() == ["1", "60"]  # a quarter of a movie's photos are stills
 

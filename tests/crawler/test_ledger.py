@@ -45,7 +45,7 @@ def test_a_transaction_that_fails_leaves_neither_rows_nor_mark(ledger):
 
     def store_and_fail():
         with ledger.transaction():
-            ledger.execute("INSERT INTO ratings VALUES ('1', '2', 3, NULL, 0)")
+            ledger.execute("INSERT INTO ratings VALUES ('1', '2', 3, NULL, 0, NULL)")
             ledger.mark_done(page, 1.0, seen=1)
             raise ZeroDivisionError
 
@@ -73,7 +73,7 @@ def test_a_failed_page_keeps_its_attempts_and_a_later_run_counts_from_zero(ledge
 def test_a_person_under_slug_and_number_becomes_one_user(ledger):
     assert ledger.user_id(Person("ann", "ann")) == "ann"
     ledger.executemany(
-        "INSERT INTO ratings VALUES (?, ?, ?, NULL, 0)", [("ann", "m1", 5), ("ann", "m2", 4), ("71", "m2", 2)]
+        "INSERT INTO ratings VALUES (?, ?, ?, NULL, 0, NULL)", [("ann", "m1", 5), ("ann", "m2", 4), ("71", "m2", 2)]
     )
     assert ledger.user_id(Person("71", "ann")) == "71"
     assert ledger.user_id(Person("ann", "ann")) == "71"

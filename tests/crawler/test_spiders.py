@@ -145,7 +145,7 @@ def test_a_short_or_empty_page_ends_a_list_only_after_its_claimed_total():
 def _fill_ratings(ledger):
     """Six users who all saw six movies, and one who saw one more; movie m6 is the most-rated."""
     pairs = [(f"u{u}", f"m{m}") for u in range(6) for m in range(6)] + [("lone", "m5"), ("lone", "m9")]
-    ledger.executemany("INSERT INTO ratings VALUES (?, ?, NULL, NULL, 0)", pairs)
+    ledger.executemany("INSERT INTO ratings VALUES (?, ?, NULL, NULL, 0, NULL)", pairs)
 
 
 def test_only_the_core_of_the_ratings_gets_movie_pages_frames_and_likes(ledger):

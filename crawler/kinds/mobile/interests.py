@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
+from crawler.kinds.items import read_shown_items
 from crawler.kinds.kind import CrawlContext
 from crawler.kinds.mobile import API
 from crawler.kinds.mobile.json_kind import JsonKind
@@ -27,18 +28,20 @@ from crawler.page import Key, NotUnderstood, Page, Person
 from crawler.scope import Scope
 from crawler.sites import Site
 
+NOBODY_SHOWN = "no person is shown, or the account is deleted"
+
 
 @dataclass(frozen=True)
 class InterestsPage:
     """A page of marks of a movie: the people, in order, without deleted accounts.
 
-    `n_left_out` counts the items without a person; `n_items` are all items.
+    `left_out` counts the items without a person; `n_items` are all items.
     """
 
     people: tuple[Person, ...]
     claimed_total: int | None
     n_items: int
-    n_left_out: int
+    left_out: dict[str, int]
 
 
 class _Interest(Fields):
@@ -68,22 +71,22 @@ def parse_interests(value: Any, movie_id: str) -> InterestsPage:
         NotUnderstood: the answer has no such list, or is a person's marks.
     """
     page: _List = read("interests", _List, value)
-    people: list[Person] = []
-    n_left_out = 0
-    for item in page.interests:
-        if item and "subject" in item and "user" not in item:
-            raise NotUnderstood("interests", "user")
-        mark: _Interest = read("interests", _Interest, item or {})
-        if mark.status not in (None, "", "done"):
-            raise NotUnderstood("interests", "status", "is not that of a movie which was seen")
-        person = person_of(mark.user) if mark.user else None
-        if mark.user and is_deleted(mark.user):
-            continue
-        if person is None:
-            n_left_out += 1
-        else:
-            people.append(person)
-    return InterestsPage(tuple(people), page.total, len(page.interests), n_left_out)
+    people, left_out = read_shown_items(page.interests, _person, NOBODY_SHOWN)
+    return InterestsPage(people, page.total, len(page.interests), left_out)
+
+
+def _person(item: dict[str, Any] | None) -> Person | None:
+    if item and "subject" in item and "user" not in item:
+        raise NotUnderstood("interests", "user")
+    mark: _Interest = read("interests", _Interest, item or {})
+    if mark.status not in (None, "", "done"):
+        raise NotUnderstood("interests", "status", "is not that of a movie which was seen")
+    if mark.user is None or is_deleted(mark.user):
+        return None
+    person = person_of(mark.user)
+    if person is None:
+        raise NotUnderstood("interests", "user.id")
+    return person
 
 
 def _store(context: CrawlContext, page: Page, parsed: InterestsPage, at: float) -> Key | None:
@@ -92,8 +95,8 @@ def _store(context: CrawlContext, page: Page, parsed: InterestsPage, at: float) 
     shown = Shown(parsed.claimed_total, parsed.n_items, parsed.n_items)
     require_settled(ledger, page, shown)
     for person in parsed.people:
-        plan_marks(ledger, context.scope, person)
-    ledger.mark_done(page, at, seen=parsed.n_items, claimed=parsed.claimed_total, left_out=parsed.n_left_out)
+        plan_marks(ledger, context.scope, person, "interests")
+    ledger.mark_done(page, at, seen=parsed.n_items, claimed=parsed.claimed_total, left_out=parsed.left_out)
     following = next_page(page, shown, INTERESTS_PER_PAGE, context.scope.max_list_items)
     if following is None or following.start >= INTERESTS_REACH:
         return None
@@ -122,7 +125,6 @@ INTERESTS = JsonKind(
     address=address,
     parser=parse_interests,
     wanted="interests",
-    left_out="without a person, or the site fails on it",
     page_size=INTERESTS_PER_PAGE,
     is_list_of_people=True,
     record=with_detours(_store, INTERESTS_PER_PAGE),

@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 
 from pydantic import BeforeValidator
 
+from crawler.kinds.items import read_shown_items
 from crawler.kinds.kind import CrawlContext
 from crawler.kinds.mobile import API
 from crawler.kinds.mobile.json_kind import JsonKind
@@ -33,6 +34,7 @@ from crawler.scope import Scope
 from crawler.sites import Site
 
 MARKS_PER_PAGE = 50
+HIDDEN = "the movie is not shown"
 
 
 @dataclass(frozen=True)
@@ -46,12 +48,12 @@ class MarkRow:
 
 @dataclass(frozen=True)
 class MarksPage:
-    """A page of a person's marks, newest first. `n_left_out` counts the items whose movie is not shown."""
+    """A page of a person's marks, newest first. `left_out` counts the items whose movie is not shown, and others."""
 
     uid: str
     ratings: tuple[MarkRow, ...]
     claimed_total: int | None
-    n_left_out: int
+    left_out: dict[str, int]
 
 
 class _Subject(Fields):
@@ -81,18 +83,21 @@ def address(site: Site, key: Key) -> str:
 def parse_marks(value: Any, uid: str) -> MarksPage:
     """Return a page of a person's ratings, newest first as shown.
 
-    May be absent: stars (watched, not rated), the time, the movie (withdrawn) or all of an item: it is counted.
+    May be absent: stars (watched, not rated), the time, the movie (withdrawn) or all of an item. An item without a
+    movie, or that cannot be read, is left out and counted.
 
     Raises:
-        NotUnderstood: the answer has no such list, or an item's movie, stars or time cannot be read, or it is of
+        NotUnderstood: the answer has no such list, or most of its items cannot be read, for example because they are of
             another list (of a movie, of books, of what is only wished for).
     """
     page: _List = read("marks_json", _List, value)
-    ratings = [row for item in page.interests if (row := _row(item or {})) is not None]
-    return MarksPage(uid, tuple(ratings), page.total, len(page.interests) - len(ratings))
+    ratings, left_out = read_shown_items(page.interests, _row, HIDDEN)
+    return MarksPage(uid, ratings, page.total, left_out)
 
 
-def _row(item: dict[str, Any]) -> MarkRow | None:
+def _row(item: dict[str, Any] | None) -> MarkRow | None:
+    if not item:
+        return None
     if "user" in item and "subject" not in item:
         raise NotUnderstood("marks_json", "subject")
     mark: _Mark = read("marks_json", _Mark, item)
@@ -107,14 +112,16 @@ def _row(item: dict[str, Any]) -> MarkRow | None:
 
 def _store(context: CrawlContext, page: Page, parsed: MarksPage, at: float) -> Key | None:
     """Store the ratings of a page."""
-    ledger, claimed = context.ledger, parsed.claimed_total
+    ledger, claimed, place = context.ledger, parsed.claimed_total, Place.of(page.key)
     user_id = ledger.user_id(Person(parsed.uid, parsed.uid))
     items = {row.movie_id: (row.stars, row.rated_on and row.rated_on.isoformat()) for row in parsed.ratings}
-    n_items = len(parsed.ratings) + parsed.n_left_out
+    n_left_out = sum(parsed.left_out.values())
+    n_items = len(parsed.ratings) + n_left_out
     first, of = list_page(page).key._replace(start=0), {"user_id": user_id}
     n_new = n_new_in(ledger, first, "ratings", "movie_id", items, of) if page.key.start else len(items)
-    shown = Shown(claimed, n_items, n_new + parsed.n_left_out)
-    require_settled(ledger, page, shown)
+    shown = Shown(claimed, n_items, n_new + n_left_out)
+    if place.is_one:
+        require_settled(ledger, page, shown)
     following = next_page(page, shown, MARKS_PER_PAGE, context.scope.max_list_items)
     rows = ListRows("ratings", of, "movie_id", ("stars", "rated_on"), is_newest_first=True)
     list_pass = ListPass(ledger, list_page(page), at, rows, items if n_new else {})
@@ -125,10 +132,10 @@ def _store(context: CrawlContext, page: Page, parsed: MarksPage, at: float) -> K
             for movie_id, (stars, day) in items.items()
         ],
     )
-    ledger.mark_done(page, list_pass.at, seen=n_items, claimed=claimed, left_out=parsed.n_left_out)
+    ledger.mark_done(page, list_pass.at, seen=n_items, claimed=claimed, left_out=parsed.left_out)
     if following is not None and Place.of(following).is_one:
         return open_page(ledger, following, at)
-    return list_pass.follow(following, claimed)
+    return list_pass.follow(following, claimed, page_size=1 if place.is_one else MARKS_PER_PAGE, seen=n_items)
 
 
 def _first_pages(ledger: Ledger, scope: Scope) -> Iterator[Key]:
@@ -149,7 +156,6 @@ MARKS_JSON = JsonKind(
     address=address,
     parser=parse_marks,
     wanted="interests",
-    left_out="without a movie, or the site fails on it",
     page_size=MARKS_PER_PAGE,
     record=with_detours(_store, MARKS_PER_PAGE),
     first_pages=_first_pages,

@@ -5,14 +5,13 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator
 
-from crawler.kinds.claims import store_movie
 from crawler.kinds.estimates import surviving
 from crawler.kinds.kind import CrawlContext, one_page
 from crawler.kinds.mobile import API
 from crawler.kinds.mobile.json_kind import JsonKind
 from crawler.kinds.mobile.paging import Place, with_detours
 from crawler.kinds.mobile.values import CountOrNone, Fields, Id, Line, NumberOrNone, absent, read
-from crawler.kinds.movie_row import YEARS, MovieRow, folded
+from crawler.kinds.movie_row import YEARS, MovieRow, folded, store_movie
 from crawler.kinds.sources import n_unread
 from crawler.ledger.ledger import Ledger
 from crawler.page import Key, Merged, NotUnderstood, Page

@@ -21,6 +21,7 @@ from crawler.page import EndsEarly, Key, NotUnderstood, Page, TooMuch
 
 READINGS = 4  # of an empty page before the claimed total; on the real site they take about 4 minutes
 _MOST_FAILED = 10  # items of one page: more say that not the items fail, but the host
+FAILED = "the site fails on it (500)"
 _FLAGS = ("tv", "one")
 
 
@@ -107,7 +108,7 @@ def _one_by_one(ledger: Ledger, page: Page, page_size: int, at: float) -> Key | 
         return open_page(ledger, key._replace(variant=Place(place.name, place.is_tv, is_one=True).variant), at)
     if left_out_between(ledger, key, key.start - key.start % page_size) >= _MOST_FAILED:
         raise NotUnderstood(key.kind, "status 500", f"of more than {_MOST_FAILED} items of a page")
-    ledger.mark_done(page, at, left_out=1)
+    ledger.mark_done(page, at, left_out={FAILED: 1})
     return open_page(ledger, after(key, page_size), at)
 
 

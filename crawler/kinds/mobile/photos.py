@@ -11,6 +11,7 @@ from urllib.parse import urlencode, urlsplit
 from pydantic import BeforeValidator
 
 from crawler.kinds.estimates import surviving
+from crawler.kinds.items import read_shown_items
 from crawler.kinds.kind import CrawlContext
 from crawler.kinds.mobile import API
 from crawler.kinds.mobile.json_kind import JsonKind
@@ -35,6 +36,7 @@ from crawler.scope import Scope
 from crawler.sites import PHOTO_TYPES, Site
 
 PHOTOS_PER_PAGE = 30
+EMPTY = "the item is empty"
 # The names of the picture sizes, from the one that is wanted to those that come next to it.
 _SIZES = {
     "sqxs": ("small", "normal", "large"),
@@ -62,11 +64,11 @@ class PhotoRow:
 
 @dataclass(frozen=True)
 class PhotosJsonPage:
-    """A page of photos, in the site's order. `n_left_out` counts the items that hold nothing."""
+    """A page of photos, in the site's order. `left_out` counts the items that hold nothing or cannot be read."""
 
     photos: tuple[PhotoRow, ...]
     claimed_total: int | None
-    n_left_out: int
+    left_out: dict[str, int]
 
 
 class _File(Fields):
@@ -102,18 +104,21 @@ def address(site: Site, key: Key) -> str:
 def parse_photos_json(value: Any, movie_id: str) -> PhotosJsonPage:
     """Return the photos of a page, in order.
 
-    Always present: each photo's id. May be absent: addresses of its picture, the counts, its position. An empty item is
-    counted.
+    Always present: each photo's id. May be absent: addresses of its picture, the counts, its position. An item that is
+    empty or cannot be read is left out and counted.
 
     Raises:
-        NotUnderstood: the answer has no such list, or a photo cannot be read.
+        NotUnderstood: the answer has no such list, or most of its photos cannot be read.
     """
     page: _List = read("photos_json", _List, value)
-    photos = [read("photos_json", _Photo, item) for item in page.photos if item]
-    return PhotosJsonPage(tuple(map(_photo, photos)), page.total, len(page.photos) - len(photos))
+    photos, left_out = read_shown_items(page.photos, _photo, EMPTY)
+    return PhotosJsonPage(photos, page.total, left_out)
 
 
-def _photo(photo: _Photo) -> PhotoRow:
+def _photo(item: dict[str, Any] | None) -> PhotoRow | None:
+    if not item:
+        return None
+    photo: _Photo = read("photos_json", _Photo, item)
     files = {size: getattr(photo.image, size) for size in ("small", "normal", "large")} if photo.image else {}
     urls = {size: file.url for size, file in files.items() if file and file.url}
     if not all(_is_of_photo(url, photo.id) for url in urls.values()):
@@ -134,10 +139,11 @@ def _store(context: CrawlContext, page: Page, parsed: PhotosJsonPage, at: float)
     """Store the frames of a page and plan their pictures; sizes of the site's copies are not stored."""
     ledger, place, scope = context.ledger, Place.of(page.key), context.scope
     ids = dict.fromkeys(photo.frame_id for photo in parsed.photos)
-    n_items = len(parsed.photos) + parsed.n_left_out
+    n_left_out = sum(parsed.left_out.values())
+    n_items = len(parsed.photos) + n_left_out
     first = list_page(page).key._replace(start=0)
     n_new = n_new_in(ledger, first, "frames", "frame_id", ids) if page.key.start else len(ids)
-    shown = Shown(parsed.claimed_total, n_items, n_new + parsed.n_left_out)
+    shown = Shown(parsed.claimed_total, n_items, n_new + n_left_out)
     require_settled(ledger, page, shown)
     following = next_page(page, shown, PHOTOS_PER_PAGE, scope.max_list_items)
     of = {"movie_id": page.key.subject, "kind": place.name}
@@ -158,7 +164,7 @@ def _store(context: CrawlContext, page: Page, parsed: PhotosJsonPage, at: float)
         ],
     )
     ledger.add_pages(Key("picture", frame_id, scope.picture_size) for frame_id in ids)
-    ledger.mark_done(page, list_pass.at, seen=n_items, claimed=parsed.claimed_total, left_out=parsed.n_left_out)
+    ledger.mark_done(page, list_pass.at, seen=n_items, claimed=parsed.claimed_total, left_out=parsed.left_out)
     if following is not None and Place.of(following).is_one:
         return open_page(ledger, following, at)
     return list_pass.follow(following)
@@ -189,7 +195,6 @@ PHOTOS_JSON = JsonKind(
     address=address,
     parser=parse_photos_json,
     wanted="photos",
-    left_out="empty, or the site fails on it",
     page_size=PHOTOS_PER_PAGE,
     record=with_detours(_store, PHOTOS_PER_PAGE),
     first_pages=_first_pages,

@@ -27,6 +27,7 @@ class Site:
     movie: str = "https://movie.douban.com"
     www: str = "https://www.douban.com"
     images: str = "https://img1.doubanio.com"
+    mobile: str = "https://m.douban.com"
 
     @property
     def hosts(self) -> dict[str, str]:

@@ -1,8 +1,8 @@
 """The hosts of a site.
 
-The site has three hosts, named by their role: `movie` (movies, collections, photos), `www` (people)
-and `images` (picture files, on the real site `img1` … `img9`). The sandbox serves the same paths
-from three ports of one loopback address. The address of each page is in `crawler.kinds`.
+The site has four hosts, named by their role: `movie` (movies, collections, photos), `www` (people),
+`images` (picture files, on the real site `img1` … `img9`) and `mobile` (JSON). The sandbox serves the same paths
+from four ports of one loopback address. The address of each page is in `crawler.kinds`.
 
 A base address has a grammar (`is_base`) in which all libraries agree on the host, so that the host that is asked is
 the one that was checked.

@@ -17,11 +17,10 @@ from crawler.sandbox.pages import Pages, Query, cover_frame, start_of
 from crawler.sandbox.pictures import SHAPES_PX
 from crawler.sandbox.records import Comment, Frame, Movie, Rating, User
 from crawler.sandbox.views import View, show
-from crawler.sandbox.world import World
+from crawler.sandbox.world import INTERESTS_REACH, World
 from crawler.sites import PHOTO_TYPES, Site
 
 API = "/rexxar/api/v2"
-INTERESTS_REACH = 500  # number of people who marked a movie that a guest sees
 LARGEST_COUNT = 50  # a larger `count` is answered with so many items
 _DEFAULT_COUNT = 20
 _LONGEST_EDGE_PX = 1600

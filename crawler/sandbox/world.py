@@ -24,6 +24,7 @@ from crawler.sandbox.tastes import (
 from dataset.errors import UsageError
 
 COMMENTS_REACH = 200  # number of a movie's comments that a logged-out reader sees
+INTERESTS_REACH = 500  # number of a movie's comments that the mobile JSON lists
 _N_SEED_MOVIES = 20
 _FIRST_DAY, _LAST_DAY = date(2019, 9, 1), date(2026, 6, 30)
 
@@ -91,11 +92,19 @@ def generate_world(config: WorldConfig) -> World:
     return World(config, tastes, contents, seeds)
 
 
-def discoverable_users(world: World, movie_ids: tuple[str, ...]) -> set[str]:
-    """Return the ids of the active users whom a logged-out reader finds in these movies' comments."""
-    reached = (comment for movie_id in movie_ids for comment in world.contents.comments_of[movie_id][:COMMENTS_REACH])
-    users = world.contents.users
-    return {comment.user_id for comment in reached if users[comment.user_id].closing is None}
+def discoverable_users(world: World, movie_ids: tuple[str, ...], source: str = "html") -> set[str]:
+    """Return the ids of the active users whom a logged-out reader finds in these movies' comments.
+
+    Args:
+        world: the world.
+        movie_ids: the movies whose comments are read.
+        source: `html`, or `json`, which does not show the comments among the bad items.
+    """
+    contents, reach = world.contents, INTERESTS_REACH if source == "json" else COMMENTS_REACH
+    lost = contents.bad_items if source == "json" else frozenset()
+    reached = (comment for movie_id in movie_ids for comment in contents.comments_of[movie_id][:reach])
+    found = {comment.user_id for comment in reached if comment.comment_id not in lost}
+    return {user_id for user_id in found if contents.users[user_id].closing is None}
 
 
 def _draw_ratings(

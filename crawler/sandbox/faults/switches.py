@@ -131,6 +131,8 @@ def _refusals(switches: dict[str, str]) -> list[Fault]:
         faults.append(RateLimiter(_number("rate-limit", switches.pop("rate-limit"))))
     if after is not None:
         faults.append(Refusal(sign, int(_number("refuse-after", after)), host, wait_s))
+    elif wait is not None:
+        raise ValueError("retry-after needs refuse-after")
     if "challenge" in switches:
         faults.append(Challenge(int(_number("challenge", switches.pop("challenge")))))
     return faults

@@ -78,7 +78,7 @@ class BuildConfig:
         sandbox_seed: seed of the sandbox's world
         sandbox_users: number of users in the sandbox
         sandbox_movies: number of movies in the sandbox
-        sandbox_port: first of the sandbox's three ports
+        sandbox_port: first of the sandbox's four ports
 
     Raises:
         UsageError: `douban` without a contact or without ids to start from.
@@ -103,7 +103,7 @@ class BuildConfig:
     sandbox_seed: CountOrZero = WorldConfig.seed
     sandbox_users: SandboxSize = WorldConfig.n_users
     sandbox_movies: SandboxSize = WorldConfig.n_movies
-    sandbox_port: Annotated[int, Field(ge=1, le=65533)] = 8801
+    sandbox_port: Annotated[int, Field(ge=1, le=65532)] = 8801
 
     def __post_init__(self) -> None:
         """Refuse to crawl the real site without a contact and ids."""

@@ -28,7 +28,7 @@ _PATIENCE = 8  # less than the default, so that training stops earlier
 @app.default
 def demo(
     *,
-    port: Annotated[Count, Field(le=65_533)] = 8801,
+    port: Annotated[Count, Field(le=65_532)] = 8801,
     users: Annotated[Count, Field(ge=10)] = WorldConfig.n_users,
     movies: Annotated[Count, Field(ge=10)] = WorldConfig.n_movies,
     extractor: str = ExtractorConfig.name,
@@ -37,7 +37,7 @@ def demo(
     """Run the whole pipeline once on invented data: crawl, build, publish, train, report.
 
     Args:
-        port: first of three ports for the local site
+        port: first of four ports for the local site
         users: number of people in the invented world
         movies: number of movies in the invented world
         extractor: architecture[:node] of torchvision, with random weights

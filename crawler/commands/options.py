@@ -40,6 +40,7 @@ class SandboxFields(BaseModel):
     movie: str
     www: str
     images: str
+    mobile: str
     seed_movie_ids: list[Annotated[str, AfterValidator(_number)]]
     probe_movie_id: Annotated[str, AfterValidator(_number)] | None = None
     config: Settings
@@ -92,11 +93,11 @@ class SiteOptions:
                     f"--site-urls {self.site_urls!r}: give three addresses, http(s)://host or http(s)://host:port: "
                     "movie,www,images"
                 )
-            return Site(*bases), Source(",".join(bases)), []
+            return Site(bases[0], bases[1], bases[2], bases[0]), Source(",".join(bases)), []
         if self.site == "douban":
             return Site(), Source("douban"), []
         fields = self.sandbox_fields()
-        site = Site(fields.movie, fields.www, fields.images)
+        site = Site(fields.movie, fields.www, fields.images, fields.mobile)
         if not site.is_loopback:
             raise UsageError(
                 f"{self.site_file}: names hosts that are not on this machine, so they are not the sandbox; "

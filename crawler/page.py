@@ -54,6 +54,8 @@ class Answer:
         content_type: the header of that name.
         at: when it was answered, in Unix time.
         stored_as: the picture file with the bytes, relative to the crawl folder.
+        retry_after: the header of that name.
+        robots_tags: the headers `X-Robots-Tag`.
     """
 
     status: int
@@ -63,6 +65,8 @@ class Answer:
     content_type: str | None = None
     at: float = 0.0
     stored_as: str | None = None
+    retry_after: str | None = None
+    robots_tags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -80,6 +84,22 @@ class Person:
 
 class PageGone(Exception):  # noqa: N818 - an outcome, not an error
     """The site says that the movie, photo or person does not exist (any more). The message names the sign."""
+
+
+class Unavailable(Exception):  # noqa: N818 - an outcome, not an error
+    """The site shows us no such page, but does not say that its subject does not exist. The message says why."""
+
+
+class Merged(Exception):  # noqa: N818 - an outcome, not an error
+    """The site has merged the page's movie into another one.
+
+    Attributes:
+        into_id: the other movie.
+    """
+
+    def __init__(self, into_id: str) -> None:
+        super().__init__("merged into another movie")
+        self.into_id = into_id
 
 
 class Refused(Exception):  # noqa: N818 - an outcome, not an error

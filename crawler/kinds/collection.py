@@ -28,16 +28,19 @@ from crawler.sites import Site
 HEADING = re.compile(r"看过的(?:影视|电影)(?: ?[(（]([0-9]+)[)）])?$")
 _MOVIE_LINK = re.compile(r"/subject/([0-9]{1,20})/?$")
 _OUTER_CLASSES = ("item", "aside")
+_UNKNOWN = "未知电影"  # the title of a movie that was deleted
+_LONGEST_TITLE = 1000  # characters
 _STARS = re.compile(r"rating([1-5])-t")
 
 
 @dataclass(frozen=True)
 class RatingRow:
-    """A watched movie in a collection; `stars` is 1–5, None if it was not rated."""
+    """A watched movie in a collection; `stars` is 1–5, None if it was not rated; `title` as the list shows it."""
 
     movie_id: str
     stars: int | None
     rated_on: date | None
+    title: str | None = None
 
 
 @dataclass(frozen=True)
@@ -115,11 +118,13 @@ def _items(root: etree._Element) -> Iterator[etree._Element]:
 
 def _rating(page: Document, item: etree._Element) -> RatingRow:
     ids: set[str] = set()
+    links: list[etree._Element] = []
     date: etree._Element | None = None
     marks: list[etree._Element] = []
     for node in item.iter(etree.Element):
         if node.tag == "a" and (link := _MOVIE_LINK.search(node.get("href", ""))):
             ids.add(link[1])
+            links.append(node)
         if (classes := node.get("class")) is not None:
             if date is None and _has_class(classes, "date"):
                 date = node
@@ -132,7 +137,13 @@ def _rating(page: Document, item: etree._Element) -> RatingRow:
         raise page.not_understood("rated_on", f"not found for movie {movie_id}")
     day = page.day("rated_on", text_of(date))
     beside = [*date.itersiblings("span", preceding=True), *date.iterchildren("span")]
-    return RatingRow(movie_id, _stars(page, beside or marks), day)
+    return RatingRow(movie_id, _stars(page, beside or marks), day, _title(links))
+
+
+def _title(links: Sequence[etree._Element]) -> str | None:
+    """Return the title in the links to a movie (`title / another title`), None if they have none to keep."""
+    title = next(filter(None, map(text_of, links)), "").partition(" / ")[0]
+    return title if title and title != _UNKNOWN and "\ufffd" not in title and len(title) <= _LONGEST_TITLE else None
 
 
 def _has_class(classes: str | None, name: str) -> bool:
@@ -165,6 +176,7 @@ def record(context: CrawlContext, page: Page, parsed: CollectionPage, at: float)
             for movie_id, (stars, day) in items.items()
         ],
     )
+    ledger.add_listed_titles({row.movie_id: row.title for row in parsed.ratings if row.title})
     ledger.mark_done(page, list_pass.at, seen=seen, claimed=claimed)
     following = next_key(
         address(context.site, page.key), page.key, parsed.next_url, seen, claimed, context.scope.max_list_items

@@ -8,7 +8,7 @@ CREATE TABLE pages (
     variant     TEXT NOT NULL,              -- the kind of photo or the size of the picture; otherwise empty
     start       INTEGER NOT NULL,           -- offset in a list
     state       TEXT NOT NULL DEFAULT 'pending'
-                CHECK (state IN ('pending', 'done', 'gone', 'refused', 'failed')),
+                CHECK (state IN ('pending', 'done', 'gone', 'unavailable', 'refused', 'failed')),
     attempts    INTEGER NOT NULL DEFAULT 0, -- failed attempts since the stage was last started
     next_try_at REAL NOT NULL DEFAULT 0,    -- seconds since 1970, like every time
     cause       TEXT,                       -- why the page is not done
@@ -22,9 +22,15 @@ CREATE TABLE pages (
     restarts    INTEGER NOT NULL DEFAULT 0, -- how often it changed during the current pass
     is_unsteady INTEGER NOT NULL DEFAULT 0, -- it changed too often to be read in one pass
     unseen      INTEGER,                    -- claimed minus found, when it was last read to its end
+    -- of any page:
+    refusals    INTEGER NOT NULL DEFAULT 0, -- in how many runs this page was the refused one, since it was last read
+    is_refused_alone INTEGER NOT NULL DEFAULT 0, -- in one of these runs, the host answered other pages
     UNIQUE (kind, subject, variant, start)
 );
 CREATE INDEX pages_by_state ON pages (state, page_id);
+CREATE TABLE opt_outs (                     -- what answers ask of crawlers (crawler/opt_outs.py)
+    page_id INTEGER REFERENCES pages ON DELETE CASCADE, directive TEXT, PRIMARY KEY (page_id, directive)
+) WITHOUT ROWID;
 CREATE TABLE people (uid TEXT PRIMARY KEY, user_id TEXT NOT NULL) WITHOUT ROWID;
 CREATE INDEX people_by_user ON people (user_id);
 CREATE TABLE movies (
@@ -32,6 +38,9 @@ CREATE TABLE movies (
     genres TEXT NOT NULL, directors TEXT NOT NULL, rating_mean REAL, rating_count INTEGER,
     photo_total INTEGER, seen_total INTEGER, crawled_at REAL NOT NULL
 ) WITHOUT ROWID;
+-- Merged movies, and the titles that people's lists show.
+CREATE TABLE aliases (movie_id TEXT PRIMARY KEY, into_id TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE listed_titles (movie_id TEXT PRIMARY KEY, title TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE ratings (
     user_id TEXT, movie_id TEXT, stars INTEGER, rated_on TEXT, seen_at REAL NOT NULL,
     PRIMARY KEY (user_id, movie_id)

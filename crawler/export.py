@@ -44,11 +44,12 @@ def export(crawl_dir: Path, raw_dir: Path) -> dict[str, int]:
         frames = _table(raw_rows.frames(ledger, counted_by=PHOTO.name), Frame)
         images = _table(raw_rows.pictures(ledger), Image)
         likes, left_out_likes = _likes(ledger, pseudonym_of)
-        quarantine = pl.concat([_quarantine(ledger, pseudonym_of), left_out_likes])
+        ratings, replaced = _ratings(ledger, pseudonym_of)
+        quarantine = pl.concat([_quarantine(ledger, pseudonym_of), replaced, left_out_likes])
         _copy_pictures(crawl_dir, raw_dir, images["path"].to_list())
         tables = {
             "movies": write_table(_movies(ledger), Movie, raw_dir / "movies.parquet"),
-            "ratings": write_table(_ratings(ledger, pseudonym_of), Rating, raw_dir / "ratings.parquet"),
+            "ratings": write_table(ratings, Rating, raw_dir / "ratings.parquet"),
             "frames": write_table(frames, Frame, raw_dir / "frames.parquet"),
             "images": write_table(images, Image, raw_dir / "images.parquet"),
             "frame_likes": write_table(likes, RawFrameLike, raw_dir / "frame_likes.parquet"),
@@ -77,16 +78,19 @@ def _pseudonyms(crawl_dir: Path, is_local: bool) -> Pseudonyms:
 
 def _movies(ledger: Ledger) -> pl.DataFrame:
     rows = [
-        (*row[:5], json.loads(row[5]), json.loads(row[6]), *row[7:9], datetime.fromtimestamp(row[9], UTC))
+        (*row[:5], json.loads(row[5]), json.loads(row[6]), *row[7:9], row[9] and datetime.fromtimestamp(row[9], UTC))
         for row in raw_rows.movies(ledger)
     ]
     return _table(rows, Movie)
 
 
-def _ratings(ledger: Ledger, pseudonym_of: Callable[[str], str]) -> pl.DataFrame:
-    rows = raw_rows.ratings(ledger)
+def _ratings(ledger: Ledger, pseudonym_of: Callable[[str], str]) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return the ratings, and the quarantine rows of those that another mark of the same, merged, movie replaces."""
+    rows, replaced = raw_rows.ratings(ledger)
     table = [(pseudonym_of(user), movie, stars, _date(day), None, None) for user, movie, stars, day in rows]
-    return _table(table, Rating)
+    reason = "older mark of a movie that was merged into another one, which this person marked too"
+    left_out = [("ratings", reason, pseudonym_of(user), movie, None, "1 mark") for user, movie, *_ in replaced]
+    return _table(table, Rating), _table(left_out, Quarantine)
 
 
 def _likes(ledger: Ledger, pseudonym_of: Callable[[str], str]) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -142,6 +146,8 @@ def _provenance(ledger: Ledger, counts: dict[str, int], is_local: bool) -> dict[
         "last_request_at": _time(last),
         "pages": states,
         "causes": raw_rows.causes(ledger),
+        "opt_outs": reports.opt_outs(ledger),
+        "merged_movies": len(ledger.aliases()),
         "claimed_and_seen": raw_rows.claimed_and_seen(ledger),
         "not_shown": reports.n_not_shown(ledger),
         "rows": counts,

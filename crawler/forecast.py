@@ -39,7 +39,7 @@ def forecast(ledger: Ledger, scope: Scope) -> list[Forecast]:
         Forecast(
             kind.stage,
             kind.name,
-            ledger.count([kind.name], "pending", "failed", "refused"),
+            ledger.count([kind.name], "pending", "failed", "refused") - ledger.n_set_aside([kind.name]),
             _expected(kind, ledger, scope),
         )
         for kind in KINDS.values()

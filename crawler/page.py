@@ -54,6 +54,8 @@ class Answer:
         content_type: the header of that name.
         at: when it was answered, in Unix time.
         stored_as: the picture file with the bytes, relative to the crawl folder.
+        retry_after: the header of that name.
+        robots_tags: the headers `X-Robots-Tag`.
     """
 
     status: int
@@ -63,6 +65,8 @@ class Answer:
     content_type: str | None = None
     at: float = 0.0
     stored_as: str | None = None
+    retry_after: str | None = None
+    robots_tags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

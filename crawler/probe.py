@@ -17,8 +17,9 @@ from crawler.kinds.photo import photo_page
 from crawler.kinds.photos import PHOTOS_PER_PAGE
 from crawler.kinds.photos import address as photo_list
 from crawler.kinds.sources import COMMENTS_REACH
-from crawler.page import Answer, BadPicture, Key, NotUnderstood, PageGone, Refused, TooMuch
+from crawler.page import Answer, BadPicture, Key, Merged, NotUnderstood, PageGone, Refused, TooMuch, Unavailable
 from crawler.sites import Site
+from crawler.spiders.closed import close_host
 from crawler.spiders.fetch import NoAnswer, fetch
 from crawler.spiders.politeness import Politeness, user_agent
 from crawler.spiders.robots import HostRules, NoRobotsError, read_robots
@@ -62,7 +63,7 @@ class Probe:
         for point, check in self._checks():
             try:
                 answered, detail = check()
-            except (PageGone, NotUnderstood, TooMuch, BadPicture, NoRobotsError) as problem:
+            except (PageGone, Unavailable, Merged, NotUnderstood, TooMuch, BadPicture, NoRobotsError) as problem:
                 answered, detail = "differs", str(problem)
             except (Refused, RefusedError) as refused:
                 yield Finding(point, "refused", str(refused))
@@ -176,7 +177,12 @@ class Probe:
     def _page(self, key: Key, url: str | None = None) -> Any:
         """Request a page as a crawl does, and return what it holds."""
         kind = KINDS[key.kind]
-        return kind.parse(self._get(kind, url or address(self.site, key)))
+        answer = self._get(kind, url or address(self.site, key))
+        try:
+            return kind.parse(answer)
+        except Refused:
+            close_host(self.site.hosts[kind.host], answer.retry_after)
+            raise
 
     def _get(self, kind: PageKind, url: str) -> Answer:
         role = kind.host
@@ -184,7 +190,7 @@ class Probe:
             raise _CannotTellError("the rules of that host were not read")
         if not rules.allows(url, self._agent):
             raise _CannotTellError("robots.txt disallows it, so it was not requested")
-        with self.politeness.clock(self.site.hosts[role]).turn(rules.delay_s):
+        with self.politeness.clock(self.site.hosts[role], role).turn(rules.delay_s):
             self.n_requests += 1
             headers = {"User-Agent": self._agent, **kind.headers}
             return fetch(url, headers, self.politeness.timeout_s, kind.max_bytes)

@@ -177,7 +177,7 @@ def _crawl_stamp(stage: str, home: Path, options: dict[str, Any]) -> Stamp:
 
 
 def _is_all_read(crawl_folder: Path, stage: str) -> bool:
-    return all(state in ("done", "gone") for _, state, _, _ in _pages(crawl_folder, stage))
+    return all(state in ("done", "gone", "unavailable") for _, state, _, _ in _pages(crawl_folder, stage))
 
 
 def _pages(crawl_folder: Path, stage: str) -> list[tuple[str, str, int, float]]:

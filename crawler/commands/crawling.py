@@ -36,7 +36,7 @@ def plan(*, crawl: Annotated[CrawlOptions, FLAT] = CrawlOptions()) -> None:  # n
     settings = crawl.resolve()
     with Ledger.open(settings.crawl_dir, settings.source, PERSONAL_KINDS) as ledger:
         forecasts = forecast(ledger, settings.scope)
-    print("\n".join(plan_lines(forecasts, settings.politeness.delay_s)))
+    print("\n".join(plan_lines(forecasts, settings.politeness.seconds_per_request("movie"))))
 
 
 def plan_lines(forecasts: list[Forecast], delay_s: float) -> list[str]:
@@ -77,6 +77,7 @@ def _command_for(stage: str) -> Callable[..., None]:
     def run(
         *,
         crawl: Annotated[CrawlOptions, FLAT] = CrawlOptions(),  # noqa: B008 - frozen
+        retry_refused: bool = False,
         refresh: Annotated[bool, Parameter(group=_REFRESH)] = False,
         ages: Any = ages_class(),  # noqa: B008
     ) -> None:
@@ -84,11 +85,12 @@ def _command_for(stage: str) -> Callable[..., None]:
 
         Args:
             crawl: what is crawled, and how
-            refresh: read again the pages that may have changed
+            retry_refused: request again the pages that the site refused in several runs, in which it answered others
+            refresh: read again the pages that may have changed; it includes --retry-refused
             ages: which pages are old enough for --refresh
         """
         ages_days = {name.removesuffix("_age_days"): days for name, days in vars(ages).items()} if refresh else None
-        _run_stage(stage, crawl.resolve(), ages_days)
+        _run_stage(stage, crawl.resolve(), ages_days, retry_refused or refresh)
 
     run.__annotations__["ages"] = Annotated[ages_class, FLAT]
     return run
@@ -97,7 +99,7 @@ def _command_for(stage: str) -> Callable[..., None]:
 ratings, frames, likes = (_command_for(stage) for stage in _NEXT)
 
 
-def _run_stage(stage: str, crawl: CrawlSettings, ages_days: dict[str, float] | None) -> None:
+def _run_stage(stage: str, crawl: CrawlSettings, ages_days: dict[str, float] | None, retry_refused: bool) -> None:
     from crawler.spiders.run import run_stage  # imported where needed, because Scrapy takes a while to load
 
     os.umask(0o077)  # whatever is written into the crawl folder, by Scrapy too, is private
@@ -111,11 +113,19 @@ def _run_stage(stage: str, crawl: CrawlSettings, ages_days: dict[str, float] | N
             now = time.time()
             reopened = sum(ledger.reopen(kind, now - days * _SECONDS_PER_DAY) for kind, days in ages_days.items())
             print(f"{reopened:,} pages and lists are old enough to be read again.", flush=True)
+        if retry_refused and (n := ledger.take_back(kinds_of(stage, scope=crawl.scope))):
+            print(f"{n:,} pages that the site refused are requested again.", flush=True)
         result = run_stage(stage, crawl, ledger)
         contents = reports.contents(ledger, stage)
-    gone = f" ({result.gone:,} of them gone)" if result.gone else ""
-    pages = f"{result.done + result.gone:,} pages{gone}"
+    others = {"gone": result.gone, "not shown to us": result.unavailable}
+    of_them = ", ".join(f"{n:,} of them {what}" for what, n in others.items() if n)
+    pages = f"{result.done + sum(others.values()):,} pages{f' ({of_them})' if of_them else ''}"
     print(f"{stage}: read {pages} in {duration(result.seconds)}. The crawl now has {contents}.")
+    if result.set_aside:
+        print(
+            f"{result.set_aside:,} pages are set aside, because the site refuses them but answers others: "
+            "python -m crawler status counts them, --retry-refused requests them again."
+        )
     if result.left:
         print(
             f"{result.left:,} known pages are left because of --max-requests; run the same command again to continue."

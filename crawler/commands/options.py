@@ -11,7 +11,7 @@ from pydantic.dataclasses import dataclass
 from crawler.page import is_number, is_uid
 from crawler.scope import LIKER_SOURCES, Scope, Source
 from crawler.sites import Site, is_base
-from crawler.spiders.politeness import Politeness, politeness_for
+from crawler.spiders.politeness import MOST_NOT_UNDERSTOOD, Politeness, politeness_for
 from crawler.spiders.settings import CrawlSettings
 from dataset.cli import FLAT, Count
 from dataset.documents import Settings, read_document
@@ -71,13 +71,15 @@ class SiteOptions:
     delay_s: Seconds = 0.0
     timeout_s: Seconds | None = None
 
-    def politeness(self, site: Site, attempts: int = 5) -> Politeness:
+    def politeness(
+        self, site: Site, attempts: int = 5, stop_after_not_understood: int = MOST_NOT_UNDERSTOOD
+    ) -> Politeness:
         """Return the politeness for a site.
 
         Raises:
             UsageError: the site is not on loopback and no contact is given.
         """
-        return politeness_for(site, self.contact, self.delay_s, self.timeout_s, attempts)
+        return politeness_for(site, self.contact, self.delay_s, self.timeout_s, attempts, stop_after_not_understood)
 
     def resolve(self) -> tuple[Site, Source, list[str]]:
         """Return the site, its name as a source, and the movies to start from by default.
@@ -199,12 +201,14 @@ class CrawlOptions:
         crawl: the crawl's private folder
         site: the site and how politely it is read
         attempts: number of attempts before a page is marked as failed
+        stop_after_not_understood: number of pages in a row that no parser understands, after which a host is left alone
         scope: what is crawled
     """
 
     crawl: Path = DEFAULT_CRAWL
     site: Annotated[SiteOptions, FLAT] = SiteOptions()
     attempts: Count = 5
+    stop_after_not_understood: Count = MOST_NOT_UNDERSTOOD
     scope: Annotated[ScopeOptions, FLAT] = ScopeOptions()
 
     def resolve(self) -> CrawlSettings:
@@ -216,7 +220,8 @@ class CrawlOptions:
         """
         site, source, default_movies = self.site.resolve()
         scope = self.scope.resolve(default_movies)
-        return CrawlSettings(self.crawl, site, source, self.site.politeness(site, self.attempts), scope)
+        politeness = self.site.politeness(site, self.attempts, self.stop_after_not_understood)
+        return CrawlSettings(self.crawl, site, source, politeness, scope)
 
 
 def _ids_in(path: Path | None, of: str) -> list[str]:

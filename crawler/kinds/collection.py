@@ -30,16 +30,22 @@ _MOVIE_LINK = re.compile(r"^(?:https?:)?(?://([^/]*))?/subject/([0-9]{1,20})/?(?
 _PLACES_OF_TITLE = ("title", "pic")  # of the link to an item's film; a comment can hold links to other films
 _OUTER_CLASSES = ("item", "aside")
 _MANY_WITHOUT_DATE = 3
+_UNKNOWN = "未知电影"  # the title of a movie that was deleted
+_LONGEST_TITLE = 1000  # characters
 _STARS = re.compile(r"rating([1-5])-t")
 
 
 @dataclass(frozen=True)
 class RatingRow:
-    """A watched movie in a collection; `stars` is 1–5, None if it was not rated; some marks have no date."""
+    """A watched movie in a collection; `stars` is 1–5, None if it was not rated; some marks have no date.
+
+    `title` is as the list shows it, None if it shows none to keep.
+    """
 
     movie_id: str
     stars: int | None
     rated_on: date | None
+    title: str | None = None
 
 
 @dataclass(frozen=True)
@@ -149,7 +155,9 @@ def _rating(page: Document, item: etree._Element) -> RatingRow:
     when = "" if date is None else text_of(date)
     day = page.day("rated_on", when) if when else None
     beside = [] if date is None else [*date.itersiblings("span", preceding=True), *date.iterchildren("span")]
-    return RatingRow(_of_title(item, links), _stars(page, beside or marks), day)
+    movie_id = _of_title(item, links)
+    title = _title([link for link, its_id in links if its_id == movie_id])
+    return RatingRow(movie_id, _stars(page, beside or marks), day, title)
 
 
 def _of_title(item: etree._Element, links: Sequence[tuple[etree._Element, str]]) -> str:
@@ -163,6 +171,12 @@ def _of_title(item: etree._Element, links: Sequence[tuple[etree._Element, str]])
                     if _has_class(above.get("class"), place):
                         return movie_id
     return links[0][1]
+
+
+def _title(links: Sequence[etree._Element]) -> str | None:
+    """Return the title in the links to a movie (`title / another title`), None if they have none to keep."""
+    title = next(filter(None, map(text_of, links)), "").partition(" / ")[0]
+    return title if title and title != _UNKNOWN and "\ufffd" not in title and len(title) <= _LONGEST_TITLE else None
 
 
 def _has_class(classes: str | None, name: str) -> bool:
@@ -196,6 +210,7 @@ def record(context: CrawlContext, page: Page, parsed: CollectionPage, at: float)
             for movie_id, (stars, day) in items.items()
         ],
     )
+    ledger.add_listed_titles({row.movie_id: row.title for row in parsed.ratings if row.title})
     ledger.mark_done(page, list_pass.at, seen=seen, claimed=claimed, left_out=parsed.left_out)
     following = next_key(
         address(context.site, page.key), page.key, parsed.next_url, seen, claimed, context.scope.max_list_items

@@ -21,7 +21,10 @@ class Core:
 
 
 def surviving(ledger: Ledger, scope: Scope) -> Core:
-    """Return the k-core of the ratings so far (everything, if k is 0), without movies that are gone."""
+    """Return the k-core of the ratings so far (everything, if k is 0), without movies that are gone.
+
+    A movie that is not shown to guests stays, because its ratings do.
+    """
     schema = {"user_id": pl.String, "movie_id": pl.String}
     ratings = pl.DataFrame(ledger.rating_pairs(), schema=schema, orient="row")
     core = k_core(ratings, k_user=scope.k, k_item=scope.k)
@@ -29,6 +32,12 @@ def surviving(ledger: Ledger, scope: Scope) -> Core:
     by_count = core.group_by("movie_id").len().sort(["len", "movie_id"], descending=[True, False])
     movie_ids = [movie_id for movie_id in by_count["movie_id"] if movie_id not in gone]
     return Core(tuple(movie_ids[: scope.max_movies]), tuple(core["user_id"].unique().sort()))
+
+
+def with_readable_photos(ledger: Ledger, scope: Scope) -> list[str]:
+    """Return the surviving movies whose pages a guest is shown; of the others, no list of photos is requested."""
+    unavailable = ledger.subjects_in("movie", "unavailable")
+    return [movie_id for movie_id in surviving(ledger, scope).movie_ids if movie_id not in unavailable]
 
 
 def n_unplanned(ledger: Ledger, kind: str, subjects: Iterable[str]) -> int:

@@ -13,7 +13,7 @@ from crawler.kinds.kind import PageKind
 from crawler.kinds.redaction import ids_in, redact_html
 from crawler.kinds.writings import NOBODY, Traces, unpacked
 from crawler.ledger.forgotten import Forgotten
-from crawler.page import Answer, NotUnderstood, PageGone, Refused, TooMuch
+from crawler.page import Answer, Merged, NotUnderstood, PageGone, Refused, TooMuch, Unavailable
 
 _LONGEST_TAIL = 4096  # characters; a server may write comments and scripts below the page
 
@@ -72,5 +72,5 @@ class HtmlKind(PageKind):
     def _reads(self, answer: Answer) -> Any:
         try:
             return self.parse(answer)
-        except (PageGone, Refused, NotUnderstood, TooMuch) as outcome:
+        except (PageGone, Unavailable, Merged, Refused, NotUnderstood, TooMuch) as outcome:
             return type(outcome)  # no rows

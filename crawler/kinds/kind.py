@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from crawler.kinds.refusal import classify
+from crawler.kinds.refusal import classify, classify_page
 from crawler.kinds.tree import MAX_PAGE_BYTES
 from crawler.kinds.writings import NOBODY, Traces
 from crawler.ledger.forgotten import Forgotten
@@ -57,6 +57,7 @@ class PageKind(ABC):
         max_bytes: a larger answer, compressed or not, is not read to its end.
         headers: HTTP headers that its host needs.
         is_slow: whether parsing takes so long that it must not block the event loop.
+        has_words: whether its host says in words that something does not exist; otherwise a 404 says so.
     """
 
     name: str
@@ -78,6 +79,7 @@ class PageKind(ABC):
     max_bytes: int = MAX_PAGE_BYTES
     headers: Mapping[str, str] = field(default_factory=dict)
     is_slow: bool = False
+    has_words: bool = True
 
     @property
     def is_personal(self) -> bool:
@@ -116,14 +118,20 @@ class PageKind(ABC):
         Raises:
             Refused: the site refuses us.
             PageGone: the page's subject does not exist (any more).
+            Unavailable: the site shows no such page, and does not say why.
+            Merged: the page's movie was merged into another one.
             NotUnderstood: anything else that is not a complete page of this kind.
             BadPicture: the bytes are not a usable picture.
         """
-        classify(answer.status, answer.url, answer.body, answer.content_type, answer.location)
-        if answer.status != 200:
-            target = f", to {answer.location}" if answer.location else ""
-            raise NotUnderstood(self.name, "status", f"is {answer.status}{target}")
-        return self.content(answer)
+        classify(answer, self.has_words)
+        try:
+            if answer.status != 200:
+                target = f", to {answer.location}" if answer.location else ""
+                raise NotUnderstood(self.name, "status", f"is {answer.status}{target}")
+            return self.content(answer)
+        except NotUnderstood:
+            classify_page(answer)  # a page without any form of the site's may be a refusal in a new form
+            raise
 
     @abstractmethod
     def content(self, answer: Answer) -> Any:

@@ -11,7 +11,7 @@ from urllib.parse import urlencode, urljoin, urlsplit
 from lxml import etree
 
 from crawler.kinds.document import LARGEST_COUNT, Document
-from crawler.kinds.estimates import n_unplanned, surviving
+from crawler.kinds.estimates import n_unplanned, with_readable_photos
 from crawler.kinds.html import HtmlKind
 from crawler.kinds.kind import CrawlContext
 from crawler.kinds.next_page import next_key
@@ -152,12 +152,12 @@ def record(context: CrawlContext, page: Page, parsed: PhotoListPage, at: float) 
 
 
 def _first_pages(ledger: Ledger, scope: Scope) -> Iterator[Key]:
-    movie_ids = surviving(ledger, scope).movie_ids
+    movie_ids = with_readable_photos(ledger, scope)
     return (Key("photos", movie_id, kind) for movie_id in movie_ids for kind in scope.photo_kinds)
 
 
 def _unplanned(ledger: Ledger, scope: Scope) -> float | None:
-    movie_ids = surviving(ledger, scope).movie_ids
+    movie_ids = with_readable_photos(ledger, scope)
     return len(scope.photo_kinds) * n_unplanned(ledger, "photos", movie_ids) if movie_ids else None
 
 

@@ -68,5 +68,5 @@ def n_people_to_come(ledger: Ledger, scope: Scope) -> float | None:
 def gone_movies(ledger: Ledger) -> set[str]:
     """Return the movies that a source says are gone, and that no source has shown."""
     kinds = kind_names("movie")
-    gone = {movie_id for kind in kinds for movie_id in ledger.gone_subjects(kind)}
+    gone = {movie_id for kind in kinds for movie_id in ledger.subjects_in(kind, "gone")}
     return gone - reports.shown_subjects(ledger, *kinds)

@@ -23,26 +23,65 @@ class Unread(NamedTuple):
 
 
 def movies(ledger: Ledger) -> list[Row]:
-    """Return the rows of `movies`; genres and directors are JSON, `crawled_at` is Unix time."""
-    return ledger.execute(
+    """Return the rows of `movies`; genres and directors are JSON, `crawled_at` is Unix time.
+
+    A merged movie has the id of the one that it is now, whose own row is preferred. A movie whose page is not shown to
+    us has the title that people's lists show, or else its id, and nothing more.
+    """
+    aliases = ledger.aliases()
+    rows = ledger.execute(
         "SELECT movie_id, title, original_title, year, kind, genres, directors, rating_mean, rating_count, "
         "crawled_at FROM movies"
     ).fetchall()
+    known = {row[0]: row for row in rows if row[0] not in aliases}
+    for row in rows:
+        movie_id = aliases.get(row[0], row[0])
+        known.setdefault(movie_id, (movie_id, *row[1:]))
+    titles = dict(
+        ledger.execute(
+            "SELECT subject, title FROM pages LEFT JOIN listed_titles ON movie_id = subject "
+            "WHERE kind = 'movie' AND state = 'unavailable' ORDER BY subject"
+        )
+    )
+    for movie_id, title in titles.items():
+        into_id = aliases.get(movie_id, movie_id)
+        known.setdefault(into_id, (into_id, title or into_id, None, None, None, "[]", "[]", None, None, None))
+    return list(known.values())
 
 
-def ratings(ledger: Ledger) -> list[Row]:
-    """Return user id, movie id, stars and ISO date of every rating."""
-    return ledger.execute("SELECT user_id, movie_id, stars, rated_on FROM ratings").fetchall()
+def ratings(ledger: Ledger) -> tuple[list[Row], list[Row]]:
+    """Return user id, movie id, stars and ISO date of every rating; and the marks that another one replaces.
+
+    A merged movie has the id of the one that it is now. Of the marks of one person that become marks of the same movie,
+    the latest stays (a mark without a date is the oldest, one without stars is older than one of the same day). The
+    others are returned with the id that they have at the source.
+    """
+    rows = ledger.execute("SELECT user_id, movie_id, stars, rated_on FROM ratings").fetchall()
+    aliases = ledger.aliases()
+    if not aliases:
+        return rows, []
+    merged = {*aliases, *aliases.values()}
+    kept = [row for row in rows if row[1] not in merged]
+    latest: dict[tuple[str, str], Row] = {}
+    replaced: list[Row] = []
+    of_merged = [row for row in rows if row[1] in merged]
+    for row in sorted(of_merged, key=lambda row: (row[3] or "", row[2] is not None, row[1] not in aliases, row)):
+        pair = (row[0], aliases.get(row[1], row[1]))
+        if pair in latest:
+            replaced.append(latest[pair])
+        latest[pair] = row
+    kept += [(user_id, movie_id, *row[2:]) for (user_id, movie_id), row in latest.items()]
+    return kept, replaced
 
 
 def frames(ledger: Ledger, counted_by: str) -> list[Row]:
-    """Return the rows of `frames`.
+    """Return the rows of `frames`; a frame of a merged movie belongs to the one that the movie is now.
 
     The number of likes is what the frame's page of kind `counted_by` claims, or else what the list says.
     """
     return ledger.execute(
-        "SELECT frame_id, movie_id, frames.kind, width_px, height_px, image_url, coalesce(claimed, like_count) "
-        "FROM frames LEFT JOIN pages "
+        "SELECT frame_id, coalesce(into_id, movie_id), frames.kind, width_px, height_px, image_url, "
+        "coalesce(claimed, like_count) FROM frames LEFT JOIN aliases USING (movie_id) LEFT JOIN pages "
         "ON pages.kind = ? AND pages.subject = frame_id AND variant = '' AND start = 0",
         (counted_by,),
     ).fetchall()

@@ -41,6 +41,17 @@ def causes(ledger: Ledger, limit: int = 20) -> list[Cause]:
     return [Cause(*row) for row in rows]
 
 
+def set_aside(ledger: Ledger) -> dict[str, int]:
+    """Return how many pages of each kind are set aside."""
+    counts = {kind: ledger.n_set_aside([kind]) for kind, _ in ledger.counts()}
+    return {kind: n for kind, n in counts.items() if n}
+
+
+def opt_outs(ledger: Ledger) -> dict[str, int]:
+    """Return how many pages ask for each opt-out, by the last answer of each page."""
+    return dict(ledger.execute("SELECT directive, count(*) FROM opt_outs GROUP BY directive ORDER BY directive"))
+
+
 def n_unsteady(ledger: Ledger) -> int:
     """Return how many lists changed too often to be read in one pass."""
     return ledger.value("SELECT sum(is_unsteady) FROM pages") or 0

@@ -32,9 +32,15 @@ CREATE TABLE pages (
     is_complete INTEGER,                    -- whether it was last read to its end; null if version 2 read it
     outcome     TEXT,                       -- where its last reading ended, what was claimed, how much was shown
     outcome_since REAL,                     -- since when every reading came out the same
+    -- of any page:
+    refusals    INTEGER NOT NULL DEFAULT 0, -- in how many runs this page was the refused one, since it was last read
+    is_refused_alone INTEGER NOT NULL DEFAULT 0, -- in one of these runs, the host answered other pages
     UNIQUE (kind, subject, variant, start)
 );
 CREATE INDEX pages_by_state ON pages (state, page_id);
+CREATE TABLE opt_outs (                     -- what answers ask of crawlers (crawler/opt_outs.py)
+    page_id INTEGER REFERENCES pages ON DELETE CASCADE, directive TEXT, PRIMARY KEY (page_id, directive)
+) WITHOUT ROWID;
 CREATE TABLE people (uid TEXT PRIMARY KEY, user_id TEXT NOT NULL) WITHOUT ROWID;
 CREATE INDEX people_by_user ON people (user_id);
 CREATE TABLE movies (
@@ -51,6 +57,9 @@ CREATE TABLE contradictions (               -- where both sources say it, and di
     movie_id TEXT, field TEXT, html TEXT NOT NULL, json TEXT NOT NULL, seen_at REAL NOT NULL,
     PRIMARY KEY (movie_id, field)
 ) WITHOUT ROWID;
+-- Merged movies, and the titles that people's lists show.
+CREATE TABLE aliases (movie_id TEXT PRIMARY KEY, into_id TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE listed_titles (movie_id TEXT PRIMARY KEY, title TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE ratings (
     user_id TEXT, movie_id TEXT, stars INTEGER, rated_on TEXT, seen_at REAL NOT NULL,
     not_shown_since REAL,                   -- when a reading of its list first did not show it any more

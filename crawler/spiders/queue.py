@@ -2,7 +2,7 @@
 
 At most `window` pages are handed out at once, so no request waits inside Scrapy, where it could not be
 stopped any more. The ledger is read in batches. A list that has begun is finished first, so that it changes little
-while it is read.
+while it is read. Pages that were refused in an earlier run come last.
 """
 
 import heapq
@@ -81,9 +81,13 @@ class PageQueue:
         while not self._ready:
             batch = self._ledger.pending(self._kinds, self._last_loaded, _BATCH_PAGES)
             if not batch:
+                self._hold(self._ledger.pending_after_refusals(self._kinds))
                 return
             self._last_loaded = batch[-1].page_id
-            for page in batch:
-                if page.page_id not in self._held:
-                    self._held.add(page.page_id)
-                    self._ready.append(page)
+            self._hold(batch)
+
+    def _hold(self, pages: Sequence[Page]) -> None:
+        for page in pages:
+            if page.page_id not in self._held:
+                self._held.add(page.page_id)
+                self._ready.append(page)

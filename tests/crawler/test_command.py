@@ -224,8 +224,8 @@ def test_status_shows_pages_by_state_and_the_causes_of_failures(tmp_path, capsys
         ledger.mark(two, "gone", "no such page (404)")
     main(["status", *_options(tmp_path)])
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].split() == ["kind", "of", "page", "done", "pending", "gone", "refused", "failed"]
-    assert lines[1].split() == ["movie", "0", "1", "1", "0", "1"]
+    assert lines[0].split() == ["kind", "of", "page", "done", "pending", "gone", "unavailable", "refused", "failed"]
+    assert lines[1].split() == ["movie", "0", "1", "1", "0", "0", "1"]
     assert "1 movie pages failed: ResponseTimeout" in lines
     assert "1 movie pages gone: no such page (404)" in lines
 

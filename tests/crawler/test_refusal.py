@@ -3,8 +3,8 @@
 import pytest
 
 from crawler.kinds.movie import MOVIE
-from crawler.kinds.refusal import classify
-from crawler.page import Answer, NotUnderstood, PageGone, Refused
+from crawler.kinds import refusal
+from crawler.page import Answer, Merged, NotUnderstood, PageGone, Refused, Unavailable
 
 URL = "https://movie.douban.com/subject/35000001/"
 SORRY = "https://www.douban.com/misc/sorry?original-url=https%3A%2F%2Fmovie.douban.com%2F"
@@ -13,6 +13,10 @@ LOGIN = "https://accounts.douban.com/passport/login?redir=https%3A%2F%2Fmovie.do
 
 def page(body: str, title: str = "豆瓣") -> bytes:
     return f"<html><head><title>{title}</title></head><body>{body}</body></html>".encode()
+
+
+def classify(status: int, url: str, body: bytes, content_type: str | None, location: str | None) -> None:
+    refusal.classify(Answer(status, url, body, location, content_type))
 
 
 REDIRECTS = {

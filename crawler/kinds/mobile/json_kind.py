@@ -13,7 +13,7 @@ from crawler.kinds.kind import PageKind
 from crawler.kinds.mobile import API, redaction
 from crawler.kinds.mobile.body import NotJson, read_json
 from crawler.kinds.mobile.errors import raise_for_error
-from crawler.kinds.refusal import REFUSING_STATUSES, classify
+from crawler.kinds.refusal import classify, classify_page
 from crawler.kinds.writings import NOBODY, Traces
 from crawler.ledger.forgotten import Forgotten
 from crawler.page import Answer, EndsEarly, Merged, NotUnderstood, PageGone, Refused, TooMuch, Unavailable
@@ -68,11 +68,11 @@ class JsonKind(PageKind):
             Merged: the movie was merged into another one.
             NotUnderstood: anything else that is not a complete answer of this kind.
         """
-        classify(200, answer.url, b"", None, answer.location)  # the addresses
+        classify(replace(answer, status=200, body=b""))  # only its addresses
         if answer.status in _REDIRECTS:
             return self._elsewhere(answer)
         if answer.status == 204:
-            raise Unavailable("no content (204)")
+            return self._of_status(answer)
         try:
             value = read_json(answer.body)
         except NotJson as problem:
@@ -139,16 +139,13 @@ class JsonKind(PageKind):
     def _without_json(self, answer: Answer, problem: NotJson) -> Any:
         """Return or raise what an answer without JSON means: a page of refusal, or a status."""
         if answer.body.lstrip().startswith(b"<"):
-            classify(200, answer.url, answer.body, "text/html", answer.location)
+            classify_page(replace(answer, content_type="text/html"))
         if answer.status == 200:
             raise NotUnderstood(self.name, "body", str(problem))
         return self._of_status(answer)
 
     def _of_status(self, answer: Answer) -> Any:
-        if answer.status in REFUSING_STATUSES:
-            raise Refused(REFUSING_STATUSES[answer.status])
-        if answer.status in (404, 410):
-            raise Unavailable(f"not shown ({answer.status}), without a reason")
+        classify(replace(answer, body=b""))
         if answer.status == 500 and self.page_size:
             return ItemFailed()
         raise NotUnderstood(self.name, "status", f"is {answer.status}")

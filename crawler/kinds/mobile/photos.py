@@ -66,7 +66,7 @@ class PhotoRow:
 class PhotosJsonPage:
     """A page of photos, in the site's order. `left_out` counts the items that hold nothing or cannot be read."""
 
-    photos: tuple[PhotoRow, ...]
+    frames: tuple[PhotoRow, ...]
     claimed_total: int | None
     left_out: dict[str, int]
 
@@ -138,9 +138,9 @@ def _is_of_photo(url: str, frame_id: str) -> bool:
 def _store(context: CrawlContext, page: Page, parsed: PhotosJsonPage, at: float) -> Key | None:
     """Store the frames of a page and plan their pictures; sizes of the site's copies are not stored."""
     ledger, place, scope = context.ledger, Place.of(page.key), context.scope
-    ids = dict.fromkeys(photo.frame_id for photo in parsed.photos)
+    ids = dict.fromkeys(photo.frame_id for photo in parsed.frames)
     n_left_out = sum(parsed.left_out.values())
-    n_items = len(parsed.photos) + n_left_out
+    n_items = len(parsed.frames) + n_left_out
     first = list_page(page).key._replace(start=0)
     n_new = n_new_in(ledger, first, "frames", "frame_id", ids) if page.key.start else len(ids)
     shown = Shown(parsed.claimed_total, n_items, n_new + n_left_out)
@@ -160,7 +160,7 @@ def _store(context: CrawlContext, page: Page, parsed: PhotosJsonPage, at: float)
                 "position": page.key.start + i if photo.position is None else photo.position,
                 "seen_at": list_pass.at,
             }
-            for i, photo in enumerate(parsed.photos)
+            for i, photo in enumerate(parsed.frames)
         ],
     )
     ledger.add_pages(Key("picture", frame_id, scope.picture_size) for frame_id in ids)

@@ -1,8 +1,8 @@
 """Exports the crawl's ledger to the raw tables of `dataset.schema`, with pseudonyms for people.
 
-The raw folder is self-contained: `movies`, `ratings`, `frames`, `images`, `frame_likes` and `quarantine` as Parquet,
-`pictures/` (hard links if the file system supports them), and `provenance.json`. The same ledger gives the same
-bytes.
+The raw folder is self-contained: `movies`, `ratings`, `frames`, `images`, `frame_likes`, `contradictions` and
+`quarantine` as Parquet, `pictures/` (hard links if the file system supports them), and `provenance.json`. The same
+ledger gives the same bytes.
 """
 
 import json
@@ -21,12 +21,13 @@ from crawler.kinds import KINDS
 from crawler.kinds.estimates import surviving
 from crawler.kinds.photo import PHOTO
 from crawler.ledger import raw_rows, reports
+from crawler.ledger.claims import contradictions
 from crawler.ledger.ledger import Ledger
 from crawler.pseudonyms import Pseudonyms
 from crawler.scope import Scope, Source
 from dataset.errors import MissingInputError, PipelineError
 from dataset.files import atomic_path, write_json
-from dataset.schema import Frame, Image, Movie, Quarantine, Rating, RawFrameLike
+from dataset.schema import Contradiction, Frame, Image, Movie, Quarantine, Rating, RawFrameLike
 from dataset.tables import write_table
 from dataset.version import code_version
 
@@ -53,6 +54,9 @@ def export(crawl_dir: Path, raw_dir: Path) -> dict[str, int]:
             "frames": write_table(frames, Frame, raw_dir / "frames.parquet"),
             "images": write_table(images, Image, raw_dir / "images.parquet"),
             "frame_likes": write_table(likes, RawFrameLike, raw_dir / "frame_likes.parquet"),
+            "contradictions": write_table(
+                _table(contradictions(ledger), Contradiction), Contradiction, raw_dir / "contradictions.parquet"
+            ),
             "quarantine": write_table(quarantine, Quarantine, raw_dir / "quarantine.parquet"),
         }
         counts = {name: table.height for name, table in tables.items()}

@@ -3,7 +3,7 @@
 Identifiers (`*_id`) are the source's own ids, as text; in data exported from a crawl, a user's id is a
 keyed pseudonym. Contiguous row numbers (`*_idx`) exist only inside `model/`.
 
-Raw tables (private):         `Movie`, `Rating`, `Frame`, `Image`, `RawFrameLike`
+Raw tables (private):         `Movie`, `Rating`, `Frame`, `Image`, `RawFrameLike`; of a crawl also `Contradiction`
 Snapshot tables (published):  `SnapshotMovie`, `SnapshotFrame`, `Interaction`, `FrameLike`, `FrameFeature`
 Dropped rows:                 `Quarantine` (with the reason)
 A snapshot's report page:     `Distribution`, `Concentration`
@@ -205,6 +205,22 @@ class RawFrameLike(dy.Schema):
     frame_id = dy.String(primary_key=True, min_length=1)
     liked_on = dy.Date(nullable=True)
     source = dy.Enum(LIKE_SOURCES)
+
+
+class Contradiction(dy.Schema):
+    """A field of a movie that the HTML and the JSON of the site show differently; one row per movie and field.
+
+    The table is optional: only a crawl writes it.
+    """
+
+    movie_id = dy.String(primary_key=True, min_length=1, **about("The movie's id at the source."))
+    field = dy.Enum(
+        ["year", "kind", "rating_count"],
+        primary_key=True,
+        **about("The column of movies; rating_count only if it differs more than votes can grow between two readings."),
+    )
+    html = dy.String(min_length=1, **about("The value in the movie's HTML page, as text."))
+    json = dy.String(min_length=1, **about("The value in the movie's JSON, as text."))
 
 
 class ImplicitFeedback(dy.Schema):

@@ -9,6 +9,7 @@ from rich.text import Text
 from crawler.commands.options import DEFAULT_CRAWL
 from crawler.forecast import duration
 from crawler.ledger import reports
+from crawler.ledger.claims import n_contradictions
 from crawler.ledger.ledger import Ledger
 from crawler.ledger.lock import is_locked
 from crawler.ledger.pages import MOST_REFUSALS, STATES
@@ -82,6 +83,8 @@ def _causes(ledger: Ledger) -> list[str]:
         lines.append(f"{merged:,} movies were merged into others; the export gives both the id of the other one")
     if unsteady := reports.n_unsteady(ledger):
         lines.append(f"{unsteady:,} lists changed too often while they were read; read them again with --refresh")
+    if n := n_contradictions(ledger):
+        lines.append(f"{n:,} movies are not the same in the HTML and the JSON; export writes contradictions.parquet")
     if unseen := reports.n_unseen(ledger):
         lines.append(f"{unseen:,} items are counted in the totals of lists, but no page shows them")
     for (kind, reason), n in reports.left_out(ledger).items():

@@ -3,8 +3,8 @@
 Only the redacted page (see `redaction.py`) is parsed and archived.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -15,6 +15,7 @@ from crawler.kinds.writings import NOBODY, Traces, unpacked
 from crawler.ledger.forgotten import Forgotten
 from crawler.page import Answer, Merged, NotUnderstood, PageGone, Refused, TooMuch, Unavailable
 
+HEADERS = {"Accept": "text/html", "Accept-Language": "zh-CN,zh;q=0.9,en;q=0.5"}
 _LONGEST_TAIL = 4096  # characters; a server may write comments and scripts below the page
 
 
@@ -29,6 +30,7 @@ class HtmlKind(PageKind):
 
     parser: Callable[[str, str], Any]
     is_list_of_people: bool = False
+    headers: Mapping[str, str] = field(default_factory=lambda: dict(HEADERS))
 
     def content(self, answer: Answer) -> Any:
         """Return the parser's result for a complete page."""

@@ -115,6 +115,11 @@ class StagePages:
         """Return a host whose robots.txt must be read again before its next page is handed out."""
         return next((host for host in self._open_queues() if self._rules[host].are_old()), None)
 
+    @property
+    def is_cut_short(self) -> bool:
+        """Whether a phase has not begun."""
+        return bool(self._phases)
+
     # --- how a page ended ----------------------------------------------------------------------
 
     def answered(self, page: Page, latency_s: float | None = None, is_ok: bool = False) -> None:

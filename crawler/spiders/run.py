@@ -21,7 +21,7 @@ from crawler.archive.warc import Archive
 from crawler.kinds import KINDS
 from crawler.kinds.kind import CrawlContext, PageKind
 from crawler.ledger.ledger import Ledger
-from crawler.plan import kinds_of, phases_of
+from crawler.plan import drop_settled, kinds_of, phases_of
 from crawler.spiders.meter import Meter
 from crawler.spiders.pages import StagePages, may_go_on
 from crawler.spiders.politeness import Politeness, user_agent
@@ -75,6 +75,8 @@ def run_stage(stage: str, crawl: CrawlSettings, ledger: Ledger) -> StageResult:
         meter = Meter(bar, stage, ledger, kinds)
         stats = _crawl(crawl, context, archive, rules, pages, meter)
         meter.draw()
+    with ledger.transaction():
+        drop_settled(ledger, crawl.scope)
     _raise_if_incomplete(pages, ledger, kinds, politeness.attempts)
     done, gone, unavailable = (stats.get_value(f"pages/{state}", 0) for state in ("done", "gone", "unavailable"))
     left, set_aside = ledger.count(kinds, "pending"), ledger.n_set_aside(kinds)
@@ -132,7 +134,7 @@ def _crawl(
 
 
 def _raise_if_incomplete(pages: StagePages, ledger: Ledger, kinds: Sequence[str], attempts: int) -> None:
-    if pages.refusals:
+    if pages.refusals and (pages.is_cut_short or ledger.count(kinds, "pending", "refused")):
         host, sign = next(iter(pages.refusals.items()))
         raise RefusedError(
             f"the {host} host refuses us ({sign}), so the crawl has stopped; nothing is lost: wait a day or more, "

@@ -4,7 +4,7 @@ Only the redacted answer (see `redaction.py`) is parsed and archived.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 from urllib.parse import urljoin, urlsplit
@@ -54,7 +54,7 @@ class JsonKind(PageKind):
     is_list_of_people: bool = False
     source: str = "json"
     host: str = "mobile"
-    headers: dict[str, str] = field(default_factory=lambda: dict(HEADERS))
+    headers: Mapping[str, str] = field(default_factory=lambda: dict(HEADERS))
 
     def parse(self, answer: Answer) -> Any:
         """Return the parsed content of an answer; `Elsewhere` if it leads to another address of the same subject.

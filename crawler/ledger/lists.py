@@ -242,7 +242,8 @@ class ListPass:
         rows, is_steady = self._rows, self._restarts <= MAX_RESTARTS
         if rows is not None:
             is_reached = bool(claimed and end and end >= claimed) and not self._of_pass("count(early_end)")[0][0]
-            is_confirmed = self._begun_at - self._note_outcome(rows, claimed) >= CONFIRMED_AFTER_S
+            since, n_shown = self._note_outcome(rows, claimed)
+            is_confirmed = self._begun_at - since >= CONFIRMED_AFTER_S and bool(n_shown or not claimed)
             if rows.can_vanish and is_steady and (is_reached or is_confirmed):
                 self._ledger.execute(
                     f"DELETE FROM {rows.table} WHERE {rows.where} AND seen_at < ?",
@@ -256,10 +257,11 @@ class ListPass:
         self._set("is_complete", int(is_steady))
         self._set("restarts", 0)
 
-    def _note_outcome(self, rows: ListRows, claimed: int | None) -> float:
-        """Store how the current reading came out; return since when every reading has come out the same."""
+    def _note_outcome(self, rows: ListRows, claimed: int | None) -> tuple[float, int]:
+        """Store how the current reading came out; return since when all came out the same, and how much it showed."""
         n_shown = self._count(rows, "seen_at >= ?", self._begun_at)
-        return outcome_since(self._ledger, self._first, f"{self._page.key.start} {claimed} {n_shown}", self.at)
+        outcome = f"{self._page.key.start} {claimed} {n_shown}"
+        return outcome_since(self._ledger, self._first, outcome, self.at), n_shown
 
     def _mark_missing(self, rows: ListRows) -> None:
         """Mark the rows that the current reading did not show."""

@@ -8,6 +8,7 @@ import pytest
 
 from crawler.kinds import PERSONAL_KINDS
 from crawler.ledger import schema
+from crawler.ledger.database import Database, connect
 from crawler.ledger.ledger import Ledger
 from crawler.page import Key, Person
 from crawler.scope import Source
@@ -238,11 +239,9 @@ def test_a_migration_that_fails_changes_nothing(old_ledger, monkeypatch):
     _add_migrations(monkeypatch, v2="ALTER TABLE pages ADD COLUMN note TEXT;\n", v3="no SQL")
     with pytest.raises(sqlite3.OperationalError):
         Ledger.open(old_ledger, SANDBOX, PERSONAL_KINDS)
-    monkeypatch.undo()
-    with sqlite3.connect(old_ledger / "ledger.sqlite") as connection:
-        assert connection.execute("SELECT value FROM meta WHERE key = 'version'").fetchone() == ("2",)
-        assert not connection.execute("SELECT 1 FROM pragma_table_info('pages') WHERE name = 'note'").fetchall()
-    connection.close()
+    with Database(connect(old_ledger / "ledger.sqlite")) as ledger:
+        assert ledger.value("SELECT value FROM meta WHERE key = 'version'") == "2"
+        assert not [row for row in _columns(ledger) if "note" in row]
 
 
 def test_importing_the_ledger_loads_no_scrapy_and_works_without_file_locks():

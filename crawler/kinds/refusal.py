@@ -107,7 +107,7 @@ def classify(answer: Answer, has_words: bool = True) -> None:
         if sign := _sign_of_address(answer.url, address):
             raise Refused(sign)
     if _is_text(answer) and _has_a_sign(body):  # most pages have no sign and need not be parsed twice
-        classify_page(answer, may_be_read=True)
+        classify_page(answer, may_be_read=status == 200)
     if status in REFUSING_STATUSES:
         raise Refused(REFUSING_STATUSES[status])
     if status == 503 and answer.retry_after:

@@ -130,8 +130,8 @@ def test_the_plan_counts_what_is_known_and_estimates_the_rest_without_a_request(
     # One more list of comments, of one page like the first; it leads to one more user per page (3 users, 1 page read).
     assert lines[1].split() == ["ratings", "comments", "0", "1", "2", "s"]
     # Two users are begun and three more are expected, with two pages each like ann: 2 + 2 · 1 + 3 · 2.
-    assert lines[2].split() == ["ratings", "collection", "2", "8", "20", "s"]
-    assert lines[-2].startswith("At least 11 requests; 22 s")
+    assert lines[2].split() == ["ratings", "collection", "2", "8", "24", "s"]  # 2.4 s each: ten in a minute of 24 s
+    assert lines[-2].startswith("At least 11 requests; 26 s")
     assert lines[3].split() == ["ratings", "movie", "0", "not", "yet", "known"]
     assert "run plan again when these stages have read pages: ratings, frames, likes." in lines[-1]
 

@@ -82,6 +82,7 @@ class Answers:
 
     def __init__(self, world: World, site: Site) -> None:
         self.world, self.site, self.pages = world, site, Pages(world, site)
+        self._referers = (*REAL_REFERERS, *(f"{base}/" for base in site.hosts.values()))
         self._mobile = Mobile(world, site, self.pages)
         self._page = lru_cache(maxsize=_PAGES_KEPT)(self._make_page)
         self._routes: dict[Role, list[tuple[re.Pattern[str], Callable[[str, Query, View], Answer]]]] = {
@@ -114,9 +115,7 @@ class Answers:
             return Answer(200, text.encode(), "text/plain")
         if request.path == "/sandbox.css" and request.role == "movie":
             return Answer(200, _CSS.read_bytes(), "text/css")
-        is_ours = request.headers.get("referer", "").startswith(
-            (*REAL_REFERERS, *(f"{base}/" for base in self.site.hosts.values()))
-        )
+        is_ours = request.headers.get("referer", "").startswith(self._referers)
         if request.role == "mobile":
             return (
                 self._page("mobile", request.target, request.view) if is_ours else _json(without_referer(request.path))

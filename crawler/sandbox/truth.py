@@ -10,8 +10,10 @@ one; `original_title` is null if the Chinese title is the original. If lists cha
 
 Of an odd world (`oddities`), the truth is what a guest can know:
 
-- A merged movie has the id that it leads to. Of a person's marks under both ids, the later one counts.
-- A movie that guests cannot read but that people's lists name has a row with its title only.
+- A merged movie has the id that it leads to. Of a person's marks under both ids, the later one counts; of equally
+  late ones, the one with stars, or else the one under the id that stays.
+- A movie that guests cannot read has a row with the title in people's lists (or else its id) and nothing more. A movie
+  that is gone in the site's own words has no row; the JSON has no such words for movies in review or not listed.
 - People behind a log-in have no ratings; deleted movies have no dates and no stars (in the JSON: no ratings).
 - What breaks a JSON page is not in the JSON. `like_count` is null where no number is shown, and in the JSON it is
   `likers_count`.
@@ -44,7 +46,10 @@ _USERS = {
     "user_id": pl.String, "found_through": pl.String, "marks_claimed": pl.Int64, "marks_read": pl.Int64,
     "is_complete": pl.Boolean,
 }  # fmt: skip
-_UNAVAILABLE = ("login_only", "censored")
+_UNAVAILABLE = {
+    "html": ("login_only", "censored"),
+    "json": ("login_only", "censored", "not_listed", "in_review"),
+}
 
 
 def truth(
@@ -91,7 +96,8 @@ def truth(
         if frame.movie_id in chosen_ids and frame.kind in kinds and _is_listed(world, frame, via)
     ]
     after = replace(view, withheld=n_vanished)
-    rows = [_movie_row(world, movie, via) for movie in chosen if movie.state in ("open", *_UNAVAILABLE)]
+    known = ("open", *_UNAVAILABLE[via.get("movie", "html")])
+    rows = [_movie_row(world, movie, via) for movie in chosen if movie.state in known]
     return {
         "movies": _table(rows, schema.Movie),
         "ratings": _table([(r.user_id, r.movie_id, r.stars, r.rated_on, None, None) for r in ratings], schema.Rating),
@@ -196,13 +202,13 @@ def _shown_marks(world: World, via: Via, aliases: Mapping[str, str]) -> Iterator
     """Yield the marks that people's lists show a guest: one per person and movie, under the ids of aliases."""
     contents, is_json = world.contents, via.get("collection") == "json"
     for user_id, ratings in contents.ratings_of.items():
-        latest: dict[str, tuple[tuple[date, bool], Rating]] = {}
+        latest: dict[str, tuple[tuple[date, bool, bool], Rating]] = {}
         for rating in ratings:
             is_lost = rating.comment_id in contents.bad_items or not contents.movies[rating.movie_id].is_listed
             if rating.is_hidden or user_id in contents.walled or (is_json and is_lost):
                 continue
             movie_id = aliases.get(rating.movie_id, rating.movie_id)
-            place = (rating.rated_on or date.min, rating.movie_id == movie_id)
+            place = (rating.rated_on or date.min, rating.stars is not None, rating.movie_id == movie_id)
             if movie_id not in latest or latest[movie_id][0] < place:
                 latest[movie_id] = (place, replace(rating, movie_id=movie_id))
         yield from (rating for _, rating in latest.values())
@@ -218,14 +224,17 @@ def _like_count(world: World, frame: Frame, view: View, like_source: str | None,
     A photo without likes has no widget on its page; the JSON says 0.
     """
     n = len(world.contents.likers_of[frame.frame_id]) + frame.n_anonymous
-    if like_source == "photo_page" and view.has_like_widget and (view.has_like_numbers or frame.widget == "fav"):
-        return n - n_withheld(n, LIKERS_PAGE, view) or None
+    has_number = view.has_like_widget and (view.has_like_numbers or frame.widget == "fav")
+    on_page = n - n_withheld(n, LIKERS_PAGE, view) if like_source == "photo_page" and has_number else 0
+    if on_page:
+        return on_page
     return n if via.get("photos") == "json" and frame.has_data_id else None
 
 
 def _movie_row(world: World, movie: Movie, via: Via) -> tuple[object, ...]:
-    if movie.state in _UNAVAILABLE:
-        return (movie.movie_id, movie.chinese, None, None, None, [], [], None, None, None)
+    if movie.state != "open":
+        title = movie.chinese if movie.is_listed else movie.movie_id
+        return (movie.movie_id, title, None, None, None, [], [], None, None, None)
     if via.get("movie") != "json":
         movie = world.contents.misreported.get(movie.movie_id, movie)
     is_shown = movie.rating == "shown"

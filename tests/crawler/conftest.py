@@ -26,6 +26,7 @@ from crawler.plan import STAGES, phases_of, plan_phase
 from crawler.process import process
 from crawler.pseudonyms import Pseudonyms
 from crawler.sandbox.answers import Request
+from crawler.sandbox.oddities import Oddities, with_oddities
 from crawler.sandbox.server import SandboxServer
 from crawler.sandbox.truth import crawl_truth
 from crawler.sandbox.world import WorldConfig, generate_world
@@ -162,8 +163,9 @@ def sandbox(tmp_path, forks):
     """Return a function that opens a sandbox and gives a `Crawl` of it."""
     servers = []
 
-    def open_sandbox(seed=1, n_users=40, n_movies=20, faults=None):
-        server = SandboxServer(_world(seed, n_users, n_movies), faults=faults)
+    def open_sandbox(seed=1, n_users=40, n_movies=20, faults=None, oddities=None):
+        world = with_oddities(_world(seed, n_users, n_movies), oddities or Oddities())
+        server = SandboxServer(world, faults=faults)
         servers.append(server.__enter__())
         return Crawl(server, tmp_path, forks)
 

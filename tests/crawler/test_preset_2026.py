@@ -1,0 +1,97 @@
+"""Crawls of the sandbox as the site answers a guest in 2026, compared with what a guest can know, row by row.
+
+A crawl stops at each refusal, so its stages are run again until they end. The request log shows that it is polite.
+"""
+
+from itertools import pairwise
+
+import pytest
+from protego import Protego
+
+from crawler.kinds import KINDS
+from crawler.sandbox.answers import ROLES, Request
+from crawler.sandbox.faults.limits import ALLOWANCES, REAL_DELAY_S
+from crawler.sandbox.faults.switches import switched
+from crawler.sandbox.truth import PRESET_VIA
+
+DONE, REFUSED, UNFINISHED = 0, 3, 4
+MOST_RUNS = 40
+SLACK_S = 0.02  # a request can be read later than it was sent
+
+needs_json = pytest.mark.skipif("movie_json" not in KINDS, reason="the crawler does not read the mobile JSON")
+
+
+class Runs:
+    """Runs stages of a crawl again until they end, and remembers which requests belong to which run."""
+
+    def __init__(self, crawl, *options):
+        self.crawl, self.options = crawl, options
+        self.statuses = []
+        self.requests = []  # one list per run
+
+    def until_done(self, stage):
+        """Run a stage until it ends; the site's refusals and failed pages ask for another run."""
+        for _ in range(MOST_RUNS):
+            n = len(self.crawl.server.requests)
+            process = self.crawl.start(stage, *self.options)
+            _, errors = process.communicate()
+            self.requests.append(self.crawl.server.requests[n:])
+            self.statuses.append(process.returncode)
+            assert process.returncode in (DONE, REFUSED, UNFINISHED), errors
+            assert "Traceback" not in errors
+            if process.returncode == DONE:
+                return
+        raise AssertionError(f"{stage} does not end: {errors}")
+
+    def require_polite(self, delay_s):
+        """Check the log: the delay, the requests per scaled minute, robots.txt, and the full stop at a refusal."""
+        scale = delay_s / REAL_DELAY_S
+        for role in ROLES:
+            asked = [request for request in self.crawl.server.requests if request.host == role]
+            allowed = ALLOWANCES[role]
+            for earlier, later in pairwise(asked):
+                assert later.started_at_s - earlier.ended_at_s >= allowed.delay_s * scale
+            for first, one_too_many in zip(asked, asked[allowed.most_per_minute :], strict=False):
+                assert one_too_many.started_at_s - first.started_at_s >= 60 * scale - SLACK_S
+        self.require_obedient()
+
+    def require_obedient(self):
+        """Check the log: no path that robots.txt disallows, and no request to a host after it refused, in a run."""
+        server = self.crawl.server
+        for role in ROLES:
+            text = server.answers(Request(role, "GET", "/robots.txt")).body.decode()
+            rules, base = Protego.parse(text), server.site.hosts[role]
+            for request in server.requests:
+                assert request.host != role or rules.can_fetch(base + request.path, request.user_agent)
+        for requests in self.requests:
+            refused_at = {}
+            for request in requests:
+                assert request.host not in refused_at, request.path
+                if request.status in (302, 403, 418, 429):
+                    refused_at[request.host] = request.path
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_crawl_with_challenges_and_short_pages_ends_with_the_truth(sandbox, seed):
+    faults = switched("challenge=15,gaps")
+    crawl = sandbox(seed, faults=faults.fault)
+    runs = Runs(crawl, "--delay-s", "0.01")
+    runs.until_done("ratings")
+    crawl.require_truth(["movies", "ratings"])
+    assert runs.statuses.count(REFUSED) >= 4
+    runs.require_obedient()
+
+
+@needs_json
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_crawl_of_2026_ends_with_what_a_guest_can_know(sandbox, seed):
+    delay_s, via = 0.05, PRESET_VIA["2026"]
+    faults = switched(f"challenge=20,rate-limit={delay_s}", "2026")
+    crawl = sandbox(seed, faults=faults.fault, oddities=faults.oddities)
+    chosen = ",".join(f"{topic}={source}" for topic, source in via.items())
+    runs = Runs(crawl, "--delay-s", str(delay_s), "--via", chosen, "--everything")
+    for stage in ("ratings", "frames", "likes"):
+        runs.until_done(stage)
+    crawl.require_truth(["movies", "ratings", "frames", "images"], k=0, via=via, like_source=None)
+    assert crawl.tables()["frame_likes"].is_empty()
+    runs.require_polite(delay_s)

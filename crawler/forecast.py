@@ -76,7 +76,9 @@ def _expected(kind: PageKind, ledger: Ledger, scope: Scope) -> int | None:
 
     These are the later pages of lists whose first page is pending, and all pages of lists that are not planned yet.
     """
-    unplanned, planned = kind.unplanned(ledger, scope), reports.n_unread_lists(ledger, kind.name)
+    is_next_source = kind.rank(scope) > 0  # it is asked only for what the preferred source does not give
+    unplanned = 0.0 if is_next_source else kind.unplanned(ledger, scope)
+    planned = reports.n_unread_lists(ledger, kind.name)
     if unplanned == planned == 0:
         return 0
     pages_per_list = reports.pages_per_finished_list(ledger, kind.name) or kind.pages_per_list(ledger, scope)

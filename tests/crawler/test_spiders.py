@@ -173,7 +173,7 @@ def test_an_empty_crawl_has_an_empty_core(ledger):
 
 def test_every_kind_of_page_has_an_address_on_its_host():
     for kind in KINDS.values():
-        variant = {"photos": "still", "picture": "m"}.get(kind.name, "")
+        variant = {"photos": "still", "photos_json": "still", "picture": "m"}.get(kind.name, "")
         url = address(SITE, Key(kind.name, "77", variant))
         assert "77" in url
         assert url.startswith(f"{SITE.hosts[kind.host]}/")

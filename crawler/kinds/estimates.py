@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from crawler.kinds.sources import gone_movies, kind_names
+from crawler.kinds.sources import gone_movies, kind_names, unavailable_movies
 from crawler.ledger import reports
 from crawler.ledger.ledger import Ledger
 from crawler.scope import Scope
@@ -36,7 +36,7 @@ def surviving(ledger: Ledger, scope: Scope) -> Core:
 
 def with_readable_photos(ledger: Ledger, scope: Scope) -> list[str]:
     """Return the surviving movies whose pages a guest is shown; of the others, no list of photos is requested."""
-    unavailable = ledger.subjects_in("movie", "unavailable")
+    unavailable = unavailable_movies(ledger)
     return [movie_id for movie_id in surviving(ledger, scope).movie_ids if movie_id not in unavailable]
 
 

@@ -67,6 +67,15 @@ def n_people_to_come(ledger: Ledger, scope: Scope) -> float | None:
 
 def gone_movies(ledger: Ledger) -> set[str]:
     """Return the movies that a source says are gone, and that no source has shown."""
+    return _not_shown(ledger, "gone")
+
+
+def unavailable_movies(ledger: Ledger) -> set[str]:
+    """Return the movies that a source does not show to guests, and that no source has shown."""
+    return _not_shown(ledger, "unavailable")
+
+
+def _not_shown(ledger: Ledger, state: str) -> set[str]:
     kinds = kind_names("movie")
-    gone = {movie_id for kind in kinds for movie_id in ledger.subjects_in(kind, "gone")}
-    return gone - reports.shown_subjects(ledger, *kinds)
+    found = {movie_id for kind in kinds for movie_id in ledger.subjects_in(kind, state)}
+    return found - reports.shown_subjects(ledger, *kinds)

@@ -1,6 +1,7 @@
 """The queries of the export: the rows of each raw table, with the site's own ids of people."""
 
 import json
+from collections.abc import Collection
 from typing import Any, NamedTuple
 
 from crawler.ledger.ledger import Ledger
@@ -22,11 +23,11 @@ class Unread(NamedTuple):
     left_out: dict[str, int]
 
 
-def movies(ledger: Ledger) -> list[Row]:
+def movies(ledger: Ledger, unavailable: Collection[str]) -> list[Row]:
     """Return the rows of `movies`; genres and directors are JSON, `crawled_at` is Unix time.
 
     A merged movie has the id of the one that it is now, whose own row is preferred. A movie whose page is not shown to
-    us has the title that people's lists show, or else its id, and nothing more.
+    us (`unavailable`) has the title that people's lists show, or else its id, and nothing more.
     """
     aliases = ledger.aliases()
     rows = ledger.execute(
@@ -37,15 +38,12 @@ def movies(ledger: Ledger) -> list[Row]:
     for row in rows:
         movie_id = aliases.get(row[0], row[0])
         known.setdefault(movie_id, (movie_id, *row[1:]))
-    titles = dict(
-        ledger.execute(
-            "SELECT subject, title FROM pages LEFT JOIN listed_titles ON movie_id = subject "
-            "WHERE kind = 'movie' AND state = 'unavailable' ORDER BY subject"
-        )
-    )
-    for movie_id, title in titles.items():
+    titles = dict(ledger.execute("SELECT movie_id, title FROM listed_titles"))
+    for movie_id in sorted(unavailable):
         into_id = aliases.get(movie_id, movie_id)
-        known.setdefault(into_id, (into_id, title or into_id, None, None, None, "[]", "[]", None, None, None))
+        known.setdefault(
+            into_id, (into_id, titles.get(movie_id, into_id), None, None, None, "[]", "[]", None, None, None)
+        )
     return list(known.values())
 
 

@@ -14,7 +14,8 @@ def copy_plan(old: Ledger, new: Ledger) -> dict[int, str]:
             new.set_meta(key, value)
         for row in old.execute(
             "SELECT page_id, kind, subject, variant, start, state, attempts, next_try_at, cause, "
-            "CASE WHEN state = 'done' THEN NULL ELSE fetched_at END, refusals, is_refused_alone, found_through FROM pages"
+            "CASE WHEN state = 'done' THEN NULL ELSE fetched_at END, refusals, is_refused_alone, "
+            "found_through FROM pages"
         ):
             if old.is_of_forgotten(Key(*row[1:5])):
                 continue

@@ -91,6 +91,8 @@ class Crawl:
     def start(self, command, *options):
         """Start a command; return it."""
         where = ["--crawl", str(self.folder / "crawl"), "--site-file", str(self.site_file)]
+        if command in ("plan", *STAGES) and "--via" not in options:
+            options = ("--via", "html", *options)
         return Command(self._forks, [command, *where, *options], self.folder)
 
     def run(self, command, *options, status=0):

@@ -164,7 +164,8 @@ def test_the_plan_estimates_photos_from_the_totals_of_movie_pages_and_corrects_i
         ledger.add_pages([key])
         ledger.mark_done(ledger.page(key), 1.0, seen=10, claimed=10)
         ledger.executemany(
-            "INSERT INTO frames VALUES (?, 'm1', 'still', NULL, NULL, '', 0, NULL, NULL)", [(f"p{n}",) for n in range(10)]
+            "INSERT INTO frames VALUES (?, 'm1', 'still', NULL, NULL, '', 0, NULL, NULL)",
+            [(f"p{n}",) for n in range(10)],
         )
     assert expected() == ["1", "60"]  # a quarter of a movie's photos are stills
 

@@ -26,6 +26,7 @@ from crawler.kinds.mobile.paging import (
 )
 from crawler.kinds.mobile.values import CountOrNone, DayOrNone, Fields, Id, Stars, absent, read, stars_of
 from crawler.kinds.sources import n_people_to_come
+from crawler.kinds.tree import one_line
 from crawler.ledger.detours import n_new_in, open_page
 from crawler.ledger.ledger import Ledger
 from crawler.ledger.lists import ListPass, ListRows
@@ -34,16 +35,18 @@ from crawler.scope import Scope
 from crawler.sites import Site
 
 MARKS_PER_PAGE = 50
+_LONGEST_TITLE = 1000  # characters
 HIDDEN = "the movie is not shown"
 
 
 @dataclass(frozen=True)
 class MarkRow:
-    """A watched movie or series; `stars` is 1–5, None if it was not rated."""
+    """A watched movie or series; `stars` is 1–5, None if it was not rated; `title` as the list shows it."""
 
     movie_id: str
     stars: int | None
     rated_on: date | None
+    title: str | None = None
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,7 @@ class MarksPage:
 
 class _Subject(Fields):
     id: Id
+    title: Any = None
     type: str | None = None
 
 
@@ -107,7 +111,13 @@ def _row(item: dict[str, Any] | None) -> MarkRow | None:
         return None
     if mark.subject.type not in (None, "", "movie", "tv"):
         raise NotUnderstood("marks_json", "subject.type", "is not that of a film or series")
-    return MarkRow(mark.subject.id, stars_of("marks_json", mark.rating), mark.create_time)
+    return MarkRow(mark.subject.id, stars_of("marks_json", mark.rating), mark.create_time, _title(mark.subject.title))
+
+
+def _title(value: Any) -> str | None:
+    """Return a title as a list shows it, None if it shows none to keep."""
+    title = one_line(value) if isinstance(value, str) else ""
+    return title if title and "\ufffd" not in title and len(title) <= _LONGEST_TITLE else None
 
 
 def _store(context: CrawlContext, page: Page, parsed: MarksPage, at: float) -> Key | None:
@@ -132,6 +142,7 @@ def _store(context: CrawlContext, page: Page, parsed: MarksPage, at: float) -> K
             for movie_id, (stars, day) in items.items()
         ],
     )
+    ledger.add_listed_titles({row.movie_id: row.title for row in parsed.ratings if row.title})
     ledger.mark_done(page, list_pass.at, seen=n_items, claimed=claimed, left_out=parsed.left_out)
     if following is not None and Place.of(following).is_one:
         return open_page(ledger, following, at)

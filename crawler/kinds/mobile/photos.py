@@ -10,7 +10,7 @@ from urllib.parse import urlencode, urlsplit
 
 from pydantic import BeforeValidator
 
-from crawler.kinds.estimates import surviving
+from crawler.kinds.estimates import with_readable_photos
 from crawler.kinds.items import read_shown_items
 from crawler.kinds.kind import CrawlContext
 from crawler.kinds.mobile import API
@@ -171,12 +171,12 @@ def _store(context: CrawlContext, page: Page, parsed: PhotosJsonPage, at: float)
 
 
 def _first_pages(ledger: Ledger, scope: Scope) -> Iterator[Key]:
-    movie_ids = surviving(ledger, scope).movie_ids
+    movie_ids = with_readable_photos(ledger, scope)
     return (Key("photos_json", movie_id, kind) for movie_id in movie_ids for kind in scope.photo_kinds)
 
 
 def _unplanned(ledger: Ledger, scope: Scope) -> float | None:
-    movie_ids = surviving(ledger, scope).movie_ids
+    movie_ids = with_readable_photos(ledger, scope)
     return len(scope.photo_kinds) * n_unread(ledger, "photos", movie_ids) if movie_ids else None
 
 

@@ -40,7 +40,7 @@ class SandboxFields(BaseModel):
     movie: str
     www: str
     images: str
-    mobile: str
+    mobile: str = ""
     seed_movie_ids: list[Annotated[str, AfterValidator(_number)]]
     probe_movie_id: Annotated[str, AfterValidator(_number)] | None = None
     config: Settings
@@ -58,7 +58,7 @@ class SiteOptions:
     Attributes:
         site: which site
         site_file: the file in which the running sandbox writes its addresses
-        site_urls: base addresses of another site with the same pages: movie,www,images
+        site_urls: base addresses of another site with the same pages: movie,www,images, and mobile if it has JSON
         contact: e-mail or web address for the User-Agent; required for any site but the sandbox
         delay_s: minimum number of seconds between two requests to a host; at least 5 on a real host
         timeout_s: seconds to wait for an answer
@@ -88,12 +88,13 @@ class SiteOptions:
         """
         if self.site_urls:
             bases = [base.strip().rstrip("/") for base in self.site_urls.split(",")]
-            if len(bases) != 3 or not all(map(is_base, bases)):
+            if len(bases) not in (3, 4) or not all(map(is_base, bases)):
                 raise UsageError(
-                    f"--site-urls {self.site_urls!r}: give three addresses, http(s)://host or http(s)://host:port: "
-                    "movie,www,images"
+                    f"--site-urls {self.site_urls!r}: give three addresses, or four if the site has JSON, "
+                    "http(s)://host or http(s)://host:port: movie,www,images,mobile"
                 )
-            return Site(bases[0], bases[1], bases[2], bases[0]), Source(",".join(bases)), []
+            movie, www, images, mobile = (*bases, "")[:4]
+            return Site(movie, www, images, mobile), Source(",".join(bases)), []
         if self.site == "douban":
             return Site(), Source("douban"), []
         fields = self.sandbox_fields()

@@ -12,6 +12,7 @@ from crawler.kinds.kind import CrawlContext, PageKind
 from crawler.scope import Scope
 
 STAGES = ("ratings", "frames", "likes")
+GIVEN = "given"
 
 Phase = tuple[PageKind, ...]
 
@@ -32,6 +33,7 @@ def plan_phase(context: CrawlContext, phase: Sequence[PageKind]) -> None:
     ledger, scope = context.ledger, context.scope
     with ledger.transaction():
         for kind in phase:
-            ledger.add_pages(kind.first_pages(ledger, scope))
+            is_given = kind.stage == STAGES[0] and not kind.phase  # the pages of films and people that the user names
+            ledger.add_pages(kind.first_pages(ledger, scope), found_through=GIVEN if is_given else None)
             if kind.stage == "likes":
                 ledger.set_meta("k", str(scope.k))  # the export leaves out likes by people outside this core

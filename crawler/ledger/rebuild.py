@@ -13,7 +13,7 @@ def copy_plan(old: Ledger, new: Ledger) -> dict[int, str]:
         for key, value in old.execute("SELECT key, value FROM meta"):
             new.set_meta(key, value)
         for row in old.execute(
-            "SELECT page_id, kind, subject, variant, start, state, attempts, next_try_at, cause, "
+            "SELECT page_id, kind, subject, variant, start, state, attempts, next_try_at, cause, found_through, "
             "CASE WHEN state = 'done' THEN NULL ELSE fetched_at END FROM pages"
         ):
             if old.is_of_forgotten(Key(*row[1:5])):
@@ -21,7 +21,7 @@ def copy_plan(old: Ledger, new: Ledger) -> dict[int, str]:
             states[row[0]] = row[5]
             new.execute(
                 "INSERT INTO pages (page_id, kind, subject, variant, start, state, attempts, next_try_at, cause, "
-                "fetched_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "found_through, fetched_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 row,
             )
     return states

@@ -9,11 +9,13 @@ from collections.abc import Sequence
 
 from crawler.kinds import KINDS
 from crawler.kinds.kind import CrawlContext, PageKind
+from crawler.kinds.sources import kind_names
 from crawler.ledger.ledger import Ledger
-from crawler.ledger.sources import drop_open_pages, list_of, settled_lists
+from crawler.ledger.sources import drop_open_pages, list_of, plan_open_lists, settled_lists
 from crawler.scope import Scope
 
 STAGES = ("ratings", "frames", "likes")
+GIVEN = "given"
 
 Phase = tuple[PageKind, ...]
 
@@ -46,8 +48,12 @@ def plan_phase(context: CrawlContext, phase: Sequence[PageKind]) -> None:
         drop_settled(ledger, scope)
         for kind in phase:
             settled, has_names = _settled_elsewhere(ledger, scope, kind), kind.topic == "photos"
-            keys = kind.first_pages(ledger, scope)
-            ledger.add_pages(key for key in keys if list_of(key, has_names) not in settled)
+            keys = (key for key in kind.first_pages(ledger, scope) if list_of(key, has_names) not in settled)
+            is_given = kind.stage == STAGES[0] and not kind.phase  # the pages of films and people that the user names
+            ledger.add_pages(keys, found_through=GIVEN if is_given else None)
+            if kind.topic == "collection":
+                for other in kind_names("collection"):
+                    plan_open_lists(ledger, other, kind.name)
             if kind.stage == "likes":
                 ledger.set_meta("k", str(scope.k))  # the export leaves out likes by people outside this core
 

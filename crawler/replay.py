@@ -17,7 +17,7 @@ from crawler.kinds.kind import CrawlContext
 from crawler.ledger import rebuild
 from crawler.ledger.ledger import Ledger, recover
 from crawler.page import Page
-from crawler.plan import drop_settled
+from crawler.plan import GIVEN, drop_settled
 from crawler.process import process
 from crawler.scope import Source
 from dataset.cli import progress
@@ -74,7 +74,7 @@ def rebuild_ledger(crawl_dir: Path, old: Ledger, folder: str = FOLDER) -> tuple[
             bar.advance(task)
             if KINDS[entry.key.kind].stage == "likes":
                 like_scope = entry.origin.scope
-            new.add_pages([entry.key])
+            new.add_pages([entry.key], found_through=GIVEN if entry.key.subject in entry.origin.scope.uids else None)
             page = new.page(entry.key, of_any_state=True)
             if page is None:  # a forgotten person's
                 continue

@@ -130,10 +130,12 @@ def _items(root: etree._Element) -> Iterator[etree._Element]:
 
 
 def _require_dates(page: Document, ratings: Sequence[RatingRow]) -> None:
-    """Check that dates are where they are expected: a few marks have none, but never most of them."""
-    n_without = sum(rating.rated_on is None for rating in ratings)
-    if n_without >= _MANY_WITHOUT_DATE and 2 * n_without > len(ratings):
-        raise page.not_understood("rated_on", f"not found in {n_without} of {len(ratings)} items")
+    """Check that dates are where they are expected: some marks have none, but never all, or most of those with stars."""
+    rated = [rating for rating in ratings if rating.stars is not None]
+    for rows, share in ((ratings, 1.0), (rated, 0.5)):
+        n_without = sum(row.rated_on is None for row in rows)
+        if n_without >= _MANY_WITHOUT_DATE and (n_without == len(rows) or n_without > share * len(rows)):
+            raise page.not_understood("rated_on", f"not found in {n_without} of {len(rows)} items")
 
 
 def _rating(page: Document, item: etree._Element) -> RatingRow:

@@ -52,24 +52,32 @@ def address(site: Site, key: Key) -> str:
 def parse_comments(html: str, url: str) -> CommentsPage:
     """Return the people who wrote a page of comments, in order, without deleted accounts.
 
-    Always present: the word 短评 at the end of the heading or title, or the tabs above the comments; an author's
-    profile link in each comment. May be absent: all comments (then the list's container `#comments` must be
-    present), avatars, the next page's link.
+    Always present: the container `#comments` with comments or, without any, a heading or title that ends in 短评, or
+    the tabs above the comments; an author's profile link in each comment. May be absent: all comments, avatars,
+    the next page's link.
 
     Raises:
         NotUnderstood: the page has no such list, or most comments have no author.
     """
     page = Document.read("comments", html, url)
     page.id_in_url("movie_id", r"/subject/([0-9]+)/comments")
-    headings = (title_of(page.root), *map(text_of, page.css("h1")))
-    page.require_kind(any(map(_HEADING.search, headings)) or not page.marks.isdisjoint(_TABS), _OF_OTHER_KINDS)
-    comments = page.css(".comment-item")
+    comments = page.css("div.comment-item")
+    page.require_kind(_is_list(page), _OF_OTHER_KINDS)
     container = page.css("#comments")
     if not comments and (not container or select(container, 'a[href*="/people/"]')):
         raise page.not_understood("comments")
     authors, left_out = page.read_items(comments, lambda comment: _author(page, comment))
     people = tuple(author for author in authors if author)
     return CommentsPage(people, page.next_url(page.css("#paginator a.next::attr(href)")), left_out)
+
+
+def _is_list(page: Document) -> bool:
+    headings = (title_of(page.root), *map(text_of, page.css("h1")))
+    return (
+        any(map(_HEADING.search, headings))
+        or not page.marks.isdisjoint(_TABS)
+        or bool(page.css("#comments div.comment-item .comment-info, #comments div.comment-item .avatar"))
+    )
 
 
 def _author(page: Document, comment: etree._Element) -> Person | None:

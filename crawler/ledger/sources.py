@@ -39,6 +39,15 @@ def drop_open_pages(ledger: Ledger, kind: str, lists: set[tuple[str, str]], has_
     return len(pages)
 
 
+def plan_open_lists(ledger: Ledger, kind: str, other: str) -> None:
+    """Plan the first page of another kind for each list of a kind that is still to be read, with what led to it."""
+    ledger.execute(
+        "INSERT OR IGNORE INTO pages (kind, subject, variant, start, found_through) "
+        f"SELECT ?, subject, '', 0, max(found_through) FROM pages WHERE kind = ? GROUP BY subject HAVING sum({_OPEN}) > 0",
+        (other, kind),
+    )
+
+
 def list_of(key: Key, has_names: bool) -> tuple[str, str]:
     """Return the list of a page: its subject, and name."""
     return key.subject, key.variant.partition("-")[0] if has_names else ""

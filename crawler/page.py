@@ -90,6 +90,10 @@ class Unavailable(Exception):  # noqa: N818 - an outcome, not an error
     """The site shows us no such page, but does not say that its subject does not exist. The message says why."""
 
 
+class OptedOut(Unavailable):
+    """The site asks that nothing of this answer is kept. The message names the directive."""
+
+
 class Merged(Exception):  # noqa: N818 - an outcome, not an error
     """The site has merged the page's movie into another one.
 

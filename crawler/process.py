@@ -21,6 +21,7 @@ from crawler.page import (
     Key,
     Merged,
     NotUnderstood,
+    OptedOut,
     Page,
     PageGone,
     Refused,
@@ -90,13 +91,13 @@ def parse_answer(page: Page, answer: Answer, context: CrawlContext) -> ParsedAns
     try:
         content = kind.parse(answer)
         if not keeps_rows(opt_outs, isinstance(content, Picture)):
-            raise Unavailable(_opted_out(opt_outs))
+            raise _opted_out(opt_outs)
         if isinstance(content, Picture):
             write_picture(ledger.crawl_dir, content, answer.body)
             answer = replace(answer, stored_as=content.path)
     except NotUnderstood as problem:
         is_kept_away = answer.status == 200 and not keeps_rows(opt_outs, has_picture=False)
-        return ParsedAnswer(answer, None, Unavailable(_opted_out(opt_outs)) if is_kept_away else problem, opt_outs)
+        return ParsedAnswer(answer, None, _opted_out(opt_outs) if is_kept_away else problem, opt_outs)
     except Exception as problem:  # `settle` raises it again if it is a bug
         return ParsedAnswer(answer, None, problem, opt_outs)
     return ParsedAnswer(answer, content, None, opt_outs)
@@ -112,7 +113,7 @@ def settle(page: Page, parsed: ParsedAnswer, context: CrawlContext, archive: Arc
     if isinstance(parsed.problem, _ForgottenPerson):
         ledger.forget_page(page)
         return Outcome("gone")
-    if archive is not None and keeps_body(parsed.opt_outs):
+    if archive is not None and keeps_body(parsed.opt_outs) and not isinstance(parsed.problem, OptedOut):
         archive.write(page.key, parsed.answer)
     ledger.set_opt_outs(page, parsed.opt_outs)
     try:
@@ -136,8 +137,8 @@ def settle(page: Page, parsed: ParsedAnswer, context: CrawlContext, archive: Arc
     return Outcome("done", following=following)
 
 
-def _opted_out(opt_outs: frozenset[str]) -> str:
-    return f"opted out ({'noai' if 'noai' in opt_outs else 'noimageai'})"
+def _opted_out(opt_outs: frozenset[str]) -> OptedOut:
+    return OptedOut(f"opted out ({'noai' if 'noai' in opt_outs else 'noimageai'})")
 
 
 def _give_up_pictures(context: CrawlContext, content: Any, at: float) -> None:
@@ -145,7 +146,7 @@ def _give_up_pictures(context: CrawlContext, content: Any, at: float) -> None:
     keys = [Key("picture", row.frame_id, context.scope.picture_size) for row in getattr(content, "frames", ())]
     context.ledger.add_pages(keys)
     for page in filter(None, map(context.ledger.page, keys)):
-        context.ledger.mark(page, "unavailable", _opted_out(frozenset(("noimageai",))), at)
+        context.ledger.mark(page, "unavailable", "opted out (noimageai)", at)
 
 
 def _merge(context: CrawlContext, page: Page, into_id: str) -> Outcome:
@@ -162,7 +163,7 @@ def _outcome_of(problem: Exception, page: Page, answer: Answer) -> Outcome:
     match problem:
         case PageGone():
             return Outcome("gone", next((words for words in GONE_WORDS if words in str(problem)), str(problem)))
-        case Unavailable() if page.key.start and "opted out" not in str(problem):
+        case Unavailable() if page.key.start and not isinstance(problem, OptedOut):
             return Outcome("failed", f"{problem}, though the list began", may_recover=True)
         case Unavailable():
             return Outcome("unavailable", str(problem))

@@ -17,10 +17,12 @@ from crawler.kinds import KINDS, is_page
 from crawler.kinds.kind import CrawlContext, PageKind
 from crawler.page import Key, Page
 from crawler.plan import Phase, plan_phase
+from crawler.spiders.closed import require_open
 from crawler.spiders.pace import HostPace
 from crawler.spiders.politeness import OF_ROLE, Politeness
 from crawler.spiders.queue import PageQueue
 from crawler.spiders.robots import HostRules
+from dataset.errors import RefusedError
 
 MAX_BACKOFF_S = 3600.0
 MAX_DELAY_S = 60.0  # of a host that answers slowly; twice the host's own delay if that is more
@@ -86,7 +88,7 @@ class StagePages:
             if self._must_stop():
                 self.is_over = True
                 break
-            queues = self._open_queues()
+            queues, n_refusals = self._open_queues(), len(self.refusals)
             for host, queue in queues.items():
                 if self._is_turn_of(host, now) and (page := queue.take(now)):
                     self.n_requests += 1
@@ -94,6 +96,8 @@ class StagePages:
                         return page
                     self._context.ledger.mark(page, "gone", "its id has not the form of the site's ids")
                     self.hold_back(page)
+            if len(self.refusals) > n_refusals:
+                continue
             if any(queue.out for queue in self._queues.values()) or any(
                 queue.next_retry_at() or queue.has_ready() for queue in queues.values()
             ):
@@ -179,6 +183,11 @@ class StagePages:
         if pace.free_at > now or self._rules[host].are_old():
             return False
         if self._politeness.is_slow and self._queues[host].has_due(now):
+            try:
+                require_open(self._context.site.hosts[host])
+            except RefusedError as refused:  # what another crawl of this account was told
+                self.refuse(host, str(refused))
+                return False
             wait_s = self._clocks[host].begin(pace.delay_s)  # another crawl may have sent a request just now
             pace.free_at = now + wait_s
             return not wait_s

@@ -10,6 +10,7 @@ from itertools import pairwise
 
 import pytest
 
+from crawler.sandbox.answers import Answer
 from crawler.sites import Site, host_key
 from crawler.spiders import clock
 from crawler.spiders.clock import HostClock, Minute
@@ -217,8 +218,6 @@ def test_a_later_time_stays_and_a_damaged_file_stops_nobody(monkeypatch):
 @pytest.mark.usefixtures("closed_files")
 @pytest.mark.parametrize("given", ["seconds", "date"])
 def test_after_a_refusal_with_retry_after_no_command_asks_the_host_before(sandbox, given):
-    from crawler.sandbox.answers import Answer
-
     later = "90" if given == "seconds" else format_datetime(datetime.fromtimestamp(Time()() + 4e8, UTC), usegmt=True)
     is_lifted = []
 
@@ -241,3 +240,15 @@ def test_after_a_refusal_with_retry_after_no_command_asks_the_host_before(sandbo
     (clock.account_folder() / f"{host_key(crawl.server.site.movie)}{clock.CLOSED}").unlink()
     crawl.run("ratings")
     crawl.require_truth(["ratings"])
+
+
+@pytest.mark.usefixtures("closed_files")
+def test_a_crawl_that_runs_obeys_what_another_one_was_told(sandbox):
+    def faults(request, answer):
+        if len(crawl.server.requests) == 5:
+            close_host(crawl.server.site.movie, "600")
+        return answer(request)
+
+    crawl = sandbox(1, faults=faults)
+    assert "asked for no request before" in crawl.run("ratings", "--delay-s", "0.01", status=3)
+    assert len(crawl.server.requests) == 6

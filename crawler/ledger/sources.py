@@ -43,7 +43,8 @@ def plan_open_lists(ledger: Ledger, kind: str, other: str) -> None:
     """Plan the first page of another kind for each list of a kind that is still to be read, with what led to it."""
     ledger.execute(
         "INSERT OR IGNORE INTO pages (kind, subject, variant, start, found_through) "
-        f"SELECT ?, subject, '', 0, max(found_through) FROM pages WHERE kind = ? GROUP BY subject HAVING sum({_OPEN}) > 0",
+        "SELECT ?, subject, '', 0, max(found_through) FROM pages WHERE kind = ? "
+        f"GROUP BY subject HAVING sum({_OPEN}) > 0",
         (other, kind),
     )
 

@@ -128,7 +128,10 @@ class JsonKind(PageKind):
 
     def _elsewhere(self, answer: Answer) -> Elsewhere:
         """Return where a redirect leads, if it is another address of such a page on the same host."""
-        asked, given = urlsplit(answer.url), urlsplit(urljoin(answer.url, answer.location or ""))
+        try:
+            asked, given = urlsplit(answer.url), urlsplit(urljoin(answer.url, answer.location or ""))
+        except ValueError:
+            raise NotUnderstood(self.name, "status", f"is {answer.status}, to no address") from None
         before, after = _SUBJECT.fullmatch(asked.path), _SUBJECT.fullmatch(given.path)
         if before and after and given[:2] == asked[:2] and before[3] == after[3]:
             if before[2] != after[2]:

@@ -31,6 +31,7 @@ class MobileChecks:
         self._ask, self._movie_id = ask, movie_id
         self._stills: PhotosJsonPage | None = None
         self._series_id = ""
+        self._n_interests = self._n_marks = self._marks_total = 0
 
     def checks(self) -> Iterator[Check]:
         """Yield the checks in order."""
@@ -98,11 +99,13 @@ class MobileChecks:
         page = self._list(Key("interests", self._movie_id))
         if not page.people:
             raise CannotTell("nobody is shown; choose another movie using --movie")
-        self.person = page.people[0].uid
-        return "holds", f"{len(page.people)} people on the first page, {page.claimed_total or 0:,} claimed"
+        self.person, self._n_interests = page.people[0].uid, page.claimed_total or 0
+        return "holds", f"{len(page.people)} people on the first page, {self._n_interests:,} claimed"
 
     def _reach(self) -> CheckResult:
         start = INTERESTS_REACH - INTERESTS_PER_PAGE
+        if self._n_interests <= start:
+            raise CannotTell(f"{self._n_interests:,} people in all; choose a movie with more using --movie")
         page = self._list(Key("interests", self._movie_id, start=start))
         if not page.people:
             return "differs", f"nobody from {start:,}: the lists end before, no setting needed"
@@ -151,8 +154,6 @@ class MobileChecks:
         if self._stills is None or not self._stills.frames:
             raise CannotTell("no still was found")
         return self._stills
-
-    _n_marks = _marks_total = 0
 
 
 def _series_in(value: Any) -> Iterator[str]:

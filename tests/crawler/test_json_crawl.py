@@ -109,4 +109,6 @@ def test_movies_that_the_sources_show_differently_are_flagged_with_both_values(s
         )
     assert f"{len(wrong)} movies are not the same in the HTML and the JSON" in _status(crawl)
     years = dict(tables["movies"].select("movie_id", "year").rows())
-    assert {id_: years[id_] for id_ in wrong} == {id_: truth.movies[id_].year for id_ in wrong}  # the preferred source's
+    assert {id_: years[id_] for id_ in wrong} == {
+        id_: truth.movies[id_].year for id_ in wrong
+    }  # the preferred source's

@@ -11,11 +11,12 @@ from cyclopts import Parameter
 from pydantic import Field
 
 from crawler.commands.options import CrawlOptions
-from crawler.forecast import Forecast, duration, forecast, seconds_needed
+from crawler.forecast import Forecast, cost_of_source, duration, forecast, seconds_needed
 from crawler.kinds import KINDS, PERSONAL_KINDS
 from crawler.ledger import reports
 from crawler.ledger.ledger import Ledger
 from crawler.plan import kinds_of
+from crawler.probe.document import FILE_NAME, read_probe
 from crawler.spiders.settings import CrawlSettings
 from dataset.cli import FLAT
 from dataset.errors import UsageError
@@ -36,26 +37,53 @@ def plan(*, crawl: Annotated[CrawlOptions, FLAT] = CrawlOptions()) -> None:  # n
     settings = crawl.resolve()
     with Ledger.open(settings.crawl_dir, settings.source, PERSONAL_KINDS) as ledger:
         forecasts = forecast(ledger, settings.scope)
-    print("\n".join(plan_lines(forecasts, settings.politeness.seconds_per_request("movie"))))
+        sources = source_lines(ledger, settings)
+    print("\n".join([*plan_lines(forecasts, settings.politeness.seconds_per_request), *sources]))
 
 
-def plan_lines(forecasts: list[Forecast], delay_s: float) -> list[str]:
+def plan_lines(forecasts: list[Forecast], seconds_per_request: Callable[[str], float]) -> list[str]:
     """Return the plan as lines: one per kind of page, and the total."""
-    lines = [f"{'stage':<8} {'kind of page':<13} {'known':>9} {'expected':>13}   at {delay_s:g} s per request"]
+    hosts = dict.fromkeys(KINDS[one.kind].host for one in forecasts)
+    paces = " or ".join(f"{pace:g}" for pace in sorted({seconds_per_request(host) for host in hosts}))
+    lines = [f"{'stage':<8} {'kind of page':<13} {'known':>9} {'expected':>13}   at {paces} s per request"]
     for one in forecasts:
         expected = "not yet known" if one.expected is None else f"{one.expected:,}"
-        time_needed = "" if one.expected is None else duration(one.requests * delay_s)
+        pace = seconds_per_request(KINDS[one.kind].host)
+        time_needed = "" if one.expected is None else duration(one.requests * pace)
         lines.append(f"{one.stage:<8} {one.kind:<13} {one.known:>9,} {expected:>13}   {time_needed}".rstrip())
     requests = sum(one.requests for one in forecasts)
     open_stages = dict.fromkeys(one.stage for one in forecasts if one.expected is None)
     least = "At least" if open_stages else "About"
-    needed = duration(seconds_needed(forecasts, delay_s))
+    needed = duration(seconds_needed(forecasts, seconds_per_request))
     lines.append(f"{least} {requests:,} requests; {needed}, with the hosts of a stage in parallel.")
     if open_stages:
         lines.append(
             f"Not all counts are known yet; run plan again when these stages have read pages: {', '.join(open_stages)}."
         )
     return lines
+
+
+def source_lines(ledger: Ledger, settings: CrawlSettings) -> list[str]:
+    """Return in lines which sources each topic is read from, what each of them costs, and who says so."""
+    via, lines = settings.scope.via, []
+    for topic, sources in via.items():
+        if len(sources) > 1:
+            costs = [(source, cost_of_source(ledger, settings.scope, topic, source)) for source in sources]
+            told = ", else ".join(f"{source} ({_cost(settings, one)})" for source, one in costs)
+            lines.append(f"{topic}: {told}")
+    probed = read_probe(settings.crawl_dir, settings.source)
+    if probed is not None:
+        lines.append(f"The order of the sources is that of the probe of {probed.probed_at[:10]} ({FILE_NAME}).")
+    elif lines:
+        lines.append("Nobody has checked these sources yet; do so with: python -m crawler probe")
+    return lines
+
+
+def _cost(settings: CrawlSettings, one: Forecast) -> str:
+    if one.expected is None:
+        return "requests not yet known"
+    pace = settings.politeness.seconds_per_request(KINDS[one.kind].host)
+    return f"{one.requests:,} requests, {duration(one.requests * pace)}"
 
 
 def _ages_of(stage: str) -> Any:

@@ -20,7 +20,6 @@ from crawler.archive.warc import read_origins
 from crawler.kinds import KINDS
 from crawler.kinds.estimates import surviving
 from crawler.kinds.photo import PHOTO
-from crawler.kinds.sources import unavailable_movies
 from crawler.ledger import raw_rows, reports
 from crawler.ledger.claims import contradictions
 from crawler.ledger.ledger import Ledger
@@ -84,7 +83,7 @@ def _pseudonyms(crawl_dir: Path, is_local: bool) -> Pseudonyms:
 def _movies(ledger: Ledger) -> pl.DataFrame:
     rows = [
         (*row[:5], json.loads(row[5]), json.loads(row[6]), *row[7:9], row[9] and datetime.fromtimestamp(row[9], UTC))
-        for row in raw_rows.movies(ledger, unavailable_movies(ledger))
+        for row in raw_rows.movies(ledger, [kind.name for kind in KINDS.values() if kind.table == "movies"])
     ]
     return _table(rows, Movie)
 

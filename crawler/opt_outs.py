@@ -21,13 +21,14 @@ DIRECTIVES = ("noindex", "noarchive", "noai", "noimageai")
 
 _SAME = {"none": "noindex", "nocache": "noarchive"}
 _WITH_VALUE = frozenset(("unavailable_after", "max-snippet", "max-image-preview", "max-video-preview"))
+_ANY_NAME = (b"obots", b"OBOTS", b"keyframes", b"KEYFRAMES")  # most pages have none, and need not be searched further
 _ANY_META = re.compile(rb"""name\s{0,9}=\s{0,9}["']?\s{0,9}(?:robots|douban-keyframes)""", re.IGNORECASE)
 
 
 def opt_outs_of(answer: Answer) -> frozenset[str]:
     """Return which of `DIRECTIVES` an answer has for us."""
     found = {directive for tag in answer.robots_tags for directive in _of_header(tag)}
-    if _ANY_META.search(answer.body):
+    if any(name in answer.body for name in _ANY_NAME) and _ANY_META.search(answer.body):
         found |= set(_of_page(answer.body))
     return frozenset(_SAME.get(directive, directive) for directive in found) & frozenset(DIRECTIVES)
 

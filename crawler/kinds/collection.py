@@ -17,7 +17,7 @@ from crawler.kinds.html import HtmlKind
 from crawler.kinds.kind import CrawlContext
 from crawler.kinds.next_page import next_key
 from crawler.kinds.sources import n_people_to_come
-from crawler.kinds.tree import select, text_of, title_of
+from crawler.kinds.tree import one_line, select, text_of, title_of
 from crawler.ledger.ledger import Ledger
 from crawler.ledger.lists import ListPass, ListRows
 from crawler.page import Key, Page, Person
@@ -177,8 +177,11 @@ def _of_title(item: etree._Element, links: Sequence[tuple[etree._Element, str]])
 
 def _title(links: Sequence[etree._Element]) -> str | None:
     """Return the title in the links to a movie (`title / another title`), None if they have none to keep."""
-    title = next(filter(None, map(text_of, links)), "").partition(" / ")[0]
-    return title if title and title != _UNKNOWN and "\ufffd" not in title and len(title) <= _LONGEST_TITLE else None
+    for link in reversed(links):  # the first one holds the poster
+        title = one_line("".join(link.itertext()).partition(" / ")[0])
+        if title and title != _UNKNOWN and "\ufffd" not in title and len(title) <= _LONGEST_TITLE:
+            return title
+    return None
 
 
 def _has_class(classes: str | None, name: str) -> bool:

@@ -161,7 +161,10 @@ def _is_text(answer: Answer) -> bool:
 
 def _has_a_sign(body: bytes) -> bool:
     signs = (*_ANY_WORDS, *_ANY_REDIRECT) if len(body) < LITTLE_BYTES else _ANY_WORDS
-    return any(sign in body for sign in signs) or bool(_ANY_FORM.search(body))
+    for sign in signs:  # of every page, and `any` would take twice as long
+        if sign in body:
+            return True
+    return bool(_ANY_FORM.search(body))
 
 
 def _sign_of_address(url: str, address: str) -> str | None:

@@ -143,7 +143,8 @@ class PageTable(Database):
     def set_opt_outs(self, page: Page, directives: Collection[str]) -> None:
         """Replace what the last answer of a page asks of crawlers."""
         self.execute("DELETE FROM opt_outs WHERE page_id = ?", (page.page_id,))
-        self.executemany("INSERT INTO opt_outs VALUES (?, ?)", [(page.page_id, directive) for directive in directives])
+        if directives:
+            self.executemany("INSERT INTO opt_outs VALUES (?, ?)", [(page.page_id, one) for one in directives])
 
     def postpone(self, page: Page, cause: str, next_try_at: float) -> Page:
         """Record a failed attempt and keep the page pending; return the page as it is now."""

@@ -1,9 +1,10 @@
 """The queries of the export: the rows of each raw table, with the site's own ids of people."""
 
 import json
-from collections.abc import Collection
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from crawler.ledger.database import marks
 from crawler.ledger.ledger import Ledger
 from crawler.page import Key
 
@@ -23,11 +24,11 @@ class Unread(NamedTuple):
     left_out: dict[str, int]
 
 
-def movies(ledger: Ledger, unavailable: Collection[str]) -> list[Row]:
+def movies(ledger: Ledger, read_by: Sequence[str]) -> list[Row]:
     """Return the rows of `movies`; genres and directors are JSON, `crawled_at` is Unix time.
 
-    A merged movie has the id of the one that it is now, whose own row is preferred. A movie whose page is not shown to
-    us (`unavailable`) has the title that people's lists show, or else its id, and nothing more.
+    A merged movie has the id of the one that it is now, whose own row is preferred. A movie whose page (of a kind in
+    `read_by`) is not shown to us has the title that people's lists show, or else its id, and nothing more.
     """
     aliases = ledger.aliases()
     rows = ledger.execute(
@@ -38,12 +39,16 @@ def movies(ledger: Ledger, unavailable: Collection[str]) -> list[Row]:
     for row in rows:
         movie_id = aliases.get(row[0], row[0])
         known.setdefault(movie_id, (movie_id, *row[1:]))
-    titles = dict(ledger.execute("SELECT movie_id, title FROM listed_titles"))
-    for movie_id in sorted(unavailable):
-        into_id = aliases.get(movie_id, movie_id)
-        known.setdefault(
-            into_id, (into_id, titles.get(movie_id, into_id), None, None, None, "[]", "[]", None, None, None)
+    titles = dict(
+        ledger.execute(
+            "SELECT subject, title FROM pages LEFT JOIN listed_titles ON movie_id = subject "
+            f"WHERE kind IN ({marks(read_by)}) AND state = 'unavailable' ORDER BY subject",
+            read_by,
         )
+    )
+    for movie_id, title in titles.items():
+        into_id = aliases.get(movie_id, movie_id)
+        known.setdefault(into_id, (into_id, title or into_id, None, None, None, "[]", "[]", None, None, None))
     return list(known.values())
 
 

@@ -27,6 +27,7 @@ MAX_TIMES = 32  # more than a minute of requests to a host
 _MARGIN = 1e-4  # of a minute, so that the first and the last of eleven requests are more than a minute apart
 _POLL_S = 0.25  # how often a process asks again while another one has the turn
 _KEPT_S = 86_400.0
+_CLOSED_KEPT_S = 8 * _KEPT_S
 CLOSED = ".closed"  # the suffix of the files of `closed.py`
 _FILE_BYTES = 2048
 _FOLDER = Path(".local/state/douban-keyframes/hosts")
@@ -181,13 +182,12 @@ def account_folder() -> Path:
 
 
 def _remove_old(folder: Path) -> None:
-    """Remove the files of hosts that were not asked for a day."""
+    """Remove the files of hosts that were not asked for a day, and what hosts asked for long ago."""
     for path in folder.iterdir():
-        if path.suffix == CLOSED:
-            continue
+        kept_s = _CLOSED_KEPT_S if path.suffix == CLOSED else _KEPT_S
         with suppress(OSError), path.open("r+") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if time.time() - os.fstat(file.fileno()).st_mtime > _KEPT_S:
+            if time.time() - os.fstat(file.fileno()).st_mtime > kept_s:
                 path.unlink()
 
 

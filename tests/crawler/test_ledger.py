@@ -215,8 +215,11 @@ def test_a_ledger_of_version_2_opens_with_its_pages_and_the_tables_of_a_new_one(
     with Ledger.open(old_ledger, SANDBOX, PERSONAL_KINDS) as ledger:
         assert [page.key for page in ledger.pending(["movie"], 0, 9)] == [Key("movie", "1")]
         columns = _columns(ledger)
+        ledger.mark(ledger.page(Key("movie", "1")), "unavailable", "not shown to guests (404)")
+        indexes = ledger.execute("SELECT name FROM sqlite_master WHERE type = 'index' ORDER BY name").fetchall()
     with Ledger.open(tmp_path_factory.mktemp("new"), SANDBOX, PERSONAL_KINDS) as ledger:
         assert columns == _columns(ledger)
+        assert indexes == ledger.execute("SELECT name FROM sqlite_master WHERE type = 'index' ORDER BY name").fetchall()
 
 
 def _add_migrations(monkeypatch, **scripts):

@@ -64,7 +64,8 @@ def truth(
         "movies": _table([_movie_row(movie) for movie in chosen if movie.state == "open"], schema.Movie),
         "ratings": _table([(r.user_id, r.movie_id, r.stars, r.rated_on, None, None) for r in ratings], schema.Rating),
         "frames": _table(
-            [_frame_row(frame, site or Site(), counts.get(frame.frame_id)) for frame in frames], schema.Frame
+            [_frame_row(frame, site or Site(), counts.get(frame.frame_id), _place(world, frame)) for frame in frames],
+            schema.Frame,
         ),
         "images": _table(
             [_image_row(frame, picture_size, picture_suffix) for frame in frames] if picture_size else [], schema.Image
@@ -173,9 +174,16 @@ def _movie_row(movie: Movie) -> tuple[object, ...]:
     )  # fmt: skip
 
 
-def _frame_row(frame: Frame, site: Site, like_count: int | None) -> tuple[object, ...]:
+def _frame_row(frame: Frame, site: Site, like_count: int | None, place: int) -> tuple[object, ...]:
     url = f"{site.images}/view/photo/m/public/p{frame.frame_id}.webp"
-    return frame.frame_id, frame.movie_id, frame.kind, frame.width_px, frame.height_px, url, like_count
+    return frame.frame_id, frame.movie_id, frame.kind, frame.width_px, frame.height_px, url, like_count, place
+
+
+def _place(world: World, frame: Frame) -> int:
+    """Return a frame's place in the list of its kind, as it is without faults."""
+    return [one.frame_id for one in world.contents.frames_of[frame.movie_id] if one.kind == frame.kind].index(
+        frame.frame_id
+    )
 
 
 def _image_row(frame: Frame, size: str, suffix: str) -> tuple[object, ...]:

@@ -253,9 +253,9 @@ class SnapshotUser(dy.Schema):
     claimed = dy.Enum(
         COUNT_BINS,
         nullable=True,
-        **about("How many watched movies the person's page claims, as a range.", unit="movies", null="it claims none"),
+        **about("How many watched movies the person's page claims, as a range.", null="it claims no number"),
     )
-    read = dy.Enum(COUNT_BINS, **about("How many of them were read, as a range.", unit="movies"))
+    read = dy.Enum(COUNT_BINS, **about("How many of them were read, as a range."))
     is_complete = dy.Bool(
         **about("Whether the list was read to its end; if not, the person has watched more than the tables say.")
     )

@@ -35,4 +35,7 @@ def published_users(
 
 
 def _binned(count: str) -> pl.Expr:
-    return pl.col(count).cut(_LOWEST, labels=COUNT_BINS, left_closed=True).cast(pl.String)
+    found = pl.lit(COUNT_BINS[0])
+    for lowest, name in zip(_LOWEST, COUNT_BINS[1:], strict=True):
+        found = pl.when(pl.col(count) >= lowest).then(pl.lit(name)).otherwise(found)
+    return pl.when(pl.col(count).is_not_null()).then(found)

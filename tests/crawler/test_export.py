@@ -83,7 +83,8 @@ def test_every_table_is_written_with_pseudonyms_for_people(crawl, tmp_path):
     counts = export(crawl, raw)
     of = Pseudonyms.open(crawl / "pseudonym.key").of
     tables = _tables(raw)
-    assert counts == {"movies": 1, "ratings": 3, "frames": 2, "images": 1, "frame_likes": 3, "quarantine": 4}
+    n_rows = {"movies": 1, "ratings": 3, "frames": 2, "images": 1, "frame_likes": 3, "users": 2, "quarantine": 4}
+    assert counts == n_rows
     assert sorted(tables["ratings"].drop("given_split").rows()) == sorted(
         [
             (of("71"), "m1", 5.0, date(2024, 1, 2), None),
@@ -95,8 +96,8 @@ def test_every_table_is_written_with_pseudonyms_for_people(crawl, tmp_path):
     assert (movie["title"], movie["genres"], movie["directors"]) == ("盗梦空间", ["剧情", "科幻"], ["诺兰"])
     assert movie["crawled_at"] <= datetime.now(UTC)
     assert tables["frames"].rows() == [
-        ("p1", "m1", "still", 1920, 1080, "https://img1/p1.webp", 4),
-        ("p2", "m1", "still", None, None, "https://img1/p2.webp", None),
+        ("p1", "m1", "still", 1920, 1080, "https://img1/p1.webp", 4, 0),
+        ("p2", "m1", "still", None, None, "https://img1/p2.webp", None, 1),
     ]
     assert sorted(tables["frame_likes"].rows()) == sorted(
         [
@@ -151,7 +152,7 @@ def test_the_same_ledger_gives_the_same_bytes(crawl, tmp_path):
     export(crawl, tmp_path / "two")
     export(crawl, tmp_path / "two")
     files = sorted(path.relative_to(tmp_path / "one") for path in (tmp_path / "one").rglob("*") if path.is_file())
-    assert len(files) == 8
+    assert len(files) == 9
     assert [sha256_of_file(tmp_path / "one" / path) for path in files] == [
         sha256_of_file(tmp_path / "two" / path) for path in files
     ]

@@ -23,7 +23,7 @@ from crawler.scope import Scope, Source
 from crawler.sites import Site
 from dataset.errors import MissingInputError
 from dataset.files import sha256_of_file
-from dataset.schema import RAW_TABLES, Quarantine
+from dataset.schema import RAW_TABLES, Quarantine, RawUser
 from dataset.tables import read_table
 
 SANDBOX = Source("sandbox", {"seed": 1})
@@ -106,6 +106,32 @@ def test_every_table_is_written_with_pseudonyms_for_people(crawl, tmp_path):
             (of("71"), "p2", date(2024, 2, 2), "user_likes"),
         ]
     )
+
+
+def test_the_users_say_who_was_read_through_what_when_and_how_completely(tmp_path):
+    folder = tmp_path / "crawl"
+    with Ledger.open(folder, SANDBOX, PERSONAL_KINDS) as ledger:
+
+        def read(uid, person, ratings, claimed, following=None, found_through=None):
+            key = Key("collection", uid)
+            ledger.add_pages([key], found_through)
+            answer = Answer(200, KINDS["collection"].address(Site(), key), b"", at=1_700_000_000.0)
+            content = CollectionPage(person, ratings, claimed, following)
+            settle(ledger.page(key), ParsedAnswer(answer, content), CrawlContext(ledger, Site(), Scope()))
+
+        read("quillwort", ANN, (RatingRow("m1", 5, None), RatingRow("m2", 5, None)), 3, None, "comments")
+        read("72", BOB, (RatingRow("m1", 2, None),), 90, None, "given")
+        read("73", Person("73", "73"), (), 20, "?start=15")
+        ledger.add_pages([Key("collection", "74")], "comments")  # not read yet
+    export(folder, tmp_path / "raw")
+    of = Pseudonyms.open(folder / "pseudonym.key").of
+    table = read_table(tmp_path / "raw" / "users.parquet", RawUser)
+    day = date(2023, 11, 14)
+    assert set(table.rows()) == {
+        (of("71"), "comments", day, 3, 2, True),
+        (of("72"), "given", day, 90, 1, False),
+        (of("73"), None, day, 20, 0, False),
+    }
 
 
 def test_no_id_of_a_person_leaves_the_crawl(crawl, tmp_path):

@@ -1,6 +1,6 @@
 """Exports the crawl's ledger to the raw tables of `dataset.schema`, with pseudonyms for people.
 
-The raw folder is self-contained: `movies`, `ratings`, `frames`, `images`, `frame_likes`, `contradictions` and
+The raw folder is self-contained: `movies`, `ratings`, `frames`, `images`, `frame_likes`, `users`, `contradictions` and
 `quarantine` as Parquet, `pictures/` (hard links if the file system supports them), and `provenance.json`. The same
 ledger gives the same bytes.
 """
@@ -27,7 +27,7 @@ from crawler.pseudonyms import Pseudonyms
 from crawler.scope import Scope, Source
 from dataset.errors import MissingInputError, PipelineError
 from dataset.files import atomic_path, write_json
-from dataset.schema import Contradiction, Frame, Image, Movie, Quarantine, Rating, RawFrameLike
+from dataset.schema import Contradiction, Frame, Image, Movie, Quarantine, Rating, RawFrameLike, RawUser
 from dataset.tables import write_table
 from dataset.version import code_version
 
@@ -54,6 +54,7 @@ def export(crawl_dir: Path, raw_dir: Path) -> dict[str, int]:
             "frames": write_table(frames, Frame, raw_dir / "frames.parquet"),
             "images": write_table(images, Image, raw_dir / "images.parquet"),
             "frame_likes": write_table(likes, RawFrameLike, raw_dir / "frame_likes.parquet"),
+            "users": write_table(_users(ledger, pseudonym_of), RawUser, raw_dir / "users.parquet"),
             "contradictions": write_table(
                 _table(contradictions(ledger), Contradiction), Contradiction, raw_dir / "contradictions.parquet"
             ),
@@ -95,6 +96,23 @@ def _ratings(ledger: Ledger, pseudonym_of: Callable[[str], str]) -> tuple[pl.Dat
     reason = "older mark of a movie that was merged into another one, which this person marked too"
     left_out = [("ratings", reason, pseudonym_of(user), movie, None, "1 mark") for user, movie, *_ in replaced]
     return _table(table, Rating), _table(left_out, Quarantine)
+
+
+def _users(ledger: Ledger, pseudonym_of: Callable[[str], str]) -> pl.DataFrame:
+    """Return the people whose list of marks was read, under any of their uids or from any source."""
+    kinds = [kind.name for kind in KINDS.values() if kind.is_personal and kind.table == "ratings"]
+    rows = [
+        (
+            pseudonym_of(user),
+            found_through,
+            datetime.fromtimestamp(begun_at, UTC).date(),
+            claimed,
+            n_read,
+            bool(complete),
+        )
+        for user, found_through, begun_at, claimed, n_read, complete in raw_rows.users(ledger, kinds)
+    ]
+    return _table(rows, RawUser)
 
 
 def _likes(ledger: Ledger, pseudonym_of: Callable[[str], str]) -> tuple[pl.DataFrame, pl.DataFrame]:

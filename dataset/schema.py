@@ -3,8 +3,10 @@
 Identifiers (`*_id`) are the source's own ids, as text; in data exported from a crawl, a user's id is a
 keyed pseudonym. Contiguous row numbers (`*_idx`) exist only inside `model/`.
 
-Raw tables (private):         `Movie`, `Rating`, `Frame`, `Image`, `RawFrameLike`; of a crawl also `Contradiction`
-Snapshot tables (published):  `SnapshotMovie`, `SnapshotFrame`, `Interaction`, `FrameLike`, `FrameFeature`
+Raw tables (private):         `Movie`, `Rating`, `Frame`, `Image`, `RawFrameLike`; of a crawl also `RawUser`,
+                              `Contradiction`
+Snapshot tables (published):  `SnapshotMovie`, `SnapshotFrame`, `Interaction`, `FrameLike`, `FrameFeature`,
+                              `SnapshotUser`
 Dropped rows:                 `Quarantine` (with the reason)
 A snapshot's report page:     `Distribution`, `Concentration`
 
@@ -28,6 +30,9 @@ SPLITS = ("train", "validation", "test")
 HELD_OUT_SPLITS = ("validation", "test")
 FRAME_KINDS = ("still", "poster", "wallpaper")
 LIKE_SOURCES = ("photo_page", "user_likes", "import")
+FOUND_THROUGH = ("comments", "interests", "given")
+COUNT_BINS = ("0-9", "10-29", "30-99", "100-299", "300-999", "1000-2999", "3000 or more")
+"""Ranges in place of exact counts, which would name a person."""
 VGG19_WIDTH = 4096
 
 
@@ -170,6 +175,15 @@ class Frame(dy.Schema):
             "Use train_like_count instead.",
         ),
     )
+    position = dy.UInt32(
+        nullable=True,
+        **about(
+            "The frame's place in the site's own list of the movie's pictures of this kind, newest first, from 0.",
+            unit="places",
+            null="not known, the data were imported, or the snapshot is older than this column",
+            optional=True,
+        ),
+    )
 
 
 class SnapshotFrame(Frame):
@@ -221,6 +235,47 @@ class Contradiction(dy.Schema):
     )
     html = dy.String(min_length=1, **about("The value in the movie's HTML page, as text."))
     json = dy.String(min_length=1, **about("The value in the movie's JSON, as text."))
+
+
+class RawUser(dy.Schema):
+    """A person whose list of watched movies was read: found through what, when, and how completely."""
+
+    user_id = dy.String(primary_key=True, min_length=1)
+    found_through = dy.Enum(FOUND_THROUGH, nullable=True)
+    read_on = dy.Date(nullable=True)
+    marks_claimed = dy.UInt32(nullable=True)
+    marks_read = dy.UInt32()
+    is_complete = dy.Bool()
+
+
+# Exact totals and days stand on everyone's public page, so they would name the person.
+class SnapshotUser(dy.Schema):
+    """One row per user with interactions whose list of watched movies was read from the site."""
+
+    user_id = dy.String(primary_key=True, min_length=1, **about("The person, as in interactions."))
+    found_through = dy.Enum(
+        FOUND_THROUGH,
+        nullable=True,
+        **about(
+            "How the person was found: through a comment on a movie, through its list of people who marked it, or "
+            "given by the publisher.",
+            null="not recorded",
+        ),
+    )
+    read_in = dy.String(
+        nullable=True,
+        regex="^[0-9]{4}-[0-9]{2}$",
+        **about("The month in which the person's list was last read, in UTC.", null="not recorded"),
+    )
+    claimed = dy.Enum(
+        COUNT_BINS,
+        nullable=True,
+        **about("How many watched movies the person's page claims, as a range.", null="it claims no number"),
+    )
+    read = dy.Enum(COUNT_BINS, **about("How many of them were read, as a range."))
+    is_complete = dy.Bool(
+        **about("Whether the list was read to its end; if not, the person has watched more than the tables say.")
+    )
 
 
 class ImplicitFeedback(dy.Schema):
@@ -325,10 +380,13 @@ RAW_TABLES: dict[str, type[dy.Schema]] = {
     "images": Image,
     "frame_likes": RawFrameLike,
 }
+OPTIONAL_RAW_TABLES: dict[str, type[dy.Schema]] = {"users": RawUser}
+"""Raw tables that imports and exports of older versions lack."""
 SNAPSHOT_TABLES: dict[str, type[dy.Schema]] = {
     "movies": SnapshotMovie,
     "frames": SnapshotFrame,
     "interactions": Interaction,
     "frame_likes": FrameLike,
     "frame_features": FrameFeature,
+    "users": SnapshotUser,
 }

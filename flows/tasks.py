@@ -15,7 +15,7 @@ from dataset.building.build import DatasetConfig, build
 from dataset.cli import progress
 from dataset.description import read_description
 from dataset.errors import MissingInputError
-from dataset.schema import RAW_TABLES
+from dataset.schema import OPTIONAL_RAW_TABLES, RAW_TABLES
 from dataset.snapshots.publication import PublicationConfig
 from dataset.snapshots.publish import publish
 from dataset.snapshots.snapshot import Snapshot
@@ -27,7 +27,7 @@ from flows.extraction import extract_features
 from flows.runners import LOCAL, task_runner
 from flows.stamps import Stamp, digests_of_files
 
-_RAW_FILES = (*(f"{name}.parquet" for name in RAW_TABLES), "provenance.json")
+_RAW_FILES = (*(f"{name}.parquet" for name in (*RAW_TABLES, *OPTIONAL_RAW_TABLES)), "provenance.json")
 _DATASET_FILES = tuple(f"{name}.parquet" for name in ("movies", "frames", "interactions", "frame_likes", "quarantine"))
 _FEATURE_FILES = ("frame_features.parquet", "features_quarantine.parquet", "dataset.json")
 

@@ -130,7 +130,7 @@ def _items(root: etree._Element) -> Iterator[etree._Element]:
 
 
 def _require_dates(page: Document, ratings: Sequence[RatingRow]) -> None:
-    """Check that dates are where they are expected: some marks have none, never all, or most of those with stars."""
+    """Check that dates are where they are expected: some marks have none, but not all, nor most of those with stars."""
     rated = [rating for rating in ratings if rating.stars is not None]
     for rows, share in ((ratings, 1.0), (rated, 0.5)):
         n_without = sum(row.rated_on is None for row in rows)

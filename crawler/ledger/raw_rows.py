@@ -77,6 +77,27 @@ def ratings(ledger: Ledger) -> tuple[list[Row], list[Row]]:
     return kept, replaced
 
 
+def users(ledger: Ledger, kinds: Sequence[str]) -> list[Row]:
+    """Return, for each person whose list of marks was read, how they were found and what was read.
+
+    A row is: user id, what led to them, when the last reading began (Unix time), how many marks the list claims, how
+    many are stored, and whether it was read to its end.
+
+    Args:
+        ledger: the ledger.
+        kinds: the kinds of page that list a person's marks.
+    """
+    return ledger.execute(
+        "SELECT people.user_id, found_through, max(begun_at), claimed, "
+        "(SELECT count(*) FROM ratings WHERE ratings.user_id = people.user_id), "
+        "coalesce(is_complete, 1) AND NOT EXISTS (SELECT 1 FROM pages AS other WHERE other.kind = pages.kind "
+        "AND other.subject = pages.subject AND other.variant = pages.variant AND other.state <> 'done') "
+        "FROM pages JOIN people ON people.uid = pages.subject "
+        f"WHERE pages.kind IN ({marks(kinds)}) AND start = 0 AND begun_at IS NOT NULL GROUP BY people.user_id",
+        kinds,
+    ).fetchall()
+
+
 def frames(ledger: Ledger, counted_by: str) -> list[Row]:
     """Return the rows of `frames`; a frame of a merged movie belongs to the one that the movie is now.
 
@@ -84,7 +105,7 @@ def frames(ledger: Ledger, counted_by: str) -> list[Row]:
     """
     return ledger.execute(
         "SELECT frame_id, coalesce(into_id, movie_id), frames.kind, width_px, height_px, image_url, "
-        "coalesce(claimed, like_count) FROM frames LEFT JOIN aliases USING (movie_id) LEFT JOIN pages "
+        "coalesce(claimed, like_count), position FROM frames LEFT JOIN aliases USING (movie_id) LEFT JOIN pages "
         "ON pages.kind = ? AND pages.subject = frame_id AND variant = '' AND start = 0",
         (counted_by,),
     ).fetchall()

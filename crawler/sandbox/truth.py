@@ -102,7 +102,10 @@ def truth(
         "movies": _table(rows, schema.Movie),
         "ratings": _table([(r.user_id, r.movie_id, r.stars, r.rated_on, None, None) for r in ratings], schema.Rating),
         "frames": _table(
-            [_frame_row(f, site or Site(), via, _like_count(world, f, after, like_source, via)) for f in frames],
+            [
+                _frame_row(f, site or Site(), via, _like_count(world, f, after, like_source, via), _place(world, f))
+                for f in frames
+            ],
             schema.Frame,
         ),
         "images": _table(
@@ -245,11 +248,18 @@ def _movie_row(world: World, movie: Movie, via: Via) -> tuple[object, ...]:
     )  # fmt: skip
 
 
-def _frame_row(frame: Frame, site: Site, via: Via, like_count: int | None) -> tuple[object, ...]:
+def _frame_row(frame: Frame, site: Site, via: Via, like_count: int | None, place: int) -> tuple[object, ...]:
     """Return a frame; only the HTML states the size of the original picture."""
     url = f"{site.images}/view/photo/m/public/p{frame.frame_id}.webp"
     size = (None, None) if via.get("photos") == "json" else (frame.width_px, frame.height_px)
-    return frame.frame_id, frame.movie_id, frame.kind, *size, url, like_count
+    return frame.frame_id, frame.movie_id, frame.kind, *size, url, like_count, place
+
+
+def _place(world: World, frame: Frame) -> int:
+    """Return a frame's place in the list of its kind, as it is without faults."""
+    return [one.frame_id for one in world.contents.frames_of[frame.movie_id] if one.kind == frame.kind].index(
+        frame.frame_id
+    )
 
 
 def _image_row(frame: Frame, size: str, suffix: str) -> tuple[object, ...]:

@@ -24,7 +24,7 @@ from dataset.schema import SNAPSHOT_TABLES
 from dataset.snapshots.digest import TableDigest
 from dataset.tables import Schema, canonical, read_table, require_references, validate
 
-_OPTIONAL_TABLES = ("frame_features",)
+_OPTIONAL_TABLES = ("frame_features", "users")
 _BATCH_BYTES = 32 << 20
 _MAX_BATCH_ROWS = 262_144
 _REFERENCES = (
@@ -33,6 +33,7 @@ _REFERENCES = (
     ("frame_likes", "frames", ["frame_id", "movie_id"]),
     ("frame_likes", "interactions", ["user_id", "movie_id", "split"]),
     ("frame_features", "frames", ["frame_id"]),
+    ("users", "interactions", ["user_id"]),
 )
 
 

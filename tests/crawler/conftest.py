@@ -82,8 +82,9 @@ class Command:
 class Crawl:
     """A sandbox, a crawl folder, and the commands run on it."""
 
-    def __init__(self, server, folder, forks):
+    def __init__(self, server, folder, forks, has_faults=False):
         self.server, self.folder, self._forks = server, folder, forks
+        self._not_compared = ("crawled_at", "position") if has_faults else ("crawled_at",)  # gaps move positions
         self.site_file = folder / "site.json"
         told = {**asdict(server.site), "seed_movie_ids": list(server.world.seed_movie_ids)}
         self.site_file.write_text(json.dumps({**told, "config": asdict(server.world.config)}))
@@ -130,7 +131,7 @@ class Crawl:
         true["images"] = true["images"].filter(~pl.col("frame_id").is_in(lost))
         for name in tables:
             one, other = (
-                canonical(table.drop("crawled_at", strict=False), RAW_TABLES[name])
+                canonical(table.drop(self._not_compared, strict=False), RAW_TABLES[name])
                 for table in (found[name], true[name])
             )
             assert one.height > 0
@@ -169,7 +170,7 @@ def sandbox(tmp_path, forks):
         world = with_oddities(_world(seed, n_users, n_movies), oddities or Oddities())
         server = SandboxServer(world, faults=faults)
         servers.append(server.__enter__())
-        return Crawl(server, tmp_path, forks)
+        return Crawl(server, tmp_path, forks, has_faults=faults is not None)
 
     yield open_sandbox
     for server in servers:

@@ -169,6 +169,55 @@ def test_an_item_that_cannot_be_read_is_left_out_with_its_reason(folder: str, va
     assert len(items(rest)) == len(items(whole)) - 1
 
 
+@pytest.mark.parametrize(
+    ("folder", "number", "shown", "like_count"),
+    [
+        ("photo-current-widget", '"react-num">1<', '"react-num"><', None),
+        ("photo-current-widget", '"react-num">1<', '"react-num"> <', None),
+        ("photo-current-widget", '"react-num">1<', '"react-num">登录查看<', None),
+        ("photo-current-widget", '"react-num">1<', '"react-num">0<', 0),
+        ("photo-older-widget", "104人", "", None),
+        ("photo-older-widget", "104人", "0人", 0),
+    ],
+)
+def test_a_widget_without_a_number_does_not_say_that_nobody_likes_a_photo(
+    folder: str, number: str, shown: str, like_count: int | None
+) -> None:
+    assert read(folder, (number, shown)).like_count == like_count
+
+
+LIKED = '<a href="https://movie.douban.com/photos/photo/90000001/"><img'
+LIKES = [
+    ("the link", LIKED, LIKED, "90000001"),
+    ("the button", LIKED, '<a class="lnk-delete" data-tid="90000008" href="#"></a><a><img', "90000008"),
+    (
+        "the button, not another photo's link",
+        LIKED,
+        f'<a class="lnk-delete" data-tid="90000001"></a>{LIKED}',
+        "90000001",
+    ),
+    ("the picture's link, not one in a text", LIKED, f"{LIKED}", "90000001"),
+    ("a link with a query", "photo/90000001/", "photo/90000001/?from=likes", "90000001"),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "frame_id"), [case[1:] for case in LIKES], ids=[case[0] for case in LIKES])
+def test_a_liked_photo_has_the_id_in_its_link_or_its_delete_button(old: str, new: str, frame_id: str) -> None:
+    page = read("user_likes-first-page", ('data-id="90000001"', 'data-id="59743519"'), (old, new))
+    assert [like.frame_id for like in page.likes] == [frame_id, "90000002"]
+
+
+def test_a_liked_photo_that_is_gone_is_counted_and_the_favourite_s_own_id_is_never_a_photo_s() -> None:
+    page = read("user_likes-first-page", ('data-id="90000001"', 'data-id="59743519"'), (LIKED, "<span><img"))
+    assert [like.frame_id for like in page.likes] == ["90000002"]
+    assert page.left_out == {"the photo is gone": 2}
+
+
+def test_a_page_on_which_all_of_several_photos_are_gone_is_not_understood() -> None:
+    with pytest.raises(NotUnderstood, match="frame_id"):
+        read("user_likes-first-page", ('href="https://movie.douban.com/photos/photo/', 'data-href="'))
+
+
 TITLES = [
     # <title>, v:itemreviewed, #mainpic img@alt, original title
     ("雾港", "雾港 Fog", "Fog", "Fog"),

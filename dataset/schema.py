@@ -5,7 +5,7 @@ keyed pseudonym. Contiguous row numbers (`*_idx`) exist only inside `model/`.
 
 Raw tables (private):         `Movie`, `Rating`, `Frame`, `Image`, `RawFrameLike`; of a crawl also `RawUser`,
                               `Contradiction`
-Snapshot tables (published):  `SnapshotMovie`, `SnapshotFrame`, `Interaction`, `FrameLike`, `FrameFeature`,
+Snapshot tables (published):  `SnapshotMovie`, `SnapshotFrame`, `SnapshotInteraction`, `FrameLike`, `FrameFeature`,
                               `SnapshotUser`
 Dropped rows:                 `Quarantine` (with the reason)
 A snapshot's report page:     `Distribution`, `Concentration`
@@ -313,6 +313,22 @@ class Interaction(ImplicitFeedback):
     )
 
 
+class SnapshotInteraction(Interaction):
+    """One row per user and movie: the user watched it. Each pair occurs once and belongs to one split."""
+
+    rated_rank = dy.UInt32(
+        nullable=True,
+        min=1,
+        **about(
+            "The place of the rating among the user's own interactions in order of time, from 1. Ratings of the same "
+            "moment (of the same day, where only days are known) have the same place, and no place is left out.",
+            unit="place",
+            null="the time is not known, or the snapshot has dates instead of the order",
+            optional=True,
+        ),
+    )
+
+
 class FrameLike(dy.Schema):
     """One row per frame that a user likes, of validation and test pairs.
 
@@ -385,7 +401,7 @@ OPTIONAL_RAW_TABLES: dict[str, type[dy.Schema]] = {"users": RawUser}
 SNAPSHOT_TABLES: dict[str, type[dy.Schema]] = {
     "movies": SnapshotMovie,
     "frames": SnapshotFrame,
-    "interactions": Interaction,
+    "interactions": SnapshotInteraction,
     "frame_likes": FrameLike,
     "frame_features": FrameFeature,
     "users": SnapshotUser,

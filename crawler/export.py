@@ -79,7 +79,7 @@ def _pseudonyms(crawl_dir: Path, is_local: bool) -> Pseudonyms:
 def _movies(ledger: Ledger) -> pl.DataFrame:
     rows = [
         (*row[:5], json.loads(row[5]), json.loads(row[6]), *row[7:9], row[9] and datetime.fromtimestamp(row[9], UTC))
-        for row in raw_rows.movies(ledger)
+        for row in raw_rows.movies(ledger, [kind.name for kind in KINDS.values() if kind.table == "movies"])
     ]
     return _table(rows, Movie)
 

@@ -1,7 +1,9 @@
 """The queries of the export: the rows of each raw table, with the site's own ids of people."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from crawler.ledger.database import marks
 from crawler.ledger.ledger import Ledger
 from crawler.page import Key
 
@@ -20,11 +22,11 @@ class Unread(NamedTuple):
     left_out: int
 
 
-def movies(ledger: Ledger) -> list[Row]:
+def movies(ledger: Ledger, read_by: Sequence[str]) -> list[Row]:
     """Return the rows of `movies`; genres and directors are JSON, `crawled_at` is Unix time.
 
-    A merged movie has the id of the one that it is now, whose own row is preferred. A movie whose page is not shown to
-    us has the title that people's lists show, or else its id, and nothing more.
+    A merged movie has the id of the one that it is now, whose own row is preferred. A movie whose page (of a kind in
+    `read_by`) is not shown to us has the title that people's lists show, or else its id, and nothing more.
     """
     aliases = ledger.aliases()
     rows = ledger.execute(
@@ -38,7 +40,8 @@ def movies(ledger: Ledger) -> list[Row]:
     titles = dict(
         ledger.execute(
             "SELECT subject, title FROM pages LEFT JOIN listed_titles ON movie_id = subject "
-            "WHERE kind = 'movie' AND state = 'unavailable' ORDER BY subject"
+            f"WHERE kind IN ({marks(read_by)}) AND state = 'unavailable' ORDER BY subject",
+            read_by,
         )
     )
     for movie_id, title in titles.items():

@@ -1,8 +1,9 @@
 """Decides which page of a stage is requested next, and when. Independent of Scrapy.
 
 A page waits until its host is free (`HostPace` in this crawl, `HostClock` among all of the account), and after a failed
-attempt until its next attempt is due. When all pages of a phase are finished, the next phase begins. After a bug or
-`--max-requests`, no more pages are handed out.
+attempt until its next attempt is due. When all pages of a phase are finished, the next phase begins. But if movies
+turned out to be merged, the phase is planned again first, because the core of the ratings can be another one. After a
+bug or `--max-requests`, no more pages are handed out.
 
 A host that refuses us gets no more requests in this run. The other hosts get some only while one of them has another
 source of the data (`PageKind.source`) than the host that refused; otherwise the run stops. Several pages in a row that
@@ -75,6 +76,8 @@ class StagePages:
         self._paces: dict[str, HostPace] = {}
         self._clocks = {host: politeness.clock(context.site.hosts[host], host) for host in rules}
         self._queues: dict[str, PageQueue] = {}
+        self._phase: Phase = ()
+        self._n_merged = len(context.ledger.aliases())
         self._answered_pages: dict[str, int] = {}  # how many pages of a host were understood
         self._odd: dict[str, list[Page]] = {}  # the last pages of a host, if none of them was understood
         for host, rule in rules.items():
@@ -202,10 +205,15 @@ class StagePages:
         return {host: queue for host, queue in self._queues.items() if host not in self.refusals}
 
     def _begin_next_phase(self) -> None:
-        if not self._phases:
+        n_merged = len(self._context.ledger.aliases())
+        if n_merged > self._n_merged:
+            self._n_merged = n_merged
+        elif self._phases:
+            self._phase = self._phases.popleft()
+        else:
             self.is_over = True
             return
-        phase = self._phases.popleft()
+        phase = self._phase
         plan_phase(self._context, phase)
         kinds: dict[str, list[str]] = {}
         for kind in phase:

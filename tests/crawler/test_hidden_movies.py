@@ -22,6 +22,9 @@ from crawler.replay import reparse
 from crawler.sandbox.answers import Answer as SandboxAnswer
 from crawler.scope import Scope, Source
 from crawler.sites import Site
+from crawler.spiders.pages import StagePages
+from crawler.spiders.politeness import politeness_for
+from crawler.spiders.robots import host_rules
 from dataset.schema import RAW_TABLES, Quarantine
 from dataset.tables import read_table
 
@@ -248,6 +251,24 @@ def test_a_film_is_merged_into_one_that_only_members_see(crawl):
     tables = crawl.tables()
     assert tables["movies"].filter(movie_id="9")["title"].to_list() in (["9"], ["一"])
     assert tables["ratings"].filter(movie_id="9").height == 2
+
+
+def test_a_merger_that_changes_the_core_leads_to_the_movies_that_are_new_in_it(tmp_path):
+    marks = {"a": "15", "c": "15", "b": "97", "d": "75"}  # without 9 = 1, neither 9 nor 7 has two people
+    politeness, scope = politeness_for(Site(*["http://127.0.0.1:9"] * 3), None), Scope(k=2)
+    rules = {"movie": host_rules("http://127.0.0.1:9", "", politeness, "tester")}
+    with Ledger.open(tmp_path, SOURCE, PERSONAL_KINDS) as ledger:
+        pairs = [(user_id, movie_id) for user_id, movies in marks.items() for movie_id in movies]
+        ledger.executemany("INSERT INTO ratings (user_id, movie_id, seen_at) VALUES (?, ?, 0)", pairs)
+        context = CrawlContext(ledger, SITE, scope)
+        pages = StagePages(context, phases_of("ratings", scope), politeness, rules)
+        asked = []
+        while page := pages.take(1e12):
+            asked.append(page.key.subject)
+            answer = moved(9) if page.key.subject == "1" else Answer(200, "", FILM.format("x").encode())
+            outcome = process(page, replace(answer, url=address(SITE, page.key), at=1e9), context)
+            pages.finish(page, outcome.following)
+    assert (sorted(asked), pages.is_over) == (["1", "5", "7", "9"], True)
 
 
 def test_what_was_read_under_the_old_id_moves_to_the_new_one(crawl):

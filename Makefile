@@ -12,7 +12,7 @@ ONLY ?=
 TEST_JOBS ?= 3
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_JOBS) --dist loadfile --no-loadscope-reorder
 
-.PHONY: help demo test test-long check lint types duplicates bench mutants serve format lock clean
+.PHONY: help demo test test-long check lint types duplicates bench mutants serve format lock audit licences clean
 
 help: ## show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -56,9 +56,19 @@ format: $(TOOLS) ## fix format and lint where that is safe
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-lock: $(RUNTIME) ## renew requirements.lock: names and versions, for every system and Python
-	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra all --extra dev --upgrade \
-		--no-header --no-annotate pyproject.toml -o requirements.lock
+# torch is built for each device, so it has no hashes, and neither has what only torch needs.
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate pyproject.toml --extra all
+WITHOUT_HASHES = $$(sed -nE 's/^(torch|torchvision|triton|(nvidia|cuda)-[a-z0-9-]+)==.*/--no-emit-package \1/p' requirements.lock)
+
+lock: $(RUNTIME) ## renew both lock files: names and versions, for every system and Python
+	@$(COMPILE) --extra dev --upgrade -o requirements.lock
+	@$(COMPILE) --constraints requirements.lock --generate-hashes $(WITHOUT_HASHES) -o requirements-hashes.lock
+
+audit: $(RUNTIME) ## look the locked versions up among the known vulnerabilities (asks pypi.org)
+	@$(BIN)/uv tool run pip-audit --strict --disable-pip --no-deps --requirement requirements.lock
+
+licences: $(RUNTIME) ## list the licence of every installed library
+	@$(BIN)/uv tool run pip-licenses --python $(BIN)/python --order=license
 
 clean: ## remove the environment and the caches, not the data
 	rm -rf $(VENV) $(PEERS) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache mutants

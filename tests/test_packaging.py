@@ -2,6 +2,7 @@
 
 import ast
 import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -76,6 +77,20 @@ def test_the_libraries_that_an_extra_is_recognised_by_are_those_that_its_package
 
 def test_the_libraries_that_a_plain_install_is_recognised_by_are_those_that_dataset_imports():
     assert set(CORE_LIBRARIES) == third_party("dataset") - LIBRARIES.keys()
+
+
+def _locked(path: str) -> set[tuple[str, str]]:
+    """Return name and version of each library that a lock file names."""
+    return set(re.findall(r"^([\w.-]+)==([^\s;]+)", (ROOT / path).read_text("utf-8"), re.MULTILINE))
+
+
+def test_the_lock_file_with_hashes_has_the_versions_of_the_other_one_and_lacks_only_torchs_libraries():
+    plain, hashed = _locked("requirements.lock"), _locked("requirements-hashes.lock")
+    needed = declared(PROJECT["optional-dependencies"]["all"]) | CORE
+    assert hashed <= plain
+    assert needed - {canonicalize_name(name) for name, _ in hashed} == {"torch", "torchvision"}
+    text = (ROOT / "requirements-hashes.lock").read_text("utf-8")
+    assert all("--hash=sha256:" in entry for entry in re.split(r"\n(?=\w)", text))
 
 
 @pytest.mark.parametrize(("library", "extra"), LIBRARIES.items())

@@ -11,11 +11,13 @@ import pyarrow.parquet as pq
 from dataset.claims import require_plausible
 from dataset.description import flatten_settings
 from dataset.errors import InvalidTableError
+from dataset.risk import words
+from dataset.risk.figures import POINTS
 from dataset.schema import SNAPSHOT_TABLES
 from dataset.snapshots.card import describe_extractor
 from dataset.snapshots.manifest import Manifest, TableEntry
 from dataset.snapshots.snapshot import Snapshot
-from dataset.tables import fill_optional
+from dataset.tables import concat_files, fill_optional
 
 _EXAMPLES = 3
 
@@ -50,7 +52,11 @@ def diff_tables(before: Snapshot, after: Snapshot) -> list[TableDiff]:
         one, other = before.manifest.tables.get(table), after.manifest.tables.get(table)
         if one == other or (one and other and one.content_sha256 == other.content_sha256):
             continue
-        rows = _compare(_comparable(before, table), _comparable(after, table), table)
+        try:
+            rows = _compare(_comparable(before, table), _comparable(after, table), table)
+        except pl.exceptions.PolarsError as error:  # a key of another type
+            reason = " ".join(str(error).split())[:200]
+            raise InvalidTableError(f"{after}: {table} cannot be compared with {before}'s ({reason})") from None
         is_hidden = rows.is_empty() and _has_vectors(one or other)
         if is_hidden or not rows.is_empty():
             found.append(TableDiff(table, rows, is_hidden))
@@ -68,6 +74,7 @@ def describe_changes(before: Snapshot, after: Snapshot, tables: list[TableDiff])
         yield from _describe_values("  extractor", one.extractor or {}, other.extractor or {})
     yield from _describe_values("statistic", flatten_settings(one.statistics), flatten_settings(other.statistics))
     yield from _describe_values("", _facts(one), _facts(other))
+    yield from _describe_values("singled out", _risk(one), _risk(other))
 
 
 def _comparable(snapshot: Snapshot, table: str) -> pl.DataFrame:
@@ -80,7 +87,8 @@ def _comparable(snapshot: Snapshot, table: str) -> pl.DataFrame:
     if entry is None:
         return pl.DataFrame(schema=dict.fromkeys(schema.primary_key(), pl.String))
     columns = [column for column, dtype in entry.columns.items() if not dtype.startswith("Array")]
-    return fill_optional(pl.concat([_read_columns(snapshot, name, columns) for name in entry.names]), schema)
+    parts = {f"{snapshot.folder}/{name}": _read_columns(snapshot, name, columns) for name in entry.names}
+    return fill_optional(concat_files(parts), schema)
 
 
 def _has_vectors(entry: TableEntry | None) -> bool:
@@ -153,8 +161,19 @@ def _describe_values(what: str, before: dict[str, Any], after: dict[str, Any]) -
 def _facts(manifest: Manifest) -> dict[str, Any]:
     return {
         "source": manifest.provenance.get("source"),
+        "dates": manifest.dates,
         "licence": manifest.licence,
         "code version": manifest.code_version,
+    }
+
+
+def _risk(manifest: Manifest) -> dict[str, Any]:
+    """Return the shares of users whom most points single out, in percent."""
+    return {
+        f"by {heading} points ({row.known}) of {row.table}": share
+        for row in words.rows(manifest.risk_figures)
+        for heading, share in zip(words.COLUMNS, row.shares, strict=True)
+        if heading.startswith(str(POINTS[-1]))
     }
 
 

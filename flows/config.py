@@ -72,7 +72,7 @@ class BuildConfig:
         users: user ids to start from; Prefect's database keeps them, so a file is better
         users_file: text file with more user ids to start from, one per line
         refresh: request pages again if they may have changed
-        site_urls: base addresses of another site with the same pages: movie,www,images
+        site_urls: base addresses of another site with the same pages: movie,www,images, and mobile if it has JSON
         delay_s: seconds between requests; at least 5 on a real host
         runner: where features are computed: local, dask, dask:<address>
         k: the k of the k-core, for users and movies

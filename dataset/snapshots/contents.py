@@ -106,7 +106,7 @@ def _names(path: Path) -> list[str]:
     """Return the columns of a Parquet file; a table of an older version lacks optional columns."""
     try:
         return list(pq.read_schema(path).names)
-    except (OSError, pa.ArrowException):
+    except (OSError, pa.ArrowException, UnicodeDecodeError):
         return []  # whoever reads the table says why
 
 

@@ -32,7 +32,8 @@ ALL_TABLES = {**RAW_TABLES, "quarantine": Quarantine}
 SITE, SCOPE, SOURCE = Site(), Scope(uids=("ann", "bob"), k=1), Source("sandbox", {"seed": 1})
 NO_WORDS = Answer(404, "", b"<html><body></body></html>", content_type="text/html")
 FILM = """<html><head><title>{0} (豆瓣)</title></head><body><h1><span property="v:itemreviewed">{0}</span></h1>
-<div id="mainpic"><img alt="{0}"></div><div id="info"></div></body></html>"""
+<div id="mainpic"><img alt="{0}"></div>
+<div id="info"><span class="pl">导演</span>: <a rel="v:directedBy">甲</a></div></body></html>"""
 
 
 def collection(*marks):
@@ -273,7 +274,7 @@ def test_a_merger_that_changes_the_core_leads_to_the_movies_that_are_new_in_it(t
 def test_what_was_read_under_the_old_id_moves_to_the_new_one(crawl):
     crawl.read("ratings")
     with Ledger.open(crawl.folder, SOURCE, PERSONAL_KINDS) as ledger:
-        ledger.execute("INSERT INTO frames VALUES ('p1', '1', 'still', NULL, NULL, 'https://x/p1.jpg', 0)")
+        ledger.execute("INSERT INTO frames VALUES ('p1', '1', 'still', NULL, NULL, 'https://x/p1.jpg', 0, NULL, NULL)")
         ledger.reopen("movie", 2e9)
     crawl.answers[Key("movie", "1")] = moved(9)
     crawl.read("ratings")
@@ -298,7 +299,7 @@ def test_of_a_person_s_marks_of_one_film_the_latest_stays(tmp_path, marks, kept)
     with Ledger.open(tmp_path, SOURCE, PERSONAL_KINDS) as ledger:
         ledger.add_alias("1", "9")
         ledger.add_alias("8", "9")
-        ledger.executemany("INSERT INTO ratings VALUES ('ann', ?, ?, ?, 0)", [*marks, ("5", 5, None)])
+        ledger.executemany("INSERT INTO ratings VALUES ('ann', ?, ?, ?, 0, NULL)", [*marks, ("5", 5, None)])
         rows, replaced = raw_rows.ratings(ledger)
     assert sorted(rows) == [("ann", "5", 5, None), ("ann", "9", *kept)]
     assert len(replaced) == len(marks) - 1

@@ -21,7 +21,7 @@ from crawler.spiders.robots import host_rules, read_robots
 from dataset.errors import RefusedError
 
 REAL = Site()
-SANDBOX = Site("http://127.0.0.1:1", "http://127.0.0.1:2", "http://127.0.0.1:3")
+SANDBOX = Site("http://127.0.0.1:1", "http://127.0.0.1:2", "http://127.0.0.1:3", "http://127.0.0.1:4")
 ROLES = {"movie": (5.0, 10), "www": (5.0, 10), "images": (5.0, 10), "mobile": (6.0, 8)}
 CONTACT = "me@example.org"
 

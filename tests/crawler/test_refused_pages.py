@@ -203,8 +203,10 @@ def test_after_a_refusal_a_run_goes_on_only_with_another_source_on_another_host(
 
 def test_the_host_that_refused_gets_no_page_while_another_source_goes_on(tmp_path, monkeypatch):
     (json_kind,) = _kinds(movie_json="www json")
-    monkeypatch.setitem(KINDS, "movie_json", replace(json_kind, address=lambda site, key: f"{site.www}/{key.subject}"))
-    politeness, scope = politeness_for(Site(*["http://127.0.0.1:9"] * 3), None), Scope(k=0)
+    monkeypatch.setitem(
+        KINDS, "movie_json", replace(json_kind, topic=None, address=lambda site, key: f"{site.www}/{key.subject}")
+    )
+    politeness, scope = politeness_for(Site(*["http://127.0.0.1:9"] * 4), None), Scope(k=0)
     with Ledger.open(tmp_path, Source("sandbox", {}), PERSONAL_KINDS) as ledger:
         ledger.add_pages([Key(kind, str(n)) for n in (1, 2) for kind in ("movie", "movie_json")])
         context = CrawlContext(ledger, Site(), scope)

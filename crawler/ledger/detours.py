@@ -35,6 +35,16 @@ def n_new_in(
     return len(ids) - known
 
 
+def largest_claim(ledger: Ledger, first: Key) -> int | None:
+    """Return the largest total that a page of the current reading of a list has claimed."""
+    claimed: int | None = ledger.value(
+        "SELECT max(claimed) FROM pages WHERE kind = ? AND subject = ? AND variant = ? AND fetched_at >= "
+        "(SELECT fetched_at FROM pages WHERE kind = ? AND subject = ? AND variant = ? AND start = ?)",
+        (*first[:3], *first),
+    )
+    return claimed
+
+
 def left_out_between(ledger: Ledger, key: Key, start: int) -> int:
     """Return how many items were left out on the pages of a variant from `start` to before the page of `key`."""
     n: int | None = ledger.value(

@@ -10,7 +10,7 @@ from crawler.ledger.forgotten import Forgotten
 from crawler.page import Key, Page
 
 STATES = ("done", "pending", "gone", "unavailable", "refused", "failed")
-MOST_REFUSALS = 2  # then a page is set aside, if its host answers others
+MOST_REFUSALS = 2  # then a page is set aside, if its host had just answered another page
 
 _IS_SET_ASIDE = f"(refusals >= {MOST_REFUSALS} AND is_refused_alone)"
 
@@ -113,11 +113,11 @@ class PageTable(Database):
             (state, cause, at or time.time(), page.page_id),
         )
 
-    def count_refusal(self, page: Page, others_answered: bool) -> None:
-        """Count a run in which this page was the refused one; `others_answered`: in which its host answered others."""
+    def count_refusal(self, page: Page, is_alone: bool) -> None:
+        """Count a run in which this page was the refused one; `is_alone`: just after its host answered another page."""
         self.execute(
             "UPDATE pages SET refusals = refusals + 1, is_refused_alone = max(is_refused_alone, ?) WHERE page_id = ?",
-            (others_answered, page.page_id),
+            (is_alone, page.page_id),
         )
         self.execute(
             f"UPDATE pages SET state = 'failed' WHERE page_id = ? AND state = 'pending' AND {_IS_SET_ASIDE}",

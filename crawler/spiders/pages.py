@@ -26,6 +26,7 @@ from crawler.spiders.robots import HostRules
 from dataset.errors import RefusedError
 
 MAX_BACKOFF_S = 3600.0
+_JUST_ANSWERED = 3  # pages of a run; after more, a refusal may be due to their number
 MAX_DELAY_S = 60.0  # of a host that answers slowly; twice the host's own delay if that is more
 
 
@@ -153,14 +154,16 @@ class StagePages:
         if host in self.refusals:
             return
         self.refusals[host] = cause
+        is_alone = 1 <= self._answered_pages.get(host, 0) <= _JUST_ANSWERED
         for page in pages:
-            self._context.ledger.count_refusal(page, others_answered=bool(self._answered_pages.get(host)))
+            self._context.ledger.count_refusal(page, is_alone)
 
     def understood(self, page: Page) -> None:
         """Note that the host of a page answers."""
         host = KINDS[page.key.kind].host
         self._answered_pages[host] = self._answered_pages.get(host, 0) + 1
         self._odd.pop(host, None)
+        self._queues[host].answered()
 
     def not_understood(self, page: Page, cause: str) -> None:
         """Stop the host of a page that no parser understands, if it is the last of several such pages in a row."""

@@ -2,7 +2,8 @@
 
 At most `window` pages are handed out at once, so no request waits inside Scrapy, where it could not be
 stopped any more. The ledger is read in batches. A list that has begun is finished first, so that it changes little
-while it is read. Pages that were refused in an earlier run come last.
+while it is read. Pages that were refused in an earlier run come as soon as the host has answered another page: if
+one is refused again then, it is the page that the site refuses.
 """
 
 import heapq
@@ -30,6 +31,7 @@ class PageQueue:
         self._later: list[tuple[float, int, Page]] = []
         self._held: set[int] = set()  # pages in memory: ready, later or out
         self._last_loaded = 0
+        self._has_refused_pages = True  # that are not loaded yet
         self.out = 0
 
     def take(self, now: float) -> Page | None:
@@ -61,6 +63,15 @@ class PageQueue:
         if following is not None and following.page_id not in self._held:
             self._held.add(following.page_id)
             self._ready.appendleft(following)
+
+    def answered(self) -> None:
+        """Put the pages that were refused in an earlier run before all others, because the host answers."""
+        if self._has_refused_pages:
+            self._has_refused_pages = False
+            waiting = list(self._ready)
+            self._ready.clear()
+            self._hold(self._ledger.pending_after_refusals(self._kinds))
+            self._ready.extend(waiting)
 
     def retry(self, page: Page, due: float) -> None:
         """Take back a page that failed; it is handed out again when it is due, by the clock of `take`."""

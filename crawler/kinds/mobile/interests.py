@@ -92,7 +92,7 @@ def _person(item: dict[str, Any] | None) -> Person | None:
 def _store(context: CrawlContext, page: Page, parsed: InterestsPage, at: float) -> Key | None:
     """Plan the lists of new people; the marks themselves are not stored."""
     ledger = context.ledger
-    shown = Shown(parsed.claimed_total, parsed.n_items, parsed.n_items)
+    shown = Shown.of(ledger, page, parsed.claimed_total, parsed.n_items)
     require_settled(ledger, page, shown)
     for person in parsed.people:
         plan_marks(ledger, context.scope, person, "interests")

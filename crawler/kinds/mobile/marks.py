@@ -122,14 +122,14 @@ def _title(value: Any) -> str | None:
 
 def _store(context: CrawlContext, page: Page, parsed: MarksPage, at: float) -> Key | None:
     """Store the ratings of a page."""
-    ledger, claimed, place = context.ledger, parsed.claimed_total, Place.of(page.key)
+    ledger, place = context.ledger, Place.of(page.key)
     user_id = ledger.user_id(Person(parsed.uid, parsed.uid))
     items = {row.movie_id: (row.stars, row.rated_on and row.rated_on.isoformat()) for row in parsed.ratings}
     n_left_out = sum(parsed.left_out.values())
     n_items = len(parsed.ratings) + n_left_out
     first, of = list_page(page).key._replace(start=0), {"user_id": user_id}
     n_new = n_new_in(ledger, first, "ratings", "movie_id", items, of) if page.key.start else len(items)
-    shown = Shown(claimed, n_items, n_new + n_left_out)
+    shown = Shown.of(ledger, page, parsed.claimed_total, n_items, n_new + n_left_out)
     if place.is_one:
         require_settled(ledger, page, shown)
     following = next_page(page, shown, MARKS_PER_PAGE, context.scope.max_list_items)
@@ -143,10 +143,10 @@ def _store(context: CrawlContext, page: Page, parsed: MarksPage, at: float) -> K
         ],
     )
     ledger.add_listed_titles({row.movie_id: row.title for row in parsed.ratings if row.title})
-    ledger.mark_done(page, list_pass.at, seen=n_items, claimed=claimed, left_out=parsed.left_out)
+    ledger.mark_done(page, list_pass.at, seen=n_items, claimed=parsed.claimed_total, left_out=parsed.left_out)
     if following is not None and Place.of(following).is_one:
         return open_page(ledger, following, at)
-    return list_pass.follow(following, claimed, page_size=1 if place.is_one else MARKS_PER_PAGE, seen=n_items)
+    return list_pass.follow(following, shown.claimed, page_size=1 if place.is_one else MARKS_PER_PAGE, seen=n_items)
 
 
 def _first_pages(ledger: Ledger, scope: Scope) -> Iterator[Key]:

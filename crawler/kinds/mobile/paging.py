@@ -15,7 +15,7 @@ from typing import Any
 
 from crawler.kinds.kind import CrawlContext
 from crawler.kinds.mobile.json_kind import Elsewhere, ItemFailed
-from crawler.ledger.detours import cause_of, left_out_between, open_page
+from crawler.ledger.detours import cause_of, largest_claim, left_out_between, open_page
 from crawler.ledger.ledger import Ledger
 from crawler.page import EndsEarly, Key, NotUnderstood, Page, TooMuch
 
@@ -128,6 +128,13 @@ class Shown:
     claimed: int | None
     n_items: int
     n_new: int
+
+    @classmethod
+    def of(cls, ledger: Ledger, page: Page, claimed: int | None, n_items: int, n_new: int | None = None) -> "Shown":
+        """Return what a page shows. An empty page claims what the reading's other pages do: a throttled host says 0."""
+        if not n_items:
+            claimed = max(claimed or 0, largest_claim(ledger, list_page(page).key._replace(start=0)) or 0)
+        return cls(claimed, n_items, n_items if n_new is None else n_new)
 
 
 def next_page(page: Page, shown: Shown, page_size: int, most: int) -> Key | None:

@@ -143,7 +143,7 @@ def _store(context: CrawlContext, page: Page, parsed: PhotosJsonPage, at: float)
     n_items = len(parsed.frames) + n_left_out
     first = list_page(page).key._replace(start=0)
     n_new = n_new_in(ledger, first, "frames", "frame_id", ids) if page.key.start else len(ids)
-    shown = Shown(parsed.claimed_total, n_items, n_new + n_left_out)
+    shown = Shown.of(ledger, page, parsed.claimed_total, n_items, n_new + n_left_out)
     require_settled(ledger, page, shown)
     following = next_page(page, shown, PHOTOS_PER_PAGE, scope.max_list_items)
     of = {"movie_id": page.key.subject, "kind": place.name}

@@ -30,6 +30,7 @@ class PageQueue:
         self._later: list[tuple[float, int, Page]] = []
         self._held: set[int] = set()  # pages in memory: ready, later or out
         self._last_loaded = 0
+        self._refused_before = ledger.pending_after_refusals(kinds)  # a run adds none: its host is stopped
         self.out = 0
 
     def take(self, now: float) -> Page | None:
@@ -81,7 +82,8 @@ class PageQueue:
         while not self._ready:
             batch = self._ledger.pending(self._kinds, self._last_loaded, _BATCH_PAGES)
             if not batch:
-                self._hold(self._ledger.pending_after_refusals(self._kinds))
+                self._hold(self._refused_before)
+                self._refused_before = []
                 return
             self._last_loaded = batch[-1].page_id
             self._hold(batch)

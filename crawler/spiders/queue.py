@@ -31,7 +31,7 @@ class PageQueue:
         self._later: list[tuple[float, int, Page]] = []
         self._held: set[int] = set()  # pages in memory: ready, later or out
         self._last_loaded = 0
-        self._has_refused_pages = True  # that are not loaded yet
+        self._refused_before = ledger.pending_after_refusals(kinds)  # a run adds none: its host is stopped
         self.out = 0
 
     def take(self, now: float) -> Page | None:
@@ -66,11 +66,9 @@ class PageQueue:
 
     def answered(self) -> None:
         """Put the pages that were refused in an earlier run before all others, because the host answers."""
-        if self._has_refused_pages:
-            self._has_refused_pages = False
-            waiting = list(self._ready)
-            self._ready.clear()
-            self._hold(self._ledger.pending_after_refusals(self._kinds))
+        if self._refused_before:
+            waiting, self._ready = self._ready, deque()
+            self._hold_refused()
             self._ready.extend(waiting)
 
     def retry(self, page: Page, due: float) -> None:
@@ -92,10 +90,14 @@ class PageQueue:
         while not self._ready:
             batch = self._ledger.pending(self._kinds, self._last_loaded, _BATCH_PAGES)
             if not batch:
-                self._hold(self._ledger.pending_after_refusals(self._kinds))
+                self._hold_refused()
                 return
             self._last_loaded = batch[-1].page_id
             self._hold(batch)
+
+    def _hold_refused(self) -> None:
+        self._hold(self._refused_before)
+        self._refused_before = []
 
     def _hold(self, pages: Sequence[Page]) -> None:
         for page in pages:

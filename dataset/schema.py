@@ -3,8 +3,7 @@
 Identifiers (`*_id`) are the source's own ids, as text; in data exported from a crawl, a user's id is a
 keyed pseudonym. Contiguous row numbers (`*_idx`) exist only inside `model/`.
 
-Raw tables (private):         `Movie`, `Rating`, `Frame`, `Image`, `RawFrameLike`; of a crawl also `RawUser`,
-                              `Contradiction`
+Raw tables (private):         `Movie`, `Rating`, `Frame`, `Image`, `RawFrameLike`, `RawUser`, `Contradiction`
 Snapshot tables (published):  `SnapshotMovie`, `SnapshotFrame`, `SnapshotInteraction`, `FrameLike`, `FrameFeature`,
                               `SnapshotUser`
 Dropped rows:                 `Quarantine` (with the reason)
@@ -222,17 +221,10 @@ class RawFrameLike(dy.Schema):
 
 
 class Contradiction(dy.Schema):
-    """A field of a movie that the HTML and the JSON of the site show differently; one row per movie and field.
-
-    The table is optional: only a crawl writes it.
-    """
+    """A field of a movie that the site's HTML and JSON show differently; only a crawl has this table."""
 
     movie_id = dy.String(primary_key=True, min_length=1, **about("The movie's id at the source."))
-    field = dy.Enum(
-        ["year", "kind", "rating_count"],
-        primary_key=True,
-        **about("The column of movies; rating_count only if it differs more than votes can grow between two readings."),
-    )
+    field = dy.Enum(["year", "kind", "rating_count"], primary_key=True, **about("The column of movies."))
     html = dy.String(min_length=1, **about("The value in the movie's HTML page, as text."))
     json = dy.String(min_length=1, **about("The value in the movie's JSON, as text."))
 

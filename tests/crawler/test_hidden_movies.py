@@ -255,7 +255,7 @@ def test_a_film_is_merged_into_one_that_only_members_see(crawl):
 
 def test_a_merger_that_changes_the_core_leads_to_the_movies_that_are_new_in_it(tmp_path):
     marks = {"a": "15", "c": "15", "b": "97", "d": "75"}  # without 9 = 1, neither 9 nor 7 has two people
-    politeness, scope = politeness_for(Site(*["http://127.0.0.1:9"] * 3), None), Scope(k=2)
+    politeness, scope = politeness_for(Site(*["http://127.0.0.1:9"] * 4), None), Scope(k=2)
     rules = {"movie": host_rules("http://127.0.0.1:9", "", politeness, "tester")}
     with Ledger.open(tmp_path, SOURCE, PERSONAL_KINDS) as ledger:
         pairs = [(user_id, movie_id) for user_id, movies in marks.items() for movie_id in movies]

@@ -35,12 +35,19 @@ def n_new_in(
     return len(ids) - known
 
 
-def largest_claim(ledger: Ledger, first: Key) -> int | None:
-    """Return the largest total that a page of the current reading of a list has claimed."""
+def largest_claim(ledger: Ledger, first: Key, variants: Collection[str]) -> int | None:
+    """Return the largest total that a page of the current reading of a list has claimed.
+
+    Args:
+        ledger: the ledger.
+        first: the list's first page.
+        variants: the variants of the list's pages.
+    """
     claimed: int | None = ledger.value(
-        "SELECT max(claimed) FROM pages WHERE kind = ? AND subject = ? AND variant = ? AND fetched_at >= "
+        f"SELECT max(claimed) FROM pages WHERE kind = ? AND subject = ? AND variant IN ({marks(tuple(variants))}) "
+        "AND fetched_at >= "
         "(SELECT fetched_at FROM pages WHERE kind = ? AND subject = ? AND variant = ? AND start = ?)",
-        (*first[:3], *first),
+        (*first[:2], *variants, *first),
     )
     return claimed
 

@@ -10,7 +10,7 @@ are read one by one, and the broken ones are counted.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from crawler.kinds.kind import CrawlContext
@@ -133,7 +133,9 @@ class Shown:
     def of(cls, ledger: Ledger, page: Page, claimed: int | None, n_items: int, n_new: int | None = None) -> "Shown":
         """Return what a page shows. An empty page claims what the reading's other pages do: a throttled host says 0."""
         if not n_items:
-            claimed = max(claimed or 0, largest_claim(ledger, list_page(page).key._replace(start=0)) or 0)
+            first = list_page(page).key._replace(start=0)
+            one_by_one = replace(Place.of(first), is_one=True).variant
+            claimed = max(claimed or 0, largest_claim(ledger, first, (first.variant, one_by_one)) or 0)
         return cls(claimed, n_items, n_items if n_new is None else n_new)
 
 

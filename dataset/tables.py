@@ -4,7 +4,7 @@ Tables are written as Parquet (zstd) with rows sorted by primary key and columns
 equal content gives equal bytes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -100,9 +100,24 @@ def read_published(paths: Sequence[Path], schema: type[S]) -> dy.DataFrame[S]:
         MissingInputError: a file is missing.
         InvalidTableError: a file is not Parquet, or the table breaks its schema.
     """
-    parts = [read_parquet(path) for path in paths]
-    known = [part.select(name for name in part.columns if name in schema.column_names()) for part in parts]
-    return validate(pl.concat(known), schema, ", ".join(map(str, paths)))
+    known = {}
+    for path in paths:
+        part = read_parquet(path)
+        known[str(path)] = part.select(name for name in part.columns if name in schema.column_names())
+    return validate(concat_files(known), schema, ", ".join(map(str, paths)))
+
+
+def concat_files(parts: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
+    """Return the rows of all files of one table, given by their paths, in order.
+
+    Raises:
+        InvalidTableError: a file has other columns or types than the first one.
+    """
+    (first, expected), *others = parts.items()
+    for path, part in others:
+        if part.schema != expected.schema:
+            raise InvalidTableError(f"{path}: has other columns or types than {first}, a file of the same table")
+    return pl.concat(parts.values())
 
 
 def read_parquet(path: Path, columns: list[str] | None = None) -> pl.DataFrame:

@@ -15,7 +15,7 @@ from dataset.schema import SNAPSHOT_TABLES
 from dataset.snapshots.card import describe_extractor
 from dataset.snapshots.manifest import Manifest, TableEntry
 from dataset.snapshots.snapshot import Snapshot
-from dataset.tables import fill_optional
+from dataset.tables import concat_files, fill_optional
 
 _EXAMPLES = 3
 
@@ -50,7 +50,11 @@ def diff_tables(before: Snapshot, after: Snapshot) -> list[TableDiff]:
         one, other = before.manifest.tables.get(table), after.manifest.tables.get(table)
         if one == other or (one and other and one.content_sha256 == other.content_sha256):
             continue
-        rows = _compare(_comparable(before, table), _comparable(after, table), table)
+        try:
+            rows = _compare(_comparable(before, table), _comparable(after, table), table)
+        except pl.exceptions.PolarsError as error:  # a key of another type
+            reason = " ".join(str(error).split())[:200]
+            raise InvalidTableError(f"{after}: {table} cannot be compared with {before}'s ({reason})") from None
         is_hidden = rows.is_empty() and _has_vectors(one or other)
         if is_hidden or not rows.is_empty():
             found.append(TableDiff(table, rows, is_hidden))
@@ -80,7 +84,8 @@ def _comparable(snapshot: Snapshot, table: str) -> pl.DataFrame:
     if entry is None:
         return pl.DataFrame(schema=dict.fromkeys(schema.primary_key(), pl.String))
     columns = [column for column, dtype in entry.columns.items() if not dtype.startswith("Array")]
-    return fill_optional(pl.concat([_read_columns(snapshot, name, columns) for name in entry.names]), schema)
+    parts = {f"{snapshot.folder}/{name}": _read_columns(snapshot, name, columns) for name in entry.names}
+    return fill_optional(concat_files(parts), schema)
 
 
 def _has_vectors(entry: TableEntry | None) -> bool:

@@ -29,7 +29,7 @@ from torch import Tensor
 from dataset.errors import InvalidTableError, PipelineError
 from dataset.files import atomic_path, write_json
 from dataset.snapshots.snapshot import Snapshot
-from dataset.tables import read_parquet
+from dataset.tables import concat_files, read_parquet
 
 logger = logging.getLogger(__name__)
 
@@ -79,7 +79,7 @@ def _frames_in_order(snapshot: Snapshot) -> pl.Series:
     Raises:
         InvalidTableError: a feature is of no frame, or a frame has several.
     """
-    known = pl.concat(read_parquet(source, ["frame_id"]) for source in snapshot.paths_of("frame_features"))
+    known = concat_files({str(path): read_parquet(path, ["frame_id"]) for path in snapshot.paths_of("frame_features")})
     if known.schema != {"frame_id": pl.String}:
         raise InvalidTableError(f"{snapshot.path}: frame_features has no column frame_id of text; publish it again")
     frames = snapshot.read("frames").join(known, on="frame_id", how="semi")

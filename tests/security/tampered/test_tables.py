@@ -4,7 +4,7 @@ import hashlib
 import json
 import random
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +95,45 @@ def test_no_table_of_another_schema_ends_in_a_traceback(table: str, world: Any, 
         changed.write_parquet(path)
         _resigned(world, table)
         _ask_all(world, command, table)
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_no_table_in_files_of_different_schemas_ends_in_a_traceback(
+    table: str, world: Any, command: Callable[..., Any]
+) -> None:
+    first, second = (world.snapshot / f"{table}{part}.parquet" for part in ("", "-2"))
+    rows = pl.read_parquet(first)
+    rows[:1].write_parquet(first)
+    for changed in (rows[1:].drop(rows.columns[-1]), rows[1:].with_columns(pl.lit(1).alias(rows.columns[0]))):
+        changed.write_parquet(second)
+        _in_files(world, table, {first: 1, second: changed.height})
+        command("dataset", "verify", world.snapshot)
+        command("dataset", "diff", world.snapshot, world.home / "other")
+        command("dataset", "report", world.snapshot, "--to", world.home / "report")
+        train = ("--model", "vbpr", "--snapshot", world.snapshot, "--epochs", 0, "--runs", world.home / "runs")
+        assert command("train", *train).status == 1
+
+
+def _in_files(world: Any, table: str, files: Mapping[Path, int]) -> None:
+    """Make the manifest name these files, with their numbers of rows, as those of a table; and copy the snapshot."""
+    shutil.rmtree(world.home / "other", ignore_errors=True)
+    for digit, folder in (("1", world.snapshot), ("2", world.home / "other")):
+        if folder != world.snapshot:
+            shutil.copytree(world.snapshot, folder)
+        document = json.loads((world.snapshot / "manifest.json").read_text())
+        document["tables"][table] |= {
+            "content_sha256": 64 * digit,
+            "files": [
+                {
+                    "name": file.name,
+                    "rows": n_rows,
+                    "size_bytes": file.stat().st_size,
+                    "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
+                }
+                for file, n_rows in files.items()
+            ],
+        }
+        (folder / "manifest.json").write_bytes(world.signed(document))
 
 
 @pytest.mark.parametrize("table", ["movies", "interactions", "frame_features"])

@@ -17,7 +17,7 @@ from crawler.ledger import reports
 from crawler.ledger.ledger import Ledger
 from crawler.plan import kinds_of
 from crawler.spiders.settings import CrawlSettings
-from dataset.cli import FLAT
+from dataset.cli import FLAT, say
 from dataset.errors import UsageError
 
 _NEXT = {"ratings": "frames", "frames": "likes", "likes": "export"}
@@ -36,7 +36,7 @@ def plan(*, crawl: Annotated[CrawlOptions, FLAT] = CrawlOptions()) -> None:  # n
     settings = crawl.resolve()
     with Ledger.open(settings.crawl_dir, settings.source, PERSONAL_KINDS) as ledger:
         forecasts = forecast(ledger, settings.scope)
-    print("\n".join(plan_lines(forecasts, settings.politeness.delay_s)))
+    say("\n".join(plan_lines(forecasts, settings.politeness.delay_s)))
 
 
 def plan_lines(forecasts: list[Forecast], delay_s: float) -> list[str]:
@@ -110,15 +110,13 @@ def _run_stage(stage: str, crawl: CrawlSettings, ages_days: dict[str, float] | N
         if ages_days is not None:
             now = time.time()
             reopened = sum(ledger.reopen(kind, now - days * _SECONDS_PER_DAY) for kind, days in ages_days.items())
-            print(f"{reopened:,} pages and lists are old enough to be read again.", flush=True)
+            say(f"{reopened:,} pages and lists are old enough to be read again.")
         result = run_stage(stage, crawl, ledger)
         contents = reports.contents(ledger, stage)
     gone = f" ({result.gone:,} of them gone)" if result.gone else ""
     pages = f"{result.done + result.gone:,} pages{gone}"
-    print(f"{stage}: read {pages} in {duration(result.seconds)}. The crawl now has {contents}.")
+    say(f"{stage}: read {pages} in {duration(result.seconds)}. The crawl now has {contents}.")
     if result.left:
-        print(
-            f"{result.left:,} known pages are left because of --max-requests; run the same command again to continue."
-        )
+        say(f"{result.left:,} known pages are left because of --max-requests; run the same command again to continue.")
     else:
-        print(f"Next: python -m crawler {_NEXT[stage]}")
+        say(f"Next: python -m crawler {_NEXT[stage]}")

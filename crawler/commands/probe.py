@@ -4,7 +4,7 @@ from typing import Annotated
 
 from crawler.commands.options import SiteOptions
 from crawler.probe import Probe, advice
-from dataset.cli import FLAT
+from dataset.cli import FLAT, say
 from dataset.errors import RefusedError
 
 KNOWN_MOVIE_ID = "1292052"  # a movie of the real site with many photos and comments
@@ -30,8 +30,8 @@ def probe(
     checks = Probe(where, site.politeness(where), movie or _known_movie(site))
     last = None
     for last in checks.findings():
-        print(f"{last.answered:<8} {last.point:<38} {last.detail}", flush=True)
-    print(f"{checks.n_requests} requests. {advice(checks)}")
+        say(f"{last.answered:<8} {last.point:<38} {last.detail}")
+    say(f"{checks.n_requests} requests. {advice(checks)}")
     if last and last.answered == "refused":
         raise RefusedError(f"the site refuses us ({last.detail}), so nothing more was requested; try again tomorrow")
 

@@ -99,6 +99,43 @@ def test_a_killed_extraction_leaves_no_features_without_their_description(
     require_old_or_new(commands, built, extraction(raw_once, built, "random:1"), is_long, 2)
 
 
+def test_a_killed_extraction_of_all_pictures_leaves_no_tables_of_two_runs(
+    commands: Any, raw_once: Path, tmp_path: Path, is_long: bool
+) -> None:
+    raw, features = shutil.copytree(raw_once, tmp_path / "raw"), tmp_path / "raw" / "features"
+    of = {
+        weights: (*extraction(raw, tmp_path / "none", weights), "--all-pictures")
+        for weights in ("random:0", "random:1")
+    }
+    commands.ends_well(tmp_path, *of["random:0"])
+    commands.ends_well(tmp_path, *of["random:1"])  # so that the store has all features
+    new = digest_of(features)
+    broken = next((raw / "pictures").iterdir())  # the two tables differ, not only in their numbers
+    broken.unlink()
+    commands.ends_well(tmp_path, *of["random:0"])
+    old = digest_of(features)
+    shutil.copytree(features, tmp_path / "before")
+    total = commands.ends_well(tmp_path, *of["random:1"])
+    assert digest_of(features) == new != old
+    for moment in moments(total, is_long, seed=4):
+        replace(features, tmp_path / "before")
+        assert commands.run(tmp_path, moment, *of["random:1"])[0] == -signal.SIGKILL
+        assert digest_of(features) in (old, new), f"a mixture after the kill at moment {moment} of {total}"
+        commands.ends_well(tmp_path, *of["random:1"])
+        assert digest_of(features) == new
+        assert hidden(raw) == []
+
+
+def test_files_among_the_features_of_all_pictures_are_not_lost(commands: Any, raw_once: Path, tmp_path: Path) -> None:
+    raw = shutil.copytree(raw_once, tmp_path / "raw")
+    (raw / "features").mkdir()
+    (raw / "features" / "notes.txt").write_text("mine")
+    command = (*extraction(raw, tmp_path / "none", "random:0"), "--all-pictures")
+    assert commands.run(tmp_path, 0, *command)[0] == 2
+    assert "no part of extracted features, for example 'notes.txt'; move them" in (tmp_path / "output").read_text()
+    assert (raw / "features" / "notes.txt").read_text() == "mine"
+
+
 def test_a_killed_publication_leaves_no_half_a_version(commands: Any, built: Path, is_long: bool) -> None:
     home = built.parent
     command = ("dataset", "publish", "--dataset", built, "--name", "toy", "--root")

@@ -103,25 +103,21 @@ def test_a_killed_extraction_of_all_pictures_leaves_no_tables_of_two_runs(
     commands: Any, raw_once: Path, tmp_path: Path, is_long: bool
 ) -> None:
     raw, features = shutil.copytree(raw_once, tmp_path / "raw"), tmp_path / "raw" / "features"
-    of = {
-        weights: (*extraction(raw, tmp_path / "none", weights), "--all-pictures")
-        for weights in ("random:0", "random:1")
-    }
-    commands.ends_well(tmp_path, *of["random:0"])
-    commands.ends_well(tmp_path, *of["random:1"])  # so that the store has all features
+    first, second = ((*extraction(raw, tmp_path / "none", of), "--all-pictures") for of in ("random:0", "random:1"))
+    commands.ends_well(tmp_path, *second)
     new = digest_of(features)
-    broken = next((raw / "pictures").iterdir())  # the two tables differ, not only in their numbers
-    broken.unlink()
-    commands.ends_well(tmp_path, *of["random:0"])
+    next((raw / "pictures").iterdir()).unlink()  # so that the second table, the quarantine, differs too
+    commands.ends_well(tmp_path, *first)
     old = digest_of(features)
+    assert pl.read_parquet(features / "features_quarantine.parquet").height > 0
     shutil.copytree(features, tmp_path / "before")
-    total = commands.ends_well(tmp_path, *of["random:1"])
+    total = commands.ends_well(tmp_path, *second)
     assert digest_of(features) == new != old
     for moment in moments(total, is_long, seed=4):
         replace(features, tmp_path / "before")
-        assert commands.run(tmp_path, moment, *of["random:1"])[0] == -signal.SIGKILL
+        assert commands.run(tmp_path, moment, *second)[0] == -signal.SIGKILL
         assert digest_of(features) in (old, new), f"a mixture after the kill at moment {moment} of {total}"
-        commands.ends_well(tmp_path, *of["random:1"])
+        commands.ends_well(tmp_path, *second)
         assert digest_of(features) == new
         assert hidden(raw) == []
 

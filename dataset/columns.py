@@ -22,7 +22,15 @@ class Notes(TypedDict):
     metadata: dict[str, Any]
 
 
-def about(meaning: str, *, unit: str = "", null: str = "", leakage: str = "", optional: bool = False) -> Notes:
+def about(
+    meaning: str,
+    *,
+    unit: str = "",
+    null: str = "",
+    leakage: str = "",
+    optional: bool = False,
+    impersonal: bool = False,
+) -> Notes:
     """Return the arguments that describe a column: `dy.Date(nullable=True, **about("…", null="…"))`.
 
     Args:
@@ -31,8 +39,10 @@ def about(meaning: str, *, unit: str = "", null: str = "", leakage: str = "", op
         null: what a null says; every nullable column needs it.
         leakage: how the column reveals rows that are held out from training; empty if it does not.
         optional: whether older tables lack the column; there, it is null in every row.
+        impersonal: whether a date or time is of no person's act (a film's first night, for example), so that it is
+            published as it is; every other date or time is published as coarsely as `dataset.dates` says.
     """
-    metadata = {"optional": optional, "unit": unit, "null": null, "leakage": leakage}
+    metadata = {"optional": optional, "unit": unit, "null": null, "leakage": leakage, "impersonal": impersonal}
     return {"description": meaning, "metadata": {key: value for key, value in metadata.items() if value}}
 
 

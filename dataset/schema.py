@@ -4,7 +4,7 @@ Identifiers (`*_id`) are the source's own ids, as text; in data exported from a 
 keyed pseudonym. Contiguous row numbers (`*_idx`) exist only inside `model/`.
 
 Raw tables (private):         `Movie`, `Rating`, `Frame`, `Image`, `RawFrameLike`
-Snapshot tables (published):  `SnapshotMovie`, `SnapshotFrame`, `Interaction`, `FrameLike`, `FrameFeature`
+Snapshot tables (published):  `SnapshotMovie`, `SnapshotFrame`, `SnapshotInteraction`, `FrameLike`, `FrameFeature`
 Dropped rows:                 `Quarantine` (with the reason)
 A snapshot's report page:     `Distribution`, `Concentration`
 
@@ -242,6 +242,22 @@ class Interaction(ImplicitFeedback):
     )
 
 
+class SnapshotInteraction(Interaction):
+    """One row per user and movie: the user watched it. Each pair occurs once and belongs to one split."""
+
+    rated_rank = dy.UInt32(
+        nullable=True,
+        min=1,
+        **about(
+            "The place of the rating among the user's own interactions in order of time, from 1. Ratings of the same "
+            "moment (of the same day, where only days are known) have the same place, and no place is left out.",
+            unit="place",
+            null="the time is not known, or the snapshot has dates instead of the order",
+            optional=True,
+        ),
+    )
+
+
 class FrameLike(dy.Schema):
     """One row per frame that a user likes, of validation and test pairs.
 
@@ -312,7 +328,7 @@ RAW_TABLES: dict[str, type[dy.Schema]] = {
 SNAPSHOT_TABLES: dict[str, type[dy.Schema]] = {
     "movies": SnapshotMovie,
     "frames": SnapshotFrame,
-    "interactions": Interaction,
+    "interactions": SnapshotInteraction,
     "frame_likes": FrameLike,
     "frame_features": FrameFeature,
 }

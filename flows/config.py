@@ -22,6 +22,7 @@ from crawler.sandbox.world import WorldConfig
 from dataset.building.build import DatasetConfig
 from dataset.building.split import SplitConfig
 from dataset.cli import Count, CountOrZero
+from dataset.dates import Dates
 from dataset.errors import MissingInputError, UsageError
 from dataset.snapshots.publication import PublicationConfig
 from features.config import DEFAULT_STORE, ExtractorConfig
@@ -55,6 +56,7 @@ _of_publication = _attributes(PublicationConfig)
 Licence = Annotated[str | None, Parameter(help=_of_publication["licence"])]
 Publisher = Annotated[str | None, Parameter(help=_of_publication["publisher"])]
 Contact = Annotated[str | None, Parameter(help=_of_publication["contact"])]
+PublishedDates = Annotated[Dates | None, Parameter(help=_of_publication["dates"])]
 
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
@@ -104,6 +106,7 @@ class BuildConfig:
     sandbox_users: SandboxSize = WorldConfig.n_users
     sandbox_movies: SandboxSize = WorldConfig.n_movies
     sandbox_port: Annotated[int, Field(ge=1, le=65533)] = 8801
+    dates: PublishedDates = None
 
     def __post_init__(self) -> None:
         """Refuse to crawl the real site without a contact and ids."""
@@ -144,6 +147,11 @@ class BuildConfig:
     def extractor_config(self) -> ExtractorConfig:
         """Which extractor computes the features."""
         return ExtractorConfig(self.extractor, self.weights, self.precision)
+
+    @property
+    def publication(self) -> PublicationConfig:
+        """How exact the published dates are."""
+        return PublicationConfig(dates=self.dates)
 
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
@@ -192,11 +200,12 @@ class PublishConfig:
     licence: Licence = None
     publisher: Publisher = None
     contact: Contact = None
+    dates: PublishedDates = None
 
     @property
     def publication(self) -> PublicationConfig:
-        """What is stated on the card."""
-        return PublicationConfig(self.licence, self.publisher, self.contact)
+        """What the publisher decides, and states on the card."""
+        return PublicationConfig(self.licence, self.publisher, self.contact, self.dates)
 
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)

@@ -159,7 +159,10 @@ def publish_dataset(
     """Publish a built dataset unless it equals the newest version; show the snapshot in Prefect's page."""
     snapshot, is_new = publish(dataset, name, root, config)
     if is_new:
-        say(f"Published snapshot {snapshot.label} in {snapshot.path}.")
+        say(
+            f"Published snapshot {snapshot.label} in {snapshot.path}, with the dates of people's acts by "
+            f"{snapshot.manifest.dates}."
+        )
     else:
         say(f"Nothing changed since snapshot {snapshot.label}; nothing published.")
     show_snapshot(snapshot)

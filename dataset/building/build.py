@@ -2,7 +2,7 @@
 
 A raw folder holds `movies`, `ratings`, `frames`, `images` and `frame_likes` (`.parquet`),
 `provenance.json` and the picture files. A dataset folder holds `movies`, `frames`, `interactions`
-and `frame_likes` as they will be published; `quarantine.parquet` with every dropped row and the
+and `frame_likes` as they will be published, with exact dates; `quarantine.parquet` with every dropped row and the
 reason; and `dataset.json` with the configuration, the provenance and the statistics. Equal input
 and configuration give equal bytes. A build replaces the folder as a whole: a build that is killed leaves
 it as it was. Features of an earlier build stay if its frames are the same.

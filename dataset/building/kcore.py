@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from dataset.building.codes import Codes, dense_codes
 from dataset.claims import require_plausible
+from dataset.codes import Codes, dense_codes
 from dataset.errors import InvalidTableError, MissingInputError, UsageError
 from dataset.files import atomic_path
 

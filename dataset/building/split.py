@@ -26,7 +26,7 @@ from cyclopts import Parameter
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from dataset.building.codes import dense_codes
+from dataset.codes import dense_codes
 from dataset.errors import InvalidTableError, TooLittleDataError, UsageError
 from dataset.moments import moment
 from dataset.schema import SPLITS, ImplicitFeedback, Interaction

@@ -8,10 +8,15 @@ from dataset.building.build import DatasetConfig, build
 from dataset.building.kcore import k_core_parquet
 from dataset.building.statistics import compare_with_paper
 from dataset.cli import FLAT, CountOrZero, say
+from dataset.dates import IN_WORDS, default_dates
+from dataset.description import FILE_NAME as DESCRIPTION
+from dataset.description import read_description
 from dataset.formats.export_formats import ExportFormat
 from dataset.formats.exporting import export
 from dataset.formats.import_config import ImportConfig
 from dataset.formats.importing import import_ratings
+from dataset.snapshots.manifest import FILE_NAME as MANIFEST
+from dataset.snapshots.snapshot import open_snapshot
 
 
 def import_ratings_file(
@@ -105,6 +110,19 @@ def _about_given_split(given: dict[str, Any]) -> str:
     return f"given split: kept {kept} pairs{validation} (SHA-256 of the split: {given['sha256']})"
 
 
+def _about_dates(source: Path) -> str:
+    """Return what a reader of an export must know about its dates; empty if nothing."""
+    if (source / MANIFEST).is_file():
+        dates = open_snapshot(source).manifest.dates
+        return f"dates of people's acts: {IN_WORDS[dates]}" if dates in ("month", "order") else ""
+    if (source / DESCRIPTION).is_file() and default_dates(read_description(source)["provenance"]) != "time":
+        return (
+            "note: these are the exact dates of real people, for your own use; to share an export, publish the dataset "
+            "and export the snapshot"
+        )
+    return ""
+
+
 def filter_k_core(
     source: Path,
     /,
@@ -161,6 +179,8 @@ def export_dataset(
     for column in ("stars", "rated_on"):
         if column not in done.values:
             say(f"  without {column}: some interactions have none")
+    if told := _about_dates(source):
+        say(f"  {told}")
     if done.n_times:
         midnights = f"; {done.n_midnights:,} are midnight UTC of the day, because the time of day is not known"
         say(

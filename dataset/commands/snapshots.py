@@ -11,16 +11,18 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from dataset.cli import FLAT, progress, say
-from dataset.columns import describe_columns, describe_table
+from dataset.columns import describe_table
+from dataset.dates import IN_WORDS, Dates, describe_published
 from dataset.errors import InvalidSnapshotError, MissingInputError
 from dataset.files import atomic_path
+from dataset.risk import words
 from dataset.schema import SNAPSHOT_TABLES
 from dataset.snapshots.card import describe_extractor
 from dataset.snapshots.diff import describe_changes, diff_tables
 from dataset.snapshots.licences import describe_licence
 from dataset.snapshots.manifest import version_folder
 from dataset.snapshots.publication import PublicationConfig
-from dataset.snapshots.publish import publish
+from dataset.snapshots.publish import finer_versions, publish
 from dataset.snapshots.pull import file_sizes, pull
 from dataset.snapshots.snapshot import DEFAULT_ROOT, Snapshot, list_snapshots, newest_snapshot, snapshot_at
 from dataset.snapshots.verify import verify
@@ -40,11 +42,18 @@ def publish_dataset(
         dataset: the dataset folder
         name: the snapshot's name
         root: folder or address (s3://bucket/prefix, gs://, az://) of all snapshots
-        publication: what to state on the dataset card
+        publication: what to state on the dataset card, and how exact dates are
     """
     snapshot, is_new = publish(dataset, name, root, publication)
     if is_new:
         say(f"Published {snapshot.label} in {snapshot.folder}, content {snapshot.content_digest[:12]}.")
+        say(f"  dates of people's acts: {IN_WORDS[snapshot.manifest.dates]}")
+        say(f"  {words.in_short(snapshot.manifest.risk_figures)}")
+        if finer := finer_versions(snapshot, root):
+            say(
+                f"  note: {', '.join(one.label for one in finer)} may have more exact dates under the same user ids; "
+                "as long as they can be read, coarser dates here protect nobody"
+            )
     else:
         say(f"Nothing changed since {snapshot.label} ({snapshot.folder}); nothing published.")
 
@@ -61,7 +70,8 @@ def list_published(*, root: str = str(DEFAULT_ROOT)) -> None:
         if isinstance(snapshot, Snapshot):
             counts = ", ".join(f"{_count(snapshot, what)} {what}" for what in ("users", "movies", "interactions"))
             published = snapshot.manifest.created_at[:16]
-            say(f"{snapshot.label}  {published}  content {snapshot.content_digest[:12]}  {counts}")
+            dates = snapshot.manifest.dates or "not recorded"
+            say(f"{snapshot.label}  {published}  content {snapshot.content_digest[:12]}  {counts}, dates: {dates}")
     if not snapshots:
         say(f"No snapshot below {root}.")
     if unreadable:
@@ -92,6 +102,8 @@ def show(snapshot: str | None = None, /, *, root: str = str(DEFAULT_ROOT), brief
         "publisher": ", ".join(filter(None, (manifest.publisher, manifest.contact))) or "not stated",
         "licence": describe_licence(manifest.licence),
         "features": describe_extractor(manifest.extractor),
+        "dates": IN_WORDS[manifest.dates],
+        "risk": words.in_short(manifest.risk_figures) or words.NOT_COMPUTED,
     }
     say(chosen.label)
     for label, fact in facts.items():
@@ -101,13 +113,13 @@ def show(snapshot: str | None = None, /, *, root: str = str(DEFAULT_ROOT), brief
     if not brief:
         for name, entry in manifest.tables.items():
             if name in SNAPSHOT_TABLES:  # a later version of the code may add others
-                say("\n".join(["", *_table_in_words(name, SNAPSHOT_TABLES[name], entry.columns)]))
+                say("\n".join(["", *_table_in_words(name, SNAPSHOT_TABLES[name], entry.columns, manifest.dates)]))
 
 
-def _table_in_words(name: str, schema: Schema, types: Mapping[str, str]) -> Iterator[str]:
+def _table_in_words(name: str, schema: Schema, types: Mapping[str, str], dates: Dates | None) -> Iterator[str]:
     """Yield lines of at most 80 characters about a table and its columns."""
     yield from textwrap.wrap(f"{name}: {describe_table(schema)}", 80, subsequent_indent="  ")
-    for column in describe_columns(schema, types):
+    for column in describe_published(schema, types, dates):
         kind = [column.type, column.unit, column.values, "" if column.null != "never" else "never null"]
         yield from textwrap.wrap(f"{column.name}: {', '.join(filter(None, kind))}", 80, **_indented(2))
         null = "" if column.null == "never" else f" Null: {column.null}."

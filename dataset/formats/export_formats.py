@@ -75,7 +75,7 @@ def files_of(
 
     Args:
         file_format: the format.
-        interactions: `Interaction` rows.
+        interactions: `SnapshotInteraction` rows.
         movies: `SnapshotMovie` rows.
         name: the dataset's name in RecBole.
         with_leaking: whether to write the movies' columns that reveal held-out rows, where the format has a place.
@@ -103,6 +103,7 @@ def _recbole(interactions: pl.DataFrame, movies: pl.DataFrame, name: str, with_l
         "item_id:token": pl.col("movie_id"),
         "rating:float": pl.col("stars"),
         "timestamp:float": moment().dt.epoch("s"),
+        "rated_rank:float": pl.col("rated_rank"),
     }
     table = _without_gaps(interactions.select("split", **columns))
     files = [
@@ -118,7 +119,7 @@ def _recbole(interactions: pl.DataFrame, movies: pl.DataFrame, name: str, with_l
         "USER_ID_FIELD: user_id",
         "ITEM_ID_FIELD: item_id",
         *(["RATING_FIELD: rating"] if "rating" in loaded else []),
-        *(["TIME_FIELD: timestamp"] if "timestamp" in loaded else []),
+        *[f"TIME_FIELD: {column}" for column in ("timestamp", "rated_rank") if column in loaded],
         "benchmark_filename: [train, valid, test]",
         f"load_col: {{inter: [{', '.join(loaded)}], item: [{', '.join(loaded_items)}]}}",
     ]
@@ -184,9 +185,14 @@ def _uirt(interactions: pl.DataFrame) -> list[ExportFile]:
     _require_ids(interactions, "uirt", CORNAC_USER, CORNAC_ITEM)
     time = moment().dt.epoch("s")
     if n := interactions.select(time.null_count()).item():
+        remedy = (
+            "use --format recbole, which takes the order of each user's ratings, or uir"
+            if not interactions["rated_rank"].null_count()
+            else "use --format uir, or build with --since and any early day"
+        )
         raise UsageError(
             f"export: {n:,} of {interactions.height:,} interactions have neither a time nor a day, which uirt needs; "
-            "use --format uir, or build with --since and any early day"
+            f"{remedy}"
         )
     return _tuples(interactions, time.alias("time"))
 

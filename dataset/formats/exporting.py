@@ -2,7 +2,8 @@
 
 Ratings and times are exported only if every interaction has one, because other libraries would fill gaps with
 invented values. Without ratings, the rating in `uir` and `uirt` is 1. A time is in seconds since 1970; where only
-the day is known, it is midnight UTC (`dataset.moments`).
+the day is known, it is midnight UTC (`dataset.moments`), and where only the month is published, its first midnight.
+If a snapshot has only the order of dates, RecBole's time is that.
 
 `.exported.json` in the destination holds the SHA-256 of every file that an export has written there. An export
 replaces these files, and no others.
@@ -18,7 +19,7 @@ from dataset.errors import MissingInputError, UsageError
 from dataset.files import atomic_path, explain_write_errors, sha256_of_file, write_json
 from dataset.formats.export_formats import ExportFile, ExportFormat, files_of
 from dataset.moments import moment
-from dataset.schema import Interaction, SnapshotMovie
+from dataset.schema import SnapshotInteraction, SnapshotMovie
 from dataset.tables import read_published
 
 _log = logging.getLogger(__name__)
@@ -74,7 +75,7 @@ def export(
             f"{source}: no interactions.parquet there, so it is neither a dataset folder nor a snapshot; "
             "create one with `python -m dataset build`, or name a version's folder"
         )
-    interactions = read_published([source / "interactions.parquet"], Interaction)
+    interactions = read_published([source / "interactions.parquet"], SnapshotInteraction)
     movies = read_published([source / "movies.parquet"], SnapshotMovie)
     files = files_of(file_format, interactions, movies, name, leaking_columns)
     written = _write(files, destination)

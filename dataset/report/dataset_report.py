@@ -2,9 +2,11 @@
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
+from dataset.dates import IN_WORDS
 from dataset.description import PAPER_STATISTICS, flatten_settings
 from dataset.files import write_json, write_text
 from dataset.report.charts import attrition_chart, concentration_chart, histogram
@@ -14,13 +16,19 @@ from dataset.report.numbers import Number, NumberSource, NumberTable, Row, total
 from dataset.report.page import render
 from dataset.report.theme import Chart
 from dataset.report.thumbnails import Thumbnails
+from dataset.risk import words
 from dataset.schema import HELD_OUT_SPLITS, SPLITS, Concentration, Distribution
 from dataset.snapshots.card import describe_extractor
 from dataset.snapshots.snapshot import Snapshot
 from dataset.tables import write_table
 
 DEFAULT_REPORTS = Path("data/reports")
-_MANIFEST, _QUARANTINED, _PAPER = "manifest.json", "manifest.json/quarantined", "paper.json"
+_MANIFEST, _QUARANTINED, _RISK, _PAPER = (
+    "manifest.json",
+    "manifest.json/quarantined",
+    "manifest.json/risk_figures",
+    "paper.json",
+)
 _SHEET_FRAMES = 48
 _COMPARED = (  # statistic, its name on the page, its format
     ("n_users", "people", ",d"),
@@ -68,7 +76,11 @@ def write_dataset_report(snapshot: Snapshot, raw: Path | None, destination: Path
     numbers = NumberSource(
         {f"{name}.parquet": table for name, table in tables.items()}
         | {"distributions.parquet": counted, "concentration.parquet": concentrated}
-        | ({_QUARANTINED: pl.DataFrame(manifest["quarantined"])} if manifest["quarantined"] else {}),
+        | {
+            file: pl.DataFrame(manifest[key])
+            for file, key in ((_QUARANTINED, "quarantined"), (_RISK, "risk_figures"))
+            if manifest[key]
+        },
         {_MANIFEST: manifest, _PAPER: PAPER_STATISTICS, "crawl.json": pace},
     )
     charts, crawl = _charts(numbers), crawl_health(numbers, manifest["provenance"])
@@ -82,6 +94,8 @@ def write_dataset_report(snapshot: Snapshot, raw: Path | None, destination: Path
         n=_named_numbers(numbers),
         compared=_compared(numbers),
         dropped=_dropped(numbers),
+        dates=IN_WORDS[snapshot.manifest.dates],
+        risk=_risk(numbers, manifest["risk_figures"]),
         charts=charts,
         health=crawl,
         sheet=contact_sheet(tables["frames"], tables["movies"], Thumbnails(raw)),
@@ -172,6 +186,20 @@ def _dropped(numbers: NumberSource) -> NumberTable | None:
     )
 
 
+def _risk(numbers: NumberSource, figures: list[dict[str, Any]]) -> NumberTable | None:
+    if not figures:
+        return None
+    keys = ("table", "known", "points", "chosen")
+    rows = [
+        Row(
+            f"{row.table.replace('_', ' ')}: {row.known}",
+            [(numbers.of(_RISK, "share", **{key: figure[key] for key in keys}), ".1%") for figure in row.figures],
+        )
+        for row in words.rows(figures)
+    ]
+    return NumberTable("Share of people who are singled out", "table: what is known of them", words.COLUMNS, rows)
+
+
 def _named_numbers(numbers: NumberSource) -> dict[str, Number | None]:
     """Return the numbers in the page's sentences, by name."""
     statistics = {key: numbers.at(_MANIFEST, "statistics", key) for key, *_ in _COMPARED}
@@ -241,5 +269,6 @@ _CONTENTS = [
     ("tails", "Long tails"),
     ("frames", "Frames and likes"),
     ("health", "Health of the crawl"),
+    ("risk", "How easily people are found"),
     ("origin", "Origin"),
 ]

@@ -8,8 +8,10 @@ from typing import Any
 import polars as pl
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from dataset.columns import describe_columns, describe_table
+from dataset.columns import describe_table
+from dataset.dates import IN_WORDS, describe_published
 from dataset.description import PAPER_STATISTICS, flatten_settings
+from dataset.risk import words
 from dataset.schema import HELD_OUT_SPLITS, SNAPSHOT_TABLES, SPLITS
 from dataset.snapshots.citation import PAPER, cite
 from dataset.snapshots.datasheet import FEATURES_SHOW_PICTURES, PURPOSE, datasheet, describe_source
@@ -78,7 +80,12 @@ def render_card(manifest: Manifest) -> str:
         splits=_filled_splits(manifest),
         split_file=split_file,
         tables={name: (describe_table(schema), schema.primary_key()) for name, schema in tables.items()},
-        columns={name: describe_columns(tables[name], entry.columns) for name, entry in manifest.tables.items()},
+        columns={
+            name: describe_published(tables[name], entry.columns, manifest.dates)
+            for name, entry in manifest.tables.items()
+        },
+        dates=IN_WORDS[manifest.dates],
+        risk=words,
         rows=_statistics(manifest.statistics),
         features=describe_extractor(manifest.extractor),
         features_show_pictures=FEATURES_SHOW_PICTURES,

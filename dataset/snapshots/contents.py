@@ -48,17 +48,20 @@ class TableContent:
     keys: pl.DataFrame
 
 
-def read_contents(dataset: Path) -> dict[str, TableContent]:
-    """Check all tables of a dataset folder and the references between them, and return their descriptions.
+def read_contents(files: dict[str, Path]) -> dict[str, TableContent]:
+    """Check all tables of a dataset and the references between them, and return their descriptions.
+
+    Args:
+        files: the file of each table, by the table's name.
 
     Raises:
         MissingInputError: a table is missing.
         InvalidTableError: a table or a reference is invalid.
     """
     contents = {
-        name: _read(dataset / f"{name}.parquet", schema)
+        name: _read(files[name], schema)
         for name, schema in SNAPSHOT_TABLES.items()
-        if name not in _OPTIONAL_TABLES or (dataset / f"{name}.parquet").is_file()
+        if name not in _OPTIONAL_TABLES or files[name].is_file()
     }
     for child, parent, columns in _REFERENCES:
         if child in contents and parent in contents:
@@ -88,17 +91,30 @@ def _read(path: Path, schema: Schema) -> TableContent:
         read_table(path, schema)  # raises
     require_plausible(path, is_read_whole=False)
     before = FileState.of(path)
-    described = _read_in_batches(path, schema)
+    present = _names(path)
+    described = _read_in_batches(path, schema, present)
     if described is None:
         rows = read_table(path, schema)
-        described = rows.height, rows.schema, table_digest(rows, schema), _keys(rows)
+        described = rows.height, rows.schema, table_digest(_only(rows, present), schema), _keys(rows)
     height, columns, digest, keys = described
-    present = pq.read_schema(path).names  # a table of an older version lacks optional columns
     types = {name: str(dtype) for name, dtype in columns.items() if name in present}
     return TableContent(path, before, height, types, digest, keys)
 
 
-def _read_in_batches(path: Path, schema: Schema) -> tuple[int, pl.Schema, str, pl.DataFrame] | None:
+def _names(path: Path) -> list[str]:
+    """Return the columns of a Parquet file; a table of an older version lacks optional columns."""
+    try:
+        return list(pq.read_schema(path).names)
+    except (OSError, pa.ArrowException):
+        return []  # whoever reads the table says why
+
+
+def _only(rows: pl.DataFrame, present: list[str]) -> pl.DataFrame:
+    """Return rows without the columns that their file lacks, so that a new optional column changes no digest."""
+    return rows.select(name for name in rows.columns if name in present)
+
+
+def _read_in_batches(path: Path, schema: Schema, present: list[str]) -> tuple[int, pl.Schema, str, pl.DataFrame] | None:
     """Return the number of rows, the column types, the digest and the keys of a table in canonical order.
 
     Returns None if the rows are in another order, or the table is invalid or empty.
@@ -108,12 +124,13 @@ def _read_in_batches(path: Path, schema: Schema) -> tuple[int, pl.Schema, str, p
     try:
         for batch in _batches(path):
             rows = validate(batch, schema, str(path))
+            digested = _only(rows, present)
             if digest is None:
-                digest, columns = TableDigest(rows.schema), rows.schema
+                digest, columns = TableDigest(digested.schema), rows.schema
             head = rows.select(primary)
             if not _increases(head if last is None else pl.concat([last, head])):
                 return None
-            digest.update(rows)
+            digest.update(digested)
             keys.append(_keys(rows))
             last = head.tail(1)
     except (InvalidTableError, OSError, pa.ArrowException):

@@ -10,11 +10,19 @@ Source: https://docs.mlcommons.org/croissant/docs/croissant-spec-1.1.html
 from pathlib import Path
 from typing import Any
 
-from dataset.columns import ColumnType, DescribedColumn, describe_columns, describe_table
+from dataset.columns import ColumnType, DescribedColumn, describe_table
+from dataset.dates import Dates, describe_published
 from dataset.files import write_json
 from dataset.schema import SNAPSHOT_TABLES
 from dataset.snapshots.citation import cite
-from dataset.snapshots.datasheet import PURPOSE, describe_privacy, describe_removal, describe_source
+from dataset.snapshots.datasheet import (
+    PURPOSE,
+    describe_dates,
+    describe_privacy,
+    describe_removal,
+    describe_risk,
+    describe_source,
+)
 from dataset.snapshots.licences import NO_LICENCE, parse_licence
 from dataset.snapshots.manifest import Manifest, TableEntry, TableFile
 
@@ -71,11 +79,12 @@ def croissant(manifest: Manifest) -> dict[str, Any]:
         "citeAs": cite(manifest),
         "keywords": ["recommendation", "implicit feedback", "multimedia", "key frame"],
         "isLiveDataset": False,
-        "rai:personalSensitiveInformation": describe_privacy(manifest),
+        "rai:personalSensitiveInformation": f"{describe_privacy(manifest)} {describe_risk(manifest)}",
+        "rai:dataPreprocessingProtocol": describe_dates(manifest),
         "rai:dataCollection": describe_source(manifest),
         "rai:dataReleaseMaintenancePlan": describe_removal(manifest),
         "distribution": [_file(file) for entry in manifest.tables.values() for file in entry.files],
-        "recordSet": [_records(name, entry) for name, entry in manifest.tables.items()],
+        "recordSet": [_records(name, entry, manifest.dates) for name, entry in manifest.tables.items()],
     }
 
 
@@ -91,7 +100,7 @@ def _file(file: TableFile) -> dict[str, Any]:
     }
 
 
-def _records(name: str, entry: TableEntry) -> dict[str, Any]:
+def _records(name: str, entry: TableEntry, dates: Dates | None) -> dict[str, Any]:
     schema = SNAPSHOT_TABLES[name]
     return {
         "@type": "cr:RecordSet",
@@ -101,7 +110,7 @@ def _records(name: str, entry: TableEntry) -> dict[str, Any]:
         "key": [{"@id": f"{name}/{column}"} for column in schema.primary_key()],
         "field": [
             _field(name, entry.names[0], column, ColumnType.parse(entry.columns[column.name]))
-            for column in describe_columns(schema, entry.columns)
+            for column in describe_published(schema, entry.columns, dates)
         ],
     }
 

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from dataset.dates import IN_WORDS
+from dataset.risk import words
 from dataset.snapshots.manifest import Manifest
 
 Source = Literal["invented", "crawl", "import", "unknown"]
@@ -72,9 +74,25 @@ def describe_privacy(manifest: Manifest) -> str:
     }
     return (
         f"{pseudonyms[source_of(manifest)]} No table has a column for names of users, avatars or comment texts. "
-        "Someone who knows part of what a person watched or liked may still recognise them. Do not try to identify "
-        "people, and do not join these tables with others that name them."
+        f"{describe_dates(manifest)} "
+        "Someone who knows part of what a person watched or liked may still recognise them. "
+        "Do not try to identify people, and do not join these tables with others that name them."
     )
+
+
+def describe_dates(manifest: Manifest) -> str:
+    """Return how exact the dates of people's acts are, in one sentence."""
+    return f"Dates of people's acts: {IN_WORDS[manifest.dates]}."
+
+
+def describe_risk(manifest: Manifest) -> str:
+    """Return what a pseudonym is worth in this snapshot: whom somebody finds who knows a few points of a person."""
+    if not manifest.risk_figures:
+        return f"How many people are singled out is {words.NOT_COMPUTED}."
+    invented = (
+        "The users are invented, so the figures only show the method. " if source_of(manifest) == "invented" else ""
+    )
+    return f"{invented}{words.in_short(manifest.risk_figures)} {words.how(manifest.risk_figures)}".strip()
 
 
 def describe_removal(manifest: Manifest) -> str:
@@ -149,6 +167,8 @@ def _composition(manifest: Manifest) -> dict[str, str]:
         "Is any information missing?": missing,
         "Are there recommended splits?": "Yes, the column `split`. Frame likes exist for validation and test only.",
         "Does it relate to people?": describe_privacy(manifest),
+        "Can people be identified from it?": f"{describe_dates(manifest)} {describe_risk(manifest)} All figures are "
+        "under “How easily people are found”.",
     }
 
 

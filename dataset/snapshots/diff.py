@@ -11,6 +11,8 @@ import pyarrow.parquet as pq
 from dataset.claims import require_plausible
 from dataset.description import flatten_settings
 from dataset.errors import InvalidTableError
+from dataset.risk import words
+from dataset.risk.figures import POINTS
 from dataset.schema import SNAPSHOT_TABLES
 from dataset.snapshots.card import describe_extractor
 from dataset.snapshots.manifest import Manifest, TableEntry
@@ -72,6 +74,7 @@ def describe_changes(before: Snapshot, after: Snapshot, tables: list[TableDiff])
         yield from _describe_values("  extractor", one.extractor or {}, other.extractor or {})
     yield from _describe_values("statistic", flatten_settings(one.statistics), flatten_settings(other.statistics))
     yield from _describe_values("", _facts(one), _facts(other))
+    yield from _describe_values("singled out", _risk(one), _risk(other))
 
 
 def _comparable(snapshot: Snapshot, table: str) -> pl.DataFrame:
@@ -158,8 +161,19 @@ def _describe_values(what: str, before: dict[str, Any], after: dict[str, Any]) -
 def _facts(manifest: Manifest) -> dict[str, Any]:
     return {
         "source": manifest.provenance.get("source"),
+        "dates": manifest.dates,
         "licence": manifest.licence,
         "code version": manifest.code_version,
+    }
+
+
+def _risk(manifest: Manifest) -> dict[str, Any]:
+    """Return the shares of users whom most points single out, in percent."""
+    return {
+        f"by {heading} points ({row.known}) of {row.table}": share
+        for row in words.rows(manifest.risk_figures)
+        for heading, share in zip(words.COLUMNS, row.shares, strict=True)
+        if heading.startswith(str(POINTS[-1]))
     }
 
 

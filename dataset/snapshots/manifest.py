@@ -5,7 +5,8 @@ empty, so a changed byte in the manifest is detected too.
 
 Format 2 added this digest, the licence, and a content digest that does not depend on how Arrow serialises
 a table. Format 3 (the current one) added `rated_at`, and a list of files per table. Readers of format 3 must
-accept that a table or a column that they know is missing, and that there are others that they do not know.
+accept that a table, a column or a key of the manifest that they know is missing, and that there are others that they
+do not know; `dates`, `risk_figures` and `rated_rank` came later.
 Older formats can still be read.
 """
 
@@ -15,11 +16,12 @@ import re
 from dataclasses import asdict, field, fields, replace
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import BaseModel, Field
 from pydantic.dataclasses import dataclass
 
+from dataset.dates import Dates
 from dataset.description import BuildSettings, Dropped, Extractor, Provenance
-from dataset.documents import FileName, FolderName, Moment, Settings, Sha256, Whole, parse_document
+from dataset.documents import FileName, FolderName, Moment, Settings, Sha256, Whole, holds, parse_document
 from dataset.errors import InvalidSnapshotError
 
 FORMAT_VERSION = 3
@@ -31,6 +33,24 @@ _OLD_STATISTIC = re.compile(r"_a_(?=user|movie)")
 
 
 VersionNumber = Annotated[int, Field(ge=1, le=999_999_999)]
+
+
+class _KnownFigure(BaseModel):
+    table: str
+    known: str
+    points: Whole
+    chosen: str
+    share: Annotated[float, Field(ge=0, le=1)]
+    margin: Annotated[float, Field(ge=0, le=1)]
+    users: Whole
+    users_with_fewer: Whole
+    users_drawn: Whole
+    draws: Whole
+    seed: Whole
+
+
+RiskFigure = Annotated[Settings, holds(_KnownFigure)]
+"""Which share of users somebody finds who knows a few of their points (`dataset.risk.figures`)."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +100,8 @@ class Manifest:
         licence: the licence that the publisher states, None if none.
         publisher: the person or organisation that publishes the dataset, None if not stated.
         contact: the publisher's e-mail or web address, None if not stated.
+        dates: how exactly the dates of people's acts are published, None in snapshots of older versions.
+        risk_figures: whom a few known ratings single out, empty in snapshots of older versions.
         manifest_sha256: the manifest's own digest (see the module).
     """
 
@@ -100,6 +122,8 @@ class Manifest:
     licence: str | None = None
     publisher: str | None = None
     contact: str | None = None
+    dates: Dates | None = None
+    risk_figures: list[RiskFigure] = field(default_factory=list)
     manifest_sha256: str = ""
 
     @property

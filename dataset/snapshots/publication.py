@@ -1,4 +1,4 @@
-"""What a publisher states when publishing a snapshot: the licence, their name, and how to reach them."""
+"""What a publisher decides when publishing a snapshot: the licence, their name and contact, and how exact dates are."""
 
 import re
 from typing import Annotated
@@ -6,6 +6,7 @@ from typing import Annotated
 from pydantic import AfterValidator
 from pydantic.dataclasses import dataclass
 
+from dataset.dates import Dates
 from dataset.snapshots.licences import parse_licence
 
 
@@ -32,14 +33,17 @@ Line = Annotated[str, AfterValidator(_one_line)]
 
 @dataclass(frozen=True)
 class PublicationConfig:
-    """What the publisher of a snapshot states on its card.
+    """What the publisher of a snapshot decides, and states on its card.
 
     Attributes:
         licence: the licence: an SPDX name such as CC-BY-4.0, an address or a sentence
         publisher: the person or organisation that publishes the dataset
         contact: e-mail or web address for questions, and for people who want to be removed
+        dates: how exactly the dates of people's acts are published (order: no dates, only the order of each user's
+            ratings); by default the month, and as exactly as the source has them for invented people and imported files
     """
 
     licence: Annotated[Line, AfterValidator(_known_licence)] | None = None
     publisher: Line | None = None
     contact: Annotated[Line, AfterValidator(_reachable)] | None = None
+    dates: Dates | None = None

@@ -1,28 +1,43 @@
 """Publishes a built dataset as the next version of its name, unless nothing has changed."""
 
 import logging
-from dataclasses import asdict, replace
+import tempfile
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
+from dataset.dates import LEVELS, Dates, default_dates
 from dataset.description import read_proven
 from dataset.documents import is_folder_name
 from dataset.errors import InvalidTableError, UsageError
 from dataset.files import FileState, explain_write_errors
+from dataset.risk.figures import RiskFigure, risk_figures
 from dataset.snapshots.card import SPLIT_TABLES, split_file, write_card
+from dataset.snapshots.coarse import coarse_tables, exactness
 from dataset.snapshots.contents import TableContent, content_digest, read_contents
 from dataset.snapshots.croissant import write_croissant
 from dataset.snapshots.manifest import FORMAT_VERSION, Manifest, TableEntry, TableFile, version_folder
 from dataset.snapshots.publication import PublicationConfig
-from dataset.snapshots.snapshot import DEFAULT_ROOT, Snapshot, latest, snapshot_at
+from dataset.snapshots.snapshot import DEFAULT_ROOT, Snapshot, latest, list_snapshots, snapshot_at
 from dataset.snapshots.writer import SnapshotWriter, open_writer
 from dataset.storage import Folder
 from dataset.version import code_version
 
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """What is published: the checked tables, their description and digest, how exact dates are, and the risk."""
+
+    contents: dict[str, TableContent]
+    description: dict[str, Any]
+    digest: str
+    dates: Dates
+    risk: list[RiskFigure]
 
 
 def publish(
@@ -33,14 +48,17 @@ def publish(
 ) -> tuple[Snapshot, bool]:
     """Publish a built dataset as the next version of `name`, unless the newest version says the same already.
 
-    A version says the same if it has the same content, and if the licence, publisher and contact are the same or are
-    not stated now.
+    Dates of people's acts are made as coarse as `config.dates` says (`dataset.dates`): by default, only the month of
+    people who were crawled is published.
+
+    A version says the same if it has the same content, and if the licence, publisher, contact and exactness of dates
+    are the same or are not stated now.
 
     Args:
         dataset: the dataset folder.
         name: the name of the snapshot.
         root: the folder of all snapshots, or its address in an object store.
-        config: what to state on the card.
+        config: what the publisher decides and states.
 
     Returns:
         The snapshot, and whether it is new (False: the newest version says the same).
@@ -53,14 +71,30 @@ def publish(
     if not is_folder_name(name):
         raise UsageError(f"snapshot name {name!r} is not a valid folder name; use up to 200 letters, digits, - and _")
     description = read_proven(dataset)
-    contents = read_contents(dataset)
-    digest = content_digest(contents, description["config"], description.get("extractor"))
-    parent = latest(root, name)
-    if parent and _says_the_same(parent, digest, config):
-        _log.info("not published: the content equals %s", parent.label)
-        return parent, False
-    with explain_write_errors(f"{root}/{name}"), open_writer(Folder.at(root) / name) as writer:
-        return _publish(writer, contents, digest, description, name, root, config)
+    with tempfile.TemporaryDirectory(prefix="douban-keyframes-") as scratch:
+        wanted = config.dates or default_dates(description["provenance"])
+        files = coarse_tables(dataset, wanted, Path(scratch))
+        contents = read_contents(files)
+        digest = content_digest(contents, description["config"], description.get("extractor"))
+        dates = exactness(files, wanted)
+        stated = replace(config, dates=dates if config.dates else None)
+        parent = latest(root, name)
+        if parent and _says_the_same(parent, digest, stated):
+            _log.info("not published: the content equals %s", parent.label)
+            return parent, False
+        prepared = _Prepared(contents, description, digest, dates, _risk(contents, dates))
+        with explain_write_errors(f"{root}/{name}"), open_writer(Folder.at(root) / name) as writer:
+            return _publish(writer, prepared, name, root, stated)
+
+
+def finer_versions(snapshot: Snapshot, root: str | Path = DEFAULT_ROOT) -> list[Snapshot]:
+    """Return the earlier versions of a snapshot with more exact dates: whoever has one needs no dates of this one."""
+    dates = snapshot.manifest.dates
+    if dates is None:
+        return []
+    others = [one for one in list_snapshots(root) if isinstance(one, Snapshot) and one.name == snapshot.name]
+    finer = {None, *LEVELS[: LEVELS.index(dates)]}
+    return [one for one in others if one.version < snapshot.version and one.manifest.dates in finer]
 
 
 def _says_the_same(parent: Snapshot, digest: str, config: PublicationConfig) -> bool:
@@ -68,21 +102,25 @@ def _says_the_same(parent: Snapshot, digest: str, config: PublicationConfig) -> 
     return parent.content_digest == digest and all(getattr(parent.manifest, key) == stated[key] for key in stated)
 
 
+def _risk(contents: dict[str, TableContent], dates: Dates) -> list[RiskFigure]:
+    tables = {name: pl.scan_parquet(content.source, glob=False) for name, content in contents.items()}
+    return risk_figures(tables, ("time", "day") if dates == "time" else (dates,))
+
+
 def _publish(
     writer: SnapshotWriter,
-    contents: dict[str, TableContent],
-    digest: str,
-    description: dict[str, Any],
+    prepared: _Prepared,
     name: str,
     root: str | Path,
     config: PublicationConfig,
 ) -> tuple[Snapshot, bool]:
     """Write the files of a version, then its manifest under the next free number."""
+    contents, description = prepared.contents, prepared.description
     tables = {table: _add(writer, content) for table, content in contents.items()}
     files = _add_splits(writer, contents)
     while True:
         parent = latest(root, name)
-        if parent and _says_the_same(parent, digest, config):
+        if parent and _says_the_same(parent, prepared.digest, config):
             return parent, False  # another publisher has just published the same content
         version = writer.number_after(parent.version if parent else 0)
         manifest = Manifest(
@@ -90,7 +128,7 @@ def _publish(
             name=name,
             version=version,
             parent=parent.version if parent else None,
-            content_digest=digest,
+            content_digest=prepared.digest,
             created_at=datetime.now(UTC).isoformat(timespec="microseconds"),
             code_version=code_version(),
             config=description["config"],
@@ -103,6 +141,8 @@ def _publish(
             licence=config.licence,
             publisher=config.publisher,
             contact=config.contact,
+            dates=prepared.dates,
+            risk_figures=[figure.to_json() for figure in prepared.risk],
         )
         documents = write_card(manifest, contents["interactions"].source, writer.scratch)
         documents.append(write_croissant(manifest, writer.scratch))

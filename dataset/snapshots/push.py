@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dataset.dates import default_dates
 from dataset.errors import AlreadyPublishedError, InvalidSnapshotError, StorageError, UsageError
 from dataset.extras import require_library
 from dataset.snapshots.licences import parse_licence
@@ -58,7 +59,8 @@ def push(snapshot: Snapshot, address: str, is_public: bool = False) -> Pushed:
         is_public: whether a new repository can be read by everybody; an existing one stays as it is.
 
     Raises:
-        UsageError: the address is malformed, or the snapshot states no licence.
+        UsageError: the address is malformed, the snapshot states no licence, or nobody chose how exact its dates of
+            real people are, because an older version published it.
         MissingExtraError: the extra `hub` is not installed.
         InvalidSnapshotError: a file is not the published one.
         AlreadyPublishedError: the repository holds something else: other files, another dataset, a later version, or
@@ -72,6 +74,11 @@ def push(snapshot: Snapshot, address: str, is_public: bool = False) -> Pushed:
             f"{snapshot.path}: states no licence, so nobody may use it; publish it again with --licence, then push that"
         )
     parse_licence(licence)
+    if snapshot.manifest.dates is None and default_dates(snapshot.manifest.provenance) != "time":
+        raise UsageError(
+            f"{snapshot.path}: has the exact dates of people who may be real, because an older version published it; "
+            "publish the dataset again, with coarser dates or with --dates day, then push that"
+        )
     require_hub()
     if problems := verify(snapshot):
         raise InvalidSnapshotError(f"{snapshot.path}: {'; '.join(problems)}; get the snapshot from its source again")

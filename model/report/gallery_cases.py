@@ -68,6 +68,11 @@ def write_cases(destination: Path, models: Mapping[str, Recommender], seed: int,
     return [str(case[1]) for case in cases]
 
 
+def newest_first(interactions: pl.DataFrame) -> pl.DataFrame:
+    """Return a user's interactions from the newest on, also where only their order is published; undated ones last."""
+    return interactions.sort(moment(), "rated_rank", "movie_id", descending=True, nulls_last=True)
+
+
 def _pairs(destination: Path, seed: int, tables: Tables, ids: Ids, jifr: JIFR) -> pl.DataFrame:
     """Return the test pairs with likes: whether JIFR and JIFR_NA are right, the weight of habit, whether it is hard."""
     judged = read_table(destination / "user_metrics.parquet", UserMetric).filter(
@@ -125,7 +130,7 @@ def _case_movies(
 ) -> Iterator[tuple[str, int, str, str | None, bool]]:
     """Yield role, rank, movie, frame and whether the user has it in test, for movies watched last and recommended."""
     mine = tables.interactions.filter(pl.col("user_id") == user).with_columns(pl.col("split").cast(pl.String))
-    watched = mine.filter(split="train").sort(moment(), "movie_id", descending=True, nulls_last=True)
+    watched = newest_first(mine.filter(split="train"))
     for rank, movie in enumerate(watched["movie_id"].head(_SHOWN_MOVIES), 1):
         frames, _, attention = jifr.visual_attention(torch.tensor([_index(ids.movies, movie)]))
         best = ids.frames[int(frames[attention.argmax()])] if len(frames) else None

@@ -2,7 +2,7 @@ import polars as pl
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataset.building.codes import codes_of_hashes, dense_codes
+from dataset.codes import codes_of_hashes, dense_codes
 
 
 @settings(deadline=None)

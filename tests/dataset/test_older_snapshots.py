@@ -11,7 +11,7 @@ import pytest
 from dataset.__main__ import app
 from dataset.cli import execute
 from dataset.files import sha256_of_file
-from dataset.schema import SNAPSHOT_TABLES, Interaction
+from dataset.schema import SNAPSHOT_TABLES, Interaction, SnapshotInteraction
 from dataset.snapshots.diff import describe_changes, diff_tables
 from dataset.snapshots.manifest import TableEntry, TableFile, from_bytes, to_bytes
 from dataset.snapshots.snapshot import Snapshot, open_snapshot
@@ -77,7 +77,7 @@ def test_what_a_later_version_of_the_format_adds_is_ignored(old: Snapshot) -> No
     entry = old.manifest.tables["interactions"]
     files = (replace(entry.files[0], sha256=sha256_of_file(file)),)
     old.manifest.tables["interactions"] = replace(entry, files=files)
-    assert old.read("interactions").columns == list(Interaction.column_names())
+    assert old.read("interactions").columns == list(SnapshotInteraction.column_names())
 
 
 def test_a_dataset_built_by_an_older_version_has_no_times_and_is_read() -> None:

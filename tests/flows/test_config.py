@@ -31,6 +31,7 @@ PUBLIC = {
     "sandbox_users": 300,
     "sandbox_movies": 120,
     "sandbox_port": 8801,
+    "dates": None,
 }
 
 

@@ -60,6 +60,8 @@ RUN = {
     "python -m dataset list": "",
     "python -m dataset show data/snapshots/mine/v0001": "",
     "python -m dataset verify data/snapshots/mine/v0001": "",
+    "python -m dataset risk data/mine/dataset": "",
+    "python -m dataset risk data/snapshots/mine/v0001 --json": "",
     "python -m dataset publish --dataset data/mine/dataset --name mine --licence CC-BY-4.0 "
     '--publisher "Lab of Examples" --contact data@example.org': "",
     "python -m dataset publish --dataset data/mine/dataset --name mine --root s3://bucket/datasets "
@@ -240,8 +242,8 @@ def mine(tmp_path_factory):
 
 def test_a_snapshot_is_described_exported_and_read_by_other_libraries(mine):
     printed = [line for line in commands(ROOT / "dataset" / "README.md") if not re.search(" (import|build) ", line)]
-    export, listing, show, verify, *_ = printed
-    for command in (export, show, verify):
+    export, listing, show, verify, *others = printed
+    for command in (export, show, verify, *(line for line in others if " risk " in line)):
         mine.here(command)
     assert "mine" in mine.here(listing)
     read = blocks(ROOT / "dataset" / "README.md", "python")[0].replace("sandbox", "mine")

@@ -126,8 +126,8 @@ class History:
                 columns = list(_columns(database))
                 database.text_factory = bytes
                 database.execute("BEGIN EXCLUSIVE")
-                for column in columns:
-                    scissors = prose if column.name == _PROSE else careful
+                scissors_of = {column: prose if column.name == _PROSE else careful for column in columns}
+                for column, scissors in scissors_of.items():
                     for row, value in _changes(database, column, scissors):
                         self.values[column.table] += 1
                         database.execute(
@@ -135,9 +135,17 @@ class History:
                         )
                 database.execute("COMMIT")
                 database.execute("VACUUM")  # free pages hold nothing
-                self.same_words = sum(len(_changes(database, column, prose)) for column in columns)
+                same_words = {column: len(_changes(database, column, prose)) for column in columns}
+                self.same_words = sum(same_words.values())
+                found = [column for column, count in same_words.items() if count]
+                left = [column for column in found if _changes(database, column, scissors_of[column])]
         except sqlite3.Error as error:
             raise PipelineError(f"{path}: {error}; {_OTHER_PROGRAM}") from None
+        if left:
+            places = ", ".join(f"{column.table}.{column.name}" for column in left)
+            raise PipelineError(
+                f"{path}: still mentions this person in {places}; delete this file (and with it the history of all runs)"
+            )
 
 
 class _Scissors:

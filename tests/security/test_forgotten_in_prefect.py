@@ -289,6 +289,17 @@ def test_only_the_person_is_cut_out_of_a_value(ids: set[str], value: str, expect
     assert history.values.total() == (expected is not None)
 
 
+def test_what_is_left_in_the_database_is_an_error_that_names_the_file(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / DATABASE, isolation_level=None)) as database:
+        database.execute("CREATE TABLE log (message TEXT)")
+        database.execute("INSERT INTO log VALUES ('people/987654321/')")
+        database.execute("CREATE TRIGGER never BEFORE UPDATE ON log BEGIN SELECT RAISE(IGNORE); END")
+    with pytest.raises(
+        PipelineError, match=r"prefect\.db: still mentions this person in log\.message; delete this file"
+    ):
+        History(tmp_path).remove(Traces(frozenset({"987654321"})))
+
+
 def test_a_number_in_a_json_column_is_cut_out_too(tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / DATABASE, isolation_level=None)) as database:
         database.execute("CREATE TABLE variable (name VARCHAR, value JSON, number INTEGER)")

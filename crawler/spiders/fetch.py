@@ -9,12 +9,12 @@ import time
 import zlib
 from collections.abc import Mapping
 from contextlib import suppress
-from gzip import GzipFile
-from io import BytesIO
 from urllib.parse import urlsplit
 
 from crawler.page import Answer, TooMuch
 
+_GZIP_OR_ZLIB = 47  # zlib's window bits
+_MOST_MEMBERS = 100  # of a gzip file
 _LONGEST_HEADER = 4096  # characters
 
 
@@ -68,7 +68,7 @@ class _Request:
             return
         try:
             self.answer = self._ask()
-        except (OSError, EOFError, ValueError, http.client.HTTPException, zlib.error) as error:
+        except (OSError, ValueError, http.client.HTTPException, zlib.error) as error:
             self.problem = NoAnswer(f"no complete answer: {type(error).__name__}")
         except Exception as problem:  # `TooMuch`, or a bug; or `fetch` has closed the connection and does not wait
             self.problem = problem
@@ -99,12 +99,19 @@ class _Request:
     def _decoded(self, body: bytes, encoding: str) -> bytes:
         if encoding in ("", "identity"):
             return body
-        if encoding not in ("gzip", "x-gzip"):
+        if encoding not in ("gzip", "x-gzip", "deflate"):
             raise ValueError(encoding)
-        with GzipFile(fileobj=BytesIO(body)) as file:
-            decoded = file.read(self._max_bytes + 1)
-        self._require_bounded(decoded)
-        return decoded
+        decoded = b""
+        for _ in range(_MOST_MEMBERS):
+            member = zlib.decompressobj(_GZIP_OR_ZLIB)
+            decoded += member.decompress(body, self._max_bytes + 1 - len(decoded))
+            self._require_bounded(decoded)
+            if not member.eof:
+                raise ValueError("cut off")
+            body = member.unused_data
+            if not body:
+                return decoded
+        raise ValueError("many members")
 
     def _require_bounded(self, body: bytes) -> None:
         if len(body) > self._max_bytes:

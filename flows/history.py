@@ -144,7 +144,7 @@ class History:
         if left:
             places = ", ".join(f"{column.table}.{column.name}" for column in left)
             raise PipelineError(
-                f"{path}: still mentions this person in {places}; delete this file (and with it the history of all runs)"
+                f"{path}: still mentions this person in {places}; delete this file (with it, the history of all runs)"
             )
 
 

@@ -5,7 +5,7 @@ holds the `extractor`, and in `features_of` the SHA-256 of the frames whose feat
 tables, description and features are of different builds is recognised.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -191,13 +191,26 @@ def require_only_a_dataset(folder: Path) -> None:
     Raises:
         UsageError: it holds something else, which would be lost.
     """
-    known = {*TABLE_FILES, USERS_FILE, *FEATURE_FILES, FILE_NAME, ".DS_Store"}
+    _require_only(folder, (*TABLE_FILES, USERS_FILE, *FEATURE_FILES, FILE_NAME), "a dataset")
+
+
+def require_only_features(folder: Path) -> None:
+    """Check that a folder, if it exists, holds nothing but features, so that it can be replaced as a whole.
+
+    Raises:
+        UsageError: it holds something else, which would be lost.
+    """
+    _require_only(folder, FEATURE_FILES, "extracted features")
+
+
+def _require_only(folder: Path, names: Collection[str], what: str) -> None:
+    known = {*names, ".DS_Store"}
     present = folder.iterdir() if folder.is_dir() else ()
     others = sorted(path.name for path in present if path.name not in known and not path.name.endswith(".part"))
     if others:
         raise UsageError(
-            f"{folder}: holds {len(others)} files or folders that are no part of a dataset, for example {others[0]!r}; "
-            "move them, or choose another folder for the dataset"
+            f"{folder}: holds {len(others)} files or folders that are no part of {what}, for example {others[0]!r}; "
+            f"move them, or choose another folder for {what}"
         )
 
 

@@ -5,7 +5,7 @@ The steps are separate functions, so that the workers of a cluster can share the
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import asdict, dataclass
@@ -23,6 +23,7 @@ from dataset.description import (
     TABLE_FILES,
     read_description,
     require_only_a_dataset,
+    require_only_features,
 )
 from dataset.errors import InvalidTableError, TooLittleDataError
 from dataset.files import sha256_of_file, write_json
@@ -38,6 +39,8 @@ from features.table import write_features
 
 _log = logging.getLogger(__name__)
 
+FOLDER = "features"
+"""The folder in a raw folder for the features of all its pictures."""
 SHARD_SIZE = 1024
 _PICTURES_TO_CHECK = 4
 _BATCHES_AHEAD = 4
@@ -132,6 +135,8 @@ def plan(raw: Path, dataset: Path | None, store: FeatureStore, retry: bool = Fal
         MissingInputError, InvalidTableError: the dataset is incomplete or invalid.
         UsageError: the dataset folder holds other files.
     """
+    if dataset is None:
+        require_only_features(raw / FOLDER)
     frames_sha256 = _frames_sha256(dataset) if dataset else None
     images = pictures_of(raw, dataset)
     distinct = images.unique("image_sha256", keep="first", maintain_order=True).select("image_sha256", "path")
@@ -201,7 +206,7 @@ def compute(
 def finish(raw: Path, dataset: Path | None, plan: Plan, store: FeatureStore) -> Extracted:
     """Write `frame_features.parquet` and `features_quarantine.parquet`; for a dataset, record the extractor.
 
-    The tables are written to the dataset folder, or to the raw folder if there is no dataset. A dataset folder is
+    The tables are written to the dataset folder or, without a dataset, to `features` in the raw folder. This folder is
     replaced as a whole: it has the old features or the new ones, also after a kill.
     `n_computed` counts the plan's missing pictures that now have a feature.
 
@@ -209,22 +214,31 @@ def finish(raw: Path, dataset: Path | None, plan: Plan, store: FeatureStore) -> 
         InvalidTableError: the dataset was built again since the plan was made.
     """
     if dataset is None:
-        return _write_tables(raw, raw, plan, store)
+        features = raw / FOLDER
+        require_only_features(features)
+        with replaced_folder(features) as folder:
+            _keep(FEATURE_FILES, features, folder)
+            return _write_tables(folder, features, plan, store)
     with replaced_folder(dataset) as folder:
         description = read_description(dataset)
         if description["tables"]["frames.parquet"] != plan.frames_sha256:
             raise _built_again(dataset)
-        for name in (*TABLE_FILES, *FEATURE_FILES):
-            if (dataset / name).is_file():
-                link_or_copy(dataset / name, folder / name)
+        _keep((*TABLE_FILES, *FEATURE_FILES), dataset, folder)
         done = _write_tables(folder, dataset, plan, store)
-        features = {name: sha256_of_file(folder / name) for name in FEATURE_FILES}
+        digests = {name: sha256_of_file(folder / name) for name in FEATURE_FILES}
         of_features = {"extractor": asdict(store.identity), "features_of": plan.frames_sha256}
-        tables = description["tables"] | features
+        tables = description["tables"] | digests
         write_json(folder / FILE_NAME, {**description, "tables": tables, **of_features})
         if read_description(dataset) != description:
             raise _built_again(dataset)
     return done
+
+
+def _keep(names: Sequence[str], old: Path, new: Path) -> None:
+    """Give a new folder the files of an old one; a table that stays the same is not written again."""
+    for name in names:
+        if (old / name).is_file():
+            link_or_copy(old / name, new / name)
 
 
 def _write_tables(folder: Path, shown: Path, plan: Plan, store: FeatureStore) -> Extracted:

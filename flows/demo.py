@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 
 from crawler.sandbox.world import WorldConfig
-from dataset.cli import Count, command_line, execute, run
+from dataset.cli import Count, command_line, execute, run, say
 from features.config import ExtractorConfig
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def _heading(number: int, text: str) -> None:
 
 
 def _say(*lines: str) -> None:
-    print(*lines, sep="\n", flush=True)
+    say(*lines, sep="\n")
 
 
 def main(argv: Sequence[str]) -> None:

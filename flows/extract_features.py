@@ -25,7 +25,7 @@ def extract(
 
     Args:
         config: which features to compute, and how
-        all_pictures: use every picture of the raw folder, with or without a dataset; the table goes to the raw folder
+        all_pictures: use every picture of the raw folder, with or without a dataset; the table goes to features in it
         runner: local, dask (processes on this machine) or dask:<address>
     """
     chosen_runner = task_runner(runner)

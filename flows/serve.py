@@ -14,7 +14,7 @@ from pathlib import Path
 from prefect import serve as serve_deployments
 from prefect.settings import get_current_settings
 
-from dataset.cli import command_line, execute, run
+from dataset.cli import command_line, execute, run, say
 from dataset.errors import UsageError
 from flows.allowed import VARIABLE, Allowed
 from flows.config import BuildConfig, read_toml
@@ -47,12 +47,12 @@ def serve(
     with prefect_server(home, current_api_url(), may_start=not pool) as server:
         if pool:
             deploy_to_pool(deployments, allowed, pool, image)
-            print(f"Registered in work pool {pool}: {', '.join(deployment.label for deployment in deployments)}.")
-            print(f"Next: prefect worker start --pool {pool}")
+            say(f"Registered in work pool {pool}: {', '.join(deployment.label for deployment in deployments)}.")
+            say(f"Next: prefect worker start --pool {pool}")
             return
         address = server.api_url.removesuffix("/api")
-        print(f"Prefect server {'started' if server.is_started else 'found'} at {address}", flush=True)
-        print(*_how_to_log_in(home, known_login), sep="\n", flush=True)
+        say(f"Prefect server {'started' if server.is_started else 'found'} at {address}")
+        say(*_how_to_log_in(home, known_login), sep="\n")
         os.environ[VARIABLE] = allowed.to_json()  # the processes of the runs read it
         serve_deployments(*served_deployments(deployments))
 

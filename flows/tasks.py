@@ -12,7 +12,7 @@ from prefect import task
 from crawler.ledger.ledger import Ledger
 from crawler.plan import STAGES, kinds_of
 from dataset.building.build import DatasetConfig, build
-from dataset.cli import progress
+from dataset.cli import progress, say
 from dataset.description import read_description
 from dataset.errors import MissingInputError
 from dataset.schema import OPTIONAL_RAW_TABLES, RAW_TABLES
@@ -47,9 +47,9 @@ def crawl(stage: str, home: Path, options: dict[str, Any], refresh: bool = False
     """
     folder = home / "crawl"
     if not refresh and _crawl_stamp(stage, home, options).is_current() and _is_all_read(folder, stage):
-        print(f"Skipped crawling {stage}: the scope is the same, and all its pages have been read.")
+        say(f"Skipped crawling {stage}: the scope is the same, and all its pages have been read.")
         return
-    print(run_stage(["crawler", stage, *options_from(crawl=folder, **options, refresh=refresh)]))
+    say(run_stage(["crawler", stage, *options_from(crawl=folder, **options, refresh=refresh)]))
     _crawl_stamp(stage, home, options).write()
 
 
@@ -64,9 +64,9 @@ def export_raw(home: Path) -> None:
     }
     stamp = Stamp(home / "stamps" / "export.json", inputs, tuple(raw / name for name in _RAW_FILES))
     if stamp.is_current():
-        print(f"Skipped exporting: the crawl has not changed since {raw} was written.")
+        say(f"Skipped exporting: the crawl has not changed since {raw} was written.")
         return
-    print(run_stage(["crawler", "export", *options_from(crawl=folder, to=raw)]))
+    say(run_stage(["crawler", "export", *options_from(crawl=folder, to=raw)]))
     stamp.write()
 
 
@@ -84,12 +84,12 @@ def build_tables(home: Path, config: DatasetConfig) -> dict[str, Any]:
         tuple(dataset / name for name in _DATASET_FILES),
     )
     if stamp.is_current() and (dataset / "dataset.json").is_file():
-        print("Skipped building: the raw tables and the configuration have not changed.")
+        say("Skipped building: the raw tables and the configuration have not changed.")
         statistics: dict[str, Any] = read_description(dataset)["statistics"]
         return statistics
     statistics = build(raw, dataset, config).description["statistics"]
     stamp.write()
-    print(
+    say(
         f"Dataset: {statistics['n_interactions']:,} interactions of {statistics['n_users']:,} users with "
         f"{statistics['n_movies']:,} movies, {statistics['n_frames']:,} frames."
     )
@@ -113,7 +113,7 @@ def extract(home: Path, config: ExtractorConfig, store: Path, runner: str) -> No
         tuple(dataset / name for name in _FEATURE_FILES),
     )
     if stamp.is_current():
-        print("Skipped extracting features: the pictures and the extractor have not changed.")
+        say("Skipped extracting features: the pictures and the extractor have not changed.")
         return
     if runner == LOCAL:
         extract_here(raw, dataset, config, store)
@@ -143,7 +143,7 @@ def extract_here(raw: Path, dataset: Path, config: ExtractorConfig, store: Path)
         total = pictures_of(raw, dataset)["image_sha256"].n_unique()
         line = bar.add_task("Extracting features", total=total, note="")
         done = extract_pictures(raw, dataset, extractor, store, lambda n: bar.update(line, advance=n))
-    print(
+    say(
         f"Features: computed {done.n_computed:,} pictures, the others were in the store; {done.n_features:,} frames "
         f"have a feature (weights {config.weights}, {extractor.identity.precision})."
     )
@@ -159,12 +159,12 @@ def publish_dataset(
     """Publish a built dataset unless it equals the newest version; show the snapshot in Prefect's page."""
     snapshot, is_new = publish(dataset, name, root, config)
     if is_new:
-        print(
+        say(
             f"Published snapshot {snapshot.label} in {snapshot.path}, with the dates of people's acts by "
             f"{snapshot.manifest.dates}."
         )
     else:
-        print(f"Nothing changed since snapshot {snapshot.label}; nothing published.")
+        say(f"Nothing changed since snapshot {snapshot.label}; nothing published.")
     show_snapshot(snapshot)
     return snapshot
 

@@ -18,7 +18,7 @@ from crawler.ledger.ledger import Ledger
 from crawler.plan import kinds_of
 from crawler.probe.document import FILE_NAME, read_probe
 from crawler.spiders.settings import CrawlSettings
-from dataset.cli import FLAT
+from dataset.cli import FLAT, say
 from dataset.errors import UsageError
 
 _NEXT = {"ratings": "frames", "frames": "likes", "likes": "export"}
@@ -38,7 +38,7 @@ def plan(*, crawl: Annotated[CrawlOptions, FLAT] = CrawlOptions()) -> None:  # n
     with Ledger.open(settings.crawl_dir, settings.source, PERSONAL_KINDS) as ledger:
         forecasts = forecast(ledger, settings.scope)
         sources = source_lines(ledger, settings)
-    print("\n".join([*plan_lines(forecasts, settings.politeness.seconds_per_request), *sources]))
+    say("\n".join([*plan_lines(forecasts, settings.politeness.seconds_per_request), *sources]))
 
 
 def plan_lines(forecasts: list[Forecast], seconds_per_request: Callable[[str], float]) -> list[str]:
@@ -140,23 +140,21 @@ def _run_stage(stage: str, crawl: CrawlSettings, ages_days: dict[str, float] | N
         if ages_days is not None:
             now = time.time()
             reopened = sum(ledger.reopen(kind, now - days * _SECONDS_PER_DAY) for kind, days in ages_days.items())
-            print(f"{reopened:,} pages and lists are old enough to be read again.", flush=True)
+            say(f"{reopened:,} pages and lists are old enough to be read again.")
         if retry_refused and (n := ledger.take_back(kinds_of(stage, scope=crawl.scope))):
-            print(f"{n:,} pages that the site refused are requested again.", flush=True)
+            say(f"{n:,} pages that the site refused are requested again.")
         result = run_stage(stage, crawl, ledger)
         contents = reports.contents(ledger, stage)
     others = {"gone": result.gone, "not shown to us": result.unavailable}
     of_them = ", ".join(f"{n:,} of them {what}" for what, n in others.items() if n)
     pages = f"{result.done + sum(others.values()):,} pages{f' ({of_them})' if of_them else ''}"
-    print(f"{stage}: read {pages} in {duration(result.seconds)}. The crawl now has {contents}.")
+    say(f"{stage}: read {pages} in {duration(result.seconds)}. The crawl now has {contents}.")
     if result.set_aside:
-        print(
+        say(
             f"{result.set_aside:,} pages are set aside, because the site refuses them but answers others: "
             "python -m crawler status counts them, --retry-refused requests them again."
         )
     if result.left:
-        print(
-            f"{result.left:,} known pages are left because of --max-requests; run the same command again to continue."
-        )
+        say(f"{result.left:,} known pages are left because of --max-requests; run the same command again to continue.")
     else:
-        print(f"Next: python -m crawler {_NEXT[stage]}")
+        say(f"Next: python -m crawler {_NEXT[stage]}")

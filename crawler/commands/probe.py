@@ -8,7 +8,7 @@ from crawler.commands.options import DEFAULT_CRAWL, SiteOptions
 from crawler.probe.document import write_probe
 from crawler.probe.findings import Probe
 from crawler.scope import Via
-from dataset.cli import FLAT
+from dataset.cli import FLAT, say
 from dataset.errors import RefusedError
 
 KNOWN_MOVIE_ID = "1292052"  # a movie of the real site with many photos and comments
@@ -38,12 +38,12 @@ def probe(
     where, source, _ = site.resolve()
     checks = Probe(where, site.politeness(where), movie or _known_movie(site))
     for found in checks.findings():
-        print(f"{found.answered:<8} {found.point:<44} {found.detail}", flush=True)
+        say(f"{found.answered:<8} {found.point:<44} {found.detail}")
     command = recommended(crawl, site, checks.via(), checks.liker_source())
     path = write_probe(crawl, source, checks, command)
     hosts = ", ".join(f"{n} to the {role} host" for role, n in checks.ask.n_requests.items())
-    print(f"{checks.n_requests} requests ({hosts}); written to {path}. {advice(checks.liker_source())}")
-    print(f"Recommended: {command}")
+    say(f"{checks.n_requests} requests ({hosts}); written to {path}. {advice(checks.liker_source())}")
+    say(f"Recommended: {command}")
     if refusals := checks.refused():
         raise RefusedError(
             f"the site refuses us ({'; '.join(one.detail for one in refusals)}), so nothing more was requested there; "

@@ -14,6 +14,7 @@ from crawler.ledger.ledger import Ledger
 from crawler.ledger.lock import is_locked
 from crawler.ledger.pages import MOST_REFUSALS, STATES
 from crawler.plan import STAGES
+from dataset.cli import printable, say
 
 RECENT_S = 600.0
 _REDRAW_S = 2.0
@@ -36,7 +37,7 @@ def status(*, crawl: Path = DEFAULT_CRAWL, watch: bool = False) -> None:
         if watch:
             _watch(ledger)
         else:
-            print("\n".join(_current_lines(ledger)))
+            say("\n".join(_current_lines(ledger)))
 
 
 def _current_lines(ledger: Ledger) -> list[str]:
@@ -47,7 +48,7 @@ def _watch(ledger: Ledger) -> None:
     try:
         with Live(refresh_per_second=1) as live:
             while True:
-                live.update(Text("\n".join(_current_lines(ledger))), refresh=True)
+                live.update(Text(printable("\n".join(_current_lines(ledger)))), refresh=True)
                 time.sleep(_REDRAW_S)
     except KeyboardInterrupt:
         return

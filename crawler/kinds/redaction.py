@@ -88,10 +88,10 @@ def redact_html(body: bytes, traces: Traces, is_same: Callable[[bytes, bytes], b
 
 def replace_each(body: bytes, traces: Traces, is_same: Callable[[bytes, bytes], bool]) -> bytes:
     """Replace every occurrence, or, if that changes the page's rows, those that do not."""
-    replaced = traces.pattern.sub(_NOBODY, body)
+    replaced = traces.without(body, _NOBODY)
     if is_same(replaced, body):
         return replaced
-    found = list(traces.pattern.finditer(body))
+    found = list(traces.found(body))
     for one in reversed(found[-_MANY:]):
         replaced = body[: one.start()] + _NOBODY + body[one.end() :]
         if is_same(replaced, body):

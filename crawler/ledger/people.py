@@ -35,6 +35,10 @@ class PeopleTable(PageTable):
         """Return all uids under which a person is known."""
         return {row[0] for row in self.execute("SELECT uid FROM people WHERE user_id = ?", (user_id,))}
 
+    def uids_with(self, part: str) -> set[str]:
+        """Return all uids that contain a text."""
+        return {row[0] for row in self.execute("SELECT uid FROM people WHERE instr(uid, ?)", (part,))}
+
     def is_subject(self, uid: str) -> bool:
         """Return whether a page about a uid is known."""
         kinds = tuple(self.personal_kinds)

@@ -17,6 +17,7 @@ from crawler.sandbox.faults.switches import Switched
 from crawler.sandbox.oddities import with_oddities
 from crawler.sandbox.server import SandboxServer
 from crawler.sandbox.world import WorldConfig, generate_world
+from dataset.cli import say
 from dataset.files import write_json
 
 LAST_PORT = 65_535
@@ -52,7 +53,7 @@ def serve(
                 stop.wait()
             finally:
                 forget_site(site_file, os.getpid())
-        print(f"The sandbox stopped after {len(server.requests):,} requests.", flush=True)
+        say(f"The sandbox stopped after {len(server.requests):,} requests.")
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -86,12 +87,11 @@ def _site(server: SandboxServer) -> dict[str, object]:
 def _print_start(server: SandboxServer, site_file: Path) -> None:
     contents = server.world.contents
     n_ratings = sum(len(ratings) for ratings in contents.ratings_of.values())
-    print(
+    say(
         f"The sandbox is running: {len(contents.users):,} invented people, {len(contents.movies):,} movies, "
         f"{n_ratings:,} ratings, {len(contents.frames):,} pictures.\n"
         f"  Open it in a browser:            {server.site.movie}/\n"
         f"  Addresses for the crawler:       {site_file}\n"
         "  Crawl it from another terminal:  python -m crawler ratings\n"
         "Press Ctrl-C to stop it.",
-        flush=True,
     )

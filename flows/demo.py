@@ -52,7 +52,7 @@ def demo(
     # Prefect reads these when it is imported.
     os.environ |= {"PREFECT_LOGGING_LEVEL": "CRITICAL", "PREFECT_LOGGING_LOG_PRINTS": "false"}
     from flows.build_dataset import build_dataset
-    from flows.server import prefect_server
+    from flows.server.start import prefect_server
 
     with prefect_server(DATA / "prefect"):
         _heading(2, "Crawling, filtering, extracting features, publishing")

@@ -7,9 +7,9 @@ from typing import Annotated
 from dataset.cli import FLAT, command_line, execute, run
 from flows.config import ExtractFeaturesConfig
 from flows.extraction import extract_features
-from flows.home import prefect_home
 from flows.runners import LOCAL, task_runner
-from flows.server import current_api_url, prefect_server
+from flows.server.home import prefect_home
+from flows.server.start import current_api_url, prefect_server
 
 app = command_line("python -m flows.extract_features")
 

@@ -9,8 +9,8 @@ from crawler.commands.replaying import report_forgotten
 from crawler.forget import forget
 from dataset.cli import command_line, execute, run, say
 from dataset.snapshots.snapshot import DEFAULT_ROOT
-from flows.history import History
-from flows.home import locked, prefect_home
+from flows.server.history import History
+from flows.server.home import locked, prefect_home
 
 app = command_line("python -m flows.forget")
 

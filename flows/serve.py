@@ -19,8 +19,8 @@ from dataset.errors import UsageError
 from flows.allowed import VARIABLE, Allowed
 from flows.config import BuildConfig, read_toml
 from flows.deployments import DEPLOYMENTS, deploy_to_pool, deployment_from, served_deployments
-from flows.home import LOGIN_FILE, prefect_home
-from flows.server import current_api_url, prefect_server
+from flows.server.home import LOGIN_FILE, prefect_home
+from flows.server.start import current_api_url, prefect_server
 
 app = command_line("python -m flows.serve")
 

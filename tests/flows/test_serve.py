@@ -10,8 +10,8 @@ from urllib3.util import Retry
 
 from dataset.snapshots.snapshot import latest
 from dataset.snapshots.verify import verify
-from flows.home import read_login
-from flows.server import status_of
+from flows.server.home import read_login
+from flows.server.start import status_of
 
 ROOT = Path(__file__).resolve().parents[2]
 

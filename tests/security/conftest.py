@@ -15,8 +15,8 @@ from unittest import mock
 
 import pytest
 
-from flows.home import Login, running_login
-from flows.server import prefect_server
+from flows.server.home import Login, running_login
+from flows.server.start import prefect_server
 
 _SPEC = spec_from_file_location("crawler_conftest", Path(__file__).parents[1] / "crawler" / "conftest.py")
 _OF_CRAWLER = module_from_spec(_SPEC)

@@ -23,9 +23,9 @@ from prefect.context import refresh_global_settings_context
 from crawler.kinds.writings import Traces
 from dataset.errors import MissingInputError, PipelineError, UsageError
 from flows import forget as command
-from flows.history import DATABASE, History
-from flows.home import Login, locked
-from flows.server import prefect_server
+from flows.server.history import DATABASE, History
+from flows.server.home import Login, locked
+from flows.server.start import prefect_server
 
 _SPEC = spec_from_file_location("forgotten_people", Path(__file__).with_name("test_forgotten_people.py"))
 assert _SPEC is not None

@@ -28,7 +28,7 @@ from crawler.kinds.writings import Traces, unpacked
 from crawler.page import is_uid
 from dataset.errors import PipelineError, UsageError
 from dataset.files import atomic_path
-from flows.home import LOCK_FILE, open_private
+from flows.server.home import LOCK_FILE, open_private
 
 DATABASE = "prefect.db"
 _OTHER_PROGRAM = "stop every Prefect server and worker that uses this folder, then run this command again"

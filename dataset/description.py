@@ -17,11 +17,10 @@ from dataset.files import sha256_of_file, write_json
 from dataset.folders import link_or_copy
 
 FILE_NAME = "dataset.json"
-TABLE_FILES = tuple(f"{name}.parquet" for name in ("movies", "frames", "interactions", "frame_likes", "quarantine"))
-"""The tables that a build writes."""
-
-USERS_FILE = "users.parquet"
-"""The table that a build writes if the raw tables say who was read."""
+TABLE_FILES = tuple(
+    f"{name}.parquet" for name in ("movies", "frames", "interactions", "frame_likes", "quarantine", "users")
+)
+"""The tables that a build writes; `users` only if the raw tables say who was read."""
 
 FEATURE_FILES = ("frame_features.parquet", "features_quarantine.parquet")
 """The tables that an extraction adds."""
@@ -145,7 +144,7 @@ def read_proven(dataset: Path) -> dict[str, Any]:
     known = description.get("tables")
     if known is None:
         raise InvalidTableError(f"{dataset / FILE_NAME}: does not hold the tables' SHA-256; {_BUILD_AGAIN}")
-    for name in (*TABLE_FILES, USERS_FILE, *FEATURE_FILES):
+    for name in (*TABLE_FILES, *FEATURE_FILES):
         path, remedy = dataset / name, _EXTRACT_AGAIN if name in FEATURE_FILES else _BUILD_AGAIN
         if path.is_file() and sha256_of_file(path) != known.get(name):
             raise InvalidTableError(f"{path}: is not of this build (its SHA-256 is not in {FILE_NAME}); {remedy}")
@@ -191,7 +190,7 @@ def require_only_a_dataset(folder: Path) -> None:
     Raises:
         UsageError: it holds something else, which would be lost.
     """
-    _require_only(folder, (*TABLE_FILES, USERS_FILE, *FEATURE_FILES, FILE_NAME), "a dataset")
+    _require_only(folder, (*TABLE_FILES, *FEATURE_FILES, FILE_NAME), "a dataset")
 
 
 def require_only_features(folder: Path) -> None:

@@ -13,7 +13,7 @@ from crawler.ledger.ledger import Ledger
 from crawler.plan import STAGES, kinds_of
 from dataset.building.build import DatasetConfig, build
 from dataset.cli import progress, say
-from dataset.description import read_description
+from dataset.description import TABLE_FILES, read_description
 from dataset.errors import MissingInputError
 from dataset.schema import OPTIONAL_RAW_TABLES, RAW_TABLES
 from dataset.snapshots.publication import PublicationConfig
@@ -28,7 +28,6 @@ from flows.runners import LOCAL, task_runner
 from flows.stamps import Stamp, digests_of_files
 
 _RAW_FILES = (*(f"{name}.parquet" for name in (*RAW_TABLES, *OPTIONAL_RAW_TABLES)), "provenance.json")
-_DATASET_FILES = tuple(f"{name}.parquet" for name in ("movies", "frames", "interactions", "frame_likes", "quarantine"))
 _FEATURE_FILES = ("frame_features.parquet", "features_quarantine.parquet", "dataset.json")
 
 
@@ -81,7 +80,7 @@ def build_tables(home: Path, config: DatasetConfig) -> dict[str, Any]:
             "config": asdict(config),
             "code_version": code_version(),
         },
-        tuple(dataset / name for name in _DATASET_FILES),
+        tuple(dataset / name for name in TABLE_FILES),
     )
     if stamp.is_current() and (dataset / "dataset.json").is_file():
         say("Skipped building: the raw tables and the configuration have not changed.")

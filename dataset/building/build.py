@@ -26,7 +26,7 @@ from dataset.building.split import SplitConfig, cold_interactions, split
 from dataset.building.statistics import statistics
 from dataset.building.train_counts import add_interaction_counts, add_like_counts
 from dataset.building.users import published_users
-from dataset.description import USERS_FILE, Provenance, keep_features, require_only_a_dataset, write_description
+from dataset.description import Provenance, keep_features, require_only_a_dataset, write_description
 from dataset.documents import read_document
 from dataset.errors import InvalidTableError, MissingInputError, TooLittleDataError, UsageError
 from dataset.folders import replaced_folder
@@ -151,7 +151,7 @@ def build(raw: Path, destination: Path, config: DatasetConfig) -> BuiltDataset:
         write_table(frame_likes, FrameLike, folder / "frame_likes.parquet")
         write_table(quarantine, Quarantine, folder / "quarantine.parquet")
         if users is not None:
-            write_table(users, SnapshotUser, folder / USERS_FILE)
+            write_table(users, SnapshotUser, folder / "users.parquet")
         description = write_description(folder, description)
         has_kept_features = keep_features(destination, folder)
     _log.info("built %s: %d interactions, %d rows dropped", destination, interactions.height, quarantine.height)

@@ -10,9 +10,14 @@ from crawler.ledger.forgotten import Forgotten
 from crawler.page import Key, Page
 
 STATES = ("done", "pending", "gone", "unavailable", "refused", "failed")
-MOST_REFUSALS = 2  # then a page is set aside, if its host had just answered another page
+MOST_REFUSALS = 2  # in runs in which its host answers others; then a page is set aside
+_MOST_REFUSALS_AT_LAST = 4  # of a page that is the only one left, so that no other can be answered
+_JUST_BEFORE = 3  # pages; if the host has answered more in a run, their number can be the reason for the refusal
 
-_IS_SET_ASIDE = f"(refusals >= {MOST_REFUSALS} AND is_refused_alone)"
+_IS_SET_ASIDE = (
+    f"((refused_alone >= {MOST_REFUSALS} AND refusals >= {MOST_REFUSALS}) "
+    f"OR (refused_alone AND refusals >= {_MOST_REFUSALS_AT_LAST}))"
+)
 
 
 class PageTable(Database):
@@ -102,7 +107,7 @@ class PageTable(Database):
         self.execute(
             "UPDATE pages SET state = 'done', cause = NULL, fetched_at = ?, seen = ?, claimed = ?, left_out = ?, "
             "left_out_reasons = ?, last_item = ?, early_end = NULL, early_since = NULL, early_n = 0, refusals = 0, "
-            "is_refused_alone = 0 WHERE page_id = ?",
+            "refused_alone = 0 WHERE page_id = ?",
             (at, seen, claimed, sum(left_out.values()), reasons, last_item, page.page_id),
         )
 
@@ -113,11 +118,20 @@ class PageTable(Database):
             (state, cause, at or time.time(), page.page_id),
         )
 
-    def count_refusal(self, page: Page, is_alone: bool) -> None:
-        """Count a run in which this page was the refused one; `is_alone`: just after its host answered another page."""
+    def count_refusal(self, page: Page, n_answered: int) -> None:
+        """Count a run in which this page was the refused one.
+
+        A page that was refused before, and is refused again right after the host has answered another one, is what the
+        site refuses: that counts as two such runs.
+
+        Args:
+            page: the page.
+            n_answered: how many pages its host has answered in this run.
+        """
         self.execute(
-            "UPDATE pages SET refusals = refusals + 1, is_refused_alone = max(is_refused_alone, ?) WHERE page_id = ?",
-            (is_alone, page.page_id),
+            "UPDATE pages SET refusals = refusals + 1, refused_alone = refused_alone + "
+            "CASE WHEN ? = 0 THEN 0 WHEN refusals > 0 AND ? <= ? THEN 2 ELSE 1 END WHERE page_id = ?",
+            (n_answered, n_answered, _JUST_BEFORE, page.page_id),
         )
         self.execute(
             f"UPDATE pages SET state = 'failed' WHERE page_id = ? AND state = 'pending' AND {_IS_SET_ASIDE}",
@@ -184,7 +198,7 @@ class PageTable(Database):
         """Let `revive` revive the pages of the kinds that are set aside; return how many these are."""
         n = self.n_set_aside(kinds)
         self.execute(
-            "UPDATE pages SET refusals = 0, is_refused_alone = 0 "
+            "UPDATE pages SET refusals = 0, refused_alone = 0 "
             f"WHERE state IN ('refused', 'failed') AND kind IN ({marks(kinds)}) AND {_IS_SET_ASIDE}",
             kinds,
         )

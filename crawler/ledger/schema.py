@@ -28,7 +28,7 @@ _FROM_2 = f"""CREATE TABLE pages_of_3 (
     restarts INTEGER NOT NULL DEFAULT 0, is_unsteady INTEGER NOT NULL DEFAULT 0, unseen INTEGER,
     left_out_reasons TEXT, found_through TEXT, early_end TEXT, early_since REAL, early_n INTEGER NOT NULL DEFAULT 0,
     is_complete INTEGER, outcome TEXT, outcome_since REAL,
-    refusals INTEGER NOT NULL DEFAULT 0, is_refused_alone INTEGER NOT NULL DEFAULT 0,
+    refusals INTEGER NOT NULL DEFAULT 0, refused_alone INTEGER NOT NULL DEFAULT 0,
     UNIQUE (kind, subject, variant, start)
 );
 INSERT INTO pages_of_3 ({_PAGES_OF_2}) SELECT {_PAGES_OF_2} FROM pages;

@@ -34,7 +34,7 @@ CREATE TABLE pages (
     outcome_since REAL,                     -- since when every reading came out the same
     -- of any page:
     refusals    INTEGER NOT NULL DEFAULT 0, -- in how many runs this page was the refused one, since it was last read
-    is_refused_alone INTEGER NOT NULL DEFAULT 0, -- in one of these runs, the host had just answered another page
+    refused_alone INTEGER NOT NULL DEFAULT 0, -- in how many of these runs the host answered other pages
     UNIQUE (kind, subject, variant, start)
 );
 CREATE INDEX pages_by_state ON pages (state, page_id);

@@ -26,7 +26,6 @@ from crawler.spiders.robots import HostRules
 from dataset.errors import RefusedError
 
 MAX_BACKOFF_S = 3600.0
-_JUST_ANSWERED = 3  # pages of a run; after more, a refusal may be due to their number
 MAX_DELAY_S = 60.0  # of a host that answers slowly; twice the host's own delay if that is more
 
 
@@ -154,9 +153,8 @@ class StagePages:
         if host in self.refusals:
             return
         self.refusals[host] = cause
-        is_alone = 1 <= self._answered_pages.get(host, 0) <= _JUST_ANSWERED
         for page in pages:
-            self._context.ledger.count_refusal(page, is_alone)
+            self._context.ledger.count_refusal(page, n_answered=self._answered_pages.get(host, 0))
 
     def understood(self, page: Page) -> None:
         """Note that the host of a page answers."""

@@ -144,7 +144,7 @@ def _store(context: CrawlContext, page: Page, parsed: MarksPage, at: float) -> K
     )
     ledger.add_listed_titles({row.movie_id: row.title for row in parsed.ratings if row.title})
     ledger.mark_done(page, list_pass.at, seen=n_items, claimed=parsed.claimed_total, left_out=parsed.left_out)
-    if following is not None and Place.of(following).is_one:
+    if following is not None and (place.is_one or Place.of(following).is_one):
         return open_page(ledger, following, at)
     return list_pass.follow(following, shown.claimed, page_size=1 if place.is_one else MARKS_PER_PAGE, seen=n_items)
 

@@ -123,11 +123,19 @@ def after(key: Key, page_size: int) -> Key:
 
 @dataclass(frozen=True)
 class Shown:
-    """What a page shows: the total that it claims, its items, and how many of them are new in this reading."""
+    """What a page shows.
+
+    Attributes:
+        claimed: the total that it claims.
+        n_items: how many items it shows.
+        n_new: how many of them are new in this reading.
+        is_unsure: it is empty, and no page of this reading has claimed a total, because the first one failed.
+    """
 
     claimed: int | None
     n_items: int
     n_new: int
+    is_unsure: bool = False
 
     @classmethod
     def of(cls, ledger: Ledger, page: Page, claimed: int | None, n_items: int, n_new: int | None = None) -> "Shown":
@@ -136,6 +144,7 @@ class Shown:
             first = list_page(page).key._replace(start=0)
             one_by_one = replace(Place.of(first), is_one=True).variant
             claimed = max(claimed or 0, largest_claim(ledger, first, (first.variant, one_by_one)) or 0)
+            return cls(claimed, 0, 0, is_unsure=Place.of(page.key).is_one and not claimed)
         return cls(claimed, n_items, n_items if n_new is None else n_new)
 
 
@@ -164,12 +173,12 @@ def next_page(page: Page, shown: Shown, page_size: int, most: int) -> Key | None
 
 
 def require_settled(ledger: Ledger, page: Page, shown: Shown) -> None:
-    """Check that a page which is empty before the claimed total was so `READINGS` times.
+    """Check that a page which is empty before the claimed total, or without one, was so `READINGS` times.
 
     Raises:
         EndsEarly: it was not; the host may be throttled.
     """
-    if shown.n_items or page.key.start >= (shown.claimed or 0):
+    if shown.n_items or (page.key.start >= (shown.claimed or 0) and not shown.is_unsure):
         return
     what = f"{page.key.kind} page: empty before the claimed total, reading"
     before = cause_of(ledger, page)

@@ -165,7 +165,7 @@ def _store(context: CrawlContext, page: Page, parsed: PhotosJsonPage, at: float)
     )
     ledger.add_pages(Key("picture", frame_id, scope.picture_size) for frame_id in ids)
     ledger.mark_done(page, list_pass.at, seen=n_items, claimed=parsed.claimed_total, left_out=parsed.left_out)
-    if following is not None and Place.of(following).is_one:
+    if following is not None and (place.is_one or Place.of(following).is_one):
         return open_page(ledger, following, at)
     return list_pass.follow(following)
 

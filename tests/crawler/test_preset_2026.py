@@ -3,12 +3,14 @@
 A crawl stops at each refusal, so its stages are run again until they end. The request log shows that it is polite.
 """
 
+import random
+import signal
+import time
 from itertools import pairwise
 
 import pytest
 from protego import Protego
 
-from crawler.kinds import KINDS
 from crawler.sandbox.answers import ROLES, Request
 from crawler.sandbox.faults.limits import ALLOWANCES, REAL_DELAY_S
 from crawler.sandbox.faults.switches import switched
@@ -19,7 +21,7 @@ MOST_RUNS = 40
 REFUSING = ((302, 403, 418, 429), (302, 400, 429))  # statuses; the JSON host answers 403 for a movie that is not public
 SLACK_S = 0.02  # a request can be read later than it was sent
 
-needs_json = pytest.mark.skipif("movie_json" not in KINDS, reason="the crawler does not read the mobile JSON")
+VIA = PRESET_VIA["2026"]
 
 
 class Runs:
@@ -47,6 +49,18 @@ class Runs:
         assert process.returncode in (DONE, REFUSED, UNFINISHED), errors
         assert "Traceback" not in errors
         return process.returncode
+
+    def killed(self, stage, n_requests):
+        """Run a stage, and kill it when it has sent a number of requests (or has ended before)."""
+        n = len(self.crawl.server.requests)
+        process = self.crawl.start(stage, *self.options)
+        while len(self.crawl.server.requests) < n + n_requests and process.poll() is None:
+            time.sleep(0.002)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        time.sleep(SLACK_S)  # the sandbox logs what is still in flight
+        self.requests.append(self.crawl.server.requests[n:])
+        return process.returncode == -signal.SIGKILL
 
     def require_polite(self, delay_s):
         """Check the log: the delay, the requests per scaled minute, robots.txt, and the full stop at a refusal."""
@@ -87,17 +101,42 @@ def test_a_crawl_with_challenges_and_short_pages_ends_with_the_truth(sandbox, se
     runs.require_obedient()
 
 
-@needs_json
+@pytest.fixture
+def runs_of_2026(sandbox):
+    """Return a function that opens the sandbox of 2026 and gives the runs of its crawl, by the preset's sources."""
+
+    def open_runs(seed, delay_s):
+        faults = switched(f"challenge=20,rate-limit={delay_s}", "2026")
+        crawl = sandbox(seed, faults=faults.fault, oddities=faults.oddities)
+        chosen = ",".join(f"{topic}={source}" for topic, source in VIA.items())
+        return Runs(crawl, "--delay-s", str(delay_s), "--via", chosen, "--everything")
+
+    return open_runs
+
+
+def _require_what_a_guest_can_know(runs):
+    tables = ["movies", "ratings", "frames", "images"]
+    runs.crawl.require_truth(tables, k=0, via=VIA, like_source=None)
+    assert runs.crawl.tables()["frame_likes"].is_empty()
+
+
 @pytest.mark.parametrize("seed", [1, 2])
-def test_a_crawl_of_2026_ends_with_what_a_guest_can_know(sandbox, seed):
-    delay_s, via = 0.05, PRESET_VIA["2026"]
-    faults = switched(f"challenge=20,rate-limit={delay_s}", "2026")
-    crawl = sandbox(seed, faults=faults.fault, oddities=faults.oddities)
-    chosen = ",".join(f"{topic}={source}" for topic, source in via.items())
-    runs = Runs(crawl, "--delay-s", str(delay_s), "--via", chosen, "--everything")
+def test_a_crawl_of_2026_ends_with_what_a_guest_can_know(runs_of_2026, seed):
+    runs = runs_of_2026(seed, delay_s=0.05)
     for stage in ("ratings", "frames"):
         runs.until_done(stage)
     assert runs.once("likes") in (DONE, REFUSED)  # nothing public says who likes a photo
-    crawl.require_truth(["movies", "ratings", "frames", "images"], k=0, via=via, like_source=None)
-    assert crawl.tables()["frame_likes"].is_empty()
-    runs.require_polite(delay_s)
+    _require_what_a_guest_can_know(runs)
+    runs.require_polite(0.05)
+
+
+def test_a_crawl_of_2026_that_is_killed_at_random_moments_ends_with_what_a_guest_can_know(runs_of_2026, is_long):
+    n_kills, runs = 20 if is_long else 3, runs_of_2026(1, delay_s=0.05)
+    generator, n_killed = random.Random(n_kills), 0
+    for stage in ("ratings", "frames"):
+        for _ in range(-(-n_kills // 2)):
+            n_killed += runs.killed(stage, generator.randint(1, 12))
+        runs.until_done(stage)
+    assert n_killed >= 0.8 * n_kills
+    _require_what_a_guest_can_know(runs)
+    runs.require_obedient()

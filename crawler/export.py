@@ -1,8 +1,8 @@
 """Exports the crawl's ledger to the raw tables of `dataset.schema`, with pseudonyms for people.
 
-The raw folder is self-contained: `movies`, `ratings`, `frames`, `images`, `frame_likes` and `quarantine` as Parquet,
-`pictures/` (hard links if the file system supports them), and `provenance.json`. The same ledger gives the same
-bytes.
+The raw folder is self-contained: `movies`, `ratings`, `frames`, `images`, `frame_likes`, `users`, `contradictions` and
+`quarantine` as Parquet, `pictures/` (hard links if the file system supports them), and `provenance.json`. The same
+ledger gives the same bytes.
 """
 
 import json
@@ -20,13 +20,14 @@ from crawler.archive.warc import read_origins
 from crawler.kinds import KINDS
 from crawler.kinds.estimates import surviving
 from crawler.kinds.photo import PHOTO
-from crawler.ledger import raw_rows
+from crawler.ledger import raw_rows, reports
+from crawler.ledger.claims import contradictions
 from crawler.ledger.ledger import Ledger
 from crawler.pseudonyms import Pseudonyms
 from crawler.scope import Scope, Source
 from dataset.errors import MissingInputError, PipelineError
 from dataset.files import atomic_path, write_json
-from dataset.schema import Frame, Image, Movie, Quarantine, Rating, RawFrameLike
+from dataset.schema import Contradiction, Frame, Image, Movie, Quarantine, Rating, RawFrameLike, RawUser
 from dataset.tables import write_table
 from dataset.version import code_version
 
@@ -44,14 +45,19 @@ def export(crawl_dir: Path, raw_dir: Path) -> dict[str, int]:
         frames = _table(raw_rows.frames(ledger, counted_by=PHOTO.name), Frame)
         images = _table(raw_rows.pictures(ledger), Image)
         likes, left_out_likes = _likes(ledger, pseudonym_of)
-        quarantine = pl.concat([_quarantine(ledger, pseudonym_of), left_out_likes])
+        ratings, replaced = _ratings(ledger, pseudonym_of)
+        quarantine = pl.concat([_quarantine(ledger, pseudonym_of), replaced, left_out_likes])
         _copy_pictures(crawl_dir, raw_dir, images["path"].to_list())
         tables = {
             "movies": write_table(_movies(ledger), Movie, raw_dir / "movies.parquet"),
-            "ratings": write_table(_ratings(ledger, pseudonym_of), Rating, raw_dir / "ratings.parquet"),
+            "ratings": write_table(ratings, Rating, raw_dir / "ratings.parquet"),
             "frames": write_table(frames, Frame, raw_dir / "frames.parquet"),
             "images": write_table(images, Image, raw_dir / "images.parquet"),
             "frame_likes": write_table(likes, RawFrameLike, raw_dir / "frame_likes.parquet"),
+            "users": write_table(_users(ledger, pseudonym_of), RawUser, raw_dir / "users.parquet"),
+            "contradictions": write_table(
+                _table(contradictions(ledger), Contradiction), Contradiction, raw_dir / "contradictions.parquet"
+            ),
             "quarantine": write_table(quarantine, Quarantine, raw_dir / "quarantine.parquet"),
         }
         counts = {name: table.height for name, table in tables.items()}
@@ -77,16 +83,36 @@ def _pseudonyms(crawl_dir: Path, is_local: bool) -> Pseudonyms:
 
 def _movies(ledger: Ledger) -> pl.DataFrame:
     rows = [
-        (*row[:5], json.loads(row[5]), json.loads(row[6]), *row[7:9], datetime.fromtimestamp(row[9], UTC))
-        for row in raw_rows.movies(ledger)
+        (*row[:5], json.loads(row[5]), json.loads(row[6]), *row[7:9], row[9] and datetime.fromtimestamp(row[9], UTC))
+        for row in raw_rows.movies(ledger, [kind.name for kind in KINDS.values() if kind.table == "movies"])
     ]
     return _table(rows, Movie)
 
 
-def _ratings(ledger: Ledger, pseudonym_of: Callable[[str], str]) -> pl.DataFrame:
-    rows = raw_rows.ratings(ledger)
+def _ratings(ledger: Ledger, pseudonym_of: Callable[[str], str]) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return the ratings, and the quarantine rows of those that another mark of the same, merged, movie replaces."""
+    rows, replaced = raw_rows.ratings(ledger)
     table = [(pseudonym_of(user), movie, stars, _date(day), None, None) for user, movie, stars, day in rows]
-    return _table(table, Rating)
+    reason = "older mark of a movie that was merged into another one, which this person marked too"
+    left_out = [("ratings", reason, pseudonym_of(user), movie, None, "1 mark") for user, movie, *_ in replaced]
+    return _table(table, Rating), _table(left_out, Quarantine)
+
+
+def _users(ledger: Ledger, pseudonym_of: Callable[[str], str]) -> pl.DataFrame:
+    """Return the people whose list of marks was read, under any of their uids or from any source."""
+    kinds = [kind.name for kind in KINDS.values() if kind.is_personal and kind.table == "ratings"]
+    rows = [
+        (
+            pseudonym_of(user),
+            found_through,
+            datetime.fromtimestamp(begun_at, UTC).date(),
+            claimed,
+            n_read,
+            bool(complete),
+        )
+        for user, found_through, begun_at, claimed, n_read, complete in raw_rows.users(ledger, kinds)
+    ]
+    return _table(rows, RawUser)
 
 
 def _likes(ledger: Ledger, pseudonym_of: Callable[[str], str]) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -118,11 +144,11 @@ def _quarantine(ledger: Ledger, pseudonym_of: Callable[[str], str]) -> pl.DataFr
         ids: dict[str, str | None] = {"user_id": None, "movie_id": None, "frame_id": None}
         is_personal = KINDS[kind].is_personal
         ids[KINDS[kind].subject] = pseudonym_of(ledger.user_id_of(subject) or subject) if is_personal else subject
-        reason = (
-            f"{left_out} items left out: anonymous, without a profile" if state == "done" else f"page {state}: {cause}"
-        )
         where = " ".join(str(part) for part in (kind, variant, f"from {start}" if start else "") if part)
-        rows.append((KINDS[kind].table, reason, *ids.values(), where))
+        reasons = [f"{n} items left out: {reason}" for reason, n in left_out.items()]
+        if state != "done":
+            reasons.append(f"page {state}: {cause}")
+        rows += [(KINDS[kind].table, reason, *ids.values(), where) for reason in reasons]
     return _table(rows, Quarantine)
 
 
@@ -142,7 +168,10 @@ def _provenance(ledger: Ledger, counts: dict[str, int], is_local: bool) -> dict[
         "last_request_at": _time(last),
         "pages": states,
         "causes": raw_rows.causes(ledger),
+        "opt_outs": reports.opt_outs(ledger),
+        "merged_movies": len(ledger.aliases()),
         "claimed_and_seen": raw_rows.claimed_and_seen(ledger),
+        "not_shown": reports.n_not_shown(ledger),
         "rows": counts,
     }
 

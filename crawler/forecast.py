@@ -4,11 +4,12 @@ The pending pages in the ledger are known. The pages that they will lead to are 
 and for photos from the totals that movie pages claim. Without such data, a count is left empty.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 from crawler.kinds import KINDS
 from crawler.kinds.kind import PageKind
+from crawler.kinds.sources import KINDS_OF
 from crawler.ledger import reports
 from crawler.ledger.ledger import Ledger
 from crawler.scope import Scope
@@ -39,7 +40,7 @@ def forecast(ledger: Ledger, scope: Scope) -> list[Forecast]:
         Forecast(
             kind.stage,
             kind.name,
-            ledger.count([kind.name], "pending", "failed", "refused"),
+            ledger.count([kind.name], "pending", "failed", "refused") - ledger.n_set_aside([kind.name]),
             _expected(kind, ledger, scope),
         )
         for kind in KINDS.values()
@@ -47,17 +48,26 @@ def forecast(ledger: Ledger, scope: Scope) -> list[Forecast]:
     ]
 
 
-def seconds_needed(forecasts: Sequence[Forecast], delay_s: float) -> float:
-    """Return how long the requests take if each host gets one every `delay_s`.
+def seconds_needed(forecasts: Sequence[Forecast], seconds_per_request: Callable[[str], float]) -> float:
+    """Return how long the requests take. The stages run one after another, the hosts of a stage in parallel.
 
-    The stages run one after another; within a stage, the hosts are read in parallel.
+    Args:
+        forecasts: the requests of each kind of page.
+        seconds_per_request: gives the time per request of a host, by its role.
     """
     by_stage: dict[str, dict[str, int]] = {}
     for one in forecasts:
         of_host = by_stage.setdefault(one.stage, {})
         host = KINDS[one.kind].host
         of_host[host] = of_host.get(host, 0) + one.requests
-    return delay_s * sum(max(of_host.values()) for of_host in by_stage.values())
+    return sum(max(n * seconds_per_request(host) for host, n in of_host.items()) for of_host in by_stage.values())
+
+
+def cost_of_source(ledger: Ledger, scope: Scope, topic: str, source: str) -> Forecast:
+    """Return what a topic needs if it is read from one source only."""
+    alone = replace(scope, via={**scope.via, topic: (source,)})
+    name = KINDS_OF[topic][source]
+    return next(one for one in forecast(ledger, alone) if one.kind == name)
 
 
 def duration(seconds: float) -> str:
@@ -76,7 +86,9 @@ def _expected(kind: PageKind, ledger: Ledger, scope: Scope) -> int | None:
 
     These are the later pages of lists whose first page is pending, and all pages of lists that are not planned yet.
     """
-    unplanned, planned = kind.unplanned(ledger, scope), reports.n_unread_lists(ledger, kind.name)
+    is_next_source = kind.rank(scope) > 0  # it is asked only for what the preferred source does not give
+    unplanned = 0.0 if is_next_source else kind.unplanned(ledger, scope)
+    planned = reports.n_unread_lists(ledger, kind.name)
     if unplanned == planned == 0:
         return 0
     pages_per_list = reports.pages_per_finished_list(ledger, kind.name) or kind.pages_per_list(ledger, scope)

@@ -6,7 +6,7 @@ files are replaced at once (`crawler.ledger.change`): a killed `forget` has chan
 command. Then everything is searched again. What others have downloaded cannot be removed.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,7 +18,7 @@ import pyarrow.parquet
 from crawler.archive.records import Entry
 from crawler.archive.warc import FOLDER, close_left_open, read_archive, rewrite_archive
 from crawler.kinds import KINDS, PERSONAL_KINDS
-from crawler.kinds.redaction import owner_ids, traces_in
+from crawler.kinds.redaction import ids_in
 from crawler.kinds.writings import Traces, unpacked
 from crawler.ledger import forgotten
 from crawler.ledger.change import NEW, change, new_folder
@@ -50,13 +50,17 @@ class Forgot:
     traces: Traces = field(repr=False)
 
 
-def forget(crawl_dir: Path, uid: str, published: Sequence[Path] = ()) -> Forgot:
+def forget(
+    crawl_dir: Path, uid: str, published: Sequence[Path] = (), elsewhere: Callable[[Traces], bool] = lambda _: False
+) -> Forgot:
     """Remove a person, under all their ids, names and texts, from a crawl, permanently.
 
     Args:
         crawl_dir: the private folder of the crawl.
         uid: the number or name in the address of their profile.
         published: folders to search for tables with the person's pseudonym.
+        elsewhere: removes the person from another place, and returns whether they were there. It is called before the
+            crawl is changed, so that a killed command still knows all traces when it is repeated.
 
     Raises:
         UsageError: `uid` has not the form of a uid.
@@ -69,7 +73,9 @@ def forget(crawl_dir: Path, uid: str, published: Sequence[Path] = ()) -> Forgot:
     with Ledger.open(crawl_dir, source_of(crawl_dir), PERSONAL_KINDS) as ledger:
         close_left_open(crawl_dir)
         traces, is_known = _traces_of(crawl_dir, ledger, uid)
-        if not is_known and not ledger.forgotten.has_seen(uid):
+        is_known |= ledger.forgotten.has_seen(uid)
+        is_elsewhere = elsewhere(traces if is_known else replace(traces, common=traces.ids))
+        if not is_known and not is_elsewhere:
             ledger.forgotten.add_unseen(uid)
             raise MissingInputError(
                 f"{crawl_dir}: nobody is known here as {uid!r}, so nothing was removed (check the spelling); somebody "
@@ -99,13 +105,15 @@ def _traces_of(crawl_dir: Path, ledger: Ledger, uid: str) -> tuple[Traces, bool]
     while traces.ids != before.ids:  # an id that is found on one page may stand alone on another
         before = traces
         for entry in read_archive(crawl_dir):
-            body, is_personal = entry.answer.body, KINDS[entry.key.kind].is_personal
-            is_own = is_personal and bool(traces.ids & {entry.key.subject, *owner_ids(body)})
-            if is_own or traces.found_in(body):
-                is_known = True
+            body, kind = entry.answer.body, KINDS[entry.key.kind]
+            is_own = kind.is_personal and bool(traces.ids & {entry.key.subject, *kind.owner_ids(body)})
+            people = kind.people_ids(body)
+            if is_own or traces.found_in(body) or traces.ids & people:
+                is_known |= is_own or bool(traces.ids & {*people, *ids_in(body.decode("utf-8", "replace"))})
                 with suppress(TooMuch):  # the page is blanked
-                    traces |= _of_this_person(ledger, user_id, traces_in(body, traces.ids, is_own))
-    return traces, is_known
+                    traces |= _of_this_person(ledger, user_id, kind.traces_in(body, traces.ids, is_own))
+    others = (other for id_ in traces.ids for other in ledger.uids_with(id_))
+    return replace(traces, others=frozenset(others) - traces.ids), is_known
 
 
 def _of_this_person(ledger: Ledger, user_id: str | None, found: Traces) -> Traces:
@@ -141,7 +149,7 @@ class _Rewriter:
         return entry if changed == answer else entry._replace(answer=changed)
 
     def _cleared(self, header: str | None) -> str | None:
-        return header and self.traces.pattern.sub(b"-", header.encode()).decode()
+        return header and self.traces.without(header.encode(), b"-").decode()
 
 
 def _left(crawl_dir: Path, traces: Traces, same_words: Iterable[Key]) -> Iterator[str]:

@@ -54,6 +54,8 @@ class Answer:
         content_type: the header of that name.
         at: when it was answered, in Unix time.
         stored_as: the picture file with the bytes, relative to the crawl folder.
+        retry_after: the header of that name.
+        robots_tags: the headers `X-Robots-Tag`.
     """
 
     status: int
@@ -63,6 +65,8 @@ class Answer:
     content_type: str | None = None
     at: float = 0.0
     stored_as: str | None = None
+    retry_after: str | None = None
+    robots_tags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -82,6 +86,26 @@ class PageGone(Exception):  # noqa: N818 - an outcome, not an error
     """The site says that the movie, photo or person does not exist (any more). The message names the sign."""
 
 
+class Unavailable(Exception):  # noqa: N818 - an outcome, not an error
+    """The site shows us no such page, but does not say that its subject does not exist. The message says why."""
+
+
+class OptedOut(Unavailable):
+    """The site asks that nothing of this answer is kept. The message names the directive."""
+
+
+class Merged(Exception):  # noqa: N818 - an outcome, not an error
+    """The site has merged the page's movie into another one.
+
+    Attributes:
+        into_id: the other movie.
+    """
+
+    def __init__(self, into_id: str) -> None:
+        super().__init__("merged into another movie")
+        self.into_id = into_id
+
+
 class Refused(Exception):  # noqa: N818 - an outcome, not an error
     """The site refuses us: blocked, banned, a login wall or a rate limit. The message names the sign."""
 
@@ -97,6 +121,13 @@ class NotUnderstood(Exception):  # noqa: N818 - an outcome, not an error
 
 class TooMuch(Exception):  # noqa: N818 - an outcome, not an error
     """The answer, or the list that it belongs to, is beyond a bound. The message names it, and quotes nothing."""
+
+
+class EndsEarly(Exception):  # noqa: N818 - an outcome, not an error
+    """A page of a list is empty, or leads nowhere, although the list claims more: often a throttle, to be tried again.
+
+    It is raised after the rows of the page are stored, and they are kept.
+    """
 
 
 class BadPicture(Exception):  # noqa: N818 - an outcome, not an error

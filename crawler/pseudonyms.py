@@ -14,6 +14,7 @@ import secrets
 import sys
 from pathlib import Path
 
+from dataset.cli import say
 from dataset.errors import PipelineError
 
 KEY_BYTES = 32
@@ -64,7 +65,7 @@ def _new_key(path: Path) -> bytes:
         file.write(key.hex() + "\n")
         file.flush()
         os.fsync(file.fileno())
-    print(
+    say(
         f"created a pseudonym key: {path} (keep it, and keep it secret: without it, "
         "later exports cannot be joined with this one)",
         file=sys.stderr,

@@ -17,6 +17,7 @@ from crawler.kinds.kind import CrawlContext
 from crawler.ledger import rebuild
 from crawler.ledger.ledger import Ledger, recover
 from crawler.page import Page
+from crawler.plan import GIVEN, drop_settled
 from crawler.process import process
 from crawler.scope import Source
 from dataset.cli import progress
@@ -65,15 +66,15 @@ def rebuild_ledger(crawl_dir: Path, old: Ledger, folder: str = FOLDER) -> tuple[
     new.forgotten = old.forgotten
     states_before = rebuild.copy_plan(old, new)
     states: dict[int, str] = {}
-    n_answers, like_scope = 0, None
+    n_answers, like_scope, scope = 0, None, None
     with progress("answers") as bar:
         task = bar.add_task("reading the archive", total=len(states_before) or None, note="")
         for entry in read_archive(crawl_dir, folder):
-            n_answers += 1
+            n_answers, scope = n_answers + 1, entry.origin.scope
             bar.advance(task)
             if KINDS[entry.key.kind].stage == "likes":
                 like_scope = entry.origin.scope
-            new.add_pages([entry.key])
+            new.add_pages([entry.key], found_through=GIVEN if entry.key.subject in entry.origin.scope.uids else None)
             page = new.page(entry.key, of_any_state=True)
             if page is None:  # a forgotten person's
                 continue
@@ -82,6 +83,8 @@ def rebuild_ledger(crawl_dir: Path, old: Ledger, folder: str = FOLDER) -> tuple[
             states[page.page_id] = _replay(new, entry, page, states_before.get(page.page_id))
     if like_scope and new.meta("k") is None:  # the ledger was lost
         new.set_meta("k", str(like_scope.k))
+    if scope is not None:
+        drop_settled(new, scope)
     lost = [page_id for page_id, state in states_before.items() if state == "done" and page_id not in states]
     rebuild.reopen(new, lost)
     return new, Replayed(n_answers, Counter(states.values()), len(lost))

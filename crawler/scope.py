@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from crawler.sites import is_loopback
@@ -11,6 +11,18 @@ LIKER_SOURCES = {
     "photo_page": ("photo_page",),
     "user_likes": ("user_likes",),
     "both": ("photo_page", "user_likes"),
+}
+# What two sources tell: the site's HTML pages, and the JSON that its mobile pages read.
+SOURCES = ("html", "json")
+TOPICS = ("movie", "photos", "collection", "people")  # `people`: who has seen a movie
+Via = Mapping[str, tuple[str, ...]]
+HTML_ONLY: Via = dict.fromkeys(TOPICS, ("html",))
+# In order of preference: a guest in 2026 is often refused the HTML of movies and photos, and given that of collections.
+PREFERRED: Via = {
+    "movie": ("json", "html"),
+    "photos": ("json", "html"),
+    "collection": ("html", "json"),
+    "people": ("html", "json"),
 }
 
 
@@ -25,6 +37,8 @@ class Scope:
         picture_size: the site's name for a size (`sqxs`, `s`, `m`, `l`).
         liker_sources: `photo_page`, `user_likes`, or both.
         max_list_items: a list that goes on beyond this many items has failed.
+        via: the sources of each topic, in order of preference: the next one is asked for what the one before it has
+            failed to give or has refused. What one of them has given is not read again from the other.
         k: frames and likes are read only for the k-core of the ratings so far; 0: for all movies and users.
     """
 
@@ -38,6 +52,11 @@ class Scope:
     picture_size: str = "m"
     liker_sources: tuple[str, ...] = ("photo_page",)
     k: int = 5
+    via: Via = field(default_factory=lambda: dict(HTML_ONLY))
+
+    def sources(self, topic: str) -> tuple[str, ...]:
+        """Return the sources of a topic, in order of preference."""
+        return tuple(self.via.get(topic, ()))
 
 
 @dataclass(frozen=True)

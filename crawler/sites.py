@@ -1,8 +1,8 @@
 """The hosts of a site.
 
-The site has three hosts, named by their role: `movie` (movies, collections, photos), `www` (people)
-and `images` (picture files, on the real site `img1` … `img9`). The sandbox serves the same paths
-from three ports of one loopback address. The address of each page is in `crawler.kinds`.
+The site has four hosts, named by their role: `movie` (movies, collections, photos), `www` (people), `images` (picture
+files, on the real site `img1` … `img9`) and `mobile` (JSON; empty for a site without it). The sandbox serves the same
+paths from ports of one loopback address. The address of each page is in `crawler.kinds`.
 
 A base address has a grammar (`is_base`) in which all libraries agree on the host, so that the host that is asked is
 the one that was checked.
@@ -27,11 +27,12 @@ class Site:
     movie: str = "https://movie.douban.com"
     www: str = "https://www.douban.com"
     images: str = "https://img1.doubanio.com"
+    mobile: str = "https://m.douban.com"
 
     @property
     def hosts(self) -> dict[str, str]:
-        """Return the base address of each host by its role."""
-        return asdict(self)
+        """Return the base address of each host by its role, without a host that the site does not have."""
+        return {role: base for role, base in asdict(self).items() if base}
 
     @property
     def is_loopback(self) -> bool:

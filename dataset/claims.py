@@ -37,7 +37,7 @@ def require_plausible(path: Path, is_read_whole: bool = True) -> None:
             columns = [[group.column(place) for group in groups] for place in range(footer.num_columns)]
             counts = [sum(part.num_values for part in parts) for parts in columns]
             unpacked = sum(part.total_uncompressed_size for parts in columns for part in parts)
-    except (OSError, pa.ArrowException, MemoryError, UnicodeError) as error:
+    except (OSError, pa.ArrowException, MemoryError, UnicodeError) as error:  # the last: the name of a column
         reason = " ".join(str(error).split())[:120]
         raise InvalidTableError(f"{path}: cannot be read as Parquet ({reason}); create it again") from None
     size, most = path.stat().st_size, max([footer.num_rows, *counts])

@@ -9,7 +9,7 @@ import os
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, TextIO
 
 import cyclopts
 import pydantic
@@ -98,24 +98,24 @@ def run(app: App) -> None:
         execute(app, sys.argv[1:])
     except PipelineError as error:
         one_line = " ".join(str(error).split())
-        print(f"{program}: {printable(one_line)}", file=sys.stderr)
+        say(f"{program}: {one_line}", file=sys.stderr)
         sys.exit(error.exit_status)
     except KeyboardInterrupt:
-        print(f"{program}: stopped; run the same command again to continue", file=sys.stderr)
+        say(f"{program}: stopped; run the same command again to continue", file=sys.stderr)
         sys.exit(130)
     except (MemoryError, RuntimeError) as error:
         if not _is_out_of_memory(error):
             raise
-        print(f"{program}: out of memory; close other programs, or use smaller settings", file=sys.stderr)
+        say(f"{program}: out of memory; close other programs, or use smaller settings", file=sys.stderr)
         sys.exit(1)
     except BrokenPipeError:  # the reader of our output has ended (`| head`)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
 
 
-def say(*parts: object, sep: str = " ") -> None:
-    """Print what may hold names, titles and ids from data: a terminal obeys none of it (see `printable`)."""
-    print(printable(sep.join(map(str, parts))), flush=True)
+def say(*parts: object, sep: str = " ", file: TextIO | None = None) -> None:
+    """Print. Names, titles and ids from data may be among it: a terminal obeys none of them (see `printable`)."""
+    print(printable(sep.join(map(str, parts))), file=file, flush=True)
 
 
 def printable(text: str) -> str:

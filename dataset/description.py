@@ -6,7 +6,7 @@ the frames whose features these are. So a folder whose tables, description and f
 recognised.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,8 +19,10 @@ from dataset.files import sha256_of_file, write_json
 from dataset.folders import link_or_copy
 
 FILE_NAME = "dataset.json"
-TABLE_FILES = tuple(f"{name}.parquet" for name in ("movies", "frames", "interactions", "frame_likes", "quarantine"))
-"""The tables that a build writes."""
+TABLE_FILES = tuple(
+    f"{name}.parquet" for name in ("movies", "frames", "interactions", "frame_likes", "quarantine", "users")
+)
+"""The tables that a build writes; `users` only if the raw tables say who was read."""
 
 FEATURE_FILES = files_of_set(None)
 """The tables that an extraction or an import of features adds, for the main feature set."""
@@ -218,15 +220,25 @@ def require_only_a_dataset(folder: Path) -> None:
     Raises:
         UsageError: it holds something else, which would be lost.
     """
-    known = {*TABLE_FILES, FILE_NAME, ".DS_Store"}
+    _require_only(folder, lambda name: name in (*TABLE_FILES, FILE_NAME) or _is_of_features(name), "a dataset")
+
+
+def require_only_features(folder: Path) -> None:
+    """Check that a folder, if it exists, holds nothing but features, so that it can be replaced as a whole.
+
+    Raises:
+        UsageError: it holds something else, which would be lost.
+    """
+    _require_only(folder, _is_of_features, "extracted features")
+
+
+def _require_only(folder: Path, is_known: Callable[[str], bool], what: str) -> None:
     present = [path.name for path in folder.iterdir()] if folder.is_dir() else []
-    others = sorted(
-        name for name in present if name not in known and not _is_of_features(name) and not name.endswith(".part")
-    )
+    others = sorted(name for name in present if not (is_known(name) or name == ".DS_Store" or name.endswith(".part")))
     if others:
         raise UsageError(
-            f"{folder}: holds {len(others)} files or folders that are no part of a dataset, for example {others[0]!r}; "
-            "move them, or choose another folder for the dataset"
+            f"{folder}: holds {len(others)} files or folders that are no part of {what}, for example {others[0]!r}; "
+            f"move them, or choose another folder for {what}"
         )
 
 

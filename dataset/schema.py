@@ -3,11 +3,11 @@
 Identifiers (`*_id`) are the source's own ids, as text; in data exported from a crawl, a user's id is a
 keyed pseudonym. Contiguous row numbers (`*_idx`) exist only inside `model/`.
 
-Raw tables (private):         `Movie`, `Rating`, `Frame`, `Image`, `RawFrameLike`
-Snapshot tables (published):  `SnapshotMovie`, `SnapshotFrame`, `SnapshotInteraction`, `FrameLike`, and
+Raw tables (private):         `Movie`, `Rating`, `Frame`, `Image`, `RawFrameLike`, `RawUser`, `Contradiction`
+Snapshot tables (published):  `SnapshotMovie`, `SnapshotFrame`, `SnapshotInteraction`, `FrameLike`, `SnapshotUser`, and
                               `FrameFeature` for each feature set (`dataset.feature_sets`)
 Dropped rows:                 `Quarantine` (with the reason)
-A snapshot's report page:     `Distribution`, `Concentration`
+A snapshot's report page:     `dataset.report.schema`
 
 The tables of models' results are in `model.schema`.
 
@@ -30,6 +30,9 @@ SPLITS = ("train", "validation", "test")
 HELD_OUT_SPLITS = ("validation", "test")
 FRAME_KINDS = ("still", "poster", "wallpaper")
 LIKE_SOURCES = ("photo_page", "user_likes", "import")
+FOUND_THROUGH = ("comments", "interests", "given")
+COUNT_BINS = ("0-9", "10-29", "30-99", "100-299", "300-999", "1000-2999", "3000 or more")
+"""Ranges in place of exact counts, which would name a person."""
 VGG19_WIDTH = 4096
 
 
@@ -172,6 +175,15 @@ class Frame(dy.Schema):
             "Use train_like_count instead.",
         ),
     )
+    position = dy.UInt32(
+        nullable=True,
+        **about(
+            "The frame's place in the site's own list of the movie's pictures of this kind, newest first, from 0.",
+            unit="places",
+            null="not known, the data were imported, or the snapshot is older than this column",
+            optional=True,
+        ),
+    )
 
 
 class SnapshotFrame(Frame):
@@ -207,6 +219,56 @@ class RawFrameLike(dy.Schema):
     frame_id = dy.String(primary_key=True, min_length=1)
     liked_on = dy.Date(nullable=True)
     source = dy.Enum(LIKE_SOURCES)
+
+
+class Contradiction(dy.Schema):
+    """A field of a movie that the site's HTML and JSON show differently; only a crawl has this table."""
+
+    movie_id = dy.String(primary_key=True, min_length=1, **about("The movie's id at the source."))
+    field = dy.Enum(["year", "kind", "rating_count"], primary_key=True, **about("The column of movies."))
+    html = dy.String(min_length=1, **about("The value in the movie's HTML page, as text."))
+    json = dy.String(min_length=1, **about("The value in the movie's JSON, as text."))
+
+
+class RawUser(dy.Schema):
+    """A person whose list of watched movies was read: found through what, when, and how completely."""
+
+    user_id = dy.String(primary_key=True, min_length=1)
+    found_through = dy.Enum(FOUND_THROUGH, nullable=True)
+    read_on = dy.Date(nullable=True)
+    marks_claimed = dy.UInt32(nullable=True)
+    marks_read = dy.UInt32()
+    is_complete = dy.Bool()
+
+
+# Exact totals and days stand on everyone's public page, so they would name the person.
+class SnapshotUser(dy.Schema):
+    """One row per user with interactions whose list of watched movies was read from the site."""
+
+    user_id = dy.String(primary_key=True, min_length=1, **about("The person, as in interactions."))
+    found_through = dy.Enum(
+        FOUND_THROUGH,
+        nullable=True,
+        **about(
+            "How the person was found: through a comment on a movie, through its list of people who marked it, or "
+            "given by the publisher.",
+            null="not recorded",
+        ),
+    )
+    read_in = dy.String(
+        nullable=True,
+        regex="^[0-9]{4}-[0-9]{2}$",
+        **about("The month in which the person's list was last read, in UTC.", null="not recorded"),
+    )
+    claimed = dy.Enum(
+        COUNT_BINS,
+        nullable=True,
+        **about("How many watched movies the person's page claims, as a range.", null="it claims no number"),
+    )
+    read = dy.Enum(COUNT_BINS, **about("How many of them were read, as a range."))
+    is_complete = dy.Bool(
+        **about("Whether the list was read to its end; if not, the person has watched more than the tables say.")
+    )
 
 
 class ImplicitFeedback(dy.Schema):
@@ -303,27 +365,6 @@ class Quarantine(dy.Schema):
     detail = dy.String(nullable=True)
 
 
-class Distribution(dy.Schema):
-    """One bin of a histogram: `n` values are between `low` and `high`, both included."""
-
-    distribution = dy.String(primary_key=True, min_length=1)
-    low = dy.UInt32(primary_key=True)
-    high = dy.UInt32()
-    n = dy.UInt32()
-
-
-class Concentration(dy.Schema):
-    """The share of all interactions that belong to the `n` most popular movies or most active users.
-
-    `n` is `top_share` of all movies or users, rounded, and at least 1.
-    """
-
-    of = dy.Enum(["movie", "user"], primary_key=True)
-    top_share = dy.Float64(primary_key=True, min=0, max=1)
-    n = dy.UInt32(min=1)
-    share = dy.Float64(min=0, max=1)
-
-
 RAW_TABLES: dict[str, type[dy.Schema]] = {
     "movies": Movie,
     "ratings": Rating,
@@ -331,12 +372,15 @@ RAW_TABLES: dict[str, type[dy.Schema]] = {
     "images": Image,
     "frame_likes": RawFrameLike,
 }
+OPTIONAL_RAW_TABLES: dict[str, type[dy.Schema]] = {"users": RawUser}
+"""Raw tables that imports and exports of older versions lack."""
 SNAPSHOT_TABLES: dict[str, type[dy.Schema]] = {
     "movies": SnapshotMovie,
     "frames": SnapshotFrame,
     "interactions": SnapshotInteraction,
     "frame_likes": FrameLike,
     "frame_features": FrameFeature,
+    "users": SnapshotUser,
 }
 
 

@@ -10,6 +10,7 @@ pauses. Object stores hold only files: a folder is the common prefix of its file
 import hashlib
 import io
 import logging
+import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -118,6 +119,10 @@ class Folder:
 
     def files(self) -> dict[str, StoredFile]:
         """Return all files in it and its subfolders, by their names relative to it, sorted."""
+        if self.path is not None:  # obstore would list what links to folders lead to, even a whole disk
+            for parent, folders, _ in os.walk(self.path):
+                for name in folders:
+                    self._require_inside(str(Path(parent, name).relative_to(self.path)))
         listed: Any = self._retry("", lambda: obstore.list(self.store, self.prefix or None).collect())
         found = {str(meta["path"]): StoredFile(meta["size"], meta["last_modified"]) for meta in listed}
         return {name.removeprefix(self.prefix): found[name] for name in sorted(found)}

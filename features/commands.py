@@ -26,7 +26,7 @@ def extract_features(
     Args:
         raw: the raw folder with the pictures
         dataset: the built dataset
-        all_pictures: use every picture of the raw folder, with or without a dataset; the table goes to the raw folder
+        all_pictures: use every picture of the raw folder, with or without a dataset; the table goes to features in it
         config: which features to compute
         device: where to compute; auto: the GPU if there is one
         store: the feature store, which holds features by picture

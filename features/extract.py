@@ -17,8 +17,10 @@ import numpy.typing as npt
 import polars as pl
 from torch import Tensor
 
+from dataset.description import require_only_features
 from dataset.errors import TooLittleDataError
 from dataset.feature_sets import files_of_set
+from dataset.folders import link_or_copy, replaced_folder
 from dataset.pictures.pool import PicturePool
 from dataset.schema import Image, Quarantine, SnapshotFrame
 from dataset.tables import quarantine_rows, read_table, write_table
@@ -31,6 +33,8 @@ from features.table import write_features
 
 _log = logging.getLogger(__name__)
 
+FOLDER = "features"
+"""The folder in a raw folder for the features of all its pictures."""
 SHARD_SIZE = 1024
 _PICTURES_TO_CHECK = 4
 _BATCHES_AHEAD = 4
@@ -125,6 +129,8 @@ def plan(raw: Path, dataset: Path | None, store: FeatureStore, retry: bool = Fal
         MissingInputError, InvalidTableError: the dataset is incomplete or invalid.
         UsageError: the dataset folder holds other files.
     """
+    if dataset is None:
+        require_only_features(raw / FOLDER)
     of_frames = frames_sha256(dataset) if dataset else None
     images = pictures_of(raw, dataset)
     distinct = images.unique("image_sha256", keep="first", maintain_order=True).select("image_sha256", "path")
@@ -194,8 +200,9 @@ def compute(
 def finish(raw: Path, dataset: Path | None, plan: Plan, store: FeatureStore, name: str | None = None) -> Extracted:
     """Write a feature set: its table and its quarantine; for a dataset, record the extractor.
 
-    The tables are written to the dataset folder (`features.dataset_folder`), or to the raw folder if there is no
-    dataset. `n_computed` counts the plan's missing pictures that now have a feature.
+    The tables are written to the dataset folder (`features.dataset_folder`) or, without a dataset, to `features` in the
+    raw folder. This folder is replaced as a whole: it has the old features or the new ones, also after a kill.
+    `n_computed` counts the plan's missing pictures that now have a feature.
 
     Args:
         raw: the raw folder.
@@ -208,7 +215,12 @@ def finish(raw: Path, dataset: Path | None, plan: Plan, store: FeatureStore, nam
         InvalidTableError: the dataset was built again since the plan was made.
     """
     if dataset is None or plan.frames_sha256 is None:
-        return _write_tables(raw, raw, plan, store, name)
+        features = raw / FOLDER
+        require_only_features(features)
+        with replaced_folder(features) as folder:
+            for file in features.glob("*.parquet"):  # of other feature sets
+                link_or_copy(file, folder / file.name)
+            return _write_tables(folder, features, plan, store, name)
     shown = dataset
 
     def write(folder: Path) -> tuple[Extracted, Addition]:

@@ -32,7 +32,7 @@ class Allowed:
         folders: folders that runs may read and write, with everything below them
         runners: where features may be computed: local, dask, dask:<address>
         weights: files of weights; torchvision's names and random:<seed> are always allowed
-        site_urls: base addresses of other sites: movie,www,images
+        site_urls: base addresses of other sites: movie,www,images, and mobile if it has JSON
     """
 
     folders: tuple[Path, ...] = (Path("data"),)

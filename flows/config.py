@@ -72,7 +72,7 @@ class BuildConfig:
         users: user ids to start from; Prefect's database keeps them, so a file is better
         users_file: text file with more user ids to start from, one per line
         refresh: request pages again if they may have changed
-        site_urls: base addresses of another site with the same pages: movie,www,images
+        site_urls: base addresses of another site with the same pages: movie,www,images, and mobile if it has JSON
         delay_s: seconds between requests; at least 5 on a real host
         runner: where features are computed: local, dask, dask:<address>
         k: the k of the k-core, for users and movies
@@ -80,7 +80,7 @@ class BuildConfig:
         sandbox_seed: seed of the sandbox's world
         sandbox_users: number of users in the sandbox
         sandbox_movies: number of movies in the sandbox
-        sandbox_port: first of the sandbox's three ports
+        sandbox_port: first of the sandbox's four ports
 
     Raises:
         UsageError: `douban` without a contact or without ids to start from.
@@ -105,7 +105,7 @@ class BuildConfig:
     sandbox_seed: CountOrZero = WorldConfig.seed
     sandbox_users: SandboxSize = WorldConfig.n_users
     sandbox_movies: SandboxSize = WorldConfig.n_movies
-    sandbox_port: Annotated[int, Field(ge=1, le=65533)] = 8801
+    sandbox_port: Annotated[int, Field(ge=1, le=65532)] = 8801
     dates: PublishedDates = None
 
     def __post_init__(self) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 
 from crawler.sandbox.world import WorldConfig
-from dataset.cli import Count, command_line, execute, run
+from dataset.cli import Count, command_line, execute, run, say
 from features.config import ExtractorConfig
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ _PATIENCE = 8  # less than the default, so that training stops earlier
 @app.default
 def demo(
     *,
-    port: Annotated[Count, Field(le=65_533)] = 8801,
+    port: Annotated[Count, Field(le=65_532)] = 8801,
     users: Annotated[Count, Field(ge=10)] = WorldConfig.n_users,
     movies: Annotated[Count, Field(ge=10)] = WorldConfig.n_movies,
     extractor: str = ExtractorConfig.name,
@@ -37,7 +37,7 @@ def demo(
     """Run the whole pipeline once on invented data: crawl, build, publish, train, report.
 
     Args:
-        port: first of three ports for the local site
+        port: first of four ports for the local site
         users: number of people in the invented world
         movies: number of movies in the invented world
         extractor: architecture[:node] of torchvision, with random weights
@@ -52,7 +52,7 @@ def demo(
     # Prefect reads these when it is imported.
     os.environ |= {"PREFECT_LOGGING_LEVEL": "CRITICAL", "PREFECT_LOGGING_LOG_PRINTS": "false"}
     from flows.build_dataset import build_dataset
-    from flows.server import prefect_server
+    from flows.server.start import prefect_server
 
     with prefect_server(DATA / "prefect"):
         _heading(2, "Crawling, filtering, extracting features, publishing")
@@ -104,7 +104,7 @@ def _heading(number: int, text: str) -> None:
 
 
 def _say(*lines: str) -> None:
-    print(*lines, sep="\n", flush=True)
+    say(*lines, sep="\n")
 
 
 def main(argv: Sequence[str]) -> None:

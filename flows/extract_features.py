@@ -7,9 +7,9 @@ from typing import Annotated
 from dataset.cli import FLAT, command_line, execute, run
 from flows.config import ExtractFeaturesConfig
 from flows.extraction import extract_features
-from flows.home import prefect_home
 from flows.runners import LOCAL, task_runner
-from flows.server import current_api_url, prefect_server
+from flows.server.home import prefect_home
+from flows.server.start import current_api_url, prefect_server
 
 app = command_line("python -m flows.extract_features")
 
@@ -25,7 +25,7 @@ def extract(
 
     Args:
         config: which features to compute, and how
-        all_pictures: use every picture of the raw folder, with or without a dataset; the table goes to the raw folder
+        all_pictures: use every picture of the raw folder, with or without a dataset; the table goes to features in it
         runner: local, dask (processes on this machine) or dask:<address>
     """
     chosen_runner = task_runner(runner)

@@ -21,7 +21,7 @@ import polars as pl
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 
-from dataset.cli import progress
+from dataset.cli import progress, say
 from dataset.errors import WeightsError
 from features.config import ExtractOptions, ExtractorConfig, ExtractorIdentity
 from features.store import FeatureStore
@@ -106,7 +106,7 @@ def extract_features(config: ExtractFeaturesConfig) -> str:
             future.result()
             bar.update(line, advance=len(rows))
     words = finish(raw, config.dataset, to_do, store).summary(identity)
-    print(words)
+    say(words)
     return words
 
 

@@ -12,6 +12,8 @@ from prefect.client.orchestration import get_client
 from prefect.concurrency.sync import concurrency
 from prefect.exceptions import ObjectAlreadyExists
 
+from dataset.cli import say
+
 LEASE_S = 60.0  # the shortest that Prefect grants
 
 
@@ -24,6 +26,6 @@ def only_crawl_of(site: str) -> Iterator[None]:
     name = f"crawl-{site}"
     with get_client(sync_client=True) as client, suppress(ObjectAlreadyExists):
         client.upsert_global_concurrency_limit_by_name(name, limit=1)
-    print(f"Only one run may crawl {site} at a time: waiting for the others, if any.")
+    say(f"Only one run may crawl {site} at a time: waiting for the others, if any.")
     with concurrency(name, occupy=1, lease_duration=LEASE_S, strict=True):
         yield

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from prefect import flow
 
+from dataset.cli import say
 from flows.artifacts import show_report
 from flows.config import RunExperimentConfig, parameters_of
 
@@ -31,6 +32,6 @@ def run_experiment(config: RunExperimentConfig) -> Path:
     raw = config.raw or Path("data") / snapshot.name / "raw"
     with console_reporter() as reporter:
         report = train_and_evaluate(snapshot, experiment, config.experiments / name, config.runs, raw, reporter)
-    print(f"The report is {report}; the tables are beside it.")
+    say(f"The report is {report}; the tables are beside it.")
     show_report(report, name)
     return report

@@ -25,9 +25,9 @@ def sandbox_site(site_file: Path, world: WorldConfig, port: int) -> Iterator[Non
     """Serve the sandbox while the context is open, or use one that already serves the same world.
 
     Args:
-        site_file: where the sandbox writes its three addresses and the movies to start from; the crawler reads it.
+        site_file: where the sandbox writes its four addresses and the movies to start from; the crawler reads it.
         world: the world to serve.
-        port: the first of three ports.
+        port: the first of four ports.
 
     Raises:
         PipelineError: the sandbox does not start, for example because the port is in use.

@@ -14,13 +14,13 @@ from pathlib import Path
 from prefect import serve as serve_deployments
 from prefect.settings import get_current_settings
 
-from dataset.cli import command_line, execute, run
+from dataset.cli import command_line, execute, run, say
 from dataset.errors import UsageError
 from flows.allowed import VARIABLE, Allowed
 from flows.config import BuildConfig, read_toml
 from flows.deployments import DEPLOYMENTS, deploy_to_pool, deployment_from, served_deployments
-from flows.home import LOGIN_FILE, prefect_home
-from flows.server import current_api_url, prefect_server
+from flows.server.home import LOGIN_FILE, prefect_home
+from flows.server.start import current_api_url, prefect_server
 
 app = command_line("python -m flows.serve")
 
@@ -47,12 +47,12 @@ def serve(
     with prefect_server(home, current_api_url(), may_start=not pool) as server:
         if pool:
             deploy_to_pool(deployments, allowed, pool, image)
-            print(f"Registered in work pool {pool}: {', '.join(deployment.label for deployment in deployments)}.")
-            print(f"Next: prefect worker start --pool {pool}")
+            say(f"Registered in work pool {pool}: {', '.join(deployment.label for deployment in deployments)}.")
+            say(f"Next: prefect worker start --pool {pool}")
             return
         address = server.api_url.removesuffix("/api")
-        print(f"Prefect server {'started' if server.is_started else 'found'} at {address}", flush=True)
-        print(*_how_to_log_in(home, known_login), sep="\n", flush=True)
+        say(f"Prefect server {'started' if server.is_started else 'found'} at {address}")
+        say(*_how_to_log_in(home, known_login), sep="\n")
         os.environ[VARIABLE] = allowed.to_json()  # the processes of the runs read it
         serve_deployments(*served_deployments(deployments))
 

@@ -23,7 +23,7 @@ class Stamp:
     Attributes:
         path: the stamp's file.
         inputs: everything that the stage's result depends on, as JSON: digests of files, settings.
-        outputs: the files that the stage writes.
+        outputs: the files that the stage writes; some are optional.
     """
 
     path: Path
@@ -36,7 +36,7 @@ class Stamp:
             stamped = json.loads(self.path.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return False
-        return bool(stamped == self._content()) and all(path.exists() for path in self.outputs)
+        return bool(stamped == self._content())
 
     def write(self) -> None:
         """Record that the stage has succeeded."""

@@ -12,10 +12,10 @@ from prefect import task
 from crawler.ledger.ledger import Ledger
 from crawler.plan import STAGES, kinds_of
 from dataset.building.build import DatasetConfig, build
-from dataset.cli import progress
-from dataset.description import read_description
+from dataset.cli import progress, say
+from dataset.description import TABLE_FILES, read_description
 from dataset.errors import MissingInputError
-from dataset.schema import RAW_TABLES
+from dataset.schema import OPTIONAL_RAW_TABLES, RAW_TABLES
 from dataset.snapshots.publication import PublicationConfig
 from dataset.snapshots.publish import publish
 from dataset.snapshots.snapshot import Snapshot
@@ -27,8 +27,7 @@ from flows.extraction import extract_features
 from flows.runners import LOCAL, task_runner
 from flows.stamps import Stamp, digests_of_files
 
-_RAW_FILES = (*(f"{name}.parquet" for name in RAW_TABLES), "provenance.json")
-_DATASET_FILES = tuple(f"{name}.parquet" for name in ("movies", "frames", "interactions", "frame_likes", "quarantine"))
+_RAW_FILES = (*(f"{name}.parquet" for name in (*RAW_TABLES, *OPTIONAL_RAW_TABLES)), "provenance.json")
 _FEATURE_FILES = ("frame_features.parquet", "features_quarantine.parquet", "dataset.json")
 
 
@@ -47,9 +46,9 @@ def crawl(stage: str, home: Path, options: dict[str, Any], refresh: bool = False
     """
     folder = home / "crawl"
     if not refresh and _crawl_stamp(stage, home, options).is_current() and _is_all_read(folder, stage):
-        print(f"Skipped crawling {stage}: the scope is the same, and all its pages have been read.")
+        say(f"Skipped crawling {stage}: the scope is the same, and all its pages have been read.")
         return
-    print(run_stage(["crawler", stage, *options_from(crawl=folder, **options, refresh=refresh)]))
+    say(run_stage(["crawler", stage, *options_from(crawl=folder, **options, refresh=refresh)]))
     _crawl_stamp(stage, home, options).write()
 
 
@@ -64,9 +63,9 @@ def export_raw(home: Path) -> None:
     }
     stamp = Stamp(home / "stamps" / "export.json", inputs, tuple(raw / name for name in _RAW_FILES))
     if stamp.is_current():
-        print(f"Skipped exporting: the crawl has not changed since {raw} was written.")
+        say(f"Skipped exporting: the crawl has not changed since {raw} was written.")
         return
-    print(run_stage(["crawler", "export", *options_from(crawl=folder, to=raw)]))
+    say(run_stage(["crawler", "export", *options_from(crawl=folder, to=raw)]))
     stamp.write()
 
 
@@ -81,15 +80,15 @@ def build_tables(home: Path, config: DatasetConfig) -> dict[str, Any]:
             "config": asdict(config),
             "code_version": code_version(),
         },
-        tuple(dataset / name for name in _DATASET_FILES),
+        tuple(dataset / name for name in TABLE_FILES),
     )
     if stamp.is_current() and (dataset / "dataset.json").is_file():
-        print("Skipped building: the raw tables and the configuration have not changed.")
+        say("Skipped building: the raw tables and the configuration have not changed.")
         statistics: dict[str, Any] = read_description(dataset)["statistics"]
         return statistics
     statistics = build(raw, dataset, config).description["statistics"]
     stamp.write()
-    print(
+    say(
         f"Dataset: {statistics['n_interactions']:,} interactions of {statistics['n_users']:,} users with "
         f"{statistics['n_movies']:,} movies, {statistics['n_frames']:,} frames."
     )
@@ -113,7 +112,7 @@ def extract(home: Path, config: ExtractorConfig, store: Path, runner: str) -> No
         tuple(dataset / name for name in _FEATURE_FILES),
     )
     if stamp.is_current():
-        print("Skipped extracting features: the pictures and the extractor have not changed.")
+        say("Skipped extracting features: the pictures and the extractor have not changed.")
         return
     if runner == LOCAL:
         extract_here(raw, dataset, config, store)
@@ -143,7 +142,7 @@ def extract_here(raw: Path, dataset: Path, config: ExtractorConfig, store: Path)
         total = pictures_of(raw, dataset)["image_sha256"].n_unique()
         line = bar.add_task("Extracting features", total=total, note="")
         done = extract_pictures(raw, dataset, extractor, store, lambda n: bar.update(line, advance=n))
-    print(
+    say(
         f"Features: computed {done.n_computed:,} pictures, the others were in the store; {done.n_features:,} frames "
         f"have a feature (weights {config.weights}, {extractor.identity.precision})."
     )
@@ -159,12 +158,12 @@ def publish_dataset(
     """Publish a built dataset unless it equals the newest version; show the snapshot in Prefect's page."""
     snapshot, is_new = publish(dataset, name, root, config)
     if is_new:
-        print(
+        say(
             f"Published snapshot {snapshot.label} in {snapshot.path}, with the dates of people's acts by "
             f"{snapshot.manifest.dates}."
         )
     else:
-        print(f"Nothing changed since snapshot {snapshot.label}; nothing published.")
+        say(f"Nothing changed since snapshot {snapshot.label}; nothing published.")
     show_snapshot(snapshot)
     return snapshot
 
@@ -180,7 +179,7 @@ def _crawl_stamp(stage: str, home: Path, options: dict[str, Any]) -> Stamp:
 
 
 def _is_all_read(crawl_folder: Path, stage: str) -> bool:
-    return all(state in ("done", "gone") for _, state, _, _ in _pages(crawl_folder, stage))
+    return all(state in ("done", "gone", "unavailable") for _, state, _, _ in _pages(crawl_folder, stage))
 
 
 def _pages(crawl_folder: Path, stage: str) -> list[tuple[str, str, int, float]]:

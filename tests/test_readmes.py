@@ -7,7 +7,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 READMES = [
-    ROOT / name for name in subprocess.check_output(["git", "ls-files", "*README.md"], cwd=ROOT).decode().split()
+    ROOT / name
+    for name in subprocess.check_output(["git", "ls-files", "*README.md", ".github/SECURITY.md"], cwd=ROOT)
+    .decode()
+    .split()
 ]
 
 
@@ -35,6 +38,20 @@ def test_the_readmes_links_lead_somewhere():
                 headings = re.findall(r"^#+ (.+)$", file.read_text("utf-8"), re.M)
                 slugs = [re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings]
                 assert anchor in slugs, f"{readme}: {target}"
+
+
+def test_each_claim_about_security_names_tests_that_exist():
+    text = (ROOT / ".github" / "SECURITY.md").read_text("utf-8")
+    protected = text.split("## What is protected\n")[1].split("\n## ")[0]
+    claims = re.split(r"\n(?=- |\*\*)", protected.strip())
+    without = [
+        claim for claim in claims if not re.search(r"`tests/[\w/]+/test_\w+\.py`", claim) and not claim.endswith(":\n")
+    ]
+    assert without == ["- The digests show damage. They do not show who made a snapshot.\n"]
+    named = set(re.findall(r"`(tests/[\w/]+\.py)`", text))
+    assert named
+    assert [name for name in named if not (ROOT / name).is_file()] == []
+    assert len(text.splitlines()) < 120
 
 
 def test_the_paths_that_the_readmes_name_exist():

@@ -49,11 +49,16 @@ class Origin(NamedTuple):
     @classmethod
     def from_fields(cls, fields: Mapping[str, str]) -> "Origin":
         """Return the origin that `to_fields` wrote."""
-        scope: dict[str, Any] = {
-            name: tuple(value) if isinstance(value, list) else value
-            for name, value in json.loads(fields["scope"]).items()
-        }
-        return cls(Source.from_json(fields["source"]), Site(**json.loads(fields["site"])), Scope(**scope))
+        scope = {name: _from_json(value) for name, value in json.loads(fields["scope"]).items()}
+        hosts = {"mobile": ""} | json.loads(fields["site"])  # older archives know no mobile host
+        return cls(Source.from_json(fields["source"]), Site(**hosts), Scope(**scope))
+
+
+def _from_json(value: Any) -> Any:
+    """Return a value with tuples for the lists of JSON."""
+    if isinstance(value, dict):
+        return {name: _from_json(part) for name, part in value.items()}
+    return tuple(value) if isinstance(value, list) else value
 
 
 class Entry(NamedTuple):
@@ -97,6 +102,8 @@ def _entry(record: Any, origin: Origin) -> Entry:
         content_type=http.get_header("Content-Type"),
         at=datetime.fromisoformat(warc.get_header("WARC-Date")).timestamp(),
         stored_as=warc.get_header("X-Stored-As"),
+        retry_after=http.get_header("Retry-After"),
+        robots_tags=tuple(value for name, value in http.headers if name.lower() == "x-robots-tag"),
     )
     return Entry(Key(*json.loads(warc.get_header("X-Page"))), answer, origin)
 
@@ -113,7 +120,12 @@ def response_record(key: Key, answer: Answer) -> bytes:
             "WARC-Payload-Digest": f"sha256:{Path(answer.stored_as).stem}",
             "WARC-Profile": _REVISIT,
         }
-    fields = [("Content-Type", answer.content_type), ("Location", answer.location)]
+    fields = [
+        ("Content-Type", answer.content_type),
+        ("Location", answer.location),
+        ("Retry-After", answer.retry_after),
+        *(("X-Robots-Tag", tag) for tag in answer.robots_tags),
+    ]
     http = StatusAndHeaders(
         _status_line(answer.status),
         [*((name, value) for name, value in fields if value), ("Content-Length", str(len(answer.body)))],

@@ -11,13 +11,14 @@ from cyclopts import Parameter
 from pydantic import Field
 
 from crawler.commands.options import CrawlOptions
-from crawler.forecast import Forecast, duration, forecast, seconds_needed
+from crawler.forecast import Forecast, cost_of_source, duration, forecast, seconds_needed
 from crawler.kinds import KINDS, PERSONAL_KINDS
 from crawler.ledger import reports
 from crawler.ledger.ledger import Ledger
 from crawler.plan import kinds_of
+from crawler.probe.document import FILE_NAME, read_probe
 from crawler.spiders.settings import CrawlSettings
-from dataset.cli import FLAT
+from dataset.cli import FLAT, say
 from dataset.errors import UsageError
 
 _NEXT = {"ratings": "frames", "frames": "likes", "likes": "export"}
@@ -36,26 +37,53 @@ def plan(*, crawl: Annotated[CrawlOptions, FLAT] = CrawlOptions()) -> None:  # n
     settings = crawl.resolve()
     with Ledger.open(settings.crawl_dir, settings.source, PERSONAL_KINDS) as ledger:
         forecasts = forecast(ledger, settings.scope)
-    print("\n".join(plan_lines(forecasts, settings.politeness.delay_s)))
+        sources = source_lines(ledger, settings)
+    say("\n".join([*plan_lines(forecasts, settings.politeness.seconds_per_request), *sources]))
 
 
-def plan_lines(forecasts: list[Forecast], delay_s: float) -> list[str]:
+def plan_lines(forecasts: list[Forecast], seconds_per_request: Callable[[str], float]) -> list[str]:
     """Return the plan as lines: one per kind of page, and the total."""
-    lines = [f"{'stage':<8} {'kind of page':<13} {'known':>9} {'expected':>13}   at {delay_s:g} s per request"]
+    hosts = dict.fromkeys(KINDS[one.kind].host for one in forecasts)
+    paces = " or ".join(f"{pace:g}" for pace in sorted({seconds_per_request(host) for host in hosts}))
+    lines = [f"{'stage':<8} {'kind of page':<13} {'known':>9} {'expected':>13}   at {paces} s per request"]
     for one in forecasts:
         expected = "not yet known" if one.expected is None else f"{one.expected:,}"
-        time_needed = "" if one.expected is None else duration(one.requests * delay_s)
+        pace = seconds_per_request(KINDS[one.kind].host)
+        time_needed = "" if one.expected is None else duration(one.requests * pace)
         lines.append(f"{one.stage:<8} {one.kind:<13} {one.known:>9,} {expected:>13}   {time_needed}".rstrip())
     requests = sum(one.requests for one in forecasts)
     open_stages = dict.fromkeys(one.stage for one in forecasts if one.expected is None)
     least = "At least" if open_stages else "About"
-    needed = duration(seconds_needed(forecasts, delay_s))
+    needed = duration(seconds_needed(forecasts, seconds_per_request))
     lines.append(f"{least} {requests:,} requests; {needed}, with the hosts of a stage in parallel.")
     if open_stages:
         lines.append(
             f"Not all counts are known yet; run plan again when these stages have read pages: {', '.join(open_stages)}."
         )
     return lines
+
+
+def source_lines(ledger: Ledger, settings: CrawlSettings) -> list[str]:
+    """Return in lines which sources each topic is read from, what each of them costs, and who says so."""
+    via, lines = settings.scope.via, []
+    for topic, sources in via.items():
+        if len(sources) > 1:
+            costs = [(source, cost_of_source(ledger, settings.scope, topic, source)) for source in sources]
+            told = ", else ".join(f"{source} ({_cost(settings, one)})" for source, one in costs)
+            lines.append(f"{topic}: {told}")
+    probed = read_probe(settings.crawl_dir, settings.source)
+    if probed is not None:
+        lines.append(f"The order of the sources is that of the probe of {probed.probed_at[:10]} ({FILE_NAME}).")
+    elif lines:
+        lines.append("Nobody has checked these sources yet; do so with: python -m crawler probe")
+    return lines
+
+
+def _cost(settings: CrawlSettings, one: Forecast) -> str:
+    if one.expected is None:
+        return "requests not yet known"
+    pace = settings.politeness.seconds_per_request(KINDS[one.kind].host)
+    return f"{one.requests:,} requests, {duration(one.requests * pace)}"
 
 
 def _ages_of(stage: str) -> Any:
@@ -77,6 +105,7 @@ def _command_for(stage: str) -> Callable[..., None]:
     def run(
         *,
         crawl: Annotated[CrawlOptions, FLAT] = CrawlOptions(),  # noqa: B008 - frozen
+        retry_refused: bool = False,
         refresh: Annotated[bool, Parameter(group=_REFRESH)] = False,
         ages: Any = ages_class(),  # noqa: B008
     ) -> None:
@@ -84,11 +113,12 @@ def _command_for(stage: str) -> Callable[..., None]:
 
         Args:
             crawl: what is crawled, and how
-            refresh: read again the pages that may have changed
+            retry_refused: request again the pages that the site refused in several runs, in which it answered others
+            refresh: read again the pages that may have changed; it includes --retry-refused
             ages: which pages are old enough for --refresh
         """
         ages_days = {name.removesuffix("_age_days"): days for name, days in vars(ages).items()} if refresh else None
-        _run_stage(stage, crawl.resolve(), ages_days)
+        _run_stage(stage, crawl.resolve(), ages_days, retry_refused or refresh)
 
     run.__annotations__["ages"] = Annotated[ages_class, FLAT]
     return run
@@ -97,7 +127,7 @@ def _command_for(stage: str) -> Callable[..., None]:
 ratings, frames, likes = (_command_for(stage) for stage in _NEXT)
 
 
-def _run_stage(stage: str, crawl: CrawlSettings, ages_days: dict[str, float] | None) -> None:
+def _run_stage(stage: str, crawl: CrawlSettings, ages_days: dict[str, float] | None, retry_refused: bool) -> None:
     from crawler.spiders.run import run_stage  # imported where needed, because Scrapy takes a while to load
 
     os.umask(0o077)  # whatever is written into the crawl folder, by Scrapy too, is private
@@ -110,15 +140,21 @@ def _run_stage(stage: str, crawl: CrawlSettings, ages_days: dict[str, float] | N
         if ages_days is not None:
             now = time.time()
             reopened = sum(ledger.reopen(kind, now - days * _SECONDS_PER_DAY) for kind, days in ages_days.items())
-            print(f"{reopened:,} pages and lists are old enough to be read again.", flush=True)
+            say(f"{reopened:,} pages and lists are old enough to be read again.")
+        if retry_refused and (n := ledger.take_back(kinds_of(stage, scope=crawl.scope))):
+            say(f"{n:,} pages that the site refused are requested again.")
         result = run_stage(stage, crawl, ledger)
         contents = reports.contents(ledger, stage)
-    gone = f" ({result.gone:,} of them gone)" if result.gone else ""
-    pages = f"{result.done + result.gone:,} pages{gone}"
-    print(f"{stage}: read {pages} in {duration(result.seconds)}. The crawl now has {contents}.")
-    if result.left:
-        print(
-            f"{result.left:,} known pages are left because of --max-requests; run the same command again to continue."
+    others = {"gone": result.gone, "not shown to us": result.unavailable}
+    of_them = ", ".join(f"{n:,} of them {what}" for what, n in others.items() if n)
+    pages = f"{result.done + sum(others.values()):,} pages{f' ({of_them})' if of_them else ''}"
+    say(f"{stage}: read {pages} in {duration(result.seconds)}. The crawl now has {contents}.")
+    if result.set_aside:
+        say(
+            f"{result.set_aside:,} pages are set aside, because the site refuses them but answers others: "
+            "python -m crawler status counts them, --retry-refused requests them again."
         )
+    if result.left:
+        say(f"{result.left:,} known pages are left because of --max-requests; run the same command again to continue.")
     else:
-        print(f"Next: python -m crawler {_NEXT[stage]}")
+        say(f"Next: python -m crawler {_NEXT[stage]}")

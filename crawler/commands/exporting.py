@@ -4,6 +4,7 @@ from pathlib import Path
 
 from crawler.commands.options import DEFAULT_CRAWL
 from crawler.export import export
+from dataset.cli import say
 
 
 def export_tables(*, crawl: Path = DEFAULT_CRAWL, to: Path = DEFAULT_CRAWL.parent / "raw") -> None:
@@ -15,5 +16,5 @@ def export_tables(*, crawl: Path = DEFAULT_CRAWL, to: Path = DEFAULT_CRAWL.paren
     """
     counts = export(crawl, to)
     tables = ", ".join(f"{n:,} {name.replace('_', ' ')}" for name, n in counts.items() if name != "quarantine")
-    print(f"Exported to {to}: {tables}; {counts['quarantine']:,} left out (quarantine.parquet says why).")
-    print(f"Next: python -m dataset build --raw {to} --to <folder>")
+    say(f"Exported to {to}: {tables}; {counts['quarantine']:,} left out (quarantine.parquet says why).")
+    say(f"Next: python -m dataset build --raw {to} --to <folder>")

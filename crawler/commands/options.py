@@ -8,10 +8,11 @@ from cyclopts import Parameter
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
 from pydantic.dataclasses import dataclass
 
+from crawler.commands.sources import preferred_sources, sources_of
 from crawler.page import is_number, is_uid
-from crawler.scope import LIKER_SOURCES, Scope, Source
+from crawler.scope import LIKER_SOURCES, PREFERRED, Scope, Source, Via
 from crawler.sites import Site, is_base
-from crawler.spiders.politeness import Politeness, politeness_for
+from crawler.spiders.politeness import MOST_NOT_UNDERSTOOD, Politeness, politeness_for
 from crawler.spiders.settings import CrawlSettings
 from dataset.cli import FLAT, Count
 from dataset.documents import Settings, read_document
@@ -40,6 +41,7 @@ class SandboxFields(BaseModel):
     movie: str
     www: str
     images: str
+    mobile: str = ""
     seed_movie_ids: list[Annotated[str, AfterValidator(_number)]]
     probe_movie_id: Annotated[str, AfterValidator(_number)] | None = None
     config: Settings
@@ -57,7 +59,7 @@ class SiteOptions:
     Attributes:
         site: which site
         site_file: the file in which the running sandbox writes its addresses
-        site_urls: base addresses of another site with the same pages: movie,www,images
+        site_urls: base addresses of another site with the same pages: movie,www,images, and mobile if it has JSON
         contact: e-mail or web address for the User-Agent; required for any site but the sandbox
         delay_s: minimum number of seconds between two requests to a host; at least 5 on a real host
         timeout_s: seconds to wait for an answer
@@ -70,13 +72,15 @@ class SiteOptions:
     delay_s: Seconds = 0.0
     timeout_s: Seconds | None = None
 
-    def politeness(self, site: Site, attempts: int = 5) -> Politeness:
+    def politeness(
+        self, site: Site, attempts: int = 5, stop_after_not_understood: int = MOST_NOT_UNDERSTOOD
+    ) -> Politeness:
         """Return the politeness for a site.
 
         Raises:
             UsageError: the site is not on loopback and no contact is given.
         """
-        return politeness_for(site, self.contact, self.delay_s, self.timeout_s, attempts)
+        return politeness_for(site, self.contact, self.delay_s, self.timeout_s, attempts, stop_after_not_understood)
 
     def resolve(self) -> tuple[Site, Source, list[str]]:
         """Return the site, its name as a source, and the movies to start from by default.
@@ -87,16 +91,17 @@ class SiteOptions:
         """
         if self.site_urls:
             bases = [base.strip().rstrip("/") for base in self.site_urls.split(",")]
-            if len(bases) != 3 or not all(map(is_base, bases)):
+            if len(bases) not in (3, 4) or not all(map(is_base, bases)):
                 raise UsageError(
-                    f"--site-urls {self.site_urls!r}: give three addresses, http(s)://host or http(s)://host:port: "
-                    "movie,www,images"
+                    f"--site-urls {self.site_urls!r}: give three addresses, or four if the site has JSON, "
+                    "http(s)://host or http(s)://host:port: movie,www,images,mobile"
                 )
-            return Site(*bases), Source(",".join(bases)), []
+            movie, www, images, mobile = (*bases, "")[:4]
+            return Site(movie, www, images, mobile), Source(",".join(bases)), []
         if self.site == "douban":
             return Site(), Source("douban"), []
         fields = self.sandbox_fields()
-        site = Site(fields.movie, fields.www, fields.images)
+        site = Site(fields.movie, fields.www, fields.images, fields.mobile)
         if not site.is_loopback:
             raise UsageError(
                 f"{self.site_file}: names hosts that are not on this machine, so they are not the sandbox; "
@@ -135,6 +140,7 @@ class ScopeOptions:
         photo_kinds: some of still,poster,wallpaper
         picture_size: the size of the picture files
         liker_source: which pages the likes are read from
+        via: which source each topic is read from: movie, photos, collection, people = html, json or auto
         k: read frames and likes only for the k-core of the ratings
         everything: read frames and likes for all movies and users
     """
@@ -155,14 +161,17 @@ class ScopeOptions:
     ] = ("still", "poster")
     picture_size: Literal["sqxs", "s", "m", "l"] = "m"
     liker_source: Literal["photo_page", "user_likes", "both"] = "photo_page"
+    via: Annotated[tuple[str, ...], BeforeValidator(_separated), Parameter(n_tokens=1, metavar="TOPIC=SOURCE,…")] = ()
     k: Count = 5
     everything: bool = False
 
-    def resolve(self, default_movies: Sequence[str]) -> Scope:
+    def resolve(self, default_movies: Sequence[str], preferred: Via = PREFERRED, has_json: bool = True) -> Scope:
         """Return the scope.
 
         Args:
             default_movies: movies to start from if no movie and no user is given.
+            preferred: the sources of each topic, in order of preference, where `auto` decides.
+            has_json: whether the site has a host with JSON.
 
         Raises:
             MissingInputError: the file of movie ids or of user ids cannot be read.
@@ -187,6 +196,7 @@ class ScopeOptions:
             picture_size=self.picture_size,
             liker_sources=LIKER_SOURCES[self.liker_source],
             k=0 if self.everything else self.k,
+            via=sources_of(self.via, preferred, has_json),
         )
 
 
@@ -198,12 +208,14 @@ class CrawlOptions:
         crawl: the crawl's private folder
         site: the site and how politely it is read
         attempts: number of attempts before a page is marked as failed
+        stop_after_not_understood: number of pages in a row that no parser understands, after which a host is left alone
         scope: what is crawled
     """
 
     crawl: Path = DEFAULT_CRAWL
     site: Annotated[SiteOptions, FLAT] = SiteOptions()
     attempts: Count = 5
+    stop_after_not_understood: Count = MOST_NOT_UNDERSTOOD
     scope: Annotated[ScopeOptions, FLAT] = ScopeOptions()
 
     def resolve(self) -> CrawlSettings:
@@ -214,8 +226,10 @@ class CrawlOptions:
             UsageError: options that do not fit together.
         """
         site, source, default_movies = self.site.resolve()
-        scope = self.scope.resolve(default_movies)
-        return CrawlSettings(self.crawl, site, source, self.site.politeness(site, self.attempts), scope)
+        preferred = preferred_sources(self.crawl, source)
+        scope = self.scope.resolve(default_movies, preferred, has_json=bool(site.mobile))
+        politeness = self.site.politeness(site, self.attempts, self.stop_after_not_understood)
+        return CrawlSettings(self.crawl, site, source, politeness, scope)
 
 
 def _ids_in(path: Path | None, of: str) -> list[str]:

@@ -1,10 +1,14 @@
 """The command probe: check the crawler's assumptions about the site before the first crawl."""
 
+import shlex
+from pathlib import Path
 from typing import Annotated
 
-from crawler.commands.options import SiteOptions
-from crawler.probe import Probe, advice
-from dataset.cli import FLAT
+from crawler.commands.options import DEFAULT_CRAWL, SiteOptions
+from crawler.probe.document import write_probe
+from crawler.probe.findings import Probe
+from crawler.scope import Via
+from dataset.cli import FLAT, say
 from dataset.errors import RefusedError
 
 KNOWN_MOVIE_ID = "1292052"  # a movie of the real site with many photos and comments
@@ -12,28 +16,68 @@ KNOWN_MOVIE_ID = "1292052"  # a movie of the real site with many photos and comm
 
 def probe(
     *,
+    crawl: Path = DEFAULT_CRAWL,
     site: Annotated[SiteOptions, FLAT] = SiteOptions(),  # noqa: B008 - frozen
     movie: str | None = None,
 ) -> None:
-    """Check with a dozen polite requests what the crawler assumes about the site; run it before the first crawl.
+    """Check with a dozen polite requests per host what the crawler assumes; run it before the first crawl.
+
+    It writes probe.json beside the crawl folder, which plan and --via auto read.
 
     Args:
+        crawl: the crawl's private folder
         site: the site and how politely it is read
         movie: a movie with many photos and comments
 
     Raises:
         UsageError: the site is not on loopback and --contact is missing.
         MissingInputError: no sandbox is running.
-        RefusedError: the site refuses us; nothing more was requested.
+        PipelineError: probe.json cannot be written.
+        RefusedError: the site refuses us; nothing more was requested from that host.
     """
-    where, _, _ = site.resolve()
+    where, source, _ = site.resolve()
     checks = Probe(where, site.politeness(where), movie or _known_movie(site))
-    last = None
-    for last in checks.findings():
-        print(f"{last.answered:<8} {last.point:<38} {last.detail}", flush=True)
-    print(f"{checks.n_requests} requests. {advice(checks)}")
-    if last and last.answered == "refused":
-        raise RefusedError(f"the site refuses us ({last.detail}), so nothing more was requested; try again tomorrow")
+    for found in checks.findings():
+        say(f"{found.answered:<8} {found.point:<44} {found.detail}")
+    command = recommended(crawl, site, checks.via(), checks.liker_source())
+    path = write_probe(crawl, source, checks, command)
+    hosts = ", ".join(f"{n} to the {role} host" for role, n in checks.ask.n_requests.items())
+    say(f"{checks.n_requests} requests ({hosts}); written to {path}. {advice(checks.liker_source())}")
+    say(f"Recommended: {command}")
+    if refusals := checks.refused():
+        raise RefusedError(
+            f"the site refuses us ({'; '.join(one.detail for one in refusals)}), so nothing more was requested there; "
+            "try again tomorrow"
+        )
+
+
+def recommended(crawl: Path, site: SiteOptions, via: Via, liker_source: str | None) -> str:
+    """Return the command line of a first crawl, according to the findings."""
+    words = ["python", "-m", "crawler", "ratings"]
+    if site.site_urls:
+        words += ["--site-urls", site.site_urls]
+    elif site.site != "sandbox":
+        words += ["--site", site.site]
+    if site.contact:
+        words += ["--contact", site.contact]
+    if crawl != DEFAULT_CRAWL:
+        words += ["--crawl", str(crawl)]
+    words += ["--via", ",".join(f"{topic}={sources[0]}" for topic, sources in via.items() if len(sources) == 1)]
+    if words[-1] == "":
+        words[-2:] = []
+    if liker_source == "user_likes":
+        words += ["--liker-source", liker_source]
+    return shlex.join(words)
+
+
+def advice(liker_source: str | None) -> str:
+    """Return in words how likes can be read, according to the findings."""
+    match liker_source:
+        case None:
+            return "Likes: the findings do not show which --liker-source to use."
+        case "none":
+            return "Likes cannot be read from here: crawl only ratings and frames."
+    return f"Likes: --liker-source {liker_source}."
 
 
 def _known_movie(site: SiteOptions) -> str:

@@ -9,6 +9,10 @@ module say how its markup is known: from saved real pages, from public spider co
 from crawler.kinds.collection import COLLECTION
 from crawler.kinds.comments import COMMENTS
 from crawler.kinds.kind import PageKind
+from crawler.kinds.mobile.interests import INTERESTS
+from crawler.kinds.mobile.marks import MARKS_JSON
+from crawler.kinds.mobile.movie import MOVIE_JSON
+from crawler.kinds.mobile.photos import PHOTOS_JSON
 from crawler.kinds.movie import MOVIE
 from crawler.kinds.photo import PHOTO
 from crawler.kinds.photos import PHOTOS
@@ -19,7 +23,20 @@ from crawler.sites import Site
 
 # In the order in which the kinds of a phase are planned.
 KINDS: dict[str, PageKind] = {
-    kind.name: kind for kind in (COMMENTS, COLLECTION, MOVIE, PHOTOS, PICTURE, PHOTO, USER_LIKES)
+    kind.name: kind
+    for kind in (
+        COMMENTS,
+        INTERESTS,
+        COLLECTION,
+        MARKS_JSON,
+        MOVIE_JSON,
+        MOVIE,
+        PHOTOS_JSON,
+        PHOTOS,
+        PICTURE,
+        PHOTO,
+        USER_LIKES,
+    )
 }
 _FAR = 2**32
 PERSONAL_KINDS = frozenset(kind.name for kind in KINDS.values() if kind.is_personal)

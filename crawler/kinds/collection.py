@@ -1,53 +1,65 @@
 """The movies a user has watched: `/people/<uid>/collect` (markup known from public spider code).
 
 `/do` (watching) and `/wish` have the same markup, so a page whose heading does not say 看过 is not understood.
+A mark can lack its date, and the row of a deleted film lacks date and stars (and its title can be 未知电影).
 """
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from urllib.parse import urlencode
 
 from lxml import etree
 
-from crawler.kinds.comments import most_pages_per_list
 from crawler.kinds.document import Document
-from crawler.kinds.estimates import n_unplanned
 from crawler.kinds.html import HtmlKind
 from crawler.kinds.kind import CrawlContext
 from crawler.kinds.next_page import next_key
-from crawler.kinds.tree import select, text_of
-from crawler.ledger import reports
+from crawler.kinds.sources import n_people_to_come
+from crawler.kinds.tree import one_line, select, text_of, title_of
 from crawler.ledger.ledger import Ledger
 from crawler.ledger.lists import ListPass, ListRows
 from crawler.page import Key, Page, Person
 from crawler.scope import Scope
 from crawler.sites import Site
 
+RATINGS_PER_PAGE = 15
 HEADING = re.compile(r"看过的(?:影视|电影)(?: ?[(（]([0-9]+)[)）])?$")
-_MOVIE_LINK = re.compile(r"/subject/([0-9]{1,20})/?$")
+_MOVIE_LINK = re.compile(r"^(?:https?:)?(?://([^/]*))?/subject/([0-9]{1,20})/?(?:[?#]|$)")
+_PLACES_OF_TITLE = ("title", "pic")  # of the link to an item's film; a comment can hold links to other films
 _OUTER_CLASSES = ("item", "aside")
+_MANY_WITHOUT_DATE = 3
+_UNKNOWN = "未知电影"  # the title of a movie that was deleted
+_LONGEST_TITLE = 1000  # characters
 _STARS = re.compile(r"rating([1-5])-t")
 
 
 @dataclass(frozen=True)
 class RatingRow:
-    """A watched movie in a collection; `stars` is 1–5, None if it was not rated."""
+    """A watched movie in a collection; `stars` is 1–5, None if it was not rated; some marks have no date.
+
+    `title` is as the list shows it, None if it shows none to keep.
+    """
 
     movie_id: str
     stars: int | None
     rated_on: date | None
+    title: str | None = None
 
 
 @dataclass(frozen=True)
 class CollectionPage:
-    """A page of a user's collection. `ratings` is empty past the end and in an empty collection."""
+    """A page of a user's collection. `ratings` is empty past the end and in an empty collection.
+
+    `left_out` counts the items that could not be read, by reason.
+    """
 
     person: Person
     ratings: tuple[RatingRow, ...]
     claimed_total: int | None
     next_url: str | None
+    left_out: dict[str, int] = field(default_factory=dict)
 
 
 def address(site: Site, key: Key) -> str:
@@ -59,29 +71,33 @@ def address(site: Site, key: Key) -> str:
 def parse_collection(html: str, url: str) -> CollectionPage:
     """Return a page of a user's ratings, newest first as shown (15 per page).
 
-    Always present: the profile's heading (`X看过的影视(1157)`) or items; in each item one movie
-    link and the date. May be absent: stars (watched, not rated), the avatar, the total, the next
-    page's link, and all items (past the end).
+    Always present: the profile's heading (`X看过的影视(1157)`), or the same words as title and items; in
+    each item a link to the movie. May be absent: a date, stars (watched, not rated), the avatar, the total,
+    the next page's link, and all items (past the end).
 
     Raises:
-        NotUnderstood: the page has no such list, or an item's movie, stars or date cannot be read.
+        NotUnderstood: the page has no such list, most of its items cannot be read, or most have no date.
     """
     page = Document.read("collection", html, url)
     url_uid = page.id_in_url("uid", r"/people/([^/]+)/collect")
     header = page.css("#db-usr-profile")
     heading = text_of(select(header, "h1"))
-    found = HEADING.search(heading)
-    if heading and not found:
-        raise page.not_understood("heading", f"is {heading[-30:]!r}, not of a list of watched movies")
+    shown = heading or title_of(page.root)
+    found = HEADING.search(shown)
+    if not found:
+        raise page.not_understood("heading", f"is {shown[-30:]!r}, not of a list of watched movies")
     items = list(_items(page.root))
-    if not items and (not found or page.css('.article a[href*="/subject/"]')):
+    if not items and (not heading or page.css('.article a[href*="/subject/"]')):
         raise page.not_understood("items")
+    ratings, left_out = page.read_items(items, lambda item: _rating(page, item))
+    _require_dates(page, ratings)
     person = page.person(select(header, "a"), select(header, "img")) or Person(url_uid, url_uid)
     return CollectionPage(
         person=person,
-        ratings=tuple(_rating(page, item) for item in items),
+        ratings=ratings,
         claimed_total=_total(page, found[1] if found else None),
         next_url=page.next_url(_next_links(page), also=f"/people/{person.uid}/collect"),
+        left_out=left_out,
     )
 
 
@@ -113,26 +129,59 @@ def _items(root: etree._Element) -> Iterator[etree._Element]:
                 yield node
 
 
+def _require_dates(page: Document, ratings: Sequence[RatingRow]) -> None:
+    """Check that dates are where they are expected: some marks have none, but not all, nor most of those with stars."""
+    rated = [rating for rating in ratings if rating.stars is not None]
+    for rows, share in ((ratings, 1.0), (rated, 0.5)):
+        n_without = sum(row.rated_on is None for row in rows)
+        if n_without >= _MANY_WITHOUT_DATE and (n_without == len(rows) or n_without > share * len(rows)):
+            raise page.not_understood("rated_on", f"not found in {n_without} of {len(rows)} items")
+
+
 def _rating(page: Document, item: etree._Element) -> RatingRow:
-    ids: set[str] = set()
+    links: list[tuple[etree._Element, str]] = []
     date: etree._Element | None = None
     marks: list[etree._Element] = []
     for node in item.iter(etree.Element):
-        if node.tag == "a" and (link := _MOVIE_LINK.search(node.get("href", ""))):
-            ids.add(link[1])
+        if node.tag == "a":
+            link = _MOVIE_LINK.match(node.get("href", ""))
+            if link and link[1] in (None, page.url.netloc):  # a book has the same path on another host
+                links.append((node, link[2]))
         if (classes := node.get("class")) is not None:
             if date is None and _has_class(classes, "date"):
                 date = node
             if node.tag == "span" and classes.startswith("rating"):
                 marks.append(node)
-    if len(ids) != 1:
-        raise page.not_understood("movie_id", f"is {sorted(ids)}" if ids else "not found in an item")
-    movie_id = ids.pop()
-    if date is None:
-        raise page.not_understood("rated_on", f"not found for movie {movie_id}")
-    day = page.day("rated_on", text_of(date))
-    beside = [*date.itersiblings("span", preceding=True), *date.iterchildren("span")]
-    return RatingRow(movie_id, _stars(page, beside or marks), day)
+    if not links:
+        raise page.not_understood("movie_id", "not found in an item")
+    when = "" if date is None else text_of(date)
+    day = page.day("rated_on", when) if when else None
+    beside = [] if date is None else [*date.itersiblings("span", preceding=True), *date.iterchildren("span")]
+    movie_id = _of_title(item, links)
+    title = _title([link for link, its_id in links if its_id == movie_id])
+    return RatingRow(movie_id, _stars(page, beside or marks), day, title)
+
+
+def _of_title(item: etree._Element, links: Sequence[tuple[etree._Element, str]]) -> str:
+    """Return the id in the link of an item's title or picture; without either, that in its first link."""
+    if any(movie_id != links[0][1] for _, movie_id in links):
+        for place in _PLACES_OF_TITLE:
+            for link, movie_id in links:
+                for above in link.iterancestors():
+                    if above is item:
+                        break
+                    if _has_class(above.get("class"), place):
+                        return movie_id
+    return links[0][1]
+
+
+def _title(links: Sequence[etree._Element]) -> str | None:
+    """Return the title in the links to a movie (`title / another title`), None if they have none to keep."""
+    for link in reversed(links):  # the first one holds the poster
+        title = one_line("".join(link.itertext()).partition(" / ")[0])
+        if title and title != _UNKNOWN and "\ufffd" not in title and len(title) <= _LONGEST_TITLE:
+            return title
+    return None
 
 
 def _has_class(classes: str | None, name: str) -> bool:
@@ -153,7 +202,8 @@ def _stars(page: Document, marks: Sequence[etree._Element]) -> int | None:
 
 def record(context: CrawlContext, page: Page, parsed: CollectionPage, at: float) -> Key | None:
     """Store the ratings of a page."""
-    ledger, claimed, seen = context.ledger, parsed.claimed_total, len(parsed.ratings)
+    ledger, claimed = context.ledger, parsed.claimed_total
+    seen = len(parsed.ratings) + sum(parsed.left_out.values())
     user_id = ledger.user_id(parsed.person)
     items = {row.movie_id: (row.stars, row.rated_on and row.rated_on.isoformat()) for row in parsed.ratings}
     rows = ListRows("ratings", {"user_id": user_id}, "movie_id", ("stars", "rated_on"), is_newest_first=True)
@@ -165,11 +215,12 @@ def record(context: CrawlContext, page: Page, parsed: CollectionPage, at: float)
             for movie_id, (stars, day) in items.items()
         ],
     )
-    ledger.mark_done(page, list_pass.at, seen=seen, claimed=claimed)
+    ledger.add_listed_titles({row.movie_id: row.title for row in parsed.ratings if row.title})
+    ledger.mark_done(page, list_pass.at, seen=seen, claimed=claimed, left_out=parsed.left_out)
     following = next_key(
         address(context.site, page.key), page.key, parsed.next_url, seen, claimed, context.scope.max_list_items
     )
-    return list_pass.follow(following, claimed)
+    return list_pass.follow(following, claimed, page_size=RATINGS_PER_PAGE, seen=seen)
 
 
 def _first_pages(ledger: Ledger, scope: Scope) -> Iterator[Key]:
@@ -177,23 +228,13 @@ def _first_pages(ledger: Ledger, scope: Scope) -> Iterator[Key]:
 
 
 def _unplanned(ledger: Ledger, scope: Scope) -> float | None:
-    """Estimate the lists to be planned: of users in the scope, and of users whom unread comments will lead to."""
-    named = n_unplanned(ledger, "collection", scope.uids)
-    pages_per_list = reports.pages_per_finished_list(ledger, "comments") or most_pages_per_list(ledger, scope) or 1.0
-    unread = ledger.count(["comments"], "pending") + n_unplanned(ledger, "comments", scope.movie_ids) * pages_per_list
-    if not unread:
-        return named
-    read, found = ledger.count(["comments"], "done"), ledger.n_lists("collection")
-    bound = None if scope.max_users is None else max(0.0, scope.max_users - found)
-    if not read:
-        return bound
-    to_be_found = unread * found / read
-    return named + (to_be_found if bound is None else min(to_be_found, bound))
+    return n_people_to_come(ledger, scope)
 
 
 COLLECTION = HtmlKind(
     name="collection",
     host="movie",
+    topic="collection",
     stage="ratings",
     table="ratings",
     subject="user_id",

@@ -3,36 +3,44 @@
 The markup is known from public spider code and from saved real pages.
 """
 
+import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import urlencode
+
+from lxml import etree
 
 from crawler.kinds.document import DELETED_NAME, Document
 from crawler.kinds.estimates import n_unplanned
 from crawler.kinds.html import HtmlKind
 from crawler.kinds.kind import CrawlContext
 from crawler.kinds.next_page import next_key
-from crawler.kinds.tree import select, text_of
+from crawler.kinds.sources import COMMENTS_PER_PAGE, COMMENTS_REACH, plan_marks
+from crawler.kinds.tree import select, text_of, title_of
 from crawler.ledger.ledger import Ledger
 from crawler.ledger.lists import ListPass, Seam, last_item_before
 from crawler.page import Key, Page, Person
 from crawler.scope import Scope
 from crawler.sites import Site
 
-COMMENTS_PER_PAGE = 20
-COMMENTS_REACH = 200  # a logged-out reader is shown about this many comments of a movie
+_HEADING = re.compile(r"短评(?: ?[(（][0-9]+[)）])?$")
+_TABS = {".CommentTabs", ".Comments-hd"}
+_OF_OTHER_KINDS = (
+    "v:itemreviewed", ".mainphoto", "#db-usr-profile", ".fav-list", ".topic-fav-list", ".poster-col3", ".poster-col4",
+    ".review-item", ".topic-content",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
 class CommentsPage:
     """A page of a movie's comments: the people who wrote them, in order, without deleted accounts.
 
-    `n_without_uid` counts the authors whose profile link holds nothing that has the form of a uid.
+    `left_out` counts the comments whose author could not be read, by reason.
     """
 
     people: tuple[Person, ...]
     next_url: str | None
-    n_without_uid: int = 0
+    left_out: dict[str, int] = field(default_factory=dict)
 
 
 def address(site: Site, key: Key) -> str:
@@ -44,54 +52,59 @@ def address(site: Site, key: Key) -> str:
 def parse_comments(html: str, url: str) -> CommentsPage:
     """Return the people who wrote a page of comments, in order, without deleted accounts.
 
-    Always present: an author's profile link in each comment. May be absent: all comments (then the
-    list's container `#comments` must be present), avatars, the next page's link.
+    Always present: the container `#comments` with comments or, without any, a heading or title that ends in 短评, or
+    the tabs above the comments; an author's profile link in each comment. May be absent: all comments, avatars,
+    the next page's link.
 
     Raises:
-        NotUnderstood: the page has no such list, or a comment has no author.
+        NotUnderstood: the page has no such list, or most comments have no author.
     """
     page = Document.read("comments", html, url)
     page.id_in_url("movie_id", r"/subject/([0-9]+)/comments")
-    comments = page.css(".comment-item")
+    comments = page.css("div.comment-item")
+    page.require_kind(_is_list(page), _OF_OTHER_KINDS)
     container = page.css("#comments")
     if not comments and (not container or select(container, 'a[href*="/people/"]')):
         raise page.not_understood("comments")
-    people: list[Person] = []
-    n_without_uid = 0
-    for comment in comments:
-        links = select(comment, ".avatar a, .comment-info a")
-        person = page.person(links, select(comment, ".avatar img"))
-        if person is None:
-            if not select(comment, '.avatar a[href*="/people/"], .comment-info a[href*="/people/"]'):
-                raise page.not_understood("person", "has no profile link in a comment")
-            n_without_uid += 1
-        elif DELETED_NAME not in {*(link.get("title") for link in links), *map(text_of, links)}:
-            people.append(person)
-    return CommentsPage(tuple(people), page.next_url(page.css("#paginator a.next::attr(href)")), n_without_uid)
+    authors, left_out = page.read_items(comments, lambda comment: _author(page, comment))
+    people = tuple(author for author in authors if author)
+    return CommentsPage(people, page.next_url(page.css("#paginator a.next::attr(href)")), left_out)
+
+
+def _is_list(page: Document) -> bool:
+    headings = (title_of(page.root), *map(text_of, page.css("h1")))
+    return (
+        any(map(_HEADING.search, headings))
+        or not page.marks.isdisjoint(_TABS)
+        or bool(page.css("#comments div.comment-item .comment-info, #comments div.comment-item .avatar"))
+    )
+
+
+def _author(page: Document, comment: etree._Element) -> Person | None:
+    """Return who wrote a comment; None if the account is deleted."""
+    links = select(comment, ".avatar a, .comment-info a")
+    person = page.person(links, select(comment, ".avatar img"))
+    if person is None:
+        raise page.not_understood("person", "has no profile link in a comment")
+    is_deleted = DELETED_NAME in {*(link.get("title") for link in links), *map(text_of, links)}
+    return None if is_deleted else person
 
 
 def record(context: CrawlContext, page: Page, parsed: CommentsPage, at: float) -> Key | None:
     """Plan the collections of new people; the comments themselves are not stored."""
     ledger = context.ledger
     for person in parsed.people:
-        _plan_collection(ledger, context.scope, person)
+        plan_marks(ledger, context.scope, person, "comments")
     uids = [person.uid for person in parsed.people]
     is_full = len(uids) == COMMENTS_PER_PAGE  # otherwise a deleted author is left out, perhaps the last one
     seam = Seam(uids[-1] if is_full else None, uids[0] if uids else None, last_item_before(ledger, page.key))
     list_pass = ListPass(ledger, page, at)
-    ledger.mark_done(page, list_pass.at, seen=len(uids), left_out=parsed.n_without_uid, last_item=seam.shown)
+    ledger.mark_done(page, list_pass.at, seen=len(uids), left_out=parsed.left_out, last_item=seam.shown)
     is_at_reach = page.key.start + COMMENTS_PER_PAGE >= COMMENTS_REACH
     next_url = None if is_at_reach else parsed.next_url
     # A page without people (all deleted) does not end the list, so one item counts as seen.
     following = next_key(address(context.site, page.key), page.key, next_url, seen=max(1, len(uids)))
     return list_pass.follow(following, seam=seam)
-
-
-def _plan_collection(ledger: Ledger, scope: Scope, person: Person) -> None:
-    """Plan a person's collection, unless it is planned under another uid or there are enough users."""
-    is_known = ledger.is_planned(ledger.user_id(person), "collection")
-    if not is_known and (scope.max_users is None or ledger.n_lists("collection") < scope.max_users):
-        ledger.add_pages([Key("collection", person.uid)])
 
 
 def _first_pages(ledger: Ledger, scope: Scope) -> Iterator[Key]:
@@ -110,6 +123,7 @@ def most_pages_per_list(ledger: Ledger, scope: Scope) -> float | None:
 COMMENTS = HtmlKind(
     name="comments",
     host="movie",
+    topic="people",
     stage="ratings",
     table="ratings",
     subject="movie_id",

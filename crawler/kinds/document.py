@@ -1,17 +1,21 @@
 """Reads values from an HTML page: counts, dates, people and the link to the next page.
 
 Every page is UTF-8. A value that is present but cannot be read raises `NotUnderstood`; it never becomes None.
+A parser first proves that the page is of its kind (`Document.require_kind`). An item of a list that cannot be read is
+left out and counted; if most items cannot be read, the markup has changed, and the page is not understood.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Any, Self
+from functools import cached_property
+from typing import Any, Self, TypeVar
 from urllib.parse import SplitResult, parse_qs, unquote, urljoin, urlsplit
 
 from lxml import etree
 
+from crawler.kinds.items import read_items
 from crawler.kinds.tree import select, tree_of
 from crawler.page import NotUnderstood, Person, is_uid
 
@@ -21,6 +25,15 @@ LARGEST_COUNT = 2**32 - 1  # the maximum of a UInt32 column
 _DAY = re.compile(r"([0-9]{4})-([0-9]{1,2})-([0-9]{1,2})(?: [0-9]{1,2}:[0-9]{2}(?::[0-9]{2})?)?")
 _AVATAR_NUMBER = re.compile(r"/icon/u[lp]?([0-9]{1,20})-[0-9]+\.")
 _PROFILE_PATH = re.compile(r"/people/([^/]+)")
+_OTHER_PARTS = ("book", "music")  # of the site, with pages much like those of films
+_PART = re.compile(rf"(?:^#db-nav-|//|/)({'|'.join(_OTHER_PARTS)})(?:$|\.douban\.com|/subject/)")
+_PART_LINKS = etree.XPath(
+    "//link[@rel='canonical']/@href | //meta[@property='og:url']/@content | //li[@class='on']/a/@href",
+    smart_strings=False,
+)
+_CLASSES, _IDS, _KEYS = (etree.XPath(f"//@{name}", smart_strings=False) for name in ("class", "id", "property"))
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -43,6 +56,42 @@ class Document:
     def not_understood(self, field: str, detail: str = "not found") -> NotUnderstood:
         """Return the exception to raise when `field` cannot be read."""
         return NotUnderstood(self.kind, field, detail)
+
+    @cached_property
+    def marks(self) -> frozenset[str]:
+        """All classes (`.name`), ids (`#name`) and values of `property` of the page's elements."""
+        classes = " ".join(_CLASSES(self.root)).split()
+        return frozenset(
+            [*(f".{name}" for name in classes), *(f"#{id_}" for id_ in _IDS(self.root)), *_KEYS(self.root)]
+        )
+
+    def require_kind(self, is_proven: bool, others: Iterable[str]) -> None:
+        """Check that the page is of its kind.
+
+        Args:
+            is_proven: whether it has what pages of this kind have.
+            others: marks (`marks`) that only pages of other kinds have.
+
+        Raises:
+            NotUnderstood: it is not, or it belongs to the books or the music of the site.
+        """
+        for sign in (*_PART_LINKS(self.root), *(mark for mark in self.marks if mark.startswith("#db-nav-"))):
+            if part := _PART.search(sign):
+                raise self.not_understood("kind", f"is of the site's part {part[1]!r}")
+        if found := self.marks.intersection(others):
+            raise self.not_understood("kind", f"is another: the page has {min(found)}")
+        if not is_proven:
+            raise self.not_understood("kind", "is another: the page shows nothing that such a page has")
+
+    def read_items(
+        self, items: Sequence[etree._Element], read: Callable[[etree._Element], T]
+    ) -> tuple[tuple[T, ...], dict[str, int]]:
+        """Return what `read` gives for each item, and how many items could not be read, by reason.
+
+        Raises:
+            NotUnderstood: more than half of the items, and at least three, cannot be read.
+        """
+        return read_items(items, read)
 
     def id_in_url(self, field: str, pattern: str) -> str:
         """Return what the first group of `pattern` matches in the page's own address, unquoted.

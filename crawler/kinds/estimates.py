@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from crawler.kinds.sources import gone_movies, kind_names, unavailable_movies
 from crawler.ledger import reports
 from crawler.ledger.ledger import Ledger
 from crawler.scope import Scope
@@ -20,14 +21,23 @@ class Core:
 
 
 def surviving(ledger: Ledger, scope: Scope) -> Core:
-    """Return the k-core of the ratings so far (everything, if k is 0), without movies that are gone."""
+    """Return the k-core of the ratings so far (everything, if k is 0), without movies that are gone.
+
+    A movie that is not shown to guests stays, because its ratings do.
+    """
     schema = {"user_id": pl.String, "movie_id": pl.String}
     ratings = pl.DataFrame(ledger.rating_pairs(), schema=schema, orient="row")
     core = k_core(ratings, k_user=scope.k, k_item=scope.k)
-    gone = ledger.gone_subjects("movie")
+    gone = gone_movies(ledger)
     by_count = core.group_by("movie_id").len().sort(["len", "movie_id"], descending=[True, False])
     movie_ids = [movie_id for movie_id in by_count["movie_id"] if movie_id not in gone]
     return Core(tuple(movie_ids[: scope.max_movies]), tuple(core["user_id"].unique().sort()))
+
+
+def with_readable_photos(ledger: Ledger, scope: Scope) -> list[str]:
+    """Return the surviving movies whose pages a guest is shown; of the others, no list of photos is requested."""
+    unavailable = unavailable_movies(ledger)
+    return [movie_id for movie_id in surviving(ledger, scope).movie_ids if movie_id not in unavailable]
 
 
 def n_unplanned(ledger: Ledger, kind: str, subjects: Iterable[str]) -> int:
@@ -50,12 +60,12 @@ def _expected_frames(ledger: Ledger, core: Core) -> float | None:
     if not core.movie_ids:
         return None
     totals, known = reports.photo_totals(ledger), reports.frames_per_movie(ledger)
-    begun = reports.started_subjects(ledger, "photos")
+    begun = reports.started_subjects(ledger, *kind_names("photos"))
     ahead = [movie_id for movie_id in core.movie_ids if movie_id not in begun]
     if ahead and not totals:
         return None
     read_total = sum(total for movie_id, total in totals.items() if movie_id in begun)
     share = min(1.0, sum(known.get(movie_id, 0) for movie_id in begun) / read_total) if read_total else 1.0
     mean = sum(totals.values()) / len(totals) if totals else 0.0
-    rest = reports.claimed_rest(ledger, "photos")
+    rest = reports.claimed_rest(ledger, *kind_names("photos"))
     return sum(known.values()) + share * sum(totals.get(movie_id, mean) for movie_id in ahead) + rest

@@ -3,17 +3,19 @@
 Only the redacted page (see `redaction.py`) is parsed and archived.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
+from crawler.kinds import redaction
 from crawler.kinds.kind import PageKind
-from crawler.kinds.redaction import ids_in, owner_ids, redact_html, traces_in
+from crawler.kinds.redaction import ids_in, redact_html
 from crawler.kinds.writings import NOBODY, Traces, unpacked
 from crawler.ledger.forgotten import Forgotten
-from crawler.page import Answer, NotUnderstood, PageGone, Refused, TooMuch
+from crawler.page import Answer, Merged, NotUnderstood, PageGone, Refused, TooMuch, Unavailable
 
+HEADERS = {"Accept": "text/html", "Accept-Language": "zh-CN,zh;q=0.9,en;q=0.5"}
 _LONGEST_TAIL = 4096  # characters; a server may write comments and scripts below the page
 
 
@@ -28,6 +30,7 @@ class HtmlKind(PageKind):
 
     parser: Callable[[str, str], Any]
     is_list_of_people: bool = False
+    headers: Mapping[str, str] = field(default_factory=lambda: dict(HEADERS))
 
     def content(self, answer: Answer) -> Any:
         """Return the parser's result for a complete page."""
@@ -45,7 +48,7 @@ class HtmlKind(PageKind):
         gone = {id_ for id_ in ids_in(text) if forgotten.has(id_)} if forgotten else set()
         if not gone and not traces.found_in(body) and not traces.found_in(unpacked(body)):
             return body
-        traces |= traces_in(body, gone | traces.ids)
+        traces |= redaction.traces_in(body, gone | traces.ids)
         is_same = partial(self._gives_the_same, answer)
         without = redact_html(body, traces, is_same, keeps_blocks=self.is_personal)
         if not self.is_list_of_people and not is_same(without, body):
@@ -55,7 +58,15 @@ class HtmlKind(PageKind):
 
     def is_of_forgotten(self, body: bytes, forgotten: Forgotten) -> bool:
         """Return whether the link or avatar in a profile's heading is a forgotten person's."""
-        return self.is_personal and bool(forgotten) and any(map(forgotten.has, owner_ids(body)))
+        return self.is_personal and bool(forgotten) and any(map(forgotten.has, self.owner_ids(body)))
+
+    def owner_ids(self, body: bytes) -> set[str]:
+        """Return the ids in the heading of a page about one person."""
+        return redaction.owner_ids(body)
+
+    def traces_in(self, body: bytes, ids: frozenset[str], is_own: bool = False) -> Traces:
+        """Return the ids, names and texts of a person on a page that mentions them."""
+        return redaction.traces_in(body, ids, is_own)
 
     def _gives_the_same(self, answer: Answer, body: bytes, other: bytes) -> bool:
         return bool(self._reads(replace(answer, body=body)) == self._reads(replace(answer, body=other)))
@@ -63,5 +74,5 @@ class HtmlKind(PageKind):
     def _reads(self, answer: Answer) -> Any:
         try:
             return self.parse(answer)
-        except (PageGone, Refused, NotUnderstood, TooMuch) as outcome:
+        except (PageGone, Unavailable, Merged, Refused, NotUnderstood, TooMuch) as outcome:
             return type(outcome)  # no rows

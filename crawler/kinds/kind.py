@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from crawler.kinds.refusal import classify
+from crawler.kinds.refusal import classify, classify_page
 from crawler.kinds.tree import MAX_PAGE_BYTES
 from crawler.kinds.writings import NOBODY, Traces
 from crawler.ledger.forgotten import Forgotten
@@ -40,6 +40,8 @@ class PageKind(ABC):
     Attributes:
         name: as in `Key.kind`.
         host: the role of the host that serves it, a key of `Site.hosts`.
+        source: the form in which its host gives the data: `html` or `json`; another source may have the same data.
+        topic: what it tells, if both sources tell it: `movie`, `photos`, `collection` or `people`.
         stage: the stage that reads it: `ratings`, `frames` or `likes`.
         phase: kinds of a stage with a higher number are read after those with a lower one.
         table: the raw table that its rows belong to; the quarantine uses this name for what is left out.
@@ -55,10 +57,13 @@ class PageKind(ABC):
         max_bytes: a larger answer, compressed or not, is not read to its end.
         headers: HTTP headers that its host needs.
         is_slow: whether parsing takes so long that it must not block the event loop.
+        has_words: whether its host says in words that something does not exist; otherwise a 404 says so.
     """
 
     name: str
     host: str
+    source: str = "html"
+    topic: str | None = None
     stage: str
     phase: int = 0
     table: str
@@ -74,6 +79,7 @@ class PageKind(ABC):
     max_bytes: int = MAX_PAGE_BYTES
     headers: Mapping[str, str] = field(default_factory=dict)
     is_slow: bool = False
+    has_words: bool = True
 
     @property
     def is_personal(self) -> bool:
@@ -86,7 +92,25 @@ class PageKind(ABC):
 
     def is_wanted(self, scope: Scope) -> bool:
         """Return whether a crawl of this scope reads this kind."""
+        if self.topic is not None and self.source not in scope.sources(self.topic):
+            return False
         return self.like_source is None or self.like_source in scope.liker_sources
+
+    def rank(self, scope: Scope) -> int:
+        """Return 0 if this kind is the preferred source of its topic (or the only one), 1 if it is the next one."""
+        return 0 if self.topic is None else scope.sources(self.topic).index(self.source)
+
+    def people_ids(self, body: bytes) -> set[str]:
+        """Return the ids of people that stand in a body where `Traces.found_in` does not look for them."""
+        return set()
+
+    def owner_ids(self, body: bytes) -> set[str]:
+        """Return the ids of the person whom a page about one person names as its owner."""
+        return set()
+
+    def traces_in(self, body: bytes, ids: frozenset[str], is_own: bool = False) -> Traces:
+        """Return the ids, names and texts of a person on a page; `is_own` if the whole page is about this person."""
+        return Traces(ids)
 
     def parse(self, answer: Answer) -> Any:
         """Return the parsed content of an answer. No I/O.
@@ -94,14 +118,20 @@ class PageKind(ABC):
         Raises:
             Refused: the site refuses us.
             PageGone: the page's subject does not exist (any more).
+            Unavailable: the site shows no such page, and does not say why.
+            Merged: the page's movie was merged into another one.
             NotUnderstood: anything else that is not a complete page of this kind.
             BadPicture: the bytes are not a usable picture.
         """
-        classify(answer.status, answer.url, answer.body, answer.content_type, answer.location)
-        if answer.status != 200:
-            target = f", to {answer.location}" if answer.location else ""
-            raise NotUnderstood(self.name, "status", f"is {answer.status}{target}")
-        return self.content(answer)
+        classify(answer, self.has_words)
+        try:
+            if answer.status != 200:
+                target = f", to {answer.location}" if answer.location else ""
+                raise NotUnderstood(self.name, "status", f"is {answer.status}{target}")
+            return self.content(answer)
+        except NotUnderstood:
+            classify_page(answer)  # a page without any form of the site's may be a refusal in a new form
+            raise
 
     @abstractmethod
     def content(self, answer: Answer) -> Any:

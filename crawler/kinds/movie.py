@@ -1,11 +1,8 @@
 """A movie's page: `/subject/<id>/` (markup known from saved real pages)."""
 
-import json
 import re
-import unicodedata
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from lxml import etree
 
@@ -13,13 +10,12 @@ from crawler.kinds.document import Document
 from crawler.kinds.estimates import n_unplanned, surviving
 from crawler.kinds.html import HtmlKind
 from crawler.kinds.kind import CrawlContext, one_page
+from crawler.kinds.movie_row import YEARS, MovieRow, folded, store_movie
 from crawler.kinds.tree import compiled, one_line, select, text_of, title_of
 from crawler.ledger.ledger import Ledger
 from crawler.page import Key, Page
 from crawler.scope import Scope
 from crawler.sites import Site
-
-YEARS = range(1850, 2201)
 
 _LONGEST_TITLE = 1000  # characters
 _TITLE_SUFFIX = re.compile(r"\s*[(（]豆瓣[)）]$")
@@ -29,22 +25,11 @@ _AFTER = etree.XPath(
     "[self::a[not(starts-with(@href, 'javascript:'))] or self::br or self::text()[not(ancestor::a)]]",
     smart_strings=False,
 )
+_FIELDS = {"v:genre", "v:initialReleaseDate", "v:runtime", "video:director", "#db-nav-movie"}
+_FIELD_LABELS = ("导演", "编剧", "主演", "类型", "制片国家", "上映日期", "首播", "集数", "片长", "IMDb")
+_LABELS_OF_OTHER_KINDS = ("作者", "出版社", "出版者", "ISBN", "表演者", "专辑类型", "介质", "唱片数")
+_OF_OTHER_KINDS = (".mainphoto", ".poster-col3", ".poster-col4", "#db-usr-profile", ".fav-list", ".topic-fav-list")
 _JSON_LD_TYPE = re.compile(r'"@type"\s*:\s*"(Movie|TVSeries)"')
-
-
-@dataclass(frozen=True)
-class MovieRow:
-    """A movie, as in `dataset.schema.Movie` without `crawled_at`."""
-
-    movie_id: str
-    title: str
-    original_title: str | None
-    year: int | None
-    kind: str | None
-    genres: tuple[str, ...]
-    directors: tuple[str, ...]
-    rating_mean: float | None
-    rating_count: int | None
 
 
 @dataclass(frozen=True)
@@ -64,9 +49,10 @@ def address(site: Site, key: Key) -> str:
 def parse_movie(html: str, url: str) -> MoviePage:
     """Return the movie of a page, with the numbers of photos and viewers that the page claims.
 
-    Always present: the title (both in `<title>` and as `v:itemreviewed`) and `#info`. May be
-    absent: the year (not released), genres and directors (no such label in `#info`), the
-    rating (an empty mean: too few votes; no `#interest_sectl`: switched off) and both totals.
+    Always present: the title (both in `<title>` and as `v:itemreviewed`) and `#info`, with something that only films
+    have, for the pages of books and music have the same title and rating. May be absent: the year (not released),
+    genres and directors (no such label in `#info`), the rating (an empty mean: too few votes; no `#interest_sectl`:
+    switched off) and both totals.
 
     Raises:
         NotUnderstood: a field that this page must have is missing, or a field has an impossible value.
@@ -77,6 +63,7 @@ def parse_movie(html: str, url: str) -> MoviePage:
     info = page.css("#info")
     if not info:
         raise page.not_understood("info")
+    page.require_kind(_is_film(page, info), _OF_OTHER_KINDS)
     mean, count = _rating(page)
     movie = MovieRow(
         movie_id=movie_id,
@@ -90,6 +77,18 @@ def parse_movie(html: str, url: str) -> MoviePage:
         rating_count=count,
     )
     return MoviePage(movie, _photo_total(page), _seen_total(page))
+
+
+def _is_film(page: Document, info: list[etree._Element]) -> bool:
+    """Return whether the page's facts are those of a film or series."""
+    labels = [text_of(label) for label in select(info, "span.pl")]
+    if any(label.startswith(_LABELS_OF_OTHER_KINDS) for label in labels):
+        return False
+    return (
+        any(label.startswith(_FIELD_LABELS) for label in labels)
+        or not page.marks.isdisjoint(_FIELDS)
+        or any(map(_JSON_LD_TYPE.search, page.css('script[type="application/ld+json"]::text')))
+    )
 
 
 def _titles(page: Document) -> tuple[str, str | None]:
@@ -121,9 +120,9 @@ def _original_title(page: Document, title: str, reviewed: str, picture: str) -> 
         of_poster = picture
     if in_heading is None and not picture:
         raise page.not_understood("original_title", f"cannot be read: {reviewed[:60]!r} does not start as <title> does")
-    is_same = _folded(in_heading or "") == _folded(of_poster)
+    is_same = folded(in_heading or "") == folded(of_poster)
     original = of_poster if is_same or not in_heading else in_heading
-    return original if original and _folded(original) != _folded(title) else None
+    return original if original and folded(original) != folded(title) else None
 
 
 def _after(title: str, text: str) -> str | None:
@@ -131,18 +130,14 @@ def _after(title: str, text: str) -> str | None:
 
     The comparison ignores white space, invisible characters, case, and the width of a colon.
     """
-    wanted, read = _folded(title), ""
+    wanted, read = folded(title), ""
     for end, character in enumerate(text, 1):
-        read += _folded(character)
+        read += folded(character)
         if read == wanted and not text[end : end + 1].strip():
             return text[end:].strip()
         if not wanted.startswith(read):
             break
     return None
-
-
-def _folded(text: str) -> str:
-    return "".join(unicodedata.normalize("NFKC", character).casefold().strip() for character in text)
 
 
 def _year(page: Document, is_rated: bool) -> int | None:
@@ -252,15 +247,8 @@ def _require_readable(page: Document, field: str, text: str) -> None:
 
 def record(context: CrawlContext, page: Page, parsed: MoviePage, at: float) -> None:
     """Store the movie."""
-    movie = parsed.movie
-    row: dict[str, Any] = asdict(movie) | {
-        "genres": json.dumps(movie.genres, ensure_ascii=False),
-        "directors": json.dumps(movie.directors, ensure_ascii=False),
-        "photo_total": parsed.photo_total,
-        "seen_total": parsed.seen_total,
-        "crawled_at": at,
-    }
-    context.ledger.upsert("movies", [row])
+    totals = {"photo_total": parsed.photo_total, "seen_total": parsed.seen_total}
+    store_movie(context, parsed.movie, "html", at, totals)
     context.ledger.mark_done(page, at, seen=1)
 
 
@@ -276,6 +264,7 @@ def _unplanned(ledger: Ledger, scope: Scope) -> float | None:
 MOVIE = HtmlKind(
     name="movie",
     host="movie",
+    topic="movie",
     stage="ratings",
     phase=1,  # when the ratings are complete
     table="movies",

@@ -4,8 +4,9 @@ The markup is a guess: public spider code shows like widgets and lists of likers
 albums; no saved page of a movie's photo is known.
 """
 
+import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from urllib.parse import parse_qs, urlencode
 
@@ -23,9 +24,18 @@ from crawler.page import Key, Page, Person
 from crawler.scope import Scope
 from crawler.sites import Site
 
-FRAME = ".mainphoto, .topic-fav-list"
+ANONYMOUS = "anonymous, without a profile"
+LIKERS_PER_PAGE = 100
+PHOTO_ITSELF = ".mainphoto"
+LIKERS = ".topic-fav-list"  # also on topics, notes and albums
+_OF_PERSON = '.mainphoto[href*="/celebrity/"], .mainphoto[href*="/personage/"]'
+_OF_OTHER_KINDS = (
+    "v:itemreviewed", ".poster-col3", ".poster-col4", "#db-usr-profile", ".fav-list", ".topic-content",
+    ".note-container",
+)  # fmt: skip
 COUNT_BEFORE_2020 = ".fav-num"  # `3人 喜欢`
 COUNT_SINCE_2020 = ".action-react .react-num"  # `3`
+_DIGIT = re.compile("[0-9]")
 
 
 @dataclass(frozen=True)
@@ -40,8 +50,9 @@ class LikerRow:
 class PhotoLikersPage:
     """A photo's page with the people who like it (100 per page).
 
-    `like_count` is what the like widget claims (anonymous likers included), None if there is
-    no widget; `n_anonymous` counts the listed likers without a profile.
+    `like_count` is what the like widget claims (anonymous likers included), None if there is no widget or no number
+    in it (it is shown after a log-in). `n_anonymous` counts the listed likers without a profile, `left_out` those who
+    could not be read, by reason.
     """
 
     frame_id: str
@@ -49,6 +60,7 @@ class PhotoLikersPage:
     likers: tuple[LikerRow, ...]
     n_anonymous: int
     next_url: str | None
+    left_out: dict[str, int] = field(default_factory=dict)
 
 
 def photo_page(site: Site, frame_id: str) -> str:
@@ -64,31 +76,32 @@ def address(site: Site, key: Key) -> str:
 def parse_photo_likers(html: str, url: str) -> PhotoLikersPage:
     """Return what a photo's page says about who likes it.
 
-    Always present: the photo (`.mainphoto`) or the list, and a link in each liker. May be absent:
-    the like widget, the list, a like's date, the next page's link. A liker without a profile
-    (anonymous, or the account is deleted) is counted, not listed.
+    Always present: the photo (`.mainphoto`), or the list and a link to the photo; and a link in each liker.
+    May be absent: the like widget and its number, the list, a like's date, the next page's link. A liker without
+    a profile (anonymous, or the account is deleted) is counted, not listed.
 
     Raises:
-        NotUnderstood: this is not a photo's page, a liker cannot be read, or the widget counts
+        NotUnderstood: this is not a photo's page, most likers cannot be read, or the widget counts
             likes but this first page of likers shows none.
     """
     page = Document.read("photo", html, url)
     frame_id = page.id_in_url("frame_id", r"/photos/photo/([0-9]+)/?$")
-    if not page.css(FRAME):
+    if not page.css(PHOTO_ITSELF) and not (page.css(LIKERS) and page.css(f'a[href*="/photos/photo/{frame_id}/"]')):
         raise page.not_understood("photo")
+    page.require_kind(not page.css(_OF_PERSON), _OF_OTHER_KINDS)
     like_count = _like_count(page, frame_id)
     items = page.css(".topic-fav-list li")
-    found = [_liker(page, item) for item in items]
+    found, left_out = page.read_items(items, lambda item: _liker(page, item))
     query = parse_qs(page.url.query)
     is_first_of_likers = query.get("type") == ["like"] and query.get("start", ["0"]) == ["0"]
     if like_count and is_first_of_likers and not items:
         raise page.not_understood("likers", f"not found, though the page counts {like_count}")
     likers = tuple(liker for liker in found if liker)
-    return PhotoLikersPage(frame_id, like_count, likers, len(found) - len(likers), _next_url(page))
+    return PhotoLikersPage(frame_id, like_count, likers, len(found) - len(likers), _next_url(page), left_out)
 
 
 def _like_count(page: Document, frame_id: str) -> int | None:
-    """Return the number in the like widget: 0 if it has no number, None without a widget."""
+    """Return the number in the like widget; None without a widget, and if the number is shown after a log-in only."""
     before = page.css(COUNT_BEFORE_2020)
     if before:
         if before[0].get("data-tid", frame_id) != frame_id:
@@ -98,9 +111,9 @@ def _like_count(page: Document, frame_id: str) -> int | None:
     return _counted(page, since, "^([0-9]+)$") if since else None
 
 
-def _counted(page: Document, widget: list[etree._Element], pattern: str) -> int:
+def _counted(page: Document, widget: list[etree._Element], pattern: str) -> int | None:
     text = text_of(widget)
-    return page.count_after("like_count", pattern, text) if text not in ("", "喜欢") else 0
+    return page.count_after("like_count", pattern, text) if _DIGIT.search(text) else None
 
 
 def _liker(page: Document, item: etree._Element) -> LikerRow | None:
@@ -133,12 +146,13 @@ def record(context: CrawlContext, page: Page, parsed: PhotoLikersPage, at: float
             for user_id, day in likes.items()
         ],
     )
-    seen = len(parsed.likers) + parsed.n_anonymous
-    ledger.mark_done(page, list_pass.at, seen=seen, claimed=claimed, left_out=parsed.n_anonymous)
+    left_out = parsed.left_out | {ANONYMOUS: parsed.n_anonymous} if parsed.n_anonymous else parsed.left_out
+    seen = len(parsed.likers) + sum(left_out.values())
+    ledger.mark_done(page, list_pass.at, seen=seen, claimed=claimed, left_out=left_out)
     following = next_key(
         address(context.site, page.key), page.key, parsed.next_url, seen, claimed, context.scope.max_list_items
     )
-    return list_pass.follow(following, claimed)
+    return list_pass.follow(following, claimed, page_size=LIKERS_PER_PAGE, seen=seen)
 
 
 def _first_pages(ledger: Ledger, scope: Scope) -> Iterator[Key]:

@@ -5,13 +5,13 @@ The markup is known from public spider code; that of an empty list is a guess.
 
 import re
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from urllib.parse import urlencode, urljoin, urlsplit
 
 from lxml import etree
 
 from crawler.kinds.document import LARGEST_COUNT, Document
-from crawler.kinds.estimates import n_unplanned, surviving
+from crawler.kinds.estimates import n_unplanned, with_readable_photos
 from crawler.kinds.html import HtmlKind
 from crawler.kinds.kind import CrawlContext
 from crawler.kinds.next_page import next_key
@@ -24,7 +24,11 @@ from crawler.scope import Scope
 from crawler.sites import PHOTO_TYPES, Site
 
 PHOTOS_PER_PAGE = 30
-LIST = 'ul[class*="poster-col"]'  # poster-col3: 30 per page; poster-col4 (older): 40
+LIST = 'ul[class*="poster-col"]'
+_OLDER_LIST = 'ul[class*="poster-col4"]'
+_PHOTOS_PER_OLDER_PAGE = 40
+_OF_PERSON = f'{LIST} a[href*="/celebrity/"], {LIST} a[href*="/personage/"]'  # their photos look much the same
+_OF_OTHER_KINDS = ("v:itemreviewed", ".mainphoto", ".comment-item", "#db-usr-profile", ".fav-list")
 EMPTY_LIST_HEADING = re.compile("的(?:剧照|海报|壁纸|图片)")  # a guess: the heading of a page without a list
 _PHOTO_LINK = re.compile(r"/photos/photo/([0-9]{1,20})/?$")
 _SIZE = re.compile("([0-9]{1,9}) ?[xX×] ?([0-9]{1,9})")
@@ -42,12 +46,14 @@ class FrameRow:
 
 @dataclass(frozen=True)
 class PhotoListPage:
-    """A page of a movie's photos of one kind."""
+    """A page of a movie's photos of one kind. `left_out` counts the photos that could not be read, by reason."""
 
     movie_id: str
     frames: tuple[FrameRow, ...]
     claimed_total: int | None
     next_url: str | None
+    page_size: int = PHOTOS_PER_PAGE
+    left_out: dict[str, int] = field(default_factory=dict)
 
 
 def address(site: Site, key: Key, sort_by: str = "time") -> str:
@@ -61,33 +67,34 @@ def parse_photos(html: str, url: str) -> PhotoListPage:
 
     Always present: each photo's id (in `data-id` or its link) and picture. May be absent: a
     photo's size, the total and the next page's link (a list of one page has no paginator), and
-    all photos (then the page's content must have no link to a photo, and a paginator only past
-    the end).
+    all photos (then the page's content must have no link to a photo, and a paginator only with a total).
 
     Raises:
-        NotUnderstood: the page has no such list, or a photo has no id or picture.
+        NotUnderstood: the page has no such list, or most photos have no id or picture.
     """
     page = Document.read("photos", html, url)
     movie_id = page.id_in_url("movie_id", r"/subject/([0-9]+)/photos")
     counted = text_of(page.css(".paginator span.count"))
     total = page.count_after("claimed_total", "共 ?([0-9]+) ?张", counted) if counted else None
     items = page.css(f"{LIST} > li")
-    if not items and not _is_empty(page, total):
+    is_list = bool(page.css(LIST)) or bool(EMPTY_LIST_HEADING.search(text_of(page.css("#content h1"))))
+    if not is_list or (not items and not _is_empty(page, total)):
         raise page.not_understood("photos")
+    page.require_kind(not page.css(_OF_PERSON), _OF_OTHER_KINDS)
+    frames, left_out = page.read_items(items, lambda item: _frame(page, item))
     return PhotoListPage(
         movie_id=movie_id,
-        frames=tuple(_frame(page, item) for item in items),
+        frames=frames,
         claimed_total=total,
         next_url=page.next_url(page.css(".paginator span.next a::attr(href)")),
+        page_size=_PHOTOS_PER_OLDER_PAGE if page.css(_OLDER_LIST) else PHOTOS_PER_PAGE,
+        left_out=left_out,
     )
 
 
 def _is_empty(page: Document, total: int | None) -> bool:
-    """Return whether this page of a photo list has no sign of photos, or is past the list's end."""
-    is_list = page.css(LIST) or EMPTY_LIST_HEADING.search(text_of(page.css("#content h1")))
-    if not is_list or page.css('#content a[href*="/photos/photo/"]'):
-        return False
-    return page.start() >= total if total is not None else not page.css(".paginator")
+    """Return whether this page of a photo list has no sign of photos; with a paginator, it must state the total."""
+    return not page.css('#content a[href*="/photos/photo/"]') and (total is not None or not page.css(".paginator"))
 
 
 def _frame(page: Document, item: etree._Element) -> FrameRow:
@@ -103,7 +110,8 @@ def _frame(page: Document, item: etree._Element) -> FrameRow:
 
 
 def _frame_id(page: Document, item: etree._Element) -> str:
-    links = (_PHOTO_LINK.search(href) for href in select(item, "a::attr(href)"))
+    hrefs = select(item, ".cover a::attr(href)") or select(item, "a::attr(href)")[:1]  # a text can hold other links
+    links = map(_PHOTO_LINK.search, hrefs)
     ids = {link[1] for link in links if link} | {item.attrib[name] for name in ("data-id",) if name in item.attrib}
     if len(ids) != 1 or not is_number(min(ids)):
         raise page.not_understood("frame_id", f"is {sorted(ids)}" if ids else "not found in a photo")
@@ -123,26 +131,33 @@ def _image_url(page: Document, item: etree._Element, frame_id: str) -> str:
 
 def record(context: CrawlContext, page: Page, parsed: PhotoListPage, at: float) -> Key | None:
     """Store the frames of a page and plan their pictures."""
-    ledger, claimed, seen = context.ledger, parsed.claimed_total, len(parsed.frames)
+    ledger, claimed = context.ledger, parsed.claimed_total
+    seen = len(parsed.frames) + sum(parsed.left_out.values())
     of = {"movie_id": parsed.movie_id, "kind": page.key.variant}
     rows = ListRows("frames", of, "frame_id", can_vanish=False)
     list_pass = ListPass(ledger, page, at, rows, {row.frame_id: () for row in parsed.frames})
-    ledger.upsert("frames", [asdict(row) | of | {"seen_at": list_pass.at} for row in parsed.frames])
+    ledger.upsert(
+        "frames",
+        [
+            asdict(row) | of | {"position": page.key.start + place, "seen_at": list_pass.at}
+            for place, row in enumerate(parsed.frames)
+        ],
+    )
     ledger.add_pages(Key("picture", row.frame_id, context.scope.picture_size) for row in parsed.frames)
-    ledger.mark_done(page, list_pass.at, seen=seen, claimed=claimed)
+    ledger.mark_done(page, list_pass.at, seen=seen, claimed=claimed, left_out=parsed.left_out)
     following = next_key(
         address(context.site, page.key), page.key, parsed.next_url, seen, claimed, context.scope.max_list_items
     )
-    return list_pass.follow(following, claimed)
+    return list_pass.follow(following, claimed, page_size=parsed.page_size, seen=seen)
 
 
 def _first_pages(ledger: Ledger, scope: Scope) -> Iterator[Key]:
-    movie_ids = surviving(ledger, scope).movie_ids
+    movie_ids = with_readable_photos(ledger, scope)
     return (Key("photos", movie_id, kind) for movie_id in movie_ids for kind in scope.photo_kinds)
 
 
 def _unplanned(ledger: Ledger, scope: Scope) -> float | None:
-    movie_ids = surviving(ledger, scope).movie_ids
+    movie_ids = with_readable_photos(ledger, scope)
     return len(scope.photo_kinds) * n_unplanned(ledger, "photos", movie_ids) if movie_ids else None
 
 
@@ -154,6 +169,7 @@ def _pages_per_list(ledger: Ledger, scope: Scope) -> float | None:
 PHOTOS = HtmlKind(
     name="photos",
     host="movie",
+    topic="photos",
     stage="frames",
     table="frames",
     subject="movie_id",

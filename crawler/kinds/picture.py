@@ -13,9 +13,11 @@ from crawler.kinds.kind import CrawlContext, PageKind, one_page
 from crawler.kinds.writings import NOBODY, Traces
 from crawler.ledger.forgotten import Forgotten
 from crawler.ledger.ledger import Ledger
-from crawler.page import Answer, Key, Page
+from crawler.page import Answer, Key, NotUnderstood, Page
 from crawler.scope import Scope
 from crawler.sites import PICTURE_SIZES, Site
+
+_TEXTS = ("text/", "application/json", "application/xhtml", "application/xml")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +25,13 @@ class PictureKind(PageKind):
     """A kind of page that is a picture file."""
 
     def content(self, answer: Answer) -> Picture:
-        """Return the picture in the bytes, after decoding it completely."""
+        """Return the picture in the bytes, after decoding it completely.
+
+        Raises:
+            NotUnderstood: the host says that it is a page.
+        """
+        if (answer.content_type or "").strip().lower().startswith(_TEXTS):
+            raise NotUnderstood(self.name, "content type", "is not of a picture")
         return verify_picture(answer.body)
 
     def redact(self, answer: Answer, forgotten: Forgotten, traces: Traces = NOBODY) -> bytes:
@@ -69,4 +77,5 @@ PICTURE = PictureKind(
     headers={"Accept": "image/*", "Referer": "https://www.douban.com/"},  # without a Referer the host answers 418
     max_bytes=16 << 20,  # the largest size that is read has less than a tenth
     is_slow=True,
+    has_words=False,
 )

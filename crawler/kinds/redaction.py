@@ -83,15 +83,15 @@ def redact_html(body: bytes, traces: Traces, is_same: Callable[[bytes, bytes], b
     if not traces.found_in(body):
         return body
     without = _without_mentions(body, traces.ids, keeps_blocks)
-    return without if not traces.found_in(without) else _replace_each(without, traces, is_same)
+    return without if not traces.found_in(without) else replace_each(without, traces, is_same)
 
 
-def _replace_each(body: bytes, traces: Traces, is_same: Callable[[bytes, bytes], bool]) -> bytes:
+def replace_each(body: bytes, traces: Traces, is_same: Callable[[bytes, bytes], bool]) -> bytes:
     """Replace every occurrence, or, if that changes the page's rows, those that do not."""
-    replaced = traces.pattern.sub(_NOBODY, body)
+    replaced = traces.without(body, _NOBODY)
     if is_same(replaced, body):
         return replaced
-    found = list(traces.pattern.finditer(body))
+    found = list(traces.found(body))
     for one in reversed(found[-_MANY:]):
         replaced = body[: one.start()] + _NOBODY + body[one.end() :]
         if is_same(replaced, body):

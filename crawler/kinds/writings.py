@@ -4,7 +4,7 @@ import re
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from gzip import GzipFile
 from html import unescape
@@ -21,6 +21,9 @@ _SHORTEST_TEXT = 8
 _SHORTEST_NUMBER = 6
 _SENTENCE = re.compile(r"[^。！？!?\n\r]+[。！？!?]?")
 _ESCAPE = re.compile(r"""\\\\*(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|([nrt"'/]))""")
+_WORD = re.compile(rb"[A-Za-z0-9._-]+")
+_ENDS_ESCAPED = re.compile(rb"(?:%(?:25)*[0-9A-Fa-f]{2}|\\[bfnrt]|\\u[0-9A-Fa-f]{4}|\\x[0-9A-Fa-f]{2})\Z")
+_LONGEST_ESCAPE = 12
 _BLANKS = (
     rb"(?:\x00?[\s+]\x00?|%(?:25)*20|&(?:amp;)*(?:nbsp|#0*32|#0*160|#x0*20|#x0*a0);|"
     rb"\\+(?:[nrt]|u00[2a]0|u3000|x[2a]0)|\xc2\xa0|\xe3\x80\x80)+"
@@ -34,16 +37,23 @@ _PLACES = {
 
 @dataclass(frozen=True)
 class Traces:
-    """What identifies a person: ids (uids and numbers), names, and texts that they wrote."""
+    """What identifies a person: ids (uids and numbers), names, and texts that they wrote.
+
+    Attributes:
+        common: ids and names that are other words too; they count only where they stand for a person.
+        others: ids of other people that contain one of the ids.
+    """
 
     ids: frozenset[str] = frozenset()
     names: frozenset[str] = frozenset()
     texts: frozenset[str] = frozenset()
+    common: frozenset[str] = frozenset()
+    others: frozenset[str] = frozenset()
 
     def __or__(self, other: "Traces") -> "Traces":
         if other.ids <= self.ids and other.names <= self.names and other.texts <= self.texts:
             return self  # its expression is compiled already
-        return Traces(self.ids | other.ids, self.names | other.names, self.texts | other.texts)
+        return replace(self, ids=self.ids | other.ids, names=self.names | other.names, texts=self.texts | other.texts)
 
     def __bool__(self) -> bool:
         return bool(self.ids)
@@ -55,10 +65,18 @@ class Traces:
         try:
             text = body.decode()
         except UnicodeDecodeError:
-            return bool(self.pattern.search(body)) or self._may_be_in_utf16(body)
+            text = "\0"
         if "\0" in text:
-            return bool(self.pattern.search(body)) or self._may_be_in_utf16(body)
-        return self._may_be_in(text) and bool(self.pattern.search(body))  # the first is a hundred times as fast
+            return any(self.found(body)) or self._may_be_in_utf16(body)
+        return self._may_be_in(text) and any(self.found(body))  # the first is a hundred times as fast
+
+    def found(self, body: bytes) -> Iterator[re.Match[bytes]]:
+        """Yield where the traces stand, in any writing."""
+        return (found for found in self._pattern.finditer(body) if not _is_another(found))
+
+    def without(self, body: bytes, marker: bytes) -> bytes:
+        """Return bytes with a marker in the place of each trace."""
+        return self._pattern.sub(lambda found: found[0] if _is_another(found) else marker, body)
 
     def _may_be_in_utf16(self, body: bytes) -> bool:
         """Return whether a trace may be in UTF-16 that is escaped besides."""
@@ -81,16 +99,19 @@ class Traces:
 
     def _searched_everywhere(self) -> list[str]:
         ids, names = filter(_is_specific_id, self.ids), filter(_is_specific_name, self.names)
-        return sorted({*ids, *names, *self._sentences()}, key=lambda text: (-len(text), text))
+        return sorted({*ids, *names, *self._sentences()} - self.common, key=lambda text: (-len(text), text))
 
     @cached_property
-    def pattern(self) -> re.Pattern[bytes]:
-        """Matches every writing of the traces.
+    def _pattern(self) -> re.Pattern[bytes]:
+        """Matches every writing of the traces, and the ids of others.
 
         Ids, names and texts that are so short that other data may hold them are matched only where they stand for a
         person (ids), or not at all.
         """
-        parts = [any_writing(text) for text in self._searched_everywhere()]
+        everywhere = self._searched_everywhere()
+        others = sorted((id_ for id_ in self.others if any(map(id_.__contains__, everywhere))), key=len, reverse=True)
+        parts = [b"(?P<other>" + b"|".join(map(any_writing, others)) + b")"] if others else []
+        parts += map(any_writing, everywhere)
         for place, end in _PLACES.items():
             parts += [b"(?<=" + place + b")" + any_writing(id_) + end for id_ in self.ids]
         return re.compile(b"|".join(parts) or rb"(?!)", re.IGNORECASE)
@@ -100,6 +121,19 @@ class Traces:
             for sentence in _SENTENCE.findall(text):
                 if len(sentence.strip()) >= _SHORTEST_TEXT:
                     yield sentence.strip()[:_LONGEST_TEXT]
+
+
+def _is_another(found: re.Match[bytes]) -> bool:
+    """Return whether a match is somebody else's id: it is known as theirs, or letters or digits stand beside it."""
+    text, begin, end = found.string, found.start(), found.end()
+    if found.lastgroup == "other":
+        return True
+    if not _WORD.fullmatch(found[0]):
+        return False
+    belongs = bytes.isdigit if found[0].isdigit() else bytes.isalnum
+    is_begun = belongs(text[begin - 1 : begin]) and belongs(found[0][:1])
+    is_continued = belongs(text[end : end + 1]) and belongs(found[0][-1:])
+    return is_continued or (is_begun and not _ENDS_ESCAPED.search(text[max(begin - _LONGEST_ESCAPE, 0) : begin]))
 
 
 def _is_specific_id(text: str) -> bool:

@@ -5,8 +5,9 @@ as done. So a crawl can be killed at any moment and continued: nothing is lost, 
 is requested again.
 
 States of a page: `pending` → `done`, or `gone` (the site says that it does not exist, or it holds
-nothing usable), `refused` (the site or its robots.txt says no), `failed` (several attempts failed).
-A later run tries refused and failed pages again.
+nothing usable), `unavailable` (the site does not show it to us, or opts out), `refused` (the site or
+its robots.txt says no), `failed` (several attempts failed). A later run tries refused and failed pages again,
+those that were refused before last; a page that was refused twice, while the host answered others, is set aside.
 
 The ledger holds the site's own ids of people, so folder (0700) and files (0600) are private (`private.py`).
 Names, avatars and comment texts are in no table.
@@ -24,13 +25,14 @@ from crawler.ledger.change import finish_change, is_changing, new_folder
 from crawler.ledger.database import connect, connect_scratch, explained
 from crawler.ledger.forgotten import Forgotten
 from crawler.ledger.lock import lock
+from crawler.ledger.movies import MovieTable
 from crawler.ledger.people import PeopleTable
 from crawler.ledger.private import make_private
 from crawler.scope import Source
 from dataset.errors import MissingInputError, PipelineError, UsageError
 
 
-class Ledger(PeopleTable):
+class Ledger(PeopleTable, MovieTable):
     """An open ledger. Created by `Ledger.open` (to write), `Ledger.read` (to read) or `Ledger.build` (to rebuild it).
 
     Attributes:
@@ -129,14 +131,6 @@ class Ledger(PeopleTable):
         self.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
 
     # --- queries of the plan -------------------------------------------------------------------
-
-    def rating_pairs(self) -> list[tuple[str, str]]:
-        """Return user id and movie id of every rating."""
-        return self.execute("SELECT user_id, movie_id FROM ratings").fetchall()
-
-    def gone_subjects(self, kind: str) -> set[str]:
-        """Return the subjects of a kind of page that the site says are gone."""
-        return {row[0] for row in self.execute("SELECT subject FROM pages WHERE kind = ? AND state = 'gone'", (kind,))}
 
     def frame_ids(self) -> list[str]:
         """Return the ids of all frames."""

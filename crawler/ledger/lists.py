@@ -8,9 +8,11 @@ this pass has already seen. Where pages claim no total, each page is requested w
 be the last one seen. A changed list is read again from its start, at most `MAX_RESTARTS` times; after that the pass
 continues to the end, and the list is marked as unsteady.
 
-Rows that no page has shown since the pass began (restarts included) are deleted at its end, because the site no
-longer shows them. What a list claims but does not show (hidden items) is stored as `unseen` on its first page; it is
-negative if items left the list after they were read.
+A list ends early (`endings.py`) if a page is empty or leads nowhere although more is claimed: often a soft throttle.
+Then the page has failed and is tried again later. What a reading did not show is not deleted but marked
+(`not_shown_since`), until a reading reaches the claimed total, or two readings at least 20 hours apart come out the
+same. A total is reached by position: short pages are normal, because hidden items take up places. What a list claims
+but does not show is stored as `unseen` on its first page; it is negative if items left the list after they were read.
 
 A list must lead somewhere: a page that adds nothing new, although it leads on, ends the reading as a failure, and so do
 many pages of a few items each.
@@ -24,8 +26,9 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
+from crawler.ledger.endings import CONFIRMED_AFTER_S, EarlyEnd, outcome_since
 from crawler.ledger.ledger import Ledger
-from crawler.page import Key, Page, TooMuch
+from crawler.page import EndsEarly, Key, Page, TooMuch
 
 MAX_RESTARTS = 3
 _SHORT_STEP = 5  # items; real pages have 15 or more
@@ -41,7 +44,7 @@ class ListRows:
         of: the columns and values that select this list's rows.
         item: the column that identifies an item within the list.
         values: the columns that are compared: an item with another value counts as new.
-        can_vanish: whether items that the list no longer shows are deleted.
+        can_vanish: whether items that the list no longer shows are deleted; the table then has `not_shown_since`.
         is_newest_first: whether new items appear at the list's start.
     """
 
@@ -99,29 +102,43 @@ class ListPass:
     ) -> None:
         self._ledger, self._page, self._rows = ledger, page, rows
         self._first = page.key._replace(start=0)
-        fetched_at, self._begun_at, self._restarts, self._claimed_first, self._unseen = self._first_page()
+        fetched_at, begun_at, self._restarts, self._claimed_first, self._unseen = self._first_page()
         self._is_first = page.key.start == 0
         self._pass_at: float = at if self._is_first or fetched_at is None else fetched_at
-        if self._begun_at is None or (self._is_first and not self._restarts):
-            self._begun_at = self._pass_at
-            self._set("begun_at", self._pass_at)
+        if begun_at is None or (self._is_first and not self._restarts):
+            begun_at = self._pass_at
+            self._set("begun_at", begun_at)
+        self._begun_at: float = begun_at
         self.at = max(at, self._pass_at)  # a clock may have been set back
+        self._early = EarlyEnd(ledger, page)
         known = self._known(list(items))
         self._n_items = len(items)
-        self._repeats = sum(seen_at >= self._pass_at for seen_at, _ in known.values()) if not self._is_first else 0
+        is_again = self._is_first or self._early.was_read_since(self._pass_at)
+        self._repeats = 0 if is_again else sum(seen_at >= self._pass_at for seen_at, _ in known.values())
         self._all_known = bool(items) and all(
             item in known and known[item][1] == tuple(values) for item, values in items.items()
         )
 
-    def follow(self, following: Key | None, claimed: int | None = None, seam: Seam | None = None) -> Key | None:
+    def follow(
+        self,
+        following: Key | None,
+        claimed: int | None = None,
+        seam: Seam | None = None,
+        *,
+        page_size: int | None = None,
+        seen: int = 0,
+    ) -> Key | None:
         """Return the page to read next, None if no page is left to read. Call this after the page is stored and marked.
 
         Args:
             following: the page that this page's link leads to.
             claimed: how many items the page claims the whole list has.
             seam: the overlap with the pages before and after; only for a list without totals.
+            page_size: how many items a page has places for; needed to compare positions with `claimed`.
+            seen: how many items the page showed, including those left out.
 
         Raises:
+            EndsEarly: the list ends, or shows nothing, before what it claims.
             TooMuch: the list leads on without an end.
         """
         if self._has_changed(claimed, seam):
@@ -129,8 +146,14 @@ class ListPass:
             self._set("restarts", self._restarts)
             if self._restarts <= MAX_RESTARTS:
                 return self._restart()
+        end = None
+        if claimed is not None and page_size is not None:
+            end = self._page.key.start + max(page_size, seen)
+            if not seen or following is None:
+                end = max(end, self._page.key.start + self._early.step())
+                self._require_no_early_end(following, claimed, end, seen)
         if following is None:
-            self._end(claimed)
+            self._end(claimed, end)
             return None
         if self._nothing_new_follows(claimed):
             return None
@@ -147,21 +170,37 @@ class ListPass:
         return found or (None, None, 0, None, None)
 
     def _known(self, items: list[str]) -> dict[str, tuple[float, tuple[Any, ...]]]:
+        """Return when each stored item was seen, and its values; what is shown again is no longer marked as missing."""
         rows = self._rows
         if rows is None:
             return {}
+        missing = "not_shown_since IS NOT NULL" if rows.can_vanish else "0"
+        where = f"{rows.where} AND {rows.item} IN ({', '.join('?' * len(items))})"
+        parameters = (*rows.of.values(), *items)
         found = self._ledger.execute(
-            f"SELECT {', '.join((rows.item, 'seen_at', *rows.values))} FROM {rows.table} "
-            f"WHERE {rows.where} AND {rows.item} IN ({', '.join('?' * len(items))})",
-            (*rows.of.values(), *items),
-        )
-        return {row[0]: (row[1], row[2:]) for row in found}
+            f"SELECT {', '.join((rows.item, missing, 'seen_at', *rows.values))} FROM {rows.table} WHERE {where}",
+            parameters,
+        ).fetchall()
+        if any(row[1] for row in found):
+            self._ledger.execute(f"UPDATE {rows.table} SET not_shown_since = NULL WHERE {where}", parameters)
+        return {row[0]: (row[2], row[3:]) for row in found}
 
     def _has_changed(self, claimed: int | None, seam: Seam | None) -> bool:
         if self._is_first:
             return False
         claims_differ = None not in (claimed, self._claimed_first) and claimed != self._claimed_first
         return claims_differ or bool(self._repeats) or bool(seam and seam.has_moved)
+
+    def _require_no_early_end(self, following: Key | None, claimed: int, end: int, seen: int) -> None:
+        is_early = self._page.key.start < claimed if not seen else end < claimed
+        if not is_early or self._early.is_believed(f"{claimed} {seen}", self.at, is_last=end >= claimed):
+            return
+        self._set("is_complete", 0)
+        if self._rows is not None:
+            self._note_outcome(self._rows, claimed)
+            self._mark_missing(self._rows)
+        what = "leads nowhere" if seen else "is empty"
+        raise EndsEarly(f"{self._page.key.kind} page: {what} before the total that the list claims")
 
     def _is_endless(self, step: int) -> bool:
         """Return whether this page, which leads on, adds nothing new, or is one of many that hardly lead on."""
@@ -186,34 +225,66 @@ class ListPass:
         return self._first
 
     def _nothing_new_follows(self, claimed: int | None) -> bool:
-        if self._rows is None or not self._rows.is_newest_first or not self._all_known or self._unseen is None:
-            return False
-        return claimed is None or claimed - self._n_found(self._rows) == self._unseen
-
-    def _end(self, claimed: int | None) -> None:
         rows = self._rows
+        if rows is None or not rows.is_newest_first or not self._all_known or self._unseen is None:
+            return False
+        if self._count(rows, "not_shown_since IS NOT NULL"):
+            return False
+        return claimed is None or claimed - self._n_found(rows) == self._unseen
+
+    def _end(self, claimed: int | None, end: int | None) -> None:
+        """Finish the pass.
+
+        Args:
+            claimed: how many items the last page claims.
+            end: the position after the last page; None if unknown.
+        """
+        rows, is_steady = self._rows, self._restarts <= MAX_RESTARTS
         if rows is not None:
-            if rows.can_vanish and self._restarts <= MAX_RESTARTS:
+            is_reached = bool(claimed and end and end >= claimed) and not self._of_pass("count(early_end)")[0][0]
+            since, n_shown = self._note_outcome(rows, claimed)
+            is_confirmed = self._begun_at - since >= CONFIRMED_AFTER_S and bool(n_shown or not claimed)
+            if rows.can_vanish and is_steady and (is_reached or is_confirmed):
                 self._ledger.execute(
                     f"DELETE FROM {rows.table} WHERE {rows.where} AND seen_at < ?",
                     (*rows.of.values(), self._begun_at),
                 )
+            else:
+                self._mark_missing(rows)
             claimed = self._claimed_first if claimed is None else claimed
             self._set("unseen", None if claimed is None else claimed - self._n_found(rows))
-        self._set("is_unsteady", int(self._restarts > MAX_RESTARTS))
+        self._set("is_unsteady", int(not is_steady))
+        self._set("is_complete", int(is_steady))
         self._set("restarts", 0)
 
+    def _note_outcome(self, rows: ListRows, claimed: int | None) -> tuple[float, int]:
+        """Store how the current reading came out; return since when all came out the same, and how much it showed."""
+        n_shown = self._count(rows, "seen_at >= ?", self._begun_at)
+        outcome = f"{self._page.key.start} {claimed} {n_shown}"
+        return outcome_since(self._ledger, self._first, outcome, self.at), n_shown
+
+    def _mark_missing(self, rows: ListRows) -> None:
+        """Mark the rows that the current reading did not show."""
+        if rows.can_vanish:
+            self._ledger.execute(
+                f"UPDATE {rows.table} SET not_shown_since = ? WHERE {rows.where} AND seen_at < ? "
+                "AND not_shown_since IS NULL",
+                (self.at, *rows.of.values(), self._begun_at),
+            )
+
     def _n_found(self, rows: ListRows) -> int:
-        """Return how many items of the list are stored, or were left out but counted on a page of this pass."""
-        stored: int = self._ledger.value(
-            f"SELECT count(*) FROM {rows.table} WHERE {rows.where}", tuple(rows.of.values())
-        )
+        """Return how many items of the list are stored and shown, or were left out but counted in this pass."""
         left_out: int = self._ledger.value(
             "SELECT coalesce(sum(left_out), 0) FROM pages "
             "WHERE kind = ? AND subject = ? AND variant = ? AND fetched_at >= ?",
             (*self._first[:3], self._pass_at),
         )
-        return stored + left_out
+        return self._count(rows, "not_shown_since IS NULL" if rows.can_vanish else "1") + left_out
+
+    def _count(self, rows: ListRows, condition: str, *parameters: float | None) -> int:
+        query = f"SELECT count(*) FROM {rows.table} WHERE {rows.where} AND {condition}"
+        n: int = self._ledger.value(query, (*rows.of.values(), *parameters))
+        return n
 
     def _set(self, column: str, value: object) -> None:
         """Set a column of the list's first page."""

@@ -1,13 +1,23 @@
 """The table `pages`: the known pages, the state of each, and how the states change."""
 
+import json
 import time
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from types import MappingProxyType
 
 from crawler.ledger.database import Database, marks
 from crawler.ledger.forgotten import Forgotten
 from crawler.page import Key, Page
 
-STATES = ("done", "pending", "gone", "refused", "failed")
+STATES = ("done", "pending", "gone", "unavailable", "refused", "failed")
+MOST_REFUSALS = 2  # in runs in which its host answers others; then a page is set aside
+_MOST_REFUSALS_AT_LAST = 4  # of a page that is the only one left, so that no other can be answered
+_JUST_BEFORE = 3  # pages; if the host has answered more in a run, their number can be the reason for the refusal
+
+_IS_SET_ASIDE = (
+    f"((refused_alone >= {MOST_REFUSALS} AND refusals >= {MOST_REFUSALS}) "
+    f"OR (refused_alone AND refusals >= {_MOST_REFUSALS_AT_LAST}))"
+)
 
 
 class PageTable(Database):
@@ -23,11 +33,18 @@ class PageTable(Database):
     personal_kinds: Collection[str] = ()
     pages_added: int = 0
 
-    def add_pages(self, keys: Iterable[Key]) -> int:
-        """Plan pages and return how many are new. Known pages keep their state; forgotten people's are not added."""
-        keys = (key for key in keys if not self.is_of_forgotten(key))
+    def add_pages(self, keys: Iterable[Key], found_through: str | None = None) -> int:
+        """Plan pages and return how many are new. Known pages keep their state; forgotten people's are not added.
+
+        Args:
+            keys: the pages.
+            found_through: the kind of page that leads to them; `given` for those that the user has named.
+        """
+        rows = ((*key, found_through) for key in keys if not self.is_of_forgotten(key))
         before = self._connection.total_changes
-        self.executemany("INSERT OR IGNORE INTO pages (kind, subject, variant, start) VALUES (?, ?, ?, ?)", keys)
+        self.executemany(
+            "INSERT OR IGNORE INTO pages (kind, subject, variant, start, found_through) VALUES (?, ?, ?, ?, ?)", rows
+        )
         added = self._connection.total_changes - before
         self.pages_added += added
         return added
@@ -41,11 +58,18 @@ class PageTable(Database):
         return bool(self.value("SELECT 1 FROM pages"))
 
     def pending(self, kinds: Sequence[str], after: int, limit: int) -> list[Page]:
-        """Return up to `limit` pending pages of the kinds, in order, with a page id above `after`."""
+        """Return up to `limit` pending pages of the kinds that were not refused, in order, with an id above `after`."""
+        return self._pending(kinds, "refusals = 0 AND page_id > ?", after, limit)
+
+    def pending_after_refusals(self, kinds: Sequence[str]) -> list[Page]:
+        """Return the pending pages of the kinds that were refused before, the least often refused ones first."""
+        return self._pending(kinds, "refusals > ?", 0, -1)
+
+    def _pending(self, kinds: Sequence[str], condition: str, bound: int, limit: int) -> list[Page]:
         rows = self.execute(
             "SELECT page_id, kind, subject, variant, start, attempts, next_try_at FROM pages "
-            f"WHERE state = 'pending' AND page_id > ? AND kind IN ({marks(kinds)}) ORDER BY page_id LIMIT ?",
-            (after, *kinds, limit),
+            f"WHERE state = 'pending' AND {condition} AND kind IN ({marks(kinds)}) ORDER BY refusals, page_id LIMIT ?",
+            (bound, *kinds, limit),
         )
         return [Page(row[0], Key(*row[1:5]), row[5], row[6]) for row in rows]
 
@@ -66,22 +90,75 @@ class PageTable(Database):
         at: float,
         seen: int = 0,
         claimed: int | None = None,
-        left_out: int = 0,
+        left_out: Mapping[str, int] = MappingProxyType({}),
         last_item: str | None = None,
     ) -> None:
-        """Mark a page, answered at `at`, as read. Call it in the transaction that stores the page's rows."""
+        """Mark a page, answered at `at`, as read. Call it in the transaction that stores the page's rows.
+
+        Args:
+            page: the page.
+            at: when it was answered.
+            seen: how many items it showed, including those left out.
+            claimed: how many items it says that the whole list has.
+            left_out: how many items were counted but not stored, by reason.
+            last_item: the last item, of a list without a total.
+        """
+        reasons = json.dumps(left_out, ensure_ascii=False, sort_keys=True) if left_out else None
         self.execute(
             "UPDATE pages SET state = 'done', cause = NULL, fetched_at = ?, seen = ?, claimed = ?, left_out = ?, "
-            "last_item = ? WHERE page_id = ?",
-            (at, seen, claimed, left_out, last_item, page.page_id),
+            "left_out_reasons = ?, last_item = ?, early_end = NULL, early_since = NULL, early_n = 0, refusals = 0, "
+            "refused_alone = 0 WHERE page_id = ?",
+            (at, seen, claimed, sum(left_out.values()), reasons, last_item, page.page_id),
         )
 
     def mark(self, page: Page, state: str, cause: str, at: float | None = None) -> None:
-        """Mark a page as `gone`, `refused`, `failed` or still `pending`, with the cause."""
+        """Mark a page as `gone`, `unavailable`, `refused`, `failed` or still `pending`, with the cause."""
         self.execute(
             "UPDATE pages SET state = ?, cause = ?, fetched_at = ? WHERE page_id = ?",
             (state, cause, at or time.time(), page.page_id),
         )
+
+    def count_refusal(self, page: Page, n_answered: int) -> None:
+        """Count a run in which this page was the refused one.
+
+        A page that was refused before, and is refused again right after the host has answered another one, is what the
+        site refuses: that counts as two such runs.
+
+        Args:
+            page: the page.
+            n_answered: how many pages its host has answered in this run.
+        """
+        self.execute(
+            "UPDATE pages SET refusals = refusals + 1, refused_alone = refused_alone + "
+            "CASE WHEN ? = 0 THEN 0 WHEN refusals > 0 AND ? <= ? THEN 2 ELSE 1 END WHERE page_id = ?",
+            (n_answered, n_answered, _JUST_BEFORE, page.page_id),
+        )
+        self.execute(
+            f"UPDATE pages SET state = 'failed' WHERE page_id = ? AND state = 'pending' AND {_IS_SET_ASIDE}",
+            (page.page_id,),
+        )
+
+    def n_set_aside(self, kinds: Sequence[str]) -> int:
+        """Return how many pages of the kinds are set aside."""
+        n: int = self.value(
+            f"SELECT count(*) FROM pages WHERE state IN ('refused', 'failed') AND kind IN ({marks(kinds)}) "
+            f"AND {_IS_SET_ASIDE}",
+            kinds,
+        )
+        return n
+
+    def n_disallowed(self, kinds: Sequence[str]) -> int:
+        """Return how many pages of the kinds were not requested because of robots.txt."""
+        n: int = self.value(
+            f"SELECT count(*) FROM pages WHERE state = 'refused' AND refusals = 0 AND kind IN ({marks(kinds)})", kinds
+        )
+        return n
+
+    def set_opt_outs(self, page: Page, directives: Collection[str]) -> None:
+        """Replace what the last answer of a page asks of crawlers."""
+        self.execute("DELETE FROM opt_outs WHERE page_id = ?", (page.page_id,))
+        if directives:
+            self.executemany("INSERT INTO opt_outs VALUES (?, ?)", [(page.page_id, one) for one in directives])
 
     def postpone(self, page: Page, cause: str, next_try_at: float) -> Page:
         """Record a failed attempt and keep the page pending; return the page as it is now."""
@@ -106,19 +183,32 @@ class PageTable(Database):
         self.execute("DELETE FROM pages WHERE kind = ? AND subject = ?", page.key[:2])
 
     def revive(self, kinds: Sequence[str]) -> int:
-        """Make refused and failed pages of the kinds pending, and reset attempts; return how many pages changed."""
+        """Make refused and failed pages of the kinds pending, and reset attempts; return how many pages changed.
+
+        Pages that are set aside stay so.
+        """
         return self.execute(
             "UPDATE pages SET state = 'pending', attempts = 0, next_try_at = 0 "
-            "WHERE (state IN ('refused', 'failed') OR (state = 'pending' AND attempts > 0)) "
+            f"WHERE ((state IN ('refused', 'failed') AND NOT {_IS_SET_ASIDE}) OR (state = 'pending' AND attempts > 0)) "
             f"AND kind IN ({marks(kinds)})",
             kinds,
         ).rowcount
+
+    def take_back(self, kinds: Sequence[str]) -> int:
+        """Let `revive` revive the pages of the kinds that are set aside; return how many these are."""
+        n = self.n_set_aside(kinds)
+        self.execute(
+            "UPDATE pages SET refusals = 0, refused_alone = 0 "
+            f"WHERE state IN ('refused', 'failed') AND kind IN ({marks(kinds)}) AND {_IS_SET_ASIDE}",
+            kinds,
+        )
+        return n
 
     def reopen(self, kind: str, read_before: float) -> int:
         """Make pages read before a time (of lists: the first page) pending again; return how many."""
         return self.execute(
             "UPDATE pages SET state = 'pending', attempts = 0, next_try_at = 0 "
-            "WHERE state = 'done' AND kind = ? AND start = 0 AND fetched_at < ?",
+            "WHERE state IN ('done', 'unavailable') AND kind = ? AND start = 0 AND fetched_at < ?",
             (kind, read_before),
         ).rowcount
 

@@ -35,6 +35,10 @@ class PeopleTable(PageTable):
         """Return all uids under which a person is known."""
         return {row[0] for row in self.execute("SELECT uid FROM people WHERE user_id = ?", (user_id,))}
 
+    def uids_with(self, part: str) -> set[str]:
+        """Return all uids that contain a text."""
+        return {row[0] for row in self.execute("SELECT uid FROM people WHERE instr(uid, ?)", (part,))}
+
     def is_subject(self, uid: str) -> bool:
         """Return whether a page about a uid is known."""
         kinds = tuple(self.personal_kinds)
@@ -68,13 +72,13 @@ class PeopleTable(PageTable):
             )
         )
 
-    def planned_uids(self, kind: str) -> dict[str, str]:
-        """Return, by user id, the uid under which each person's list of a kind was first planned."""
+    def planned_uids(self, *kinds: str) -> dict[str, str]:
+        """Return, by user id, the uid under which each person's list of one of the kinds was first planned."""
         return dict(
             self.execute(
                 "SELECT people.user_id, pages.subject FROM pages JOIN people ON people.uid = pages.subject "
-                "WHERE pages.kind = ? AND pages.start = 0 ORDER BY pages.page_id DESC",
-                (kind,),
+                f"WHERE pages.kind IN ({marks(kinds)}) AND pages.start = 0 ORDER BY pages.page_id DESC",
+                kinds,
             )
         )
 

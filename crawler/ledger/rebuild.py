@@ -14,16 +14,20 @@ def copy_plan(old: Ledger, new: Ledger) -> dict[int, str]:
             new.set_meta(key, value)
         for row in old.execute(
             "SELECT page_id, kind, subject, variant, start, state, attempts, next_try_at, cause, "
-            "CASE WHEN state = 'done' THEN NULL ELSE fetched_at END FROM pages"
+            "CASE WHEN state = 'done' THEN NULL ELSE fetched_at END, refusals, refused_alone, "
+            "found_through FROM pages"
         ):
             if old.is_of_forgotten(Key(*row[1:5])):
                 continue
             states[row[0]] = row[5]
             new.execute(
                 "INSERT INTO pages (page_id, kind, subject, variant, start, state, attempts, next_try_at, cause, "
-                "fetched_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "fetched_at, refusals, refused_alone, found_through) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 row,
             )
+        for page_id, directive in old.execute("SELECT page_id, directive FROM opt_outs"):
+            if page_id in states:
+                new.execute("INSERT INTO opt_outs VALUES (?, ?)", (page_id, directive))
     return states
 
 

@@ -1,7 +1,10 @@
 """The queries of `status` and `plan`."""
 
+import json
+from collections import Counter
 from typing import NamedTuple
 
+from crawler.ledger.database import marks
 from crawler.ledger.ledger import Ledger
 
 _CONTENTS = {
@@ -38,6 +41,17 @@ def causes(ledger: Ledger, limit: int = 20) -> list[Cause]:
     return [Cause(*row) for row in rows]
 
 
+def set_aside(ledger: Ledger) -> dict[str, int]:
+    """Return how many pages of each kind are set aside."""
+    counts = {kind: ledger.n_set_aside([kind]) for kind, _ in ledger.counts()}
+    return {kind: n for kind, n in counts.items() if n}
+
+
+def opt_outs(ledger: Ledger) -> dict[str, int]:
+    """Return how many pages ask for each opt-out, by the last answer of each page."""
+    return dict(ledger.execute("SELECT directive, count(*) FROM opt_outs GROUP BY directive ORDER BY directive"))
+
+
 def n_unsteady(ledger: Ledger) -> int:
     """Return how many lists changed too often to be read in one pass."""
     return ledger.value("SELECT sum(is_unsteady) FROM pages") or 0
@@ -46,6 +60,23 @@ def n_unsteady(ledger: Ledger) -> int:
 def n_unseen(ledger: Ledger) -> int:
     """Return how many items are claimed by lists but not shown."""
     return ledger.value("SELECT sum(unseen) FROM pages WHERE unseen > 0") or 0
+
+
+def n_not_shown(ledger: Ledger) -> dict[str, int]:
+    """Return how many ratings and likes were not shown when their list was last read."""
+    return {
+        table: ledger.value(f"SELECT count(*) FROM {table} WHERE not_shown_since IS NOT NULL")
+        for table in ("ratings", "likes")
+    }
+
+
+def left_out(ledger: Ledger) -> dict[tuple[str, str], int]:
+    """Return how many items were left out, by kind of page and reason."""
+    counts: Counter[tuple[str, str]] = Counter()
+    for kind, reasons in ledger.execute("SELECT kind, left_out_reasons FROM pages WHERE left_out_reasons IS NOT NULL"):
+        for reason, n in json.loads(reasons).items():
+            counts[kind, reason] += n
+    return dict(sorted(counts.items()))
 
 
 def answered_since(ledger: Ledger, since: float) -> tuple[int, float | None]:
@@ -63,14 +94,23 @@ def n_unread_lists(ledger: Ledger, kind: str) -> int:
     return n
 
 
-def subjects(ledger: Ledger, kind: str) -> set[str]:
-    """Return the subjects of all known pages of a kind."""
-    return {row[0] for row in ledger.execute("SELECT DISTINCT subject FROM pages WHERE kind = ?", (kind,))}
+def subjects(ledger: Ledger, *kinds: str) -> set[str]:
+    """Return the subjects of all known pages of some kinds."""
+    rows = ledger.execute(f"SELECT DISTINCT subject FROM pages WHERE kind IN ({marks(kinds)})", kinds)
+    return {row[0] for row in rows}
 
 
-def started_subjects(ledger: Ledger, kind: str) -> set[str]:
-    """Return the subjects that have a page of a kind which is no longer pending."""
-    rows = ledger.execute("SELECT subject FROM pages WHERE kind = ? AND state <> 'pending'", (kind,))
+def started_subjects(ledger: Ledger, *kinds: str) -> set[str]:
+    """Return the subjects that have a page of one of the kinds which is no longer pending."""
+    rows = ledger.execute(f"SELECT subject FROM pages WHERE kind IN ({marks(kinds)}) AND state <> 'pending'", kinds)
+    return {row[0] for row in rows}
+
+
+def shown_subjects(ledger: Ledger, *kinds: str) -> set[str]:
+    """Return the subjects that a page of one of the kinds has shown."""
+    rows = ledger.execute(
+        f"SELECT subject FROM pages WHERE kind IN ({marks(kinds)}) AND state = 'done' AND seen > 0", kinds
+    )
     return {row[0] for row in rows}
 
 
@@ -94,11 +134,12 @@ def frames_per_movie(ledger: Ledger) -> dict[str, int]:
     return dict(ledger.execute("SELECT movie_id, count(*) FROM frames GROUP BY movie_id"))
 
 
-def claimed_rest(ledger: Ledger, kind: str) -> int:
-    """Return how many items the unfinished lists of a kind claim beyond those shown so far."""
+def claimed_rest(ledger: Ledger, *kinds: str) -> int:
+    """Return how many items the unfinished lists of some kinds claim beyond those shown so far."""
     rest: int | None = ledger.value(
-        "SELECT sum(rest) FROM (SELECT max(claimed) - sum(seen) AS rest FROM pages WHERE kind = ? "
-        "GROUP BY subject, variant HAVING rest > 0 AND sum(state = 'pending') > 0)",
-        (kind,),
+        "SELECT sum(rest) FROM (SELECT max(claimed) - sum(seen) AS rest FROM pages "
+        f"WHERE kind IN ({marks(kinds)}) GROUP BY kind, subject, variant "
+        "HAVING rest > 0 AND sum(state = 'pending') > 0)",
+        kinds,
     )
     return rest or 0

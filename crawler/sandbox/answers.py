@@ -1,14 +1,16 @@
-"""The answers of the sandbox's three hosts to requests."""
+"""The answers of the sandbox's four hosts to requests."""
 
 import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
+from http import HTTPStatus
 from pathlib import Path
 from typing import Literal
 from urllib.parse import parse_qsl, urlsplit
 
+from crawler.sandbox.mobile import API, JsonAnswer, Mobile, without_referer
 from crawler.sandbox.pages import Pages, Query
 from crawler.sandbox.pictures import FORMATS, SIZES_PX, Picture, avatar, encode
 from crawler.sandbox.records import Movie
@@ -16,13 +18,14 @@ from crawler.sandbox.views import PLAIN, View
 from crawler.sandbox.world import World
 from crawler.sites import Site
 
-Role = Literal["movie", "www", "images"]
-ROLES: tuple[Role, ...] = ("movie", "www", "images")
+Role = Literal["movie", "www", "images", "mobile"]
+ROLES: tuple[Role, ...] = ("movie", "www", "images", "mobile")
 
 HTML = "text/html; charset=utf-8"
+JSON = "application/json; charset=utf-8"
 TEAPOT_BODY = b"I'm a teapot\n"  # 13 bytes, which the site labels image/jpeg
 TRAP_PATH = "/hnypt/variformcyst.py"  # every page has an invisible link to it, as on the site
-REAL_REFERERS = ("https://www.douban.com/", "https://movie.douban.com/")
+REAL_REFERERS = ("https://www.douban.com/", "https://movie.douban.com/", "https://m.douban.com/")
 
 _DISALLOWED = (
     "/subject_search", "/amazon_search", "/search", "/group/search", "/event/search", "/celebrities/search",
@@ -33,6 +36,7 @@ ROBOTS = "\n".join(
     ["User-agent: *", *(f"Disallow: {path}" for path in _DISALLOWED), "Allow: /ads.txt", "# Crawl-delay: 5", ""]
 )
 IMAGES_ROBOTS = "User-agent: *\nDisallow:\n"
+MOBILE_ROBOTS = f"User-agent: *\nDisallow: {API}/notification_chart\nDisallow: {API}/market\n"
 _CSS = Path(__file__).parent / "templates" / "sandbox.css"
 _PAGES_KEPT = 4096
 
@@ -74,10 +78,12 @@ Fault = Callable[[Request, Answerer], Answer]
 
 
 class Answers:
-    """Answers requests to the three hosts; the same request always gets the same answer."""
+    """Answers requests to the four hosts; the same request always gets the same answer."""
 
     def __init__(self, world: World, site: Site) -> None:
         self.world, self.site, self.pages = world, site, Pages(world, site)
+        self._referers = (*REAL_REFERERS, *(f"{base}/" for base in site.hosts.values()))
+        self._mobile = Mobile(world, site, self.pages)
         self._page = lru_cache(maxsize=_PAGES_KEPT)(self._make_page)
         self._routes: dict[Role, list[tuple[re.Pattern[str], Callable[[str, Query, View], Answer]]]] = {
             "movie": [
@@ -88,7 +94,7 @@ class Answers:
                 (re.compile(r"/photos/photo/(\d+)/"), self._photo_page),
                 (re.compile(r"/people/([\w.-]+)/"), partial(self._user_page, kind="person")),
                 (re.compile(r"/people/([\w.-]+)/collect"), partial(self._user_page, kind="collection")),
-                (re.compile(r"/j/\w+"), self._json),
+                (re.compile(r"/j/\w+"), self._likers_json),
             ],
             "www": [
                 (re.compile(r"/"), lambda *_: _html(self.pages.home())),
@@ -96,35 +102,42 @@ class Answers:
                 (re.compile(r"/people/([\w.-]+)/likes/photo/"), partial(self._user_page, kind="likes")),
                 (re.compile(re.escape(TRAP_PATH)), lambda *_: _html(self.pages.message("lucky", "…"))),
                 (re.compile(r"/anonymous"), lambda *_: _html(self.pages.message("匿名用户", "…"))),
-                (re.compile(r"/j/\w+"), self._json),
+                (re.compile(r"/j/\w+"), self._likers_json),
             ],
             "images": [],
+            "mobile": [],
         }
 
     def __call__(self, request: Request) -> Answer:
         """Return the answer to a request, 404 for an unknown address."""
         if request.path == "/robots.txt":
-            text = IMAGES_ROBOTS if request.role == "images" else ROBOTS
+            text = {"images": IMAGES_ROBOTS, "mobile": MOBILE_ROBOTS}.get(request.role, ROBOTS)
             return Answer(200, text.encode(), "text/plain")
         if request.path == "/sandbox.css" and request.role == "movie":
             return Answer(200, _CSS.read_bytes(), "text/css")
+        is_ours = request.headers.get("referer", "").startswith(self._referers)
+        if request.role == "mobile":
+            return (
+                self._page("mobile", request.target, request.view) if is_ours else _json(without_referer(request.path))
+            )
         if request.role != "images":
             return self._page(request.role, request.target, request.view)
-        if not request.headers.get("referer", "").startswith(
-            (*REAL_REFERERS, *(f"{base}/" for base in (self.site.www, self.site.movie, self.site.images)))
-        ):
-            return Answer(418, TEAPOT_BODY, "image/jpeg")
-        return self._file(request.path)
+        return self._file(request.path) if is_ours else Answer(418, TEAPOT_BODY, "image/jpeg")
 
     def not_found(self) -> Answer:
         """Return the 404 page."""
         return _html(self.pages.message("页面不存在", "你访问的页面不存在，或者已经被删除。"), 404)
 
     def _make_page(self, role: Role, target: str, view: View) -> Answer:
+        if role == "mobile":
+            return _json(self._mobile(target, view))
         url = urlsplit(target)
         for pattern, answer in self._routes[role]:
             if found := pattern.fullmatch(url.path):
-                return answer(found[found.lastindex or 0], dict(parse_qsl(url.query)), view)
+                subject = found[found.lastindex or 0]
+                if (into := self.world.contents.merged.get(subject)) and url.path.startswith("/subject/"):
+                    return _redirect(f"{self.site.movie}{target.replace(subject, into, 1)}")
+                return answer(subject, dict(parse_qsl(url.query)), view)
         return self.not_found()
 
     def _movie_page(self, movie_id: str, query: Query, view: View, kind: str) -> Answer:
@@ -137,7 +150,11 @@ class Answers:
         return _html(write(movie, query, view))
 
     def _gone_movie(self, movie: Movie | None) -> Answer:
-        """Return one of the site's three answers for a movie that does not exist."""
+        """Return one of the site's answers for a movie that a guest cannot read."""
+        if movie is not None and movie.state == "censored":
+            return Answer(HTTPStatus.NO_CONTENT, b"")
+        if movie is not None and movie.state == "login_only":
+            return Answer(404, b"")
         if movie is None or movie.state == "removed":
             return _html(self.pages.message("页面不存在", "条目不存在"), 404)
         if movie.state == "not_listed":
@@ -154,10 +171,12 @@ class Answers:
             return self.not_found()
         if kind == "person":
             return _html(self.pages.person(user))
+        if kind == "collection" and user.user_id in self.world.contents.walled:
+            return Answer(302, b"", headers=(("Location", "https://accounts.douban.com/passport/login?redir=x"),))
         write = self.pages.collection if kind == "collection" else self.pages.likes
         return _html(write(user, query, view))
 
-    def _json(self, path: str, query: Query, _: View) -> Answer:
+    def _likers_json(self, path: str, query: Query, _: View) -> Answer:
         """Answer a `/j/` path, which robots.txt disallows: `/j/like` lists the likers of a photo."""
         likes = self.world.contents.likers_of.get(query.get("tid", ""), []) if path == "/j/like" else []
         return Answer(200, json.dumps([{"id": like.user_id} for like in likes]).encode(), "application/json")
@@ -177,3 +196,11 @@ class Answers:
 
 def _html(text: str, status: int = 200) -> Answer:
     return Answer(status, text.encode())
+
+
+def _json(answer: JsonAnswer) -> Answer:
+    return _redirect(answer.location) if answer.location else Answer(answer.status, answer.body, JSON)
+
+
+def _redirect(location: str) -> Answer:
+    return Answer(301, b"", headers=(("Location", location),))

@@ -1,6 +1,6 @@
 """Serves an invented world until Ctrl-C, as `python -m crawler sandbox` does.
 
-While it runs, its site file holds the addresses of the three hosts and the movies to start from.
+While it runs, its site file holds the addresses of the four hosts and the movies to start from.
 """
 
 import json
@@ -12,24 +12,27 @@ from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
 
-from crawler.sandbox.answers import Fault
+from crawler.sandbox.answers import ROLES
+from crawler.sandbox.faults.switches import Switched
+from crawler.sandbox.oddities import with_oddities
 from crawler.sandbox.server import SandboxServer
 from crawler.sandbox.world import WorldConfig, generate_world
+from dataset.cli import say
 from dataset.files import write_json
 
 LAST_PORT = 65_535
 
 
 def serve(
-    config: WorldConfig, port: int, site_file: Path, faults: Fault | None = None, log: Path | None = None
+    config: WorldConfig, port: int, site_file: Path, faults: Switched | None = None, log: Path | None = None
 ) -> None:
     """Serve the sandbox until Ctrl-C or SIGTERM, then remove the site file.
 
     Args:
         config: the world.
-        port: the first of three consecutive ports; 0: any free ports.
+        port: the first of four consecutive ports; 0: any free ports.
         site_file: where the addresses are written while the sandbox runs.
-        faults: what goes wrong.
+        faults: what goes wrong, and what is odd.
         log: log file: one JSON line per request.
 
     Raises:
@@ -40,15 +43,17 @@ def serve(
     before = {number: signal.signal(number, _setter_of(stop)) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         world = generate_world(config)
-        ports = (port, port + 1, port + 2) if port else (0, 0, 0)
-        with SandboxServer(world, ports, log, faults) as server:
+        if faults:
+            world = with_oddities(world, faults.oddities)
+        ports = tuple(port and port + i for i in range(len(ROLES)))
+        with SandboxServer(world, ports, log, faults.fault if faults else None) as server:
             try:
                 write_json(site_file, _site(server))
                 _print_start(server, site_file)
                 stop.wait()
             finally:
                 forget_site(site_file, os.getpid())
-        print(f"The sandbox stopped after {len(server.requests):,} requests.", flush=True)
+        say(f"The sandbox stopped after {len(server.requests):,} requests.")
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -82,12 +87,11 @@ def _site(server: SandboxServer) -> dict[str, object]:
 def _print_start(server: SandboxServer, site_file: Path) -> None:
     contents = server.world.contents
     n_ratings = sum(len(ratings) for ratings in contents.ratings_of.values())
-    print(
+    say(
         f"The sandbox is running: {len(contents.users):,} invented people, {len(contents.movies):,} movies, "
         f"{n_ratings:,} ratings, {len(contents.frames):,} pictures.\n"
         f"  Open it in a browser:            {server.site.movie}/\n"
         f"  Addresses for the crawler:       {site_file}\n"
         "  Crawl it from another terminal:  python -m crawler ratings\n"
         "Press Ctrl-C to stop it.",
-        flush=True,
     )

@@ -5,6 +5,7 @@ A page past the end of a list has no items, as on the site.
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlencode
@@ -16,7 +17,7 @@ from crawler.sandbox.views import PLAIN, View, n_withheld, show
 from crawler.sandbox.world import COMMENTS_REACH, World
 from crawler.sites import PHOTO_TYPES, Site
 
-COLLECTION_PAGE = 15
+COLLECTION_PAGES = {"grid": 15, "list": 30}
 COMMENTS_PAGE = 20
 LIKERS_PAGE = 100
 LIKES_PAGE = 15
@@ -41,8 +42,8 @@ class Pages:
         self._templates.globals.update(
             site=site, users=self.contents.users, movies=self.contents.movies, frames=self.contents.frames,
             KIND_WORDS=KIND_WORDS, STAR_WORDS=STAR_WORDS, PHOTO_TYPES=PHOTO_TYPES,
-            icon=self._icon, picture=self._picture, cover=self._cover,
-            person_url=self._person_url, director_url=self._director_url,
+            icon=self._icon, picture=self.picture, cover=self.cover,
+            favourite_id=_favourite_id, person_url=self._person_url, director_url=self._director_url,
         )  # fmt: skip
 
     def home(self) -> str:
@@ -56,11 +57,12 @@ class Pages:
     def movie(self, movie: Movie) -> str:
         """Return a movie's page."""
         frames = self.contents.frames_of[movie.movie_id]
+        movie = self.contents.misreported.get(movie.movie_id, movie)
         return self._render(
             "movie",
             movie=movie,
             json_ld=self._json_ld(movie),
-            main_picture=self._cover(movie),
+            main_picture=self.cover(movie),
             imdb_label="IMDb:" if int(movie.movie_id) % 3 else "IMDb链接:",
             star_shares=_star_shares(movie),
             photo_total=len(frames),
@@ -70,7 +72,7 @@ class Pages:
 
     def comments(self, movie: Movie, query: Query, view: View = PLAIN) -> str:
         """Return 20 of a movie's comments; a logged-out reader sees no more than the first 200."""
-        sort, start = query.get("sort", "new_score"), _start(query)
+        sort, start = query.get("sort", "new_score"), start_of(query)
         comments = self.contents.comments_of[movie.movie_id] if query.get("status", "P") == "P" else []
         if sort == "new_score":
             comments = sorted(comments, key=lambda comment: (-comment.votes, comment.comment_id))
@@ -80,7 +82,7 @@ class Pages:
 
     def photos(self, movie: Movie, query: Query, view: View = PLAIN) -> str:
         """Return 30 of a movie's photos of one kind (in older layouts 40); links to other pages are absolute."""
-        letter, start = query.get("type", "S"), _start(query)
+        letter, start = query.get("type", "S"), start_of(query)
         kind = next((kind for kind, other in PHOTO_TYPES.items() if other == letter), FRAME_KINDS[0])
         frames = [frame for frame in self.contents.frames_of[movie.movie_id] if frame.kind == kind]
         if query.get("sortby") == "like":
@@ -102,7 +104,7 @@ class Pages:
 
     def photo(self, frame: Frame, query: Query, view: View = PLAIN) -> str:
         """Return a photo's page; with `?type=like` it lists 100 of its likers, some of them anonymous."""
-        frames, start = self.contents.frames_of[frame.movie_id], _start(query)
+        frames, start = self.contents.frames_of[frame.movie_id], start_of(query)
         lists_likers = view.lists_likers and query.get("type") == "like"
         address = f"{self.site.movie}/photos/photo/{frame.frame_id}/?type=like&start="
         return self._render(
@@ -111,34 +113,42 @@ class Pages:
             frame=frame,
             next_frame=frames[(frames.index(frame) + 1) % len(frames)],
             like_count=self.like_count(frame, view) if view.has_like_widget else 0,
+            view=view,
             start=start,
             shown=show(self._liker_entries(frame), start, LIKERS_PAGE, view) if lists_likers else None,
             page_url=lambda other: f"{address}{other}#sep",
         )
 
     def collection(self, user: User, query: Query, view: View = PLAIN) -> str:
-        """Return 15 of the movies that a user has watched; hidden items leave gaps, links are relative."""
+        """Return 15 of the movies that a user has watched (30 as a list); hidden items leave gaps; relative links."""
         if user.closing:
             return self.person(user)
-        start = _start(query)
-        shown = show(self.contents.ratings_of[user.user_id], start, COLLECTION_PAGE, view)
-        kept = {"sort": "time", "rating": "all", "filter": "all", "mode": "grid"}
+        start, mode = start_of(query), "list" if query.get("mode") == "list" else "grid"
+        size = COLLECTION_PAGES[mode]
+        shown = show(self.contents.ratings_of[user.user_id], start, size, view)
+        kept = {"sort": "time", "rating": "all", "filter": "all", "mode": mode}
         return self._render(
             "collection",
             user=user,
             ratings=[rating for rating in shown.items if not rating.is_hidden],
+            links_of=self.contents.links_of,
+            mode=mode,
+            size=size,
             start=start,
             shown=shown,
             page_url=lambda other: f"/people/{user.uid}/collect?" + urlencode({"start": other, **kept}),
         )
 
     def likes(self, user: User, query: Query, view: View = PLAIN) -> str:
-        """Return 15 of the photos a user likes."""
+        """Return 15 of the photos a user likes; a photo that is gone (None) can stay in the list."""
         if user.closing:
             return self.person(user)
-        start = _start(query)
-        shown = show(self.contents.likes_of[user.user_id], start, LIKES_PAGE, view)
-        return self._render("likes", user=user, start=start, shown=shown, page_url=lambda other: f"?start={other}")
+        start, likes = start_of(query), self.contents.likes_of[user.user_id]
+        entries = with_gone(likes) if view.has_gone_likes else likes
+        shown = show(entries, start, LIKES_PAGE, view)
+        return self._render(
+            "likes", user=user, start=start, shown=shown, view=view, page_url=lambda other: f"?start={other}"
+        )
 
     def person(self, user: User) -> str:
         """Return a user's profile; a deleted user's profile says so."""
@@ -164,15 +174,14 @@ class Pages:
             return f"{self.site.images}/icon/user_normal.jpg"
         return f"{self.site.images}/icon/u{user.user_id}-{user.avatar_version}.jpg"
 
-    def _picture(self, frame: Frame, size: str, suffix: str = "jpg") -> str:
+    def picture(self, frame: Frame, size: str, suffix: str = "jpg") -> str:
+        """Return the address of a frame's picture."""
         return f"{self.site.images}/view/photo/{size}/public/p{frame.frame_id}.{suffix}"
 
-    def _cover(self, movie: Movie) -> str:
-        frames = self.contents.frames_of.get(movie.movie_id, [])
-        if not frames:
-            return f"{self.site.images}/cover/movie_default.jpg"
-        best = max(frames, key=lambda frame: (frame.theme is not None, frame.kind == "poster"))
-        return self._picture(best, "s")
+    def cover(self, movie: Movie, size: str = "s") -> str:
+        """Return the address of a movie's main picture."""
+        best = cover_frame(self.contents.frames_of.get(movie.movie_id, []))
+        return self.picture(best, size) if best else f"{self.site.images}/cover/movie_default.jpg"
 
     def _person_url(self, of: Comment | Like) -> str:
         user = self.contents.users[of.user_id]
@@ -191,7 +200,7 @@ class Pages:
             "@context": "http://schema.org",
             "name": movie.shown_title,
             "url": f"/subject/{movie.movie_id}/",
-            "image": self._cover(movie),
+            "image": self.cover(movie),
             "director": [
                 {"@type": "Person", "url": self._director_url(director), "name": director.name}
                 for director in movie.directors
@@ -217,7 +226,23 @@ class Pages:
         return text.replace("\\n", "\n")  # the site does not escape line breaks in strings
 
 
-def _start(query: Query) -> int:
+def cover_frame(frames: Sequence[Frame]) -> Frame | None:
+    """Return the frame that stands for a movie; None if it has no frames."""
+    return max(frames, key=lambda frame: (frame.theme is not None, frame.kind == "poster"), default=None)
+
+
+def with_gone(likes: Sequence[Like]) -> list[Like | None]:
+    """Return a list of likes with a photo that is gone (None) after every fourth."""
+    return [entry for i, like in enumerate(likes, 1) for entry in ((like, None) if i % 4 == 0 else (like,))]
+
+
+def _favourite_id(like: Like) -> str:
+    """Return the id of a favourite, which looks like a photo's id."""
+    return str(int(like.user_id) % 10**6 * 1000 + int(like.frame_id) % 1000)
+
+
+def start_of(query: Query) -> int:
+    """Return the position at which a page of a list starts."""
     start = query.get("start", "0")
     return int(start) if start.isdecimal() else 0
 

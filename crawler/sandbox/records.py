@@ -1,4 +1,7 @@
-"""The records of the invented world: people, movies, frames, ratings, comments and likes."""
+"""The records of the invented world: people, movies, frames, ratings, comments and likes.
+
+What only an odd world has (`oddities`) has defaults here: marks without a date, merged movies, items that break a page.
+"""
 
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -6,7 +9,8 @@ from typing import Literal
 
 from crawler.sandbox.pictures import Picture
 
-MovieState = Literal["open", "removed", "not_listed", "in_review"]
+MovieState = Literal["open", "removed", "not_listed", "in_review", "login_only", "censored", "merged"]
+LISTED_STATES = ("open", "login_only", "censored", "merged")
 DirectorLink = Literal["celebrity", "personage", "search"]
 RatingState = Literal["shown", "too_few", "off"]
 FRAME_KINDS = ("still", "poster", "wallpaper")
@@ -61,6 +65,11 @@ class Movie:
     seen_total: int
 
     @property
+    def is_listed(self) -> bool:
+        """Whether people's lists show its title (a deleted movie reads 未知电影)."""
+        return self.state in LISTED_STATES
+
+    @property
     def shown_title(self) -> str:
         """The heading of the movie's page, in which double spaces occur."""
         return f"{self.chinese}{self.gap}{self.english}" if self.english else self.chinese
@@ -95,7 +104,7 @@ class Rating:
     user_id: str
     movie_id: str
     stars: int | None
-    rated_on: date
+    rated_on: date | None
     comment_id: str
     is_hidden: bool
 
@@ -126,7 +135,15 @@ class Like:
 
 @dataclass
 class Contents:
-    """Everything that the site shows, by the key of its page; lists are in the order of the pages."""
+    """Everything that the site shows, by the key of its page; lists are in the order of the pages.
+
+    Attributes:
+        merged: for the old id of a merged movie, the id of the movie that it leads to.
+        links_of: for the id of a mark, the second movie that its text links to.
+        misreported: movies with other facts in the HTML than in the JSON, by id.
+        bad_items: ids of marks, comments and frames that break every JSON page that contains them.
+        walled: ids of people whose collection always leads to the login page.
+    """
 
     users: dict[str, User] = field(default_factory=dict)
     by_slug: dict[str, User] = field(default_factory=dict)
@@ -137,3 +154,8 @@ class Contents:
     comments_of: dict[str, list[Comment]] = field(default_factory=dict)
     likers_of: dict[str, list[Like]] = field(default_factory=dict)
     likes_of: dict[str, list[Like]] = field(default_factory=dict)
+    merged: dict[str, str] = field(default_factory=dict)
+    links_of: dict[str, str] = field(default_factory=dict)
+    misreported: dict[str, Movie] = field(default_factory=dict)
+    bad_items: frozenset[str] = frozenset()
+    walled: frozenset[str] = frozenset()

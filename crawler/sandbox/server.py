@@ -9,6 +9,7 @@ import socket
 import socketserver
 import threading
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from http import HTTPStatus
@@ -49,7 +50,7 @@ class SandboxServer:
 
     Args:
         world: the world to serve.
-        ports: ports of the movie, www and image host; 0 takes any free port.
+        ports: ports of the movie, www, image and mobile host; 0 takes any free port.
         log_path: log file with one JSON line per request, in addition to `requests` in memory.
         faults: called with each request and the function that answers it; its result is sent. None: no faults.
 
@@ -60,7 +61,7 @@ class SandboxServer:
     def __init__(
         self,
         world: World,
-        ports: tuple[int, int, int] = (0, 0, 0),
+        ports: Sequence[int] = (0, 0, 0, 0),
         log_path: Path | None = None,
         faults: Fault | None = None,
     ) -> None:
@@ -79,8 +80,7 @@ class SandboxServer:
                 f"sandbox: port {port} on 127.0.0.1 cannot be used ({error.strerror}); "
                 "stop the program that uses it, or choose another port with --port (0 takes any free port)"
             ) from error
-        movie, www, images = (f"http://127.0.0.1:{host.server_address[1]}" for host in self._hosts)
-        self.site = Site(movie=movie, www=www, images=images)
+        self.site = Site(**{host.role: f"http://127.0.0.1:{host.server_address[1]}" for host in self._hosts})
         self.answers = Answers(world, self.site)
 
     def __enter__(self) -> "SandboxServer":
@@ -115,7 +115,7 @@ class SandboxServer:
 
 
 class _Host(socketserver.ThreadingTCPServer):
-    """One of the three hosts."""
+    """One of the four hosts."""
 
     allow_reuse_address = True
     daemon_threads = True

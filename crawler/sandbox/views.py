@@ -18,7 +18,15 @@ class View:
         photos_page: photos per page of a movie's list (older layouts: 40).
         has_data_ids: whether photos in a list may have a `data-id`, besides the link to their page.
         has_like_widget: whether a photo's page shows how many people like it.
+        has_like_numbers: whether the newer like widget has a number (for guests it can be empty).
         lists_likers: whether a photo's page lists the people who like it.
+        has_gone_likes: whether liked photos that are gone stay in a person's list, and the favourites have ids of
+            their own, which are not the photos'.
+        is_throttled: whether a page of a list has its heading, but no items and no link to the next page.
+        has_next_link: whether a page of a list links to the next page.
+        keeps_total: whether a throttled JSON list still claims its total; otherwise the total is 0.
+        has_blank_items: whether JSON lists have `{}` for hidden items, and a null subject for deleted movies.
+        narrows_total: whether the total of a JSON list of one kind of photo counts only this kind.
     """
 
     withheld: int = 0
@@ -26,7 +34,14 @@ class View:
     photos_page: int = 30
     has_data_ids: bool = True
     has_like_widget: bool = True
+    has_like_numbers: bool = True
     lists_likers: bool = True
+    has_gone_likes: bool = False
+    is_throttled: bool = False
+    has_next_link: bool = True
+    keeps_total: bool = True
+    has_blank_items: bool = False
+    narrows_total: bool = True
 
 
 PLAIN = View()
@@ -51,9 +66,11 @@ def show(items: Sequence[T], start: int, size: int, view: View = PLAIN) -> Shown
     items = items[n_withheld(len(items), size, view) :]
     step = view.gap_every + 1
     total = len(items) + (len(items) // view.gap_every if view.gap_every else 0)
+    if view.is_throttled:
+        return Shown([], None, total)
     end = min(start + size, total)
     if step > 1:
         shown = [items[place - place // step] for place in range(start, end) if (place + 1) % step]
     else:
         shown = list(items[start:end])
-    return Shown(shown, start + size if start + size < total else None, total)
+    return Shown(shown, start + size if start + size < total and view.has_next_link else None, total)

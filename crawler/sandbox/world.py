@@ -24,6 +24,7 @@ from crawler.sandbox.tastes import (
 from dataset.errors import UsageError
 
 COMMENTS_REACH = 200  # number of a movie's comments that a logged-out reader sees
+INTERESTS_REACH = 500  # number of a movie's comments that the mobile JSON lists
 _N_SEED_MOVIES = 20
 _FIRST_DAY, _LAST_DAY = date(2019, 9, 1), date(2026, 6, 30)
 
@@ -91,11 +92,19 @@ def generate_world(config: WorldConfig) -> World:
     return World(config, tastes, contents, seeds)
 
 
-def discoverable_users(world: World, movie_ids: tuple[str, ...]) -> set[str]:
-    """Return the ids of the active users whom a logged-out reader finds in these movies' comments."""
-    reached = (comment for movie_id in movie_ids for comment in world.contents.comments_of[movie_id][:COMMENTS_REACH])
-    users = world.contents.users
-    return {comment.user_id for comment in reached if users[comment.user_id].closing is None}
+def discoverable_users(world: World, movie_ids: tuple[str, ...], source: str = "html") -> set[str]:
+    """Return the ids of the active users whom a logged-out reader finds in these movies' comments.
+
+    Args:
+        world: the world.
+        movie_ids: the movies whose comments are read.
+        source: `html`, or `json`, which does not show the comments among the bad items.
+    """
+    contents, reach = world.contents, INTERESTS_REACH if source == "json" else COMMENTS_REACH
+    lost = contents.bad_items if source == "json" else frozenset()
+    reached = (comment for movie_id in movie_ids for comment in contents.comments_of[movie_id][:reach])
+    found = {comment.user_id for comment in reached if comment.comment_id not in lost}
+    return {user_id for user_id in found if contents.users[user_id].closing is None}
 
 
 def _draw_ratings(
@@ -127,7 +136,7 @@ def _rate(user: User, movies: list[Movie], utility: FloatArray, n: int, generato
             movie_id=movies[movie].movie_id,
             stars=None if is_unrated[i] else int(stars[i]),
             rated_on=_FIRST_DAY + timedelta(days=int(days[i])),
-            comment_id=_comment_id(user.user_id, movies[movie].movie_id),
+            comment_id=comment_id(user.user_id, movies[movie].movie_id),
             is_hidden=bool(hides and is_hidden[i]),
         )
         for i, movie in enumerate(chosen)
@@ -162,7 +171,7 @@ def _draw_likes(contents: Contents, tastes: Tastes, generator: Generator) -> Non
             chances = generator.random((len(frames), 3))
             for frame, (chance, when, way) in zip(frames, chances.tolist(), strict=True):
                 if chance < like_probability(themes, frame.theme):
-                    liked_at = _moment(rating.rated_on, int(when * 86_400 * 3))
+                    liked_at = _moment(rating.rated_on or _FIRST_DAY, int(when * 86_400 * 3))
                     like = Like(user_id, frame.frame_id, liked_at, by_number=has_slug and way < 0.2)
                     contents.likers_of[frame.frame_id].append(like)
                     contents.likes_of[user_id].append(like)
@@ -212,7 +221,7 @@ def _comment_on_seed(user: User, visible: list[Rating], room: dict[str, int], ge
         return []
     # The user has since removed the movie from their collection; the comment remains.
     day = _FIRST_DAY + timedelta(days=int(generator.integers(2000)))
-    number = _comment_id(user.user_id, emptiest)
+    number = comment_id(user.user_id, emptiest)
     return [Rating(user.user_id, emptiest, int(generator.integers(1, 6)), day, number, is_hidden=True)]
 
 
@@ -222,14 +231,14 @@ def _comment(user: User, rating: Rating, generator: Generator) -> Comment:
         movie_id=rating.movie_id,
         user_id=user.user_id,
         stars=rating.stars,
-        written_at=_moment(rating.rated_on, int(generator.integers(86_400))),
+        written_at=_moment(rating.rated_on or _FIRST_DAY, int(generator.integers(86_400))),
         votes=int(generator.geometric(0.08)) - 1,
         text=invent_remark(generator),
         by_number=bool(user.slug and generator.random() < 0.25),
     )
 
 
-def _comment_id(user_id: str, movie_id: str) -> str:
+def comment_id(user_id: str, movie_id: str) -> str:
     """Return the id of a user's comment on a movie (movie ids are below 10 ** 10)."""
     return str(int(user_id) * 10**10 + int(movie_id))
 

@@ -3,13 +3,17 @@
 Every crawl and every `probe` of an account takes the host's turn before it sends a request, and keeps it until the
 request has ended. The turn is a locked file in the account's home (not in the crawl folder, so that two crawls share
 it), which also holds the times of the last requests. If a process dies, the system releases its lock.
+
+Two bounds hold together: a delay, from the end of a request to the start of the next, and a number of requests per
+minute, a minute being any 60 s (on the sandbox less: it scales with the delay).
 """
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import NamedTuple
 
 from dataset.errors import PipelineError
 
@@ -19,11 +23,21 @@ try:
 except ImportError:  # Windows: the ledger's lock says that a crawl needs POSIX
     fcntl = pwd = None  # type: ignore[assignment]
 
-MAX_TIMES = 32  # more than a minute of requests to a real host
+MAX_TIMES = 32  # more than a minute of requests to a host
+_MARGIN = 1e-4  # of a minute, so that the first and the last of eleven requests are more than a minute apart
 _POLL_S = 0.25  # how often a process asks again while another one has the turn
 _KEPT_S = 86_400.0
+_CLOSED_KEPT_S = 8 * _KEPT_S
+CLOSED = ".closed"  # the suffix of the files of `closed.py`
 _FILE_BYTES = 2048
 _FOLDER = Path(".local/state/douban-keyframes/hosts")
+
+
+class Minute(NamedTuple):
+    """How many requests a host gets in any minute, at most `MAX_TIMES`, and how long a minute is."""
+
+    most: int
+    seconds: float = 60.0
 
 
 class HostClock:
@@ -31,15 +45,27 @@ class HostClock:
 
     Args:
         path: the host's file; None for a host that needs no turns (the sandbox without a delay).
+        minute: the bound of requests per minute; None: only the delay counts.
+        now: gives the time, in Unix time.
+        sleep: waits for some seconds.
     """
 
-    def __init__(self, path: Path | None) -> None:
+    def __init__(
+        self,
+        path: Path | None,
+        minute: Minute | None = None,
+        now: Callable[[], float] = time.time,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
         self._path = path
+        self._minute = minute
+        self._now = now
+        self._sleep = sleep
         self._file: int | None = None  # the locked file's descriptor, while this process has the turn
         self._times: list[tuple[float, float]] = []  # start and end of the last requests, in Unix time
 
     def begin(self, delay_s: float) -> float:
-        """Take the turn if nobody has it and the last request ended `delay_s` ago or longer.
+        """Take the turn if nobody has it, the last request ended `delay_s` ago or longer, and the minute has room.
 
         Returns:
             0 if a request may be sent now, otherwise how many seconds to wait before the next try.
@@ -52,9 +78,9 @@ class HostClock:
         file = self._lock(self._path)
         if file is None:
             return min(_POLL_S, delay_s / 5)
-        now = time.time()
+        now = self._now()
         self._times = _read(file, now)
-        wait_s = self._times[-1][1] + delay_s - now if self._times else 0.0
+        wait_s = max(self._delay_left(delay_s, now), self._minute_left(now))
         if wait_s > 0:
             os.close(file)
             return wait_s
@@ -66,7 +92,7 @@ class HostClock:
     def end(self) -> None:
         """Give the turn back, because the request has ended."""
         if self._file is not None:
-            self._times[-1] = (self._times[-1][0], time.time())
+            self._times[-1] = (self._times[-1][0], max(self._times[-1][0], self._now()))
             self._release()
 
     def withdraw(self) -> None:
@@ -79,11 +105,21 @@ class HostClock:
     def turn(self, delay_s: float) -> Iterator[None]:
         """Wait for the turn, and keep it inside this context."""
         while wait_s := self.begin(delay_s):
-            time.sleep(wait_s)
+            self._sleep(wait_s)
         try:
             yield
         finally:
             self.end()
+
+    def _delay_left(self, delay_s: float, now: float) -> float:
+        return self._times[-1][1] + delay_s - now if self._times else 0.0
+
+    def _minute_left(self, now: float) -> float:
+        """Return how long the minute is full; it counts from the end of a request, which is after the host got it."""
+        if self._minute is None or len(self._times) < self._minute.most:
+            return 0.0
+        left_s = self._times[-self._minute.most][1] + self._minute.seconds - now
+        return left_s + _MARGIN * self._minute.seconds if left_s >= 0 else 0.0
 
     def _release(self) -> None:
         if self._file is not None:
@@ -112,19 +148,23 @@ class HostClock:
             os.close(file)  # `_remove_old` was faster
 
 
-def host_clock(key: str) -> HostClock:
+def host_clock(key: str, minute: Minute) -> HostClock:
     """Return the clock that this account shares for a host.
 
     Raises:
         PipelineError: the account has no folder of its own to keep it in.
     """
-    folder = _account_folder()
+    folder = account_folder()
     _remove_old(folder)
-    return HostClock(folder / key)
+    return HostClock(folder / key, minute)
 
 
-def _account_folder() -> Path:
-    """Return the folder of the account's clocks. No variable of the environment moves it."""
+def account_folder() -> Path:
+    """Return the folder of what the account's crawls share. No variable of the environment moves it.
+
+    Raises:
+        PipelineError: the account has no folder of its own.
+    """
     account = os.getuid()
     folders = [Path("/var/tmp") / f"douban-keyframes-{account}" / "hosts"]
     with suppress(KeyError):
@@ -142,11 +182,12 @@ def _account_folder() -> Path:
 
 
 def _remove_old(folder: Path) -> None:
-    """Remove the files of hosts that were not asked for a day."""
+    """Remove the files of hosts that were not asked for a day, and what hosts asked for long ago."""
     for path in folder.iterdir():
+        kept_s = _CLOSED_KEPT_S if path.suffix == CLOSED else _KEPT_S
         with suppress(OSError), path.open("r+") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if time.time() - os.fstat(file.fileno()).st_mtime > _KEPT_S:
+            if time.time() - os.fstat(file.fileno()).st_mtime > kept_s:
                 path.unlink()
 
 
@@ -155,7 +196,7 @@ def _read(file: int, now: float) -> list[tuple[float, float]]:
     fields = os.read(file, _FILE_BYTES).split()
     if not fields:
         return []
-    times = [(now, now)]
+    times = [(now, now)] * MAX_TIMES
     with suppress(ValueError):
         numbers = [min(float(field), now) for field in fields]
         found = list(zip(numbers[::2], numbers[1::2], strict=True))

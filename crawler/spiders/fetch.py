@@ -94,6 +94,8 @@ class _Request:
             location=ascii_header(location),
             content_type=ascii_header(content_type),
             at=time.time(),
+            retry_after=ascii_header(response.headers.get("Retry-After")),
+            robots_tags=tuple(filter(None, map(ascii_header, response.headers.get_all("X-Robots-Tag", [])))),
         )
 
     def _decoded(self, body: bytes, encoding: str) -> bytes:

@@ -9,7 +9,7 @@ from scrapy.statscollectors import StatsCollector
 from crawler.ledger.ledger import Ledger
 
 _REDRAW_S = 0.25
-_SETTLED = ("done", "gone", "refused", "failed")
+_SETTLED = ("done", "gone", "unavailable", "refused", "failed")
 
 
 class Meter:
@@ -19,7 +19,7 @@ class Meter:
         self.stats: StatsCollector | None = None
         self._bar = bar
         self._ledger = ledger
-        self._settled_before = ledger.count(kinds, "done", "gone")
+        self._settled_before = ledger.count(kinds, "done", "gone", "unavailable")
         self._known_before = self._settled_before + ledger.count(kinds, "pending") - ledger.pages_added
         self._task = bar.add_task(stage, total=None, completed=self._settled_before, note="")
         self._started = self._drawn = time.monotonic()

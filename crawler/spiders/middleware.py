@@ -1,4 +1,4 @@
-"""The last check before a request leaves: robots.txt allows its path, and no host has refused us."""
+"""The last check before a request leaves: robots.txt allows its path, and its host has not refused us."""
 
 from typing import Self, cast
 
@@ -24,12 +24,13 @@ class HostRulesMiddleware:
         """Let an allowed request pass.
 
         Raises:
-            NotSent: a host has refused us, or the host's robots.txt disallows the path.
+            NotSent: the host has refused us (or another one, and there is no other source), or the host's robots.txt
+                disallows the path.
         """
         spider = cast(StageSpider, self._crawler.spider)
-        if spider.pages.refusals:
-            raise NotSent("held back: the site refuses us")
         host = request.meta["download_slot"]
+        if spider.pages.is_refused(host):
+            raise NotSent("held back: the site refuses us")
         if not request.url.startswith(f"{spider.crawl.site.hosts[host]}/"):
             raise NotSent("an address on another host")
         if not spider.rules[host].allows(request.url, user_agent(spider.crawl.politeness.contact)):

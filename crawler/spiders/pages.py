@@ -1,32 +1,56 @@
 """Decides which page of a stage is requested next, and when. Independent of Scrapy.
 
 A page waits until its host is free (`HostPace` in this crawl, `HostClock` among all of the account), and after a failed
-attempt until its next attempt is due. When all pages of a phase are finished, the next phase begins. After a refusal, a
+attempt until its next attempt is due. When all pages of a phase are finished, the next phase begins. But if movies
+turned out to be merged, the phase is planned again first, because the core of the ratings can be another one. After a
 bug or `--max-requests`, no more pages are handed out.
+
+A host that refuses us gets no more requests in this run. The other hosts get some only while one of them has another
+source of the data (`PageKind.source`) than the host that refused; otherwise the run stops. Several pages in a row that
+no parser understands are a refusal in a form that is not known.
 """
 
 import time
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from crawler.kinds import KINDS, is_page
-from crawler.kinds.kind import CrawlContext
+from crawler.kinds.kind import CrawlContext, PageKind
 from crawler.page import Key, Page
 from crawler.plan import Phase, plan_phase
+from crawler.spiders.closed import require_open
 from crawler.spiders.pace import HostPace
-from crawler.spiders.politeness import Politeness
+from crawler.spiders.politeness import OF_ROLE, Politeness
 from crawler.spiders.queue import PageQueue
 from crawler.spiders.robots import HostRules
+from dataset.errors import RefusedError
 
 MAX_BACKOFF_S = 3600.0
 MAX_DELAY_S = 60.0  # of a host that answers slowly; twice the host's own delay if that is more
+
+
+def may_go_on(kinds: Iterable[PageKind], refusals: Collection[str]) -> bool:
+    """Return whether a run that reads some kinds may go on, after some hosts have refused us.
+
+    It may while one of the other hosts has another source of the data than the hosts that refused.
+    """
+    if not refusals:
+        return True
+    kinds = list(kinds)
+    refused = {kind.source for kind in kinds if kind.host in refusals}
+    return any(kind.host not in refusals and kind.source not in refused for kind in kinds)
+
+
+def delay_of(host: str, rules: Mapping[str, HostRules]) -> float:
+    """Return the delay between requests to a host: the longest that a host with the same bounds asks for."""
+    return max(rule.delay_s for other, rule in rules.items() if OF_ROLE.get(other) == OF_ROLE.get(host))
 
 
 class StagePages:
     """Hands out the pages of a stage one by one, and is told how each ended.
 
     Attributes:
-        refusals: the sign of refusal, by host.
+        refusals: the sign of refusal, by host; a host in it gets no request.
         defect: an exception in our code (a bug, or a file that cannot be written); it ends the crawl.
         n_requests: how many requests were sent.
         is_over: whether no page is left to hand out.
@@ -38,20 +62,27 @@ class StagePages:
         phases: Iterable[Phase],
         politeness: Politeness,
         rules: Mapping[str, HostRules],
+        refusals: Mapping[str, str] | None = None,
     ) -> None:
-        delay_s = max(rule.delay_s for rule in rules.values())
-        self.refusals: dict[str, str] = {}
+        self.refusals: dict[str, str] = {**(refusals or {})}
         self.defect: Exception | None = None
         self.n_requests = 0
         self.is_over = False
         self._context = context
         self._phases = deque(phases)
+        self._kinds = [kind for phase in self._phases for kind in phase]
         self._rules = rules
         self._politeness = politeness
-        self._paces = {host: HostPace(delay_s, max(MAX_DELAY_S, 2 * delay_s)) for host in rules}
-        self._clocks = {host: politeness.clock(context.site.hosts[host]) for host in rules}
+        self._paces: dict[str, HostPace] = {}
+        self._clocks = {host: politeness.clock(context.site.hosts[host], host) for host in rules}
         self._queues: dict[str, PageQueue] = {}
+        self._phase: Phase = ()
+        self._n_merged = len(context.ledger.aliases())
+        self._answered_pages: dict[str, int] = {}  # how many pages of a host were understood
+        self._odd: dict[str, list[Page]] = {}  # the last pages of a host, if none of them was understood
         for host, rule in rules.items():
+            delay_s = delay_of(host, rules)
+            self._paces[host] = HostPace(delay_s, max(MAX_DELAY_S, 2 * delay_s))
             self._paces[host].ended(rule.read_at)  # robots.txt was a request like any other
 
     def take(self, now: float) -> Page | None:
@@ -60,14 +91,19 @@ class StagePages:
             if self._must_stop():
                 self.is_over = True
                 break
-            for host, queue in self._queues.items():
+            queues, n_refusals = self._open_queues(), len(self.refusals)
+            for host, queue in queues.items():
                 if self._is_turn_of(host, now) and (page := queue.take(now)):
                     self.n_requests += 1
                     if is_page(page.key):
                         return page
                     self._context.ledger.mark(page, "gone", "its id has not the form of the site's ids")
                     self.hold_back(page)
-            if any(queue.out or queue.next_retry_at() or queue.has_ready() for queue in self._queues.values()):
+            if len(self.refusals) > n_refusals:
+                continue
+            if any(queue.out for queue in self._queues.values()) or any(
+                queue.next_retry_at() or queue.has_ready() for queue in queues.values()
+            ):
                 break
             self._begin_next_phase()
         return None
@@ -75,7 +111,7 @@ class StagePages:
     def next_due(self) -> float | None:
         """Return the earliest time at which `take` may return a page, if no other page is finished before."""
         times = []
-        for host, queue in self._queues.items():
+        for host, queue in self._open_queues().items():
             if queue.out < self._politeness.concurrency and not self._rules[host].are_old():
                 due = 0.0 if queue.has_ready() else queue.next_retry_at()
                 if due is not None:
@@ -84,7 +120,12 @@ class StagePages:
 
     def host_with_old_rules(self) -> str | None:
         """Return a host whose robots.txt must be read again before its next page is handed out."""
-        return next((host for host in self._queues if self._rules[host].are_old()), None)
+        return next((host for host in self._open_queues() if self._rules[host].are_old()), None)
+
+    @property
+    def is_cut_short(self) -> bool:
+        """Whether a phase has not begun."""
+        return bool(self._phases)
 
     # --- how a page ended ----------------------------------------------------------------------
 
@@ -107,9 +148,28 @@ class StagePages:
         self._queue(page).retry(postponed, time.monotonic() + wait_s)
         return True
 
-    def refuse(self, host: str, cause: str) -> None:
-        """Stop, because a host refuses us."""
-        self.refusals.setdefault(host, cause)
+    def refuse(self, host: str, cause: str, pages: Sequence[Page] = ()) -> None:
+        """Stop a host, because it refuses us; `pages` are the refused ones, which count only at the first refusal."""
+        if host in self.refusals:
+            return
+        self.refusals[host] = cause
+        for page in pages:
+            self._context.ledger.count_refusal(page, n_answered=self._answered_pages.get(host, 0))
+
+    def understood(self, page: Page) -> None:
+        """Note that the host of a page answers."""
+        host = KINDS[page.key.kind].host
+        self._answered_pages[host] = self._answered_pages.get(host, 0) + 1
+        self._odd.pop(host, None)
+        self._queues[host].answered()
+
+    def not_understood(self, page: Page, cause: str) -> None:
+        """Stop the host of a page that no parser understands, if it is the last of several such pages in a row."""
+        host = KINDS[page.key.kind].host
+        odd = self._odd.setdefault(host, [])
+        odd[:] = [*(one for one in odd if one.page_id != page.page_id), page]
+        if len(odd) >= self._politeness.stop_after_not_understood:
+            self.refuse(host, f"{len(odd)} pages in a row were not understood, the last: {cause}", odd)
 
     def fail(self, error: Exception) -> None:
         """Stop, because of an exception in our code; the first one is kept."""
@@ -127,6 +187,11 @@ class StagePages:
         if pace.free_at > now or self._rules[host].are_old():
             return False
         if self._politeness.is_slow and self._queues[host].has_due(now):
+            try:
+                require_open(self._context.site.hosts[host])
+            except RefusedError as refused:  # what another crawl of this account was told
+                self.refuse(host, str(refused))
+                return False
             wait_s = self._clocks[host].begin(pace.delay_s)  # another crawl may have sent a request just now
             pace.free_at = now + wait_s
             return not wait_s
@@ -134,19 +199,32 @@ class StagePages:
 
     def _must_stop(self) -> bool:
         limit = self._context.scope.max_requests
-        return bool(self.refusals) or self.defect is not None or (limit is not None and self.n_requests >= limit)
+        is_at_limit = limit is not None and self.n_requests >= limit
+        return self.defect is not None or is_at_limit or not may_go_on(self._kinds, self.refusals)
+
+    def _open_queues(self) -> dict[str, PageQueue]:
+        return {host: queue for host, queue in self._queues.items() if host not in self.refusals}
 
     def _begin_next_phase(self) -> None:
-        if not self._phases:
+        n_merged = len(self._context.ledger.aliases())
+        if n_merged > self._n_merged:
+            self._n_merged = n_merged
+        elif self._phases:
+            self._phase = self._phases.popleft()
+        else:
             self.is_over = True
             return
-        phase = self._phases.popleft()
+        phase = self._phase
         plan_phase(self._context, phase)
         kinds: dict[str, list[str]] = {}
         for kind in phase:
             kinds.setdefault(kind.host, []).append(kind.name)
         window = self._politeness.concurrency
         self._queues = {host: PageQueue(self._context.ledger, names, window) for host, names in kinds.items()}
+
+    def is_refused(self, host: str) -> bool:
+        """Return whether a host must get no request, because it or another one refuses us."""
+        return host in self.refusals or not may_go_on(self._kinds, self.refusals)
 
     def _queue(self, page: Page) -> PageQueue:
         return self._queues[KINDS[page.key.kind].host]

@@ -2,7 +2,8 @@
 
 At most `window` pages are handed out at once, so no request waits inside Scrapy, where it could not be
 stopped any more. The ledger is read in batches. A list that has begun is finished first, so that it changes little
-while it is read.
+while it is read. Pages that were refused in an earlier run come as soon as the host has answered another page: if
+one is refused again then, it is the page that the site refuses.
 """
 
 import heapq
@@ -30,6 +31,7 @@ class PageQueue:
         self._later: list[tuple[float, int, Page]] = []
         self._held: set[int] = set()  # pages in memory: ready, later or out
         self._last_loaded = 0
+        self._refused_before = ledger.pending_after_refusals(kinds)  # a run adds none: its host is stopped
         self.out = 0
 
     def take(self, now: float) -> Page | None:
@@ -62,6 +64,13 @@ class PageQueue:
             self._held.add(following.page_id)
             self._ready.appendleft(following)
 
+    def answered(self) -> None:
+        """Put the pages that were refused in an earlier run before all others, because the host answers."""
+        if self._refused_before:
+            waiting, self._ready = self._ready, deque()
+            self._hold_refused()
+            self._ready.extend(waiting)
+
     def retry(self, page: Page, due: float) -> None:
         """Take back a page that failed; it is handed out again when it is due, by the clock of `take`."""
         self.out -= 1
@@ -81,9 +90,17 @@ class PageQueue:
         while not self._ready:
             batch = self._ledger.pending(self._kinds, self._last_loaded, _BATCH_PAGES)
             if not batch:
+                self._hold_refused()
                 return
             self._last_loaded = batch[-1].page_id
-            for page in batch:
-                if page.page_id not in self._held:
-                    self._held.add(page.page_id)
-                    self._ready.append(page)
+            self._hold(batch)
+
+    def _hold_refused(self) -> None:
+        self._hold(self._refused_before)
+        self._refused_before = []
+
+    def _hold(self, pages: Sequence[Page]) -> None:
+        for page in pages:
+            if page.page_id not in self._held:
+                self._held.add(page.page_id)
+                self._ready.append(page)

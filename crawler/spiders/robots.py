@@ -15,6 +15,7 @@ from protego import Protego
 
 from crawler.page import Answer, TooMuch
 from crawler.sites import is_loopback, robots_txt
+from crawler.spiders.closed import close_host, require_open
 from crawler.spiders.fetch import NoAnswer, NotConnected, fetch
 from crawler.spiders.politeness import FLOOR_S, Politeness
 from dataset.errors import MissingInputError, RefusedError
@@ -85,16 +86,16 @@ def read_robots(hosts: Mapping[str, str], politeness: Politeness, user_agent: st
         user_agent: sent, and matched against the file's groups.
 
     Raises:
-        RefusedError: a host does not answer with status 200 and a plain text.
+        RefusedError: a host does not answer with status 200 and a plain text, or asked to be left alone.
         MissingInputError: no server answers at the address.
     """
     return {
-        role: host_rules(base, _read_one(base, politeness, user_agent), politeness, user_agent)
+        role: host_rules(base, _read_one(base, politeness, user_agent, role), politeness, user_agent, role)
         for role, base in hosts.items()
     }
 
 
-def host_rules(base: str, text: str, politeness: Politeness, user_agent: str) -> HostRules:
+def host_rules(base: str, text: str, politeness: Politeness, user_agent: str, role: str = "movie") -> HostRules:
     """Return the rules of a host from the text of its robots.txt; outside loopback the delay is at least `FLOOR_S`.
 
     Raises:
@@ -106,19 +107,20 @@ def host_rules(base: str, text: str, politeness: Politeness, user_agent: str) ->
         raise RefusedError(_not_valid(robots_txt(base), f"{len(lines):,} lines for {agents:,} user agents"))
     robots = Protego.parse(text)
     if is_loopback(base):
-        return HostRules(politeness.delay_s, robots, time.monotonic())
+        return HostRules(politeness.delay_of(role), robots, time.monotonic())
     asked = [float(found[1]) for found in map(_COMMENTED_DELAY.fullmatch, lines) if found]
-    delay_s = max(FLOOR_S, politeness.delay_s, float(robots.crawl_delay(user_agent) or 0), *asked)
+    delay_s = max(FLOOR_S, politeness.delay_of(role), float(robots.crawl_delay(user_agent) or 0), *asked)
     if delay_s > max(_MAX_DELAY_S, politeness.delay_s):
         raise RefusedError(_not_valid(robots_txt(base), f"it asks for {delay_s:,.0f} s between two requests"))
     return HostRules(delay_s, robots, time.monotonic())
 
 
-def _read_one(base: str, politeness: Politeness, user_agent: str) -> str:
+def _read_one(base: str, politeness: Politeness, user_agent: str, role: str) -> str:
     """Return the text of a host's robots.txt."""
+    require_open(base)
     url = robots_txt(base)
     try:
-        with politeness.clock(base).turn(politeness.delay_s):
+        with politeness.clock(base, role).turn(politeness.delay_of(role)):
             answer = fetch(url, {"User-Agent": user_agent}, politeness.timeout_s, _MAX_BYTES)
     except NotConnected as problem:
         remedy = (
@@ -127,6 +129,8 @@ def _read_one(base: str, politeness: Politeness, user_agent: str) -> str:
         raise MissingInputError(f"{base}: no server answers ({problem}); {remedy}") from None
     except (NoAnswer, TooMuch) as problem:
         raise RefusedError(_not_valid(url, str(problem))) from None
+    if answer.status != 200:
+        close_host(base, answer.retry_after)
     return _valid_text(url, answer)
 
 

@@ -7,7 +7,7 @@ as a child process.
 import gc
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -19,12 +19,12 @@ from twisted.python.failure import Failure
 from crawler.archive.records import Origin
 from crawler.archive.warc import Archive
 from crawler.kinds import KINDS
-from crawler.kinds.kind import CrawlContext
+from crawler.kinds.kind import CrawlContext, PageKind
 from crawler.ledger.ledger import Ledger
-from crawler.plan import kinds_of, phases_of
+from crawler.plan import drop_settled, kinds_of, phases_of
 from crawler.spiders.meter import Meter
-from crawler.spiders.pages import StagePages
-from crawler.spiders.politeness import user_agent
+from crawler.spiders.pages import StagePages, may_go_on
+from crawler.spiders.politeness import Politeness, user_agent
 from crawler.spiders.robots import HostRules, read_robots
 from crawler.spiders.settings import CrawlSettings, scrapy_settings
 from crawler.spiders.spider import StageSpider
@@ -34,11 +34,22 @@ from dataset.errors import RefusedError, UnfinishedError
 
 @dataclass(frozen=True)
 class StageResult:
-    """What a run of a stage did: pages read, pages found gone, and pages left because of `--max-requests`."""
+    """What a run of a stage did.
+
+    Attributes:
+        done: pages read.
+        gone: pages that the site says do not exist.
+        unavailable: pages that the site does not show to us.
+        left: pages left because of `--max-requests`.
+        set_aside: pages that the site refused in several runs, in which it answered others.
+        seconds: how long it took.
+    """
 
     done: int
     gone: int
+    unavailable: int
     left: int
+    set_aside: int
     seconds: float
 
 
@@ -52,11 +63,11 @@ def run_stage(stage: str, crawl: CrawlSettings, ledger: Ledger) -> StageResult:
     """
     kinds, politeness = kinds_of(stage, scope=crawl.scope), crawl.politeness
     hosts = {host: crawl.site.hosts[host] for host in dict.fromkeys(KINDS[kind].host for kind in kinds)}
-    rules = read_robots(hosts, politeness, user_agent(politeness.contact))
+    rules, refusals = _read_rules(hosts, [KINDS[kind] for kind in kinds], politeness)
     ledger.revive(kinds)
     started = time.monotonic()
     context = CrawlContext(ledger, crawl.site, crawl.scope)
-    pages = StagePages(context, phases_of(stage, crawl.scope), politeness, rules)
+    pages = StagePages(context, phases_of(stage, crawl.scope), politeness, rules, refusals)
     with (
         Archive(crawl.crawl_dir, Origin(crawl.source, crawl.site, crawl.scope)) as archive,
         progress("pages") as bar,
@@ -64,9 +75,32 @@ def run_stage(stage: str, crawl: CrawlSettings, ledger: Ledger) -> StageResult:
         meter = Meter(bar, stage, ledger, kinds)
         stats = _crawl(crawl, context, archive, rules, pages, meter)
         meter.draw()
+    with ledger.transaction():
+        drop_settled(ledger, crawl.scope)
     _raise_if_incomplete(pages, ledger, kinds, politeness.attempts)
-    done, gone = stats.get_value("pages/done", 0), stats.get_value("pages/gone", 0)
-    return StageResult(done, gone, ledger.count(kinds, "pending"), time.monotonic() - started)
+    done, gone, unavailable = (stats.get_value(f"pages/{state}", 0) for state in ("done", "gone", "unavailable"))
+    left, set_aside = ledger.count(kinds, "pending"), ledger.n_set_aside(kinds)
+    return StageResult(done, gone, unavailable, left, set_aside, time.monotonic() - started)
+
+
+def _read_rules(
+    hosts: Mapping[str, str], kinds: Sequence[PageKind], politeness: Politeness
+) -> tuple[dict[str, HostRules], dict[str, str]]:
+    """Return the rules of each host, and why a host has none, if the run may go on without that host.
+
+    Raises:
+        RefusedError: a host has no valid robots.txt, or asked to be left alone, and there is no other source.
+    """
+    rules: dict[str, HostRules] = {}
+    refusals: dict[str, str] = {}
+    for host, base in hosts.items():
+        try:
+            rules |= read_robots({host: base}, politeness, user_agent(politeness.contact))
+        except RefusedError as refused:
+            refusals[host] = str(refused)
+            if not may_go_on(kinds, refusals):
+                raise
+    return rules, refusals
 
 
 def _crawl(
@@ -100,18 +134,19 @@ def _crawl(
 
 
 def _raise_if_incomplete(pages: StagePages, ledger: Ledger, kinds: Sequence[str], attempts: int) -> None:
-    if pages.refusals:
+    if pages.refusals and (pages.is_cut_short or ledger.count(kinds, "pending", "refused")):
         host, sign = next(iter(pages.refusals.items()))
         raise RefusedError(
             f"the {host} host refuses us ({sign}), so the crawl has stopped; nothing is lost: wait a day or more, "
-            "raise --delay-s, then run the same command again"
+            "raise --delay-s, then run the same command again (it begins with other pages)"
         )
-    if refused := ledger.count(kinds, "refused"):
+    set_aside = ledger.n_set_aside(kinds)
+    if refused := ledger.n_disallowed(kinds):
         raise RefusedError(
             f"{refused:,} pages were not requested because robots.txt disallows them; all other pages are finished "
             "(python -m crawler status counts them by kind)"
         )
-    if failed := ledger.count(kinds, "failed"):
+    if failed := ledger.count(kinds, "refused", "failed") - set_aside:
         raise UnfinishedError(
             f"{failed:,} pages failed {attempts} times each (mostly: {ledger.commonest_cause('failed')}); "
             "run the same command again to retry them"

@@ -35,7 +35,6 @@ def scrapy_settings(crawl: CrawlSettings, rules: dict[str, HostRules]) -> dict[s
         "BOT_NAME": "douban-keyframes",
         "USER_AGENT": user_agent(politeness.contact),
         "SCHEDULER": "crawler.spiders.scheduler.LedgerScheduler",
-        "DEFAULT_REQUEST_HEADERS": {"Accept": "text/html", "Accept-Language": "zh-CN,zh;q=0.9,en;q=0.5"},
         "DOWNLOAD_SLOTS": {
             host: {"delay": rule.delay_s, "concurrency": politeness.concurrency, "jitter": 0.0}
             for host, rule in rules.items()
@@ -53,7 +52,6 @@ def scrapy_settings(crawl: CrawlSettings, rules: dict[str, HostRules]) -> dict[s
         "DOWNLOAD_VERIFY_CERTIFICATES": True,
         "DOWNLOADER_MIDDLEWARES_BASE": {
             "scrapy.downloadermiddlewares.downloadtimeout.DownloadTimeoutMiddleware": 350,
-            "scrapy.downloadermiddlewares.defaultheaders.DefaultHeadersMiddleware": 400,
             "scrapy.downloadermiddlewares.useragent.UserAgentMiddleware": 500,
             "scrapy.downloadermiddlewares.httpcompression.HttpCompressionMiddleware": 590,
         },

@@ -16,6 +16,7 @@ from crawler.kinds import KINDS
 from crawler.kinds.kind import CrawlContext
 from crawler.page import Answer, Page, TooMuch
 from crawler.process import Outcome, parse_answer, process, settle
+from crawler.spiders.closed import close_host
 from crawler.spiders.fetch import ascii_header
 from crawler.spiders.pages import StagePages
 from crawler.spiders.robots import HostRules
@@ -29,8 +30,8 @@ class NotSent(IgnoreRequest):
 class StageSpider(scrapy.Spider):
     """Reads every pending page of a stage's phases, one phase after the other.
 
-    Scrapy's stats count pages by how they ended: `pages/done`, `pages/gone`, `pages/refused`, `pages/failed`, and
-    `pages/retried`.
+    Scrapy's stats count pages by how they ended: `pages/done`, `pages/gone`, `pages/unavailable`, `pages/refused`,
+    `pages/failed`, and `pages/retried`.
 
     Attributes:
         pages: the `StagePages`, which hand out the pages to request.
@@ -67,20 +68,22 @@ class StageSpider(scrapy.Spider):
         """Process an answer."""
         page = self._answered(response)
         with self.context.ledger.transaction():  # no page is left marked as gone while it has attempts left
-            self._report(page, process(page, answer_of(response), self.context, self.archive))
+            self._report(page, process(page, answer_of(response), self.context, self.archive), response)
 
     async def on_slow_response(self, response: Response) -> None:
         """Process an answer that takes long to parse: parse it in a thread, one answer at a time."""
         page, loop = self._answered(response), asyncio.get_running_loop()
         parsed = await loop.run_in_executor(self._thread, parse_answer, page, answer_of(response), self.context)
         with self.context.ledger.transaction():
-            self._report(page, settle(page, parsed, self.context, self.archive))
+            self._report(page, settle(page, parsed, self.context, self.archive), response)
 
     def on_failure(self, failure: Any) -> None:
         """Handle a request without a usable answer: not sent, timed out, cut off, too large, or connection lost."""
         page: Page = failure.request.meta["page"]
         if failure.check(NotSent):
-            if not self.pages.refusals:  # disallowed by robots.txt; after a refusal the page stays pending
+            if not self.pages.is_refused(
+                KINDS[page.key.kind].host
+            ):  # disallowed by robots.txt; after a refusal the page stays pending
                 self.context.ledger.mark(page, "refused", str(failure.value))
                 self._count("refused")
             self.pages.hold_back(page)
@@ -104,15 +107,22 @@ class StageSpider(scrapy.Spider):
         self.pages.answered(page, response.meta.get("download_latency"), response.status == 200)
         return page
 
-    def _report(self, page: Page, outcome: Outcome) -> None:
+    def _report(self, page: Page, outcome: Outcome, response: Response | None = None) -> None:
         """Report the outcome of a page, which is marked in the ledger already, to `StagePages` and the stats."""
+        host = KINDS[page.key.kind].host
+        if outcome.state == "refused":
+            self.pages.refuse(host, outcome.cause, [page])
+            if response is not None:
+                close_host(self.crawl.site.hosts[host], ascii_header(response.headers.get("Retry-After")))
+        elif outcome.state != "failed":
+            self.pages.understood(page)
         if outcome.may_recover and self.pages.retry(page, outcome.cause):
             self._count("retried")
-            return
-        if outcome.state == "refused":
-            self.pages.refuse(KINDS[page.key.kind].host, outcome.cause)
-        self._count(outcome.state)
-        self.pages.finish(page, outcome.following)
+        else:
+            self._count(outcome.state)
+            self.pages.finish(page, outcome.following)
+        if outcome.is_odd:
+            self.pages.not_understood(page, outcome.cause)
 
     def _count(self, what: str) -> None:
         self.crawler.stats.inc_value(f"pages/{what}")
@@ -142,4 +152,6 @@ def answer_of(response: Response) -> Answer:
         location=ascii_header(location),
         content_type=ascii_header(content_type),
         at=datetime.now(UTC).timestamp(),
+        retry_after=ascii_header(response.headers.get("Retry-After")),
+        robots_tags=tuple(filter(None, map(ascii_header, response.headers.getlist("X-Robots-Tag")))),
     )

@@ -25,12 +25,14 @@ from dataset.building.kcore import k_core
 from dataset.building.split import SplitConfig, cold_interactions, split
 from dataset.building.statistics import statistics
 from dataset.building.train_counts import add_interaction_counts, add_like_counts
+from dataset.building.users import published_users
 from dataset.description import Provenance, keep_features, require_only_a_dataset, write_description
 from dataset.documents import read_document
 from dataset.errors import InvalidTableError, MissingInputError, TooLittleDataError, UsageError
 from dataset.folders import replaced_folder
 from dataset.schema import (
     HELD_OUT_SPLITS,
+    OPTIONAL_RAW_TABLES,
     RAW_TABLES,
     FrameLike,
     ImplicitFeedback,
@@ -40,6 +42,7 @@ from dataset.schema import (
     RawFrameLike,
     SnapshotFrame,
     SnapshotMovie,
+    SnapshotUser,
 )
 from dataset.tables import quarantine_rows, read_table, require_references, validate, write_table
 
@@ -73,7 +76,7 @@ class BuiltDataset:
 
 
 def read_raw(raw: Path) -> dict[str, pl.DataFrame]:
-    """Read and validate the five raw tables of a raw folder.
+    """Read and validate the raw tables of a raw folder; `users` may be missing.
 
     Raises:
         MissingInputError: `raw` is not a raw folder.
@@ -84,7 +87,8 @@ def read_raw(raw: Path) -> dict[str, pl.DataFrame]:
             f"{raw}: no ratings.parquet there, so it is not a folder of raw tables; create one with "
             "`python -m crawler export` or `python -m dataset import`"
         )
-    return {name: read_table(raw / f"{name}.parquet", schema) for name, schema in RAW_TABLES.items()}
+    optional = {name: schema for name, schema in OPTIONAL_RAW_TABLES.items() if (raw / f"{name}.parquet").is_file()}
+    return {name: read_table(raw / f"{name}.parquet", schema) for name, schema in (RAW_TABLES | optional).items()}
 
 
 def build(raw: Path, destination: Path, config: DatasetConfig) -> BuiltDataset:
@@ -116,6 +120,7 @@ def build(raw: Path, destination: Path, config: DatasetConfig) -> BuiltDataset:
     frames = tables["frames"].join(movie_ids, on="movie_id", how="semi")
     frame_likes, likes_dropped = held_out_likes(likes, frames, interactions)
     movies = tables["movies"].drop("crawled_at").join(movie_ids, on="movie_id", how="semi")
+    users, users_dropped = published_users(tables.get("users"), interactions)
     outside = "movie outside the k-core" if cold_dropped.is_empty() else "movie outside the k-core, or cold"
     quarantine = pl.concat(
         [
@@ -127,6 +132,7 @@ def build(raw: Path, destination: Path, config: DatasetConfig) -> BuiltDataset:
             quarantine_rows(tables["movies"].join(movies, on="movie_id", how="anti"), "movies", outside),
             quarantine_rows(tables["frames"].join(frames, on="frame_id", how="anti"), "frames", outside),
             likes_dropped,
+            users_dropped,
         ]
     )
     require_references(interactions, movies, ["movie_id"], "interactions", "movies")
@@ -144,6 +150,8 @@ def build(raw: Path, destination: Path, config: DatasetConfig) -> BuiltDataset:
         write_table(interactions, Interaction, folder / "interactions.parquet")
         write_table(frame_likes, FrameLike, folder / "frame_likes.parquet")
         write_table(quarantine, Quarantine, folder / "quarantine.parquet")
+        if users is not None:
+            write_table(users, SnapshotUser, folder / "users.parquet")
         description = write_description(folder, description)
         has_kept_features = keep_features(destination, folder)
     _log.info("built %s: %d interactions, %d rows dropped", destination, interactions.height, quarantine.height)

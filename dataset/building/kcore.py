@@ -68,13 +68,14 @@ def k_core_parquet(
     k_item: int = 5,
     user_column: str = "user_id",
     item_column: str = "movie_id",
+    replace: bool = False,
 ) -> KCore:
     """Write the k-core of a Parquet file, or of a folder of Parquet files, as one file; rows keep their order.
 
     Rows stream from disk to disk; only the codes are held in memory (see the module).
 
     Raises:
-        UsageError: a k is negative, or `destination` is part of `source`.
+        UsageError: a k is negative, `destination` is part of `source`, or it exists and is not to be replaced.
         MissingInputError: `source` is missing.
         InvalidTableError: `source` is not Parquet, lacks a column, or has a row without a user or an item.
     """
@@ -83,6 +84,8 @@ def k_core_parquet(
         raise MissingInputError(f"{source}: no such Parquet file or folder of Parquet files")
     if source.resolve() in (destination.resolve(), *destination.resolve().parents):
         raise UsageError(f"{destination}: belongs to the source, which would be overwritten; choose another --to")
+    if destination.exists() and not replace:
+        raise UsageError(f"{destination}: already exists; name another file with --to, or pass --replace")
     for file in [source] if source.is_file() else source.rglob("*.parquet"):
         require_plausible(file, is_read_whole=False)
     try:

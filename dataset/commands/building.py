@@ -132,6 +132,7 @@ def filter_k_core(
     item_column: str = "movie_id",
     k_user: CountOrZero = 5,
     k_item: CountOrZero = 5,
+    replace: bool = False,
 ) -> None:
     """Filter a Parquet file of any size to its k-core. A user-item pair counts once; all rows of a kept pair are kept.
 
@@ -142,8 +143,9 @@ def filter_k_core(
         item_column: column with the item's id
         k_user: minimum items per user
         k_item: minimum users per item
+        replace: replace the file in --to
     """
-    core = k_core_parquet(source, to, k_user, k_item, user_column, item_column)
+    core = k_core_parquet(source, to, k_user, k_item, user_column, item_column, replace)
     say(
         f"Kept {core.n_kept:,} of {core.n_rows:,} rows in {to}: "
         f"the k-core with k = {k_user} for users and {k_item} for items."

@@ -79,7 +79,7 @@ def _print(
     """Print the figures; `unknown` are the tables that have none, or None for a dataset folder."""
     if as_json:
         value = {"source": label, "dates": dates, "figures": figures, "not_computed": unknown or []}
-        print(json.dumps(value, indent=2, ensure_ascii=False))
+        say(json.dumps(value, indent=2))
         return
     is_dataset = unknown is None
     say(label)

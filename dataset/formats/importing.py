@@ -19,7 +19,7 @@ from dataset.formats.items import ItemsFile, ReadItems, read_items
 from dataset.formats.pictures import import_pictures
 from dataset.formats.ratings import RatingsFormat
 from dataset.formats.split_files import GivenSplit, read_given
-from dataset.schema import RAW_TABLES, Frame, Image, Movie, Quarantine
+from dataset.schema import OPTIONAL_RAW_TABLES, RAW_TABLES, Frame, Image, Movie, Quarantine
 from dataset.tables import empty, fill_columns, write_table
 from dataset.version import code_version
 
@@ -96,6 +96,8 @@ def import_ratings(
     tables |= {"movies": movies, "ratings": read.rows, "frames": frames, "images": images}
     for name, schema in RAW_TABLES.items():
         write_table(tables[name], schema, destination / f"{name}.parquet")
+    for name in OPTIONAL_RAW_TABLES:  # of what was there before
+        (destination / f"{name}.parquet").unlink(missing_ok=True)
     quarantine = pl.concat([read.quarantine, bad_pictures])
     write_table(quarantine, Quarantine, destination / "quarantine.parquet")
     n_rows, n_dropped = read.rows.height + read.quarantine.height, read.quarantine.height

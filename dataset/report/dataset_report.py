@@ -14,10 +14,11 @@ from dataset.report.distributions import concentration, distributions
 from dataset.report.health import crawl_health, crawl_pace
 from dataset.report.numbers import Number, NumberSource, NumberTable, Row, total
 from dataset.report.page import render
+from dataset.report.schema import Concentration, Distribution
 from dataset.report.theme import Chart
 from dataset.report.thumbnails import Thumbnails
 from dataset.risk import words
-from dataset.schema import HELD_OUT_SPLITS, SPLITS, Concentration, Distribution
+from dataset.schema import HELD_OUT_SPLITS, SPLITS
 from dataset.snapshots.feature_words import describe_features
 from dataset.snapshots.snapshot import Snapshot
 from dataset.tables import write_table

@@ -5,7 +5,7 @@ from typing import cast
 import dataframely as dy
 import polars as pl
 
-from dataset.schema import Concentration, Distribution
+from dataset.report.schema import Concentration, Distribution
 from dataset.tables import validate
 
 _TOP_SHARES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)

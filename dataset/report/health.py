@@ -11,8 +11,15 @@ from dataset.report.numbers import NumberSource, NumberTable, Row
 from dataset.report.theme import SERIES, Chart, render_svg
 
 _PROVENANCE = ("manifest.json", "provenance")
-_STATES = {"done": "read", "gone": "gone", "refused": "refused", "failed": "failed", "pending": "not read yet"}
-_COLOURS = dict(zip(_STATES.values(), (SERIES[0], SERIES[4], SERIES[3], SERIES[1], SERIES[6]), strict=True))
+_STATES = {
+    "done": "read",
+    "gone": "gone",
+    "unavailable": "not shown to us",
+    "refused": "refused",
+    "failed": "failed",
+    "pending": "not read yet",
+}
+_COLOURS = dict(zip(_STATES.values(), (SERIES[n] for n in (0, 4, 2, 3, 1, 6)), strict=True))
 
 
 def crawl_pace(provenance: Mapping[str, Any]) -> dict[str, float]:

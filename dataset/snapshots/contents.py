@@ -32,6 +32,7 @@ _REFERENCES = (
     ("interactions", "movies", ["movie_id"]),
     ("frame_likes", "frames", ["frame_id", "movie_id"]),
     ("frame_likes", "interactions", ["user_id", "movie_id", "split"]),
+    ("users", "interactions", ["user_id"]),
 )
 
 
@@ -51,7 +52,7 @@ def read_contents(files: dict[str, Path]) -> dict[str, TableContent]:
     """Check all tables of a dataset and the references between them, and return their descriptions.
 
     Args:
-        files: the file of each table, by the table's name; a dataset may have no features.
+        files: the file of each table, by the table's name; a dataset may have no features and no users.
 
     Raises:
         MissingInputError: a table is missing.
@@ -60,11 +61,12 @@ def read_contents(files: dict[str, Path]) -> dict[str, TableContent]:
     contents = {
         name: _read(path, schema_of(name) or FrameFeature)
         for name, path in files.items()
-        if not is_feature_table(name) or path.is_file()
+        if path.is_file() or not (is_feature_table(name) or name == "users")
     }
     of_features = [(name, "frames", ["frame_id"]) for name in contents if is_feature_table(name)]
     for child, parent, columns in (*_REFERENCES, *of_features):
-        require_references(contents[child].keys, contents[parent].keys, columns, child, parent)
+        if child in contents:
+            require_references(contents[child].keys, contents[parent].keys, columns, child, parent)
     return contents
 
 
@@ -106,7 +108,7 @@ def _names(path: Path) -> list[str]:
     """Return the columns of a Parquet file; a table of an older version lacks optional columns."""
     try:
         return list(pq.read_schema(path).names)
-    except (OSError, pa.ArrowException):
+    except (OSError, pa.ArrowException, UnicodeDecodeError):
         return []  # whoever reads the table says why
 
 

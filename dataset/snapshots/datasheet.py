@@ -63,6 +63,24 @@ def describe_source(manifest: Manifest) -> str:
     return f"The source is not recorded beyond its name: {told.get('source', 'unknown')}."
 
 
+def describe_sampling(manifest: Manifest) -> str:
+    """Return how the people in a snapshot were sampled, and what that favours."""
+    if source_of(manifest) in ("import", "unknown"):
+        return "This is not recorded; ask the publisher of the dataset."
+    users = (
+        " The table users says for each person how they were found, in which month their list was read, and whether it "
+        "was read to its end."
+        if "users" in manifest.tables
+        else ""
+    )
+    return (
+        "They are not a random sample of the site's users. Most were found through the newest comments on a few movies "
+        "that the publisher named, or were named by the publisher. This favours people who write comments, who are "
+        "active at the time of the crawl, who mark many movies, and who like movies of the sort that was named. People "
+        f"with fewer interactions than the k-core asks for are left out.{users}"
+    )
+
+
 def describe_privacy(manifest: Manifest) -> str:
     """Return what a snapshot says about people, and how their privacy is protected."""
     if source_of(manifest) == "invented":
@@ -181,6 +199,7 @@ def _collection(manifest: Manifest) -> dict[str, str]:
     }
     return {
         "How were the data acquired?": describe_source(manifest),
+        "How were the people in it chosen?": describe_sampling(manifest),
         "Did the people in it consent?": consent[source_of(manifest)],
         "How can someone be removed?": describe_removal(manifest),
     }

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import polars as pl
 from rich.progress import Progress, TaskID
 
-from dataset.cli import printable, progress
+from dataset.cli import printable, progress, say
 from dataset.errors import PipelineError
 from model.experiments.run_task import RunTask
 from model.experiments.runner import Reporter
@@ -26,7 +26,7 @@ class _ConsoleReporter(Reporter):
         self._bar_of: dict[str, TaskID] = {}
 
     def kept(self, n_kept: int, n_runs: int) -> None:
-        print(f"{n_kept} of {n_runs} runs are already finished and are not repeated.", flush=True)
+        say(f"{n_kept} of {n_runs} runs are already finished and are not repeated.")
 
     def epoch(self, task: RunTask, epoch: Epoch) -> None:
         name = str(task)

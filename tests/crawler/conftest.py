@@ -26,6 +26,7 @@ from crawler.plan import STAGES, phases_of, plan_phase
 from crawler.process import process
 from crawler.pseudonyms import Pseudonyms
 from crawler.sandbox.answers import Request
+from crawler.sandbox.oddities import Oddities, with_oddities
 from crawler.sandbox.server import SandboxServer
 from crawler.sandbox.truth import crawl_truth
 from crawler.sandbox.world import WorldConfig, generate_world
@@ -81,8 +82,9 @@ class Command:
 class Crawl:
     """A sandbox, a crawl folder, and the commands run on it."""
 
-    def __init__(self, server, folder, forks):
+    def __init__(self, server, folder, forks, has_faults=False):
         self.server, self.folder, self._forks = server, folder, forks
+        self._not_compared = ("crawled_at", "position") if has_faults else ("crawled_at",)  # gaps move positions
         self.site_file = folder / "site.json"
         told = {**asdict(server.site), "seed_movie_ids": list(server.world.seed_movie_ids)}
         self.site_file.write_text(json.dumps({**told, "config": asdict(server.world.config)}))
@@ -90,6 +92,8 @@ class Crawl:
     def start(self, command, *options):
         """Start a command; return it."""
         where = ["--crawl", str(self.folder / "crawl"), "--site-file", str(self.site_file)]
+        if command in ("plan", *STAGES) and "--via" not in options:
+            options = ("--via", "html", *options)
         return Command(self._forks, [command, *where, *options], self.folder)
 
     def run(self, command, *options, status=0):
@@ -127,7 +131,7 @@ class Crawl:
         true["images"] = true["images"].filter(~pl.col("frame_id").is_in(lost))
         for name in tables:
             one, other = (
-                canonical(table.drop("crawled_at", strict=False), RAW_TABLES[name])
+                canonical(table.drop(self._not_compared, strict=False), RAW_TABLES[name])
                 for table in (found[name], true[name])
             )
             assert one.height > 0
@@ -162,10 +166,11 @@ def sandbox(tmp_path, forks):
     """Return a function that opens a sandbox and gives a `Crawl` of it."""
     servers = []
 
-    def open_sandbox(seed=1, n_users=40, n_movies=20, faults=None):
-        server = SandboxServer(_world(seed, n_users, n_movies), faults=faults)
+    def open_sandbox(seed=1, n_users=40, n_movies=20, faults=None, oddities=None):
+        world = with_oddities(_world(seed, n_users, n_movies), oddities or Oddities())
+        server = SandboxServer(world, faults=faults)
         servers.append(server.__enter__())
-        return Crawl(server, tmp_path, forks)
+        return Crawl(server, tmp_path, forks, has_faults=faults is not None)
 
     yield open_sandbox
     for server in servers:

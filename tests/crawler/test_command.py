@@ -130,8 +130,8 @@ def test_the_plan_counts_what_is_known_and_estimates_the_rest_without_a_request(
     # One more list of comments, of one page like the first; it leads to one more user per page (3 users, 1 page read).
     assert lines[1].split() == ["ratings", "comments", "0", "1", "2", "s"]
     # Two users are begun and three more are expected, with two pages each like ann: 2 + 2 · 1 + 3 · 2.
-    assert lines[2].split() == ["ratings", "collection", "2", "8", "20", "s"]
-    assert lines[-2].startswith("At least 11 requests; 22 s")
+    assert lines[2].split() == ["ratings", "collection", "2", "8", "24", "s"]  # 2.4 s each: ten in a minute of 24 s
+    assert lines[-2].startswith("At least 11 requests; 26 s")
     assert lines[3].split() == ["ratings", "movie", "0", "not", "yet", "known"]
     assert "run plan again when these stages have read pages: ratings, frames, likes." in lines[-1]
 
@@ -152,7 +152,7 @@ def test_the_plan_estimates_photos_from_the_totals_of_movie_pages_and_corrects_i
         return [row[3] for row in rows if row[1] in ("photos", "picture")]
 
     with Ledger.open(tmp_path / "crawl", Source("sandbox", {"seed": 0}), PERSONAL_KINDS) as ledger:
-        ledger.execute("INSERT INTO ratings VALUES ('u', 'm1', 5, NULL, 0), ('u', 'm2', 5, NULL, 0)")
+        ledger.execute("INSERT INTO ratings VALUES ('u', 'm1', 5, NULL, 0, NULL), ('u', 'm2', 5, NULL, 0, NULL)")
         ledger.execute(
             "INSERT INTO movies (movie_id, title, genres, directors, photo_total, crawled_at) "
             "VALUES ('m1', 't', '[]', '[]', 90, 0), ('m2', 't', '[]', '[]', NULL, 0)"
@@ -164,7 +164,8 @@ def test_the_plan_estimates_photos_from_the_totals_of_movie_pages_and_corrects_i
         ledger.add_pages([key])
         ledger.mark_done(ledger.page(key), 1.0, seen=10, claimed=10)
         ledger.executemany(
-            "INSERT INTO frames VALUES (?, 'm1', 'still', NULL, NULL, '', 0)", [(f"p{n}",) for n in range(10)]
+            "INSERT INTO frames VALUES (?, 'm1', 'still', NULL, NULL, '', 0, NULL, NULL)",
+            [(f"p{n}",) for n in range(10)],
         )
     assert expected() == ["1", "60"]  # a quarter of a movie's photos are stills
 
@@ -224,8 +225,8 @@ def test_status_shows_pages_by_state_and_the_causes_of_failures(tmp_path, capsys
         ledger.mark(two, "gone", "no such page (404)")
     main(["status", *_options(tmp_path)])
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].split() == ["kind", "of", "page", "done", "pending", "gone", "refused", "failed"]
-    assert lines[1].split() == ["movie", "0", "1", "1", "0", "1"]
+    assert lines[0].split() == ["kind", "of", "page", "done", "pending", "gone", "unavailable", "refused", "failed"]
+    assert lines[1].split() == ["movie", "0", "1", "1", "0", "0", "1"]
     assert "1 movie pages failed: ResponseTimeout" in lines
     assert "1 movie pages gone: no such page (404)" in lines
 

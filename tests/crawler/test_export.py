@@ -11,7 +11,8 @@ from crawler.export import export
 from crawler.kinds import KINDS, PERSONAL_KINDS
 from crawler.kinds.collection import CollectionPage, RatingRow
 from crawler.kinds.kind import CrawlContext
-from crawler.kinds.movie import MoviePage, MovieRow
+from crawler.kinds.movie import MoviePage
+from crawler.kinds.movie_row import MovieRow
 from crawler.kinds.photo import LikerRow, PhotoLikersPage
 from crawler.kinds.photos import FrameRow, PhotoListPage
 from crawler.kinds.user_likes import UserLikeRow, UserLikesPage
@@ -23,7 +24,7 @@ from crawler.scope import Scope, Source
 from crawler.sites import Site
 from dataset.errors import MissingInputError
 from dataset.files import sha256_of_file
-from dataset.schema import RAW_TABLES, Quarantine
+from dataset.schema import RAW_TABLES, Quarantine, RawUser
 from dataset.tables import read_table
 
 SANDBOX = Source("sandbox", {"seed": 1})
@@ -83,7 +84,8 @@ def test_every_table_is_written_with_pseudonyms_for_people(crawl, tmp_path):
     counts = export(crawl, raw)
     of = Pseudonyms.open(crawl / "pseudonym.key").of
     tables = _tables(raw)
-    assert counts == {"movies": 1, "ratings": 3, "frames": 2, "images": 1, "frame_likes": 3, "quarantine": 4}
+    others = {"users": 2, "contradictions": 0, "quarantine": 4}
+    assert counts == {"movies": 1, "ratings": 3, "frames": 2, "images": 1, "frame_likes": 3, **others}
     assert sorted(tables["ratings"].drop("given_split").rows()) == sorted(
         [
             (of("71"), "m1", 5.0, date(2024, 1, 2), None),
@@ -95,8 +97,8 @@ def test_every_table_is_written_with_pseudonyms_for_people(crawl, tmp_path):
     assert (movie["title"], movie["genres"], movie["directors"]) == ("盗梦空间", ["剧情", "科幻"], ["诺兰"])
     assert movie["crawled_at"] <= datetime.now(UTC)
     assert tables["frames"].rows() == [
-        ("p1", "m1", "still", 1920, 1080, "https://img1/p1.webp", 4),
-        ("p2", "m1", "still", None, None, "https://img1/p2.webp", None),
+        ("p1", "m1", "still", 1920, 1080, "https://img1/p1.webp", 4, 0),
+        ("p2", "m1", "still", None, None, "https://img1/p2.webp", None, 1),
     ]
     assert sorted(tables["frame_likes"].rows()) == sorted(
         [
@@ -105,6 +107,32 @@ def test_every_table_is_written_with_pseudonyms_for_people(crawl, tmp_path):
             (of("71"), "p2", date(2024, 2, 2), "user_likes"),
         ]
     )
+
+
+def test_the_users_say_who_was_read_through_what_when_and_how_completely(tmp_path):
+    folder = tmp_path / "crawl"
+    with Ledger.open(folder, SANDBOX, PERSONAL_KINDS) as ledger:
+
+        def read(uid, person, ratings, claimed, following=None, found_through=None):
+            key = Key("collection", uid)
+            ledger.add_pages([key], found_through)
+            answer = Answer(200, KINDS["collection"].address(Site(), key), b"", at=1_700_000_000.0)
+            content = CollectionPage(person, ratings, claimed, following)
+            settle(ledger.page(key), ParsedAnswer(answer, content), CrawlContext(ledger, Site(), Scope()))
+
+        read("quillwort", ANN, (RatingRow("m1", 5, None), RatingRow("m2", 5, None)), 3, None, "comments")
+        read("72", BOB, (RatingRow("m1", 2, None),), 90, None, "given")
+        read("73", Person("73", "73"), (), 20, "?start=15")
+        ledger.add_pages([Key("collection", "74")], "comments")  # not read yet
+    export(folder, tmp_path / "raw")
+    of = Pseudonyms.open(folder / "pseudonym.key").of
+    table = read_table(tmp_path / "raw" / "users.parquet", RawUser)
+    day = date(2023, 11, 14)
+    assert set(table.rows()) == {
+        (of("71"), "comments", day, 3, 2, True),
+        (of("72"), "given", day, 90, 1, False),
+        (of("73"), None, day, 20, 0, False),
+    }
 
 
 def test_no_id_of_a_person_leaves_the_crawl(crawl, tmp_path):
@@ -151,7 +179,7 @@ def test_the_same_ledger_gives_the_same_bytes(crawl, tmp_path):
     export(crawl, tmp_path / "two")
     export(crawl, tmp_path / "two")
     files = sorted(path.relative_to(tmp_path / "one") for path in (tmp_path / "one").rglob("*") if path.is_file())
-    assert len(files) == 8
+    assert len(files) == 10
     assert [sha256_of_file(tmp_path / "one" / path) for path in files] == [
         sha256_of_file(tmp_path / "two" / path) for path in files
     ]

@@ -99,7 +99,7 @@ def test_its_rows_are_exported_and_what_it_lacks_is_in_the_quarantine(crawled, t
     quarantine = read_table(tmp_path / "raw" / "quarantine.parquet", Quarantine)
     assert sorted(quarantine.select("table", "reason", "movie_id").rows()) == [
         ("ratings", "page failed: fans page: field 'list' not understood", "3"),
-        ("ratings", "page gone: no such page (404)", "2"),
+        ("ratings", "page unavailable: not shown to guests (404)", "2"),
     ]
 
 
@@ -109,6 +109,6 @@ def test_a_replay_gives_the_same_rows(crawled):
             return sorted(ledger.execute("SELECT * FROM ratings"))
 
     before = ratings()
-    assert reparse(crawled).states == {"done": 1, "gone": 1, "failed": 1}
+    assert reparse(crawled).states == {"done": 1, "unavailable": 1, "failed": 1}
     assert ratings() == before
     assert len(before) == 2

@@ -129,7 +129,8 @@ def require_valid(page: Any, url: str) -> None:
         case CollectionPage():
             assert is_person(page.person)
             assert all(isinstance(row, RatingRow) and is_id(row.movie_id) for row in page.ratings)
-            assert all(row.stars in (None, 1, 2, 3, 4, 5) and type(row.rated_on) is date for row in page.ratings)
+            assert all(row.stars in (None, 1, 2, 3, 4, 5) for row in page.ratings)
+            assert all(row.rated_on is None or type(row.rated_on) is date for row in page.ratings)
             assert is_count(page.claimed_total)
         case UserLikesPage():
             assert page.uid

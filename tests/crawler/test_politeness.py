@@ -10,7 +10,7 @@ from crawler.spiders.robots import host_rules, read_robots
 from crawler.spiders.settings import CrawlSettings, scrapy_settings
 from dataset.errors import MissingInputError, RefusedError, UsageError
 
-LOOPBACK = Site("http://127.0.0.1:1", "http://127.0.0.1:2", "http://localhost:3")
+LOOPBACK = Site("http://127.0.0.1:1", "http://127.0.0.1:2", "http://localhost:3", "")
 AGENT = "douban-keyframes/0.1.0 (+someone@example.org)"
 IMPOLITE = Politeness(False, 0.0, 99, None, 5.0, 5, 0.0)
 

@@ -10,8 +10,6 @@ from pathlib import Path
 import pytest
 
 from crawler.__main__ import main
-from crawler.kinds import address
-from crawler.page import Key
 from crawler.sandbox import command
 from crawler.sandbox.world import WorldConfig, generate_world
 from crawler.sites import Site
@@ -21,9 +19,12 @@ SMALL = ["--users", "20", "--movies", "12", "--port", "0"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_it_serves_until_told_to_stop_and_removes_its_site_file(tmp_path: Path, number: signal.Signals) -> None:
+def test_it_serves_a_preset_until_told_to_stop_and_removes_its_site_file(
+    tmp_path: Path, number: signal.Signals
+) -> None:
     site_file = tmp_path / "sandbox" / "site.json"
     options = [*SMALL, "--seed", "9", "--site-file", str(site_file), "--log", str(tmp_path / "log.jsonl")]
+    options += ["--preset", "2026", "--faults", "dateless=0.5"]
     with subprocess.Popen(
         [sys.executable, "-m", "crawler", "sandbox", *options], stdout=subprocess.PIPE, text=True
     ) as sandbox:
@@ -32,9 +33,11 @@ def test_it_serves_until_told_to_stop_and_removes_its_site_file(tmp_path: Path, 
             while not site_file.exists() and time.monotonic() < deadline:
                 time.sleep(0.02)
             told = json.loads(site_file.read_text())
-            site = Site(told["movie"], told["www"], told["images"])
-            with urllib.request.urlopen(address(site, Key("movie", told["seed_movie_ids"][0])), timeout=10) as page:
-                assert page.status == 200
+            site = Site(told["movie"], told["www"], told["images"], told["mobile"])
+            movie = urllib.request.Request(f"{site.mobile}/rexxar/api/v2/subject/{told['seed_movie_ids'][0]}")
+            movie.add_header("Referer", "https://m.douban.com/")
+            with urllib.request.urlopen(movie, timeout=10) as page:
+                assert json.load(page)["id"] == told["seed_movie_ids"][0]
         finally:
             sandbox.send_signal(number)
         said, _ = sandbox.communicate(timeout=20)
@@ -58,8 +61,18 @@ def test_a_world_that_is_too_small_is_refused(options: list[str], named: str) ->
         main(["sandbox", *options])
 
 
-@pytest.mark.parametrize("options", [["--port", "65534"], ["--port", "x"], ["--users", "-1"]])
-def test_a_bad_number_is_a_wrong_option(options: list[str]) -> None:
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--port", "65533"],
+        ["--preset", "1999"],
+        ["--faults", "growin"],
+        ["--faults", "dateless=7"],
+        ["--port", "x"],
+        ["--users", "-1"],
+    ],
+)
+def test_a_bad_value_is_a_wrong_option(options: list[str]) -> None:
     with pytest.raises(UsageError, match=f"{options[0]}.*; see python -m crawler sandbox --help"):
         main(["sandbox", *options])
 

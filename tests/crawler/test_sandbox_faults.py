@@ -18,8 +18,8 @@ from crawler.sandbox.faults import (
     private_likes,
     shown_as,
 )
+from crawler.sandbox.faults.switches import switched
 from crawler.sandbox.server import SandboxServer
-from crawler.sandbox.switches import faults_from
 from crawler.sandbox.views import View, show
 from crawler.sandbox.world import World, WorldConfig, generate_world
 from crawler.sites import Site
@@ -216,11 +216,11 @@ def test_widgets_and_lists_of_likers_can_be_missing_and_likes_private(world: Wor
 
 
 def test_faults_are_switched_on_by_their_names(world: World, answers: Answers) -> None:
-    fault = faults_from("errors=1,refuse-after=2,refuse-with=banned, older")
+    fault = switched("errors=1,refuse-after=2,refuse-with=banned, older").fault
     request = Request("movie", "GET", f"/subject/{world.seed_movie_ids[0]}/photos?type=S")
     assert [fault(request, answers).status for _ in range(3)] == [503, 503, 403]
-    assert b"poster-col4" in faults_from("older")(request, answers).body
-    assert b"data-id" not in faults_from("no-data-ids,growing,dead-pictures=0.1")(request, answers).body
+    assert b"poster-col4" in switched("older").fault(request, answers).body
+    assert b"data-id" not in switched("no-data-ids,growing,dead-pictures=0.1").fault(request, answers).body
 
 
 @pytest.mark.parametrize(
@@ -236,4 +236,4 @@ def test_faults_are_switched_on_by_their_names(world: World, answers: Answers) -
 )
 def test_the_error_for_an_unknown_fault_names_it(text: str, named: str) -> None:
     with pytest.raises(ValueError, match=named):
-        faults_from(text)
+        switched(text)

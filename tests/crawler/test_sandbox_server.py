@@ -49,7 +49,7 @@ def get(
 
 def test_all_hosts_are_on_loopback_ports_of_their_own(server: SandboxServer) -> None:
     assert server.site.is_loopback
-    assert len({server.site.movie, server.site.www, server.site.images}) == 3
+    assert len({server.site.movie, server.site.www, server.site.images, server.site.mobile}) == 4
 
 
 def test_robots_disallow_what_the_real_site_disallows(server: SandboxServer) -> None:
@@ -231,4 +231,4 @@ def test_a_request_that_is_not_http_closes_only_its_connection(server: SandboxSe
 def test_a_used_port_is_an_error_of_one_line_with_the_remedy(server: SandboxServer, world: World) -> None:
     taken = urlsplit(server.site.movie).port or 0
     with pytest.raises(PipelineError, match=rf"port {taken} .*--port"):
-        SandboxServer(world, (taken, 0, 0))
+        SandboxServer(world, (taken, 0, 0, 0))

@@ -4,8 +4,9 @@ import numpy as np
 import polars as pl
 import pytest
 
+from crawler.sandbox.taste_tables import taste_tables
 from crawler.sandbox.tastes import FloatArray, looks, utilities
-from crawler.sandbox.truth import crawl_truth, taste_tables, truth
+from crawler.sandbox.truth import crawl_truth, truth
 from crawler.sandbox.world import COMMENTS_REACH, World, WorldConfig, discoverable_users, generate_world
 from crawler.sites import Site
 from dataset.building.kcore import k_core

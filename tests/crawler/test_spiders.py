@@ -11,7 +11,8 @@ from crawler.kinds.collection import CollectionPage, RatingRow
 from crawler.kinds.comments import CommentsPage
 from crawler.kinds.estimates import surviving
 from crawler.kinds.kind import CrawlContext
-from crawler.kinds.movie import MoviePage, MovieRow
+from crawler.kinds.movie import MoviePage
+from crawler.kinds.movie_row import MovieRow
 from crawler.kinds.next_page import next_key
 from crawler.kinds.photo import LikerRow, PhotoLikersPage
 from crawler.kinds.photos import FrameRow, PhotoListPage
@@ -144,7 +145,7 @@ def test_a_short_or_empty_page_ends_a_list_only_after_its_claimed_total():
 def _fill_ratings(ledger):
     """Six users who all saw six movies, and one who saw one more; movie m6 is the most-rated."""
     pairs = [(f"u{u}", f"m{m}") for u in range(6) for m in range(6)] + [("lone", "m5"), ("lone", "m9")]
-    ledger.executemany("INSERT INTO ratings VALUES (?, ?, NULL, NULL, 0)", pairs)
+    ledger.executemany("INSERT INTO ratings VALUES (?, ?, NULL, NULL, 0, NULL)", pairs)
 
 
 def test_only_the_core_of_the_ratings_gets_movie_pages_frames_and_likes(ledger):
@@ -172,7 +173,7 @@ def test_an_empty_crawl_has_an_empty_core(ledger):
 
 def test_every_kind_of_page_has_an_address_on_its_host():
     for kind in KINDS.values():
-        variant = {"photos": "still", "picture": "m"}.get(kind.name, "")
+        variant = {"photos": "still", "photos_json": "still", "picture": "m"}.get(kind.name, "")
         url = address(SITE, Key(kind.name, "77", variant))
         assert "77" in url
         assert url.startswith(f"{SITE.hosts[kind.host]}/")

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dataset.__main__ import main
 from dataset.building import kcore
 from dataset.building.kcore import k_core, k_core_mask, k_core_parquet
 from dataset.errors import InvalidTableError, MissingInputError, UsageError
@@ -61,7 +62,7 @@ def test_five_is_enough_unless_something_else_is_asked_for(tmp_path: Path) -> No
     four = five.filter(pl.col("movie_id") != "m4")
     four.write_parquet(tmp_path / "four.parquet")
     assert k_core(four).is_empty()
-    assert k_core_parquet(tmp_path / "four.parquet", tmp_path / "core.parquet") == (20, 0, 0)
+    assert k_core_parquet(tmp_path / "four.parquet", tmp_path / "core.parquet", replace=True) == (20, 0, 0)
 
 
 @settings(deadline=None)
@@ -82,7 +83,7 @@ def test_a_log_in_which_nobody_has_two_items_has_no_core(tmp_path: Path) -> None
     log.write_parquet(tmp_path / "log.parquet")
     assert k_core(log, 5, 5).is_empty()
     assert k_core_parquet(tmp_path / "log.parquet", tmp_path / "core.parquet") == (30, 0, 24)
-    assert k_core_parquet(tmp_path / "log.parquet", tmp_path / "core.parquet", 1, 6) == (30, 30, 24)
+    assert k_core_parquet(tmp_path / "log.parquet", tmp_path / "core.parquet", 1, 6, replace=True) == (30, 30, 24)
 
 
 @pytest.mark.parametrize("name", ["log[1]", "log*", "log?"])
@@ -95,8 +96,21 @@ def test_the_file_or_folder_that_is_named_is_read_and_no_other(name: str, tmp_pa
         table.write_parquet(tmp_path / place / "part[0].parquet")
         other.write_parquet(tmp_path / "log1" / "part0.parquet")
     for source in (f"{name}.parquet", name):
-        k_core_parquet(tmp_path / source, tmp_path / "core.parquet", 0, 0)
+        k_core_parquet(tmp_path / source, tmp_path / "core.parquet", 0, 0, replace=True)
         assert pl.read_parquet(tmp_path / "core.parquet").sort(pl.all()).equals(named.sort(pl.all()))
+
+
+def test_a_file_that_exists_is_replaced_only_if_that_is_asked_for(tmp_path: Path) -> None:
+    as_table({(0, 0)}).write_parquet(tmp_path / "log.parquet")
+    (tmp_path / "mine.parquet").write_text("mine")
+    command = [str(tmp_path / "log.parquet"), "--to", str(tmp_path / "mine.parquet"), "--k-user", "1", "--k-item", "1"]
+    with pytest.raises(
+        UsageError, match=r"mine\.parquet: already exists; name another file with --to, or pass --replace"
+    ):
+        main(["kcore", *command])
+    assert (tmp_path / "mine.parquet").read_text() == "mine"
+    main(["kcore", *command, "--replace"])
+    assert pl.read_parquet(tmp_path / "mine.parquet").height == 1
 
 
 def test_the_source_is_never_overwritten(tmp_path: Path) -> None:
@@ -154,7 +168,7 @@ def test_a_parquet_file_and_a_folder_of_them_stream_to_the_same_core(tmp_path: P
     core = k_core(table, 4, 5)
     assert 0 < core.height < table.height
     for source in ("whole.parquet", "parts"):
-        written = k_core_parquet(tmp_path / source, tmp_path / "core.parquet", 4, 5)
+        written = k_core_parquet(tmp_path / source, tmp_path / "core.parquet", 4, 5, replace=True)
         assert written == (table.height, core.height, 0)
         assert pl.read_parquet(tmp_path / "core.parquet").equals(core)
 

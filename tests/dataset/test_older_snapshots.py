@@ -30,7 +30,7 @@ def old(tmp_path: Path) -> Snapshot:
 def test_an_older_snapshot_is_verified_and_read_and_has_no_times(old: Snapshot) -> None:
     assert old.manifest.format_version == 2
     assert verify(old) == []
-    assert {name: old.read(name).height for name in SNAPSHOT_TABLES} == {
+    assert {name: old.read(name).height for name in SNAPSHOT_TABLES if name != "users"} == {
         "movies": 8,
         "frames": 8,
         "interactions": 30,

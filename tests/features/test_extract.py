@@ -157,7 +157,8 @@ def test_a_feature_does_not_depend_on_the_pictures_beside_it(
     for n_pictures in (1, 2, 5):
         images.head(n_pictures).write_parquet(raw / "images.parquet")
         extract(raw, None, extractor, tmp_path / "some", ignore, OPTIONS)
-    assert (raw / "frame_features.parquet").read_bytes() == (dataset / "frame_features.parquet").read_bytes()
+    ours, all_pictures = (folder / "frame_features.parquet" for folder in (dataset, raw / "features"))
+    assert all_pictures.read_bytes() == ours.read_bytes()
 
 
 def test_the_weights_that_were_used_are_in_the_manifest(
@@ -228,7 +229,7 @@ def test_every_file_of_a_folder_is_a_feature_or_has_a_reason(extractor: Extracto
     write_pictures(raw, [(sha256_of_file(file), str(file)) for file in files])
     started = time.monotonic()
     done = extract(raw, None, extractor, tmp_path / "store", ignore, ExtractOptions(n_decoders=2))
-    reasons = pl.read_parquet(raw / "features_quarantine.parquet")
+    reasons = pl.read_parquet(raw / "features" / "features_quarantine.parquet")
     print(f"{len(files)} files, {done.n_features} features in {time.monotonic() - started:.0f} s")
     print(reasons["detail"].str.replace_all(r"\d+", "0").value_counts(sort=True).head(15))
     assert done.n_features + reasons.height == len(files)

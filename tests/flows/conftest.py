@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from dataset.building.build import DatasetConfig, build
-from flows.server import prefect_server
+from flows.server.start import prefect_server
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = {"sandbox_users": 40, "sandbox_movies": 12, "extractor": "mobilenet_v3_small", "weights": "random:0"}

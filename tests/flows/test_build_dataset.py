@@ -4,7 +4,7 @@ import pytest
 
 from dataset.errors import UsageError
 from flows.build_dataset import build_dataset
-from flows.server import prefect_server, status_of
+from flows.server.start import prefect_server, status_of
 
 
 def test_the_real_site_is_not_crawled_without_a_contact_and_ids() -> None:

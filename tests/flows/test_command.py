@@ -12,7 +12,7 @@ from flows import demo, extract_features, serve
 def test_the_commands_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     flows.main([])
     printed = capsys.readouterr().out
-    for command in ("demo", "serve", "extract-features"):
+    for command in ("demo", "serve", "forget", "extract-features"):
         assert f" {command} " in printed
 
 

@@ -37,7 +37,7 @@ def test_one_process_and_a_cluster_that_loses_a_worker_give_the_same_table(
     make_raw: Callable[..., Path], tmp_path: Path
 ) -> None:
     raw = make_raw()
-    table = raw / "frame_features.parquet"
+    table = raw / "features" / "frame_features.parquet"
     extract_features.with_options(task_runner=task_runner("local"))(
         raw=raw, dataset=None, store=tmp_path / "one", **OPTIONS
     )

@@ -10,8 +10,8 @@ from urllib3.util import Retry
 
 from dataset.snapshots.snapshot import latest
 from dataset.snapshots.verify import verify
-from flows.home import read_login
-from flows.server import status_of
+from flows.server.home import read_login
+from flows.server.start import status_of
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -118,6 +118,7 @@ def test_a_file_with_parameters_is_served_under_its_name(served, api):
         "contact": "you@example.org",
         "movies": ["1292052"],
         "delay_s": 10.0,
+        "dates": "order",
     }
     assert [(one["active"], one["parameters"]) for one in deployment["schedules"]] == [(False, {"refresh": True})]
 

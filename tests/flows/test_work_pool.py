@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dataset.snapshots.snapshot import latest
-from flows.server import prefect_server, status_of
+from flows.server.start import prefect_server, status_of
 
 ROOT = Path(__file__).resolve().parents[2]
 

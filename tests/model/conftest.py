@@ -95,7 +95,7 @@ def publish_below() -> Callable[[Path, Tables], Snapshot]:
     def publish_below(folder: Path, tables: Tables) -> Snapshot:
         dataset = folder / "dataset"
         for name, schema in SNAPSHOT_TABLES.items():
-            if (table := getattr(tables, name)) is not None:
+            if (table := getattr(tables, name, None)) is not None:
                 write_table(table, schema, dataset / f"{name}.parquet")
         numbers = statistics(tables.interactions, tables.frames, tables.frame_likes, tables.frames["frame_id"])
         description = {

@@ -1,5 +1,6 @@
 """A server that sends any bytes, a Prefect server of ours, and the fixtures of the crawler's tests."""
 
+import json
 import os
 import socketserver
 import subprocess
@@ -14,8 +15,8 @@ from unittest import mock
 
 import pytest
 
-from flows.home import Login, running_login
-from flows.server import prefect_server
+from flows.server.home import Login, running_login
+from flows.server.start import prefect_server
 
 _SPEC = spec_from_file_location("crawler_conftest", Path(__file__).parents[1] / "crawler" / "conftest.py")
 _OF_CRAWLER = module_from_spec(_SPEC)
@@ -90,6 +91,54 @@ def site():
         return opened[-1]
 
     yield serve
+    for one in opened:
+        one.close()
+
+
+class Commands:
+    """Runs commands of some programs as `killed.py` says."""
+
+    def __init__(self, programs, variables):
+        environment = os.environ | {"OMP_NUM_THREADS": "1", "POLARS_MAX_THREADS": "1"} | variables
+        line = [sys.executable, str(Path(__file__).with_name("killed.py")), *programs]
+        self._server = subprocess.Popen(
+            line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment, bufsize=1
+        )
+
+    def run(self, home, moment, program, *arguments):
+        """Return the status of a command, and at how many moments it could have been killed.
+
+        `moment` counts uses of files (0 lets the command end), or is a time in seconds (a float).
+        """
+        output = home / "output"
+        request = [program, list(map(str, arguments)), str(home), moment, str(output)]
+        self._server.stdin.write(json.dumps(request) + "\n")
+        status, count = json.loads(self._server.stdout.readline())
+        assert "Traceback" not in output.read_text()
+        return status, count
+
+    def ends_well(self, home, program, *arguments):
+        """Let a command end; return at how many moments it could have been killed."""
+        status, count = self.run(home, 0, program, *arguments)
+        assert status == 0, (home / "output").read_text()
+        return count
+
+    def close(self):
+        self._server.stdin.close()
+        self._server.wait(30)
+        self._server.stdout.close()
+
+
+@pytest.fixture(scope="module")
+def start_commands():
+    """Return a function that gives the `Commands` of some programs, with variables of the environment."""
+    opened = []
+
+    def start(*programs, **variables):
+        opened.append(Commands(programs, variables))
+        return opened[-1]
+
+    yield start
     for one in opened:
         one.close()
 

@@ -1,8 +1,9 @@
 """Runs commands in forks of one process that has imported everything, and kills one at its n-th use of a file.
 
-Each line of standard input is JSON: the program, its arguments, the folder to watch, the moment (0: never), and a file
-for the output. The answer is the exit status, and at how many moments the command could have been killed. The fork is
-safe because this process has imported polars and torch but never run them.
+The arguments are the programs, for example `dataset`. Each line of standard input is JSON: the program, its arguments,
+the folder to watch, the moment (0: never; a float: after so many seconds), and a file for the output. The answer is the
+exit status, and at how many moments the command could have been killed. The fork is safe because this process has
+imported polars and torch but never run them.
 """
 
 import importlib
@@ -10,18 +11,26 @@ import json
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 
 from dataset.cli import run
 
-for name in ("dataset.commands.building", "dataset.commands.snapshots", "features.commands", "features.extract"):
-    importlib.import_module(name)
-APPS = {program: importlib.import_module(f"{program}.__main__").app for program in ("dataset", "features")}
+NEEDED = {
+    "dataset": ("dataset.commands.building", "dataset.commands.snapshots"),
+    "features": ("features.commands", "features.extract"),
+    "flows": ("flows.forget",),
+}
+APPS = {}
+for program in sys.argv[1:]:
+    APPS[program] = importlib.import_module(f"{program}.__main__").app
+    for name in NEEDED[program]:
+        importlib.import_module(name)
 
-EVENTS = ("open", "os.rename", "os.link", "os.mkdir", "os.remove", "os.rmdir", "shutil.rmtree")
+EVENTS = ("sqlite3.connect", "open", "os.rename", "os.link", "os.mkdir", "os.remove", "os.rmdir", "shutil.rmtree")
 
 
-def watch(folder: str, moment: int, counter: Path) -> None:
+def watch(folder: str, moment: float, counter: Path) -> None:
     count = 0
 
     def hook(event: str, arguments: tuple[object, ...]) -> None:
@@ -48,5 +57,8 @@ for line in sys.stdin:
         run(APPS[program])
         sys.stdout.flush()
         os._exit(0)
+    if isinstance(moment, float):
+        time.sleep(moment)
+        os.kill(pid, signal.SIGKILL)
     status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     print(json.dumps([status, int(counter.read_bytes() or b"0")]), flush=True)

@@ -18,7 +18,7 @@ from crawler.kinds.photo import parse_photo_likers
 from crawler.kinds.refusal import classify
 from crawler.kinds.tree import MAX_PAGE_BYTES, select, tree_of
 from crawler.ledger.ledger import Ledger
-from crawler.page import NotUnderstood, TooMuch
+from crawler.page import Answer, NotUnderstood, TooMuch
 from crawler.spiders.politeness import Politeness
 from crawler.spiders.robots import host_rules
 from dataset.errors import RefusedError
@@ -213,8 +213,8 @@ QUICK = {
     "stars in a rule": lambda: host_rules_of("User-agent: *\nDisallow: /" + "*a" * 9_000 + "b\n").allows(
         "https://movie.douban.com/" + "a" * 2_000, "x"
     ),
-    "a form without end": lambda: classify(200, "https://movie.douban.com/", b"<form " * 300_000, None, None),
-    "half attributes": lambda: classify(200, "https://movie.douban.com/", b"id= action= " * 100_000, None, None),
+    "a form without end": lambda: classify(Answer(200, "https://movie.douban.com/", b"<form " * 300_000)),
+    "half attributes": lambda: classify(Answer(200, "https://movie.douban.com/", b"id= action= " * 100_000)),
     "digits in a like widget": lambda: _read_photo("1" * 1_000_000),
     "people in a like widget": lambda: _read_photo("1" * 9 + " 人" * 300_000),
     "a title without end": lambda: _read_movie("a" * 900_000),

@@ -87,7 +87,7 @@ def test_a_list_of_likers_that_always_leads_onward_is_not_read_for_ever(site, cr
     crawl_dir = tmp_path / "crawl"
     status, told = crawl(hostile, "--movies", "1", "--max-requests", "1")
     with Ledger.read(crawl_dir) as ledger:
-        ledger.execute("INSERT INTO frames VALUES ('7', '1', 'still', 1, 1, 'u', 0)")
+        ledger.execute("INSERT INTO frames VALUES ('7', '1', 'still', 1, 1, 'u', 0, NULL, NULL)")
     status, told = crawl(hostile, "--max-list-items", "3000", "--attempts", "2", stage="likes")
     assert status == 4, told
     assert len([path for path in hostile.paths if "/photos/photo/" in path]) <= 50

@@ -242,7 +242,7 @@ def test_a_short_number_is_removed_where_it_is_a_person_s_and_only_there(tmp_pat
         assert ledger.value("SELECT count(*) FROM movies WHERE movie_id = '71'") == 1
 
 
-@pytest.mark.parametrize("uid", ["albatros-77", "987654320", "nobody"])
+@pytest.mark.parametrize("uid", ["albatros-77", "987654320", "nobody", "albatross", "batross-77", "98765432", "movie"])
 def test_a_mistyped_uid_is_not_told_to_be_forgotten(crawl_dir, start, uid):
     for _ in range(2):
         command = start("forget", uid, "--crawl", crawl_dir)
@@ -251,6 +251,24 @@ def test_a_mistyped_uid_is_not_told_to_be_forgotten(crawl_dir, start, uid):
         assert "Forgotten" not in output
         assert "nobody is known here" in errors
     assert _traces(crawl_dir)
+
+
+@pytest.mark.parametrize("uid", ["albatross", "77-albatross-77", "albatross-777", "albatross-77.b", "1987654321"])
+def test_somebody_whose_id_contains_the_persons_stays(tmp_path, uid):
+    answers = {
+        Key(
+            "comments", "1"
+        ): f'<html><div id="comments">{COMMENTS}{_comment(uid, "55", "另外一位", "同样好看的电影")}</div></html>',
+        Key("movie", "2"): f'<html>a layout of tomorrow <a href="{_profile(uid)}">x</a> {uid} {UID}</html>',
+    }
+    _read(tmp_path / "crawl", answers)
+    Pseudonyms.open(tmp_path / "crawl" / "pseudonym.key")
+    forget(tmp_path / "crawl", UID)
+    bodies = [entry.answer.body.decode() for entry in read_archive(tmp_path / "crawl")]
+    assert [body.count(uid) for body in bodies] == [2, 2]
+    assert not [body for body in bodies if UID in body.replace(uid, "")]
+    with Ledger.read(tmp_path / "crawl") as ledger:
+        assert ledger.user_id_of(uid) == "55"
 
 
 @pytest.mark.parametrize("uid", ["", "a b", "../x", "用户", "a/b"])
@@ -294,7 +312,7 @@ def test_published_tables_that_hold_the_person_are_listed_with_what_to_do(crawl_
     assert "v0001" in told[0] + told[1]
     assert "v0002" not in output
     assert "copies that others have downloaded" in output
-    assert "delete its folder (data/prefect)" in output
+    assert "python -m flows forget" in output
     assert UID not in errors
 
 

@@ -167,7 +167,7 @@ def test_other_paths_pass_the_gate(path):
 )
 def test_the_last_gate_lets_no_address_of_another_host_or_path_pass(url):
     spider = SimpleNamespace(
-        pages=SimpleNamespace(refusals={}),
+        pages=SimpleNamespace(is_refused=lambda host: False),
         rules={"movie": HostRules(5.0, Protego.parse("User-agent: *\nDisallow: /settings\n"), time.monotonic())},
         crawl=SimpleNamespace(site=Site(), politeness=SimpleNamespace(contact="me@example.org")),
     )

@@ -2,14 +2,12 @@
 
 import hashlib
 import json
-import os
 import random
 import shutil
 import signal
-import subprocess
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -26,46 +24,9 @@ from dataset.snapshots.verify import verify
 from dataset.tables import write_table
 
 
-class Commands:
-    """Runs commands as `killed.py` says."""
-
-    def __init__(self) -> None:
-        environment = os.environ | {"OMP_NUM_THREADS": "1", "POLARS_MAX_THREADS": "1"}
-        line = [sys.executable, str(Path(__file__).with_name("killed.py"))]
-        self._server = subprocess.Popen(
-            line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment, bufsize=1
-        )
-
-    def run(self, home: Path, moment: int, program: str, *arguments: object) -> tuple[int, int]:
-        """Return the status of a command, and at how many moments it could have been killed; 0 lets it end."""
-        assert self._server.stdin is not None
-        assert self._server.stdout is not None
-        output = home / "output"
-        request = [program, list(map(str, arguments)), str(home), moment, str(output)]
-        self._server.stdin.write(json.dumps(request) + "\n")
-        status, count = json.loads(self._server.stdout.readline())
-        assert "Traceback" not in output.read_text()
-        return status, count
-
-    def ends_well(self, home: Path, program: str, *arguments: object) -> int:
-        """Let a command end; return at how many moments it could have been killed."""
-        status, count = self.run(home, 0, program, *arguments)
-        assert status == 0, (home / "output").read_text()
-        return count
-
-    def close(self) -> None:
-        assert self._server.stdin is not None
-        assert self._server.stdout is not None
-        self._server.stdin.close()
-        self._server.wait(30)
-        self._server.stdout.close()
-
-
 @pytest.fixture(scope="module")
-def commands() -> Iterator[Commands]:
-    opened = Commands()
-    yield opened
-    opened.close()
+def commands(start_commands: Callable[..., Any]) -> Any:
+    return start_commands("dataset", "features")
 
 
 def digest_of(folder: Path) -> str:
@@ -103,9 +64,7 @@ def replace(folder: Path, by: Path) -> None:
     shutil.copytree(by, folder)
 
 
-def require_old_or_new(
-    commands: Commands, dataset: Path, command: tuple[object, ...], is_long: bool, seed: int
-) -> None:
+def require_old_or_new(commands: Any, dataset: Path, command: tuple[object, ...], is_long: bool, seed: int) -> None:
     """Kill a command that changes a dataset folder at several moments, each time from the same old state."""
     home = dataset.parent
     shutil.copytree(dataset, home / "before")
@@ -123,7 +82,7 @@ def require_old_or_new(
 
 
 def test_a_killed_build_leaves_no_mixture_of_two_builds(
-    commands: Commands, built: Path, raw_once: Path, is_long: bool
+    commands: Any, built: Path, raw_once: Path, is_long: bool
 ) -> None:
     commands.ends_well(built.parent, *extraction(raw_once, built, "random:0"))
     require_old_or_new(
@@ -132,7 +91,7 @@ def test_a_killed_build_leaves_no_mixture_of_two_builds(
 
 
 def test_a_killed_extraction_leaves_no_features_without_their_description(
-    commands: Commands, built: Path, raw_once: Path, is_long: bool
+    commands: Any, built: Path, raw_once: Path, is_long: bool
 ) -> None:
     commands.ends_well(built.parent, *extraction(raw_once, built, "random:0"))
     commands.ends_well(built.parent, *extraction(raw_once, built, "random:1"))  # so that the store has all features
@@ -140,7 +99,40 @@ def test_a_killed_extraction_leaves_no_features_without_their_description(
     require_old_or_new(commands, built, extraction(raw_once, built, "random:1"), is_long, 2)
 
 
-def test_a_killed_publication_leaves_no_half_a_version(commands: Commands, built: Path, is_long: bool) -> None:
+def test_a_killed_extraction_of_all_pictures_leaves_no_tables_of_two_runs(
+    commands: Any, raw_once: Path, tmp_path: Path, is_long: bool
+) -> None:
+    raw, features = shutil.copytree(raw_once, tmp_path / "raw"), tmp_path / "raw" / "features"
+    first, second = ((*extraction(raw, tmp_path / "none", of), "--all-pictures") for of in ("random:0", "random:1"))
+    commands.ends_well(tmp_path, *second)
+    new = digest_of(features)
+    next((raw / "pictures").iterdir()).unlink()  # so that the second table, the quarantine, differs too
+    commands.ends_well(tmp_path, *first)
+    old = digest_of(features)
+    assert pl.read_parquet(features / "features_quarantine.parquet").height > 0
+    shutil.copytree(features, tmp_path / "before")
+    total = commands.ends_well(tmp_path, *second)
+    assert digest_of(features) == new != old
+    for moment in moments(total, is_long, seed=4):
+        replace(features, tmp_path / "before")
+        assert commands.run(tmp_path, moment, *second)[0] == -signal.SIGKILL
+        assert digest_of(features) in (old, new), f"a mixture after the kill at moment {moment} of {total}"
+        commands.ends_well(tmp_path, *second)
+        assert digest_of(features) == new
+        assert hidden(raw) == []
+
+
+def test_files_among_the_features_of_all_pictures_are_not_lost(commands: Any, raw_once: Path, tmp_path: Path) -> None:
+    raw = shutil.copytree(raw_once, tmp_path / "raw")
+    (raw / "features").mkdir()
+    (raw / "features" / "notes.txt").write_text("mine")
+    command = (*extraction(raw, tmp_path / "none", "random:0"), "--all-pictures")
+    assert commands.run(tmp_path, 0, *command)[0] == 2
+    assert "no part of extracted features, for example 'notes.txt'; move them" in (tmp_path / "output").read_text()
+    assert (raw / "features" / "notes.txt").read_text() == "mine"
+
+
+def test_a_killed_publication_leaves_no_half_a_version(commands: Any, built: Path, is_long: bool) -> None:
     home = built.parent
     command = ("dataset", "publish", "--dataset", built, "--name", "toy", "--root")
     total = commands.ends_well(home, *command, home / "whole")
@@ -191,7 +183,7 @@ def test_a_folder_that_was_moved_aside_when_the_kill_came_is_put_back(tmp_path: 
 
 
 def test_features_stay_with_the_frames_they_are_of_and_with_no_others(
-    commands: Commands, built: Path, raw_once: Path, capsys: pytest.CaptureFixture[str]
+    commands: Any, built: Path, raw_once: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     commands.ends_well(built.parent, *extraction(raw_once, built, "random:0"))
     features = (built / "frame_features.parquet").read_bytes()
@@ -206,7 +198,7 @@ def test_features_stay_with_the_frames_they_are_of_and_with_no_others(
 @pytest.mark.parametrize("name", [*TABLE_FILES, "frame_features.parquet", "features_quarantine.parquet"])
 @pytest.mark.parametrize("how", ["other", "gone"])
 def test_no_mixture_is_published(
-    name: str, how: str, commands: Commands, built: Path, raw_once: Path, tmp_path: Path
+    name: str, how: str, commands: Any, built: Path, raw_once: Path, tmp_path: Path
 ) -> None:
     write_features(built)
     publish(built, "whole", tmp_path / "snapshots")

@@ -53,16 +53,16 @@ def test_on_a_real_host_the_turn_lasts_at_least_the_floor(given):
     politeness = politeness_for(Site(), "me@example.org", given)
     assert politeness.is_slow
     assert politeness.delay_s == FLOOR_S
-    folder = clock._account_folder()
-    assert politeness.clock(Site().movie)._path == folder / "movie.douban.com"
+    folder = clock.account_folder()
+    assert politeness.clock(Site().movie, "movie")._path == folder / "movie.douban.com"
     assert not folder.stat().st_mode & 0o077
 
 
 def test_no_variable_of_the_environment_gives_a_process_a_clock_of_its_own(tmp_path, monkeypatch):
-    before = clock._account_folder()
+    before = clock.account_folder()
     for name in ("HOME", "XDG_STATE_HOME", "TMPDIR", "USER", "LOGNAME"):
         monkeypatch.setenv(name, str(tmp_path))
-    assert clock._account_folder() == before
+    assert clock.account_folder() == before
 
 
 @pytest.mark.parametrize(
@@ -160,4 +160,4 @@ def test_the_file_of_a_host_that_was_not_asked_for_a_day_is_removed_but_not_unde
 
 def test_without_a_delay_the_sandbox_needs_no_turns(sandbox):
     server = sandbox(1).server
-    assert politeness_for(server.site, None).clock(server.site.movie)._path is None
+    assert politeness_for(server.site, None).clock(server.site.movie, "movie")._path is None

@@ -21,7 +21,7 @@ from websockets.sync.client import connect
 from websockets.typing import Subprotocol
 
 from dataset.errors import UsageError
-from flows.home import Login, make_private
+from flows.server.home import Login, make_private
 
 NOBODY = "00000000-0000-0000-0000-000000000000"
 WITHOUT_THE_SECRET = {

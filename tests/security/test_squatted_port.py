@@ -16,9 +16,9 @@ import pytest
 from prefect.settings import PREFECT_API_AUTH_STRING, temporary_settings
 
 from dataset.errors import PipelineError, UsageError
-from flows import server as prefect
-from flows.home import read_login, running_login
-from flows.server import prefect_server, status_of
+from flows.server import start as prefect
+from flows.server.home import read_login, running_login
+from flows.server.start import prefect_server, status_of
 
 Answer = Callable[[socket.socket, bytes], None]
 
@@ -143,7 +143,7 @@ def test_a_login_with_another_answer_than_prefects_is_not_enough(tmp_path: Path)
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere an orphan ends when its parent's folder is used again")
 def test_a_killed_server_leaves_no_open_port_and_its_secret_opens_nothing(tmp_path: Path) -> None:
     code = (
-        "import sys, time, pathlib; from flows.server import prefect_server\n"
+        "import sys, time, pathlib; from flows.server.start import prefect_server\n"
         "with prefect_server(pathlib.Path(sys.argv[1])) as server: print(server.api_url, flush=True); time.sleep(600)"
     )
     command = [sys.executable, "-c", code, str(tmp_path)]

@@ -2,14 +2,23 @@
 
 import shutil
 import sys
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import polars as pl
 import pytest
+from cyclopts import App
 
+from crawler.__main__ import app as crawler_app
+from crawler.commands.status import status
+from crawler.kinds import PERSONAL_KINDS
+from crawler.ledger.ledger import Ledger
+from crawler.page import Key
+from crawler.scope import Source
 from dataset.__main__ import app
 from dataset.building.build import DatasetConfig, build
 from dataset.cli import printable, run, say
@@ -20,6 +29,7 @@ from dataset.snapshots.publication import PublicationConfig
 from dataset.snapshots.publish import publish
 from dataset.snapshots.snapshot import open_snapshot
 from dataset.tables import write_table
+from flows.__main__ import app as flows_app
 
 OBEYED = "\x1b]0;owned\x07\x1b[2J\x9b31m\rx\x08\x7f\u202e\u2066\u200f\ud800"
 SIGNS = "\x00\x07\x08\x0b\r\x1b\x7f\x85\x9b\u061c\u200f\u2028\u202e\u2066\ud800"
@@ -72,6 +82,64 @@ def test_no_title_id_or_licence_commands_the_terminal(
         done = capsys.readouterr()
         assert done.out + done.err
         assert not set(SIGNS) & set(done.out + done.err), arguments
+
+
+def crawled(folder: Path, text: str) -> Path:
+    """Return a crawl with a failure whose cause holds a text, as the site's headers and statuses may."""
+    crawl = folder / f"crawl{text}"
+    with Ledger.open(crawl, Source("sandbox", {"seed": 1}), PERSONAL_KINDS) as ledger:
+        key = Key("movie", "1")
+        ledger.add_pages([key])
+        page = ledger.page(key)
+        assert page is not None
+        ledger.mark(page, "failed", f"the content type is {text}", 1e9)
+    return crawl
+
+
+@pytest.mark.parametrize(
+    ("app", "arguments"),
+    [
+        (crawler_app, ["status", "--crawl", "CRAWL"]),
+        (crawler_app, ["export", "--crawl", "CRAWL", "--to", "FOLDER/raw"]),
+        (crawler_app, ["forget", "nobody", "--crawl", "CRAWL"]),
+        (crawler_app, ["forget", "TEXT", "--crawl", "CRAWL"]),
+        (crawler_app, ["ratings", "--users", "TEXT", "--crawl", "CRAWL", "--site-file", "FOLDER/TEXT"]),
+        (crawler_app, ["reparse", "--crawl", "FOLDER/TEXT"]),
+        (crawler_app, ["TEXT"]),
+        (flows_app, ["forget", "TEXT", "--crawl", "CRAWL"]),
+        (flows_app, ["forget", "nobody", "--crawl", "CRAWL"]),
+        (flows_app, ["serve", "--config", "FOLDER/TEXT"]),
+        (flows_app, ["serve", "--TEXT"]),
+        (flows_app, ["extract-features", "--runner", "TEXT"]),
+    ],
+)
+def test_no_command_of_crawler_or_flows_passes_on_what_a_terminal_obeys(
+    app: App, arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = OBEYED[:-1]
+    places = {"CRAWL": str(crawled(tmp_path, text)), "FOLDER": f"{tmp_path}", "TEXT": text}
+    for name, place in places.items():
+        arguments = [argument.replace(name, place) for argument in arguments]
+    monkeypatch.setattr("flows.forget.prefect_home", lambda: tmp_path / "home")
+    monkeypatch.setattr(sys, "argv", ["command", *arguments])
+    with suppress(SystemExit):
+        run(app)
+    done = capsys.readouterr()
+    assert done.out + done.err
+    assert not set(SIGNS) & set(done.out + done.err)
+
+
+def test_no_cause_of_a_failure_commands_a_terminal_that_watches(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(_: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("crawler.commands.status.time", SimpleNamespace(time=time.time, sleep=stop))
+    status(crawl=crawled(tmp_path, OBEYED[:-1]), watch=True)
+    shown = capsys.readouterr().out
+    assert r"\x1b]0;owned" in "".join(shown.split("\n"))
+    assert not set(SIGNS) & set(shown)
 
 
 def test_no_script_in_a_title_runs_in_a_report(

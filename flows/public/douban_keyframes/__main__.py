@@ -6,6 +6,7 @@ Unlike `python -m`, it does not look for packages in the current folder.
 import runpy
 import sys
 
+from dataset.cli import say
 from dataset.version import code_version
 
 _PACKAGES = {
@@ -21,13 +22,13 @@ def main() -> None:
     """Run `python -m <package>` with the remaining arguments."""
     package, *arguments = sys.argv[1:] or ["--help"]
     if package == "--version":
-        print(code_version())
+        say(code_version())
         return
     if package not in _PACKAGES:
         is_help = package in ("-h", "--help")
         lines = [f"  {name:<9} {what}" for name, what in _PACKAGES.items()]
         usage = "\n".join(["usage: douban-keyframes <package> <command> [options]", "", *lines])
-        print(usage, file=sys.stdout if is_help else sys.stderr)
+        say(usage, file=sys.stdout if is_help else sys.stderr)
         sys.exit(0 if is_help else 2)
     module = package
     sys.argv = ["-m", *arguments]

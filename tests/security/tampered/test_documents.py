@@ -120,6 +120,15 @@ def test_no_file_in_a_manifest_is_outside_of_the_folder(
         assert (done.status, "relative name without '..'" in done.err) == (1, True), done.err
 
 
+def test_no_folder_outside_is_listed(world: Any, command: Callable[..., Any]) -> None:
+    (world.snapshot / "linked").symlink_to(world.home.parent / "outside")
+    for what, *more in (["verify"], ["pull", "--to", world.home / "new"]):
+        done = command("dataset", what, world.snapshot, *more)
+        assert "leads out of the folder" in done.err or (what, done.status) == ("pull", 0), done.err
+        assert "canary" not in done.out + done.err
+    assert not list(world.home.glob("new/**/canary*"))
+
+
 @pytest.mark.parametrize("linked", ["movies.parquet", "README.md", "manifest.json", "splits"])
 def test_no_link_in_a_snapshot_is_followed_out_of_it(linked: str, world: Any, command: Callable[..., Any]) -> None:
     outside = world.home.parent / "outside" / "moved"

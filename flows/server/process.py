@@ -1,4 +1,4 @@
-"""The process of our Prefect server: `python -m flows.server_process <descriptor of a listening socket>`.
+"""The process of our Prefect server: `python -m flows.server.process <descriptor of a listening socket>`.
 
 Prefect's own check of the login lets some routes pass (health, readiness). Here no route of the API is answered
 without the login, and none is answered to a page of another origin or under another name of this machine. Prefect's
@@ -70,7 +70,7 @@ async def _send_with_policy(send: Any, message: Any) -> None:
 
 def main(descriptor: int) -> None:
     """Answer requests until a signal ends the process."""
-    # The port stays ours until this process, which holds the lock of `flows.home`, is gone.
+    # The port stays ours until this process, which holds the lock of `flows.server.home`, is gone.
     os.dup(descriptor)
     listener = socket.socket(fileno=descriptor)
     secret = get_current_settings().server.api.auth_string

@@ -1,8 +1,8 @@
 """A Prefect server for the project: one that answers already and asks for a login, or one that we start.
 
-Prefect runs commands for whoever may use its API. So a server of ours asks for a secret (`flows.home`), listens on
-this machine only, and answers no page of another origin. A server that answers already is used only if it refuses
-requests without a login and accepts the one in Prefect's settings.
+Prefect runs commands for whoever may use its API. So a server of ours asks for a secret (`flows.server.home`),
+listens on this machine only, and answers no page of another origin. A server that answers already is used only if it
+refuses requests without a login and accepts the one in Prefect's settings.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ from prefect.utilities.asyncutils import run_coro_as_sync
 from dataset.errors import PipelineError, UsageError
 from dataset.files import explain_write_errors
 from flows.children import start, stop
-from flows.home import Login, make_private, new_login, open_private, read_login, running_login
+from flows.server.home import Login, make_private, new_login, open_private, read_login, running_login
 
 START_TIMEOUT_S = 120
 LOG_FILE = "server.log"
@@ -198,7 +198,7 @@ def _start(home: Path, login: Login, listener: socket.socket, lock: IO[bytes]) -
         "PREFECT_SERVER_API_AUTH_STRING": login.secret,
         "PREFECT_SERVER_API_CORS_ALLOWED_ORIGINS": login.api_url.removesuffix("/api"),
     }
-    command = [sys.executable, "-m", "flows.server_process", str(listener.fileno())]
+    command = [sys.executable, "-m", "flows.server.process", str(listener.fileno())]
     inherited = (listener.fileno(), lock.fileno())
     with explain_write_errors(home):
         log = open_private(home / LOG_FILE)

@@ -22,7 +22,7 @@ from dataset.files import explain_write_errors
 
 LOGIN_FILE = "login.toml"
 _DEFAULT_HOME = Path("data/prefect")
-_LOCK_FILE = "server.lock"
+LOCK_FILE = "server.lock"
 _LOCK_ATTEMPTS = 20  # whoever only looks at the lock holds it for a moment
 _OWNER_ONLY = 0o700
 
@@ -96,7 +96,7 @@ def read_login(home: Path) -> Login | None:
 def running_login(home: Path) -> Login | None:
     """Return the login to the server that runs in a folder; None: none runs there."""
     try:
-        with (home / _LOCK_FILE).open("rb") as file:
+        with (home / LOCK_FILE).open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return read_login(home)
@@ -116,7 +116,7 @@ def new_login(home: Path, api_url: str) -> Iterator[tuple[Login, IO[bytes]]]:
         PipelineError: a server runs in this folder, or the folder cannot be written.
     """
     login = Login.new(api_url)
-    with _locked(home / _LOCK_FILE) as lock:
+    with locked(home) as lock:
         _write_private(home / LOGIN_FILE, _LOGIN.format(api_url=login.api_url, secret=login.secret))
         try:
             yield login, lock
@@ -126,7 +126,13 @@ def new_login(home: Path, api_url: str) -> Iterator[tuple[Login, IO[bytes]]]:
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[IO[bytes]]:
+def locked(home: Path) -> Iterator[IO[bytes]]:
+    """Hold the lock of a server of ours, so that none runs in a folder inside this context.
+
+    Raises:
+        PipelineError: a server runs in this folder, or the folder cannot be written.
+    """
+    path = home / LOCK_FILE
     with explain_write_errors(path):
         file = open_private(path)
     with file:
@@ -136,7 +142,10 @@ def _locked(path: Path) -> Iterator[IO[bytes]]:
                 break
             except BlockingIOError:
                 if attempt == _LOCK_ATTEMPTS - 1:
-                    raise PipelineError(f"{path}: another Prefect server is running in this folder; stop it") from None
+                    raise PipelineError(
+                        f"{path}: a Prefect server is running in this folder; stop it (Ctrl-C where `python -m "
+                        "flows.serve` runs), then run this command again"
+                    ) from None
             time.sleep(0.1)
         yield file
 

@@ -1,0 +1,24 @@
+"""The schemas of the tables that a snapshot's report page draws."""
+
+import dataframely as dy
+
+
+class Distribution(dy.Schema):
+    """One bin of a histogram: `n` values are between `low` and `high`, both included."""
+
+    distribution = dy.String(primary_key=True, min_length=1)
+    low = dy.UInt32(primary_key=True)
+    high = dy.UInt32()
+    n = dy.UInt32()
+
+
+class Concentration(dy.Schema):
+    """The share of all interactions that belong to the `n` most popular movies or most active users.
+
+    `n` is `top_share` of all movies or users, rounded, and at least 1.
+    """
+
+    of = dy.Enum(["movie", "user"], primary_key=True)
+    top_share = dy.Float64(primary_key=True, min=0, max=1)
+    n = dy.UInt32(min=1)
+    share = dy.Float64(min=0, max=1)

@@ -110,7 +110,7 @@ def test_kcore_reads_the_file_or_the_whole_folder_that_is_named(
         ratings(seed=0).write_parquet(folder / name)
         ratings(seed=1).head(40).write_parquet(folder / decoy)
     shutil.copytree(tmp_path / "logs[1]", tmp_path / "logs1")
-    columns = ("--user-column", "user", "--item-column", "item", "--to", tmp_path / "core[1].parquet")
+    columns = ("--user-column", "user", "--item-column", "item", "--to", tmp_path / "core[1].parquet", "--replace")
     n_rows = ratings(seed=0).height
     assert f"of {n_rows:,} rows" in command(dataset_app, "kcore", tmp_path / name, *columns)
     assert f"of {n_rows + 40:,} rows" in command(dataset_app, "kcore", tmp_path / "logs[1]", *columns)

@@ -49,8 +49,12 @@ def risk(
 
 
 def _tables_of_dataset(dataset: Path) -> dict[str, pl.LazyFrame]:
-    read_description(dataset)  # raises if it is none
-    return {name: read_table(dataset / f"{name}.parquet", schema).lazy() for name, schema in personal_tables().items()}
+    described = read_description(dataset).get("tables") or {}
+    return {
+        name: read_table(dataset / f"{name}.parquet", schema).lazy()
+        for name, schema in personal_tables().items()
+        if name != "users" or "users.parquet" in described
+    }
 
 
 def _tables_of_snapshot(snapshot: Snapshot) -> dict[str, pl.LazyFrame]:

@@ -85,6 +85,11 @@ NOT_RUN = {
     "python -m flows.serve": "the fixture `served` of test_serve.py runs it",
     "prefect deployment run build-dataset/sandbox --watch": "test_serve.py runs it with sizes",
     "python -m dataset push data/snapshots/mine/v0001 hf://me/mine": "test_push.py runs it with a fake Hub",
+    "python -m crawler sandbox --faults dateless,empty-pages=0.05,refuse-after=100,refuse-with=ip_limit": (
+        "test_sandbox_guest_faults.py crawls with such faults"
+    ),
+    "python -m crawler sandbox --preset 2026": "test_preset_2026.py crawls it",
+    "python -m crawler sandbox --preset 2026 --faults challenge=20,rate-limit=0.05": "test_preset_2026.py crawls it",
     "make test": "runs this test",
     "make test ONLY=dataset": "runs tests",
     "make test-long": "runs tests",

@@ -17,7 +17,7 @@ from crawler.sites import Site
 from dataset.errors import PipelineError
 
 SANDBOX = Source("sandbox", {"seed": 1})
-LOCAL = Site("http://127.0.0.1:1", "http://127.0.0.1:2", "http://127.0.0.1:3")
+LOCAL = Site("http://127.0.0.1:1", "http://127.0.0.1:2", "http://127.0.0.1:3", "http://127.0.0.1:4")
 
 
 def _modes(folder):

@@ -14,7 +14,7 @@ import pytest
 
 from dataset.building.build import DatasetConfig, build
 from dataset.building.split import SplitConfig
-from dataset.description import TABLE_FILES, read_description, read_proven, write_description
+from dataset.description import FEATURE_FILES, TABLE_FILES, read_description, read_proven, write_description
 from dataset.errors import InvalidTableError, MissingInputError, UsageError
 from dataset.folders import replaced_folder
 from dataset.schema import FrameFeature
@@ -195,7 +195,10 @@ def test_features_stay_with_the_frames_they_are_of_and_with_no_others(
     assert "extractor" not in read_proven(built)
 
 
-@pytest.mark.parametrize("name", [*TABLE_FILES, "frame_features.parquet", "features_quarantine.parquet"])
+@pytest.mark.parametrize(
+    "name",
+    [name for name in (*TABLE_FILES, *FEATURE_FILES) if name != "users.parquet"],  # imported data have no such table
+)
 @pytest.mark.parametrize("how", ["other", "gone"])
 def test_no_mixture_is_published(
     name: str, how: str, commands: Any, built: Path, raw_once: Path, tmp_path: Path

@@ -11,6 +11,7 @@ from crawler.page import Key, Page
 
 STATES = ("done", "pending", "gone", "unavailable", "refused", "failed")
 MOST_REFUSALS = 2  # in runs in which its host answers others; then a page is set aside
+MOST_OF_KIND = 3  # pages, each in a run of its own
 _MOST_REFUSALS_AT_LAST = 4  # of a page that is the only one left, so that no other can be answered
 _JUST_BEFORE = 3  # pages; if the host has answered more in a run, their number can be the reason for the refusal
 
@@ -192,6 +193,27 @@ class PageTable(Database):
             f"WHERE ((state IN ('refused', 'failed') AND NOT {_IS_SET_ASIDE}) OR (state = 'pending' AND attempts > 0)) "
             f"AND kind IN ({marks(kinds)})",
             kinds,
+        ).rowcount
+
+    def set_kind_aside(self, kind: str, others: Sequence[str]) -> int:
+        """Set all pages of a kind aside if the site shows none of this kind to us; return how many these are.
+
+        That is so if it refused `MOST_OF_KIND` of them, and answered none, but did answer pages of other kinds.
+
+        Args:
+            kind: the kind of page.
+            others: the other kinds that its host serves.
+        """
+        is_refused = self.value(
+            "SELECT count(*) = 0 FROM pages WHERE kind = ? AND state IN ('done', 'gone', 'unavailable')", (kind,)
+        ) and self.value("SELECT count(*) >= ? FROM pages WHERE kind = ? AND refusals > 0", (MOST_OF_KIND, kind))
+        if not is_refused or not self.count(others, "done"):
+            return 0
+        return self.execute(
+            "UPDATE pages SET state = 'refused', cause = 'the site refuses every page of this kind', "
+            "refusals = max(refusals, ?), refused_alone = max(refused_alone, ?) "
+            "WHERE kind = ? AND state IN ('pending', 'refused', 'failed')",
+            (MOST_REFUSALS, MOST_REFUSALS, kind),
         ).rowcount
 
     def take_back(self, kinds: Sequence[str]) -> int:

@@ -216,6 +216,10 @@ class StagePages:
             return
         phase = self._phase
         plan_phase(self._context, phase)
+        for kind in phase:
+            if kind.like_source is not None:  # a dataset can do without likes, which a guest may not see
+                others = [one.name for one in KINDS.values() if one.host == kind.host and one is not kind]
+                self._context.ledger.set_kind_aside(kind.name, others)
         kinds: dict[str, list[str]] = {}
         for kind in phase:
             kinds.setdefault(kind.host, []).append(kind.name)

@@ -253,3 +253,19 @@ def test_without_another_source_the_whole_run_stops(crawl):
     before = len(crawl.requests())
     crawl.read(REFUSED, stage="frames")
     assert Counter(host for host, _ in crawl.requests()[before:])["movie"] == 1
+
+
+def test_likes_that_the_site_shows_to_no_guest_are_set_aside_after_three_runs(crawl):
+    for stage in ("ratings", "frames"):
+        crawl.read(stage=stage)
+    crawl.faults.is_given = lambda path: path.startswith("/photos/photo/")
+    asked = [crawl.read(REFUSED, stage="likes")[1] for _ in range(3)]
+    assert [len(paths) for paths in asked] == [1, 1, 1]
+    said, paths = crawl.read(stage="likes")
+    assert "pages are set aside" in said
+    assert paths == []
+    assert len(crawl.pages("refused")) > 3
+    crawl.faults.is_given = lambda path: False
+    said, paths = crawl.read(0, "--retry-refused", stage="likes")
+    assert len({path.split("?")[0] for path in paths}) > 3
+    assert crawl.pages("refused") == set()

@@ -45,7 +45,7 @@ def as_npy_in_the_order_of_a_table(folder: Path, ids: list[str], vectors: np.nda
 
 def as_npy_with_parquet_ids(folder: Path, ids: list[str], vectors: np.ndarray) -> tuple[Path, VectorsConfig]:
     path, _ = as_npy(folder, ids, vectors)
-    pl.DataFrame({"title": ids, "item_id": ids}).writeparquet_of(folder / "items.parquet")
+    pl.DataFrame({"title": ids, "item_id": ids}).write_parquet(folder / "items.parquet")
     return path, VectorsConfig(ids=folder / "items.parquet")
 
 
@@ -143,12 +143,12 @@ KINDS = [
 
 
 def features_of(dataset: Path, table: str = "frame_features") -> tuple[list[str], np.ndarray]:
-    found = pl.readparquet_of(dataset / f"{table}.parquet")
+    found = pl.read_parquet(dataset / f"{table}.parquet")
     return found["frame_id"].to_list(), found["feature"].to_numpy()
 
 
 def reasons_of(dataset: Path) -> dict[str, int]:
-    return dict(pl.readparquet_of(dataset / "features_quarantine.parquet").group_by("reason").len().iter_rows())
+    return dict(pl.read_parquet(dataset / "features_quarantine.parquet").group_by("reason").len().iter_rows())
 
 
 def shuffled(ids: list[str]) -> list[str]:

@@ -93,7 +93,7 @@ def risk_figures(
     """Return the figures of each table that has rows of users.
 
     Args:
-        tables: rows by the table's name; tables without users are ignored.
+        tables: rows by the table's name; tables without users are ignored, also empty ones.
         dates: how exactly somebody knows the dates: one or more ways, at most as exact as they are in the tables.
         config: how many draws, and their seed.
     """
@@ -101,7 +101,8 @@ def risk_figures(
     for name, schema in personal_tables().items():
         if name in tables:
             for known, points in _all_points(tables[name], schema, dates):
-                found += _figures(name, known, points, config)
+                if len(points.users):
+                    found += _figures(name, known, points, config)
     return found
 
 

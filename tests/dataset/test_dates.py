@@ -305,7 +305,7 @@ def test_card_croissant_show_and_report_say_how_exact_dates_are(
     assert f"**Dates of people's acts:** {dates}: " in card
     assert f"dates {dates}: " in shown
     assert f"{dates}: " in croissant["rai:dataPreprocessingProtocol"]
-    assert f"<code>{dates}: " in page
+    assert f"are published: {dates}: " in page
     rows = {line.split("`")[1]: line for line in card.splitlines() if line.startswith("| `rated_")}
     for name, words in (("rated_on", of_day), ("rated_at", of_moment)):
         assert words in rows[name]

@@ -23,7 +23,7 @@ from crawler.kinds.movie import MoviePage
 from crawler.kinds.photo import LikerRow, PhotoLikersPage
 from crawler.kinds.photos import PhotoListPage
 from crawler.kinds.user_likes import UserLikeRow, UserLikesPage
-from crawler.page import Answer, NotUnderstood, PageGone, Person, Refused
+from crawler.page import Answer, Merged, NotUnderstood, PageGone, Person, Refused, Unavailable
 
 HTML_KINDS = sorted(kind.name for kind in KINDS.values() if isinstance(kind, HtmlKind))
 PAGES = Path(__file__).parent / "pages"
@@ -102,7 +102,7 @@ def outcome_of(kind: str, **answer: Any) -> Any:
     """Return the page or the outcome; any other exception is what this file looks for."""
     try:
         return KINDS[kind].parse(Answer(**answer))
-    except (PageGone, Refused, NotUnderstood) as outcome:
+    except (PageGone, Unavailable, Merged, Refused, NotUnderstood) as outcome:
         return outcome
 
 

@@ -81,7 +81,7 @@ def test_the_login_lets_prefects_own_client_in(login: Login) -> None:
     with get_client(sync_client=True) as client:
         assert client.api_url == f"{login.api_url}/"
         assert client.create_flow_from_name("mine")
-        assert [flow.name for flow in client.read_flows()] == ["mine"]
+        assert "mine" in [flow.name for flow in client.read_flows()]
 
 
 def test_a_change_needs_a_csrf_token_too(login: Login) -> None:

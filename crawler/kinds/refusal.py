@@ -65,6 +65,7 @@ _ANY_WORDS = tuple(
         "rror Code",
     )
 )
+_FORM = re.compile(rb"<[fF][oO][rR][mM]\b[^<]{0,2000}")
 _ANY_FORM = re.compile(rb"""(?:\bid|\baction)\s{0,9}=\s{0,9}["']?\s{0,9}(?:sec|/c)\b""", re.IGNORECASE)
 _ANY_REDIRECT = (b"location", b"efresh")
 _PROOF_OF_WORK = 'form#sec, form[action="/c"]'
@@ -164,7 +165,7 @@ def _has_a_sign(body: bytes) -> bool:
     for sign in signs:  # of every page, and `any` would take twice as long
         if sign in body:
             return True
-    return bool(_ANY_FORM.search(body))
+    return any(_ANY_FORM.search(form) for form in _FORM.findall(body))
 
 
 def _sign_of_address(url: str, address: str) -> str | None:

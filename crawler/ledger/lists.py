@@ -107,7 +107,7 @@ class ListPass:
         self._pass_at: float = at if self._is_first or fetched_at is None else fetched_at
         if begun_at is None or (self._is_first and not self._restarts):
             begun_at = self._pass_at
-            self._set("begun_at", begun_at)
+            self._set(begun_at=begun_at)
         self._begun_at: float = begun_at
         self.at = max(at, self._pass_at)  # a clock may have been set back
         self._early = EarlyEnd(ledger, page)
@@ -143,7 +143,7 @@ class ListPass:
         """
         if self._has_changed(claimed, seam):
             self._restarts += 1
-            self._set("restarts", self._restarts)
+            self._set(restarts=self._restarts)
             if self._restarts <= MAX_RESTARTS:
                 return self._restart()
         end = None
@@ -195,7 +195,7 @@ class ListPass:
         is_early = self._page.key.start < claimed if not seen else end < claimed
         if not is_early or self._early.is_believed(f"{claimed} {seen}", self.at, is_last=end >= claimed):
             return
-        self._set("is_complete", 0)
+        self._set(is_complete=0)
         if self._rows is not None:
             self._note_outcome(self._rows, claimed)
             self._mark_missing(self._rows)
@@ -220,8 +220,7 @@ class ListPass:
         ).fetchall()
 
     def _restart(self) -> Key:
-        self._set("state", "pending")
-        self._set("attempts", 0)
+        self._set(state="pending", attempts=0)
         return self._first
 
     def _nothing_new_follows(self, claimed: int | None) -> bool:
@@ -252,10 +251,8 @@ class ListPass:
             else:
                 self._mark_missing(rows)
             claimed = self._claimed_first if claimed is None else claimed
-            self._set("unseen", None if claimed is None else claimed - self._n_found(rows))
-        self._set("is_unsteady", int(not is_steady))
-        self._set("is_complete", int(is_steady))
-        self._set("restarts", 0)
+            self._set(unseen=None if claimed is None else claimed - self._n_found(rows))
+        self._set(is_unsteady=int(not is_steady), is_complete=int(is_steady), restarts=0)
 
     def _note_outcome(self, rows: ListRows, claimed: int | None) -> tuple[float, int]:
         """Store how the current reading came out; return since when all came out the same, and how much it showed."""
@@ -286,11 +283,12 @@ class ListPass:
         n: int = self._ledger.value(query, (*rows.of.values(), *parameters))
         return n
 
-    def _set(self, column: str, value: object) -> None:
-        """Set a column of the list's first page."""
+    def _set(self, **values: object) -> None:
+        """Set columns of the list's first page."""
+        columns = ", ".join(f"{column} = ?" for column in values)
         self._ledger.execute(
-            f"UPDATE pages SET {column} = ? WHERE kind = ? AND subject = ? AND variant = ? AND start = ?",
-            (value, *self._first),
+            f"UPDATE pages SET {columns} WHERE kind = ? AND subject = ? AND variant = ? AND start = ?",
+            (*values.values(), *self._first),
         )
 
     def _open(self, key: Key) -> Key:

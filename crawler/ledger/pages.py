@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import cached_property
 from types import MappingProxyType
 
 from crawler.ledger.database import Database, marks
@@ -157,9 +158,17 @@ class PageTable(Database):
 
     def set_opt_outs(self, page: Page, directives: Collection[str]) -> None:
         """Replace what the last answer of a page asks of crawlers."""
+        if not directives and not self._has_opt_outs:
+            return
+        self._has_opt_outs = True
         self.execute("DELETE FROM opt_outs WHERE page_id = ?", (page.page_id,))
         if directives:
             self.executemany("INSERT INTO opt_outs VALUES (?, ?)", [(page.page_id, one) for one in directives])
+
+    @cached_property
+    def _has_opt_outs(self) -> bool:
+        """Whether any page has opted out of anything; most sites' pages have not, and are not searched for it."""
+        return bool(self.value("SELECT EXISTS (SELECT 1 FROM opt_outs)"))
 
     def postpone(self, page: Page, cause: str, next_try_at: float) -> Page:
         """Record a failed attempt and keep the page pending; return the page as it is now."""

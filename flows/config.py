@@ -131,7 +131,8 @@ class BuildConfig:
     @property
     def crawl_options(self) -> dict[str, Any]:
         """The options of `python -m crawler <stage>`: what to crawl, and how politely."""
-        site: dict[str, Any] = {"site": "sandbox", "site_file": self.site_file}
+        # Of a film that is gone, only the HTML says so: the JSON, as the real one, calls it not public.
+        site: dict[str, Any] = {"site": "sandbox", "site_file": self.site_file, "via": "html"}
         if self.source == "douban":
             site = {"site_urls": self.site_urls} if self.site_urls else {"site": "douban"}
             site["contact"] = self.contact

@@ -64,7 +64,7 @@ lock: $(RUNTIME) ## renew both lock files: names and versions, for every system 
 	@$(COMPILE) --extra dev --upgrade -o requirements.lock
 	@$(COMPILE) --constraints requirements.lock --generate-hashes $(WITHOUT_HASHES) -o requirements-hashes.lock
 
-audit: $(RUNTIME) ## look the locked versions up among the known vulnerabilities (asks pypi.org)
+audit: $(RUNTIME) ## look the locked versions up among the known vulnerabilities (needs the internet)
 	@$(BIN)/uv tool run pip-audit --strict --disable-pip --no-deps --requirement requirements.lock
 
 licences: $(RUNTIME) ## list the licence of every installed library

@@ -50,8 +50,8 @@ _UTF_8_MARK = b"\xef\xbb\xbf"
 _HEAD_BYTES = 4096
 _CONVERT = "save it as CSV or Parquet"
 
-DECOMPRESSION_ERRORS = (EOFError, OSError, RuntimeError, NotImplementedError, lzma.LZMAError, zlib.error,
-                        zipfile.BadZipFile)  # fmt: skip
+# zipfile raises a RuntimeError for an encrypted file, and its subclass NotImplementedError for an unknown compression.
+DECOMPRESSION_ERRORS = (EOFError, OSError, RuntimeError, lzma.LZMAError, zlib.error, zipfile.BadZipFile)
 
 
 def is_parquet(path: Path) -> bool:

@@ -43,7 +43,7 @@ def risk(
         snapshot = snapshot_at(source) if source else newest_snapshot(root)
         label, tables, dates = snapshot.label, _tables_of_snapshot(snapshot), snapshot.manifest.dates
         unknown = _unknown(snapshot)
-    known = _known(tables, None if is_dataset else dates, is_dataset)
+    known = _known(tables, dates, is_dataset)
     figures = [figure.to_json() for figure in risk_figures(tables, known, config)]
     _print(label, dates, figures, unknown, json)
 

@@ -217,7 +217,7 @@ def _uses(manifest: Manifest) -> dict[str, str]:
         "choosing a picture for a person.",
         "What should it not be used for?": unfit[source_of(manifest)],
     }
-    if manifest.extractor or manifest.feature_sets:
+    if manifest.extractors:
         answers["Can pictures be recovered from the features?"] = FEATURES_SHOW_PICTURES
     return answers
 

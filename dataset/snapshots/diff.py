@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from dataset.claims import require_plausible
 from dataset.description import flatten_settings
 from dataset.errors import InvalidTableError
-from dataset.feature_sets import extractors_of, is_feature_table
+from dataset.feature_sets import is_feature_table
 from dataset.risk import words
 from dataset.risk.figures import POINTS
 from dataset.schema import SNAPSHOT_TABLES, FrameFeature, schema_of
@@ -78,9 +78,7 @@ def describe_changes(before: Snapshot, after: Snapshot, tables: list[TableDiff])
 
 
 def _describe_extractors(before: Manifest, after: Manifest) -> Iterator[str]:
-    old, new = (
-        extractors_of({"extractor": one.extractor, "feature_sets": one.feature_sets}) for one in (before, after)
-    )
+    old, new = before.extractors, after.extractors
     for name in dict.fromkeys((*old, *new)):
         one, other = old.get(name), new.get(name)
         if one != other:

@@ -1,4 +1,4 @@
-"""The command `risk`: how many people somebody finds in a dataset or snapshot who knows a few of their rows."""
+"""The command `risk`: how many people of a dataset or snapshot a few known rows single out."""
 
 import json
 from pathlib import Path
@@ -24,7 +24,7 @@ def risk(
     json: bool = False,
     config: Annotated[RiskConfig, FLAT] = RiskConfig(),  # noqa: B008 - it is frozen
 ) -> None:
-    """Show how many users somebody finds who knows 2, 3 or 4 of their points.
+    """Show how many users 2, 3 or 4 known points single out: nobody else has them all.
 
     A point is, for example, a movie and the day of its rating. The points are drawn at random, or are the user's rarest
     ones. For a dataset folder, there are figures for each value of `publish --dates`; for a snapshot, for the dates as

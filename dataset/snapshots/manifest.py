@@ -51,7 +51,7 @@ class _KnownFigure(BaseModel):
 
 
 RiskFigure = Annotated[Settings, holds(_KnownFigure)]
-"""Which share of users somebody finds who knows a few of their points (`dataset.risk.figures`)."""
+"""Which share of users a few known points single out (`dataset.risk.figures`)."""
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from dataset.dates import IN_WORDS, LEVELS, Dates, has_times, personal_dates
 from dataset.description import FILE_NAME, read_description
 from dataset.risk import words
 from dataset.risk.figures import RiskConfig, personal_tables, risk_figures
-from dataset.schema import SNAPSHOT_TABLES
+from dataset.schema import is_known
 from dataset.snapshots.snapshot import DEFAULT_ROOT, Snapshot, newest_snapshot, snapshot_at
 from dataset.tables import read_table
 
@@ -64,7 +64,7 @@ def _tables_of_snapshot(snapshot: Snapshot) -> dict[str, pl.LazyFrame]:
 def _unknown(snapshot: Snapshot) -> list[str]:
     """Return the tables of users that only a later version of the code knows."""
     found = snapshot.manifest.tables.items()
-    return [name for name, entry in found if name not in SNAPSHOT_TABLES and "user_id" in entry.columns]
+    return [name for name, entry in found if not is_known(name) and "user_id" in entry.columns]
 
 
 def _known(tables: dict[str, pl.LazyFrame], published: Dates | None, is_dataset: bool) -> tuple[Dates, ...]:

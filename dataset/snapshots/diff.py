@@ -14,7 +14,7 @@ from dataset.errors import InvalidTableError
 from dataset.feature_sets import is_feature_table
 from dataset.risk import words
 from dataset.risk.figures import POINTS
-from dataset.schema import SNAPSHOT_TABLES, FrameFeature, schema_of
+from dataset.schema import SNAPSHOT_TABLES, schema_of
 from dataset.snapshots.feature_words import describe_extractor
 from dataset.snapshots.manifest import Manifest, TableEntry
 from dataset.snapshots.snapshot import Snapshot
@@ -92,7 +92,7 @@ def _comparable(snapshot: Snapshot, table: str) -> pl.DataFrame:
 
     An optional column that it lacks is null, so that a snapshot of an older format differs only where a value does.
     """
-    schema = schema_of(table) or FrameFeature
+    schema = schema_of(table)
     entry = snapshot.manifest.tables.get(table)
     if entry is None:
         return pl.DataFrame(schema=dict.fromkeys(schema.primary_key(), pl.String))
@@ -122,7 +122,7 @@ def _read_columns(snapshot: Snapshot, name: str, columns: list[str]) -> pl.DataF
 
 def _compare(before: pl.DataFrame, after: pl.DataFrame, table: str) -> pl.DataFrame:
     """Return the keys of the rows that differ, with `change` and the differing `columns`."""
-    keys = (schema_of(table) or FrameFeature).primary_key()
+    keys = schema_of(table).primary_key()
     columns = [column for column in after.columns if column in before.columns and column not in keys]
     joined = before.with_columns(_in=True).join(
         after.with_columns(_in=True), on=keys, how="full", coalesce=True, suffix=" after", maintain_order="left_right"

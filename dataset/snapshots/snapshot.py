@@ -22,7 +22,7 @@ import polars as pl
 from dataset.errors import InvalidSnapshotError, MissingInputError, UsageError
 from dataset.feature_sets import is_feature_table, table_of_set
 from dataset.files import path_below, sha256_of_file
-from dataset.schema import FrameFeature, schema_of
+from dataset.schema import schema_of
 from dataset.snapshots.manifest import (
     FILE_NAME,
     Manifest,
@@ -125,7 +125,7 @@ class Snapshot:
             MissingInputError: the snapshot has no such table.
             InvalidSnapshotError: a file is not the published one.
             InvalidTableError: the table is invalid.
-            UsageError: the snapshot is in an object store.
+            UsageError: the snapshot is in an object store, or only a later version of the code knows the table.
         """
         if not self.has(table):
             raise MissingInputError(
@@ -133,7 +133,7 @@ class Snapshot:
                 + ("; publish again after `python -m features extract`" if is_feature_table(table) else "")
             )
         self.require_published(table)
-        return read_published(self.paths_of(table), schema_of(table) or FrameFeature)
+        return read_published(self.paths_of(table), schema_of(table))
 
     def paths_of(self, table: str) -> list[Path]:
         """Return the Parquet files of a table, in the order of the rows.

@@ -20,7 +20,7 @@ app = command_line(
         "show": ("dataset.commands.snapshots:show", "Show what a snapshot holds."),
         "verify": ("dataset.commands.snapshots:verify_files", "Check every byte of a snapshot."),
         "report": ("dataset.commands.snapshots:report", "Write a snapshot's page: numbers, charts and pictures."),
-        "risk": ("dataset.commands.risk:risk", "Show how many people somebody finds who knows a few of their ratings."),
+        "risk": ("dataset.commands.risk:risk", "Show how many people a few known ratings single out."),
         "diff": ("dataset.commands.snapshots:diff", "Show what changed between two snapshots."),
         "push": ("dataset.commands.snapshots:push_snapshot", "Upload a snapshot to the Hugging Face Hub."),
         "pull": ("dataset.commands.snapshots:pull_snapshot", "Fetch a snapshot from an object store."),

@@ -13,8 +13,8 @@ its notes call it `impersonal`.
 | `order` | null | null | the place among the user's own rows, from 1 |
 
 Columns of one act share a name before `_on`, `_at` and `_rank`. With `order`, rows of the same moment have the same
-place; of one day, rows without a time of day come first (`dataset.moments`). Splits are older than this: `build` draws
-them from the exact times.
+place; of one day, rows without a time of day come first (`dataset.moments`). Splits do not depend on `dates`: `build`
+draws them from the exact times.
 """
 
 import re

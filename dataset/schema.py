@@ -8,8 +8,7 @@ Snapshot tables (published):  `SnapshotMovie`, `SnapshotFrame`, `SnapshotInterac
                               `FrameFeature` for each feature set (`dataset.feature_sets`)
 Dropped rows:                 `Quarantine` (with the reason)
 A snapshot's report page:     `dataset.report.schema`
-
-The tables of models' results are in `model.schema`.
+Models' results:              `model.schema`
 
 The docstring of a snapshot table and the notes of its columns (`dataset.columns.about`) are written for the
 readers of a snapshot: its card, `croissant.json` and `python -m dataset show` repeat them.
@@ -21,6 +20,7 @@ import dataframely as dy
 import polars as pl
 
 from dataset.columns import Notes, about
+from dataset.errors import UsageError
 from dataset.feature_sets import is_feature_table
 
 OPTIONAL = {"optional": True}
@@ -384,6 +384,17 @@ SNAPSHOT_TABLES: dict[str, type[dy.Schema]] = {
 }
 
 
-def schema_of(table: str) -> type[dy.Schema] | None:
-    """Return the schema of a table of a snapshot; None for a table that a later version of the code may have added."""
-    return FrameFeature if is_feature_table(table) else SNAPSHOT_TABLES.get(table)
+def is_known(table: str) -> bool:
+    """Return whether a table of a snapshot has a schema; a later version of the code may have added others."""
+    return is_feature_table(table) or table in SNAPSHOT_TABLES
+
+
+def schema_of(table: str) -> type[dy.Schema]:
+    """Return the schema of a table of a snapshot.
+
+    Raises:
+        UsageError: the table is not known.
+    """
+    if not is_known(table):
+        raise UsageError(f"table {table!r}: not known to this version of the code; update it")
+    return FrameFeature if is_feature_table(table) else SNAPSHOT_TABLES[table]

@@ -1,9 +1,9 @@
 """Builds a dataset folder from a raw folder: implicit feedback, k-core, split, likes of held-out pairs.
 
-A raw folder holds `movies`, `ratings`, `frames`, `images` and `frame_likes` (`.parquet`),
-`provenance.json` and the picture files. A dataset folder holds `movies`, `frames`, `interactions`
-and `frame_likes` as they will be published, with exact dates; `quarantine.parquet` with every dropped row and the
-reason; and `dataset.json` with the configuration, the provenance and the statistics. Equal input
+A raw folder holds `movies`, `ratings`, `frames`, `images`, `frame_likes` and, after a crawl, `users` (`.parquet`);
+`provenance.json`; and the picture files. A dataset folder holds `movies`, `frames`, `interactions`, `frame_likes` and
+`users` (if the raw folder does) as they will be published, with exact dates; `quarantine.parquet` with every dropped
+row and the reason; and `dataset.json` with the configuration, the provenance and the statistics. Equal input
 and configuration give equal bytes. A build replaces the folder as a whole: a build that is killed leaves
 it as it was. Features of an earlier build stay if its frames are the same.
 """

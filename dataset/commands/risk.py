@@ -1,4 +1,4 @@
-"""The command `risk`: how many people somebody finds in a dataset or snapshot who knows a few of their rows."""
+"""The command `risk`: how many people of a dataset or snapshot a few known rows single out."""
 
 import json
 from pathlib import Path
@@ -11,7 +11,7 @@ from dataset.dates import IN_WORDS, LEVELS, Dates, has_times, personal_dates
 from dataset.description import FILE_NAME, read_description
 from dataset.risk import words
 from dataset.risk.figures import RiskConfig, personal_tables, risk_figures
-from dataset.schema import SNAPSHOT_TABLES
+from dataset.schema import is_known
 from dataset.snapshots.snapshot import DEFAULT_ROOT, Snapshot, newest_snapshot, snapshot_at
 from dataset.tables import read_table
 
@@ -24,7 +24,7 @@ def risk(
     json: bool = False,
     config: Annotated[RiskConfig, FLAT] = RiskConfig(),  # noqa: B008 - it is frozen
 ) -> None:
-    """Show how many users somebody finds who knows 2, 3 or 4 of their points.
+    """Show how many users 2, 3 or 4 known points single out: nobody else has them all.
 
     A point is, for example, a movie and the day of its rating. The points are drawn at random, or are the user's rarest
     ones. For a dataset folder, there are figures for each value of `publish --dates`; for a snapshot, for the dates as
@@ -43,7 +43,7 @@ def risk(
         snapshot = snapshot_at(source) if source else newest_snapshot(root)
         label, tables, dates = snapshot.label, _tables_of_snapshot(snapshot), snapshot.manifest.dates
         unknown = _unknown(snapshot)
-    known = _known(tables, None if is_dataset else dates, is_dataset)
+    known = _known(tables, dates, is_dataset)
     figures = [figure.to_json() for figure in risk_figures(tables, known, config)]
     _print(label, dates, figures, unknown, json)
 
@@ -64,7 +64,7 @@ def _tables_of_snapshot(snapshot: Snapshot) -> dict[str, pl.LazyFrame]:
 def _unknown(snapshot: Snapshot) -> list[str]:
     """Return the tables of users that only a later version of the code knows."""
     found = snapshot.manifest.tables.items()
-    return [name for name, entry in found if name not in SNAPSHOT_TABLES and "user_id" in entry.columns]
+    return [name for name, entry in found if not is_known(name) and "user_id" in entry.columns]
 
 
 def _known(tables: dict[str, pl.LazyFrame], published: Dates | None, is_dataset: bool) -> tuple[Dates, ...]:

@@ -16,7 +16,7 @@ from dataset.dates import IN_WORDS, Dates, describe_published
 from dataset.errors import InvalidSnapshotError, MissingInputError
 from dataset.files import atomic_path
 from dataset.risk import words
-from dataset.schema import schema_of
+from dataset.schema import is_known, schema_of
 from dataset.snapshots.diff import describe_changes, diff_tables
 from dataset.snapshots.feature_words import describe_features
 from dataset.snapshots.licences import describe_licence
@@ -112,8 +112,8 @@ def show(snapshot: str | None = None, /, *, root: str = str(DEFAULT_ROOT), brief
         say(f"  {name:<14} {entry.rows:>11,} rows  {entry.size_bytes:>13,} bytes")
     if not brief:
         for name, entry in manifest.tables.items():
-            if schema := schema_of(name):  # a later version of the code may add others
-                say("\n".join(["", *_table_in_words(name, schema, entry.columns, manifest.dates)]))
+            if is_known(name):
+                say("\n".join(["", *_table_in_words(name, schema_of(name), entry.columns, manifest.dates)]))
 
 
 def _table_in_words(name: str, schema: Schema, types: Mapping[str, str], dates: Dates | None) -> Iterator[str]:

@@ -9,7 +9,6 @@
 An item without a feature has the mean of the others, because other libraries need a row for every item.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -34,12 +33,12 @@ class ExportedFeatures:
     """The features of a dataset folder or snapshot.
 
     Attributes:
-        paths: the files of the feature table.
+        table: the file of the feature table.
         of: whether each row of a matrix is an item's or a frame's.
         all_frames: the `SnapshotFrame` rows.
     """
 
-    paths: Sequence[Path]
+    table: Path
     of: FeaturesOf
     all_frames: pl.DataFrame
 
@@ -50,24 +49,20 @@ class ExportedFeatures:
         Raises:
             MissingInputError: there are no features.
         """
-        known = []
-        for path in self.paths:
-            if not path.is_file():
-                raise MissingInputError(
-                    f"{path}: no such features; run `python -m features extract` or `import`, or pass --features none"
-                )
-            known.append(read_parquet(path, ["frame_id"]))
-        found = self.all_frames.select("frame_id", "movie_id").join(pl.concat(known), on="frame_id", how="semi")
-        return found.sort("frame_id")
+        if not self.table.is_file():
+            raise MissingInputError(
+                f"{self.table}: no such features; run `python -m features extract` or `import`, or pass --features none"
+            )
+        known = read_parquet(self.table, ["frame_id"])
+        return self.all_frames.select("frame_id", "movie_id").join(known, on="frame_id", how="semi").sort("frame_id")
 
     @cached_property
     def width(self) -> int:
         """The numbers per feature."""
-        schemas = [pq.read_schema(path) for path in self.paths]
-        kinds = {dict(zip(schema.names, schema.types, strict=True)).get("feature") for schema in schemas}
-        kind = kinds.pop()
-        if kinds or kind is None or not pa.types.is_fixed_size_list(kind):
-            raise InvalidTableError(f"{self.paths[0]}: holds no vectors of one width; extract or import them again")
+        schema = pq.read_schema(self.table)
+        kind = dict(zip(schema.names, schema.types, strict=True)).get("feature")
+        if kind is None or not pa.types.is_fixed_size_list(kind):
+            raise InvalidTableError(f"{self.table}: holds no vectors of one width; extract or import them again")
         return int(kind.list_size)
 
     def n_without(self, items: pl.Series) -> int:
@@ -122,7 +117,7 @@ class ArrayFile:
     n_rows: int
 
     def write(self, path: Path) -> None:
-        """Write the file to `path`, a few thousand frames at a time."""
+        """Write the file to `path`, about a thousand frames at a time."""
         path.parent.mkdir(parents=True, exist_ok=True)
         matrix = np.lib.format.open_memmap(path, "w+", np.float32, (self.n_rows, self.features.width))
         self.fill(matrix)
@@ -131,12 +126,11 @@ class ArrayFile:
     def fill(self, matrix: npt.NDArray[np.float32]) -> None:
         """Write the mean of the frames of each row into a matrix, and the mean of the others where there are none."""
         counts = np.zeros(self.n_rows, np.int64)
-        for table in self.features.paths:
-            with pq.ParquetFile(table, pre_buffer=False) as file:
-                for batch in file.iter_batches(_ROWS_AT_ONCE, columns=["frame_id", "feature"]):
-                    rows = pl.DataFrame(pl.from_arrow(batch)).join(self.places, on="frame_id").sort("place", "frame_id")
-                    if rows.height:
-                        _add(rows["feature"].to_numpy().astype(np.float32), rows["place"].to_numpy(), matrix, counts)
+        with pq.ParquetFile(self.features.table, pre_buffer=False) as file:
+            for batch in file.iter_batches(_ROWS_AT_ONCE, columns=["frame_id", "feature"]):
+                rows = pl.DataFrame(pl.from_arrow(batch)).join(self.places, on="frame_id").sort("place", "frame_id")
+                if rows.height:
+                    _add(rows["feature"].to_numpy().astype(np.float32), rows["place"].to_numpy(), matrix, counts)
         several = np.flatnonzero(counts > 1)
         matrix[several] /= counts[several, None].astype(np.float32)
         if (counts == 0).any() and (counts > 0).any():

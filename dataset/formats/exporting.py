@@ -122,11 +122,9 @@ def _features(
     if of == "frames" and file_format in _FORMATS_WITHOUT_FRAMES:
         raise UsageError(f"--features frames: {file_format} has features of items only; use --features items")
     frames = read_published([source / "frames.parquet"], SnapshotFrame)
-    found = ExportedFeatures([source / f"{table_of_set(feature_set)}.parquet"], of, frames)
+    found = ExportedFeatures(source / f"{table_of_set(feature_set)}.parquet", of, frames)
     if not found.frames.height:
-        raise TooLittleDataError(
-            f"{found.paths[0]}: has no feature of the dataset's frames; extract or import features"
-        )
+        raise TooLittleDataError(f"{found.table}: has no feature of the dataset's frames; extract or import features")
     return found
 
 

@@ -1,1 +1,1 @@
-"""How many people a table singles out: what somebody who knows a few of their rows could find."""
+"""How many people of a table a few known rows single out."""

@@ -179,7 +179,3 @@ def _points(rows: pl.LazyFrame, known: list[str]) -> Points:
         ]
         table = pl.concat(parts).collect().lazy() if parts else rows.select("user_id", point="user_id").head(0)
     return Points(dense_codes(table, "user_id"), dense_codes(table, "point"))
-
-
-def _value(column: str) -> pl.Expr:
-    return pl.struct(pl.lit(column).alias("column"), pl.col(column).alias("value")).hash()

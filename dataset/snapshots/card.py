@@ -70,7 +70,7 @@ def render_card(manifest: Manifest) -> str:
     config holds the content digest, so that the cache never takes one snapshot for another. It cannot load an empty
     table or split, so these are not in the configs.
     """
-    tables = {name: schema for name in manifest.tables if (schema := schema_of(name))}
+    tables = {name: schema_of(name) for name in manifest.tables}
     return _ENVIRONMENT.get_template("card.md.j2").render(
         m=manifest,
         purpose=PURPOSE,

@@ -21,7 +21,7 @@ from dataset.claims import require_plausible
 from dataset.errors import InvalidTableError
 from dataset.feature_sets import is_feature_table
 from dataset.files import FileState
-from dataset.schema import FrameFeature, schema_of
+from dataset.schema import schema_of
 from dataset.snapshots.digest import TableDigest
 from dataset.tables import Schema, canonical, read_table, require_references, validate
 
@@ -59,7 +59,7 @@ def read_contents(files: dict[str, Path]) -> dict[str, TableContent]:
         InvalidTableError: a table or a reference is invalid.
     """
     contents = {
-        name: _read(path, schema_of(name) or FrameFeature)
+        name: _read(path, schema_of(name))
         for name, path in files.items()
         if path.is_file() or not (is_feature_table(name) or name == "users")
     }

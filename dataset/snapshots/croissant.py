@@ -13,7 +13,7 @@ from typing import Any
 from dataset.columns import ColumnType, DescribedColumn, describe_table
 from dataset.dates import Dates, describe_published
 from dataset.files import write_json
-from dataset.schema import FrameFeature, schema_of
+from dataset.schema import schema_of
 from dataset.snapshots.citation import cite
 from dataset.snapshots.datasheet import (
     PURPOSE,
@@ -102,7 +102,7 @@ def _file(file: TableFile) -> dict[str, Any]:
 
 
 def _records(name: str, entry: TableEntry, dates: Dates | None) -> dict[str, Any]:
-    schema = schema_of(name) or FrameFeature
+    schema = schema_of(name)
     return {
         "@type": "cr:RecordSet",
         "@id": name,

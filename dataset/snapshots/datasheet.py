@@ -104,7 +104,7 @@ def describe_dates(manifest: Manifest) -> str:
 
 
 def describe_risk(manifest: Manifest) -> str:
-    """Return what a pseudonym is worth in this snapshot: whom somebody finds who knows a few points of a person."""
+    """Return what a pseudonym is worth in this snapshot: how many people a few known points single out."""
     if not manifest.risk_figures:
         return f"How many people are singled out is {words.NOT_COMPUTED}."
     invented = (
@@ -217,7 +217,7 @@ def _uses(manifest: Manifest) -> dict[str, str]:
         "choosing a picture for a person.",
         "What should it not be used for?": unfit[source_of(manifest)],
     }
-    if manifest.extractor or manifest.feature_sets:
+    if manifest.extractors:
         answers["Can pictures be recovered from the features?"] = FEATURES_SHOW_PICTURES
     return answers
 

@@ -11,10 +11,10 @@ import pyarrow.parquet as pq
 from dataset.claims import require_plausible
 from dataset.description import flatten_settings
 from dataset.errors import InvalidTableError
-from dataset.feature_sets import extractors_of, is_feature_table
+from dataset.feature_sets import is_feature_table
 from dataset.risk import words
 from dataset.risk.figures import POINTS
-from dataset.schema import SNAPSHOT_TABLES, FrameFeature, schema_of
+from dataset.schema import SNAPSHOT_TABLES, schema_of
 from dataset.snapshots.feature_words import describe_extractor
 from dataset.snapshots.manifest import Manifest, TableEntry
 from dataset.snapshots.snapshot import Snapshot
@@ -78,9 +78,7 @@ def describe_changes(before: Snapshot, after: Snapshot, tables: list[TableDiff])
 
 
 def _describe_extractors(before: Manifest, after: Manifest) -> Iterator[str]:
-    old, new = (
-        extractors_of({"extractor": one.extractor, "feature_sets": one.feature_sets}) for one in (before, after)
-    )
+    old, new = before.extractors, after.extractors
     for name in dict.fromkeys((*old, *new)):
         one, other = old.get(name), new.get(name)
         if one != other:
@@ -94,7 +92,7 @@ def _comparable(snapshot: Snapshot, table: str) -> pl.DataFrame:
 
     An optional column that it lacks is null, so that a snapshot of an older format differs only where a value does.
     """
-    schema = schema_of(table) or FrameFeature
+    schema = schema_of(table)
     entry = snapshot.manifest.tables.get(table)
     if entry is None:
         return pl.DataFrame(schema=dict.fromkeys(schema.primary_key(), pl.String))
@@ -124,7 +122,7 @@ def _read_columns(snapshot: Snapshot, name: str, columns: list[str]) -> pl.DataF
 
 def _compare(before: pl.DataFrame, after: pl.DataFrame, table: str) -> pl.DataFrame:
     """Return the keys of the rows that differ, with `change` and the differing `columns`."""
-    keys = (schema_of(table) or FrameFeature).primary_key()
+    keys = schema_of(table).primary_key()
     columns = [column for column in after.columns if column in before.columns and column not in keys]
     joined = before.with_columns(_in=True).join(
         after.with_columns(_in=True), on=keys, how="full", coalesce=True, suffix=" after", maintain_order="left_right"

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-from dataset.feature_sets import extractors_of
 from dataset.snapshots.manifest import Manifest
 
 _DIGEST_CHARACTERS = 16
@@ -11,9 +10,9 @@ _DIGEST_CHARACTERS = 16
 
 def describe_features(manifest: Manifest) -> str:
     """Return a phrase that says which features a snapshot holds: its main set, then those with a name."""
-    sets = extractors_of({"extractor": manifest.extractor, "feature_sets": manifest.feature_sets})
     phrases = [
-        describe_extractor(made_by) + (f" as the feature set {name}" if name else "") for name, made_by in sets.items()
+        describe_extractor(made_by) + (f" as the feature set {name}" if name else "")
+        for name, made_by in manifest.extractors.items()
     ]
     return "; ".join(phrases) or describe_extractor(None)
 

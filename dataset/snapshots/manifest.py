@@ -23,6 +23,7 @@ from dataset.dates import Dates
 from dataset.description import BuildSettings, Dropped, Extractor, FeatureSets, Provenance
 from dataset.documents import FileName, FolderName, Moment, Settings, Sha256, Whole, holds, parse_document
 from dataset.errors import InvalidSnapshotError
+from dataset.feature_sets import extractors_of
 
 FORMAT_VERSION = 3
 FILE_NAME = "manifest.json"
@@ -50,7 +51,7 @@ class _KnownFigure(BaseModel):
 
 
 RiskFigure = Annotated[Settings, holds(_KnownFigure)]
-"""Which share of users somebody finds who knows a few of their points (`dataset.risk.figures`)."""
+"""Which share of users a few known points single out (`dataset.risk.figures`)."""
 
 
 @dataclass(frozen=True)
@@ -128,6 +129,11 @@ class Manifest:
     risk_figures: list[RiskFigure] = field(default_factory=list)
     feature_sets: FeatureSets = field(default_factory=dict)
     manifest_sha256: str = ""
+
+    @property
+    def extractors(self) -> dict[str | None, dict[str, Any]]:
+        """What made each feature set, by its name; the main set has None."""
+        return extractors_of({"extractor": self.extractor, "feature_sets": self.feature_sets})
 
     @property
     def sha256_of(self) -> dict[str, str]:

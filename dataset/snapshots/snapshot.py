@@ -20,9 +20,9 @@ from typing import Any
 import polars as pl
 
 from dataset.errors import InvalidSnapshotError, MissingInputError, UsageError
-from dataset.feature_sets import extractors_of, is_feature_table, table_of_set
+from dataset.feature_sets import is_feature_table, table_of_set
 from dataset.files import path_below, sha256_of_file
-from dataset.schema import FrameFeature, schema_of
+from dataset.schema import schema_of
 from dataset.snapshots.manifest import (
     FILE_NAME,
     Manifest,
@@ -89,11 +89,7 @@ class Snapshot:
     @property
     def extractor(self) -> dict[str, Any] | None:
         """What made the features that models read, None if there are none."""
-        return self._extractors.get(self.feature_set)
-
-    @property
-    def _extractors(self) -> dict[str | None, dict[str, Any]]:
-        return extractors_of({"extractor": self.manifest.extractor, "feature_sets": self.manifest.feature_sets})
+        return self.manifest.extractors.get(self.feature_set)
 
     def with_features(self, name: str | None) -> "Snapshot":
         """Return the same snapshot with the feature set that models read.
@@ -104,10 +100,11 @@ class Snapshot:
         Raises:
             UsageError: there is no such set, or there are several and none is the main one.
         """
-        named = [one for one in self._extractors if one is not None]
-        if name is None and None not in self._extractors and len(named) == 1:
+        sets = self.manifest.extractors
+        named = [one for one in sets if one is not None]
+        if name is None and None not in sets and len(named) == 1:
             return replace(self, feature_set=named[0])
-        if name is None and None not in self._extractors and named:
+        if name is None and None not in sets and named:
             raise UsageError(f"{self}: has the feature sets {', '.join(named)}; name one with --features")
         if name is not None and name not in named:
             has = f"it has {', '.join(named)}" if named else "it has none with a name"
@@ -128,7 +125,7 @@ class Snapshot:
             MissingInputError: the snapshot has no such table.
             InvalidSnapshotError: a file is not the published one.
             InvalidTableError: the table is invalid.
-            UsageError: the snapshot is in an object store.
+            UsageError: the snapshot is in an object store, or only a later version of the code knows the table.
         """
         if not self.has(table):
             raise MissingInputError(
@@ -136,7 +133,7 @@ class Snapshot:
                 + ("; publish again after `python -m features extract`" if is_feature_table(table) else "")
             )
         self.require_published(table)
-        return read_published(self.paths_of(table), schema_of(table) or FrameFeature)
+        return read_published(self.paths_of(table), schema_of(table))
 
     def paths_of(self, table: str) -> list[Path]:
         """Return the Parquet files of a table, in the order of the rows.

@@ -22,6 +22,7 @@ from dataset.files import write_json
 from dataset.report.dataset_report import write_dataset_report
 from dataset.schema import SNAPSHOT_TABLES, Rating, SnapshotInteraction
 from dataset.snapshots.diff import describe_changes, diff_tables
+from dataset.snapshots.digest import TableDigest
 from dataset.snapshots.publication import PublicationConfig
 from dataset.snapshots.publish import publish
 from dataset.snapshots.snapshot import Snapshot
@@ -251,8 +252,6 @@ def test_a_new_optional_column_changes_no_digest(make_raw: Callable[..., Path], 
 
 
 def digest_of(rows: pl.DataFrame) -> str:
-    from dataset.snapshots.digest import TableDigest
-
     digest = TableDigest(rows.schema)
     digest.update(rows)
     return digest.hexdigest()

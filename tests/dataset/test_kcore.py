@@ -191,5 +191,5 @@ def test_what_is_no_parquet_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(MissingInputError, match="no such Parquet file"):
         k_core_parquet(tmp_path / "t.parquet", tmp_path / "core.parquet")
     (tmp_path / "t.parquet").write_text("user,item")
-    with pytest.raises(InvalidTableError, match=r"t.parquet: cannot be read as Parquet \(.+\)"):
+    with pytest.raises(InvalidTableError, match=r"t\.parquet: cannot be read as Parquet \(Parquet magic bytes"):
         k_core_parquet(tmp_path / "t.parquet", tmp_path / "core.parquet")

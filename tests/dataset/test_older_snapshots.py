@@ -10,6 +10,7 @@ import pytest
 
 from dataset.__main__ import app
 from dataset.cli import execute
+from dataset.errors import UsageError
 from dataset.files import sha256_of_file
 from dataset.schema import SNAPSHOT_TABLES, Interaction, SnapshotInteraction
 from dataset.snapshots.diff import describe_changes, diff_tables
@@ -78,6 +79,12 @@ def test_what_a_later_version_of_the_format_adds_is_ignored(old: Snapshot) -> No
     files = (replace(entry.files[0], sha256=sha256_of_file(file)),)
     old.manifest.tables["interactions"] = replace(entry, files=files)
     assert old.read("interactions").columns == list(SnapshotInteraction.column_names())
+
+
+def test_a_table_that_only_a_later_version_knows_is_not_read_as_another(old: Snapshot) -> None:
+    old.manifest.tables["seats"] = old.manifest.tables["movies"]
+    with pytest.raises(UsageError, match="table 'seats': not known to this version"):
+        old.read("seats")
 
 
 def test_a_dataset_built_by_an_older_version_has_no_times_and_is_read() -> None:

@@ -356,5 +356,5 @@ def test_a_wrong_risk_ends_in_one_line(
     assert told in errors
 
 
-def test_shares_below_one_are_never_shown_as_all(dataset: Path) -> None:
+def test_shares_below_one_are_never_shown_as_all() -> None:
     assert (words._percent(0.9999), words._percent(1.0), words._percent(0.5)) == ("99.9 %", "100.0 %", "50.0 %")

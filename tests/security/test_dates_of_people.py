@@ -38,7 +38,7 @@ def dataset(make_raw: Callable[..., Path], tmp_path: Path) -> Path:
 
 
 def moments_in(snapshot: Snapshot) -> set[Any]:
-    """Return every date and time in every Parquet file of a snapshot, and in the statistics that the files keep."""
+    """Return every date and time in every Parquet file of a snapshot."""
     found: set[Any] = set()
     for path in snapshot.path.rglob("*.parquet"):
         table = pl.read_parquet(path)

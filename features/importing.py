@@ -166,7 +166,7 @@ def _match(
     """Find the frame or item of each row.
 
     Raises:
-        TooLittleDataError: no id is one of the dataset.
+        TooLittleDataError: no id is one of the dataset, or none of these has a vector.
     """
     rows = pl.DataFrame({"row": pl.Series(range(len(ids)), dtype=pl.Int64), "id": ids})
     candidates: dict[Named, pl.Series] = {"frames": frames["frame_id"], "items": movies["movie_id"]}
@@ -185,11 +185,17 @@ def _match(
         )
     problems = vectors.problems.join(rows, on="row", how="left").select("row", "id", "reason", "detail")
     good = known.filter(~pl.col("row").is_in(problems["row"].implode()))
-    reason = pl.when(pl.col("id").is_null()).then(pl.lit(_NO_ID)).otherwise(pl.lit(_UNKNOWN))
+    why = pl.when(pl.col("id").is_null()).then(pl.lit(_NO_ID)).otherwise(pl.lit(_UNKNOWN))
     unknown = good.filter(pl.col("known").is_null()).select(
-        "row", "id", reason=reason, detail=pl.lit(None, dtype=pl.String)
+        "row", "id", reason=why, detail=pl.lit(None, dtype=pl.String)
     )
     usable = good.filter(pl.col("known").is_not_null())
+    if usable.is_empty():
+        row, _, reason, detail = problems.row(0)
+        raise TooLittleDataError(
+            f"{source}: none of its {len(ids):,} rows has both an id of the dataset and a usable vector; for example "
+            f"row {row}: {reason}{f' ({detail})' if detail else ''}"
+        )
     return _Matched(of, _frames_of(usable, of, frames), pl.concat([problems, unknown]), len(candidates[of]))
 
 

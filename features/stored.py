@@ -11,7 +11,7 @@ import polars as pl
 from dataset.errors import InvalidTableError
 from features.table import ROWS_PER_GROUP, FeatureWriter
 from features.vectors.config import StoredType
-from features.vectors.rows import BLOCK_BYTES, Floats, Rows
+from features.vectors.rows import Floats, Rows, block_rows
 
 NOT_FINITE, REPEATED = "not finite (NaN or infinity)", "repeats an id"
 _EXPONENT_OF_HALF = np.uint16(0x7C00)
@@ -67,7 +67,7 @@ class StoredFeatures:
             others.setdefault(frame, []).append((row, id_))
         width = self._vectors.width
         number = pl.Float16 if self._dtype == np.float16 else pl.Float32
-        at_once = max(1, min(ROWS_PER_GROUP, BLOCK_BYTES // (4 * width)))
+        at_once = min(ROWS_PER_GROUP, block_rows(width))
         written = []
         with FeatureWriter(path, shown, width, number, "import") as writer:
             for group in first.iter_slices(at_once):

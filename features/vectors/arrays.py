@@ -1,5 +1,6 @@
 """Reads NumPy's files: a `.npy` matrix, and the matrix and the ids of an `.npz`. Nothing is unpickled."""
 
+import math
 import warnings
 import zipfile
 from collections.abc import Iterator
@@ -45,10 +46,7 @@ class ArrayHeader:
     @property
     def n_bytes(self) -> int:
         """The size of the numbers."""
-        size = self.dtype.itemsize
-        for length in self.shape:
-            size *= length
-        return size
+        return self.dtype.itemsize * math.prod(self.shape)
 
 
 def read_header(file: IO[bytes], where: str) -> ArrayHeader:
@@ -139,7 +137,6 @@ def read_npz(path: Path, array: str | None, scratch: BinaryIO, second: BinaryIO,
             )
         headers = {name: _member_header(archive, member, where) for name, member in members.items()}
         chosen = _chosen(headers, array, where)
-        ids = _ids(archive, members, headers, headers[chosen].shape[0], where)
         info = archive.getinfo(members[chosen])
         if info.file_size > max(_ALWAYS_UNPACKED_BYTES, _MAX_COMPRESSION * info.compress_size):
             raise InvalidTableError(
@@ -148,11 +145,13 @@ def read_npz(path: Path, array: str | None, scratch: BinaryIO, second: BinaryIO,
             )
         with archive.open(info) as member:
             copied(member.read, scratch)
+        scratch.seek(0)
+        rows = _matrix(scratch, f"{where}: array {chosen!r}", info.file_size, second)
+        ids = _ids(archive, members, headers, rows.n_rows, where)
     except DECOMPRESSION_ERRORS as error:
         reason = " ".join(str(error).split())[:80]
         raise InvalidTableError(f"{where}: cannot be read as an .npz ({reason}); save it again") from None
-    scratch.seek(0)
-    return Vectors("a NumPy archive", _matrix(scratch, f"{where}: array {chosen!r}", info.file_size, second), ids)
+    return Vectors("a NumPy archive", rows, ids)
 
 
 def _member_header(archive: zipfile.ZipFile, member: str, where: str) -> ArrayHeader:
@@ -198,8 +197,10 @@ def read_id_array(file: IO[bytes], where: str, size_bytes: int) -> pl.Series:
         )
     if len(header.shape) != 1 or header.dtype.kind not in "USiu":
         raise InvalidTableError(f"{where}: holds {header.dtype} of shape {header.shape}; ids are one column of text")
-    if header.n_bytes > min(_MAX_ID_BYTES, size_bytes):
-        raise InvalidTableError(f"{where}: claims {header.n_bytes:,} bytes of ids; it is damaged, so save it again")
+    if not header.shape[0] <= header.n_bytes <= min(_MAX_ID_BYTES, size_bytes):
+        raise InvalidTableError(
+            f"{where}: claims {header.shape[0]:,} ids in {header.n_bytes:,} bytes; it is damaged, so save it again"
+        )
     content = file.read(header.n_bytes)
     if len(content) != header.n_bytes:
         raise InvalidTableError(f"{where}: ends too early; it is damaged, so save it again")
@@ -215,5 +216,5 @@ def read_id_array(file: IO[bytes], where: str, size_bytes: int) -> pl.Series:
 
 def _are_characters(texts: npt.NDArray[Any]) -> bool:
     """Return whether all characters exist; NumPy makes a text of any numbers."""
-    codes = texts.view(np.dtype("u4").newbyteorder(texts.dtype.byteorder)) if texts.dtype.itemsize else np.empty(0)
+    codes = texts.view(np.dtype("u4").newbyteorder(texts.dtype.byteorder))
     return not ((codes > _LAST_CHARACTER) | ((codes >= 0xD800) & (codes <= 0xDFFF))).any()

@@ -4,8 +4,8 @@ Sources: https://jmcauley.ucsd.edu/data/amazon/links.html ("Visual Features": 10
 https://github.com/huggingface/safetensors ("Format": 8 bytes with the size of a JSON header, the header, the numbers).
 """
 
+import math
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO
 
@@ -122,13 +122,13 @@ def read_safetensors(path: Path, array: str | None, files: ExitStack) -> Vectors
 
 def _one_per_id(path: Path, file: BinaryIO, tensors: dict[str, _Tensor], start: int) -> Vectors:
     """Return one row per tensor; a tensor of another width than most have is a problem."""
-    widths = pl.Series([_size(tensor.shape) for tensor in tensors.values()], dtype=pl.Int64)
+    widths = pl.Series([math.prod(tensor.shape) for tensor in tensors.values()], dtype=pl.Int64)
     width = int(widths.mode().min())  # type: ignore[arg-type]
     check_width(width, str(path))
     rows, problems = [], no_problems().to_dicts()
     for number, (name, tensor) in enumerate(tensors.items()):
-        one = tensor.model_copy(update={"shape": [1, _size(tensor.shape)]})
-        rows.append(replace(_strided(path, file, name, one, start), n_rows=1))
+        one = tensor.model_copy(update={"shape": [1, math.prod(tensor.shape)]})
+        rows.append(_strided(path, file, name, one, start))
         if widths[number] != width:
             detail = f"{widths[number]:,} numbers; most have {width:,}"
             problems.append({"row": number, "reason": "vector of another width", "detail": detail})
@@ -173,10 +173,3 @@ def _strided(path: Path, file: BinaryIO, name: str, tensor: _Tensor, start: int)
             f"{path}: tensor {name!r} has the shape {tensor.shape} and {end - begin:,} bytes; {_AGAIN}"
         )
     return rows
-
-
-def _size(shape: list[int]) -> int:
-    size = 1
-    for length in shape:
-        size *= length
-    return size

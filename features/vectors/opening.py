@@ -72,6 +72,8 @@ def _open(path: Path, config: VectorsConfig, scratch_folder: Path, files: ExitSt
             head = file.read(9)
     except OSError as error:
         raise MissingInputError(f"{path}: cannot be opened ({error.strerror})") from None
+    if path.suffix == ".b":  # its first bytes are an id, which may look like the start of another kind
+        return read_amazon(path, config.width, files)
     if head.startswith(b"\x93NUMPY"):
         return read_npy(path, scratch(), files)
     if head.startswith(b"PK"):
@@ -79,8 +81,6 @@ def _open(path: Path, config: VectorsConfig, scratch_folder: Path, files: ExitSt
     if head.startswith((b"PAR1", b"ARROW1", _ARROW_STREAM)):
         id_column = None if config.ids else config.id_column
         return read_vector_table(path, id_column, config.feature_column, scratch(), files)
-    if path.suffix == ".b":
-        return read_amazon(path, config.width, files)
     if head[8:] == b"{":
         return read_safetensors(path, config.array, files)
     is_pickle = head.startswith(b"\x80") and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05")

@@ -162,9 +162,9 @@ def _stored_as(dtype: Number) -> np.dtype[Any]:
     return np.dtype("<u2") if isinstance(dtype, str) else dtype
 
 
-def block_rows(width: int, itemsize: int = 4) -> int:
-    """Return how many rows to handle at once."""
-    return max(1, BLOCK_BYTES // (width * itemsize))
+def block_rows(width: int) -> int:
+    """Return how many rows to handle at once: `BLOCK_BYTES` of float32, or one row."""
+    return max(1, BLOCK_BYTES // (4 * width))
 
 
 def spooled(blocks: Iterable[Floats], scratch: BinaryIO, width: int, where: str) -> StridedRows:

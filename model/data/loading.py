@@ -37,7 +37,7 @@ def read_tables(snapshot: Snapshot) -> Tables:
     """Read the tables that models use, with the features of the snapshot's `feature_set`.
 
     Raises:
-        UsageError: the snapshot has several feature sets, and none is chosen or the main one.
+        UsageError: no feature set is chosen, and the snapshot has several and no main one.
         InvalidSnapshotError: a file is not the published one.
         InvalidTableError: a table is invalid, or names a movie or frame that is not there.
     """

@@ -10,7 +10,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from vector_files import FRAMES, KINDS, as_npy, as_npz, features_of, matrix, text_ids
+from vector_files import FRAMES, KINDS, as_amazon, as_npy, as_npz, features_of, matrix, text_ids
 
 from dataset.description import read_proven
 from dataset.errors import InvalidTableError, MissingInputError, PipelineError, TooLittleDataError, UsageError
@@ -61,6 +61,17 @@ def _npy(array: np.ndarray):
 def _header_that_claims(shape: str):
     header = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}".ljust(117) + "\n"
     return _bytes("v.npy", b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header.encode() + bytes(96))
+
+
+def _vectors_only_of_strangers(folder: Path) -> Path:
+    pq.write_table(pa.table({"id": ["x", "y", FRAMES[0]], "v": [[1.0, 2.0], [1.0, 2.0], [1.0]]}), folder / "v.parquet")
+    return folder / "v.parquet"
+
+
+def _table_of_nothing(folder: Path) -> Path:
+    nothing = pa.array([None] * 24, pa.list_(pa.float32(), 4))
+    pq.write_table(pa.table({"id": FRAMES, "v": nothing}), folder / "v.parquet")
+    return folder / "v.parquet"
 
 
 def _zip_bomb(folder: Path) -> Path:
@@ -185,6 +196,46 @@ def test_numbers_that_float16_cannot_hold_are_refused_with_the_remedy(
         import_features(path, built, config)
     import_features(path, built, VectorsConfig(ids=config.ids, dtype="float32"))
     assert np.array_equal(features_of(built)[1][5], vectors[5])
+
+
+@pytest.mark.parametrize(
+    ("write", "words"),
+    [
+        (_vectors_only_of_strangers, r"none of its 3 rows has both .* row 2: vector of another width \(1 numbers"),
+        (_table_of_nothing, "none of its 24 rows has both .* row 0: no vector$"),
+    ],
+)
+def test_a_table_in_which_no_known_id_has_a_vector_ends_in_one_line(built: Path, tmp_path: Path, write, words) -> None:
+    with pytest.raises(TooLittleDataError, match=words):
+        import_features(write(tmp_path), built, VectorsConfig())
+
+
+def test_a_named_array_that_is_a_single_number_is_refused(built: Path, tmp_path: Path) -> None:
+    np.savez(tmp_path / "v.npz", v=matrix(FRAMES), scale=np.float32(3))
+    with pytest.raises(InvalidTableError, match=r"'scale': has the shape \(\); reshape it"):
+        import_features(tmp_path / "v.npz", built, VectorsConfig(array="scale"))
+
+
+@pytest.mark.parametrize("dtype", ["<U0", "|S0"])
+def test_a_file_of_ids_without_bytes_is_refused(built: Path, tmp_path: Path, dtype: str) -> None:
+    header = f"{{'descr': '{dtype}', 'fortran_order': False, 'shape': (1000000000000,), }}".ljust(117) + "\n"
+    (tmp_path / "ids.npy").write_bytes(b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header.encode())
+    path, _ = as_npy(tmp_path, FRAMES, matrix(FRAMES))
+    with pytest.raises(InvalidTableError, match=r"ids\.npy: claims 1,000,000,000,000 ids in 0 bytes"):
+        import_features(path, built, VectorsConfig(ids=tmp_path / "ids.npy"))
+
+
+def test_an_empty_file_of_ids_has_no_ids(built: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "ids.npy", np.array([], "U"))
+    path, _ = as_npy(tmp_path, FRAMES, matrix(FRAMES))
+    with pytest.raises(InvalidTableError, match=r"ids\.npy: has 0 ids"):
+        import_features(path, built, VectorsConfig(ids=tmp_path / "ids.npy"))
+
+
+@pytest.mark.parametrize("first", ["PK", "PAR1"])
+def test_an_id_that_looks_like_the_start_of_another_kind_is_an_id(built: Path, tmp_path: Path, first: str) -> None:
+    path, config = as_amazon(tmp_path, [f"{first}00001", *FRAMES], matrix(["", *FRAMES]))
+    assert import_features(path, built, config).n_features == len(FRAMES)
 
 
 def test_a_folder_without_a_vector_ends_in_one_line(built: Path, tmp_path: Path) -> None:

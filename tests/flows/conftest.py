@@ -25,11 +25,11 @@ Done = subprocess.CompletedProcess[str]
 
 # Below the ports that the system assigns. Each process has its own order, so that processes (xdist workers, or two
 # test runs on one machine) rarely try the same port at once.
-_ports = iter(random.Random(os.getpid()).sample(range(20_000, 32_000, 3), 4_000))
+_ports = iter(random.Random(os.getpid()).sample(range(20_000, 32_000, 4), 3_000))
 
 
 def free_ports(count: int) -> int:
-    """Return the first of `count` consecutive free ports (at most 3) that have not been returned before."""
+    """Return the first of `count` consecutive free ports (at most 4) that have not been returned before."""
     for port in _ports:
         try:
             for offset in range(count):

@@ -57,7 +57,7 @@ def test_one_process_and_a_cluster_that_loses_a_worker_give_the_same_table(
 @pytest.mark.timeout(900)
 @pytest.mark.filterwarnings("default")
 def test_a_whole_flow_on_a_cluster_that_loses_a_worker_publishes_the_same_snapshot(start_flow, ports, tmp_path):
-    port = ports(3)
+    port = ports(4)
     size = {"sandbox_users": 120, "sandbox_movies": 60, "sandbox_port": port, "name": "made"}
     calm = start_flow(data=str(tmp_path / "calm"), **size)
     told, _ = calm.communicate()

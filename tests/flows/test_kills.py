@@ -16,7 +16,7 @@ from dataset.snapshots.verify import verify
 @pytest.fixture(scope="module")
 def undisturbed(start_flow, ports, tmp_path_factory):
     """Run the flow twice at once; give the folder with both datasets, the site's port, and the first run's time."""
-    folder, port = tmp_path_factory.mktemp("undisturbed"), ports(3)
+    folder, port = tmp_path_factory.mktemp("undisturbed"), ports(4)
     started = time.monotonic()
     # One port for both: if they crawled at once, one of them could not even start its site.
     runs = [start_flow(name=name, data=str(folder), sandbox_port=port) for name in ("one", "two")]

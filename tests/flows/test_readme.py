@@ -340,7 +340,7 @@ def test_snapshots_on_s3(mine, s3_environment, monkeypatch):
 
 @pytest.mark.timeout(900)
 def test_the_demo(folder, ports):
-    folder.run(DEMO, port=ports(3))
+    folder.run(DEMO, port=ports(4))
     assert list(folder.path.glob("data/experiments/*/report.html"))
 
 

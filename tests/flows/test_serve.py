@@ -44,7 +44,7 @@ def run_sandbox(served, prefect):
 
 @pytest.mark.timeout(900)
 def test_a_deployment_run_publishes_and_a_second_one_skips_every_stage(run_sandbox, ports, served, api, tmp_path):
-    port = f"sandbox_port={ports(3)}"
+    port = f"sandbox_port={ports(4)}"
     first = run_sandbox(tmp_path, port)
     assert first.returncode == 0, first.stdout + first.stderr
     snapshot = latest(tmp_path / "snapshots", "sandbox")

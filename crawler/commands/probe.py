@@ -7,7 +7,6 @@ from typing import Annotated
 from crawler.commands.options import DEFAULT_CRAWL, SiteOptions
 from crawler.probe.document import write_probe
 from crawler.probe.findings import Probe
-from crawler.scope import Via
 from dataset.cli import FLAT, say
 from dataset.errors import RefusedError
 
@@ -36,10 +35,11 @@ def probe(
         RefusedError: the site refuses us; nothing more was requested from that host.
     """
     where, source, _ = site.resolve()
-    checks = Probe(where, site.politeness(where), movie or _known_movie(site))
+    movie = movie or _known_movie(site)
+    checks = Probe(where, site.politeness(where), movie)
     for found in checks.findings():
         say(f"{found.answered:<8} {found.point:<44} {found.detail}")
-    command = recommended(crawl, site, checks.via(), checks.liker_source())
+    command = recommended(crawl, site, movie, checks.liker_source())
     path = write_probe(crawl, source, checks, command)
     hosts = ", ".join(f"{n} to the {role} host" for role, n in checks.ask.n_requests.items())
     say(f"{checks.n_requests} requests ({hosts}); written to {path}. {advice(checks.liker_source())}")
@@ -51,20 +51,22 @@ def probe(
         )
 
 
-def recommended(crawl: Path, site: SiteOptions, via: Via, liker_source: str | None) -> str:
-    """Return the command line of a first crawl, according to the findings."""
+def recommended(crawl: Path, site: SiteOptions, movie: str, liker_source: str | None) -> str:
+    """Return the command line of a first crawl; the sources of its topics are in probe.json.
+
+    The sandbox names the movies to start from; on another site, the crawl starts from the movie that was probed.
+    """
     words = ["python", "-m", "crawler", "ratings"]
     if site.site_urls:
-        words += ["--site-urls", site.site_urls]
+        words += ["--site-urls", site.site_urls, "--movies", movie]
     elif site.site != "sandbox":
-        words += ["--site", site.site]
+        words += ["--site", site.site, "--movies", movie]
+    elif site.site_file != SiteOptions().site_file:
+        words += ["--site-file", str(site.site_file)]
     if site.contact:
         words += ["--contact", site.contact]
     if crawl != DEFAULT_CRAWL:
         words += ["--crawl", str(crawl)]
-    words += ["--via", ",".join(f"{topic}={sources[0]}" for topic, sources in via.items() if len(sources) == 1)]
-    if words[-1] == "":
-        words[-2:] = []
     if liker_source == "user_likes":
         words += ["--liker-source", liker_source]
     return shlex.join(words)

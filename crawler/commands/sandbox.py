@@ -1,10 +1,8 @@
 """The command sandbox: serve the sandbox site until Ctrl-C."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
-import cyclopts
 from cyclopts import Parameter
 from pydantic import Field
 
@@ -13,11 +11,7 @@ from crawler.sandbox.command import LAST_PORT, serve
 from crawler.sandbox.faults.switches import HELP, switched
 from crawler.sandbox.world import WorldConfig
 from dataset.cli import Count, CountOrZero
-
-
-def _checked(_: type, tokens: Sequence[cyclopts.Token]) -> str:
-    switched(tokens[0].value)
-    return tokens[0].value
+from dataset.errors import UsageError
 
 
 def sandbox(
@@ -27,7 +21,7 @@ def sandbox(
     movies: Count = WorldConfig.n_movies,
     port: Annotated[CountOrZero, Field(le=LAST_PORT - len(ROLES) + 1)] = 8801,
     site_file: Path = Path("data/sandbox/site.json"),
-    faults: Annotated[str | None, Parameter(converter=_checked, n_tokens=1, help=HELP, metavar="FAULT,…")] = None,
+    faults: Annotated[str | None, Parameter(help=HELP, metavar="FAULT,…")] = None,
     preset: Literal["2026"] | None = None,
     log: Path | None = None,
 ) -> None:
@@ -42,5 +36,14 @@ def sandbox(
         faults: what goes wrong
         preset: many faults at once: 2026 is how the site answers a guest that year; --faults changes single values
         log: log file: one JSON line per request
+
+    Raises:
+        UsageError: a fault is unknown, its value is wrong or does not fit the preset, or a number is out of range.
+        PipelineError: a port is in use, or a file cannot be written.
     """
-    serve(WorldConfig(seed=seed, n_users=users, n_movies=movies), port, site_file, switched(faults, preset), log)
+    try:
+        switches = switched(faults, preset)
+    except ValueError as error:
+        with_preset = f" with --preset {preset}" if preset else ""
+        raise UsageError(f"--faults {faults}{with_preset}: {error}; see python -m crawler sandbox --help") from None
+    serve(WorldConfig(seed=seed, n_users=users, n_movies=movies), port, site_file, switches, log)

@@ -28,8 +28,6 @@ class HtmlChecks:
         has_public_likes: whether a person's page lists what they like.
     """
 
-    hosts = ("movie", "www", "images")
-
     def __init__(self, ask: Asker, movie_id: str, person: str) -> None:
         self.movie: MoviePage | None = None
         self.person = person

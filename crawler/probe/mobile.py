@@ -23,8 +23,6 @@ class MobileChecks:
         person: somebody who marked the movie.
     """
 
-    hosts = ("mobile",)
-
     def __init__(self, ask: Asker, movie_id: str) -> None:
         self.movie: MovieRow | None = None
         self.person = ""

@@ -4,11 +4,11 @@ An oddity is a permanent property of the world, chosen by the world's seed and a
 world; the truth of that world (`truth`) says what a guest can know of it. What goes wrong now and then is a fault.
 """
 
-import hashlib
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, fields, replace
 from datetime import date, timedelta
 
+from crawler.sandbox.chances import chance
 from crawler.sandbox.records import Contents, Movie, MovieState, Rating
 from crawler.sandbox.world import World, comment_id
 from dataset.errors import UsageError
@@ -82,8 +82,7 @@ class _Draw:
         return ordered[: max(1, round(rate * len(ordered)))] if rate else []
 
     def chance(self, *parts: str) -> float:
-        digest = hashlib.sha256(" ".join((str(self.seed), *parts)).encode()).digest()
-        return int.from_bytes(digest[:6], "big") / 2**48
+        return chance(self.seed, *parts)
 
 
 def _close_movies(contents: Contents, oddities: Oddities, draw: _Draw, seeds: Collection[str]) -> None:
@@ -131,11 +130,11 @@ def _merge_movies(contents: Contents, oddities: Oddities, draw: _Draw) -> None:
         old = replace(
             rating, movie_id=old_ids[rating.movie_id], comment_id=comment_id(rating.user_id, old_ids[rating.movie_id])
         )
-        chance = draw.chance("old id", rating.comment_id)
-        if chance < _BOTH_SHARE:
-            earlier = rating.rated_on - timedelta(days=1 + int(chance * 1000))
+        place = draw.chance("old id", rating.comment_id)
+        if place < _BOTH_SHARE:
+            earlier = rating.rated_on - timedelta(days=1 + int(place * 1000))
             return [rating, replace(old, rated_on=earlier, stars=rating.stars and 6 - rating.stars)]
-        return [old] if chance < _BOTH_SHARE + _OLD_SHARE else [rating]
+        return [old] if place < _BOTH_SHARE + _OLD_SHARE else [rating]
 
     if old_ids:
         _replace_ratings(contents, marked_twice)

@@ -256,4 +256,5 @@ def test_an_answer_without_a_forgotten_person_keeps_its_bytes(crawled):
     bodies = [entry.answer.body for entry in read_archive(crawled) if entry.key.kind == "marks_json"]
     forget(crawled, "person-3")
     after = [entry.answer.body for entry in read_archive(crawled) if entry.key.kind == "marks_json"]
+    assert after
     assert set(after) <= set(bodies)

@@ -187,16 +187,17 @@ def test_a_widget_without_a_number_does_not_say_that_nobody_likes_a_photo(
 
 
 LIKED = '<a href="https://movie.douban.com/photos/photo/90000001/"><img'
+PICTURE = f'<div class="bd"><div class="pic">{LIKED}'
 LIKES = [
     ("the link", LIKED, LIKED, "90000001"),
     ("the button", LIKED, '<a class="lnk-delete" data-tid="90000008" href="#"></a><a><img', "90000008"),
     (
         "the button, not another photo's link",
         LIKED,
-        f'<a class="lnk-delete" data-tid="90000001"></a>{LIKED}',
-        "90000001",
+        f'<a class="lnk-delete" data-tid="90000008"></a>{LIKED}',
+        "90000008",
     ),
-    ("the picture's link, not one in a text", LIKED, f"{LIKED}", "90000001"),
+    ("the picture's link, not one in a text", PICTURE, f'<a href="/photos/photo/90000008/">x</a>{PICTURE}', "90000001"),
     ("a link with a query", "photo/90000001/", "photo/90000001/?from=likes", "90000001"),
 ]
 

@@ -245,12 +245,23 @@ def test_the_command_prints_each_point_and_ends_with_an_error_after_a_refusal(tm
         _run("--site-file", site_file, "--crawl", tmp_path / "crawl")
 
 
-def test_the_recommended_command_line_is_one_that_the_crawler_accepts():
-    site = SiteOptions(site="douban", contact="me@example.org")
-    line = recommended(Path("data/douban/crawl"), site, PREFERRED, "user_likes")
-    assert line == (
-        "python -m crawler ratings --site douban --contact me@example.org --crawl data/douban/crawl "
-        "--liker-source user_likes"
-    )
+THREE = "http://127.0.0.1:1,http://127.0.0.1:2,http://127.0.0.1:3"
+
+
+@pytest.mark.parametrize(
+    ("site", "options"),
+    [
+        (SiteOptions(site="douban", contact="me@example.org"), "--site douban --movies 7 --contact me@example.org"),
+        (SiteOptions(site_urls=THREE), f"--site-urls {THREE} --movies 7"),
+        (SiteOptions(site_file=Path("other.json")), "--site-file other.json"),
+        (SiteOptions(), ""),
+    ],
+)
+def test_the_recommended_command_line_is_one_that_the_crawler_accepts(site, options):
+    line = recommended(Path("data/douban/crawl"), site, "7", "user_likes")
+    expected = f"python -m crawler ratings {options} --crawl data/douban/crawl --liker-source user_likes"
+    assert shlex.split(line) == expected.split()
     _, arguments, _ = app.parse_args(shlex.split(line)[3:], exit_on_error=False, print_error=False)
-    assert arguments
+    crawl = arguments.arguments["crawl"]
+    if site.site_urls or site.site != "sandbox":  # the sandbox's own file has its movies
+        assert crawl.resolve().scope.movie_ids == ("7",)

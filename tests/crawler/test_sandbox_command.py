@@ -68,6 +68,8 @@ def test_a_world_that_is_too_small_is_refused(options: list[str], named: str) ->
         ["--preset", "1999"],
         ["--faults", "growin"],
         ["--faults", "dateless=7"],
+        ["--faults", "refuse-with=banned"],
+        ["--faults", "errors=0.95", "--preset", "2026"],
         ["--port", "x"],
         ["--users", "-1"],
     ],

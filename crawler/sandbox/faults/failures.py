@@ -1,6 +1,5 @@
 """Failures at a rate, after which a later attempt succeeds, and pictures that are always broken."""
 
-import hashlib
 import re
 import threading
 from collections import Counter
@@ -9,6 +8,7 @@ from http import HTTPStatus
 from urllib.parse import parse_qsl, urlsplit
 
 from crawler.sandbox.answers import HTML, JSON, Answer, Answerer, Request, Role
+from crawler.sandbox.chances import chance
 from crawler.sandbox.faults.refusals import STRANGE
 from dataset.errors import UsageError
 
@@ -148,8 +148,3 @@ class DeadPictures:
 
     def _draw(self, frame_id: str) -> float:
         return chance(self.seed, "picture", frame_id)
-
-
-def chance(*parts: object) -> float:
-    """Return a number from 0 to 1 that depends only on the parts."""
-    return int.from_bytes(hashlib.sha256(" ".join(map(str, parts)).encode()).digest()[:6], "big") / 2**48

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from crawler.sandbox.answers import Answer, Answerer, Request, Role
-from crawler.sandbox.faults.failures import chance
+from crawler.sandbox.chances import chance
 
 DIRECTIVES = ("noarchive", "noai", "noimageai", "noindex")
 

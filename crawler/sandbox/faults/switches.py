@@ -118,6 +118,7 @@ def _fault(switches: dict[str, str]) -> Fault:
 
 def _refusals(switches: dict[str, str]) -> list[Fault]:
     """Take the refusals out of the switches."""
+    idle = [name for name in ("refuse-with", "refuse-host", "retry-after") if name in switches]
     after, sign = switches.pop("refuse-after", None), switches.pop("refuse-with", "block_redirect")
     if sign not in SIGNS:
         raise ValueError(f"refuse-with={sign}: give one of {', '.join(SIGNS)}")
@@ -131,8 +132,8 @@ def _refusals(switches: dict[str, str]) -> list[Fault]:
         faults.append(RateLimiter(_number("rate-limit", switches.pop("rate-limit"))))
     if after is not None:
         faults.append(Refusal(sign, int(_number("refuse-after", after)), host, wait_s))
-    elif wait is not None:
-        raise ValueError("retry-after needs refuse-after")
+    elif idle:
+        raise ValueError(f"{idle[0]} needs refuse-after")
     if "challenge" in switches:
         faults.append(Challenge(int(_number("challenge", switches.pop("challenge")))))
     return faults

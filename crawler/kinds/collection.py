@@ -37,7 +37,7 @@ _STARS = re.compile(r"rating([1-5])-t")
 
 @dataclass(frozen=True)
 class RatingRow:
-    """A watched movie in a collection; `stars` is 1–5, None if it was not rated; some marks have no date.
+    """A watched movie or series in a list; `stars` is 1–5, None if it was not rated; some marks have no date.
 
     `title` is as the list shows it, None if it shows none to keep.
     """
@@ -178,10 +178,16 @@ def _of_title(item: etree._Element, links: Sequence[tuple[etree._Element, str]])
 def _title(links: Sequence[etree._Element]) -> str | None:
     """Return the title in the links to a movie (`title / another title`), None if they have none to keep."""
     for link in reversed(links):  # the first one holds the poster
-        title = one_line("".join(link.itertext()).partition(" / ")[0])
-        if title and title != _UNKNOWN and "\ufffd" not in title and len(title) <= _LONGEST_TITLE:
+        if title := title_to_keep("".join(link.itertext()).partition(" / ")[0]):
             return title
     return None
+
+
+def title_to_keep(shown: str) -> str | None:
+    """Return a title as a list shows it; None if it is empty, broken, too long, or that of any deleted movie."""
+    title = one_line(shown)
+    is_title = title and title != _UNKNOWN and "\ufffd" not in title and len(title) <= _LONGEST_TITLE
+    return title if is_title else None
 
 
 def _has_class(classes: str | None, name: str) -> bool:
@@ -204,18 +210,7 @@ def record(context: CrawlContext, page: Page, parsed: CollectionPage, at: float)
     """Store the ratings of a page."""
     ledger, claimed = context.ledger, parsed.claimed_total
     seen = len(parsed.ratings) + sum(parsed.left_out.values())
-    user_id = ledger.user_id(parsed.person)
-    items = {row.movie_id: (row.stars, row.rated_on and row.rated_on.isoformat()) for row in parsed.ratings}
-    rows = ListRows("ratings", {"user_id": user_id}, "movie_id", ("stars", "rated_on"), is_newest_first=True)
-    list_pass = ListPass(ledger, page, at, rows, items)
-    ledger.upsert(
-        "ratings",
-        [
-            {"user_id": user_id, "movie_id": movie_id, "stars": stars, "rated_on": day, "seen_at": list_pass.at}
-            for movie_id, (stars, day) in items.items()
-        ],
-    )
-    ledger.add_listed_titles({row.movie_id: row.title for row in parsed.ratings if row.title})
+    list_pass = store_ratings(ledger, page, at, ledger.user_id(parsed.person), parsed.ratings)
     ledger.mark_done(page, list_pass.at, seen=seen, claimed=claimed, left_out=parsed.left_out)
     following = next_key(
         address(context.site, page.key), page.key, parsed.next_url, seen, claimed, context.scope.max_list_items
@@ -223,12 +218,35 @@ def record(context: CrawlContext, page: Page, parsed: CollectionPage, at: float)
     return list_pass.follow(following, claimed, page_size=RATINGS_PER_PAGE, seen=seen)
 
 
+def store_ratings(
+    ledger: Ledger, page: Page, at: float, user_id: str, ratings: Sequence[RatingRow], is_repeated: bool = False
+) -> ListPass:
+    """Store the ratings of a page of a person's list, and return the pass over the list.
+
+    Args:
+        ledger: the ledger, in a transaction.
+        page: the page, before it is marked as done.
+        at: when it was answered.
+        user_id: the person.
+        ratings: what the page shows.
+        is_repeated: whether the pass has seen all of them; that is not taken for a change of the list.
+    """
+    items = {row.movie_id: (row.stars, row.rated_on and row.rated_on.isoformat()) for row in ratings}
+    rows = ListRows("ratings", {"user_id": user_id}, "movie_id", ("stars", "rated_on"), is_newest_first=True)
+    list_pass = ListPass(ledger, page, at, rows, {} if is_repeated else items)
+    ledger.upsert(
+        "ratings",
+        [
+            {"user_id": user_id, "movie_id": movie_id, "stars": stars, "rated_on": day, "seen_at": list_pass.at}
+            for movie_id, (stars, day) in items.items()
+        ],
+    )
+    ledger.add_listed_titles({row.movie_id: row.title for row in ratings if row.title})
+    return list_pass
+
+
 def _first_pages(ledger: Ledger, scope: Scope) -> Iterator[Key]:
     return (Key("collection", uid) for uid in scope.uids)
-
-
-def _unplanned(ledger: Ledger, scope: Scope) -> float | None:
-    return n_people_to_come(ledger, scope)
 
 
 COLLECTION = HtmlKind(
@@ -242,6 +260,6 @@ COLLECTION = HtmlKind(
     parser=parse_collection,
     record=record,
     first_pages=_first_pages,
-    unplanned=_unplanned,
+    unplanned=n_people_to_come,
     refresh_days=7.0,
 )

@@ -11,11 +11,10 @@ from urllib.parse import urlencode
 from lxml import etree
 
 from crawler.kinds.document import DELETED_NAME, Document
-from crawler.kinds.estimates import n_unplanned
 from crawler.kinds.html import HtmlKind
 from crawler.kinds.kind import CrawlContext
 from crawler.kinds.next_page import next_key
-from crawler.kinds.sources import COMMENTS_PER_PAGE, COMMENTS_REACH, plan_marks
+from crawler.kinds.sources import COMMENTS_PER_PAGE, COMMENTS_REACH, MOST_PAGES, plan_marks, unread_lists_of_people
 from crawler.kinds.tree import select, text_of, title_of
 from crawler.ledger.ledger import Ledger
 from crawler.ledger.lists import ListPass, Seam, last_item_before
@@ -111,13 +110,8 @@ def _first_pages(ledger: Ledger, scope: Scope) -> Iterator[Key]:
     return (Key("comments", movie_id) for movie_id in scope.movie_ids)
 
 
-def _unplanned(ledger: Ledger, scope: Scope) -> float | None:
-    return n_unplanned(ledger, "comments", scope.movie_ids)
-
-
-def most_pages_per_list(ledger: Ledger, scope: Scope) -> float | None:
-    """Return how many pages of comments a movie has at most."""
-    return COMMENTS_REACH / COMMENTS_PER_PAGE
+def _most_pages_per_list(ledger: Ledger, scope: Scope) -> float | None:
+    return MOST_PAGES["comments"]
 
 
 COMMENTS = HtmlKind(
@@ -132,6 +126,6 @@ COMMENTS = HtmlKind(
     is_list_of_people=True,
     record=record,
     first_pages=_first_pages,
-    unplanned=_unplanned,
-    pages_per_list=most_pages_per_list,
+    unplanned=unread_lists_of_people,
+    pages_per_list=_most_pages_per_list,
 )

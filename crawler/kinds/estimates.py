@@ -1,11 +1,10 @@
 """Functions that several kinds use to plan their pages and to estimate how many there will be."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import polars as pl
 
-from crawler.kinds.sources import gone_movies, kind_names, unavailable_movies
+from crawler.kinds.sources import gone_movies, kind_names, n_unread, unavailable_movies
 from crawler.ledger import reports
 from crawler.ledger.ledger import Ledger
 from crawler.scope import Scope
@@ -40,9 +39,16 @@ def with_readable_photos(ledger: Ledger, scope: Scope) -> list[str]:
     return [movie_id for movie_id in surviving(ledger, scope).movie_ids if movie_id not in unavailable]
 
 
-def n_unplanned(ledger: Ledger, kind: str, subjects: Iterable[str]) -> int:
-    """Return how many of some subjects have no page of a kind in the ledger yet."""
-    return len(set(subjects) - reports.subjects(ledger, kind))
+def unread_movies(ledger: Ledger, scope: Scope) -> float | None:
+    """Return how many of the surviving movies have no page in the ledger; None if none survives yet."""
+    movie_ids = surviving(ledger, scope).movie_ids
+    return n_unread(ledger, scope, "movie", movie_ids) if movie_ids else None
+
+
+def unread_photo_lists(ledger: Ledger, scope: Scope) -> float | None:
+    """Return how many lists of photos of the surviving movies are not in the ledger; None if none survives yet."""
+    movie_ids = with_readable_photos(ledger, scope)
+    return len(scope.photo_kinds) * n_unread(ledger, scope, "photos", movie_ids) if movie_ids else None
 
 
 def frames_without_page(ledger: Ledger, scope: Scope, kind: str) -> float | None:

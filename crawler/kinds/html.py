@@ -13,7 +13,7 @@ from crawler.kinds.kind import PageKind
 from crawler.kinds.redaction import ids_in, redact_html
 from crawler.kinds.writings import NOBODY, Traces, unpacked
 from crawler.ledger.forgotten import Forgotten
-from crawler.page import Answer, Merged, NotUnderstood, PageGone, Refused, TooMuch, Unavailable
+from crawler.page import Answer, NotUnderstood
 
 HEADERS = {"Accept": "text/html", "Accept-Language": "zh-CN,zh;q=0.9,en;q=0.5"}
 _LONGEST_TAIL = 4096  # characters; a server may write comments and scripts below the page
@@ -54,11 +54,7 @@ class HtmlKind(PageKind):
         if not self.is_list_of_people and not is_same(without, body):
             without = redact_html(body, traces, is_same, keeps_blocks=True)
         is_left = traces.found_in(without) or traces.found_in(unpacked(without))
-        return b"" if is_left and isinstance(self._reads(replace(answer, body=without)), type) else without
-
-    def is_of_forgotten(self, body: bytes, forgotten: Forgotten) -> bool:
-        """Return whether the link or avatar in a profile's heading is a forgotten person's."""
-        return self.is_personal and bool(forgotten) and any(map(forgotten.has, self.owner_ids(body)))
+        return b"" if is_left and isinstance(self.reads(replace(answer, body=without)), type) else without
 
     def owner_ids(self, body: bytes) -> set[str]:
         """Return the ids in the heading of a page about one person."""
@@ -69,10 +65,4 @@ class HtmlKind(PageKind):
         return redaction.traces_in(body, ids, is_own)
 
     def _gives_the_same(self, answer: Answer, body: bytes, other: bytes) -> bool:
-        return bool(self._reads(replace(answer, body=body)) == self._reads(replace(answer, body=other)))
-
-    def _reads(self, answer: Answer) -> Any:
-        try:
-            return self.parse(answer)
-        except (PageGone, Unavailable, Merged, Refused, NotUnderstood, TooMuch) as outcome:
-            return type(outcome)  # no rows
+        return bool(self.reads(replace(answer, body=body)) == self.reads(replace(answer, body=other)))

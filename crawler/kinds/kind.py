@@ -10,7 +10,19 @@ from crawler.kinds.tree import MAX_PAGE_BYTES
 from crawler.kinds.writings import NOBODY, Traces
 from crawler.ledger.forgotten import Forgotten
 from crawler.ledger.ledger import Ledger
-from crawler.page import Answer, Key, NotUnderstood, Page, is_number, is_uid
+from crawler.page import (
+    Answer,
+    Key,
+    Merged,
+    NotUnderstood,
+    Page,
+    PageGone,
+    Refused,
+    TooMuch,
+    Unavailable,
+    is_number,
+    is_uid,
+)
 from crawler.scope import Scope
 from crawler.sites import Site
 
@@ -145,6 +157,13 @@ class PageKind(ABC):
             TooMuch: it is too large to be redacted.
         """
 
-    @abstractmethod
     def is_of_forgotten(self, body: bytes, forgotten: Forgotten) -> bool:
         """Return whether the owner that a page shows is a forgotten person."""
+        return self.is_personal and bool(forgotten) and any(map(forgotten.has, self.owner_ids(body)))
+
+    def reads(self, answer: Answer) -> Any:
+        """Return the parsed content of an answer, or the type of the exception that says why there is none."""
+        try:
+            return self.parse(answer)
+        except (PageGone, Unavailable, Merged, Refused, NotUnderstood, TooMuch) as outcome:
+            return type(outcome)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from lxml import etree
 
 from crawler.kinds.document import Document
-from crawler.kinds.estimates import n_unplanned, surviving
+from crawler.kinds.estimates import surviving, unread_movies
 from crawler.kinds.html import HtmlKind
 from crawler.kinds.kind import CrawlContext, one_page
 from crawler.kinds.movie_row import YEARS, MovieRow, folded, store_movie
@@ -256,11 +256,6 @@ def _first_pages(ledger: Ledger, scope: Scope) -> Iterator[Key]:
     return (Key("movie", movie_id) for movie_id in surviving(ledger, scope).movie_ids)
 
 
-def _unplanned(ledger: Ledger, scope: Scope) -> float | None:
-    movie_ids = surviving(ledger, scope).movie_ids
-    return n_unplanned(ledger, "movie", movie_ids) if movie_ids else None
-
-
 MOVIE = HtmlKind(
     name="movie",
     host="movie",
@@ -273,7 +268,7 @@ MOVIE = HtmlKind(
     parser=parse_movie,
     record=record,
     first_pages=_first_pages,
-    unplanned=_unplanned,
+    unplanned=unread_movies,
     pages_per_list=one_page,
     refresh_days=90.0,
 )

@@ -11,7 +11,7 @@ from urllib.parse import urlencode, urljoin, urlsplit
 from lxml import etree
 
 from crawler.kinds.document import LARGEST_COUNT, Document
-from crawler.kinds.estimates import n_unplanned, with_readable_photos
+from crawler.kinds.estimates import unread_photo_lists, with_readable_photos
 from crawler.kinds.html import HtmlKind
 from crawler.kinds.kind import CrawlContext
 from crawler.kinds.next_page import next_key
@@ -156,11 +156,6 @@ def _first_pages(ledger: Ledger, scope: Scope) -> Iterator[Key]:
     return (Key("photos", movie_id, kind) for movie_id in movie_ids for kind in scope.photo_kinds)
 
 
-def _unplanned(ledger: Ledger, scope: Scope) -> float | None:
-    movie_ids = with_readable_photos(ledger, scope)
-    return len(scope.photo_kinds) * n_unplanned(ledger, "photos", movie_ids) if movie_ids else None
-
-
 def _pages_per_list(ledger: Ledger, scope: Scope) -> float | None:
     totals = reports.photo_totals(ledger).values()
     return 1 + sum(totals) / len(totals) / (PHOTOS_PER_PAGE * len(scope.photo_kinds)) if totals else None
@@ -178,7 +173,7 @@ PHOTOS = HtmlKind(
     parser=parse_photos,
     record=record,
     first_pages=_first_pages,
-    unplanned=_unplanned,
+    unplanned=unread_photo_lists,
     pages_per_list=_pages_per_list,
     refresh_days=90.0,
 )

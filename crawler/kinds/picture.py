@@ -38,10 +38,6 @@ class PictureKind(PageKind):
         """Return the bytes: a picture is never changed, and what is not one gives no rows."""
         return b"" if traces.found_in(answer.body) else answer.body
 
-    def is_of_forgotten(self, body: bytes, forgotten: Forgotten) -> bool:
-        """Return False: a picture has no owner."""
-        return False
-
 
 def _address(site: Site, key: Key) -> str:
     """Return the address of a photo's file in a size (`sqxs`, `s`, `m`, `l`)."""

@@ -43,18 +43,24 @@ def plan_marks(ledger: Ledger, scope: Scope, person: Person, found_through: str)
         ledger.add_pages([Key(KINDS_OF["collection"][preferred], person.uid)], found_through)
 
 
-def n_unread(ledger: Ledger, topic: str, subjects: Iterable[str]) -> int:
-    """Return how many of some subjects have no page in the ledger from any source of a topic."""
-    return len(set(subjects) - reports.subjects(ledger, *kind_names(topic)))
+def n_unread(ledger: Ledger, scope: Scope, topic: str, subjects: Iterable[str]) -> int:
+    """Return how many of some subjects have no page in the ledger from any of the scope's sources of a topic."""
+    kinds = [KINDS_OF[topic][source] for source in scope.sources(topic)]
+    return len(set(subjects) - reports.subjects(ledger, *kinds))
+
+
+def unread_lists_of_people(ledger: Ledger, scope: Scope) -> float | None:
+    """Return how many movies of the scope have no page of people in the ledger."""
+    return n_unread(ledger, scope, "people", scope.movie_ids)
 
 
 def n_people_to_come(ledger: Ledger, scope: Scope) -> float | None:
     """Estimate the lists to be planned: of users in the scope, and of users whom unread comments will lead to."""
     found_by = KINDS_OF["people"][scope.sources("people")[0]]
     kinds = kind_names("collection")
-    named = n_unread(ledger, "collection", scope.uids)
+    named = n_unread(ledger, scope, "collection", scope.uids)
     pages_per_list = reports.pages_per_finished_list(ledger, found_by) or MOST_PAGES[found_by]
-    unread = ledger.count([found_by], "pending") + n_unread(ledger, "people", scope.movie_ids) * pages_per_list
+    unread = ledger.count([found_by], "pending") + n_unread(ledger, scope, "people", scope.movie_ids) * pages_per_list
     if not unread:
         return named
     read, found = ledger.count(kind_names("people"), "done"), len(reports.subjects(ledger, *kinds))

@@ -1,4 +1,4 @@
-"""The queries of lists whose pages can fail as a whole and are then read item by item."""
+"""The queries that lead through a list: the next page, and what to do if a page fails as a whole."""
 
 from collections.abc import Collection, Mapping
 from types import MappingProxyType

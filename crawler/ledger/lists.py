@@ -26,6 +26,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
+from crawler.ledger.detours import open_page
 from crawler.ledger.endings import CONFIRMED_AFTER_S, EarlyEnd, outcome_since
 from crawler.ledger.ledger import Ledger
 from crawler.page import EndsEarly, Key, Page, TooMuch
@@ -159,7 +160,9 @@ class ListPass:
             return None
         if self._is_endless(following.start - self._page.key.start):
             raise TooMuch(f"{following.kind} page: the list leads on without adding anything new")
-        return self._open(following._replace(start=following.start - 1) if seam and seam.shown else following)
+        if seam and seam.shown:
+            following = following._replace(start=following.start - 1)
+        return open_page(self._ledger, following, self._pass_at)
 
     def _first_page(self) -> tuple[float | None, float | None, int, int | None, int | None]:
         found = self._ledger.execute(
@@ -290,16 +293,6 @@ class ListPass:
             f"UPDATE pages SET {columns} WHERE kind = ? AND subject = ? AND variant = ? AND start = ?",
             (*values.values(), *self._first),
         )
-
-    def _open(self, key: Key) -> Key:
-        """Make a page of the list pending, even if an earlier pass has read it."""
-        if not self._ledger.add_pages([key]):
-            self._ledger.execute(
-                "UPDATE pages SET state = 'pending', attempts = 0, next_try_at = 0 WHERE state <> 'pending' "
-                "AND kind = ? AND subject = ? AND variant = ? AND start = ? AND fetched_at < ?",
-                (*key, self._pass_at),
-            )
-        return key
 
 
 def last_item_before(ledger: Ledger, key: Key) -> str | None:

@@ -5,7 +5,7 @@ CREATE TABLE pages (
     page_id     INTEGER PRIMARY KEY,        -- in the order in which pages were found
     kind        TEXT NOT NULL,
     subject     TEXT NOT NULL,              -- a movie's, frame's or person's id
-    variant     TEXT NOT NULL,              -- the kind of photo or the size of the picture; otherwise empty
+    variant     TEXT NOT NULL,              -- the kind of photo or the size of the picture; in JSON also `tv`, `one`
     start       INTEGER NOT NULL,           -- offset in a list
     state       TEXT NOT NULL DEFAULT 'pending'
                 CHECK (state IN ('pending', 'done', 'gone', 'unavailable', 'refused', 'failed')),

@@ -17,7 +17,8 @@ from dataset.errors import UsageError
 
 FLOOR_S = 5.0
 MOST_PER_MINUTE = 10
-OF_ROLE = {"mobile": (6.0, 8)}  # the least delay and the most requests per minute of a host, if not the above
+_BOUNDS = (FLOOR_S, MOST_PER_MINUTE)
+OF_ROLE = {"mobile": (6.0, 8)}  # the same two bounds of a host that has its own
 MINUTE_S = 60.0
 SANDBOX_CONCURRENCY = 16
 MOST_NOT_UNDERSTOOD = 3
@@ -51,12 +52,13 @@ class Politeness:
 
     def delay_of(self, role: str) -> float:
         """Return the minimum time between two requests to the host of a role."""
-        floor_s = OF_ROLE.get(role, (FLOOR_S, 0))[0]
+        floor_s, _ = OF_ROLE.get(role, _BOUNDS)
         return max(self.delay_s, floor_s * self.minute_s / MINUTE_S) if self.is_slow else 0.0
 
     def minute_of(self, role: str) -> Minute:
         """Return how many requests the host of a role gets in any minute."""
-        return Minute(OF_ROLE.get(role, (0.0, MOST_PER_MINUTE))[1], self.minute_s)
+        _, most = OF_ROLE.get(role, _BOUNDS)
+        return Minute(most, self.minute_s)
 
     def seconds_per_request(self, role: str) -> float:
         """Return the time per request that a long crawl needs at least, by the delay and by the minute."""

@@ -81,7 +81,7 @@ def read_robots(hosts: Mapping[str, str], politeness: Politeness, user_agent: st
     """Read each host's robots.txt and return the rules by the host's role; raise if one cannot be read.
 
     Args:
-        hosts: base address by role (`movie`, `www`, `images`).
+        hosts: base address by role, as in `Site.hosts`.
         politeness: gives the delay, which robots.txt can only raise, and the timeout.
         user_agent: sent, and matched against the file's groups.
 

@@ -80,16 +80,15 @@ class StageSpider(scrapy.Spider):
     def on_failure(self, failure: Any) -> None:
         """Handle a request without a usable answer: not sent, timed out, cut off, too large, or connection lost."""
         page: Page = failure.request.meta["page"]
+        kind = KINDS[page.key.kind]
         if failure.check(NotSent):
-            if not self.pages.is_refused(
-                KINDS[page.key.kind].host
-            ):  # disallowed by robots.txt; after a refusal the page stays pending
+            if not self.pages.is_refused(kind.host):  # disallowed by robots.txt; after a refusal the page stays pending
                 self.context.ledger.mark(page, "refused", str(failure.value))
                 self._count("refused")
             self.pages.hold_back(page)
             return
         self.pages.answered(page)
-        cause = _cause_of(failure.value, KINDS[page.key.kind].max_bytes, self.crawl.politeness.timeout_s)
+        cause = _cause_of(failure.value, kind.max_bytes, self.crawl.politeness.timeout_s)
         self.context.ledger.mark(page, "failed", cause)
         self._report(page, Outcome("failed", cause, may_recover=True))
 

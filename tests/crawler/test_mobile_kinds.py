@@ -286,6 +286,12 @@ def test_a_mark_is_read_with_null_for_what_it_does_not_have(changes, stars, rate
     assert (row.movie_id, row.stars, row.rated_on, row.title) == ("90000002", stars, rated_on, "石桥")
 
 
+@pytest.mark.parametrize("title", ["未知电影", "", None, 7, "石\ufffd", "x" * 1001])
+def test_a_title_that_says_nothing_of_a_movie_is_not_kept(title):
+    (row,) = _parse("marks_json", _list("interests", MARK | {"subject": {"id": "90000002", "title": title}})).ratings
+    assert row.title is None
+
+
 @pytest.mark.parametrize(
     ("item", "reason"),
     [

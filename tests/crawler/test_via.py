@@ -8,8 +8,10 @@ import pytest
 from crawler.__main__ import main
 from crawler.archive.records import Origin
 from crawler.commands.options import CrawlOptions, ScopeOptions, SiteOptions
+from crawler.forecast import cost_of_source
 from crawler.kinds import KINDS, PERSONAL_KINDS
 from crawler.kinds.kind import CrawlContext
+from crawler.kinds.sources import MOST_PAGES
 from crawler.ledger.ledger import Ledger
 from crawler.page import Key, Person
 from crawler.plan import drop_settled, kinds_of, phases_of, plan_phase
@@ -137,6 +139,15 @@ def test_lists_of_photos_are_told_apart_by_their_kind(ledger):
     assert rows == [("poster",)]
     drop_settled(ledger, replace(scope, via={**PREFERRED, "photos": ("html",)}))  # chosen: it is read again
     assert len(ledger.execute("SELECT 1 FROM pages WHERE kind = 'photos'").fetchall()) == 1
+
+
+@pytest.mark.parametrize(("read", "wanted"), [("comments", "json"), ("interests", "html")])
+def test_the_forecast_counts_what_only_a_source_that_is_not_wanted_has_given(ledger, read, wanted):
+    ledger.add_pages(Key(read, movie_id) for movie_id in ("1", "2"))
+    scope = Scope(movie_ids=("1", "2", "3"), via=HTML_ONLY)
+    alone = cost_of_source(ledger, scope, "people", wanted)
+    assert alone.known == 0
+    assert alone.expected == 3 * MOST_PAGES[alone.kind]
 
 
 def replace_kind(key):

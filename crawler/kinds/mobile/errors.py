@@ -7,6 +7,7 @@ is judged by a few words in its message. Nothing of the answer is quoted, becaus
 
 from typing import Any
 
+from crawler.kinds.refusal import REFUSING_STATUSES
 from crawler.page import NotUnderstood, PageGone, Refused, Unavailable
 
 _REFUSING = {
@@ -78,7 +79,7 @@ def raise_for_error(kind: str, value: Any, wanted: str, status: int) -> None:
     for outcome, signs in by_words:
         if meaning := next((meaning for sign, meaning in signs.items() if sign in words), None):
             raise outcome(f"{meaning} ({code if code is not None else 'no code'})")
-    if status < 500 and status not in (403, 418, 429):
+    if status < 500 and status not in REFUSING_STATUSES:
         raise NotUnderstood(kind, "error code", f"is {code}, which is not known")
 
 

@@ -21,7 +21,7 @@ from crawler.kinds.mobile.paging import (
     with_detours,
 )
 from crawler.kinds.mobile.values import CountOrNone, Fields, User, is_deleted, person_of, read
-from crawler.kinds.sources import INTERESTS_PER_PAGE, INTERESTS_REACH, n_unread, plan_marks
+from crawler.kinds.sources import INTERESTS_PER_PAGE, INTERESTS_REACH, MOST_PAGES, plan_marks, unread_lists_of_people
 from crawler.ledger.detours import open_page
 from crawler.ledger.ledger import Ledger
 from crawler.page import Key, NotUnderstood, Page, Person
@@ -107,12 +107,8 @@ def _first_pages(ledger: Ledger, scope: Scope) -> Iterator[Key]:
     return (Key("interests", movie_id) for movie_id in scope.movie_ids)
 
 
-def _unplanned(ledger: Ledger, scope: Scope) -> float | None:
-    return n_unread(ledger, "people", scope.movie_ids)
-
-
 def _most_pages_per_list(ledger: Ledger, scope: Scope) -> float | None:
-    return INTERESTS_REACH / INTERESTS_PER_PAGE
+    return MOST_PAGES["interests"]
 
 
 INTERESTS = JsonKind(
@@ -129,6 +125,6 @@ INTERESTS = JsonKind(
     is_list_of_people=True,
     record=with_detours(_store, INTERESTS_PER_PAGE),
     first_pages=_first_pages,
-    unplanned=_unplanned,
+    unplanned=unread_lists_of_people,
     pages_per_list=_most_pages_per_list,
 )

@@ -16,7 +16,7 @@ from crawler.kinds.mobile.errors import raise_for_error
 from crawler.kinds.refusal import classify, classify_page
 from crawler.kinds.writings import NOBODY, Traces
 from crawler.ledger.forgotten import Forgotten
-from crawler.page import Answer, EndsEarly, Merged, NotUnderstood, PageGone, Refused, TooMuch, Unavailable
+from crawler.page import Answer, Merged, NotUnderstood
 
 # The Referer is the only thing that the API asks for; besides it, only our User-Agent is sent.
 HEADERS = {"Referer": "https://m.douban.com/"}
@@ -96,15 +96,11 @@ class JsonKind(PageKind):
             return answer.body
 
         def is_same(one: bytes, other: bytes) -> bool:
-            return bool(self._reads(replace(answer, body=one)) == self._reads(replace(answer, body=other)))
+            return bool(self.reads(replace(answer, body=one)) == self.reads(replace(answer, body=other)))
 
         without = redaction.redact(answer.body, gone, traces, self.is_list_of_people, is_same)
         is_left = traces.found_in(without)
-        return b"" if is_left and isinstance(self._reads(replace(answer, body=without)), type) else without
-
-    def is_of_forgotten(self, body: bytes, forgotten: Forgotten) -> bool:
-        """Return whether the owner that an answer names is a forgotten person."""
-        return self.is_personal and bool(forgotten) and any(map(forgotten.has, self.owner_ids(body)))
+        return b"" if is_left and isinstance(self.reads(replace(answer, body=without)), type) else without
 
     def people_ids(self, body: bytes) -> set[str]:
         """Return the ids of all people in an answer."""
@@ -152,12 +148,6 @@ class JsonKind(PageKind):
         if answer.status == 500 and self.page_size:
             return ItemFailed()
         raise NotUnderstood(self.name, "status", f"is {answer.status}")
-
-    def _reads(self, answer: Answer) -> Any:
-        try:
-            return self.parse(answer)
-        except (PageGone, Unavailable, Merged, Refused, NotUnderstood, TooMuch, EndsEarly) as outcome:
-            return type(outcome)  # no rows
 
 
 def _value(body: bytes) -> Any:

@@ -5,12 +5,12 @@ Whether it answers a guest today is not known. A page can be shorter than asked,
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
 from pydantic import BeforeValidator
 
+from crawler.kinds.collection import RatingRow, store_ratings, title_to_keep
 from crawler.kinds.items import read_shown_items
 from crawler.kinds.kind import CrawlContext
 from crawler.kinds.mobile import API
@@ -26,27 +26,14 @@ from crawler.kinds.mobile.paging import (
 )
 from crawler.kinds.mobile.values import CountOrNone, DayOrNone, Fields, Id, Stars, absent, read, stars_of
 from crawler.kinds.sources import n_people_to_come
-from crawler.kinds.tree import one_line
 from crawler.ledger.detours import n_new_in, open_page
 from crawler.ledger.ledger import Ledger
-from crawler.ledger.lists import ListPass, ListRows
 from crawler.page import Key, NotUnderstood, Page, Person
 from crawler.scope import Scope
 from crawler.sites import Site
 
 MARKS_PER_PAGE = 50
-_LONGEST_TITLE = 1000  # characters
 HIDDEN = "the movie is not shown"
-
-
-@dataclass(frozen=True)
-class MarkRow:
-    """A watched movie or series; `stars` is 1–5, None if it was not rated; `title` as the list shows it."""
-
-    movie_id: str
-    stars: int | None
-    rated_on: date | None
-    title: str | None = None
 
 
 @dataclass(frozen=True)
@@ -54,7 +41,7 @@ class MarksPage:
     """A page of a person's marks, newest first. `left_out` counts the items whose movie is not shown, and others."""
 
     uid: str
-    ratings: tuple[MarkRow, ...]
+    ratings: tuple[RatingRow, ...]
     claimed_total: int | None
     left_out: dict[str, int]
 
@@ -99,7 +86,7 @@ def parse_marks(value: Any, uid: str) -> MarksPage:
     return MarksPage(uid, ratings, page.total, left_out)
 
 
-def _row(item: dict[str, Any] | None) -> MarkRow | None:
+def _row(item: dict[str, Any] | None) -> RatingRow | None:
     if not item:
         return None
     if "user" in item and "subject" not in item:
@@ -111,38 +98,30 @@ def _row(item: dict[str, Any] | None) -> MarkRow | None:
         return None
     if mark.subject.type not in (None, "", "movie", "tv"):
         raise NotUnderstood("marks_json", "subject.type", "is not that of a film or series")
-    return MarkRow(mark.subject.id, stars_of("marks_json", mark.rating), mark.create_time, _title(mark.subject.title))
-
-
-def _title(value: Any) -> str | None:
-    """Return a title as a list shows it, None if it shows none to keep."""
-    title = one_line(value) if isinstance(value, str) else ""
-    return title if title and "\ufffd" not in title and len(title) <= _LONGEST_TITLE else None
+    title = mark.subject.title
+    return RatingRow(
+        mark.subject.id,
+        stars_of("marks_json", mark.rating),
+        mark.create_time,
+        title_to_keep(title) if isinstance(title, str) else None,
+    )
 
 
 def _store(context: CrawlContext, page: Page, parsed: MarksPage, at: float) -> Key | None:
     """Store the ratings of a page."""
     ledger, place = context.ledger, Place.of(page.key)
     user_id = ledger.user_id(Person(parsed.uid, parsed.uid))
-    items = {row.movie_id: (row.stars, row.rated_on and row.rated_on.isoformat()) for row in parsed.ratings}
+    ids = {row.movie_id for row in parsed.ratings}
     n_left_out = sum(parsed.left_out.values())
     n_items = len(parsed.ratings) + n_left_out
-    first, of = list_page(page).key._replace(start=0), {"user_id": user_id}
-    n_new = n_new_in(ledger, first, "ratings", "movie_id", items, of) if page.key.start else len(items)
+    first = list_page(page).key._replace(start=0)
+    of = {"user_id": user_id}
+    n_new = n_new_in(ledger, first, "ratings", "movie_id", ids, of) if page.key.start else len(ids)
     shown = Shown.of(ledger, page, parsed.claimed_total, n_items, n_new + n_left_out)
     if place.is_one:
         require_settled(ledger, page, shown)
     following = next_page(page, shown, MARKS_PER_PAGE, context.scope.max_list_items)
-    rows = ListRows("ratings", of, "movie_id", ("stars", "rated_on"), is_newest_first=True)
-    list_pass = ListPass(ledger, list_page(page), at, rows, items if n_new else {})
-    ledger.upsert(
-        "ratings",
-        [
-            {"user_id": user_id, "movie_id": movie_id, "stars": stars, "rated_on": day, "seen_at": list_pass.at}
-            for movie_id, (stars, day) in items.items()
-        ],
-    )
-    ledger.add_listed_titles({row.movie_id: row.title for row in parsed.ratings if row.title})
+    list_pass = store_ratings(ledger, list_page(page), at, user_id, parsed.ratings, is_repeated=not n_new)
     ledger.mark_done(page, list_pass.at, seen=n_items, claimed=parsed.claimed_total, left_out=parsed.left_out)
     if following is not None and (place.is_one or Place.of(following).is_one):
         return open_page(ledger, following, at)
@@ -151,10 +130,6 @@ def _store(context: CrawlContext, page: Page, parsed: MarksPage, at: float) -> K
 
 def _first_pages(ledger: Ledger, scope: Scope) -> Iterator[Key]:
     return (Key("marks_json", uid) for uid in scope.uids)
-
-
-def _unplanned(ledger: Ledger, scope: Scope) -> float | None:
-    return n_people_to_come(ledger, scope)
 
 
 MARKS_JSON = JsonKind(
@@ -170,6 +145,6 @@ MARKS_JSON = JsonKind(
     page_size=MARKS_PER_PAGE,
     record=with_detours(_store, MARKS_PER_PAGE),
     first_pages=_first_pages,
-    unplanned=_unplanned,
+    unplanned=n_people_to_come,
     refresh_days=7.0,
 )

@@ -5,14 +5,13 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator
 
-from crawler.kinds.estimates import surviving
+from crawler.kinds.estimates import surviving, unread_movies
 from crawler.kinds.kind import CrawlContext, one_page
 from crawler.kinds.mobile import API
 from crawler.kinds.mobile.json_kind import JsonKind
 from crawler.kinds.mobile.paging import Place, with_detours
 from crawler.kinds.mobile.values import CountOrNone, Fields, Id, Line, NumberOrNone, absent, read
 from crawler.kinds.movie_row import YEARS, MovieRow, folded, store_movie
-from crawler.kinds.sources import n_unread
 from crawler.ledger.ledger import Ledger
 from crawler.page import Key, Merged, NotUnderstood, Page
 from crawler.scope import Scope
@@ -120,11 +119,6 @@ def _first_pages(ledger: Ledger, scope: Scope) -> Iterator[Key]:
     return (Key("movie_json", movie_id) for movie_id in surviving(ledger, scope).movie_ids)
 
 
-def _unplanned(ledger: Ledger, scope: Scope) -> float | None:
-    movie_ids = surviving(ledger, scope).movie_ids
-    return n_unread(ledger, "movie", movie_ids) if movie_ids else None
-
-
 MOVIE_JSON = JsonKind(
     name="movie_json",
     topic="movie",
@@ -138,7 +132,7 @@ MOVIE_JSON = JsonKind(
     wanted="title",
     record=with_detours(_store, page_size=0),
     first_pages=_first_pages,
-    unplanned=_unplanned,
+    unplanned=unread_movies,
     pages_per_list=one_page,
     refresh_days=90.0,
 )

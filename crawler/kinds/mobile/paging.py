@@ -63,8 +63,8 @@ def variants(*names: str, has_tv: bool = True) -> tuple[str, ...]:
 
 def list_page(page: Page) -> Page:
     """Return a page of one item as a page of its list."""
-    place = Place.of(page.key)
-    return Page(page.page_id, page.key._replace(variant=Place(place.name, place.is_tv).variant), page.attempts)
+    variant = replace(Place.of(page.key), is_one=False).variant
+    return replace(page, key=page.key._replace(variant=variant))
 
 
 def with_detours(

@@ -10,7 +10,7 @@ from urllib.parse import urlencode, urlsplit
 
 from pydantic import BeforeValidator
 
-from crawler.kinds.estimates import with_readable_photos
+from crawler.kinds.estimates import unread_photo_lists, with_readable_photos
 from crawler.kinds.items import read_shown_items
 from crawler.kinds.kind import CrawlContext
 from crawler.kinds.mobile import API
@@ -26,7 +26,6 @@ from crawler.kinds.mobile.paging import (
 )
 from crawler.kinds.mobile.values import CountOrNone, Fields, Id, absent, read
 from crawler.kinds.picture import PICTURE
-from crawler.kinds.sources import n_unread
 from crawler.ledger import reports
 from crawler.ledger.detours import n_new_in, open_page
 from crawler.ledger.ledger import Ledger
@@ -175,11 +174,6 @@ def _first_pages(ledger: Ledger, scope: Scope) -> Iterator[Key]:
     return (Key("photos_json", movie_id, kind) for movie_id in movie_ids for kind in scope.photo_kinds)
 
 
-def _unplanned(ledger: Ledger, scope: Scope) -> float | None:
-    movie_ids = with_readable_photos(ledger, scope)
-    return len(scope.photo_kinds) * n_unread(ledger, "photos", movie_ids) if movie_ids else None
-
-
 def _pages_per_list(ledger: Ledger, scope: Scope) -> float | None:
     totals = [total for total in reports.photo_totals(ledger).values() if total]  # JSON of a movie has no total
     return 1 + sum(totals) / len(totals) / (PHOTOS_PER_PAGE * len(scope.photo_kinds)) if totals else None
@@ -198,7 +192,7 @@ PHOTOS_JSON = JsonKind(
     page_size=PHOTOS_PER_PAGE,
     record=with_detours(_store, PHOTOS_PER_PAGE),
     first_pages=_first_pages,
-    unplanned=_unplanned,
+    unplanned=unread_photo_lists,
     pages_per_list=_pages_per_list,
     refresh_days=90.0,
 )

@@ -1,6 +1,6 @@
 """Removes people from JSON: the item that is theirs, and wherever else their traces stand in the answer.
 
-A person is an object under `user`, `author` or `owner`, an object of the type `user`, or one with the address of a
+A person is an object under `user`, `author` or `creator`, an object of the type `user`, or one with the address of a
 profile or an avatar. In a list of people, the whole item with a forgotten person is cut out; elsewhere only the person
 becomes null, with the text beside them, so that a film or photo stays. What is left of their ids, names and texts
 becomes `-`, unless the rows of the answer would change: then the same words are somebody else's, such as a title.
@@ -9,6 +9,7 @@ becomes `-`, unless the rows of the answer would change: then the same words are
 from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
+from crawler.kinds.document import DELETED_NAME
 from crawler.kinds.mobile.body import NotJson, parts_of, read_json, write_json
 from crawler.kinds.redaction import ids_in, replace_each
 from crawler.kinds.tree import one_line
@@ -148,4 +149,4 @@ def _items(value: Any) -> Iterator[Object]:
 def _clean(texts: Collection[str]) -> frozenset[str]:
     """Return texts on one line that have a letter, without those that only repeat a deleted account's name."""
     lines = {one_line(text) for text in texts}
-    return frozenset(line for line in lines if any(map(str.isalpha, line)) and line != "[已注销]")
+    return frozenset(line for line in lines if any(map(str.isalpha, line)) and line != DELETED_NAME)

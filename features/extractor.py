@@ -57,8 +57,8 @@ class Extractor:
     @functools.cached_property
     def _reference(self) -> nn.Module:
         """The network in fp32 on the CPU, which computes reference features."""
-        network = self._backbone.load()
-        if self._backbone.remember(network, self._memory) != self.identity.weights_sha256:
+        network, digest = self._backbone.take(self._memory)
+        if digest != self.identity.weights_sha256:
             raise WeightsError(
                 f"weights {self.config.weights}: they changed during the run; run the same command again"
             )

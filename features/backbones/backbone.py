@@ -59,6 +59,7 @@ class Backbone(ABC):
     ) -> None:
         self.architecture, self.node, self.weights, self.preprocessing = architecture, node, weights, preprocessing
         self._made_by = made_by or architecture
+        self._hashed: tuple[nn.Module, str] | None = None
 
     @abstractmethod
     def load(self) -> nn.Module:
@@ -87,16 +88,27 @@ class Backbone(ABC):
         key, known = self._key(), _read_json(memory)
         if key is not None and isinstance(known.get(key), str):
             return str(known[key])
-        return self.remember(self.load(), memory)
+        self._hashed = self._load_and_hash(memory)
+        return self._hashed[1]
 
-    def remember(self, network: nn.Module, memory: Path | None) -> str:
-        """Return the SHA-256 of a loaded network's weights, and write it to `memory` for their source."""
+    def take(self, memory: Path | None) -> tuple[nn.Module, str]:
+        """Return the loaded network and the SHA-256 of its weights; what `sha256` has loaded is not loaded again.
+
+        Raises:
+            WeightsError: see `load`.
+        """
+        taken, self._hashed = self._hashed or self._load_and_hash(memory), None
+        return taken
+
+    def _load_and_hash(self, memory: Path | None) -> tuple[nn.Module, str]:
+        """Return the loaded network and the SHA-256 of its weights, and write this to `memory` for their source."""
+        network = self.load()
         digest = sha256_of_weights(network)
         key, known = self._key(), _read_json(memory)
         if memory is not None and key is not None and known.get(key) != digest:
             with suppress(PipelineError):  # without the cache, the next run only takes longer
                 write_json(memory, {**known, key: digest})
-        return digest
+        return network, digest
 
     def _key(self) -> str | None:
         """Return a key that changes when the weights change; None if they are not downloaded yet."""

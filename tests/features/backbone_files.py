@@ -1,5 +1,6 @@
 """Pictures, and files of weights where the Hugging Face Hub's client looks for them."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -27,3 +28,11 @@ def without_internet(monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
     """Let the Hub's client use a cache folder and no network."""
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(cache))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+
+
+def names_in_the_readme(library: str) -> list[str]:
+    """Return the networks of a library whose commands the README shows."""
+    readme = (Path(__file__).resolve().parents[2] / "features" / "README.md").read_text(encoding="utf-8")
+    names = re.findall(rf"^python .* --extractor {library}:(\S+)$", readme, re.M)
+    assert names
+    return names

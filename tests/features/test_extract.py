@@ -171,7 +171,9 @@ def test_the_weights_that_were_used_are_in_the_manifest(
     assert (written["weights"], written["is_random"], written["precision"]) == ("random:0", True, "fp32")
     assert (written["architecture"], written["node"]) == ("mobilenet_v3_small", "classifier.1")
     assert written["preprocessing"].startswith("fast decoding, resize 256 (bilinear, antialiased), centre crop 224")
-    assert "random weights that were never trained" in (snapshot.path / "README.md").read_text()
+    card = (snapshot.path / "README.md").read_text()
+    assert "random weights that were never trained" in card
+    assert f"SHA-256 of the weights {written['weights_sha256'][:16]}…; pictures: {written['preprocessing']}" in card
     assert snapshot.read("frame_features").height == 4
 
 

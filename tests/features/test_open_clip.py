@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from backbone_files import hub_folder, picture, without_internet
+from backbone_files import hub_folder, names_in_the_readme, picture, without_internet
 
 from dataset.errors import UsageError, WeightsError
 from dataset.pictures.operations import cut
@@ -181,6 +181,14 @@ def test_a_model_without_weights_of_its_own_asks_for_a_file() -> None:
 def test_opening_a_model_prints_nothing(capfd: pytest.CaptureFixture[str]) -> None:
     extractor_of("tiny-own", "random:0")
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.long
+def test_the_models_of_open_clip_that_the_readme_names_compute_features() -> None:
+    for name in names_in_the_readme("open_clip"):
+        extractor = extractor_of(name, "random:0")
+        side = extractor.geometry.crop_px
+        assert np.isfinite(extractor.features(np.array(picture(side, side))[None])).all()
 
 
 def test_bf16_features_are_close_to_fp32_ones() -> None:

@@ -1,17 +1,23 @@
 """Backbones of timm: their features and pictures are those that timm's own code computes."""
 
+import json
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from backbone_files import hub_folder, picture, without_internet
+from backbone_files import hub_folder, names_in_the_readme, picture, without_internet
 
+from dataset.building.build import DatasetConfig, build
 from dataset.errors import UsageError, WeightsError
 from dataset.pictures.operations import cut
+from dataset.snapshots.publish import publish
 from features.backbones.opening import open_backbone
-from features.config import ExtractorConfig
+from features.config import ExtractOptions, ExtractorConfig
+from features.extract import extract
 from features.extractor import Extractor
 
 timm = pytest.importorskip("timm")
@@ -177,6 +183,32 @@ def test_a_network_without_weights_of_its_own_asks_for_a_file() -> None:
     name = next(name for name in timm.list_models() if not timm.is_model_pretrained(name))
     with pytest.raises(WeightsError, match=r"no weights for timm's .* to download; pass their file"):
         open_backbone(f"timm:{name}", "auto")
+
+
+def test_the_manifest_and_the_card_name_library_network_node_weights_and_preprocessing(
+    make_raw: Callable[..., Path], tmp_path: Path
+) -> None:
+    raw = make_raw()
+    dataset = build(raw, tmp_path / "dataset", DatasetConfig()).path
+    extractor = extractor_of("test_vit.r160_in1k")
+    done = extract(raw, dataset, extractor, tmp_path / "store", lambda _n: None, ExtractOptions(4, 1))
+    assert done.n_features == 24
+    assert "have their timm:test_vit pre_logits feature" in done.summary(extractor.identity)
+    snapshot, _ = publish(dataset, "toy", tmp_path / "snapshots")
+    manifest = json.loads((snapshot.path / "manifest.json").read_text())
+    assert manifest["extractor"] == asdict(extractor.identity)
+    assert snapshot.read("frame_features")["feature"].dtype.shape == (64,)
+    card = (snapshot.path / "README.md").read_text()
+    assert "timm:test_vit pre_logits features (weights random:0" in card
+    assert f"{extractor.identity.weights_sha256[:16]}…" in card
+    assert "resize 168 (bicubic, antialiased), centre crop 160" in card
+
+
+def test_the_networks_of_timm_that_the_readme_names_compute_features() -> None:
+    for name in names_in_the_readme("timm"):
+        extractor = extractor_of(name)
+        side = extractor.geometry.crop_px
+        assert np.isfinite(extractor.features(np.array(picture(side, side))[None])).all()
 
 
 @pytest.mark.parametrize("name", SMALL)

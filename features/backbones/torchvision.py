@@ -16,7 +16,7 @@ from torchvision import models
 from torchvision.models import get_model, get_model_weights, list_models
 from torchvision.models.feature_extraction import NodePathTracer, create_feature_extractor
 
-from dataset.errors import UsageError, WeightsError
+from dataset.errors import MissingExtraError, UsageError, WeightsError
 from dataset.pictures.protocol import Geometry
 from features.backbones.backbone import Backbone, Flat, Preprocessing, seeded
 from features.backbones.names import similar
@@ -59,6 +59,8 @@ class TorchvisionBackbone(Backbone):
         network, file = _skeleton(self.architecture), Path(self.weights.source)
         try:
             network.load_state_dict(read_state_dict(file), assign=True)
+        except MissingExtraError:
+            raise
         except Exception as error:  # torch.load raises many kinds of errors
             raise self.weights.refuse(file, error) from None
         return network.float()  # a file may hold half-precision numbers

@@ -68,7 +68,9 @@ def extractor_of(name: str, weights: str = "auto") -> Extractor:
 )
 def test_features_are_the_embeddings_of_pictures(name: str, weights: str, model: str, pretrained: str | None) -> None:
     network = plain(model, pretrained)
-    transform = open_clip.image_transform_v2(open_clip.transform.PreprocessCfg(**network.visual.preprocess_cfg), False)
+    transform = open_clip.transform.image_transform_v2(
+        open_clip.transform.PreprocessCfg(**network.visual.preprocess_cfg), False
+    )
     extractor = extractor_of(name, weights)
     with torch.inference_mode():
         expected = network.encode_image(transform(picture())[None])
@@ -98,7 +100,9 @@ def test_a_crop_is_what_open_clips_transform_makes_of_the_picture(name: str, siz
     config = open_clip.get_pretrained_cfg(model, tag)
     image_size = open_clip.get_model_config(model)["vision_cfg"]["image_size"]
     known = {key: config[key] for key in ("mean", "std", "interpolation", "resize_mode")}
-    transform = open_clip.image_transform_v2(open_clip.transform.PreprocessCfg(size=image_size, **known), False)
+    transform = open_clip.transform.image_transform_v2(
+        open_clip.transform.PreprocessCfg(size=image_size, **known), False
+    )
     preprocessing = open_backbone(f"open_clip:{name}", "random:0").preprocessing
     crop = torch.from_numpy(np.array(cut(picture(*size), preprocessing.geometry))).permute(2, 0, 1)
     mean, std = (torch.tensor(list(values)).view(3, 1, 1) for values in (preprocessing.mean, preprocessing.std))

@@ -1,6 +1,7 @@
 """Backbones of timm: their features and pictures are those that timm's own code computes."""
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -66,7 +67,7 @@ def test_features_are_what_timm_gives_to_its_classifier(name: str) -> None:
         "eva02_base_patch14_448.mim_in22k_ft_in1k",
         "tf_efficientnet_b7.ns_jft_in1k",
         "resmlp_12_224.fb_in1k",
-        "BLACK",  # a crop that is larger than the picture
+        "volo_d4_448.sail_in1k",  # a crop that is larger than the picture: with a black border
     ],
 )
 def test_a_crop_is_what_timms_transform_makes_of_the_picture(name: str, size: tuple[int, int]) -> None:
@@ -76,14 +77,18 @@ def test_a_crop_is_what_timms_transform_makes_of_the_picture(name: str, size: tu
     torch.testing.assert_close((crop / 255 - mean) / std, transform_of(name)(picture(*size)), rtol=0, atol=1e-5)
 
 
-def test_every_network_of_timm_has_a_preprocessing_or_is_refused_in_one_line() -> None:
+def test_nearly_every_network_of_timm_has_a_preprocessing_and_the_others_are_refused_in_one_line(is_long: bool) -> None:
+    names = timm.list_models(include_tags=True)[:: 1 if is_long else 40]
     refused = []
-    for name in timm.list_models(include_tags=True):
+    for name in [*names, "vit_base_patch16_sapiens2.fb"]:  # whose pictures are not square
         try:
             open_backbone(f"timm:{name}", "random:0")
         except UsageError as error:
             refused.append(str(error))
-    assert refused == []
+    assert 1 <= len(refused) <= 1 + len(names) / 100
+    for told in refused:
+        assert re.search(r"only square RGB pictures with the crop modes center and squash are possible$", told)
+        assert "\n" not in told
 
 
 @pytest.mark.parametrize("suffix", ["pth", "safetensors"])
@@ -192,7 +197,7 @@ def test_the_manifest_and_the_card_name_library_network_node_weights_and_preproc
     dataset = build(raw, tmp_path / "dataset", DatasetConfig()).path
     extractor = extractor_of("test_vit.r160_in1k")
     done = extract(raw, dataset, extractor, tmp_path / "store", lambda _n: None, ExtractOptions(4, 1))
-    assert done.n_features == 24
+    assert done.n_features == 23
     assert "have their timm:test_vit pre_logits feature" in done.summary(extractor.identity)
     snapshot, _ = publish(dataset, "toy", tmp_path / "snapshots")
     manifest = json.loads((snapshot.path / "manifest.json").read_text())

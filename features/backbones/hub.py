@@ -3,7 +3,7 @@
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
-from huggingface_hub import constants, hf_hub_download, try_to_load_from_cache
+from huggingface_hub import constants, get_hf_file_metadata, hf_hub_download, hf_hub_url, try_to_load_from_cache
 from huggingface_hub.errors import RemoteEntryNotFoundError
 
 from dataset.errors import WeightsError
@@ -64,10 +64,10 @@ class HubFile:
         """Download the file; return why not if that needs no request."""
         if constants.HF_HUB_OFFLINE:
             return "HF_HUB_OFFLINE is set"
+        revision = self._revision or None
         for name in self._names:
             with suppress(RemoteEntryNotFoundError):
-                path = hf_hub_download(
-                    self.repository, name, revision=self._revision or None, etag_timeout=_CONNECT_TIMEOUT_S
-                )
-                return Path(path)
+                # Without a connection, this fails at once; a download would be tried again for half a minute.
+                get_hf_file_metadata(hf_hub_url(self.repository, name, revision=revision), timeout=_CONNECT_TIMEOUT_S)
+                return Path(hf_hub_download(self.repository, name, revision=revision))
         return f"it has no {' and no '.join(self._names)}"

@@ -15,7 +15,7 @@ from dataset.errors import UsageError
 from dataset.pictures.protocol import Geometry
 from features.backbones.backbone import Backbone, Flat, Preprocessing, seeded
 from features.backbones.hub import HubFile
-from features.backbones.names import similar
+from features.backbones.names import similar, some
 from features.backbones.weights import Weights
 
 _NODE = "image_embedding"
@@ -91,13 +91,11 @@ def _parse_name(name: str) -> tuple[str, str]:
     model, _, pretrained = name.partition("/")
     known = open_clip.list_models()
     if model not in known:
-        raise UsageError(
-            f"extractor 'open_clip:{name}': OpenCLIP has no model {model!r}; similar names are {similar(model, known)}"
-        )
+        raise UsageError(f"extractor 'open_clip:{name}': OpenCLIP has no model {model!r}; {similar(model, known)}")
     tags = open_clip.list_pretrained_tags_by_model(model)
     pretrained = pretrained.lower().replace("-", "_")
     if pretrained not in (tags or [""]):
-        examples = ", ".join(f"open_clip:{model}/{tag}" for tag in tags) or f"open_clip:{model}"
+        examples = some([f"open_clip:{model}/{tag}" for tag in tags] or [f"open_clip:{model}"])
         raise UsageError(
             f"extractor 'open_clip:{name}': name the weights, which also decide the preprocessing; for this model "
             f"there are {examples}"

@@ -14,7 +14,7 @@ from dataset.errors import UsageError, WeightsError
 from dataset.pictures.protocol import Geometry
 from features.backbones.backbone import Backbone, Flat, Preprocessing, seeded
 from features.backbones.hub import HubFile
-from features.backbones.names import similar
+from features.backbones.names import similar, some
 from features.backbones.weights import Weights
 
 _NODE = "pre_logits"  # timm's name for the input of the classifier
@@ -109,12 +109,11 @@ def _parse_name(name: str) -> tuple[str, str, dict[str, Any]]:
     known = timm.list_models()
     if architecture not in known:
         raise UsageError(
-            f"extractor 'timm:{name}': timm has no network {architecture!r}; similar names are "
-            f"{similar(architecture, known)}"
+            f"extractor 'timm:{name}': timm has no network {architecture!r}; {similar(architecture, known)}"
         )
     tagged = timm.list_models(architecture, include_tags=True)
     if tag and name not in tagged:
-        raise UsageError(f"extractor 'timm:{name}': timm has no such weights; it has {', '.join(tagged)}")
+        raise UsageError(f"extractor 'timm:{name}': timm has no such weights; it has {some(tagged)}")
     config: Any = timm.get_pretrained_cfg(name)
     described: dict[str, Any] = config.to_dict() if config is not None else {}
     return architecture, tag or described.get("tag", ""), described

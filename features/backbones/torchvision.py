@@ -100,7 +100,7 @@ def parse_name(name: str) -> tuple[str, str]:
     known = list_models(module=models)
     if architecture not in known:
         raise UsageError(
-            f"extractor {name!r}: torchvision has no classifier {architecture!r}; similar names are "
+            f"extractor {name!r}: torchvision has no classifier {architecture!r}; "
             f"{similar(architecture, known)}; for other libraries write timm:<name> or open_clip:<name>/<pretrained>"
         )
     if not node and architecture == VGG19:

@@ -2,6 +2,8 @@
 
 import json
 import re
+import socket
+import time
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -162,10 +164,27 @@ def test_a_failed_download_is_one_line(error: Exception, tmp_path: Path, monkeyp
 
     without_internet(monkeypatch, tmp_path)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
-    monkeypatch.setattr("features.backbones.hub.hf_hub_download", fail)
+    monkeypatch.setattr("features.backbones.hub.get_hf_file_metadata", fail)
     with pytest.raises(WeightsError, match=r"cannot be downloaded from the Hugging Face Hub \(.+\)") as told:
         extractor_of("resnet10t", "auto")
     assert "\n" not in str(told.value)
+
+
+def test_without_a_connection_a_download_fails_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with socket.socket() as closed:  # a port where nobody answers
+        closed.bind(("127.0.0.1", 0))
+        address = f"http://127.0.0.1:{closed.getsockname()[1]}"
+    without_internet(monkeypatch, tmp_path)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", address)
+    monkeypatch.setattr("huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", address + "/{repo_id}/{filename}")
+    started = time.monotonic()
+    with pytest.raises(WeightsError, match=r"Connection refused.*hf download timm/resnet10t"):
+        extractor_of("resnet10t", "auto")
+    assert time.monotonic() - started < 5
+    assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize(
@@ -176,6 +195,7 @@ def test_a_failed_download_is_one_line(error: Exception, tmp_path: Path, monkeyp
         ("vit_small_patch14_dinov2.imagenet", r"timm has no such weights; it has vit_small_patch14_dinov2\.lvd142m"),
         ("hf-hub:timm/resnet10t", r"timm has no network 'hf-hub:timm/resnet10t'"),
         ("", "timm has no network ''"),
+        ("§§§§", r"none of its [\d,]+ names is similar"),
     ],
 )
 def test_a_name_that_timm_does_not_have_is_told_with_similar_ones(name: str, words: str) -> None:

@@ -55,7 +55,7 @@ class OpenClipBackbone(Backbone):
             file = self.weights.file or self._hub_file().fetch(f"the weights {self.weights.label} of {self._words}")
             model = self._create()
             try:
-                open_clip.load_checkpoint(model, str(file))
+                open_clip.load_checkpoint(model, str(file), weights_only=True)
             except Exception as error:  # OpenCLIP and torch raise many kinds of errors
                 raise self.weights.refuse(file, error) from None
         encoder: nn.Module = model.visual.eval()

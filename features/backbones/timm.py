@@ -74,26 +74,23 @@ class TimmBackbone(Backbone):
 
     def _read(self, file: Path) -> nn.Module:
         """Return the network with the weights in a file, which may have a classifier of other classes or none."""
-        is_numpy = file.suffix == ".npz"  # weights as JAX saved them
+        if file.suffix == ".npz":  # weights as JAX saved them
+            return self._create(pretrained_cfg_overlay={"file": str(file), "custom_load": True})
+        tensors = load_state_dict(str(file), weights_only=True)
         try:
-            return self._create(pretrained_cfg_overlay={"file": str(file), "custom_load": is_numpy})
+            return self._create(pretrained_cfg_overlay={"state_dict": tensors, "custom_load": False})
         except RuntimeError:
-            if is_numpy:
-                raise
-        names = self._config.get("classifier") or ()
+            names = self._config.get("classifier") or ()
         classifiers = (names,) if isinstance(names, str) else names
-        tensors = {
-            name: tensor
-            for name, tensor in load_state_dict(str(file)).items()
-            if name.rpartition(".")[0] not in classifiers
-        }
-        overlay = {"state_dict": tensors, "num_classes": 0, "label_offset": None, "custom_load": False}
+        tensors = {name: tensor for name, tensor in tensors.items() if name.rpartition(".")[0] not in classifiers}
+        overlay = {"state_dict": tensors, "custom_load": False, "num_classes": 0, "label_offset": None}
         return self._create(num_classes=0, pretrained_cfg_overlay=overlay)
 
     def _create(self, pretrained: bool = True, **options: Any) -> nn.Module:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             network: Any = timm.create_model(self._name, pretrained=pretrained, **options)
+        network.pretrained_cfg.pop("state_dict", None)  # a second copy of the tensors
         network.reset_classifier(0)
         without_classifier: nn.Module = network.eval()
         return without_classifier

@@ -67,7 +67,9 @@ def test_every_readable_picture_gets_its_feature_and_a_second_run_computes_nothi
     before = (dataset / "frame_features.parquet").read_bytes()
 
     monkeypatch.setattr(Extractor, "forward", lambda *_: pytest.fail("a forward pass over known pictures"))
-    monkeypatch.setattr("features.backbones.torchvision.TorchvisionBackbone.load", lambda *_: pytest.fail("weights are loaded"))
+    monkeypatch.setattr(
+        "features.backbones.torchvision.TorchvisionBackbone.load", lambda *_: pytest.fail("weights are loaded")
+    )
     monkeypatch.setattr("features.extract.PicturePool", lambda *_: pytest.fail("pictures are decoded"))
     again = extract(raw, dataset, extractor, tmp_path / "store", seen.append, OPTIONS)
     assert (again.n_features, again.n_computed, again.n_unreadable) == (4, 0, 1)

@@ -153,6 +153,19 @@ def test_a_file_that_does_not_fit_is_told_in_one_line(name: str, tmp_path: Path)
     assert "\n" not in str(told.value)
 
 
+class RunsCode:
+    def __reduce__(self) -> Any:
+        return Path.touch, (Path("ran"),)
+
+
+def test_a_file_that_could_run_code_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    torch.save({"weights": RunsCode()}, "code.pt")
+    with pytest.raises(WeightsError, match="could run code"):
+        extractor_of("tiny/made_1", "code.pt")
+    assert not Path("ran").exists()
+
+
 def test_weights_that_are_nowhere_are_told_with_the_remedy() -> None:
     words = r"the weights webli of OpenCLIP's ViT-B-16-SigLIP are not in the cache .*HF_HUB_OFFLINE.*hf download timm/"
     with pytest.raises(WeightsError, match=words) as told:

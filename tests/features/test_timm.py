@@ -80,14 +80,16 @@ def test_a_crop_is_what_timms_transform_makes_of_the_picture(name: str, size: tu
 
 
 def test_nearly_every_network_of_timm_has_a_preprocessing_and_the_others_are_refused_in_one_line(is_long: bool) -> None:
-    names = timm.list_models(include_tags=True)[:: 1 if is_long else 40]
+    names = timm.list_models(include_tags=True)
+    not_square = [name for name in names if name.startswith("vit_base_patch16_sapiens2")]  # not in older versions
+    names = names[:: 1 if is_long else 40]
     refused = []
-    for name in [*names, "vit_base_patch16_sapiens2.fb"]:  # whose pictures are not square
+    for name in [*names, *not_square]:
         try:
             open_backbone(f"timm:{name}", "random:0")
         except UsageError as error:
             refused.append(str(error))
-    assert 1 <= len(refused) <= 1 + len(names) / 100
+    assert len(not_square) <= len(refused) <= len(not_square) + len(names) / 100
     for told in refused:
         assert re.search(r"only square RGB pictures with the crop modes center and squash are possible$", told)
         assert "\n" not in told
@@ -118,10 +120,17 @@ def test_a_file_that_does_not_fit_is_told_in_one_line(name: str, tmp_path: Path)
     assert "\n" not in str(told.value)
 
 
-def test_a_file_that_could_run_code_is_refused(tmp_path: Path) -> None:
-    torch.save({"weights": Path("x")}, tmp_path / "code.pth")
+class RunsCode:
+    def __reduce__(self) -> Any:
+        return Path.touch, (Path("ran"),)
+
+
+def test_a_file_that_could_run_code_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    torch.save({"weights": RunsCode()}, "code.pth")
     with pytest.raises(WeightsError, match="could run code"):
-        extractor_of("resnet10t", str(tmp_path / "code.pth"))
+        extractor_of("resnet10t", "code.pth")
+    assert not Path("ran").exists()
 
 
 def test_weights_in_the_cache_are_read_without_internet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from backbone_files import hub_folder, names_in_the_readme, picture, without_internet
+from backbone_files import hub_at, hub_folder, names_in_the_readme, picture, serving, without_internet
 
 from dataset.building.build import DatasetConfig, build
 from dataset.errors import UsageError, WeightsError
@@ -179,16 +179,34 @@ def test_a_failed_download_is_one_line(error: Exception, tmp_path: Path, monkeyp
     assert "\n" not in str(told.value)
 
 
+@pytest.mark.parametrize("name", ["model.safetensors", "pytorch_model.bin"])
+def test_weights_are_downloaded_once(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / name
+    (safetensors.save_file if name.endswith("safetensors") else torch.save)(
+        seeded_network("resnet10t").state_dict(), file
+    )
+    files = {f"/timm/resnet10t.c3_in1k/resolve/main/{name}": file.read_bytes()}
+    with serving(files) as address:
+        hub_at(address, monkeypatch, tmp_path / "hub")
+        downloaded = extractor_of("resnet10t", "auto").identity
+    assert downloaded == extractor_of("resnet10t", "auto").identity, "the server is gone, and the cache is used"
+    assert downloaded.extractor_id == extractor_of("resnet10t").identity.extractor_id
+
+
+def test_a_repository_without_weights_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with serving({}) as address:
+        hub_at(address, monkeypatch, tmp_path)
+        with pytest.raises(WeightsError, match=r"it has no model.safetensors and no pytorch_model.bin"):
+            extractor_of("resnet10t", "auto")
+
+
 def test_without_a_connection_a_download_fails_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     with socket.socket() as closed:  # a port where nobody answers
         closed.bind(("127.0.0.1", 0))
         address = f"http://127.0.0.1:{closed.getsockname()[1]}"
-    without_internet(monkeypatch, tmp_path)
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
-    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", address)
-    monkeypatch.setattr("huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", address + "/{repo_id}/{filename}")
+    hub_at(address, monkeypatch, tmp_path)
     started = time.monotonic()
     with pytest.raises(WeightsError, match=r"Connection refused.*hf download timm/resnet10t"):
         extractor_of("resnet10t", "auto")

@@ -60,7 +60,7 @@ def test_an_items_row_is_the_mean_of_its_frames_and_of_the_others_if_it_has_none
     done = export(built, tmp_path, "uir", features="items")
     matrix = np.load(tmp_path / "image_feat.npy")
     means = np.stack([vectors[3 * n : 3 * n + 3].mean(0) for n in range(7)])
-    assert done.n_filled == 1
+    assert done.n_filled == {"image": 1}
     assert np.allclose(matrix[:7], means, rtol=1e-6)
     assert np.allclose(matrix[7], means.mean(0), rtol=1e-5)
 

@@ -67,7 +67,7 @@ class ExportedFeatures:
             raise MissingInputError(f"{self.table}: no such features; {remedy}")
         known = read_parquet(self.table, [self.key])
         return (
-            self.all_rows.select(dict.fromkeys((self.key, "movie_id")))
+            self.all_rows.select(list(dict.fromkeys((self.key, "movie_id"))))
             .join(known, on=self.key, how="semi")
             .sort(self.key)
         )

@@ -81,7 +81,7 @@ def texts_of_file(path: Path, columns: Sequence[str], id_column: str | None) -> 
         raise InvalidTableError(
             f"{path}: {rows.ragged.height:,} rows have too many fields, so their texts are not sure; correct them"
         )
-    return Texts(ids_of_column(rows.table["id"], str(path)), _joined(rows.table.select(found), str(path)))
+    return Texts(ids_of_column(rows.table["id"], str(path)), _joined(rows.table.select(list(found)), str(path)))
 
 
 def _joined(columns: pl.DataFrame, where: str) -> pl.Series:

@@ -1,10 +1,11 @@
 """Sentence encoders: one whose weights come with its package, and models in a folder. Nothing is downloaded."""
 
+import io
 import json
 import logging
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol
@@ -72,10 +73,11 @@ class _WordLlama:
             import wordllama
 
         self.package_version = version(WORDLLAMA)
-        weights = Path(wordllama.__file__).parent / "weights" / f"{self.model}.safetensors"
+        package = Path(wordllama.__file__).parent
         try:
-            self.model_sha256 = sha256_of_file(weights)
-            self._encoder = wordllama.WordLlama.load(disable_download=True)
+            self.model_sha256 = sha256_of_file(package / "weights" / f"{self.model}.safetensors")
+            # Version 0.4 finds its own tokenizer only as if the package were the folder of downloads.
+            self._encoder = wordllama.WordLlama.load(cache_dir=package, disable_download=True)
         except (OSError, ValueError, AttributeError) as error:
             raise WeightsError(
                 f"wordllama {self.package_version}: its weights cannot be read ({describe_load_error(error)}); install "
@@ -110,7 +112,8 @@ class _SentenceTransformer:
         self.model = " ".join(folder.resolve().name.encode("utf-8", "replace").decode().split())
         self.model_sha256 = sha256_of_folder(folder, with_hidden=False)
         try:
-            self._encoder: Any = SentenceTransformer(str(folder), local_files_only=True, trust_remote_code=False)
+            with redirect_stderr(io.StringIO()):  # it shows bars, also in a log
+                self._encoder: Any = SentenceTransformer(str(folder), local_files_only=True, trust_remote_code=False)
         except Exception as error:  # the library raises many kinds of errors
             raise WeightsError(
                 f"{folder}: cannot be loaded as a sentence-transformers model ({describe_load_error(error)}); download "

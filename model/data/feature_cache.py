@@ -108,7 +108,7 @@ def _ids_in_order(snapshot: Snapshot, feature_table: str, parent: str, key: str)
             f"{snapshot.path}: of {known.height:,} features, {known.height - len(rows):,} are of no {parent[:-1]} or "
             "of one that has another; publish it again"
         )
-    return rows.sort(dict.fromkeys(("movie_id", key)))[key]
+    return rows.sort(list(dict.fromkeys(("movie_id", key))))[key]
 
 
 def _width_and_type(tables: Sequence[pq.ParquetFile], where: str) -> tuple[int, np.dtype[Any]]:

@@ -131,8 +131,8 @@ def import_features(
             added = frames.clear() if modality is not None else _new_frames(known, stored.ids, frames)
             statistics = _add_frames(folder, frames, added, dataset) if added.height else {}
             counts = vectors.rows.n_rows, len(stored.ids), added.height, matched.n_named - len(stored.ids)
-            paths = (dataset / file for file in files_of_table(table))
-            done = ImportedFeatures(*paths, identity, *counts, stored.reasons, stored.loss)
+            file, quarantine = (dataset / name for name in files_of_table(table))
+            done = ImportedFeatures(file, quarantine, identity, *counts, stored.reasons, stored.loss)
             return done, Addition(asdict(identity), statistics)
 
         if modality is None:

@@ -173,8 +173,8 @@ def _recbole(
             f"preload_weight: {{{', '.join(f'{one.item}: {one.vector}' for one in embeddings)}}}",
         ]
     for one, made in zip(embeddings, features, strict=True):
-        path, columns = f"{name}/{name}.{one.suffix}", (one.item, one.vector)
-        files.append(TextVectors(path, made, movies["movie_id"].sort(), columns))
+        path = f"{name}/{name}.{one.suffix}"
+        files.append(TextVectors(path, made, movies["movie_id"].sort(), (one.item, one.vector)))
     return [*files, ExportFile(f"{name}/{name}.yaml", "\n".join(settings) + "\n")]
 
 

@@ -138,10 +138,11 @@ def encode_texts(
         def write(folder: Path) -> tuple[EncodedTexts, Addition]:
             table = table_of_modality(modality)
             stored = store(_Placed(encoded, places), known, matched.lost, table, config.dtype, where, folder)
-            files = (dataset / file for file in files_of_table(table))
+            file, quarantine = (dataset / name for name in files_of_table(table))
             n_cut = encoder.n_cut(distinct.to_list())
             counts = len(stored.ids), matched.n_named, texts.n_ids_as_titles, n_cut
-            return EncodedTexts(*files, identity, *counts, stored.reasons, stored.loss), Addition(asdict(identity))
+            done = EncodedTexts(file, quarantine, identity, *counts, stored.reasons, stored.loss)
+            return done, Addition(asdict(identity))
 
         done = add_item_features(dataset, modality, expected, write)
     _log.info("encoded the texts of %d of %d items", done.n_features, done.n_items)

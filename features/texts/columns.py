@@ -62,7 +62,7 @@ def texts_of_movies(path: Path, columns: Sequence[str]) -> Texts:
     is_id = movies["title"] == movies["movie_id"]
     named = movies.with_columns(title=pl.when(~is_id).then("title"))
     n_ids = int(is_id.sum()) if "title" in columns else 0
-    return Texts(movies["movie_id"], _joined(named.select(columns), str(path)), n_ids_as_titles=n_ids)
+    return Texts(movies["movie_id"], _joined(named.select(columns), str(path), ()), n_ids_as_titles=n_ids)
 
 
 def texts_of_file(path: Path, columns: Sequence[str], id_column: str | None) -> Texts:
@@ -81,17 +81,19 @@ def texts_of_file(path: Path, columns: Sequence[str], id_column: str | None) -> 
         raise InvalidTableError(
             f"{path}: {rows.ragged.height:,} rows have too many fields, so their texts are not sure; correct them"
         )
-    return Texts(ids_of_column(rows.table["id"], str(path)), _joined(rows.table.select(list(found)), str(path)))
+    return Texts(
+        ids_of_column(rows.table["id"], str(path)), _joined(rows.table.select(list(found)), str(path), NO_VALUE)
+    )
 
 
-def _joined(columns: pl.DataFrame, where: str) -> pl.Series:
-    """Return one text per row from its columns; null where all are empty."""
-    parts = columns.select(_words(column, f"{where}: column {column.name!r}") for column in columns)
+def _joined(columns: pl.DataFrame, where: str, no_values: tuple[str, ...]) -> pl.Series:
+    """Return one text per row from its columns; null where all are empty or stand for no value."""
+    parts = columns.select(_words(column, f"{where}: column {column.name!r}", no_values) for column in columns)
     text = parts.select(pl.concat_list(pl.all()).list.drop_nulls().list.join(_BETWEEN).alias("text"))["text"]
     return text.set(text == "", None)
 
 
-def _words(column: pl.Series, where: str) -> pl.Series:
+def _words(column: pl.Series, where: str, no_values: tuple[str, ...]) -> pl.Series:
     """Return a column as text on one line; null where there is none."""
     if isinstance(column.dtype, pl.List) and column.dtype.inner == pl.String:
         texts = column.list.drop_nulls().list.join(_IN_LIST)
@@ -101,4 +103,4 @@ def _words(column: pl.Series, where: str) -> pl.Series:
         require_type(column, column.dtype.is_integer(), where, "one of text")
         texts = column.cast(pl.String)
     plain = texts.str.replace_all(r"[\s\p{Cc}]+", " ").str.strip_chars()
-    return plain.set(plain.is_in(["", *NO_VALUE]), None).alias(column.name)
+    return plain.set(plain.is_in(["", *no_values]), None).alias(column.name)

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 from pydantic.dataclasses import dataclass
 
 from dataset.cli import COMMA_SEPARATED, SHOWN_JOINED
@@ -12,7 +12,14 @@ from features.vectors.config import StoredType
 WORDLLAMA = "wordllama"
 """The encoder that a package brings with its weights."""
 
-Columns = Annotated[tuple[str, ...], Field(min_length=1), COMMA_SEPARATED, SHOWN_JOINED]
+
+def _each_once(columns: tuple[str, ...]) -> tuple[str, ...]:
+    if len(set(columns)) < len(columns):
+        raise ValueError("a column is named twice")
+    return columns
+
+
+Columns = Annotated[tuple[str, ...], Field(min_length=1), COMMA_SEPARATED, SHOWN_JOINED, AfterValidator(_each_once)]
 
 
 @dataclass(frozen=True)

@@ -151,6 +151,15 @@ def test_years_and_kinds_are_words(described: Path, made: Made, tmp_path: Path) 
     assert made.seen == ["霸王别姬. 1994. tv"]
 
 
+def test_a_film_may_be_called_like_a_word_for_no_value(described: Path, made: Made, tmp_path: Path) -> None:
+    raw = tmp_path / "raw-0-False"
+    titles = pl.read_parquet(raw / "movies.parquet").with_columns(title=pl.lit("None"))
+    titles.write_parquet(raw / "movies.parquet")
+    build(raw, described, DatasetConfig())
+    encode_texts(described, TextConfig(columns=("title",)))
+    assert made.seen == ["None"]
+
+
 def test_equal_texts_are_encoded_once_and_have_equal_vectors(described: Path, made: Made) -> None:
     encode_texts(described, TextConfig(columns=("directors",)))
     assert made.seen == ["Ana Ro sa"]
@@ -241,6 +250,8 @@ def test_a_table_that_cannot_be_used_ends_in_one_line_with_the_dataset_as_it_was
     [
         (["--columns", "title,rating_mean"], "no column 'rating_mean' of text; movies have title"),
         (["--columns", "movie_id"], "no column 'movie_id'"),
+        (["--columns", "title,genres,title"], "a column is named twice"),
+        (["--columns", "title,,genres"], "no column ''"),
         (["--name", "Text"], "modality 'Text' is not a valid name"),
         (["--name", "../x"], "is not a valid name"),
         (["--encoder", "nowhere"], "nowhere: no sentence-transformers model there"),

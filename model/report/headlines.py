@@ -132,7 +132,8 @@ def surprises(numbers: NumberSource, on: str = "") -> list[tuple[str, str, str]]
     found, jifr = [], f"jifr{on}"
     for task, (what, _) in TASKS.items():
         order = ranked(numbers, task)
-        for simpler in (f"jifr_na{on}", "bpr", "popular", "random"):
+        for name in ("jifr_na", "bpr", "popular", "random"):
+            simpler = f"{name}{on}" if f"{name}{on}" in order else name
             if jifr in order and simpler in order and order.index(simpler) < order.index(jifr):
                 found.append((what, style_of(jifr).title, style_of(simpler).title))
     return found

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import logging
+import pickle
 import shutil
 import sys
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+import torch
 from vector_files import ITEMS, as_npy, matrix, write_safetensors
 
 from dataset.__main__ import main as dataset_main
@@ -391,6 +393,20 @@ def test_a_damaged_model_in_a_folder_ends_in_one_line(described: Path, model_fol
         file.write_bytes(b"no weights")
     with pytest.raises(WeightsError, match="cannot be loaded as a sentence-transformers model"):
         encode_texts(described, TextConfig(encoder=str(model_folder)))
+
+
+@pytest.mark.parametrize("write", [pickle.dump, torch.save], ids=["pickle", "torch"])
+def test_weights_in_a_folder_run_no_code(described: Path, model_folder: Path, tmp_path: Path, write: Callable) -> None:
+    class Code:
+        def __reduce__(self) -> tuple:
+            return Path.touch, (tmp_path / "ran",)
+
+    (model_folder / "model.safetensors").unlink()
+    with (model_folder / "pytorch_model.bin").open("wb") as file:
+        write(Code(), file)
+    with pytest.raises(WeightsError, match="cannot be loaded"):
+        encode_texts(described, TextConfig(encoder=str(model_folder)))
+    assert not (tmp_path / "ran").exists()
 
 
 # --- beside the features of frames -------------------------------------------------------------

@@ -32,7 +32,7 @@ from features.dataset_folder import Addition, add_feature_set, add_item_features
 from features.matching import Named, match
 from features.stored import Loss, store
 from features.vectors.config import StoredType, VectorsConfig
-from features.vectors.folder import sha256_of_folder
+from features.vectors.folder import one_line, sha256_of_folder
 from features.vectors.opening import open_vectors
 from features.vectors.rows import Vectors
 
@@ -212,15 +212,10 @@ def _new_frames(known: pl.DataFrame, written: pl.Series, frames: pl.DataFrame) -
 
 
 def _identity(source: Path, config: VectorsConfig, vectors: Vectors, of: Named, digest: str) -> ImportIdentity:
-    name, rows = _line(source.resolve().name), vectors.rows
+    name, rows = one_line(source.resolve().name), vectors.rows
     return ImportIdentity(
-        _line(config.extractor or name), name, digest, rows.width, config.dtype, rows.number, vectors_of=of
+        one_line(config.extractor or name), name, digest, rows.width, config.dtype, rows.number, vectors_of=of
     )
-
-
-def _line(text: str) -> str:
-    """Return a text on one line, as UTF-8 can hold it."""
-    return " ".join(text.encode("utf-8", "replace").decode().split())
 
 
 def _sha256(source: Path) -> str:

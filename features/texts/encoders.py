@@ -17,7 +17,7 @@ from dataset.errors import MissingInputError, WeightsError, describe_load_error
 from dataset.extras import require_library
 from dataset.files import sha256_of_file
 from features.texts.config import WORDLLAMA
-from features.vectors.folder import sha256_of_folder
+from features.vectors.folder import one_line, sha256_of_folder
 
 _MODULES = "modules.json"
 _OWN_MODULES = "sentence_transformers."
@@ -109,7 +109,7 @@ class _SentenceTransformer:
             from sentence_transformers import SentenceTransformer
 
         self.package_version = version(self.package)
-        self.model = " ".join(folder.resolve().name.encode("utf-8", "replace").decode().split())
+        self.model = one_line(folder.resolve().name)
         self.model_sha256 = sha256_of_folder(folder, with_hidden=False)
         try:
             with redirect_stderr(io.StringIO()):  # it shows bars, also in a log

@@ -29,6 +29,7 @@ from features.texts.columns import Texts, template, texts_of_file, texts_of_movi
 from features.texts.config import TextConfig
 from features.texts.encoders import Encoder, open_encoder
 from features.vectors.config import StoredType
+from features.vectors.folder import one_line
 from features.vectors.rows import Floats, Rows, check_width, spooled
 
 _log = logging.getLogger(__name__)
@@ -131,7 +132,7 @@ def encode_texts(
         places = np.array([-1 if text is None else place.get(text, -1) for text in texts.texts])
         identity = EncoderIdentity(
             encoder.package, encoder.package_version, encoder.model, encoder.model_sha256, list(config.columns),
-            template(config.columns), "movies" if config.texts is None else config.texts.name,
+            template(config.columns), "movies" if config.texts is None else one_line(config.texts.name),
             None if config.texts is None else sha256_of_file(config.texts), encoded.width, config.dtype,
         )  # fmt: skip
 

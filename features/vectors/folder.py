@@ -72,6 +72,11 @@ def read_folder(folder: Path) -> Vectors:
     )
 
 
+def one_line(name: str) -> str:
+    """Return the name of a file or folder on one line, as UTF-8 can hold it."""
+    return " ".join(name.encode("utf-8", "replace").decode().split())
+
+
 def sha256_of_folder(folder: Path, with_hidden: bool = True) -> str:
     """Return the SHA-256 of a folder's files: of one line `<SHA-256> <name>` per file, sorted by name.
 

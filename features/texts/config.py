@@ -29,7 +29,7 @@ class TextConfig:
     Attributes:
         columns: the columns that make an item's text, separated by commas
         texts: a table of your own with such columns (CSV, TSV, Parquet, …; by default the dataset's movies)
-        id_column: the column of item ids in --texts (by default movie_id, item_id or id)
+        id_column: the column of item ids in --texts (by default item_id, movie_id or id)
         encoder: wordllama, or the folder of a sentence-transformers model
         dtype: how numbers are kept
     """

@@ -105,7 +105,7 @@ def extract_features(config: ExtractFeaturesConfig) -> str:
         for rows, future in zip(shards, futures, strict=True):
             future.result()
             bar.update(line, advance=len(rows))
-    words = finish(raw, config.dataset, to_do, store).summary(identity)
+    words = finish(raw, config.dataset, to_do, store, config.feature_set).summary(identity)
     say(words)
     return words
 

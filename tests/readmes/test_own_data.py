@@ -35,7 +35,7 @@ def test_vectors_of_ones_own_take_the_place_of_an_extraction_in_three_lines(fold
 
 
 def test_a_snapshot_is_described_exported_and_read_by_other_libraries(mine):
-    printed = [line for line in commands(ROOT / "dataset" / "README.md") if not re.search(" (import|build) ", line)]
+    printed = [line for line in commands(ROOT / "dataset" / "README.md") if not re.search(" (import|build|pictures) ", line)]
     export, listing, show, verify, *others = printed
     for command in (export, show, verify, *(line for line in others if " risk " in line)):
         mine.here(command)
@@ -47,6 +47,17 @@ def test_a_snapshot_is_described_exported_and_read_by_other_libraries(mine):
     n_features, n_likes, is_ranked, n_train = mine.shell("python read.py").split()
     assert (n_features, n_likes, is_ranked) == ("20", "0", "True")
     assert 0.6 < int(n_train) / (30 * 20 * 0.7) < 0.8
+
+
+def test_pictures_that_say_nothing_are_shown_and_left_out(folder):
+    bring_ratings(folder.path)
+    folder.here(OWN_DATA[0])
+    printed = commands(ROOT / "dataset" / "README.md")
+    (show,) = (line for line in printed if " pictures " in line)
+    (build,) = (line for line in printed if "--drop-placeholders" in line)
+    assert "20 of 20 pictures say nothing" in folder.here(show)
+    assert (folder.path / "contact-sheet.png").is_file()
+    assert "dropped from frames: 20 (placeholder: picture blank)" in folder.here(build)
 
 
 def test_a_published_split_is_imported_and_built(folder):

@@ -90,13 +90,10 @@ def near_duplicates(
     )
     cells, ids = _matrix(known["cells"]), known["frame_id"]
     representative = np.arange(known.height)
-    for start, n in (
-        known.group_by("movie_id", maintain_order=True)
-        .agg(pl.len())
-        .select(pl.col("len").cum_sum() - pl.col("len"), "len")
-        .rows()
-    ):
+    start = 0
+    for n in known.group_by("movie_id", maintain_order=True).len()["len"]:
         representative[start : start + n] = start + near_groups(cells[start : start + n], near_bits)
+        start += n
     found = known.select("frame_id", ids.gather(representative).alias("duplicate_of"))
     others = frames.select("frame_id", alone).join(found, on="frame_id", how="anti")
     return frames.select("frame_id", "movie_id").join(pl.concat([found, others]), on="frame_id").sort("frame_id")

@@ -6,10 +6,12 @@ nearly equal if
 1. their difference hashes differ in few bits. A bit says whether a cell is brighter than its neighbour on the left
    (64 bits) or above (64 bits), as in Krawetz 2013, "Kind of Like That", and the package `dhash`. Here it must be
    brighter by a quarter of the picture's own contrast, so the noise of a JPEG flips no bits where a picture is flat;
-2. their cells differ by less than a quarter of the contrast. Dark pictures with a few lights have similar hashes.
+2. their cells differ by less than a quarter of the contrast, without a shift of a whole channel by up to 8 levels,
+   as a JPEG of low quality has it. Dark pictures with a few lights, for example, have similar hashes.
 
-The hash has eight words of 16 bits. Hashes that differ in at most seven bits agree in a word, so a picture is
-compared only with those that share a word with it: no pair is missed, and memory grows with the number of pictures.
+The hash has eight words of 16 bits. Hashes that differ in at most seven bits agree in a word, and the mean levels of
+nearly equal pictures are near each other. So a picture is compared only with those that share a word with it and are
+about as bright: no pair is missed, and memory grows with the number of pictures.
 """
 
 from collections.abc import Iterator
@@ -22,10 +24,12 @@ from dataset.pictures.protocol import CELLS_PER_SIDE
 Cells = npt.NDArray[np.uint8]
 Hashes = npt.NDArray[np.uint16]
 Rows = npt.NDArray[np.int64]
+Levels = npt.NDArray[np.float32]
 
 _N_WORDS = 8
 _BRIGHTER = 0.25
 _DIFFERENT = 0.25
+_SHIFT = 8
 _BLOCK = 1 << 14
 
 
@@ -40,12 +44,8 @@ def near_groups(cells: Cells, near_bits: int) -> Rows:
         near_bits: how many bits of the hashes may differ, at most 7.
     """
     of_group: Rows = np.full(len(cells), -1)
-    hashes = difference_hashes(cells)
-    wide = hashes.view(np.uint64)
-    for row, alike in _sharing_a_word(hashes, of_group):
+    for row, near in _near_hashes(cells, near_bits, of_group):
         of_group[row] = row
-        n_bits = np.bitwise_count(wide[alike] ^ wide[row]).sum(axis=1, dtype=np.uint16)
-        near = alike[n_bits <= near_bits]
         for start in range(0, len(near), _BLOCK):
             block = near[start : start + _BLOCK]
             of_group[block[_is_close(cells[block], cells[row])]] = row
@@ -53,21 +53,19 @@ def near_groups(cells: Cells, near_bits: int) -> Rows:
 
 
 def difference_hashes(cells: Cells) -> Hashes:
-    """Return the difference hashes of pictures, (n, 8) words of 16 bits; a word has bits of all parts of the picture.
+    """Return the difference hashes of pictures, (n, 8) words of 16 bits, one per column of cells.
 
     Args:
         cells: (n, 243), the cells of each picture.
     """
     hashes = np.empty((len(cells), _N_WORDS), dtype=np.uint16)
-    side = CELLS_PER_SIDE
     for start in range(0, len(cells), _BLOCK):
-        block = slice(start, start + _BLOCK)
-        grey = cells[block].reshape(-1, side, side, 3).mean(axis=3, dtype=np.float32)
+        grey = _by_cell(cells[start : start + _BLOCK]).mean(axis=2).reshape(-1, CELLS_PER_SIDE, CELLS_PER_SIDE)
         step = _BRIGHTER * grey.std(axis=(1, 2), keepdims=True)
         from_left = np.diff(grey, axis=2)[:, 1:] > step
         from_above = np.diff(grey, axis=1)[:, :, 1:] > step
-        bits = np.stack([from_left, from_above], axis=1).reshape(-1, 16, _N_WORDS).transpose(0, 2, 1)
-        hashes[block] = np.packbits(bits, axis=2).view(np.uint16)[:, :, 0]
+        octets = np.packbits(np.stack([from_left, from_above], axis=1), axis=2)[:, :, 0]  # a bit for each of 8 rows
+        hashes[start : start + _BLOCK] = octets[:, 0].astype(np.uint16) << 8 | octets[:, 1]
     return hashes
 
 
@@ -78,32 +76,58 @@ def blank_rows(cells: Cells, levels: int) -> npt.NDArray[np.bool_]:
         cells: (n, 243), the cells of each picture.
         levels: the largest difference.
     """
-    by_channel = cells.reshape(len(cells), -1, 3)
+    by_channel = cells.reshape(-1, CELLS_PER_SIDE**2, 3)
     found: npt.NDArray[np.bool_] = (by_channel.max(axis=1) - by_channel.min(axis=1)).max(axis=1) <= levels
     return found
 
 
-def _sharing_a_word(hashes: Hashes, of_group: Rows) -> Iterator[tuple[int, Rows]]:
-    """Yield each row that has no group yet, and the rows without a group that share a word with it."""
-    order = np.argsort(hashes, axis=0, kind="stable")
-    ordered = np.take_along_axis(hashes, order, axis=0)
-    ends = [
-        np.stack([np.searchsorted(ordered[:, word], hashes[:, word], side) for word in range(_N_WORDS)], axis=1)
-        for side in ("left", "right")
-    ]
-    rows_by_word = np.ascontiguousarray(order.T)
-    for row in range(len(hashes)):
+def _near_hashes(cells: Cells, near_bits: int, of_group: Rows) -> Iterator[tuple[int, Rows]]:
+    """Yield each row that has no group when its turn comes, and the rows without a group whose hashes are near."""
+    hashes = difference_hashes(cells)
+    whole = hashes.view(np.uint64)
+    mean, reach = _brightness(cells)
+    lowest, highest = np.maximum(mean - reach, 0), np.minimum(mean + reach, 255)
+    index = []
+    for word in hashes.T.astype(np.int32) << 8:
+        order = np.argsort(word | mean, kind="stable")
+        keys = (word | mean)[order]
+        first, last = np.searchsorted(keys, word | lowest, "left"), np.searchsorted(keys, word | highest, "right")
+        index.append((first, last, order.astype(np.int32), whole[order]))
+    for row in range(len(cells)):
         if of_group[row] >= 0:
             continue
-        parts = [of_word[i:j] for of_word, i, j in zip(rows_by_word, ends[0][row], ends[1][row], strict=True)]
-        alike = np.concatenate(parts)
-        yield row, alike[of_group[alike] < 0]
+        parts = [(slice(first[row], last[row]), rows, of_rows) for first, last, rows, of_rows in index]
+        n_bits = np.bitwise_count(np.concatenate([of_rows[part] for part, _, of_rows in parts]) ^ whole[row])
+        rows = np.concatenate([rows[part] for part, rows, _ in parts])
+        near = np.unique(rows[n_bits[:, 0] + n_bits[:, 1] <= near_bits])
+        yield row, near[of_group[near] < 0]
+
+
+def _brightness(cells: Cells) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+    """Return the mean level of each picture, and by how much that of a nearly equal one may differ, both (n,)."""
+    mean, reach = (np.empty(len(cells), dtype=np.int32) for _ in range(2))
+    for start in range(0, len(cells), _BLOCK):
+        levels = _by_cell(cells[start : start + _BLOCK])
+        mean[start : start + _BLOCK] = levels.mean(axis=(1, 2)).astype(np.int32)
+        reach[start : start + _BLOCK] = _SHIFT + 2 + _DIFFERENT * _contrast(levels)
+    return mean, reach
 
 
 def _is_close(cells: Cells, to: Cells) -> npt.NDArray[np.bool_]:
     """Return which pictures differ from another one by less than a quarter of its contrast (root mean squares)."""
-    wanted = to.astype(np.float32)
-    contrast = (wanted.reshape(-1, 3) - wanted.reshape(-1, 3).mean(axis=0)).reshape(-1)
-    difference = cells.astype(np.float32) - wanted
-    is_close: npt.NDArray[np.bool_] = (difference**2).mean(axis=1) <= _DIFFERENT**2 * (contrast**2).mean()
+    wanted = _by_cell(to)
+    difference = _by_cell(cells) - wanted
+    difference -= difference.mean(axis=1, keepdims=True).clip(-_SHIFT, _SHIFT)
+    is_close: npt.NDArray[np.bool_] = np.sqrt((difference**2).mean(axis=(1, 2))) <= _DIFFERENT * _contrast(wanted)
     return is_close
+
+
+def _contrast(levels: Levels) -> Levels:
+    """Return the root mean square of the levels' differences from the mean of their channel, (n,)."""
+    contrast: Levels = np.sqrt(levels.var(axis=1).mean(axis=1))
+    return contrast
+
+
+def _by_cell(cells: Cells) -> Levels:
+    """Return cells as levels, (n, 81, 3)."""
+    return cells.reshape(-1, CELLS_PER_SIDE**2, 3).astype(np.float32)

@@ -29,7 +29,7 @@ def show_pictures(
         to: a contact sheet to write, .svg or .png: the pictures that most items share
         config: which pictures say nothing
     """
-    from dataset.report.placeholders import picture_groups, write_contact_sheet  # loads the chart library
+    from dataset.report.placeholders import GROUP_WORDS, picture_groups, write_contact_sheet  # loads the chart library
     from dataset.report.thumbnails import Thumbnails
 
     write_fingerprints(raw, read_images(raw))
@@ -45,7 +45,8 @@ def show_pictures(
     groups = picture_groups(judged.frames)
     largest = groups.filter(pl.col("n_items") > 1).sort("n_items", "picture", descending=[True, False])
     for row in largest.head(_SHOWN_GROUPS).iter_rows(named=True):
-        say(f"  one picture in {row['n_items']:,} items, for example frame {row['frame_id']} ({row['kind']})")
+        words = GROUP_WORDS[row["kind"]]
+        say(f"  one picture in {row['n_items']:,} items, for example frame {row['frame_id']} ({words})")
     if to is not None:
         write_contact_sheet(groups, Thumbnails(raw), to)
         say(f"Wrote the contact sheet {to}")

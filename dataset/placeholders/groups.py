@@ -82,7 +82,7 @@ def blank_rows(cells: Cells, levels: int) -> npt.NDArray[np.bool_]:
 
 
 def _near_hashes(cells: Cells, near_bits: int, of_group: Rows) -> Iterator[tuple[int, Rows]]:
-    """Yield each row that has no group when its turn comes, and the rows without a group whose hashes are near."""
+    """Yield each row that has no group when its turn comes, and the others whose hashes are near."""
     hashes = difference_hashes(cells)
     whole = hashes.view(np.uint64)
     mean, reach = _brightness(cells)
@@ -100,7 +100,7 @@ def _near_hashes(cells: Cells, near_bits: int, of_group: Rows) -> Iterator[tuple
         n_bits = np.bitwise_count(np.concatenate([of_rows[part] for part, _, of_rows in parts]) ^ whole[row])
         rows = np.concatenate([rows[part] for part, rows, _ in parts])
         near = np.unique(rows[n_bits[:, 0] + n_bits[:, 1] <= near_bits])
-        yield row, near[of_group[near] < 0]
+        yield row, near[(of_group[near] < 0) & (near != row)]
 
 
 def _brightness(cells: Cells) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:

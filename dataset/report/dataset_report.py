@@ -230,6 +230,7 @@ def _named_numbers(numbers: NumberSource) -> dict[str, Number | None]:
         "top_tenth_users": numbers.of("concentration.parquet", "share", of="user", top_share=0.1),
         "pairs": pairs,
         "placeholders": numbers.at(_MANIFEST, "statistics", "n_placeholder_frames"),
+        "not_compared": numbers.at(_MANIFEST, "statistics", "n_frames_not_compared"),
         "only_placeholders": numbers.at(_MANIFEST, "statistics", "n_movies_with_only_placeholders"),
         "without_frame": numbers.at(_MANIFEST, "statistics", "n_movies_without_frame"),
     }

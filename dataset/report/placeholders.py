@@ -20,7 +20,7 @@ from dataset.tables import canonical, empty, validate
 GROUPS_FILE = "picture_groups.parquet"
 _STATISTICS = ("manifest.json", "statistics")
 _SHEET_GROUPS = 24
-_WORDS = {"tiny": "tiny", "blank": "blank", "shared": "shared by many", OTHER: "shared by few"}
+GROUP_WORDS = {"tiny": "tiny", "blank": "blank", "shared": "shared by many", OTHER: "shared by few"}
 _PNG_SCALE = 2
 _COLUMNS = 6
 _CELL_PX = (190, 190)
@@ -47,7 +47,7 @@ def picture_groups(judged: pl.DataFrame) -> dy.DataFrame[PictureGroup]:
         pl.col("frame_id").min(), n_frames=pl.len(), n_items=pl.col("movie_id").n_unique()
     )
     told = groups.filter((pl.col("kind") != OTHER) | (pl.col("n_items") > 1))
-    return validate(canonical(told.cast(dict(empty(PictureGroup).schema)), PictureGroup), PictureGroup, GROUPS_FILE)
+    return validate(canonical(told.cast(empty(PictureGroup).schema), PictureGroup), PictureGroup, GROUPS_FILE)
 
 
 def largest_groups(groups: pl.DataFrame, thumbnails: Thumbnails) -> list[SheetGroup]:
@@ -65,7 +65,7 @@ def largest_groups(groups: pl.DataFrame, thumbnails: Thumbnails) -> list[SheetGr
             numbers.of(GROUPS_FILE, column, picture=picture, kind=kind) for column in ("n_items", "n_frames")
         )
         if n_items is not None and n_frames is not None:
-            sheet.append(SheetGroup(thumbnails.of(frame_id), _WORDS[kind], n_items, n_frames))
+            sheet.append(SheetGroup(thumbnails.of(frame_id), GROUP_WORDS[kind], n_items, n_frames))
     return sheet
 
 
@@ -75,7 +75,7 @@ def counts_by_kind(numbers: NumberSource) -> NumberTable | None:
     Args:
         numbers: holds `manifest.json`.
     """
-    names = {f"n_{kind}_frames": _WORDS[kind] for kind in KINDS} | {"n_placeholder_frames": "together"}
+    names = {f"n_{kind}_frames": GROUP_WORDS[kind] for kind in KINDS} | {"n_placeholder_frames": "together"}
     rows = [
         Row(words, [(number, ",d")], is_strong=key == "n_placeholder_frames")
         for key, words in names.items()

@@ -1,8 +1,8 @@
 """Groups of nearly equal pictures among 250,000: time and memory, in a process of its own.
 
 Two thirds of the pictures are soft random fields, as photos are when they are shrunk to 9 x 9 cells. A third are
-products on white: one of 200 outlines in a random colour, which have equal hashes and must be told apart by colour. One picture in
-twenty is a copy of another one with the noise of a JPEG.
+products on white: one of 200 outlines in a random colour, which have equal hashes and must be told apart by colour.
+One picture in twenty is a copy of another one with the noise of a JPEG.
 """
 
 import json
@@ -58,7 +58,8 @@ def _fields(rng: np.random.Generator, n: int) -> npt.NDArray[np.float64]:
     coarse = rng.normal(size=(n, 5, 5, 1)) + 0.4 * rng.normal(size=(n, 5, 5, 3))
     places = np.linspace(0, 4, _SIDE)
     weights = np.maximum(0, 1 - np.abs(places[:, None] - np.arange(5)[None, :]))
-    return np.einsum("yi,xj,nijc->nyxc", weights, weights, coarse, optimize=True)
+    fields: npt.NDArray[np.float64] = np.einsum("yi,xj,nijc->nyxc", weights, weights, coarse, optimize=True)
+    return fields
 
 
 if __name__ == "__main__":

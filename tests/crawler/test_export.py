@@ -199,7 +199,7 @@ def test_the_same_ledger_gives_the_same_bytes(crawl, tmp_path):
     export(crawl, tmp_path / "two")
     export(crawl, tmp_path / "two")
     files = sorted(path.relative_to(tmp_path / "one") for path in (tmp_path / "one").rglob("*") if path.is_file())
-    assert len(files) == 10
+    assert len(files) == 11
     assert [sha256_of_file(tmp_path / "one" / path) for path in files] == [
         sha256_of_file(tmp_path / "two" / path) for path in files
     ]

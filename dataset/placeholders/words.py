@@ -7,16 +7,18 @@ from dataset.placeholders.frames import KINDS, Kind
 
 
 def placeholder_counts(judged: pl.DataFrame) -> dict[str, int]:
-    """Return the counts for a description: frames by kind, distinct pictures, and items that have only placeholders.
+    """Return the counts for a description: frames by kind, distinct pictures, and items by what their pictures are.
 
     Args:
         judged: rows of `dataset.placeholders.frames.judge_frames`.
     """
+    items_per_group = judged.group_by("group").agg(pl.col("movie_id").n_unique())["movie_id"]
     has_other = judged.filter(pl.col("kind").is_null())["movie_id"]
     return {
         "n_placeholder_frames": judged.height - judged["kind"].null_count(),
         **{f"n_{kind}_frames": judged.filter(pl.col("kind") == kind).height for kind in KINDS},
         "n_distinct_pictures": judged["group"].n_unique(),
+        "n_movies_with_the_most_shared_picture": max(items_per_group, default=0),
         "n_frames_not_compared": judged.filter(~pl.col("is_known")).height,
         "n_movies_with_only_placeholders": judged["movie_id"].n_unique() - has_other.n_unique(),
     }

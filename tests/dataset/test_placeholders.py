@@ -197,7 +197,9 @@ DIFFERENT = {
     "photos in fog": [encoded(scene(seed, contrast=0.2)) for seed in range(10, 40)],
     "gradients": [encoded(gradient(direction)) for direction in ("right", "left", "down")],
     "nights": [encoded(night(*lights)) for lights in ([(80, 90)], [(500, 90)], [(500, 330)], [(80, 90), (500, 330)])],
-    "one shirt in several colours": [encoded(shirt(colour)) for colour in ("red", "blue", "black", "yellow")],
+    "one shirt in several colours": [
+        encoded(shirt(colour)) for colour in ("red", "#d00000", "blue", "navy", "black", "yellow")
+    ],
     "gradients of other levels": [encoded(gradient("right", levels)) for levels in ((0, 90), (30, 120), (150, 240))],
     "a picture and its negative": [encoded(gradient("right")), encoded(gradient("right", (255, 0)))],
     "a picture and its mirror image": [encoded(scene(7)), encoded(scene(7).transpose(Image.Transpose.FLIP_LEFT_RIGHT))],
@@ -314,7 +316,7 @@ def compared_in_pairs(cells: np.ndarray, near_bits: int) -> list[int]:
             difference = levels[other] - levels[row]
             difference -= np.clip(difference.mean(axis=0), -8, 8)
             is_near = np.abs(bits[row] - bits[other]).sum() <= near_bits
-            if group[other] < 0 and is_near and (difference**2).mean() <= contrast / 16:
+            if group[other] < 0 and is_near and (difference**2).mean() <= min(contrast / 16, 64):
                 group[other] = row
         group[row] = row
     return group

@@ -88,6 +88,7 @@ def test_a_build_keeps_placeholders_and_says_so(raw: Path, capsys: pytest.Captur
     assert pl.read_parquet(dataset / "frames.parquet").height == 16
     numbers = counts(dataset)
     assert (numbers["n_blank_frames"], numbers["n_tiny_frames"], numbers["n_shared_frames"]) == (4, 2, 3)
+    assert numbers["n_movies_with_the_most_shared_picture"] == 5  # black, and the black dot
     assert numbers["n_movies_with_only_placeholders"] == 1
     assert numbers["n_movies_that_lost_all_frames"] == 0
     assert numbers["n_distinct_pictures"] == 7 + 2  # a black dot is black

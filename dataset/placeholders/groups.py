@@ -6,8 +6,8 @@ nearly equal if
 1. their difference hashes differ in few bits. A bit says whether a cell is brighter than its neighbour on the left
    (64 bits) or above (64 bits), as in Krawetz 2013, "Kind of Like That", and the package `dhash`. Here it must be
    brighter by a quarter of the picture's own contrast, so the noise of a JPEG flips no bits where a picture is flat;
-2. their cells differ by at most 8 levels, and by at most a quarter of the contrast (root mean squares). A shift of a
-   whole channel by up to 8 levels, as a JPEG of low quality has it, does not count. Without this condition, dark
+2. their cells differ by at most 4 levels, and by at most a quarter of the contrast (root mean squares). A shift of a
+   whole channel by up to 6 levels, as a JPEG of low quality has it, does not count. Without this condition, dark
    pictures with a few lights would be equal, and so would one product in two colours.
 
 The hash has eight words of 16 bits. Hashes that differ in at most seven bits agree in a word, and the mean levels of
@@ -30,7 +30,8 @@ Levels = npt.NDArray[np.float32]
 _N_WORDS = 8
 _BRIGHTER = 0.25
 _DIFFERENT = 0.25
-_LEVELS = 8
+_LEVELS = 4
+_SHIFT = 6
 _BLOCK = 1 << 14
 
 
@@ -110,7 +111,7 @@ def _brightness(cells: Cells) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int
     for start in range(0, len(cells), _BLOCK):
         levels = _by_cell(cells[start : start + _BLOCK])
         mean[start : start + _BLOCK] = levels.mean(axis=(1, 2)).astype(np.int32)
-        reach[start : start + _BLOCK] = _LEVELS + 2 + _tolerance(levels)  # 2: both means are rounded
+        reach[start : start + _BLOCK] = _SHIFT + 2 + _tolerance(levels)  # 2: both means are rounded
     return mean, reach
 
 
@@ -118,7 +119,7 @@ def _is_close(cells: Cells, to: Cells) -> npt.NDArray[np.bool_]:
     """Return which pictures are nearly equal to another one by their cells."""
     wanted = _by_cell(to)
     difference = _by_cell(cells) - wanted
-    difference -= difference.mean(axis=1, keepdims=True).clip(-_LEVELS, _LEVELS)
+    difference -= difference.mean(axis=1, keepdims=True).clip(-_SHIFT, _SHIFT)
     is_close: npt.NDArray[np.bool_] = np.sqrt((difference**2).mean(axis=(1, 2))) <= _tolerance(wanted)
     return is_close
 

@@ -314,9 +314,9 @@ def compared_in_pairs(cells: np.ndarray, near_bits: int) -> list[int]:
         contrast = levels[row].var(axis=0).mean()
         for other in range(len(cells)):
             difference = levels[other] - levels[row]
-            difference -= np.clip(difference.mean(axis=0), -8, 8)
+            difference -= np.clip(difference.mean(axis=0), -6, 6)
             is_near = np.abs(bits[row] - bits[other]).sum() <= near_bits
-            if group[other] < 0 and is_near and (difference**2).mean() <= min(contrast / 16, 64):
+            if group[other] < 0 and is_near and (difference**2).mean() <= min(contrast / 16, 16):
                 group[other] = row
         group[row] = row
     return group

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from crawler.__main__ import app, main
-from crawler.commands.options import CrawlOptions, SiteOptions
+from crawler.commands.options import CrawlOptions, ScopeOptions, SiteOptions
 from crawler.commands.probe import advice, recommended
 from crawler.kinds.mobile.marks import MARKS_PER_PAGE
 from crawler.kinds.sources import COMMENTS_REACH, INTERESTS_REACH
@@ -265,3 +265,70 @@ def test_the_recommended_command_line_is_one_that_the_crawler_accepts(site, opti
     crawl = arguments.arguments["crawl"]
     if site.site_urls or site.site != "sandbox":  # the sandbox's own file has its movies
         assert crawl.resolve().scope.movie_ids == ("7",)
+
+
+# --- the mode in which collections are read ----------------------------------------------------------
+
+LONGEST = max(WORLD.contents.ratings_of, key=lambda user_id: len(WORLD.contents.ratings_of[user_id]))
+MODE = "mode=list shows 30 watched movies"
+
+
+def _only_in_list(request, answer, change):
+    given = answer(request)
+    return replace(given, body=change(given.body)) if "mode=list" in request.target else given
+
+
+def _in_grid(request, answer):
+    return answer(replace(request, target=request.target.replace("mode=list", "mode=grid")))
+
+
+@pytest.mark.parametrize(
+    ("fault", "answered", "told", "first"),
+    [
+        (None, "holds", "30 on the first page, 15 in mode=grid, and the same of each", "list"),
+        (_in_grid, "differs", "15 per page, as in mode=grid", "html"),
+        (
+            lambda *asked: _only_in_list(*asked, lambda body: re.sub(rb"\d{4}-\d\d-(\d\d)", rb"2001-01-\1", body)),
+            "differs",
+            "15 of 15 movies have another date or other stars there",
+            "html",
+        ),
+        (lambda *asked: _only_in_list(*asked, lambda body: body.replace(b'"item"', b'"x"')), "differs", "", "html"),
+        (switched("empty-pages=1").fault, "differs", "", "html"),
+    ],
+    ids=["longer pages", "the same pages", "other dates", "other markup", "no marks"],
+)  # fmt: skip
+def test_collections_are_read_as_a_list_only_if_that_was_seen_to_show_more_and_the_same(fault, answered, told, first):
+    with SandboxServer(WORLD, faults=fault and (lambda *asked: fault(*asked))) as server:
+        site = replace(server.site, mobile="")
+        probe = Probe(site, politeness_for(site, None, 0.0), MOVIE_ID)
+        probe._html.person = WORLD.contents.users[LONGEST].uid
+        findings = {found.point: found for found in probe.findings()}
+    assert (findings[MODE].answered, told in findings[MODE].detail) == (answered, True)
+    assert probe.via()["collection"] == (first,)
+
+
+def test_the_mode_is_looked_at_before_what_is_refused(run_probe):
+    findings, _, _ = run_probe(switched("closed-subjects").fault)
+    assert findings[MODE].answered != "refused"
+
+
+@pytest.mark.parametrize(
+    ("sources", "is_valid"),
+    [(["list", "json"], True), (["html"], True), (["list", "html"], False), (["grid"], False), ([], False)],
+)
+def test_what_probe_json_says_of_collections_is_what_auto_takes(tmp_path, sources, is_valid):
+    given = {topic: list(kinds) for topic, kinds in PREFERRED.items()} | {"collection": sources}
+    written = {"site": "douban", "probed_at": "2026-09-01T00:00:00+00:00", "requests": 1, "findings": [],
+               "sources": given, "liker_source": None, "command": ""}  # fmt: skip
+    (tmp_path / "probe.json").write_text(json.dumps(written))
+    site = SiteOptions(site="douban", contact="me@example.org")
+    if not is_valid:
+        with pytest.raises(PipelineError, match=r"probe\.json: sources.*delete it, or write it again"):
+            CrawlOptions(crawl=tmp_path / "crawl", site=site).resolve()
+        return
+    scope = CrawlOptions(crawl=tmp_path / "crawl", site=site).resolve().scope
+    assert scope.via["collection"] == tuple(sources)
+    assert scope.collection_mode == ("list" if "list" in sources else "grid")
+    chosen = CrawlOptions(crawl=tmp_path / "crawl", site=site, scope=ScopeOptions(via="collection=html")).resolve()
+    assert chosen.scope.collection_mode == "grid"

@@ -91,11 +91,10 @@ def with_detours(
 def _follow(ledger: Ledger, page: Page, to: Elsewhere, at: float) -> Key:
     key, place = page.key, Place.of(page.key)
     other = key._replace(variant=Place(place.name, to.path == "tv", place.is_one).variant)
-    if other == key or ledger.page(other, of_any_state=True):
+    if other == key or (place.is_tv and ledger.page(other, of_any_state=True)):  # that one has led here
         raise NotUnderstood(key.kind, "address", "leads in a circle")
     ledger.mark_done(page, at)
-    ledger.add_pages([other])
-    return other
+    return open_page(ledger, other, at)
 
 
 def _one_by_one(ledger: Ledger, page: Page, page_size: int, at: float) -> Key | None:

@@ -129,7 +129,7 @@ class HtmlChecks:
         changed = [row for row in in_grid.ratings if shown.get(row.movie_id) != (row.stars, row.rated_on)]
         self.has_longer_pages = False
         if changed:
-            return "differs", f"{len(changed)} of {len(in_grid.ratings)} have another date or other stars there"
+            return "differs", f"{len(changed)} of {len(in_grid.ratings)} movies have another date or other stars there"
         if len(shown) <= len(in_grid.ratings):
             return "differs", f"{len(shown)} per page, as in mode=grid"
         self.has_longer_pages = True

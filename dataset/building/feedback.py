@@ -12,8 +12,8 @@ from pydantic.dataclasses import dataclass
 
 from dataset.errors import UsageError
 from dataset.moments import day, moment
-from dataset.schema import ImplicitFeedback, Rating
-from dataset.tables import fill_optional, quarantine_rows, validate
+from dataset.schema import ImplicitFeedback, Rating, RawUser
+from dataset.tables import empty, fill_optional, quarantine_rows, validate
 
 
 def _read_day(value: object) -> date:
@@ -74,13 +74,14 @@ class FeedbackConfig:
         """
         if self.until != FIRST_READ:
             return self
-        read_on = [] if users is None else users.join(ratings, on="user_id", how="semi")["read_on"].drop_nulls()
-        if not len(read_on):
+        read = empty(RawUser) if users is None else users.join(ratings, on="user_id", how="semi")
+        first = read["read_on"].min()
+        if not isinstance(first, date):
             raise UsageError(
                 f"--until {FIRST_READ}: these raw tables do not say when people's lists were read (a crawl writes that "
                 "into users.parquet); give a day"
             )
-        return replace(self, until=min(read_on) - timedelta(days=1))
+        return replace(self, until=first - timedelta(days=1))
 
 
 def to_implicit_feedback(

@@ -98,10 +98,13 @@ def _follow(ledger: Ledger, page: Page, to: Elsewhere, at: float) -> Key:
 
 
 def _one_by_one(ledger: Ledger, page: Page, page_size: int, at: float) -> Key | None:
-    """Read the items of a page that failed twice one by one; leave out an item that failed twice."""
+    """Read the items of a page that failed twice one by one; leave out an item that failed three times."""
     key, place = page.key, Place.of(page.key)
-    if not cause_of(ledger, page).startswith(f"{key.kind} page: field 'status 500'"):
+    before = cause_of(ledger, page)
+    if not before.startswith(f"{key.kind} page: field 'status 500"):
         raise NotUnderstood(key.kind, "status 500")
+    if place.is_one and not before.startswith(f"{key.kind} page: field 'status 500 again"):
+        raise NotUnderstood(key.kind, "status 500 again")
     if not place.is_one:
         ledger.mark_done(page, at)
         return open_page(ledger, key._replace(variant=Place(place.name, place.is_tv, is_one=True).variant), at)

@@ -1,4 +1,4 @@
-"""Writes the feature table of a dataset from the store's shards, in bounded memory."""
+"""Writes a feature table, in bounded memory: any, row group by row group, or that of frames from the store's shards."""
 
 import tempfile
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dataset.files import atomic_path
-from dataset.schema import FrameFeature
+from dataset.schema import FrameFeature, ItemFeature
 from dataset.tables import empty, validate
 from features.store import FeatureStore
 
@@ -66,7 +66,7 @@ def _write_in_groups(rows: pl.DataFrame, width: int, scratch: BinaryIO, store: F
 
 
 class FeatureWriter:
-    """Writes a `FrameFeature` table, one row group at a time.
+    """Writes a `FrameFeature` or `ItemFeature` table, one row group at a time.
 
     Args:
         path: the file to write.
@@ -74,12 +74,21 @@ class FeatureWriter:
         width: the numbers per feature.
         number: their type, `pl.Float16` or `pl.Float32`.
         made_by: a key of what made the features, for the file's metadata.
+        of: the table's schema.
     """
 
-    def __init__(self, path: Path, shown: Path, width: int, number: type[pl.DataType], made_by: str) -> None:
-        self._shown, self._vector = shown, pl.Array(number, width)
+    def __init__(
+        self,
+        path: Path,
+        shown: Path,
+        width: int,
+        number: type[pl.DataType],
+        made_by: str,
+        of: type[FrameFeature] | type[ItemFeature] = FrameFeature,
+    ) -> None:
+        self._shown, self._vector, self._of = shown, pl.Array(number, width), of
         self._schema = (
-            empty(FrameFeature)
+            empty(of)
             .with_columns(pl.Series("feature", [], dtype=self._vector))
             .to_arrow(compat_level=pl.CompatLevel.oldest())
             .schema.with_metadata({_STORE_KEY: made_by.encode()})
@@ -95,9 +104,9 @@ class FeatureWriter:
         self._writer.close()
 
     def write(self, rows: pl.DataFrame, features: npt.NDArray[Any]) -> None:
-        """Write a row group: `frame_id` and `image_sha256`, sorted and after all earlier ones, and their features."""
+        """Write a row group: the table's other columns, sorted by id and after all earlier rows, and the features."""
         table = rows.with_columns(pl.Series("feature", features, dtype=self._vector))
-        valid = validate(table, FrameFeature, str(self._shown))
+        valid = validate(table, self._of, str(self._shown))
         self._writer.write_table(valid.to_arrow(compat_level=pl.CompatLevel.oldest()).cast(self._schema))
 
 

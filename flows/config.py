@@ -27,6 +27,7 @@ from dataset.building.split import SplitConfig
 from dataset.cli import Count, CountOrZero
 from dataset.dates import Dates
 from dataset.errors import MissingInputError, UsageError
+from dataset.feature_sets import require_set_name
 from dataset.snapshots.publication import PublicationConfig
 from features.config import DEFAULT_STORE, ExtractorConfig
 from flows.allowed import check_run
@@ -80,6 +81,7 @@ class BuildConfig:
             the sandbox, auto elsewhere
         delay_s: seconds between requests; at least 5 on a real host
         runner: where features are computed: local, dask, dask:<address>
+        feature_set: name of a further feature set, beside the main one
         k: the k of the k-core, for users and movies
         seed: seed of the split
         sandbox_seed: seed of the sandbox's world
@@ -106,6 +108,7 @@ class BuildConfig:
     weights: Weights = ExtractorConfig.weights
     precision: Precision = "auto"
     runner: Annotated[str, Field(pattern=r"^(local|dask(:.+)?)$")] = LOCAL
+    feature_set: str | None = None
     k: CountOrZero = DatasetConfig.k_user
     seed: CountOrZero = SplitConfig.seed
     sandbox_seed: CountOrZero = WorldConfig.seed
@@ -115,7 +118,8 @@ class BuildConfig:
     dates: PublishedDates = None
 
     def __post_init__(self) -> None:
-        """Refuse to crawl the real site without a contact and ids, or from a source that does not exist."""
+        """Refuse to crawl the real site without a contact and ids, and names of sources or sets that cannot exist."""
+        require_set_name(self.feature_set)
         if self.source == "douban" and not (self.contact and (self.movies or self.users or self.users_file)):
             raise UsageError("source douban needs a contact (for the User-Agent) and movies or users to start from")
         sources_of(separated(self.via or ""), PREFERRED, has_json=True)
@@ -173,6 +177,10 @@ class ExtractFeaturesConfig:
         retry: compute only the pictures that failed before
         pictures_a_shard: pictures per task
         threads: threads per shard (0: all); the same number gives the same bits
+        feature_set: name of a further feature set, beside the main one
+
+    Raises:
+        UsageError: no feature set can have this name.
     """
 
     raw: Path = Path("data/sandbox/raw")
@@ -185,6 +193,11 @@ class ExtractFeaturesConfig:
     retry: bool = False
     pictures_a_shard: Count = PICTURES_A_SHARD
     threads: CountOrZero = 0
+    feature_set: str | None = None
+
+    def __post_init__(self) -> None:
+        """Check the name of the feature set."""
+        require_set_name(self.feature_set)
 
     @property
     def extractor_config(self) -> ExtractorConfig:
@@ -226,6 +239,7 @@ class RunExperimentConfig:
         seeds: each model is trained once per seed
         epochs: maximum number of epochs; none: the model's default
         jobs: runs at the same time; none: as cores and memory allow
+        features: names of feature sets to compare; main has no name; none: the main one
         raw: raw folder with the pictures for the report
         experiments: folder of all experiments
         runs: folder of all runs
@@ -236,6 +250,7 @@ class RunExperimentConfig:
     seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (0,)
     epochs: Count | None = None
     jobs: Count | None = None
+    features: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
     raw: Path | None = None
     experiments: Path = Path("data/experiments")
     runs: Path = Path("data/runs")

@@ -86,6 +86,17 @@ NOT_RUN = {
     ),
     "python -m crawler sandbox --preset 2026": "test_preset_2026.py crawls it",
     "python -m crawler sandbox --preset 2026 --faults challenge=20,rate-limit=0.05": "test_preset_2026.py crawls it",
+    "pip install '.[open_clip]'": "downloads; a test below checks the extras",
+    **{
+        f"python -m features extract --raw data/mine/raw --dataset data/mine/dataset --extractor {name}": (
+            f"downloads; {test} computes it with random weights"
+        )
+        for name, test in (
+            ("timm:vit_small_patch14_dinov2.lvd142m", "test_timm.py"),
+            ("open_clip:ViT-B-16-SigLIP/webli", "test_open_clip.py"),
+            ("open_clip:ViT-B-32/openai", "test_open_clip.py"),
+        )
+    },
     "make test": "runs this test",
     "make test ONLY=dataset": "runs tests",
     "make test-long": "runs tests",

@@ -18,7 +18,10 @@ from cyclopts import Parameter
 from pydantic import ConfigDict, Field, ValidationError
 from pydantic.dataclasses import dataclass
 
+from crawler.commands.options import separated
+from crawler.commands.sources import sources_of
 from crawler.sandbox.world import WorldConfig
+from crawler.scope import PREFERRED
 from dataset.building.build import DatasetConfig
 from dataset.building.split import SplitConfig
 from dataset.cli import Count, CountOrZero
@@ -74,6 +77,8 @@ class BuildConfig:
         users_file: text file with more user ids to start from, one per line
         refresh: request pages again if they may have changed
         site_urls: base addresses of another site with the same pages: movie,www,images, and mobile if it has JSON
+        via: where each topic is read: html, json or auto, or pairs such as movie=json,collection=list; none: html in
+            the sandbox, auto elsewhere
         delay_s: seconds between requests; at least 5 on a real host
         runner: where features are computed: local, dask, dask:<address>
         feature_set: name of a further feature set, beside the main one
@@ -86,7 +91,7 @@ class BuildConfig:
         sandbox_port: first of the sandbox's four ports
 
     Raises:
-        UsageError: `douban` without a contact or without ids to start from.
+        UsageError: `douban` without a contact or without ids to start from, or an unknown source in `via`.
     """
 
     source: Literal["sandbox", "douban", "import"] = "sandbox"
@@ -98,6 +103,7 @@ class BuildConfig:
     users_file: Path | None = None
     refresh: bool = False
     site_urls: str | None = None
+    via: str | None = None
     delay_s: Annotated[float, Field(ge=0)] = 0.0
     extractor: Extractor = ExtractorConfig.name
     weights: Weights = ExtractorConfig.weights
@@ -114,10 +120,11 @@ class BuildConfig:
     dates: PublishedDates = None
 
     def __post_init__(self) -> None:
-        """Refuse to crawl the real site without a contact and ids, and a name that no feature set can have."""
+        """Refuse to crawl the real site without a contact and ids, and names of sources or sets that cannot exist."""
         require_set_name(self.feature_set)
         if self.source == "douban" and not (self.contact and (self.movies or self.users or self.users_file)):
             raise UsageError("source douban needs a contact (for the User-Agent) and movies or users to start from")
+        sources_of(separated(self.via or ""), PREFERRED, has_json=True)
 
     @property
     def home(self) -> Path:
@@ -138,10 +145,10 @@ class BuildConfig:
     def crawl_options(self) -> dict[str, Any]:
         """The options of `python -m crawler <stage>`: what to crawl, and how politely."""
         # Of a film that is gone, only the HTML says so: the JSON, as the real one, calls it not public.
-        site: dict[str, Any] = {"site": "sandbox", "site_file": self.site_file, "via": "html"}
+        site: dict[str, Any] = {"site": "sandbox", "site_file": self.site_file, "via": self.via or "html"}
         if self.source == "douban":
             site = {"site_urls": self.site_urls} if self.site_urls else {"site": "douban"}
-            site["contact"] = self.contact
+            site |= {"contact": self.contact, "via": self.via or None}
         start = {"movies": self.movies, "users": self.users, "users_file": self.users_file}
         return {**site, **start, "k": self.k, "delay_s": self.delay_s}
 

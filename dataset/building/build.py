@@ -10,7 +10,7 @@ it as it was. Features of an earlier build stay if its frames are the same.
 
 import json
 import logging
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, cast
 
@@ -111,7 +111,7 @@ def build(raw: Path, destination: Path, config: DatasetConfig) -> BuiltDataset:
 
     Raises:
         UsageError: `destination` holds raw tables or files that are no part of a dataset, or the tables in `raw` have
-            no given split to use.
+            no given split, or no days on which people were read, to use.
         MissingInputError: `raw` is not a raw folder.
         InvalidTableError: a raw table is invalid.
         TooLittleDataError: no interaction is left after filtering.
@@ -120,8 +120,11 @@ def build(raw: Path, destination: Path, config: DatasetConfig) -> BuiltDataset:
         raise UsageError(f"{destination}: holds raw tables, which would be overwritten; choose another --to")
     require_only_a_dataset(destination)
     tables, provenance = read_raw(raw), _provenance(raw)
-    ratings = cast("dy.DataFrame[Rating]", tables["ratings"])
-    likes = cast("dy.DataFrame[RawFrameLike]", tables["frame_likes"])
+    ratings, likes = (
+        cast("dy.DataFrame[Rating]", tables["ratings"]),
+        cast("dy.DataFrame[RawFrameLike]", tables["frame_likes"]),
+    )
+    config = replace(config, feedback=config.feedback.with_last_day(tables.get("users"), ratings))
     given = given_pairs(ratings) if config.split.strategy == "given" else None
     feedback, dropped = to_implicit_feedback(ratings, tables["movies"]["movie_id"], config.feedback)
     core = k_core(feedback, config.k_user, config.k_item)

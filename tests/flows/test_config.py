@@ -20,6 +20,7 @@ PUBLIC = {
     "users_file": None,
     "refresh": False,
     "site_urls": None,
+    "via": None,
     "delay_s": 0.0,
     "extractor": "vgg19",
     "weights": "auto",
@@ -113,6 +114,30 @@ def test_the_crawler_gets_its_options_from_the_config() -> None:
         **BuildConfig(**site, site_urls="http://a,http://b,http://c").crawl_options
     )
     assert options_from(**BuildConfig(name="x").crawl_options)[:2] == ["--site=sandbox", "--site-file=data/x/site.json"]
+
+
+@pytest.mark.parametrize(
+    ("source", "via", "option"),
+    [
+        ("sandbox", None, "--via=html"),
+        ("sandbox", "movie=json,collection=list", "--via=movie=json,collection=list"),
+        ("douban", None, None),
+        ("douban", "collection=list", "--via=collection=list"),
+        ("douban", "auto", "--via=auto"),
+    ],
+)
+def test_the_sources_of_a_crawl_are_those_of_the_config_and_the_sandbox_is_read_as_html(
+    source: str, via: str | None, option: str | None
+) -> None:
+    config = BuildConfig(source=source, contact="a@example.org", movies=("1",), via=via)  # type: ignore[arg-type]
+    options = [one for one in options_from(**config.crawl_options) if one.startswith("--via")]
+    assert options == ([option] if option else [])
+
+
+@pytest.mark.parametrize("via", ["xml", "movie=list", "collection=html,collection=list", "film=html"])
+def test_a_source_that_does_not_exist_is_refused_when_the_form_is_filled_in(via: str) -> None:
+    with pytest.raises(UsageError, match="--via"):
+        BuildConfig(via=via)
 
 
 def test_an_option_that_is_not_set_is_left_out() -> None:

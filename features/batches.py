@@ -1,10 +1,8 @@
 """Makes batches of crops on the extractor's device, from pictures that decoder processes or the GPU decode."""
 
 import functools
-from collections.abc import Generator, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -12,8 +10,6 @@ from torch import Tensor
 from features.config import Decoding
 from features.decoding import CropReader, Decoded
 from features.gpu_decoding import crops_of
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -124,12 +120,3 @@ class BatchMaker:
             crops = batch.crops.to(self.device, non_blocking=True)
         self._stream.synchronize()
         return replace(batch, crops=crops)
-
-
-def one_ahead(items: Iterator[T]) -> Generator[T]:
-    """Yield items. A thread makes the next one while one is used."""
-    with ThreadPoolExecutor(1, "batches") as thread:
-        future = thread.submit(next, items, None)
-        while (item := future.result()) is not None:
-            future = thread.submit(next, items, None)
-            yield item

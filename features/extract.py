@@ -24,7 +24,8 @@ from dataset.folders import link_or_copy, replaced_folder
 from dataset.pictures.pool import PicturePool
 from dataset.schema import Image, Quarantine, SnapshotFrame
 from dataset.tables import quarantine_rows, read_table, write_table
-from features.batches import Batch, BatchMaker, one_ahead
+from features.ahead import one_ahead
+from features.batches import Batch, BatchMaker
 from features.config import ExtractOptions, ExtractorIdentity
 from features.dataset_folder import Addition, add_feature_set, frames_sha256
 from features.decoding import MISSING, CropReader, Decoded

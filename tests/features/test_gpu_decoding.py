@@ -15,7 +15,8 @@ from dataset.pictures.decoding import is_plain_jpeg
 from dataset.pictures.pool import PicturePool
 from dataset.pictures.protocol import Geometry
 from features import gpu_decoding
-from features.batches import Batch, BatchMaker, one_ahead
+from features.ahead import one_ahead
+from features.batches import Batch, BatchMaker
 from features.config import ExtractOptions, ExtractorConfig
 from features.decoding import CropReader
 from features.extract import compute

@@ -4,12 +4,14 @@ import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from features.ahead import one_ahead
 from features.config import Decoding
-from features.decoding import CropReader, Decoded
-from features.gpu_decoding import crops_of
+from features.decoding import Crop, CropReader, Decoded
+from features.gpu_decoding import JpegDecoder
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,15 @@ class Batch:
 
 
 @dataclass(frozen=True)
+class _Chunk:
+    """A few pictures. `crops` has a row for each name, as a tensor on the device or as arrays in shared memory."""
+
+    names: list[str]
+    crops: Tensor | list[Crop]
+    failures: list[Decoded]
+
+
+@dataclass(frozen=True)
 class BatchMaker:
     """Makes batches.
 
@@ -49,68 +60,74 @@ class BatchMaker:
 
     @functools.cached_property
     def _stream(self) -> torch.cuda.Stream | None:
-        """Where a GPU decodes and receives pictures, while it computes in another stream; None on a CPU."""
+        """Where a GPU prepares pictures, while it computes in another stream; None on a CPU."""
         return torch.cuda.Stream(self.device) if self.device.type == "cuda" else None  # type: ignore[no-untyped-call]
 
     def batches(self, pictures: Sequence[tuple[str, str]]) -> Iterator[Batch]:
         """Yield batches of the pictures, given as (image_sha256, path), in order."""
         batch = self._empty()
-        for chunk in self._chunks(pictures):
-            for picture, crop in chunk:
-                if crop is None:
-                    batch.failures.append(picture)
-                    continue
-                self._put(crop, batch)
-                batch.names.append(picture.image_sha256)
+        chunks = one_ahead(self._gpu_chunks(pictures)) if self.decoding == "gpu" else self._chunks(pictures)
+        for chunk in chunks:
+            batch.failures.extend(chunk.failures)
+            start = 0
+            while start < len(chunk.names):
+                part = slice(start, start + self.size - len(batch.names))
+                self._append(chunk.names[part], chunk.crops[part], batch)
+                start = part.stop
                 if len(batch.names) == self.size:
                     yield self._on_device(batch)
                     batch = self._empty()
         if batch.names or batch.failures:
             yield self._on_device(batch)
 
-    def _chunks(self, pictures: Sequence[tuple[str, str]]) -> Iterator[list[tuple[Decoded, Tensor | None]]]:
-        """Yield pictures with their crops, on the CPU or on the device; they are valid until the next are asked for."""
-        for chunk in self.reader.chunks(pictures, self.decoding != "full", self.decoding == "gpu"):
-            made = [(one, None if one.crop is None else torch.from_numpy(one.crop)) for one in chunk]
-            if jpegs := [place for place, one in enumerate(chunk) if one.jpeg is not None]:
-                with torch.cuda.stream(self._stream):
-                    contents = [one.jpeg for one in chunk if one.jpeg is not None]
-                    crops = crops_of(contents, self.reader.geometry, self.device)
-                for place, crop in zip(jpegs, crops, strict=True):
-                    made[place] = chunk[place], crop
-                self._decode_the_refused(made)
-            yield made
+    def _chunks(self, pictures: Sequence[tuple[str, str]]) -> Iterator[_Chunk]:
+        """Yield crops that the processes decode; they are valid until the next ones are asked for."""
+        for chunk in self.reader.chunks(pictures, self.decoding != "full"):
+            crops = [one.crop for one in chunk if one.crop is not None]
+            yield _Chunk([one.image_sha256 for one in chunk if one.crop is not None], crops, _failed(chunk))
 
-    def _decode_the_refused(self, made: list[tuple[Decoded, Tensor | None]]) -> None:
-        """Let the processes decode the JPEGs that the GPU has refused."""
-        refused = [place for place, (one, crop) in enumerate(made) if one.jpeg is not None and crop is None]
-        if not refused:
-            return
-        pictures = [(made[place][0].image_sha256, made[place][0].path) for place in refused]
-        decoded = self.reader.decode(pictures, fast=True, ahead=1)
-        for place, one in zip(refused, decoded, strict=True):
-            made[place] = one, None if one.crop is None else torch.from_numpy(one.crop)
+    def _gpu_chunks(self, pictures: Sequence[tuple[str, str]]) -> Iterator[_Chunk]:
+        """Yield crops on the device. It decodes what it can; the processes decode the other pictures."""
+        decoder = JpegDecoder(self.reader.geometry, self.device, self._stream)
+        for chunk in self.reader.chunks(pictures, fast=True, keeps_jpegs=True):
+            jpegs = [place for place, one in enumerate(chunk) if one.jpeg is not None]
+            crops, made = decoder.crops([one.jpeg for one in chunk if one.jpeg is not None])
+            if len(made) == len(chunk):
+                yield _Chunk([one.image_sha256 for one in chunk], crops, [])
+                continue
+            rows: dict[int, Tensor] = {jpegs[place]: crop for place, crop in zip(made, crops, strict=True)}
+            refused = [place for place in jpegs if place not in rows]
+            names = [(chunk[place].image_sha256, chunk[place].path) for place in refused]
+            for place, one in zip(refused, self.reader.decode(names, fast=True, ahead=1), strict=True):
+                chunk[place] = one
+            with torch.cuda.stream(self._stream):
+                for place, one in enumerate(chunk):
+                    if one.crop is not None:
+                        rows[place] = torch.from_numpy(one.crop.copy()).to(self.device)
+                stacked = torch.stack([rows[place] for place in sorted(rows)]) if rows else crops
+            yield _Chunk([chunk[place].image_sha256 for place in sorted(rows)], stacked, _failed(chunk))
 
     def _empty(self) -> Batch:
-        """Return a blank batch, where most of its crops will be: in memory that a GPU reads quickly, or on the GPU."""
-        side, on_gpu = self.reader.geometry.crop_px, self.device.type == "cuda"
+        """Return a blank batch: on the GPU if it decodes, else in memory that it reads quickly."""
+        side, is_decoded_there = self.reader.geometry.crop_px, self.decoding == "gpu"
         with torch.cuda.stream(self._stream):
             crops = torch.zeros(
                 (self.size, side, side, 3),
                 dtype=torch.uint8,
-                device=self.device if self.decoding == "gpu" else "cpu",
-                pin_memory=on_gpu and self.decoding != "gpu",
+                device=self.device if is_decoded_there else "cpu",
+                pin_memory=self.device.type == "cuda" and not is_decoded_there,
             )
         return Batch([], crops, [])
 
-    def _put(self, crop: Tensor, batch: Batch) -> None:
-        """Copy a crop to the next place in a batch."""
-        place = batch.crops[len(batch.names)]
-        if place.device.type == "cpu":
-            place.numpy()[:] = crop.numpy()  # torch would use several threads for it
-        else:
+    def _append(self, names: list[str], crops: Tensor | list[Crop], batch: Batch) -> None:
+        """Copy crops to the next places in a batch."""
+        places = batch.crops[len(batch.names) : len(batch.names) + len(names)]
+        if isinstance(crops, Tensor):
             with torch.cuda.stream(self._stream):
-                place.copy_(crop)
+                places.copy_(crops)
+        else:
+            np.stack(crops, out=places.numpy())
+        batch.names.extend(names)
 
     def _on_device(self, batch: Batch) -> Batch:
         """Return a batch when it is on the device."""
@@ -120,3 +137,7 @@ class BatchMaker:
             crops = batch.crops.to(self.device, non_blocking=True)
         self._stream.synchronize()
         return replace(batch, crops=crops)
+
+
+def _failed(chunk: list[Decoded]) -> list[Decoded]:
+    return [one for one in chunk if one.reason]

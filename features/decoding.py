@@ -1,6 +1,5 @@
 """Decodes pictures ahead of the extractor, as crops of its input size."""
 
-from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -8,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from dataset.files import path_below
 from dataset.pictures.pool import PicturePool
 from dataset.pictures.protocol import Cropped, Geometry
 
@@ -71,21 +69,10 @@ class CropReader:
         """
         share = -(-len(pictures) // self.pool.n_processes)
         size = max(1, min(chunk_size or (_CHUNK_SIZE_OF_JPEGS if keeps_jpegs else _CHUNK_SIZE), share))
-        asked: deque[list[tuple[str, str, Path | None]]] = deque()
-
-        def chunks() -> Iterator[list[tuple[Path, str]]]:
-            for start in range(0, len(pictures), size):
-                asked.append(
-                    [(name, path, path_below(self.raw, path)) for name, path in pictures[start : start + size]]
-                )
-                yield [(below, name) for name, _, below in asked[-1] if below is not None]
-
-        for results in self.pool.crops(chunks(), size, self.geometry, fast, keeps_jpegs):
-            cropped = iter(results)
-            yield [
-                _outside(name, path) if below is None else self._decoded(name, path, next(cropped))
-                for name, path, below in asked.popleft()
-            ]
+        chunks = [pictures[start : start + size] for start in range(0, len(pictures), size)]
+        results = self.pool.crops(self.raw, chunks, size, self.geometry, fast, keeps_jpegs)
+        for chunk, cropped in zip(chunks, results, strict=True):
+            yield [self._decoded(*picture, one) for picture, one in zip(chunk, cropped, strict=True)]
 
     def _decoded(self, image_sha256: str, path: str, cropped: Cropped) -> Decoded:
         if cropped.reason:
@@ -94,7 +81,3 @@ class CropReader:
             return Decoded(image_sha256, path, None, jpeg=cropped.content)
         side = self.geometry.crop_px
         return Decoded(image_sha256, path, np.frombuffer(cropped.content, np.uint8).reshape(side, side, 3))
-
-
-def _outside(image_sha256: str, path: str) -> Decoded:
-    return Decoded(image_sha256, path, None, f"{MISSING} from the raw folder: its path leads out of it")

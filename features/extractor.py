@@ -15,6 +15,7 @@ import features.quick_torchvision  # noqa: F401 - before anything that imports t
 from dataset.errors import UsageError, WeightsError
 from dataset.pictures.protocol import Geometry
 from features.config import Decoding, ExtractorConfig, ExtractorIdentity, Precision
+from features.fusing import fused_if_possible, is_fused
 from features.gpu_decoding import is_available
 from features.networks import cut_network, parse_extractor
 from features.weights import Weights
@@ -25,6 +26,10 @@ PRECISIONS: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch
 Crops = npt.NDArray[np.uint8] | Tensor
 MIN_COSINE = 0.999
 """The minimum cosine between features and reference features (fp32, from pictures that processes decode fully)."""
+
+
+class GpuDecodingError(WeightsError):
+    """The features of pictures that a GPU has decoded differ too much from reference features."""
 
 
 class Extractor:
@@ -87,11 +92,19 @@ class Extractor:
         dtype = PRECISIONS[self.identity.precision]
         if dtype == torch.float32:
             return self._reference
-        return copy.deepcopy(self._reference).to(dtype)
+
+        def make() -> nn.Module:  # the copy of a traced network is in training mode
+            return copy.deepcopy(self._reference).eval().to(dtype)
+
+        side = self.geometry.crop_px
+        example = torch.zeros((1, 3, side, side), dtype=dtype, device=self.device)
+        return fused_if_possible(make, example.contiguous(memory_format=torch.channels_last))
 
     def compile(self, crops: Crops) -> None:
-        """Compile the network with `torch.compile` for batches of this shape, if that works."""
+        """Compile the network with `torch.compile` for batches of this shape, if that works and makes it faster."""
         eager = self._network
+        if is_fused(eager):
+            return
         self.__dict__["_network"] = torch.compile(eager, dynamic=False)
         try:
             self.forward(crops).cpu()
@@ -131,6 +144,7 @@ class Extractor:
 
         Raises:
             WeightsError: the cosine is below 0.999; `--precision fp32 --decoding full` fixes this.
+            GpuDecodingError: it is, and a GPU has decoded the pictures; `--decoding fast` may fix this.
         """
         if self._checked_cosine is not None:
             return self._checked_cosine
@@ -145,11 +159,13 @@ class Extractor:
         if self._network is not self._reference:
             del self.__dict__["_reference"]  # it takes half of the memory
         if not cosine >= MIN_COSINE:
-            raise WeightsError(
+            words = (
                 f"features in {self.identity.precision} with {self.decoding} decoding have a cosine of only "
-                f"{cosine:.5f} to reference features on your pictures (at least {MIN_COSINE} is required); run again "
-                "with --precision fp32 --decoding full"
+                f"{cosine:.5f} to reference features on your pictures (at least {MIN_COSINE} is required)"
             )
+            if self.decoding == "gpu":
+                raise GpuDecodingError(f"{words}; run again with --decoding fast")
+            raise WeightsError(f"{words}; run again with --precision fp32 --decoding full")
         self._checked_cosine = cosine
         return cosine
 

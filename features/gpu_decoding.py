@@ -56,30 +56,52 @@ def decode(jpegs: Sequence[Tensor], device: torch.device) -> list[Tensor]:
     return list(torch.ops.image.decode_jpegs_cuda(list(jpegs), _RGB, device))
 
 
-@torch.inference_mode()
-def crops_of(jpegs: Sequence[memoryview], geometry: Geometry, device: torch.device) -> list[Tensor | None]:
-    """Return crops on the device, each (crop_px, crop_px, 3) uint8, and None for the JPEGs that it refuses.
+class JpegDecoder:
+    """Decodes JPEGs on a device as crops, which belong to a stream.
 
-    Raises:
-        PipelineError: the device has stopped working.
+    Args:
+        geometry: how pictures are resized and cropped.
+        device: the device.
+        stream: the stream that resizes pictures; None on a CPU.
     """
-    pictures = _decode_each([torch.frombuffer(jpeg, dtype=torch.uint8) for jpeg in jpegs], device)
-    by_size: dict[torch.Size, list[int]] = defaultdict(list)
-    for place, picture in enumerate(pictures):
-        if picture is not None:
-            by_size[picture.shape].append(place)
-    crops: list[Tensor | None] = [None] * len(jpegs)
-    for size, places in by_size.items():
-        n_at_once = max(1, _PIXELS_AT_ONCE // size[1:].numel())
-        for start in range(0, len(places), n_at_once):
-            some = places[start : start + n_at_once]
-            made = _cut(torch.stack([pictures[place] for place in some]), geometry)  # type: ignore[misc]
-            for place, crop in zip(some, made, strict=True):
-                crops[place] = crop
-    if device.type == "cuda":
-        # The decoder has a stream of its own. It must not get memory that this stream still reads.
-        torch.cuda.current_stream(device).synchronize()
-    return crops
+
+    def __init__(self, geometry: Geometry, device: torch.device, stream: torch.cuda.Stream | None) -> None:
+        self._geometry, self._device, self._stream = geometry, device, stream
+        # nvJPEG writes in a stream of its own. Its pictures have memory that `stream` never gets, so that it cannot
+        # overwrite what `stream` still reads.
+        self._of_pictures = stream and torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        self._pictures: list[Tensor | None] = []
+
+    @torch.inference_mode()
+    def crops(self, jpegs: Sequence[memoryview]) -> tuple[Tensor, list[int]]:
+        """Return crops, (n, crop_px, crop_px, 3) uint8, and which JPEGs they are of; the device refuses the others.
+
+        Raises:
+            PipelineError: the device has stopped working.
+        """
+        with torch.cuda.stream(self._of_pictures):
+            pictures = _decode_each([torch.frombuffer(jpeg, dtype=torch.uint8) for jpeg in jpegs], self._device)
+        if self._stream is not None:
+            self._stream.synchronize()  # the pictures before have been resized, while these were decoded
+        self._pictures = pictures
+        by_size: dict[torch.Size, list[int]] = defaultdict(list)
+        for place, picture in enumerate(pictures):
+            if picture is not None:
+                by_size[picture.shape].append(place)
+        side = self._geometry.crop_px
+        with torch.cuda.stream(self._stream):
+            crops, places = [torch.empty((0, side, side, 3), dtype=torch.uint8, device=self._device)], []
+            for size, of_size in by_size.items():
+                n_at_once = max(1, _PIXELS_AT_ONCE // size[1:].numel())
+                for start in range(0, len(of_size), n_at_once):
+                    some = of_size[start : start + n_at_once]
+                    crops.append(_cut(torch.stack([pictures[place] for place in some]), self._geometry))  # type: ignore[misc]
+                    places += some
+            made = crops[1] if len(crops) == 2 else torch.cat(crops)
+            if places == sorted(places):
+                return made, places
+            order = sorted(range(len(places)), key=places.__getitem__)
+            return made[order], [places[one] for one in order]
 
 
 def _decode_each(jpegs: list[Tensor], device: torch.device) -> list[Tensor | None]:

@@ -117,7 +117,8 @@ class PicturePool:
 
     def crops(
         self,
-        chunks: Iterable[Sequence[tuple[Path, str]]],
+        folder: Path,
+        chunks: Iterable[Sequence[tuple[str, str]]],
         chunk_size: int,
         geometry: Geometry,
         fast: bool,
@@ -129,18 +130,24 @@ class PicturePool:
         the results of one chunk are used.
 
         Args:
-            chunks: paths and SHA-256, at most `chunk_size` per chunk.
+            folder: the folder that the pictures' paths are relative to, and must not leave.
+            chunks: SHA-256 and paths, at most `chunk_size` per chunk.
             chunk_size: how many pictures a process decodes between two answers.
             geometry: how pictures are cropped.
             fast: decode large JPEGs at a fraction of their size.
             keeps_jpegs: leave a JPEG that a GPU can decode as it is.
         """
         space = whole_pages(max(geometry.crop_bytes, MAX_JPEG_BYTES if keeps_jpegs else 0))
-        how = {"geometry": astuple(geometry), "fast": fast, "keeps_jpegs": keeps_jpegs}
+        how = {
+            "geometry": astuple(geometry),
+            "fast": fast,
+            "keeps_jpegs": keeps_jpegs,
+            "folder": str(folder.absolute()),
+        }
         n_ahead, size = 2 * self.n_processes + 1, space * chunk_size
         memory = self._memory.take(n_ahead * size)
 
-        def work(task: tuple[int, Sequence[tuple[Path, str]]]) -> list[Cropped]:
+        def work(task: tuple[int, Sequence[tuple[str, str]]]) -> list[Cropped]:
             number, pictures = task
             # `each` begins a chunk when the results of the one with the same memory have been used.
             return self._crops(pictures, memory.part(number % n_ahead, size), space, how)
@@ -163,14 +170,12 @@ class PicturePool:
             yield waiting.popleft().result()
 
     def _crops(
-        self, pictures: Sequence[tuple[Path, str]], memory: Region, space: int, how: dict[str, Any]
+        self, pictures: Sequence[tuple[str, str]], memory: Region, space: int, how: dict[str, Any]
     ) -> list[Cropped]:
         """Return the results for pictures, each of which has `space` bytes of memory. If one fails, each is alone."""
-        if not pictures:
-            return []
         is_alone = len(pictures) == 1
         fields = {
-            "pictures": [(str(path.absolute()), image_sha256) for path, image_sha256 in pictures],
+            "pictures": pictures,
             "limit_s": 0 if is_alone else self._timeout_s,
             "offset": memory.offset,
             "size": len(memory.view),

@@ -18,8 +18,9 @@ from typing import Any
 
 from PIL import AvifImagePlugin
 
+from dataset.files import path_below
 from dataset.pictures.operations import OPERATIONS, crop_or_jpeg
-from dataset.pictures.protocol import ANSWER, CROPS, READY, REQUEST, UnreadablePicture
+from dataset.pictures.protocol import ANSWER, CROPS, OUTSIDE, READY, REQUEST, UnreadablePicture
 
 _MAX_MEMORY_BYTES = 2 << 30
 
@@ -59,7 +60,13 @@ def main(argv: Sequence[str] = ()) -> None:
 
 
 def _write_crops(
-    memory_file: int, offset: int, size: int, pictures: Sequence[tuple[str, str]], limit_s: float, **how: Any
+    memory_file: int,
+    offset: int,
+    size: int,
+    folder: str,
+    pictures: Sequence[tuple[str, str]],
+    limit_s: float,
+    **how: Any,
 ) -> bytes:
     """Write what becomes of pictures (see `crop_or_jpeg`) into shared memory, without gaps; return the answer.
 
@@ -67,17 +74,21 @@ def _write_crops(
         memory_file: the file descriptor of the memory.
         offset: where the memory for these pictures begins.
         size: the bytes of this memory.
-        pictures: paths and SHA-256.
+        folder: the folder that the paths are relative to.
+        pictures: SHA-256 and paths.
         limit_s: seconds after which a picture ends this process; 0: the limit for the request counts.
         how: the other arguments of `crop_or_jpeg`.
     """
     answer, end = [], 0
     with mmap.mmap(memory_file, size, offset=offset) as memory:
-        for path, image_sha256 in pictures:
+        for image_sha256, name in pictures:
             if limit_s:
                 signal.setitimer(signal.ITIMER_REAL, limit_s)
             try:
-                is_jpeg, content = crop_or_jpeg(Path(path), image_sha256, **how)
+                path = path_below(Path(folder), name)
+                if path is None:
+                    raise UnreadablePicture(OUTSIDE)
+                is_jpeg, content = crop_or_jpeg(path, image_sha256, **how)
             except (UnreadablePicture, MemoryError) as error:
                 answer.append((False, 0, _reason(error).decode()))
                 continue

@@ -30,6 +30,7 @@ PICTURE_TIMEOUT_S = 10.0
 
 READY = b"ready\n"
 CROPS = "crops"
+OUTSIDE = "the file is missing from the raw folder: its path leads out of it"
 REQUEST = struct.Struct("<IQ")
 ANSWER = struct.Struct("<q")
 

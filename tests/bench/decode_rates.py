@@ -22,7 +22,8 @@ def rate_in_line(raw: Path, seconds: float = 4.0) -> float:
     pictures = itertools.cycle(pictures_of(raw))
     number, started = 0, time.perf_counter()
     while number < 3 or time.perf_counter() - started < seconds:
-        crop(*next(pictures), astuple(GEOMETRY), True)
+        image_sha256, path = next(pictures)
+        crop(raw / path, image_sha256, astuple(GEOMETRY), True)
         number += 1
     return number / (time.perf_counter() - started)
 
@@ -30,7 +31,7 @@ def rate_in_line(raw: Path, seconds: float = 4.0) -> float:
 def rate_of_processes(raw: Path, n_processes: int, seconds: float = 8.0) -> float:
     """Return pictures per second of a pool whose results nobody uses; starting the processes does not count."""
 
-    def chunks() -> Iterator[Sequence[tuple[Path, str]]]:
+    def chunks() -> Iterator[Sequence[tuple[str, str]]]:
         pictures = itertools.cycle(pictures_of(raw))
         while not stopped_at or time.perf_counter() < stopped_at[0]:
             yield list(itertools.islice(pictures, CHUNK_SIZE))
@@ -38,7 +39,7 @@ def rate_of_processes(raw: Path, n_processes: int, seconds: float = 8.0) -> floa
     stopped_at: list[float] = []
     n_to_warm_up, number, started, ended = 2 * n_processes, 0, 0.0, 0.0
     with PicturePool(n_processes) as pool:
-        for done, chunk in enumerate(pool.crops(chunks(), CHUNK_SIZE, GEOMETRY, fast=True)):
+        for done, chunk in enumerate(pool.crops(raw, chunks(), CHUNK_SIZE, GEOMETRY, fast=True)):
             if done == n_to_warm_up:
                 started = time.perf_counter()
                 stopped_at.append(started + seconds)
@@ -48,10 +49,9 @@ def rate_of_processes(raw: Path, n_processes: int, seconds: float = 8.0) -> floa
     return number / max(ended - started, 1e-9)
 
 
-def pictures_of(raw: Path) -> list[tuple[Path, str]]:
-    """Return the paths and SHA-256 of the pictures of a raw folder."""
-    rows = pl.read_parquet(raw / "images.parquet").select("path", "image_sha256").rows()
-    return [(raw / path, image_sha256) for path, image_sha256 in rows]
+def pictures_of(raw: Path) -> list[tuple[str, str]]:
+    """Return the SHA-256 and paths of the pictures of a raw folder."""
+    return pl.read_parquet(raw / "images.parquet").select("image_sha256", "path").rows()
 
 
 def n_physical_cores() -> int:

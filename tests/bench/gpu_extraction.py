@@ -3,6 +3,7 @@
 Environment: BENCH_GPU_DEVICE (cuda), BENCH_GPU_TINY (1: sizes for a test), BENCH_GPU_PICTURES (16000) end to end.
 """
 
+import copy
 import os
 import subprocess
 import sys
@@ -14,18 +15,18 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-import polars as pl
 import torch
 from bench_features import GFLOP_AN_IMAGE, make_pictures
-from decode_rates import rate_in_line, rate_of_processes
+from decode_rates import pictures_of, rate_in_line, rate_of_processes
 from run import Result
 
 from dataset.pictures.pool import PicturePool
+from features.ahead import one_ahead
 from features.batches import BatchMaker
 from features.config import ExtractOptions, ExtractorConfig
 from features.decoding import CropReader
 from features.extract import extract
-from features.extractor import Extractor
+from features.extractor import PRECISIONS, Extractor
 
 START_LIMIT_S = 8.0
 _ROOT = Path(__file__).resolve().parents[2]
@@ -92,18 +93,29 @@ def _matrix_rate(extractor: Extractor, sizes: Sizes) -> float:
 
 
 def _forward_rates(extractor: Extractor, sizes: Sizes) -> Iterator[tuple[str, float]]:
-    """Yield what was measured, and pictures per second; at the end the extractor is compiled."""
-    side = extractor.geometry.crop_px
-    for is_compiled in (False, True):
-        for size in sizes.batches[is_compiled:]:
+    """Yield what was measured, and pictures per second: as torch runs it, compiled, and as the extractor runs it."""
+    side, dtype = extractor.geometry.crop_px, PRECISIONS[extractor.identity.precision]
+    extractor.forward(torch.zeros((1, side, side, 3), dtype=torch.uint8, device=extractor.device))
+    plain = copy.deepcopy(extractor._reference).eval().to(dtype)
+    for what in ("eager", "compiled", "extractor"):
+        for size in sizes.batches[what == "compiled" :]:
             crops = torch.randint(256, (size, side, side, 3), dtype=torch.uint8, device=extractor.device)
-            started = time.perf_counter()
-            if is_compiled:
-                extractor.compile(crops)
-            first_s = time.perf_counter() - started
-            seconds = _seconds(partial(extractor.forward, crops), extractor.device, sizes.repeats)
-            words = f"compiled in {first_s:.0f} s" if is_compiled else "eager"
-            yield f"{words}, batch {size}", size / seconds
+            words = what
+            if what == "compiled":
+                started = time.perf_counter()
+                plain = torch.compile(plain, dynamic=False)
+                with torch.inference_mode():
+                    plain(_inputs(crops, dtype))
+                words = f"compiled in {time.perf_counter() - started:.0f} s"
+            with torch.inference_mode():
+                run = (
+                    partial(extractor.forward, crops) if what == "extractor" else partial(plain, _inputs(crops, dtype))
+                )
+                yield f"{words}, batch {size}", size / _seconds(run, extractor.device, sizes.repeats)
+
+
+def _inputs(crops: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    return crops.permute(0, 3, 1, 2).float().div_(255).sub_(0.5).to(dtype)
 
 
 def _seconds(work: Callable[[], object], device: torch.device, repeats: int) -> float:
@@ -129,8 +141,7 @@ def _batch_rate(extractor: Extractor, raw: Path, sizes: Sizes) -> float:
     with PicturePool(options.n_decoders) as pool:
         reader = CropReader(pool, raw, extractor.geometry)
         maker = BatchMaker(reader, extractor.decoding, extractor.device, options.batch_size)
-        pictures = pl.read_parquet(raw / "images.parquet").select("image_sha256", "path").rows()
-        for batch in maker.batches(pictures[: sizes.n_decoded]):
+        for batch in one_ahead(maker.batches(pictures_of(raw)[: sizes.n_decoded])):
             if started:
                 number += len(batch.names)
             else:

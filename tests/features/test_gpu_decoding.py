@@ -21,7 +21,7 @@ from features.config import ExtractOptions, ExtractorConfig
 from features.decoding import CropReader
 from features.extract import compute
 from features.extractor import Extractor
-from features.gpu_decoding import crops_of
+from features.gpu_decoding import JpegDecoder
 from features.store import FeatureStore
 
 CPU = torch.device("cpu")
@@ -110,8 +110,9 @@ def test_crops_show_what_the_processes_crops_show(size: tuple[int, int], tmp_pat
     (tmp_path / "a.jpg").write_bytes(encoded(photograph(3, size), quality=95))
     with PicturePool() as pool:
         plain = pool.crop(tmp_path / "a.jpg", sha256_of_file(tmp_path / "a.jpg"), GEOMETRY, fast=False)
-    (crop,) = crops_of([memoryview(bytearray((tmp_path / "a.jpg").read_bytes()))], GEOMETRY, CPU)
-    assert crop is not None
+    content = bytearray((tmp_path / "a.jpg").read_bytes())
+    (crop,), places = JpegDecoder(GEOMETRY, CPU, None).crops([memoryview(content)])
+    assert places == [0]
     difference = np.abs(crop.numpy().astype(int) - np.frombuffer(plain, np.uint8).reshape(56, 56, 3).astype(int))
     assert difference.max() <= 2, "rounding, of one or two passes"
 
@@ -120,9 +121,19 @@ def test_a_jpeg_that_the_gpu_refuses_costs_only_itself(fake_gpu: list[int]) -> N
     good = [encoded(photograph(number)) for number in range(7)]
     refused = encoded(photograph(9), "PNG")
     contents = [*good[:3], refused, *good[3:], refused]
-    crops = crops_of([memoryview(bytearray(content)) for content in contents], GEOMETRY, CPU)
-    assert [crop is None for crop in crops] == [content is refused for content in contents]
+    crops, places = JpegDecoder(GEOMETRY, CPU, None).crops([memoryview(bytearray(one)) for one in contents])
+    assert places == [0, 1, 2, 4, 5, 6, 7]
+    assert len(crops) == 7
     assert len(fake_gpu) < 2 * len(contents)
+
+
+def test_crops_of_several_sizes_are_in_order(fake_gpu: list[int]) -> None:
+    colours = [(number * 20, 100, 50) for number in range(12)]
+    sizes = [(160, 90), (90, 160), (120, 120)]
+    contents = [encoded(Image.new("RGB", sizes[n % 3], colour), quality=100) for n, colour in enumerate(colours)]
+    crops, places = JpegDecoder(GEOMETRY, CPU, None).crops([memoryview(bytearray(one)) for one in contents])
+    assert places == list(range(12))
+    assert (crops[:, 20, 20].int() - torch.tensor(colours)).abs().max() <= 2
 
 
 def write(folder: Path, contents: dict[str, bytes]) -> list[tuple[str, str]]:

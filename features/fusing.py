@@ -16,8 +16,8 @@ class _ConvolutionWithReLU(nn.Module):
         self.convolution = convolution
 
     def forward(self, inputs: Tensor) -> Tensor:
-        of = self.convolution
-        return torch.cudnn_convolution_relu(inputs, of.weight, of.bias, of.stride, of.padding, of.dilation, of.groups)
+        of, padding = self.convolution, cast(tuple[int, ...], self.convolution.padding)
+        return torch.cudnn_convolution_relu(inputs, of.weight, of.bias, of.stride, padding, of.dilation, of.groups)
 
 
 def fused_if_possible(make: Callable[[], nn.Module], inputs: Tensor) -> nn.Module:

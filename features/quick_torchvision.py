@@ -17,7 +17,9 @@ _PACKAGE, _USED = "torch._dynamo", "torch._dynamo.utils"
 class _StandIn(ModuleType):
     """A module that imports the real one when anything of it is used."""
 
-    __path__: tuple[str, ...] = ()  # a package
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.__path__ = []  # a package
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):  # what Python asks of any module

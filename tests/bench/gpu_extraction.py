@@ -96,7 +96,7 @@ def _forward_rates(extractor: Extractor, sizes: Sizes) -> Iterator[tuple[str, fl
     """Yield what was measured, and pictures per second: as torch runs it, compiled, and as the extractor runs it."""
     side, dtype = extractor.geometry.crop_px, PRECISIONS[extractor.identity.precision]
     extractor.forward(torch.zeros((1, side, side, 3), dtype=torch.uint8, device=extractor.device))
-    plain = copy.deepcopy(extractor._reference).eval().to(dtype)
+    plain: Callable[[torch.Tensor], torch.Tensor] = copy.deepcopy(extractor._reference).eval().to(dtype)
     for what in ("eager", "compiled", "extractor"):
         for size in sizes.batches[what == "compiled" :]:
             crops = torch.randint(256, (size, side, side, 3), dtype=torch.uint8, device=extractor.device)

@@ -1,4 +1,5 @@
 import io
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -8,6 +9,7 @@ import polars as pl
 import pytest
 import torch
 from PIL import Image
+from raw_tables import write_pictures
 
 from dataset.errors import UsageError
 from dataset.files import sha256_of_file
@@ -15,12 +17,13 @@ from dataset.pictures.decoding import is_plain_jpeg
 from dataset.pictures.pool import PicturePool
 from dataset.pictures.protocol import Geometry
 from features import gpu_decoding
+from features.__main__ import main
 from features.ahead import one_ahead
 from features.batches import Batch, BatchMaker
 from features.config import ExtractOptions, ExtractorConfig
 from features.decoding import CropReader
 from features.extract import compute
-from features.extractor import Extractor
+from features.extractor import Extractor, GpuDecodingError
 from features.gpu_decoding import JpegDecoder
 from features.store import FeatureStore
 
@@ -220,3 +223,20 @@ def test_features_of_pictures_that_the_gpu_decodes_are_those_of_the_plain_way(
     for name, feature in found["gpu"].items():
         plain = found["full"][name]
         assert feature @ plain / np.linalg.norm(feature) / np.linalg.norm(plain) >= 0.999
+
+
+def test_if_the_gpus_pictures_give_other_features_the_processes_decode_them(
+    tmp_path: Path, fake_gpu: list[int], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(gpu_decoding, "decode", lambda jpegs, _device: [255 - one for one in decode_here(jpegs, CPU)])
+    write_pictures(tmp_path, write(tmp_path, MIXED))
+    options = "--all-pictures --device cpu --extractor resnet18 --weights random:0 --precision fp32"
+    command = ["extract", *options.split(), "--raw", str(tmp_path), "--store", str(tmp_path / "store")]
+    with pytest.raises(GpuDecodingError, match="run again with --decoding fast"):
+        main([*command, "--decoding", "gpu"])
+    main(command)
+    said = capsys.readouterr().out
+    assert "Decoder processes decode the pictures, because with the GPU features in fp32 with gpu decoding have" in said
+    assert "7 pictures computed now" in said
+    extractors = [json.loads(file.read_text()) for file in (tmp_path / "store").glob("*/extractor.json")]
+    assert sorted(one["preprocessing"][:13] for one in extractors) == ["fast decoding", "gpu decoding,"]

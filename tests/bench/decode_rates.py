@@ -43,10 +43,10 @@ def rate_of_processes(raw: Path, n_processes: int, seconds: float = 8.0) -> floa
             if done == n_to_warm_up:
                 started = time.perf_counter()
                 stopped_at.append(started + seconds)
-            elif done > n_to_warm_up and time.perf_counter() < stopped_at[0]:
+            elif done > n_to_warm_up and (not number or time.perf_counter() < stopped_at[0]):
                 number += len(chunk)
                 ended = time.perf_counter()
-    return number / max(ended - started, 1e-9)
+    return number / (ended - started)
 
 
 def pictures_of(raw: Path) -> list[tuple[str, str]]:

@@ -5,6 +5,7 @@ The steps are separate functions, so that the workers of a cluster can share the
 
 import logging
 import time
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
@@ -39,6 +40,7 @@ FOLDER = "features"
 """The folder in a raw folder for the features of all its pictures."""
 SHARD_SIZE = 1024
 _PICTURES_TO_CHECK = 4
+_WRITERS = 3
 _COMPILE_FROM = 200_000
 """On a GPU, a network without fused convolutions is compiled from this many pictures on; it takes 20 seconds."""
 
@@ -288,14 +290,14 @@ def _check(extractor: Extractor, reader: CropReader, batch: Batch, features: Ten
 
 
 class _ShardWriter:
-    """Collects features and writes them as shards in a separate thread."""
+    """Collects features and writes them as shards in separate threads."""
 
     def __init__(self, store: FeatureStore, advance: Advance, shard_time_s: float) -> None:
         self._store, self._advance, self._shard_time_s = store, advance, shard_time_s
         self._names: list[str] = []
         self._features: list[npt.NDArray[np.float16]] = []
-        self._thread = ThreadPoolExecutor(1, "writer")
-        self._writing: Future[None] | None = None
+        self._threads = ThreadPoolExecutor(_WRITERS, "writer")
+        self._writing: deque[Future[None]] = deque()
         self._last_time = time.monotonic()
 
     def add(self, batch: Batch, features: Tensor) -> None:
@@ -308,20 +310,20 @@ class _ShardWriter:
             self._write()
 
     def finish(self) -> None:
-        """Write the last shard and wait until it is on disk."""
+        """Write the last shard and wait until all are on disk."""
         if self._names:
             self._write()
-        if self._writing is not None:
-            self._writing.result()
+        while self._writing:
+            self._writing.popleft().result()
 
     def close(self) -> None:
-        """Stop the thread."""
-        self._thread.shutdown()
+        """Stop the threads."""
+        self._threads.shutdown()
 
     def _write(self) -> None:
-        if self._writing is not None:
-            self._writing.result()
-        self._writing = self._thread.submit(self._store.add, self._names, np.concatenate(self._features))
+        if len(self._writing) == _WRITERS:
+            self._writing.popleft().result()
+        self._writing.append(self._threads.submit(self._store.add, self._names, np.concatenate(self._features)))
         self._names, self._features = [], []
         self._last_time = time.monotonic()
 

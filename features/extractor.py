@@ -3,6 +3,7 @@
 import copy
 import functools
 import logging
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal
 
@@ -54,13 +55,15 @@ class Extractor:
         self._memory = memory
         transforms = self._weights.transforms
         self.geometry = Geometry(transforms.resize_size[0], transforms.crop_size[0], transforms.interpolation.value)
-        self.decoding = best_decoding(config.decoding, self.device, self.geometry)
+        with ThreadPoolExecutor(1) as thread:  # on a GPU, both take a second or more
+            weights_sha256 = thread.submit(self._weights.sha256, memory)
+            self.decoding = best_decoding(config.decoding, self.device, self.geometry)
         self._mean, self._std = (torch.tensor(v).view(1, 3, 1, 1) for v in (transforms.mean, transforms.std))
         self.identity = ExtractorIdentity(
             architecture=architecture,
             node=node,
             weights=self._weights.label,
-            weights_sha256=self._weights.sha256(memory),
+            weights_sha256=weights_sha256.result(),
             is_random=self._weights.is_random,
             preprocessing=self._preprocessing(),
             precision=precision,

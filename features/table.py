@@ -1,5 +1,6 @@
 """Writes the feature table of a dataset from the store's shards, in bounded memory."""
 
+import os
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -50,8 +51,7 @@ def write_features(images: pl.DataFrame, shards: Iterable[Path], store: FeatureS
             width = features.shape[1]
             for name, feature in zip(names, features, strict=True):
                 for place in places.pop(name, ()):
-                    scratch.seek(place * feature.nbytes)
-                    scratch.write(feature.data)
+                    os.pwrite(scratch.fileno(), feature.data, place * feature.nbytes)
         scratch.seek(0)
         _write_in_groups(rows, width, cast(BinaryIO, scratch), store, path)
     return rows.height

@@ -6,6 +6,7 @@ which must not affect anything else. It ends when its parent ends (stdin is clos
 The messages are described in `dataset.pictures.protocol`.
 """
 
+import ctypes
 import json
 import mmap
 import os
@@ -23,6 +24,8 @@ from dataset.pictures.operations import OPERATIONS, crop_or_jpeg
 from dataset.pictures.protocol import ANSWER, CROPS, OUTSIDE, READY, REQUEST, UnreadablePicture
 
 _MAX_MEMORY_BYTES = 2 << 30
+_KEPT_MEMORY_BYTES = 64 << 20
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 
 
 def main(argv: Sequence[str] = ()) -> None:
@@ -33,6 +36,7 @@ def main(argv: Sequence[str] = ()) -> None:
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C
     _limit_resources()
+    _keep_freed_memory()
     AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # one picture, one core: other processes use the others
     limit_s, memory_file = (*(int(number) for number in argv), 0, 0)[:2]
     answers = os.fdopen(os.dup(1), "wb", buffering=0)
@@ -101,6 +105,14 @@ def _write_crops(
 def _reason(error: UnreadablePicture | MemoryError) -> bytes:
     reason = "it needs too much memory" if isinstance(error, MemoryError) else str(error)
     return reason.encode(errors="backslashreplace")
+
+
+def _keep_freed_memory() -> None:
+    """Let glibc keep the memory of a picture for the next one: to ask for it again takes a fifth longer."""
+    with suppress(AttributeError, OSError):
+        mallopt = ctypes.CDLL(None).mallopt
+        for parameter in (_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD):
+            mallopt(parameter, _KEPT_MEMORY_BYTES)
 
 
 def _limit_resources() -> None:

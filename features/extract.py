@@ -261,12 +261,13 @@ def extract(
     advance: Advance,
     options: ExtractOptions | None = None,
     retry: bool = False,
+    name: str | None = None,
 ) -> Extracted:
-    """Run all three steps: write the feature table of a dataset's pictures, computing only what the store lacks."""
+    """Run all three steps: write a feature set of a dataset's pictures, computing only what the store lacks."""
     store = FeatureStore(root, extractor.identity)
     to_do = plan(raw, dataset, store, retry)
     compute(raw, to_do.missing, extractor, store, options or ExtractOptions(), advance)
-    return finish(raw, dataset, to_do, store)
+    return finish(raw, dataset, to_do, store, name)
 
 
 def _memory_bytes(device: torch.device) -> int:

@@ -1,4 +1,4 @@
-"""Feature extractors: VGG-19 up to fc7, or another torchvision network up to any node."""
+"""Feature extractors: a backbone, VGG-19 by default, on a device and in a precision."""
 
 import copy
 import functools
@@ -15,11 +15,10 @@ from torch import Tensor, nn
 import features.quick_torchvision  # noqa: F401 - before anything that imports torchvision
 from dataset.errors import UsageError, WeightsError
 from dataset.pictures.protocol import Geometry
+from features.backbones.opening import open_backbone
 from features.config import Decoding, ExtractorConfig, ExtractorIdentity, Precision
 from features.fusing import fused_if_possible, is_fused
 from features.gpu_decoding import is_available
-from features.networks import cut_network, parse_extractor
-from features.weights import Weights
 
 _log = logging.getLogger(__name__)
 
@@ -34,7 +33,7 @@ class GpuDecodingError(WeightsError):
 
 
 class Extractor:
-    """A network up to a node; its weights are loaded when they are first needed.
+    """A backbone that computes features; its weights are loaded when they are first needed.
 
     Args:
         config: the features to compute.
@@ -42,6 +41,7 @@ class Extractor:
         memory: a JSON file that caches the SHA-256 of weights; None: hash them every time.
 
     Raises:
+        MissingExtraError: the backbone's library is not installed.
         UsageError: the name is unknown, or the seed is invalid.
         WeightsError: the weights cannot be downloaded or read.
     """
@@ -50,43 +50,34 @@ class Extractor:
         self.config = config
         self.device = torch.device(best_device() if device == "auto" else device)
         precision = best_precision(self.device) if config.precision == "auto" else config.precision
-        architecture, node = parse_extractor(config.name)
-        self._weights = Weights(architecture, config.weights)
+        self._backbone = open_backbone(config.name, config.weights)
         self._memory = memory
-        transforms = self._weights.transforms
-        self.geometry = Geometry(transforms.resize_size[0], transforms.crop_size[0], transforms.interpolation.value)
+        preprocessing = self._backbone.preprocessing
+        self.geometry = preprocessing.geometry
         with ThreadPoolExecutor(1) as thread:  # on a GPU, both take a second or more
-            weights_sha256 = thread.submit(self._weights.sha256, memory)
+            weights_sha256 = thread.submit(self._backbone.sha256, memory)
             self.decoding = best_decoding(config.decoding, self.device, self.geometry)
-        self._mean, self._std = (torch.tensor(v).view(1, 3, 1, 1) for v in (transforms.mean, transforms.std))
+        self._mean, self._std = (torch.tensor(v).view(1, 3, 1, 1) for v in (preprocessing.mean, preprocessing.std))
         self.identity = ExtractorIdentity(
-            architecture=architecture,
-            node=node,
-            weights=self._weights.label,
+            architecture=self._backbone.architecture,
+            node=self._backbone.node,
+            weights=self._backbone.weights.label,
             weights_sha256=weights_sha256.result(),
-            is_random=self._weights.is_random,
-            preprocessing=self._preprocessing(),
+            is_random=self._backbone.weights.is_random,
+            preprocessing=preprocessing.describe(self.decoding),
             precision=precision,
         )
         self._checked_cosine: float | None = None
 
-    def _preprocessing(self) -> str:
-        """Describe the processing of a picture before the network."""
-        geometry, transforms = self.geometry, self._weights.transforms
-        return (
-            f"{self.decoding} decoding, resize {geometry.resize_px} ({geometry.interpolation}, antialiased), "
-            f"centre crop {geometry.crop_px}, less {transforms.mean}, divided by {transforms.std}"
-        )
-
     @functools.cached_property
     def _reference(self) -> nn.Module:
         """The network in fp32 on the device, which computes reference features."""
-        network, digest = self._weights.take(self._memory)
+        network, digest = self._backbone.take(self._memory)
         if digest != self.identity.weights_sha256:
             raise WeightsError(
                 f"weights {self.config.weights}: they changed during the run; run the same command again"
             )
-        cut = cut_network(network, self.identity.architecture, self.identity.node)
+        cut = self._backbone.cut(network)
         return cut.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
     @functools.cached_property

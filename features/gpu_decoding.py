@@ -29,7 +29,8 @@ _PIXELS_AT_ONCE = 1 << 26
 @functools.cache
 def is_available(device: torch.device, geometry: Geometry) -> bool:
     """Return whether this device decodes JPEGs: the build of torchvision can, and a test picture comes out right."""
-    if device.type != "cuda" or geometry.interpolation not in _INTERPOLATIONS:
+    can_be_cut = geometry.interpolation in _INTERPOLATIONS and geometry.crop_px <= geometry.resize_px
+    if device.type != "cuda" or not can_be_cut:
         return False
     row = torch.arange(256, dtype=torch.uint8)
     picture = torch.stack([row.expand(64, 256), row.flip(0).expand(64, 256), row.roll(64).expand(64, 256)])
@@ -134,7 +135,7 @@ def _cut(pictures: Tensor, geometry: Geometry) -> Tensor:
     """Resize and crop (B, 3, H, W) uint8 as `dataset.pictures.operations.cut` does: (B, crop_px, crop_px, 3) uint8."""
     height, width = pictures.shape[2:]
     short, long = sorted((height, width))
-    long = int(geometry.resize_px * long / short)
+    long = geometry.resize_px if geometry.is_squashed else int(geometry.resize_px * long / short)
     size = (long, geometry.resize_px) if width <= height else (geometry.resize_px, long)
     resized = interpolate(pictures.float(), size, mode=geometry.interpolation, antialias=True)
     top, left = (round((side - geometry.crop_px) / 2.0) for side in size)

@@ -1,4 +1,4 @@
-"""Writes the feature table of a dataset from the store's shards, in bounded memory."""
+"""Writes a feature table, in bounded memory: any, row group by row group, or that of frames from the store's shards."""
 
 import os
 import tempfile
@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dataset.files import atomic_path
-from dataset.schema import FrameFeature
+from dataset.schema import FrameFeature, ItemFeature
 from dataset.tables import empty, validate
 from features.ahead import each_ahead, one_ahead
 from features.store import FeatureStore
@@ -70,7 +70,7 @@ def _write_in_groups(rows: pl.DataFrame, width: int, scratch: BinaryIO, store: F
 
 
 class FeatureWriter:
-    """Writes a `FrameFeature` table, one row group at a time.
+    """Writes a `FrameFeature` or `ItemFeature` table, one row group at a time.
 
     Args:
         path: the file to write.
@@ -78,12 +78,21 @@ class FeatureWriter:
         width: the numbers per feature.
         number: their type, `pl.Float16` or `pl.Float32`.
         made_by: a key of what made the features, for the file's metadata.
+        of: the table's schema.
     """
 
-    def __init__(self, path: Path, shown: Path, width: int, number: type[pl.DataType], made_by: str) -> None:
-        self._shown, self._vector = shown, pl.Array(number, width)
+    def __init__(
+        self,
+        path: Path,
+        shown: Path,
+        width: int,
+        number: type[pl.DataType],
+        made_by: str,
+        of: type[FrameFeature] | type[ItemFeature] = FrameFeature,
+    ) -> None:
+        self._shown, self._vector, self._of = shown, pl.Array(number, width), of
         self._schema = (
-            empty(FrameFeature)
+            empty(of)
             .with_columns(pl.Series("feature", [], dtype=self._vector))
             .to_arrow(compat_level=pl.CompatLevel.oldest())
             .schema.with_metadata({_STORE_KEY: made_by.encode()})
@@ -95,7 +104,8 @@ class FeatureWriter:
             compression_level=1,
             use_dictionary=False,
             write_page_checksum=True,
-            write_statistics=["frame_id", "image_sha256"],  # those of a vector's numbers are of no use, and slow
+            # Those of a vector's numbers are of no use, and slow.
+            write_statistics=[name for name in self._schema.names if name != "feature"],
         )
 
     def __enter__(self) -> Self:
@@ -105,13 +115,13 @@ class FeatureWriter:
         self._writer.close()
 
     def write(self, rows: pl.DataFrame, features: npt.NDArray[Any]) -> None:
-        """Write a row group: `frame_id` and `image_sha256`, sorted and after all earlier ones, and their features."""
+        """Write a row group: the table's other columns, sorted by id and after all earlier rows, and the features."""
         self.write_prepared(self.prepare(rows, features))
 
     def prepare(self, rows: pl.DataFrame, features: npt.NDArray[Any]) -> pa.Table:
         """Return a row group, as `write` takes it, in the form in which it is written."""
         table = rows.with_columns(pl.Series("feature", features, dtype=self._vector))
-        valid = validate(table, FrameFeature, str(self._shown))
+        valid = validate(table, self._of, str(self._shown))
         return valid.to_arrow(compat_level=pl.CompatLevel.oldest()).cast(self._schema)
 
     def write_prepared(self, group: pa.Table) -> None:

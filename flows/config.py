@@ -24,6 +24,7 @@ from dataset.building.split import SplitConfig
 from dataset.cli import Count, CountOrZero
 from dataset.dates import Dates
 from dataset.errors import MissingInputError, UsageError
+from dataset.feature_sets import require_set_name
 from dataset.snapshots.publication import PublicationConfig
 from features.config import DEFAULT_STORE, ExtractorConfig
 from flows.allowed import check_run
@@ -75,6 +76,7 @@ class BuildConfig:
         site_urls: base addresses of another site with the same pages: movie,www,images, and mobile if it has JSON
         delay_s: seconds between requests; at least 5 on a real host
         runner: where features are computed: local, dask, dask:<address>
+        feature_set: name of a further feature set, beside the main one
         k: the k of the k-core, for users and movies
         seed: seed of the split
         sandbox_seed: seed of the sandbox's world
@@ -100,6 +102,7 @@ class BuildConfig:
     weights: Weights = ExtractorConfig.weights
     precision: Precision = "auto"
     runner: Annotated[str, Field(pattern=r"^(local|dask(:.+)?)$")] = LOCAL
+    feature_set: str | None = None
     k: CountOrZero = DatasetConfig.k_user
     seed: CountOrZero = SplitConfig.seed
     sandbox_seed: CountOrZero = WorldConfig.seed
@@ -109,7 +112,8 @@ class BuildConfig:
     dates: PublishedDates = None
 
     def __post_init__(self) -> None:
-        """Refuse to crawl the real site without a contact and ids."""
+        """Refuse to crawl the real site without a contact and ids, and a name that no feature set can have."""
+        require_set_name(self.feature_set)
         if self.source == "douban" and not (self.contact and (self.movies or self.users or self.users_file)):
             raise UsageError("source douban needs a contact (for the User-Agent) and movies or users to start from")
 
@@ -166,6 +170,10 @@ class ExtractFeaturesConfig:
         retry: compute only the pictures that failed before
         pictures_a_shard: pictures per task
         threads: threads per shard (0: all); the same number gives the same bits
+        feature_set: name of a further feature set, beside the main one
+
+    Raises:
+        UsageError: no feature set can have this name.
     """
 
     raw: Path = Path("data/sandbox/raw")
@@ -178,6 +186,11 @@ class ExtractFeaturesConfig:
     retry: bool = False
     pictures_a_shard: Count = PICTURES_A_SHARD
     threads: CountOrZero = 0
+    feature_set: str | None = None
+
+    def __post_init__(self) -> None:
+        """Check the name of the feature set."""
+        require_set_name(self.feature_set)
 
     @property
     def extractor_config(self) -> ExtractorConfig:
@@ -219,6 +232,7 @@ class RunExperimentConfig:
         seeds: each model is trained once per seed
         epochs: maximum number of epochs; none: the model's default
         jobs: runs at the same time; none: as cores and memory allow
+        features: names of feature sets to compare; main has no name; none: the main one
         raw: raw folder with the pictures for the report
         experiments: folder of all experiments
         runs: folder of all runs
@@ -229,6 +243,7 @@ class RunExperimentConfig:
     seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (0,)
     epochs: Count | None = None
     jobs: Count | None = None
+    features: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
     raw: Path | None = None
     experiments: Path = Path("data/experiments")
     runs: Path = Path("data/runs")

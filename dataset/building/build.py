@@ -68,11 +68,11 @@ class DatasetConfig:
 
 @dataclass(frozen=True)
 class BuiltDataset:
-    """The result of `build`: the folder, the content of its `dataset.json`, and whether features were kept, if any."""
+    """The result of `build`: the folder, the content of its `dataset.json`, and the feature tables it removed."""
 
     path: Path
     description: dict[str, Any]
-    has_kept_features: bool = True
+    removed_features: tuple[str, ...] = ()
 
 
 def read_raw(raw: Path) -> dict[str, pl.DataFrame]:
@@ -153,9 +153,9 @@ def build(raw: Path, destination: Path, config: DatasetConfig) -> BuiltDataset:
         if users is not None:
             write_table(users, SnapshotUser, folder / "users.parquet")
         description = write_description(folder, description)
-        has_kept_features = keep_features(destination, folder)
+        removed = keep_features(destination, folder)
     _log.info("built %s: %d interactions, %d rows dropped", destination, interactions.height, quarantine.height)
-    return BuiltDataset(destination, description, has_kept_features)
+    return BuiltDataset(destination, description, tuple(removed))
 
 
 def held_out_likes(

@@ -22,9 +22,10 @@ PUBLIC = {
     "site_urls": None,
     "delay_s": 0.0,
     "extractor": "vgg19",
-    "weights": "IMAGENET1K_V1",
+    "weights": "auto",
     "precision": "auto",
     "runner": "local",
+    "feature_set": None,
     "k": 5,
     "seed": 0,
     "sandbox_seed": 0,
@@ -115,3 +116,10 @@ def test_an_option_that_is_not_set_is_left_out() -> None:
         "--max-users=5",
         "--refresh",
     ]
+
+
+@pytest.mark.parametrize("config", [BuildConfig, ExtractFeaturesConfig])
+@pytest.mark.parametrize("name", ["../x", "", "Clip", "main", "a/b", "x" * 65])
+def test_a_flow_refuses_a_name_that_no_further_feature_set_can_have(config: type, name: str) -> None:
+    with pytest.raises(UsageError, match="feature set"):
+        config(feature_set=name)

@@ -14,12 +14,9 @@ The docstring of a snapshot table and the notes of its columns (`dataset.columns
 readers of a snapshot: its card, `croissant.json` and `python -m dataset show` repeat them.
 """
 
-from typing import Any
-
 import dataframely as dy
-import polars as pl
 
-from dataset.columns import Notes, about
+from dataset.columns import Vector, about
 from dataset.errors import UsageError
 from dataset.feature_sets import is_feature_table
 
@@ -33,33 +30,6 @@ LIKE_SOURCES = ("photo_page", "user_likes", "import")
 FOUND_THROUGH = ("comments", "interests", "given")
 COUNT_BINS = ("0-9", "10-29", "30-99", "100-299", "300-999", "1000-2999", "3000 or more")
 """Ranges in place of exact counts, which would name a person."""
-VGG19_WIDTH = 4096
-
-
-class Vector(dy.Array):
-    """A column of vectors of equal length: `pl.Array(pl.Float16, width)` of any width, or of `pl.Float32`.
-
-    dataframely has no float16 column. The code that makes the values checks that they are finite.
-
-    Args:
-        notes: what the column holds, in words.
-    """
-
-    def __init__(self, notes: Notes | None = None) -> None:
-        super().__init__(dy.Float32(), VGG19_WIDTH, **(notes or about("")))
-
-    @property
-    def dtype(self) -> pl.DataType:
-        """The type for VGG-19; `validate_dtype` also accepts other widths, and float32."""
-        return pl.Array(pl.Float16, VGG19_WIDTH)
-
-    def validate_dtype(self, dtype: Any) -> bool:
-        """Return whether `dtype` is a one-dimensional array of float16 or float32."""
-        return isinstance(dtype, pl.Array) and dtype.inner in (pl.Float16, pl.Float32) and len(dtype.shape) == 1
-
-    def validation_rules(self, expr: pl.Expr) -> dict[str, pl.Expr]:
-        """Return the only rule: no null."""
-        return {"nullability": expr.is_not_null()}
 
 
 class _Movie(dy.Schema):
@@ -181,6 +151,16 @@ class Frame(dy.Schema):
             "The frame's place in the site's own list of the movie's pictures of this kind, newest first, from 0.",
             unit="places",
             null="not known, the data were imported, or the snapshot is older than this column",
+            optional=True,
+        ),
+    )
+    time_s = dy.Float64(
+        nullable=True,
+        min=0,
+        **about(
+            "When the video that the frame is taken from shows it, counted from the video's first frame.",
+            unit="seconds",
+            null="the frame is not from a video, or the snapshot is older than this column",
             optional=True,
         ),
     )

@@ -1,8 +1,9 @@
-"""Imports your own data: turns a ratings file, and optionally pictures and an items file, into raw tables.
+"""Imports your own data: turns a ratings file, and optionally pictures, videos and an items file, into raw tables.
 
 User and item ids are kept as text; what is done with spaces around them and with numbers like 1.0 is an option, and
-said. Pictures are `<item>.jpg` or `<item>/<any>.jpg`; each becomes a frame of its item. Unusable rows and files go to
-`quarantine.parquet` with the reason; `provenance.json` holds the files' SHA-256, how they were read and the options.
+said. Pictures are `<item>.jpg` or `<item>/<any>.jpg`; each becomes a frame of its item. Videos are `<item>.mp4` or
+`<item>/<any>.mp4`; each gives several frames. Unusable rows and files go to `quarantine.parquet` with the reason;
+`provenance.json` holds the files' SHA-256, how they were read and the options.
 """
 
 import json
@@ -19,6 +20,7 @@ from dataset.formats.items import ItemsFile, ReadItems, read_items
 from dataset.formats.pictures import import_pictures
 from dataset.formats.ratings import RatingsFormat
 from dataset.formats.split_files import GivenSplit, read_given
+from dataset.formats.videos import ImportedVideos, Videos, import_videos, require_videos
 from dataset.schema import OPTIONAL_RAW_TABLES, RAW_TABLES, Frame, Image, Movie, Quarantine
 from dataset.tables import empty, fill_columns, write_table
 from dataset.version import code_version
@@ -35,7 +37,8 @@ class Imported:
     Attributes:
         n_rows: the rows of the ratings file: `n_ratings` and those that are in the quarantine.
         n_dropped_rows: its rows that are in the quarantine.
-        n_quarantined: all rows of the quarantine, also those of pictures.
+        videos: the frames from videos, and counts; they are not in `n_pictures`.
+        n_quarantined: all rows of the quarantine, also those of pictures and videos.
         reasons: for each reason of a dropped row of the ratings file, the number of rows.
         facts: how the ratings file was read.
         notes: what the user should know, in sentences.
@@ -46,6 +49,7 @@ class Imported:
     n_items: int
     n_titles: int
     n_pictures: int
+    videos: ImportedVideos
     n_quarantined: int
     n_rows: int
     n_dropped_rows: int
@@ -63,8 +67,9 @@ def import_ratings(
     items_file: ItemsFile | None = None,
     replace: bool = False,
     split: GivenSplit = GivenSplit(),  # noqa: B008 - frozen
+    videos: Videos = Videos(),  # noqa: B008 - frozen
 ) -> Imported:
-    """Write a raw folder (see `dataset.building.build`) from a ratings file, a folder of pictures and an items file.
+    """Write a raw folder (see `dataset.building.build`) from a ratings file, pictures, videos and an items file.
 
     Args:
         ratings: the ratings file.
@@ -74,14 +79,18 @@ def import_ratings(
         items_file: the items file, if there is one.
         replace: whether to replace the tables that another import or a crawl has written to `destination`.
         split: the other files of a published split, if there are any.
+        videos: the folder of videos, if there is one. If it is also the folder of pictures, a file's name says which
+            of them it is.
 
     Raises:
-        MissingInputError: a file or the folder is missing.
+        MissingInputError: a file or a folder is missing.
+        MissingExtraError: the library that reads videos is missing.
         UsageError: an option's value is impossible.
         InvalidTableError: a file cannot be read, or a column is missing or invalid.
-        TooLittleDataError: no row or no picture is usable.
+        TooLittleDataError: no row, no picture or no video is usable.
         PipelineError: `destination` holds tables of another source, and `replace` is false.
     """
+    require_videos(videos)
     digest = sha256_of_file(ratings) if ratings.is_file() else ""
     if not replace:
         _require_own(destination, ratings.name, digest)
@@ -89,8 +98,12 @@ def import_ratings(
     read = read_given(ratings, file_format, split)
     items = read.rows["movie_id"].unique().sort()
     frames, images, bad_pictures = empty(Frame), empty(Image), empty(Quarantine)
+    has_both = bool(pictures and videos.videos) and pictures.resolve() == videos.videos.resolve()
     if pictures is not None:
-        frames, images, bad_pictures = import_pictures(pictures, set(items), destination)
+        frames, images, bad_pictures = import_pictures(pictures, set(items), destination, has_both)
+    filmed = import_videos(videos, set(items), destination, set(frames["frame_id"]), has_both)
+    n_pictures = images.height
+    frames, images = pl.concat([frames, filmed.frames]), pl.concat([images, filmed.images])
     tables = {name: empty(schema) for name, schema in RAW_TABLES.items()}
     movies = _movies(items, None if known is None else known.rows)
     tables |= {"movies": movies, "ratings": read.rows, "frames": frames, "images": images}
@@ -98,7 +111,7 @@ def import_ratings(
         write_table(tables[name], schema, destination / f"{name}.parquet")
     for name in OPTIONAL_RAW_TABLES:  # of what was there before
         (destination / f"{name}.parquet").unlink(missing_ok=True)
-    quarantine = pl.concat([read.quarantine, bad_pictures])
+    quarantine = pl.concat([read.quarantine, bad_pictures, filmed.quarantine])
     write_table(quarantine, Quarantine, destination / "quarantine.parquet")
     n_rows, n_dropped = read.rows.height + read.quarantine.height, read.quarantine.height
     write_json(
@@ -114,6 +127,7 @@ def import_ratings(
             **_provenance_of_items(items_file, known),
             **_provenance_of_split(ratings, file_format, split),
             "has_pictures": pictures is not None,
+            **filmed.provenance(videos),
             "code_version": code_version(),
         },
     )
@@ -126,7 +140,8 @@ def import_ratings(
         n_ratings=read.rows.height,
         n_items=len(items),
         n_titles=n_titles,
-        n_pictures=images.height,
+        n_pictures=n_pictures,
+        videos=filmed,
         n_quarantined=quarantine.height,
         n_rows=n_rows,
         n_dropped_rows=n_dropped,

@@ -19,7 +19,7 @@ from dataclasses import astuple
 from functools import cache
 from pathlib import Path
 from queue import LifoQueue
-from typing import IO, Any, TypeVar, cast
+from typing import IO, Any, Self, TypeVar, cast
 
 from dataset.errors import PipelineError
 from dataset.pictures.protocol import (
@@ -47,34 +47,38 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-class PicturePool:
-    """Processes that open pictures; a context manager. Threads share it: each call takes an idle process.
-
-    A picture is a file or its bytes. Every operation raises `UnreadablePicture`, whose message is the reason, if the
-    picture cannot be decoded, takes too long, or kills its process.
+class DecoderPool:
+    """Processes that decode files; a context manager. Threads share it: each call takes an idle process.
 
     Args:
-        n_processes: how many pictures are decoded at the same time.
-        timeout_s: seconds after which decoding of a picture is stopped.
+        module: the module that a process runs.
+        command: returns the command line that runs it.
+        n_processes: how many files are decoded at the same time.
+        timeout_s: seconds after which decoding of a file is stopped.
         n_threads: threads of `each`; None: `n_processes`. More make sense if they also write files.
 
     Raises:
-        PipelineError: a process does not start; this says nothing about a picture.
+        PipelineError: a process does not start; this says nothing about a file.
     """
 
     def __init__(
-        self, n_processes: int = 1, timeout_s: float = PICTURE_TIMEOUT_S, n_threads: int | None = None
+        self,
+        module: str,
+        command: Callable[[], list[str]],
+        n_processes: int,
+        timeout_s: float,
+        n_threads: int | None = None,
     ) -> None:
         if os.name != "posix":
             raise PipelineError("pictures: decoder processes need Linux or macOS; on Windows, use WSL")
-        self._decoders = [_Decoder(timeout_s) for _ in range(n_processes)]
+        self._decoders = [_Decoder(module, command, timeout_s) for _ in range(n_processes)]
         self._idle = LifoQueue[_Decoder]()  # last in, first out: a process starts only if all others are busy
         for decoder in self._decoders:
             self._idle.put(decoder)
         self._threads = ThreadPoolExecutor(n_threads or n_processes, "pictures")
         self._is_closed = False
 
-    def __enter__(self) -> "PicturePool":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -94,22 +98,6 @@ class PicturePool:
         """The running processes."""
         return [decoder.process.pid for decoder in self._decoders if decoder.process is not None]
 
-    def check(self, picture: Path | bytes) -> Checked:
-        """Decode a picture completely and describe it."""
-        return Checked(**json.loads(self._ask("check", picture)))
-
-    def identify(self, picture: Path | bytes) -> str:
-        """Return a picture's format by its first bytes, without decoding its pixels."""
-        return self._ask("identify", picture).decode()
-
-    def crop(self, picture: Path | bytes, image_sha256: str, geometry: Geometry, fast: bool) -> bytearray:
-        """Return a picture's crop, (crop_px, crop_px, 3) uint8, after checking its SHA-256."""
-        return self._ask("crop", picture, image_sha256=image_sha256, geometry=astuple(geometry), fast=fast)
-
-    def thumbnail(self, picture: Path | bytes, max_size_px: tuple[int, int]) -> bytes:
-        """Return a small WebP copy of a picture, at most (width, height)."""
-        return bytes(self._ask("thumbnail", picture, max_size_px=max_size_px))
-
     def each(self, work: Callable[[T], R], items: Iterable[T], ahead: int) -> Iterator[R]:
         """Yield `work` of each item, in order. It is called in threads, with at most `ahead` items in progress."""
         waiting: deque[Future[R]] = deque()
@@ -120,7 +108,12 @@ class PicturePool:
         while waiting:
             yield waiting.popleft().result()
 
-    def _ask(self, operation: str, picture: Path | bytes, **fields: Any) -> bytearray:
+    def ask(self, operation: str, picture: Path | bytes, **fields: Any) -> bytearray:
+        """Return a process's answer on a file or its bytes.
+
+        Raises:
+            UnreadablePicture: it cannot be decoded, takes too long, or kills its process.
+        """
         content = picture if isinstance(picture, bytes) else b""
         if len(content) > MAX_FILE_BYTES:
             raise UnreadablePicture(f"too large: more than {MAX_FILE_BYTES >> 20} MiB")
@@ -137,6 +130,43 @@ class PicturePool:
             self._idle.put(decoder)
 
 
+class PicturePool(DecoderPool):
+    """Processes that open pictures; a context manager. Threads share it: each call takes an idle process.
+
+    A picture is a file or its bytes. Every operation raises `UnreadablePicture`, whose message is the reason, if the
+    picture cannot be decoded, takes too long, or kills its process.
+
+    Args:
+        n_processes: how many pictures are decoded at the same time.
+        timeout_s: seconds after which decoding of a picture is stopped.
+        n_threads: threads of `each`; None: `n_processes`. More make sense if they also write files.
+
+    Raises:
+        PipelineError: a process does not start; this says nothing about a picture.
+    """
+
+    def __init__(
+        self, n_processes: int = 1, timeout_s: float = PICTURE_TIMEOUT_S, n_threads: int | None = None
+    ) -> None:
+        super().__init__("dataset.pictures.process", lambda: DECODER, n_processes, timeout_s, n_threads)
+
+    def check(self, picture: Path | bytes) -> Checked:
+        """Decode a picture completely and describe it."""
+        return Checked(**json.loads(self.ask("check", picture)))
+
+    def identify(self, picture: Path | bytes) -> str:
+        """Return a picture's format by its first bytes, without decoding its pixels."""
+        return self.ask("identify", picture).decode()
+
+    def crop(self, picture: Path | bytes, image_sha256: str, geometry: Geometry, fast: bool) -> bytearray:
+        """Return a picture's crop, (crop_px, crop_px, 3) uint8, after checking its SHA-256."""
+        return self.ask("crop", picture, image_sha256=image_sha256, geometry=astuple(geometry), fast=fast)
+
+    def thumbnail(self, picture: Path | bytes, max_size_px: tuple[int, int]) -> bytes:
+        """Return a small WebP copy of a picture, at most (width, height)."""
+        return bytes(self.ask("thumbnail", picture, max_size_px=max_size_px))
+
+
 @cache
 def shared_pool() -> PicturePool:
     """Return the pool of this process for pictures that come one at a time; it starts when it is first asked."""
@@ -148,8 +178,8 @@ def shared_pool() -> PicturePool:
 class _Decoder:
     """One decoder process; it is restarted when it dies."""
 
-    def __init__(self, timeout_s: float) -> None:
-        self._timeout_s = timeout_s
+    def __init__(self, module: str, command: Callable[[], list[str]], timeout_s: float) -> None:
+        self._module, self._command, self._timeout_s = module, command, timeout_s
         self.process: subprocess.Popen[bytes] | None = None
 
     def ask(self, message: bytes) -> bytearray:
@@ -190,7 +220,7 @@ class _Decoder:
 
     def _start(self) -> None:
         self.process = subprocess.Popen(
-            [*DECODER, str(int(self._timeout_s) + _GRACE_S)],
+            [*self._command(), str(int(self._timeout_s) + _GRACE_S)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -203,7 +233,7 @@ class _Decoder:
         except (_DecoderDiedError, UnreadablePicture):
             ready = bytearray()
         if ready != READY:
-            raise PipelineError("a decoder process did not start; run `python -m dataset.pictures.process` to see why")
+            raise PipelineError(f"a decoder process did not start; run `python -m {self._module}` to see why")
 
     def _write(self, message: bytes, deadline: float) -> None:
         unsent = memoryview(message)

@@ -10,7 +10,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -22,10 +22,14 @@ from dataset.pictures.protocol import ANSWER, READY, REQUEST, UnreadablePicture
 _MAX_MEMORY_BYTES = 2 << 30
 
 
-def main(argv: Sequence[str] = ()) -> None:
+def main(
+    argv: Sequence[str] = (),
+    operations: Mapping[str, Callable[..., bytes]] = OPERATIONS,
+    max_memory_bytes: int = _MAX_MEMORY_BYTES,
+) -> None:
     """Answer requests until stdin ends. `argv` may hold a number of seconds that no request may take longer than."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C
-    _limit_resources()
+    _limit_resources(max_memory_bytes)
     AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # one picture, one core: other processes use the others
     limit_s = int(argv[0]) if argv else 0
     answers = os.fdopen(os.dup(1), "wb", buffering=0)
@@ -38,7 +42,7 @@ def main(argv: Sequence[str] = ()) -> None:
         signal.alarm(limit_s)  # ends this process, should the parent no longer be there to do it
         try:
             path = fields.pop("path", None)
-            answer = OPERATIONS[fields.pop("operation")](content if path is None else Path(path), **fields)
+            answer = operations[fields.pop("operation")](content if path is None else Path(path), **fields)
             message = ANSWER.pack(len(answer)) + answer
         except (UnreadablePicture, MemoryError) as error:
             reason = "it needs too much memory" if isinstance(error, MemoryError) else str(error)
@@ -50,13 +54,13 @@ def main(argv: Sequence[str] = ()) -> None:
             unsent = unsent[answers.write(unsent) :]
 
 
-def _limit_resources() -> None:
-    """Limit the memory to 2 GiB, and leave no core dump of a crash."""
+def _limit_resources(max_memory_bytes: int) -> None:
+    """Limit the memory, and leave no core dump of a crash."""
     with suppress(ImportError, ValueError, OSError):
         import resource
 
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        resource.setrlimit(resource.RLIMIT_AS, (_MAX_MEMORY_BYTES, _MAX_MEMORY_BYTES))
+        resource.setrlimit(resource.RLIMIT_AS, (max_memory_bytes, max_memory_bytes))
 
 
 if __name__ == "__main__":

@@ -213,6 +213,7 @@ def _named_numbers(numbers: NumberSource) -> dict[str, Number | None]:
         "top_tenth_users": numbers.of("concentration.parquet", "share", of="user", top_share=0.1),
         "pairs": pairs,
         "without_frame": numbers.at(_MANIFEST, "statistics", "n_movies_without_frame"),
+        "frames_from_videos": numbers.at(_MANIFEST, "statistics", "n_frames_from_videos"),
     }
 
 

@@ -5,6 +5,7 @@ import os
 import random
 import re
 import shutil
+import socket
 from collections.abc import Callable, Iterator, Mapping
 from datetime import date, timedelta
 from html.parser import HTMLParser
@@ -44,6 +45,30 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def is_long(pytestconfig: pytest.Config) -> bool:
     """Whether `--long` was given."""
     return bool(pytestconfig.getoption("--long"))
+
+
+# Below the ports that the system assigns. Each process has its own order, so that processes (xdist workers, or two
+# test runs on one machine) rarely try the same port at once.
+_ports = iter(random.Random(os.getpid()).sample(range(20_000, 32_000, 4), 3_000))
+
+
+def free_ports(count: int) -> int:
+    """Return the first of `count` consecutive free ports (at most 4) that have not been returned before."""
+    for port in _ports:
+        try:
+            for offset in range(count):
+                with socket.socket() as probe:
+                    probe.bind(("127.0.0.1", port + offset))
+        except OSError:
+            continue
+        return port
+    raise AssertionError("no free ports")
+
+
+@pytest.fixture(scope="session")
+def ports() -> Callable[[int], int]:
+    """Return a function that gives the first of some free ports in a row."""
+    return free_ports
 
 
 def filled(rows: list[dict[str, object]], name: str) -> pl.DataFrame:

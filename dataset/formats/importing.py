@@ -98,7 +98,7 @@ def import_ratings(
     read = read_given(ratings, file_format, split)
     items = read.rows["movie_id"].unique().sort()
     frames, images, bad_pictures = empty(Frame), empty(Image), empty(Quarantine)
-    has_both = bool(pictures and videos.videos) and pictures.resolve() == videos.videos.resolve()
+    has_both = pictures is not None and videos.videos is not None and pictures.resolve() == videos.videos.resolve()
     if pictures is not None:
         frames, images, bad_pictures = import_pictures(pictures, set(items), destination, has_both)
     filmed = import_videos(videos, set(items), destination, set(frames["frame_id"]), has_both)

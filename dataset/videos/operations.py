@@ -17,6 +17,7 @@ _CUT_LEVELS = 20.0
 """A frame that differs by so much from the one before it starts a scene."""
 _MAX_COMPARED = 20_000
 """In a video of more frames, only key frames are compared: encoders put them where scenes change."""
+_MAX_HEADER_BYTES = 1 << 20
 
 
 def identify(path: Path) -> bytes:
@@ -26,7 +27,7 @@ def identify(path: Path) -> bytes:
         UnreadablePicture: see `open_video`.
     """
     with open_video(path) as video:
-        return video.container.format.name.encode()
+        return str(video.container.format.name).encode()
 
 
 def take(path: Path, n_frames: int, sampling: Sampling) -> bytes:
@@ -76,7 +77,7 @@ def _stills(video: Video, survey: Survey, wanted: list[int]) -> Iterator[Still |
         picture = as_picture(frame, video.pixel_ratio)
         content = as_jpeg(picture)
         n_bytes += len(content)
-        if n_bytes > MAX_ANSWER_BYTES - 1_000_000:
+        if n_bytes > MAX_ANSWER_BYTES - _MAX_HEADER_BYTES:
             raise UnreadablePicture(f"its frames need more than {MAX_ANSWER_BYTES >> 20} MiB: take fewer of each video")
         yield Still(survey.seconds(time), *picture.size, content)
 

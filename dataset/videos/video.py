@@ -26,11 +26,12 @@ _NOT_MOVING = Disposition.attached_pic | Disposition.still_image | Disposition.t
 _BRANDS_OF_PICTURES = ("avif", "avis", "heic", "heix", "heim", "heis", "hevc", "hevx", "mif1", "msf1", "miaf")
 _LOST_S, _LOST_SHARE = 0.5, 0.05
 """A file that ends so much before its stated end, by both measures, is cut off."""
+_LOST_OF_INDEX = 0.01
 
 
 @dataclass(frozen=True)
 class Survey:
-    """When the frames of a video are shown, in units of `second` (a stream's own).
+    """When the frames of a video are shown, in the stream's own unit.
 
     Attributes:
         shown: the timestamps of the frames, sorted.
@@ -62,6 +63,7 @@ class Video:
             str(self._path),  # an absolute path is never taken for a protocol
             options=limits,
             container_options={"protocol_whitelist": "file", "format_whitelist": _FORMATS},
+            metadata_errors="replace",
         )
         self.stream = _shown_stream(self.container)
         self.stream.codec_context.options = limits
@@ -112,7 +114,7 @@ class Video:
         if not shown:
             raise UnreadablePicture("it has no frames")
         self._require_whole(n_packets, last_s, is_incomplete)
-        unit = units[self.stream.index]
+        unit = units[self.stream.index] or 1.0
         found = Survey(array("q", sorted(shown)), array("q", sorted(keys)), end, 1 / unit)
         _require_sane_duration((found.end - found.shown[0]) * unit)
         return found
@@ -125,12 +127,13 @@ class Video:
             last_s: when its last stream ends.
             is_incomplete: whether its last frame is.
         """
-        if not set(_WITH_TOTAL) & set(self.container.format.name.split(",")):
+        names = self.container.format.name.split(",")
+        if not set(_WITH_TOTAL) & set(names):
             return
         if is_incomplete:
             raise UnreadablePicture("cut off: its last frame is incomplete")
-        n_indexed = len(self.stream.index_entries)
-        if n_packets < n_indexed:
+        n_indexed = len(self.stream.index_entries) if "mov" in names else 0
+        if n_packets < (1 - _LOST_OF_INDEX) * n_indexed:
             raise UnreadablePicture(f"cut off: it has {n_packets:,} of the {n_indexed:,} frames in its index")
         if self.container.duration is None:
             return
@@ -148,9 +151,10 @@ class Video:
         self._reopen()
 
     def frames_at(self, survey: Survey, wanted: list[int]) -> Iterator[tuple[int, VideoFrame]]:
-        """Yield a timestamp and a frame for each timestamp that is wanted; where that one is damaged, the next one that is not.
+        """Yield a timestamp and a frame for each timestamp that is wanted.
 
-        There are fewer if the next one is also the next that is wanted, or if none is left.
+        Where that frame is damaged, it is the next one that is not. There are fewer if that one is also wanted, or if
+        none is left.
         """
         frames: Iterator[VideoFrame] | None = None
         now = 0
@@ -216,8 +220,11 @@ def open_video(path: Path) -> Iterator[Video]:
         raise UnreadablePicture("cut off: the file ends too early") from None
     except MemoryError:
         raise UnreadablePicture("cannot be decoded: it needs too much memory") from None
-    except FFmpegError as error:
-        raise UnreadablePicture(f"cannot be decoded: {error.strerror}") from None
+    except UnreadablePicture:
+        raise
+    except Exception as error:  # PyAV also raises errors of Python
+        words = error.strerror if isinstance(error, FFmpegError) else type(error).__name__
+        raise UnreadablePicture(f"cannot be decoded: {words}") from None
 
 
 def _shown_stream(container: InputContainer) -> VideoStream:
@@ -256,6 +263,5 @@ def _chained(first: VideoFrame, others: Iterator[VideoFrame]) -> Iterator[VideoF
 
 
 def _why_invalid(path: Path) -> str:
-    return (
-        "the file is empty" if not path.stat().st_size else "not a video that can be read: damaged, or another format"
-    )
+    is_empty = not path.stat().st_size
+    return "the file is empty" if is_empty else "not a video that can be read: damaged, or another format"

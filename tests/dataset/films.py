@@ -1,16 +1,16 @@
 """Small videos that tests make with PyAV, and ways to break them."""
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from PIL import Image
 
 Colour = tuple[int, int, int]
 
-_MATRIX_IN_TKHD = 44
 UPRIGHT = bytes.fromhex("00010000 00000000 00000000 00000000 00010000 00000000 00000000 00000000 40000000")
 QUARTER_TURN = bytes.fromhex("00000000 00010000 00000000 ffff0000 00000000 00000000 00000000 00000000 40000000")
 
@@ -57,14 +57,12 @@ def film(
             if pixel_ratio is not None:
                 stream.codec_context.sample_aspect_ratio = pixel_ratio
             for number, picture in enumerate(pictures):
-                frame = av.VideoFrame.from_image(picture)
+                frame = av.VideoFrame.from_ndarray(np.asarray(picture), "rgba" if picture.mode == "RGBA" else "rgb24")
                 frame.pts = number if times is None else times[number]
                 frame.time_base = unit
                 output.mux(stream.encode(frame))
             output.mux(stream.encode(None))
         if tone is not None:
-            import numpy as np
-
             for start in range(0, int(audio_s * 8000), 800):
                 wave = np.full((1, 800), 1000, dtype=np.int16)
                 sound = av.AudioFrame.from_ndarray(wave, format="s16", layout="mono")

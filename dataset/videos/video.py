@@ -54,6 +54,8 @@ class Video:
     """An open video: a container and the stream of it that a player would show. Use `open_video`."""
 
     def __init__(self, path: Path) -> None:
+        if n_missing := n_missing_bytes(path):
+            raise UnreadablePicture(f"cut off: the file claims to have {n_missing:,} more bytes")
         self._path = path
         self._open()
 
@@ -89,8 +91,6 @@ class Video:
         Raises:
             UnreadablePicture: the video has no frames, is encrypted, cut off or endless.
         """
-        if n_missing := n_missing_bytes(self._path):
-            raise UnreadablePicture(f"cut off: the file claims to have {n_missing:,} more bytes")
         shown, keys, end = array("q"), array("q"), 0
         n_packets, last_s, is_incomplete = 0, 0.0, False
         units = {stream.index: float(stream.time_base or 0) for stream in self.container.streams}
@@ -212,8 +212,6 @@ def open_video(path: Path) -> Iterator[Video]:
             video.close()
     except FileNotFoundError:
         raise UnreadablePicture("the file is missing") from None
-    except PermissionError as error:
-        raise UnreadablePicture(f"the file cannot be read ({error.strerror})") from None
     except (av.error.InvalidDataError, av.error.ArgumentError):
         raise UnreadablePicture(_why_invalid(path)) from None
     except av.error.EOFError:
@@ -222,6 +220,8 @@ def open_video(path: Path) -> Iterator[Video]:
         raise UnreadablePicture("cannot be decoded: it needs too much memory") from None
     except UnreadablePicture:
         raise
+    except OSError as error:  # also PyAV's
+        raise UnreadablePicture(f"the file cannot be read ({error.strerror or 'bad path'})") from None
     except Exception as error:  # PyAV also raises errors of Python
         words = error.strerror if isinstance(error, FFmpegError) else type(error).__name__
         raise UnreadablePicture(f"cannot be decoded: {words}") from None

@@ -13,7 +13,7 @@ from films import film, noise, ramp, scenes
 from PIL import Image
 
 from dataset.building.build import DatasetConfig, build
-from dataset.errors import MissingInputError, TooLittleDataError, UsageError
+from dataset.errors import MissingExtraError, MissingInputError, TooLittleDataError, UsageError
 from dataset.formats.importing import Imported, import_ratings
 from dataset.formats.ratings import RatingsFormat
 from dataset.formats.videos import Videos
@@ -234,11 +234,20 @@ def test_options_of_videos_need_videos() -> None:
         Videos(video_sampling="scenes")
 
 
-def command(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+def test_without_the_extra_one_line_names_it_before_anything_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "av", None)
+    told = r"--videos needs av: install the extra 'video' with pip install 'douban-keyframes\[video\]'"
+    with pytest.raises(MissingExtraError, match=told):
+        imported(tmp_path, "a")
+    assert not (tmp_path / "raw").exists()
+
+
+def command(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "dataset", "import", *arguments],
         cwd=cwd,
-        env={**os.environ, **environment},
         capture_output=True,
         text=True,
         timeout=120,

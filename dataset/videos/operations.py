@@ -8,11 +8,9 @@ from PIL import Image
 from dataset.pictures.protocol import MAX_ANSWER_BYTES, UnreadablePicture
 from dataset.videos.moments import evenly_spaced, scene_starts, thinned
 from dataset.videos.protocol import Sampling, Still, Taken
-from dataset.videos.stills import Signatures, as_jpeg, as_picture, difference
+from dataset.videos.stills import Signatures, as_jpeg, as_picture, difference, is_repeat
 from dataset.videos.video import Survey, Video, open_video
 
-_SAME_LEVELS = 1.5
-"""Two frames that differ by no more, of 255 levels, are nearly identical."""
 _CUT_LEVELS = 20.0
 """A frame that differs by so much from the one before it starts a scene."""
 _MAX_COMPARED = 20_000
@@ -70,7 +68,7 @@ def _stills(video: Video, survey: Survey, wanted: list[int]) -> Iterator[Still |
     n_bytes = 0
     for time, frame in video.frames_at(survey, wanted):
         small = signatures.of(frame)
-        if kept is not None and difference(kept, small) <= _SAME_LEVELS:
+        if kept is not None and is_repeat(small, kept):
             yield None
             continue
         kept = small

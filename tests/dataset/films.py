@@ -24,6 +24,7 @@ def film(
     pix_fmt: str = "yuv420p",
     pixel_ratio: Fraction | None = None,
     audio_s: float = 0,
+    has_cover: bool = False,
     options: Mapping[str, str] | None = None,
     container: Mapping[str, str] | None = None,
     kind: str | None = None,
@@ -39,6 +40,7 @@ def film(
         pix_fmt: the pixel format.
         pixel_ratio: the width of a pixel divided by its height.
         audio_s: seconds of a tone beside the pictures.
+        has_cover: whether a picture is attached, as to an album.
         options: options of the encoder.
         container: options of the container.
         kind: the container's format, by default as the name says.
@@ -48,6 +50,10 @@ def film(
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w", format=kind, options=dict(container or {})) as output:
         tone = output.add_stream("mp2" if path.suffix == ".avi" else "flac", rate=8000) if audio_s else None
+        cover: Any = output.add_stream("mjpeg", rate=1) if has_cover else None
+        if cover is not None:
+            cover.width, cover.height, cover.pix_fmt = 64, 48, "yuvj420p"
+            cover.disposition = 1 << 10  # AV_DISPOSITION_ATTACHED_PIC
         if pictures:
             rate = Fraction(fps).limit_denominator(1001)
             unit = 1 / rate if times is None else Fraction(1, 1000)
@@ -62,6 +68,9 @@ def film(
                 frame.time_base = unit
                 output.mux(stream.encode(frame))
             output.mux(stream.encode(None))
+        if cover is not None:
+            output.mux(cover.encode(av.VideoFrame(64, 48, "yuvj420p")))
+            output.mux(cover.encode(None))
         if tone is not None:
             for start in range(0, int(audio_s * 8000), 800):
                 wave = np.full((1, 800), 1000, dtype=np.int16)

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +19,7 @@ from dataset.formats.importing import Imported, import_ratings
 from dataset.formats.ratings import RatingsFormat
 from dataset.formats.videos import Videos
 from dataset.pictures.pool import PicturePool
+from dataset.report.dataset_report import write_dataset_report
 from dataset.snapshots.publish import publish
 from dataset.tables import read_table
 
@@ -289,6 +291,8 @@ def test_frames_of_videos_go_into_a_snapshot_with_their_seconds(tmp_path: Path) 
     card = (snapshot.path / "README.md").read_text("utf-8")
     assert "7 frames (6 of them from videos)" in card
     assert "a folder of pictures and frames of 3 videos" in card
+    page = write_dataset_report(snapshot, raw, tmp_path / "report").read_text("utf-8")
+    assert re.search(r">6</data> of the <data [^>]*>7</data> frames are taken from videos", page)
 
 
 def test_a_raw_table_without_times_is_still_read(tmp_path: Path) -> None:

@@ -3,7 +3,9 @@
 import os
 import random
 import struct
+import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -27,7 +29,7 @@ ENCRYPTION = {
 NO_VIDEO = "not a video that can be read: damaged, or another format"
 FRAGILE = """
 import os, sys, time
-from dataset.pictures import process
+from dataset.videos import process
 from dataset.videos.operations import OPERATIONS
 whole = OPERATIONS["take"]
 def take(path, **fields):
@@ -35,7 +37,7 @@ def take(path, **fields):
     if path.name == "hang.mp4": time.sleep(60)
     if path.name == "greedy.mp4": bytearray(8 << 30)
     return whole(path, **fields)
-process.main(sys.argv[1:], OPERATIONS | {"take": take}, 4 << 30)
+process.main(sys.argv[1:], OPERATIONS | {"take": take})
 """
 
 
@@ -169,6 +171,12 @@ def test_sound_alone_is_no_video(name: str, kind: str, pool: VideoPool, tmp_path
     assert reason(pool, film(tmp_path / name, [], audio_s=2, kind=kind)) == "it has no video stream"
 
 
+def test_a_cover_is_no_video(pool: VideoPool, tmp_path: Path) -> None:
+    assert reason(pool, film(tmp_path / "a.mp4", [], audio_s=2, has_cover=True)) == "it has no video stream"
+    film(tmp_path / "b.mp4", ramp(10), audio_s=2, has_cover=True)
+    assert [still.time_s for still in pool.take(tmp_path / "b.mp4", 2, "even").stills] == [0.2, 0.7]
+
+
 def test_an_encrypted_video_gives_no_frames(pool: VideoPool, tmp_path: Path) -> None:
     assert reason(pool, film(tmp_path / "a.mp4", noise(20), "libx264", container=ENCRYPTION)) == "it is encrypted"
 
@@ -209,6 +217,30 @@ def test_a_video_that_kills_or_hangs_its_decoder_costs_only_itself(
     assert reasons["crash.mp4"] == "cannot be decoded: the decoder process died (exit status -11)"
     assert reasons["hang.mp4"] == "took longer than 4 s to decode"
     assert reasons["greedy.mp4"] == "it needs too much memory"
+
+
+def test_a_decoder_ends_with_a_parent_that_is_killed_while_it_decodes(tmp_path: Path) -> None:
+    code = f"""
+import os, threading, time
+from pathlib import Path
+from dataset.videos import pool as module
+module.DECODER = [{sys.executable!r}, "-c", {FRAGILE!r}]
+pool = module.VideoPool(1)
+threading.Thread(target=pool.take, args=[Path("hang.mp4"), 1, "even"], daemon=True).start()
+while not pool.process_ids:
+    time.sleep(0.05)
+time.sleep(1)
+print(pool.process_ids[0], flush=True)
+os.kill(os.getpid(), 9)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    decoder = int(done.stdout)
+    deadline = time.monotonic() + 15
+    while Path(f"/proc/{decoder}").exists() and "Z" not in Path(f"/proc/{decoder}/stat").read_text().split()[2]:
+        if time.monotonic() > deadline:
+            os.kill(decoder, 9)
+            pytest.fail("the decoder goes on without its parent")
+        time.sleep(0.1)
 
 
 def test_a_decoder_that_does_not_start_is_an_error_and_no_verdict_on_the_video(

@@ -16,7 +16,7 @@ MAX_DURATION_S = 7 * 24 * 3600.0
 """A video that claims or shows more is rejected: its timestamps are broken."""
 MAX_MEMORY_BYTES = 4 << 30
 VIDEO_TIMEOUT_S = 600.0
-"""Decoding of a video is stopped after this time. A film of two hours takes about a minute for 12 frames."""
+"""Decoding of a video is stopped after this time."""
 JPEG_QUALITY = 95
 
 _LENGTH = struct.Struct("<I")

@@ -257,14 +257,17 @@ def command(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_the_command_says_what_it_took(tmp_path: Path) -> None:
-    film(tmp_path / "v" / "a.mp4", scenes((200, 9, 9), (9, 9, 200), (9, 9, 200)))
-    (tmp_path / "v" / "b.mp4").write_bytes(b"x")
+def test_the_readmes_command_says_what_it_took(tmp_path: Path) -> None:
+    readme = (Path(__file__).parents[2] / "dataset" / "README.md").read_text("utf-8")
+    (printed,) = re.findall(r"^python -m dataset import (.* --videos .*)$", readme, re.MULTILINE)
+    film(tmp_path / "trailers" / "a.mp4", scenes((200, 9, 9), (9, 9, 200), (9, 9, 200)))
+    (tmp_path / "trailers" / "b.mp4").write_bytes(b"x")
     ratings(tmp_path, "a", "b")
-    done = command("ratings.csv", "--videos", "v", "--video-frames", "3", "--to", "raw", cwd=tmp_path)
+    done = command(*printed.split(), "--user-column", "user", "--item-column", "item", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "  files in the folder of videos: 2 = 1 videos + 1 dropped; 2 frames" in done.stdout
-    assert "(others: 1 left out as nearly identical to the one before)" in done.stdout
+    assert "(others: 10 left out as nearly identical to the one before)" in done.stdout
+    assert table(tmp_path / "data" / "mine" / "raw", "frames").height == 2
 
 
 @pytest.mark.parametrize("value", ["0", "1001", "1.5", "many"])

@@ -14,9 +14,11 @@ import pyarrow.parquet as pq
 from dataset.files import atomic_path
 from dataset.schema import FrameFeature
 from dataset.tables import empty, validate
+from features.ahead import each_ahead, one_ahead
 from features.store import FeatureStore
 
 ROWS_PER_GROUP = 4096
+_READERS = 4
 _STORE_KEY = b"extractor_id"
 
 
@@ -44,8 +46,7 @@ def write_features(images: pl.DataFrame, shards: Iterable[Path], store: FeatureS
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=path.parent) as scratch:
         width = 0
-        for shard in shards:
-            names, features = store.read(shard)
+        for names, features in each_ahead(store.read, shards, _READERS):
             width = features.shape[1]
             for name, feature in zip(names, features, strict=True):
                 for place in places.pop(name, ()):
@@ -60,9 +61,12 @@ def _write_in_groups(rows: pl.DataFrame, width: int, scratch: BinaryIO, store: F
     """Write the rows with their features, which `scratch` holds in the same order, one row group at a time."""
     width, made_by = max(width, 1), store.identity.extractor_id
     with atomic_path(path) as temporary, FeatureWriter(temporary, path, width, pl.Float16, made_by) as writer:
-        for group in rows.iter_slices(ROWS_PER_GROUP):
-            features = np.frombuffer(scratch.read(group.height * width * 2), np.float16).reshape(group.height, width)
-            writer.write(group, features)
+        groups = (
+            (group, np.frombuffer(scratch.read(group.height * width * 2), np.float16).reshape(group.height, width))
+            for group in rows.iter_slices(ROWS_PER_GROUP)
+        )
+        for table in one_ahead(writer.prepare(*group) for group in groups):
+            writer.write_prepared(table)
 
 
 class FeatureWriter:
@@ -85,7 +89,13 @@ class FeatureWriter:
             .schema.with_metadata({_STORE_KEY: made_by.encode()})
         )
         self._writer = pq.ParquetWriter(
-            path, self._schema, compression="zstd", compression_level=1, use_dictionary=False, write_page_checksum=True
+            path,
+            self._schema,
+            compression="zstd",
+            compression_level=1,
+            use_dictionary=False,
+            write_page_checksum=True,
+            write_statistics=["frame_id", "image_sha256"],  # those of a vector's numbers are of no use, and slow
         )
 
     def __enter__(self) -> Self:
@@ -96,9 +106,17 @@ class FeatureWriter:
 
     def write(self, rows: pl.DataFrame, features: npt.NDArray[Any]) -> None:
         """Write a row group: `frame_id` and `image_sha256`, sorted and after all earlier ones, and their features."""
+        self.write_prepared(self.prepare(rows, features))
+
+    def prepare(self, rows: pl.DataFrame, features: npt.NDArray[Any]) -> pa.Table:
+        """Return a row group, as `write` takes it, in the form in which it is written."""
         table = rows.with_columns(pl.Series("feature", features, dtype=self._vector))
         valid = validate(table, FrameFeature, str(self._shown))
-        self._writer.write_table(valid.to_arrow(compat_level=pl.CompatLevel.oldest()).cast(self._schema))
+        return valid.to_arrow(compat_level=pl.CompatLevel.oldest()).cast(self._schema)
+
+    def write_prepared(self, group: pa.Table) -> None:
+        """Write a row group that `prepare` has returned."""
+        self._writer.write_table(group)
 
 
 def _is_up_to_date(rows: pl.DataFrame, store: FeatureStore, path: Path) -> bool:

@@ -42,6 +42,7 @@ class Weights:
         self.is_random = source.startswith("random:")
         self.preset: Any = known[source] if source in known.__members__ else None
         self.transforms: Any = (self.preset or next(iter(known))).transforms()
+        self._hashed: tuple[nn.Module, str] | None = None
         seed = source.removeprefix("random:")
         if self.is_random and not (seed.isdecimal() and int(seed) < 2**63):
             raise UsageError(f"weights {source!r}: the seed must be a whole number below 2**63, as in random:0")
@@ -88,7 +89,21 @@ class Weights:
         key, known = self._key(), _read_json(memory)
         if key is not None and isinstance(known.get(key), str):
             return str(known[key])
-        return self.remember(self.load(), memory)
+        self._hashed = self._load_and_hash(memory)
+        return self._hashed[1]
+
+    def take(self, memory: Path | None) -> tuple[nn.Module, str]:
+        """Return the network and the SHA-256 of its weights; what `sha256` has loaded is not loaded again.
+
+        Raises:
+            WeightsError: see `load`.
+        """
+        taken, self._hashed = self._hashed or self._load_and_hash(memory), None
+        return taken
+
+    def _load_and_hash(self, memory: Path | None) -> tuple[nn.Module, str]:
+        network = self.load()
+        return network, self.remember(network, memory)
 
     def remember(self, network: nn.Module, memory: Path | None) -> str:
         """Return the SHA-256 of a network's weights, and write it to `memory` for this source."""

@@ -50,7 +50,7 @@ _of_extractor = _attributes(ExtractorConfig)
 Extractor = Annotated[str, Parameter(help=_of_extractor["name"])]
 Weights = Annotated[str, Parameter(help=_of_extractor["weights"])]
 Precision = Annotated[Literal["auto", "fp32", "bf16"], Parameter(help=_of_extractor["precision"])]
-Decoding = Annotated[Literal["fast", "full"], Parameter(help=_of_extractor["decoding"])]
+Decoding = Annotated[Literal["auto", "fast", "full", "gpu"], Parameter(help=_of_extractor["decoding"])]
 
 _of_publication = _attributes(PublicationConfig)
 Licence = Annotated[str | None, Parameter(help=_of_publication["licence"])]
@@ -174,7 +174,7 @@ class ExtractFeaturesConfig:
     extractor: Extractor = ExtractorConfig.name
     weights: Weights = ExtractorConfig.weights
     precision: Precision = "auto"
-    decoding: Decoding = "fast"
+    decoding: Decoding = "auto"
     retry: bool = False
     pictures_a_shard: Count = PICTURES_A_SHARD
     threads: CountOrZero = 0

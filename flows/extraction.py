@@ -91,7 +91,7 @@ def extract_features(config: ExtractFeaturesConfig) -> str:
     raw, root = config.raw.resolve(), config.store.resolve()  # workers may run in another folder
     extractor = Extractor(config.extractor_config, memory=root / "weights.json")
     identity = extractor.identity
-    shard_config = replace(extractor.config, precision=identity.precision)
+    shard_config = replace(extractor.config, precision=identity.precision, decoding=extractor.decoding)
     store = FeatureStore(root, identity)
     to_do = plan(raw, config.dataset, store, config.retry)
     pictures = to_do.missing.select("image_sha256", "path")

@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 from dataset.extras import require_library
-from dataset.pictures.pool import DecoderPool
+from dataset.pictures.decoders import DecoderPool, Program
 from dataset.videos.protocol import VIDEO_TIMEOUT_S, Sampling, Taken
 
 DECODER = [sys.executable, "-m", "dataset.videos.process"]
@@ -27,7 +27,7 @@ class VideoPool(DecoderPool):
 
     def __init__(self, n_processes: int = 1, timeout_s: float = VIDEO_TIMEOUT_S) -> None:
         require_library("av", "reading videos")
-        super().__init__("dataset.videos.process", lambda: DECODER, n_processes, timeout_s)
+        super().__init__(Program("dataset.videos.process", lambda: DECODER), n_processes, timeout_s)
 
     def identify(self, video: Path) -> str:
         """Return a video's format, without decoding it."""

@@ -7,8 +7,8 @@ Raw tables (private):         `Movie`, `Rating`, `Frame`, `Image`, `RawFrameLike
 Snapshot tables (published):  `SnapshotMovie`, `SnapshotFrame`, `SnapshotInteraction`, `FrameLike`, `SnapshotUser`, and
                               `FrameFeature` for each feature set (`dataset.feature_sets`)
 Dropped rows:                 `Quarantine` (with the reason)
-A snapshot's report page:     `dataset.report.schema`
-Models' results:              `model.schema`
+What pictures look like:      `dataset.placeholders.fingerprints` (private)
+Reports and models' results:  `dataset.report.schema`, `model.schema`
 
 The docstring of a snapshot table and the notes of its columns (`dataset.columns.about`) are written for the
 readers of a snapshot: its card, `croissant.json` and `python -m dataset show` repeat them.

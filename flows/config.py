@@ -77,6 +77,7 @@ class BuildConfig:
         runner: where features are computed: local, dask, dask:<address>
         k: the k of the k-core, for users and movies
         seed: seed of the split
+        drop_placeholders: leave out frames whose picture says nothing about its movie (tiny, blank, or shared by many)
         sandbox_seed: seed of the sandbox's world
         sandbox_users: number of users in the sandbox
         sandbox_movies: number of movies in the sandbox
@@ -102,6 +103,7 @@ class BuildConfig:
     runner: Annotated[str, Field(pattern=r"^(local|dask(:.+)?)$")] = LOCAL
     k: CountOrZero = DatasetConfig.k_user
     seed: CountOrZero = SplitConfig.seed
+    drop_placeholders: bool = DatasetConfig.drop_placeholders
     sandbox_seed: CountOrZero = WorldConfig.seed
     sandbox_users: SandboxSize = WorldConfig.n_users
     sandbox_movies: SandboxSize = WorldConfig.n_movies
@@ -142,7 +144,12 @@ class BuildConfig:
     @property
     def dataset_config(self) -> DatasetConfig:
         """How the raw tables become a dataset."""
-        return DatasetConfig(k_user=self.k, k_item=self.k, split=SplitConfig(seed=self.seed))
+        return DatasetConfig(
+            k_user=self.k,
+            k_item=self.k,
+            split=SplitConfig(seed=self.seed),
+            drop_placeholders=self.drop_placeholders,
+        )
 
     @property
     def extractor_config(self) -> ExtractorConfig:

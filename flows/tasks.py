@@ -15,6 +15,7 @@ from dataset.building.build import DatasetConfig, build
 from dataset.cli import progress, say
 from dataset.description import TABLE_FILES, read_description
 from dataset.errors import MissingInputError
+from dataset.placeholders.fingerprints import FILE_NAME as FINGERPRINTS
 from dataset.schema import OPTIONAL_RAW_TABLES, RAW_TABLES
 from dataset.snapshots.publication import PublicationConfig
 from dataset.snapshots.publish import publish
@@ -27,7 +28,11 @@ from flows.extraction import extract_features
 from flows.runners import LOCAL, task_runner
 from flows.stamps import Stamp, digests_of_files
 
-_RAW_FILES = (*(f"{name}.parquet" for name in (*RAW_TABLES, *OPTIONAL_RAW_TABLES)), "provenance.json")
+_RAW_FILES = (
+    *(f"{name}.parquet" for name in (*RAW_TABLES, *OPTIONAL_RAW_TABLES)),
+    FINGERPRINTS,
+    "provenance.json",
+)
 _FEATURE_FILES = ("frame_features.parquet", "features_quarantine.parquet", "dataset.json")
 
 
@@ -86,12 +91,15 @@ def build_tables(home: Path, config: DatasetConfig) -> dict[str, Any]:
         say("Skipped building: the raw tables and the configuration have not changed.")
         statistics: dict[str, Any] = read_description(dataset)["statistics"]
         return statistics
-    statistics = build(raw, dataset, config).description["statistics"]
+    built = build(raw, dataset, config)
+    statistics = built.description["statistics"]
     stamp.write()
     say(
         f"Dataset: {statistics['n_interactions']:,} interactions of {statistics['n_users']:,} users with "
         f"{statistics['n_movies']:,} movies, {statistics['n_frames']:,} frames."
     )
+    for note in built.notes:
+        say(note)
     return statistics
 
 

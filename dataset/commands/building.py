@@ -113,6 +113,8 @@ def build_dataset(
         f"  cold interactions in validation and test: {numbers['n_cold_interactions']:,} "
         f"({numbers['n_cold_users']:,} users and {numbers['n_cold_movies']:,} movies have no training interaction)"
     )
+    for note in built.notes:
+        say(f"  {note}")
     if config.split.strategy == "given":
         say(f"  {_about_given_split(built.description['provenance']['given_split'])}")
     if not built.has_kept_features:

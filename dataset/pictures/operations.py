@@ -15,7 +15,7 @@ from typing import Any
 from PIL import Image
 
 from dataset.pictures.decoding import decode, format_of, is_plain_jpeg, open_picture, read_content, read_picture
-from dataset.pictures.protocol import MAX_PIXELS, Checked, Geometry, UnreadablePicture
+from dataset.pictures.protocol import CELLS_PER_SIDE, MAX_PIXELS, Checked, Geometry, UnreadablePicture
 
 _FAST_MARGIN = 1.4
 """A JPEG is decoded at 1/2, 1/4 or 1/8 of its size if its shorter side stays at least this factor above the needed one.
@@ -35,8 +35,8 @@ def check(source: Path | bytes) -> bytes:
     with open_picture(content) as picture:
         picture.load()
         size, name = picture.size, format_of(picture)
-        decode(picture)
-    return json.dumps(asdict(Checked(hashlib.sha256(content).hexdigest(), name, *size, len(content)))).encode()
+        cells = decode(picture).resize((CELLS_PER_SIDE, CELLS_PER_SIDE), Image.Resampling.BOX).tobytes().hex()
+    return json.dumps(asdict(Checked(hashlib.sha256(content).hexdigest(), name, *size, len(content), cells))).encode()
 
 
 def identify(source: Path | bytes) -> bytes:

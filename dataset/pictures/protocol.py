@@ -27,6 +27,8 @@ MAX_JPEG_BYTES = 1 << 21
 """A larger JPEG is never left to a GPU, because it would take too much of the shared memory."""
 PICTURE_TIMEOUT_S = 10.0
 """Decoding of a picture is stopped after this time."""
+CELLS_PER_SIDE = 9
+N_CELL_LEVELS = 3 * CELLS_PER_SIDE**2
 
 READY = b"ready\n"
 CROPS = "crops"
@@ -40,13 +42,19 @@ class UnreadablePicture(Exception):  # noqa: N818 - an outcome that is recorded,
 
 @dataclass(frozen=True)
 class Checked:
-    """A picture that has been decoded without an error. `format` is a key of `EXTENSIONS`."""
+    """A picture that has been decoded without an error.
+
+    Attributes:
+        format: a key of `EXTENSIONS`.
+        cells: the mean colours of 9 x 9 equal cells, row by row, as 243 levels (R, G, B of each cell) in hexadecimal.
+    """
 
     sha256: str
     format: str
     width_px: int
     height_px: int
     size_bytes: int
+    cells: str
 
     @property
     def path(self) -> str:

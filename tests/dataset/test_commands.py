@@ -64,7 +64,11 @@ def test_import_build_publish_verify_show_list_in_one_go(
         (("verify", "."), 1, "not a snapshot"),
         (("publish", "--nonsense"), 2, "Unknown option: --nonsense; see python -m dataset publish --help"),
         (("bild",), 2, 'Did you mean "build"?'),
-        (("unheard-of",), 2, "Available commands: import, build, kcore, export, publish, list, show, verify, ...; see"),
+        (
+            ("unheard-of",),
+            2,
+            "Available commands: import, pictures, build, kcore, export, publish, list, show, ...; see",
+        ),
         (("build", "--since", "0"), 2, "--since '0': Input should be a day like 2015-01-31"),
         (("build", "--until", "2015-02-29"), 2, "--until '2015-02-29': Input should be a day like 2015-01-31"),
         (("build", "--k-user", "1.5"), 2, "--k-user '1.5': Input should be a valid integer"),

@@ -38,7 +38,7 @@ def png(colour: object = "red") -> bytes:
 
 def test_a_picture_is_checked_as_a_file_or_as_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     names = ["a.png", "no extension", "line\nbreak.png", "caf\udce9.png", "[1]*?.png"]
-    expected = Checked(hashlib.sha256(png()).hexdigest(), "png", 80, 70, len(png()))
+    expected = Checked(hashlib.sha256(png()).hexdigest(), "png", 80, 70, len(png()), 81 * "ff0000")
     monkeypatch.chdir(tmp_path)
     with PicturePool() as pool:
         assert pool.check(png()) == expected

@@ -27,6 +27,7 @@ PUBLIC = {
     "runner": "local",
     "k": 5,
     "seed": 0,
+    "drop_placeholders": False,
     "sandbox_seed": 0,
     "sandbox_users": 300,
     "sandbox_movies": 120,
@@ -54,6 +55,9 @@ def test_a_config_is_read_from_a_toml_file(tmp_path: Path) -> None:
     config = read_toml(BuildConfig, file)
     assert config == BuildConfig(source="douban", name="lab", contact="a@example.org", movies=("1", "2"), k=3)
     assert config.dataset_config.k_user == config.dataset_config.k_item == 3
+    assert not config.dataset_config.drop_placeholders
+    file.write_text("drop_placeholders = true\n")
+    assert read_toml(BuildConfig, file).dataset_config.drop_placeholders
 
 
 @pytest.mark.parametrize(

@@ -63,12 +63,18 @@ class _KnownSettings(BaseModel):
     k_item: Whole = 0
 
 
+class _KnownVideos(BaseModel):
+    used: Whole
+    frames: Whole
+
+
 class _KnownProvenance(BaseModel):
     source: str = ""
     file: str = ""
     site: str | None = None
     is_invented: bool | None = None
     has_pictures: bool = False
+    videos: _KnownVideos | None = None
     first_request_at: Moment | None = None
     last_request_at: Moment | None = None
     pages: dict[str, dict[str, Whole]] | None = None

@@ -51,6 +51,7 @@ def require_core() -> None:
 
 # The libraries that single features of a package need beyond that, and the extra of each.
 LIBRARIES = {
+    "av": "video",
     "huggingface_hub": "hub",
     "open_clip": "open_clip",
     "safetensors": "timm",

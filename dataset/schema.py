@@ -154,6 +154,16 @@ class Frame(dy.Schema):
             optional=True,
         ),
     )
+    time_s = dy.Float64(
+        nullable=True,
+        min=0,
+        **about(
+            "When the video that the frame is taken from shows it, counted from the video's first frame.",
+            unit="seconds",
+            null="the frame is not from a video, or the snapshot is older than this column",
+            optional=True,
+        ),
+    )
 
 
 class SnapshotFrame(Frame):

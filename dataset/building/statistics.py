@@ -47,6 +47,7 @@ def statistics(
         },
         "n_frames": frames.height,
         "n_frames_without_picture": frames.filter(~pl.col("frame_id").is_in(frame_ids_with_picture.implode())).height,
+        "n_frames_from_videos": frames["time_s"].count(),
         **frame_statistics(frames, n_movies),
         **{f"n_{s}_frame_likes": frame_likes.filter(pl.col("split") == s).height for s in HELD_OUT_SPLITS},
         "n_user_movie_pairs_with_likes": frame_likes.select("user_id", "movie_id").n_unique(),

@@ -15,6 +15,7 @@ from dataset.formats.export_formats import ExportFormat
 from dataset.formats.exporting import export
 from dataset.formats.import_config import ImportConfig
 from dataset.formats.importing import import_ratings
+from dataset.formats.videos import ImportedVideos
 from dataset.snapshots.manifest import FILE_NAME as MANIFEST
 from dataset.snapshots.snapshot import open_snapshot
 
@@ -42,13 +43,22 @@ def import_ratings_file(
         config: how to read the files
     """
     done = import_ratings(
-        ratings, config.ratings_format(ratings), pictures, to, config.items_file(ratings, items), replace, config.split
+        ratings,
+        config.ratings_format(ratings),
+        pictures,
+        to,
+        config.items_file(ratings, items),
+        replace,
+        config.split,
+        config.videos,
     )
     titles = f" ({done.n_titles:,} with a title)" if done.has_items_file else ""
     say(
         f"Imported {done.n_ratings:,} ratings of {done.n_items:,} items{titles} and {done.n_pictures:,} pictures "
         f"into {done.path} ({done.n_quarantined:,} rows dropped, see quarantine.parquet there)."
     )
+    if config.videos.videos is not None:
+        say(f"  {_about_videos(done.videos)}")
     say(f"  rows in the file: {done.n_rows:,} = {done.n_ratings:,} ratings + {done.n_dropped_rows:,} dropped")
     say(f"  read as: {', '.join(f'{name} {value}' for name, value in done.facts.items() if value != 'none')}")
     for reason, n_rows in done.reasons.items():
@@ -57,6 +67,23 @@ def import_ratings_file(
         say(f"  note: {note}")
     as_given = " --split given --k-user 0 --k-item 0" if config.ratings.split_column or config.split.test else ""
     say(f"Next: python -m dataset build --raw {shlex.quote(str(done.path))} --to <folder>{as_given}")
+
+
+def _about_videos(done: ImportedVideos) -> str:
+    """Return what an import has taken from the videos."""
+    left_out = [
+        f"{n:,} {what}"
+        for n, what in (
+            (done.n_repeated, "left out as nearly identical to the one before"),
+            (done.n_damaged, "could not be decoded"),
+        )
+        if n
+    ]
+    return (
+        f"files in the folder of videos: {done.n_files:,} = {done.n_videos:,} videos + {done.quarantine.height:,} "
+        f"dropped; {done.frames.height:,} frames{' (others: ' if left_out else ''}{', '.join(left_out)}"
+        f"{')' if left_out else ''}"
+    )
 
 
 def build_dataset(

@@ -10,6 +10,7 @@ from cyclopts import Parameter
 from dataset.formats.items import ItemsFile, ItemsFormat, find_items_file, named_items_file
 from dataset.formats.ratings import FORMATS, FormatName, RatingsFormat, detect_format
 from dataset.formats.split_files import GivenSplit
+from dataset.formats.videos import Videos
 
 _FLAT = Parameter(name="*")
 
@@ -23,12 +24,14 @@ class ImportConfig:
         ratings: the columns of the ratings file and how it is read; what is set replaces what the format has
         items: the columns of the items file and how it is read
         split: the files of a published split
+        videos: the folder of videos, and which frames are taken from each
     """
 
     format: Literal["auto", "columns"] | FormatName = "auto"
     ratings: Annotated[RatingsFormat, _FLAT] = RatingsFormat()
     items: Annotated[ItemsFormat, _FLAT] = ItemsFormat()
     split: Annotated[GivenSplit, _FLAT] = GivenSplit()
+    videos: Annotated[Videos, _FLAT] = Videos()
 
     def ratings_format(self, path: Path) -> RatingsFormat:
         """Return how to read a ratings file: its known format, changed by what is set here."""

@@ -1,8 +1,9 @@
-"""Imports your own data: turns a ratings file, and optionally pictures and an items file, into raw tables.
+"""Imports your own data: turns a ratings file, and optionally pictures, videos and an items file, into raw tables.
 
 User and item ids are kept as text; what is done with spaces around them and with numbers like 1.0 is an option, and
-said. Pictures are `<item>.jpg` or `<item>/<any>.jpg`; each becomes a frame of its item. Unusable rows and files go to
-`quarantine.parquet` with the reason; `provenance.json` holds the files' SHA-256, how they were read and the options.
+said. Pictures are `<item>.jpg` or `<item>/<any>.jpg`; each becomes a frame of its item. Videos are `<item>.mp4` or
+`<item>/<any>.mp4`; each gives several frames. Unusable rows and files go to `quarantine.parquet` with the reason;
+`provenance.json` holds the files' SHA-256, how they were read and the options.
 """
 
 import json
@@ -19,6 +20,7 @@ from dataset.formats.items import ItemsFile, ReadItems, read_items
 from dataset.formats.pictures import import_pictures, no_pictures
 from dataset.formats.ratings import RatingsFormat
 from dataset.formats.split_files import GivenSplit, read_given
+from dataset.formats.videos import ImportedVideos, Videos, import_videos, require_videos
 from dataset.placeholders.fingerprints import write_fingerprints
 from dataset.placeholders.raw_folder import placeholders_of_raw
 from dataset.schema import OPTIONAL_RAW_TABLES, RAW_TABLES, Movie, Quarantine
@@ -37,7 +39,8 @@ class Imported:
     Attributes:
         n_rows: the rows of the ratings file: `n_ratings` and those that are in the quarantine.
         n_dropped_rows: its rows that are in the quarantine.
-        n_quarantined: all rows of the quarantine, also those of pictures.
+        videos: the frames from videos, and counts; they are not in `n_pictures`.
+        n_quarantined: all rows of the quarantine, also those of pictures and videos.
         reasons: for each reason of a dropped row of the ratings file, the number of rows.
         facts: how the ratings file was read.
         notes: what the user should know, in sentences.
@@ -48,6 +51,7 @@ class Imported:
     n_items: int
     n_titles: int
     n_pictures: int
+    videos: ImportedVideos
     n_quarantined: int
     n_rows: int
     n_dropped_rows: int
@@ -65,8 +69,9 @@ def import_ratings(
     items_file: ItemsFile | None = None,
     replace: bool = False,
     split: GivenSplit = GivenSplit(),  # noqa: B008 - frozen
+    videos: Videos = Videos(),  # noqa: B008 - frozen
 ) -> Imported:
-    """Write a raw folder (see `dataset.building.build`) from a ratings file, a folder of pictures and an items file.
+    """Write a raw folder (see `dataset.building.build`) from a ratings file, pictures, videos and an items file.
 
     Args:
         ratings: the ratings file.
@@ -76,30 +81,37 @@ def import_ratings(
         items_file: the items file, if there is one.
         replace: whether to replace the tables that another import or a crawl has written to `destination`.
         split: the other files of a published split, if there are any.
+        videos: the folder of videos, if there is one. If it is also the folder of pictures, a file's name says which
+            of them it is.
 
     Raises:
-        MissingInputError: a file or the folder is missing.
+        MissingInputError: a file or a folder is missing.
+        MissingExtraError: the library that reads videos is missing.
         UsageError: an option's value is impossible.
         InvalidTableError: a file cannot be read, or a column is missing or invalid.
-        TooLittleDataError: no row or no picture is usable.
+        TooLittleDataError: no row, no picture or no video is usable.
         PipelineError: `destination` holds tables of another source, and `replace` is false.
     """
+    require_videos(videos)
     digest = sha256_of_file(ratings) if ratings.is_file() else ""
     if not replace:
         _require_own(destination, ratings.name, digest)
     known = read_items(items_file, file_format.id_rules) if items_file else None
     read = read_given(ratings, file_format, split)
     items = read.rows["movie_id"].unique().sort()
-    found = import_pictures(pictures, set(items), destination) if pictures is not None else no_pictures()
+    has_both = pictures is not None and videos.videos is not None and pictures.resolve() == videos.videos.resolve()
+    found = import_pictures(pictures, set(items), destination, has_both) if pictures is not None else no_pictures()
+    filmed = import_videos(videos, set(items), destination, set(found.frames["frame_id"]), has_both)
+    frames, images = pl.concat([found.frames, filmed.frames]), pl.concat([found.images, filmed.images])
     tables = {name: empty(schema) for name, schema in RAW_TABLES.items()}
     movies = _movies(items, None if known is None else known.rows)
-    tables |= {"movies": movies, "ratings": read.rows, "frames": found.frames, "images": found.images}
+    tables |= {"movies": movies, "ratings": read.rows, "frames": frames, "images": images}
     for name, schema in RAW_TABLES.items():
         write_table(tables[name], schema, destination / f"{name}.parquet")
     for name in OPTIONAL_RAW_TABLES:  # of what was there before
         (destination / f"{name}.parquet").unlink(missing_ok=True)
-    write_fingerprints(destination, found.images, found.fingerprints)
-    quarantine = pl.concat([read.quarantine, found.quarantine])
+    write_fingerprints(destination, images, found.fingerprints)
+    quarantine = pl.concat([read.quarantine, found.quarantine, filmed.quarantine])
     write_table(quarantine, Quarantine, destination / "quarantine.parquet")
     n_rows, n_dropped = read.rows.height + read.quarantine.height, read.quarantine.height
     write_json(
@@ -115,6 +127,7 @@ def import_ratings(
             **_provenance_of_items(items_file, known),
             **_provenance_of_split(ratings, file_format, split),
             "has_pictures": pictures is not None,
+            **filmed.provenance(videos),
             "code_version": code_version(),
         },
     )
@@ -122,7 +135,7 @@ def import_ratings(
         "imported %s: %d ratings, %d pictures, %d dropped",
         ratings,
         read.rows.height,
-        found.images.height,
+        images.height,
         quarantine.height,
     )
     n_titles = 0 if known is None else int(items.is_in(known.rows["movie_id"].implode()).sum())
@@ -132,6 +145,7 @@ def import_ratings(
         n_items=len(items),
         n_titles=n_titles,
         n_pictures=found.images.height,
+        videos=filmed,
         n_quarantined=quarantine.height,
         n_rows=n_rows,
         n_dropped_rows=n_dropped,

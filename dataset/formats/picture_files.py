@@ -1,4 +1,4 @@
-"""Finds the files of a folder of pictures, and what their names say: the item that each belongs to, and its frame id.
+"""Finds the files of a folder of pictures or videos, and what their names say: each one's item, and its frame id.
 
 The ratings' item ids decide. A file belongs to the first of these that is an item's id:
 
@@ -18,7 +18,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-_EXTENSION = re.compile(r"\.(?:jpe?g|jpe|jfif|png|webp|gif|bmp|tiff?|avif)(?![a-z0-9])", re.IGNORECASE)
+_PICTURE = "jpe?g|jpe|jfif|png|webp|gif|bmp|tiff?|avif"
+_VIDEO = "mp4|m4v|mov|mkv|webm|avi|mpe?g|ts|m2ts|mts|flv|wmv|asf|ogv|3gp|3g2"
+_EXTENSION = re.compile(rf"\.(?:{_PICTURE}|{_VIDEO})(?![a-z0-9])", re.IGNORECASE)
+_VIDEO_EXTENSION = re.compile(rf"\.(?:{_VIDEO})(?![a-z0-9])", re.IGNORECASE)
 _ANY_EXTENSION = re.compile(r"\.[a-z]\w*$", re.IGNORECASE)
 
 
@@ -45,6 +48,12 @@ class Found:
     def printable_name(self) -> str:
         """The name on one line, with what cannot be printed escaped."""
         return "".join(c if c.isprintable() else _escaped(c) for c in self.name)
+
+    @property
+    def is_named_as_video(self) -> bool:
+        """Whether the last known extension in the name is one of videos."""
+        extensions = _EXTENSION.findall(_base_of(self.name))
+        return bool(extensions) and _VIDEO_EXTENSION.fullmatch(extensions[-1]) is not None
 
     @property
     def frame_id(self) -> str:

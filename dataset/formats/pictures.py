@@ -53,8 +53,10 @@ class ImportedPictures(NamedTuple):
     fingerprints: dy.DataFrame[Fingerprint]
 
 
-def import_pictures(folder: Path, items: set[str], destination: Path) -> ImportedPictures:
+def import_pictures(folder: Path, items: set[str], destination: Path, has_videos: bool = False) -> ImportedPictures:
     """Store copies of the pictures of known items in `destination/pictures`.
+
+    With `has_videos`, files that are named like videos are left to `dataset.formats.videos`.
 
     Raises:
         MissingInputError: `folder` is missing.
@@ -65,7 +67,8 @@ def import_pictures(folder: Path, items: set[str], destination: Path) -> Importe
         raise MissingInputError(
             f"{folder}: no such folder of pictures; it should hold <item>.jpg or <item>/<any>.jpg (or omit --pictures)"
         )
-    outcomes = _look_at_all(files_of(folder), Items(items), destination)
+    files = [file for file in files_of(folder) if not (has_videos and file.is_named_as_video)]
+    outcomes = _look_at_all(files, Items(items), destination)
     kept = [(outcome, outcome.picture) for outcome in outcomes if outcome.picture is not None]
     if all(outcome.item is None and outcome.reason != NOT_TEXT for outcome in outcomes):
         _require_names(folder, outcomes)
@@ -148,7 +151,7 @@ def _quarantine_row(outcome: _Outcome) -> dict[str, str | None]:
 
 def _store(source: Path, target: Path, size_bytes: int) -> None:
     """Copy a picture into the raw folder, unless it has a file of its own there."""
-    if _is_whole_file(target, size_bytes):
+    if is_whole_file(target, size_bytes):
         return
     with atomic_path(target) as temporary:
         copy_file(source, temporary)
@@ -156,7 +159,7 @@ def _store(source: Path, target: Path, size_bytes: int) -> None:
             raise UnreadablePicture("the file has changed while it was read")
 
 
-def _is_whole_file(path: Path, size_bytes: int) -> bool:
+def is_whole_file(path: Path, size_bytes: int) -> bool:
     """Return whether a path is a file that can be changed and removed without harm to any other."""
     try:
         status = path.lstat()

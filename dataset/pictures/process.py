@@ -12,7 +12,7 @@ import mmap
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -28,14 +28,20 @@ _KEPT_MEMORY_BYTES = 64 << 20
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 
 
-def main(argv: Sequence[str] = ()) -> None:
+def main(
+    argv: Sequence[str] = (),
+    operations: Mapping[str, Callable[..., bytes]] = OPERATIONS,
+    max_memory_bytes: int = _MAX_MEMORY_BYTES,
+) -> None:
     """Answer requests until stdin ends.
 
     Args:
         argv: how many seconds a request may take, and the file descriptor of the shared memory; both may be missing.
+        operations: what can be asked for.
+        max_memory_bytes: the memory that this process may use.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C
-    _limit_resources()
+    _limit_resources(max_memory_bytes)
     _keep_freed_memory()
     AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # one picture, one core: other processes use the others
     limit_s, memory_file = (*(int(number) for number in argv), 0, 0)[:2]
@@ -52,7 +58,7 @@ def main(argv: Sequence[str] = ()) -> None:
             if operation == CROPS:
                 answer = _write_crops(memory_file, **fields)
             else:
-                answer = OPERATIONS[operation](content if path is None else Path(path), **fields)
+                answer = operations[operation](content if path is None else Path(path), **fields)
             message = ANSWER.pack(len(answer)) + answer
         except (UnreadablePicture, MemoryError) as error:
             words = _reason(error)
@@ -115,13 +121,13 @@ def _keep_freed_memory() -> None:
             mallopt(parameter, _KEPT_MEMORY_BYTES)
 
 
-def _limit_resources() -> None:
-    """Limit the memory to 2 GiB, and leave no core dump of a crash."""
+def _limit_resources(max_memory_bytes: int) -> None:
+    """Limit the memory, and leave no core dump of a crash."""
     with suppress(ImportError, ValueError, OSError):
         import resource
 
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        resource.setrlimit(resource.RLIMIT_AS, (_MAX_MEMORY_BYTES, _MAX_MEMORY_BYTES))
+        resource.setrlimit(resource.RLIMIT_AS, (max_memory_bytes, max_memory_bytes))
 
 
 if __name__ == "__main__":

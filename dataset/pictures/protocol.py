@@ -60,7 +60,12 @@ class Checked:
     @property
     def path(self) -> str:
         """Where a picture file is stored, relative to a raw or crawl folder: once under the SHA-256 of its bytes."""
-        return f"pictures/{self.sha256[:2]}/{self.sha256}.{EXTENSIONS[self.format]}"
+        return stored_path(self.sha256, self.format)
+
+
+def stored_path(image_sha256: str, image_format: str) -> str:
+    """Return where a picture file of a format (a key of `EXTENSIONS`) is stored, see `Checked.path`."""
+    return f"pictures/{image_sha256[:2]}/{image_sha256}.{EXTENSIONS[image_format]}"
 
 
 @dataclass(frozen=True)

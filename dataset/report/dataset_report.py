@@ -233,6 +233,7 @@ def _named_numbers(numbers: NumberSource) -> dict[str, Number | None]:
         "not_compared": numbers.at(_MANIFEST, "statistics", "n_frames_not_compared"),
         "only_placeholders": numbers.at(_MANIFEST, "statistics", "n_movies_with_only_placeholders"),
         "without_frame": numbers.at(_MANIFEST, "statistics", "n_movies_without_frame"),
+        "frames_from_videos": numbers.at(_MANIFEST, "statistics", "n_frames_from_videos"),
     }
 
 

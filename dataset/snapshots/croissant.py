@@ -35,6 +35,7 @@ _TYPES = {
     "Int16": "cr:Int16",
     "UInt32": "cr:UInt32",
     "Float32": "cr:Float32",
+    "Float64": "cr:Float64",
     "Boolean": "sc:Boolean",
     "Float16": "cr:Float16",
 }

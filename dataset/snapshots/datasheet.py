@@ -62,8 +62,16 @@ def describe_source(manifest: Manifest) -> str:
             "obeyed robots.txt and waited between its requests."
         )
     if source_of(manifest) == "import":
-        pictures = " and a folder of pictures" if told.get("has_pictures") else ""
-        return f"The publisher imported a file of their own ({told.get('file', 'unnamed')}){pictures}."
+        videos = told.get("videos") or {}
+        with_these = (
+            f" and {folder}"
+            for folder, is_given in (
+                ("a folder of pictures", told.get("has_pictures")),
+                (f"frames of {videos.get('used', 0):,} videos", videos),
+            )
+            if is_given
+        )
+        return f"The publisher imported a file of their own ({told.get('file', 'unnamed')}){''.join(with_these)}."
     return f"The source is not recorded beyond its name: {told.get('source', 'unknown')}."
 
 

@@ -79,6 +79,9 @@ NOT_RUN = {
     "--max-rating 10 --zero-is interaction --encoding latin-1 --to data/books/raw": "test_import_files.py runs it",
     "python -m dataset import ratings_Toys.csv --no-header --user-column 1 --item-column 2 --rating-column 3 "
     "--time-column 4 --to data/toys/raw": "test_import_files.py runs it",
+    "python -m dataset import ratings.csv --videos trailers/ --video-frames 12 --to data/mine/raw": (
+        "test_importing_videos.py runs it"
+    ),
     "make demo": "its recipe, `python -m flows.demo`, is run",
     "python -m flows.serve": "the fixture `served` of test_serve.py runs it",
     "prefect deployment run build-dataset/sandbox --watch": "test_serve.py runs it with sizes",

@@ -86,7 +86,7 @@ $(RUNTIME): pyproject.toml requirements.lock
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || \
 		{ echo "the venv module is missing; install it (Debian: apt install python3-venv) and run make again" >&2; exit 1; }
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	@$(INSTALL) '.[all]'
+	@$(INSTALL) '.[flows]'
 	@touch $@
 
 # Development tools. RecBole's wheel ships MovieLens-100K, which a test reads; it has a folder of its own, from

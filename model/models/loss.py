@@ -4,6 +4,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import embedding, logsigmoid
 
+from model.models.static_shapes import are_static
+
 
 def bpr_loss(positive: Tensor, negative: Tensor) -> Tensor:
     """Return the mean over all pairs of −ln σ(r̂_ai − r̂_aj), a scalar.
@@ -35,6 +37,9 @@ def mean_squared_norm(table: Tensor, rows: Tensor, taken: Tensor | None = None) 
     Source: λ1‖Θ1‖² of Wu et al. 2019, Eq. 3, on the embeddings that occur in the batch, as is usual
     for BPR. So an embedding is penalised each time it occurs.
     """
+    if are_static():
+        counts = table.new_zeros(len(table)).index_add(0, rows.flatten(), table.new_ones(rows.numel()))
+        return counts @ table.square().sum(1) / rows.numel()
     if rows.numel() < len(table):
         flat = (embedding(rows, table) if taken is None else taken).flatten()
         return flat.dot(flat) / rows.numel()

@@ -5,7 +5,8 @@ from torch import Tensor
 
 from model.models.recommender import FrameScorer
 
-_TILE_ITEMS = {"cpu": 1 << 12, "cuda": 1 << 20}  # on a CPU, (2 h, items) numbers stay in its cache
+_TILE_ITEMS = 1 << 12  # on a CPU, (2 h, items) numbers stay in a core's cache
+_GPU_NUMBERS = 1 << 25  # on a GPU, (users, 2 h, items) numbers are computed at once
 
 
 class JIFRScorer(FrameScorer):
@@ -54,10 +55,15 @@ class JIFRScorer(FrameScorer):
         if not self._has_attention:
             return habit + looks
         logits = torch.empty_like(habit)  # the logit of habit minus that of looks
-        tiles = torch.split(self._minus_items, _TILE_ITEMS[users.device.type], dim=1)
         of_users = (torch.stack([u, w]) @ self._of_user.T).transpose(0, 1).flatten(1)  # (B, 2 h)
-        for of_user, row in zip(of_users, logits, strict=True):
-            torch.cat([self._weights @ torch.maximum(of_user[:, None], tile) for tile in tiles], out=row)
+        if users.device.type == "cpu":
+            tiles = torch.split(self._minus_items, _TILE_ITEMS, dim=1)
+            for of_user, row in zip(of_users, logits, strict=True):
+                torch.cat([self._weights @ torch.maximum(of_user[:, None], tile) for tile in tiles], out=row)
+        else:
+            at_once = max(1, _GPU_NUMBERS // self._minus_items.numel())
+            for some, rows in zip(of_users.split(at_once), logits.split(at_once), strict=True):
+                rows.copy_(self._weights @ torch.maximum(some[:, :, None], self._minus_items))
         return torch.lerp(looks, habit, torch.sigmoid_(logits.add_(self._of_items)))
 
     @torch.no_grad()

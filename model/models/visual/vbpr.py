@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn.functional import embedding
 
 from model.data.tensors import TrainingData
+from model.models.distinct import distinct
 from model.models.loss import bpr_loss_of_margins, mean_squared_norm
 from model.models.recommender import EmbeddingScorer, Scorer, TrainableRecommender, require_features
 from model.models.visual.projection import FeatureScaling, ScaledFeatures, mean_by_item
@@ -76,10 +77,10 @@ class VBPR(TrainableRecommender):
 
         Each distinct item of the batch is projected only once.
         """
-        items, where = torch.unique(torch.cat([positives[:, None], negatives], 1), return_inverse=True)
-        of_users, of_items = embedding(users, self.users), embedding(items, self.items)
-        u, i = self._user_vectors(of_users), self._item_vectors(of_items, items)  # (B, D), (m, D)
-        of_positives, of_negatives = where[:, 0], where[:, 1:].flatten()  # (B,), (B n,)
+        items = distinct(torch.cat([positives[:, None], negatives], 1), len(self.items))
+        of_users, of_items = embedding(users, self.users), items.taken_from(self.items)
+        u, i = self._user_vectors(of_users), self._item_vectors(of_items, items.rows)  # (B, D), (m, D)
+        of_positives, of_negatives = items.which[:, 0], items.which[:, 1:].flatten()  # (B,), (B n,)
         others = embedding(of_negatives, i).view(*negatives.shape, -1)  # (B, n, D)
         apart = embedding(of_positives, i).unsqueeze(1) - others
         margins = (u.unsqueeze(1) * apart) @ u.new_ones(u.shape[1])  # (B, n)

@@ -1,0 +1,27 @@
+"""Whether tensors have shapes that do not depend on other tensors' values, as training on a GPU needs.
+
+The host waits for a GPU whenever it must read a value there, for example to learn how many distinct
+items a batch has. With static shapes it never does, and a CUDA graph can hold a whole step. The price is
+some padding, so a CPU trains without them.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+_state = {"static": False}
+
+
+def are_static() -> bool:
+    """Return whether shapes must not depend on values now."""
+    return _state["static"]
+
+
+@contextmanager
+def static_shapes(enabled: bool = True) -> Iterator[None]:
+    """Make the models' helpers (`segments`, `distinct`, `loss`) use static shapes inside the block."""
+    before = _state["static"]
+    _state["static"] = enabled
+    try:
+        yield
+    finally:
+        _state["static"] = before

@@ -59,7 +59,7 @@ def row_positions(offsets: Tensor, rows: Tensor, size: int | None = None) -> tup
         place = torch.arange(size, device=offsets.device)
         owners = torch.searchsorted(ends, place, right=True)
         positions = place + (starts + lengths - ends)[owners.clamp_max(len(rows) - 1)]
-        return positions.where(owners < len(rows), 0), owners
+        return positions.masked_fill(owners >= len(rows), 0), owners
     owners = torch.repeat_interleave(lengths)
     before = ends - lengths
     positions = torch.arange(len(owners), device=offsets.device) + (starts - before)[owners]

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from dataset.errors import MissingInputError
 from model.data.tensors import Frames
+from model.models.static_shapes import are_static
 
 
 class Scorer(ABC):
@@ -47,6 +48,10 @@ class TrainableRecommender(Recommender):
     def __init__(self) -> None:
         super().__init__()
         self.reserved: dict[str, int] = {}
+
+    def reserved_size(self, name: str) -> int | None:
+        """Return the size that is reserved for `name`; None without static shapes: exactly what the batch needs."""
+        return self.reserved.get(name) if are_static() else None
 
     def batch_sizes(self, users: Tensor, positives: Tensor, negatives: Tensor) -> dict[str, Tensor]:
         """Return, by name, the sizes of tensors that depend on which users and items a batch has.

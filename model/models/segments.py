@@ -4,8 +4,8 @@
 `model.data.jagged.row_positions` returns them. With a size of its own, that function adds padding, whose
 owner is `n_owners`; padding counts nowhere, and gets 0.
 
-With static shapes (`model.models.static_shapes`), sums are taken owner by owner and never by atomic
-additions, so they are the same in every run on the same GPU.
+On a GPU, and with static shapes (`model.models.static_shapes`), sums are taken owner by owner and never by
+atomic additions, so they are the same in every run on the same GPU.
 """
 
 from typing import Any
@@ -19,7 +19,7 @@ from model.models.static_shapes import are_static
 
 def sum_by(owners: Tensor, values: Tensor, n_owners: int) -> Tensor:
     """Return (n_owners, …) sums of `values` per owner; zero for owners without values."""
-    if are_static():
+    if _by_owner(values):
         sums: Tensor = _SumBy.apply(values, owners, _offsets(owners, n_owners))
         return sums
     return values.new_zeros(n_owners, *values.shape[1:]).index_add(0, owners, values)
@@ -27,7 +27,7 @@ def sum_by(owners: Tensor, values: Tensor, n_owners: int) -> Tensor:
 
 def counts_by(owners: Tensor, n_owners: int) -> Tensor:
     """Return the (n_owners,) int64 numbers of values per owner."""
-    return _offsets(owners, n_owners).diff() if are_static() else torch.bincount(owners, minlength=n_owners)
+    return _offsets(owners, n_owners).diff() if _by_owner(owners) else torch.bincount(owners, minlength=n_owners)
 
 
 def mean_by(owners: Tensor, values: Tensor, n_owners: int) -> Tensor:
@@ -38,8 +38,8 @@ def mean_by(owners: Tensor, values: Tensor, n_owners: int) -> Tensor:
 
 def softmax_by(owners: Tensor, logits: Tensor, n_owners: int) -> Tensor:
     """Return the (n,) softmax of (n,) `logits` over the entries of the same owner; a logit of −inf gets weight 0."""
-    if are_static():
-        return _static_softmax_by(owners, logits, n_owners)
+    if _by_owner(logits):
+        return _softmax_by_owner(owners, logits, n_owners)
     highest = logits.new_full((n_owners,), -torch.inf).scatter_reduce(0, owners, logits.detach(), "amax")
     weights = torch.exp(logits - highest[owners])
     return weights / sum_by(owners, weights, n_owners)[owners]
@@ -47,20 +47,30 @@ def softmax_by(owners: Tensor, logits: Tensor, n_owners: int) -> Tensor:
 
 def spread_by(owners: Tensor, rows: Tensor) -> Tensor:
     """Return (n, …) `rows[owners]`: the value of its owner for each entry."""
-    if are_static():
+    if _by_owner(rows):
         spread: Tensor = _SpreadBy.apply(rows, owners, _offsets(owners, len(rows)))
         return spread
     return embedding(owners, rows) if rows.dim() == 2 else rows[owners]
 
 
-def _static_softmax_by(owners: Tensor, logits: Tensor, n_owners: int) -> Tensor:
+def spread_through(outer: Tensor, inner: Tensor, rows: Tensor) -> Tensor:
+    """Return `rows[outer[inner]]`, the value of its owner's owner for each entry, without an index into padding."""
+    return spread_by(inner, spread_by(outer, rows)) if _by_owner(rows) else spread_by(outer[inner], rows)
+
+
+def _by_owner(values: Tensor) -> bool:
+    """Return whether sums are taken owner by owner; a CPU is faster, and as exact, with additions in place."""
+    return are_static() or values.device.type == "cuda"
+
+
+def _softmax_by_owner(owners: Tensor, logits: Tensor, n_owners: int) -> Tensor:
     is_padding = owners >= n_owners
     with torch.no_grad():
         highest = torch.segment_reduce(logits, "max", offsets=_offsets(owners, n_owners), unsafe=True)
         highest = highest.clamp_min(torch.finfo(logits.dtype).min)  # of an owner without entries, or with −inf only
     weights = (logits - _rows_or_zero(highest, owners)).masked_fill(is_padding, -torch.inf).exp()
     total = sum_by(owners, weights, n_owners)
-    total = torch.where(total > 0, total, 1)
+    total = total.masked_fill(total <= 0, 1)
     return weights / spread_by(owners, total).masked_fill(is_padding, 1)
 
 

@@ -33,7 +33,7 @@ from model.data.jagged import JaggedTensor, row_positions
 from model.data.tensors import TrainingData
 from model.models.loss import bpr_loss, mean_squared_norm
 from model.models.recommender import EmbeddingScorer, Scorer, TrainableRecommender, require_features
-from model.models.segments import softmax_by, spread_by, sum_by
+from model.models.segments import softmax_by, spread_by, spread_through, sum_by
 from model.models.static_shapes import are_static
 from model.models.visual.item_frames import frames_of_batch, n_frames_of
 from model.models.visual.projection import FeatureScaling, ScaledFeatures
@@ -127,7 +127,7 @@ class ACF(TrainableRecommender):
 
         With static shapes a positive stays in the history, and the mask leaves it out.
         """
-        where, owners = row_positions(self.history_offsets, users, self.reserved.get("history"))
+        where, owners = row_positions(self.history_offsets, users, self.reserved_size("history"))
         history = self.history[where]
         if are_static():
             return history, owners, history != positives[owners.clamp_max(len(users) - 1)]
@@ -148,17 +148,17 @@ class ACF(TrainableRecommender):
         hidden = spread_by(owners, u @ of_user.T) + embedding(history, self.items @ of_item.T) + p @ of_watched.T
         hidden = hidden + self._looks(u, history, owners) + self.item_bias  # (m, h)
         logits = relu(hidden) @ self.item_logit
-        return softmax_by(owners, logits if counts is None else logits.where(counts, -torch.inf), len(u))
+        return softmax_by(owners, logits if counts is None else logits.masked_fill(~counts, -torch.inf), len(u))
 
     def _looks(self, u: Tensor, history: Tensor, owners: Tensor) -> Tensor:
         """Return (m, h) rows W¹ₓ x̄_al: the looks of the items of the histories, as their users see them."""
-        reserved = self.reserved.get("frames")
+        reserved = self.reserved_size("frames")
         batch = frames_of_batch(self.frame_offsets, self.features.n_frames, history, reserved)
         both = self.features.project(self.projection, batch.frames)  # (k, 2 h), each distinct frame only once
         components, of_row = row_positions(batch.starts(), batch.items.which, reserved)  # (c,) frames of all the rows
         of_looks, of_frame = torch.split(embedding(components, both), self.config.attention_width, 1)  # (c, h) each
         of_user = u @ self.frame_attention.T + self.frame_bias  # (B, h)
-        logits = relu(spread_by(of_row, spread_by(owners, of_user)) + of_frame) @ self.frame_logit  # (c,)
+        logits = relu(spread_through(owners, of_row, of_user) + of_frame) @ self.frame_logit  # (c,)
         beta = softmax_by(of_row, logits, len(history))
         return sum_by(of_row, beta[:, None] * of_looks, len(history))
 

@@ -86,7 +86,7 @@ class CDL(TrainableRecommender):
     def loss(self, users: Tensor, positives: Tensor, negatives: Tensor) -> Tensor:
         """Return the mean of −ln σ(D(a, j) − D(a, i)) over all pairs, with its penalty."""
         items = torch.cat([positives[:, None], negatives], 1)  # (B, 1 + n)
-        batch = frames_of_batch(self.frame_offsets, self.features.n_frames, items, self.reserved.get("frames"))
+        batch = frames_of_batch(self.frame_offsets, self.features.n_frames, items, self.reserved_size("frames"))
         x, s = _means(self._points(batch.frames), batch.owners, batch.n_items)
         w = embedding(users, self.users)  # (B, d)
         looks = (batch.items.of_each(x) @ w.unsqueeze(2)).squeeze(2)  # (B, 1 + n)

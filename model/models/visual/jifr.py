@@ -128,7 +128,7 @@ class JIFR(TrainableRecommender):
 
     def _embeddings(self, users: Tensor, items: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return (B, d1) u_a, (B, n, d1) v_i, (B, d2) w_a and (B, n, d2) x_i."""
-        batch = frames_of_batch(self.frame_offsets, self.features.n_frames, items, self.reserved.get("frames"))
+        batch = frames_of_batch(self.frame_offsets, self.features.n_frames, items, self.reserved_size("frames"))
         x = batch.items.of_each(self._item_visual(batch))  # each distinct item attends to its frames only once
         u, w = embedding(users, self.user_collaborative), embedding(users, self.user_visual)
         return u, embedding(items, self.item_collaborative), w, x

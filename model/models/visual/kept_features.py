@@ -108,9 +108,14 @@ def _product(a: Tensor, b: Tensor, dtype: torch.dtype) -> Tensor:
 
 def _of_weight(gradient: Tensor, rows: Tensor, dtype: torch.dtype) -> Tensor:
     """Return (d, F) `gradient.T @ rows` with sums and results in `dtype`, for (k, d) and (k, F)."""
-    each = len(rows) // _SPLITS
-    if rows.device.type != "cuda" or not each:
+    if rows.device.type != "cuda" or len(rows) < _SPLITS:
         return _product(gradient.T, rows, dtype)
+    return _in_parts(gradient, rows, dtype)
+
+
+def _in_parts(gradient: Tensor, rows: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return the same as the sum of `_SPLITS` products and of one for the rest."""
+    each = len(rows) // _SPLITS
     split = each * _SPLITS
     a, b = (part[:split].view(_SPLITS, each, -1) for part in (gradient, rows))
     same = {} if rows.dtype == dtype else {"out_dtype": dtype}

@@ -98,11 +98,11 @@ class VPOI(TrainableRecommender):
     def image_loss(self, positives: Tensor, others: Tensor) -> Tensor:
         """Return the mean over B of the loss of telling the frames of (B,) `positives` from those of (B,) `others`."""
         items = torch.stack([positives, others], 1)
-        batch = frames_of_batch(self.frame_offsets, self.features.n_frames, items, self.reserved.get("frames"))
+        batch = frames_of_batch(self.frame_offsets, self.features.n_frames, items, self.reserved_size("frames"))
         projected = self.features.project(self.projection, batch.frames)  # (k, d), each distinct frame only once
         v, total = embedding(positives, self.items), self.projection.new_zeros(())
         for column, name, sign in ((0, "own", 1.0), (1, "others", -1.0)):
-            frames, pairs = row_positions(batch.starts(), batch.items.which[:, column], self.reserved.get(name))
+            frames, pairs = row_positions(batch.starts(), batch.items.which[:, column], self.reserved_size(name))
             logits = (spread_by(pairs, v) * embedding(frames, projected)).sum(1)
             total = total - mean_by(pairs, logsigmoid(sign * logits), len(positives)).mean()
         return total

@@ -6,11 +6,12 @@ batches that are found on the GPU itself: a counter there says which batch is ne
 """
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from model.models.recommender import TrainableRecommender
 from model.models.static_shapes import static_shapes
 from model.models.visual.projection import ScaledFeatures
+from model.training.config import TrainingConfig
 
 _WARM_UP = 3  # steps before a graph is recorded, so that libraries are set up
 _SPARE = 1.1  # reserved sizes are larger than needed by this factor, so that later epochs rarely need more
@@ -146,6 +147,13 @@ class StaticSteps(Steps):
         with torch.cuda.graph(graph, capture_error_mode="thread_local"):
             self._next_step()
         self._graph = graph
+
+
+def numbers_per_step(model: nn.Module, training: TrainingConfig) -> int:
+    """Return about how many numbers a step reads at most: all weights, all features and the batch's samples."""
+    weights = sum(weight.numel() for weight in model.parameters())
+    features = sum(module.features.numel() for module in model.modules() if isinstance(module, ScaledFeatures))
+    return weights + features + training.batch_size * (1 + training.n_negatives)
 
 
 def make_steps(learner: TrainableRecommender, optimizer: torch.optim.Optimizer, batch_size: int, device: str) -> Steps:

@@ -25,8 +25,9 @@ from model.models.recommender import Config, Recommender, TrainableRecommender
 from model.models.registry import make_model
 from model.schema import Training
 from model.training.config import TrainingConfig
+from model.training.device import threads_for
 from model.training.sampling import NegativeSampler
-from model.training.steps import StaticSteps, make_steps
+from model.training.steps import StaticSteps, make_steps, numbers_per_step
 
 logger = logging.getLogger(__name__)
 
@@ -173,7 +174,8 @@ class Trainer:
         draws = self._generator.device
         order = torch.randperm(len(self._users), generator=self._generator, device=draws).to(self._device)
         all_negatives = self._sampler.sample_all(self._users, self._training.n_negatives, self._generator)
-        total = self._steps.run(self._users[order], self._positives.values[order], all_negatives[order])
+        with threads_for(numbers_per_step(self.model, self._training)):
+            total = self._steps.run(self._users[order], self._positives.values[order], all_negatives[order])
         mean = float(total) / len(order)
         if not torch.isfinite(torch.tensor(mean)):
             raise TrainingError(

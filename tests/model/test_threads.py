@@ -12,6 +12,7 @@ from model.evaluation.evaluate import evaluate
 from model.evaluation.ranking import full_ranking, rank_positives
 from model.evaluation.threads import in_threads
 from model.models.registry import MODELS, default_config, make_model
+from model.training.device import threads_for
 
 
 @pytest.fixture
@@ -80,3 +81,19 @@ def test_the_number_of_threads_changes_no_metric(name: str, tables: Tables, monk
     (first, first_counts), (other, other_counts) = found
     assert first.equals(other)
     assert all(torch.equal(a, b) for a, b in zip(first_counts, other_counts, strict=True))
+
+
+@pytest.mark.parametrize(("numbers", "expected"), [(0, 2), (1 << 18, 2), (5 << 17, 5), (1 << 40, 6)])
+def test_little_work_keeps_few_threads_and_much_work_all(numbers: int, expected: int) -> None:
+    torch.set_num_threads(6)
+    try:
+        with threads_for(numbers):
+            assert torch.get_num_threads() == expected
+        assert torch.get_num_threads() == 6
+    finally:
+        torch.set_num_threads(1)
+
+
+def test_a_machine_with_one_core_is_not_given_two_threads() -> None:
+    with threads_for(1 << 40):
+        assert torch.get_num_threads() == 1

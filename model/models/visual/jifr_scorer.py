@@ -56,15 +56,20 @@ class JIFRScorer(FrameScorer):
             return habit + looks
         logits = torch.empty_like(habit)  # the logit of habit minus that of looks
         of_users = (torch.stack([u, w]) @ self._of_user.T).transpose(0, 1).flatten(1)  # (B, 2 h)
-        if users.device.type == "cpu":
-            tiles = torch.split(self._minus_items, _TILE_ITEMS, dim=1)
-            for of_user, row in zip(of_users, logits, strict=True):
-                torch.cat([self._weights @ torch.maximum(of_user[:, None], tile) for tile in tiles], out=row)
-        else:
-            at_once = max(1, _GPU_NUMBERS // self._minus_items.numel())
-            for some, rows in zip(of_users.split(at_once), logits.split(at_once), strict=True):
-                rows.copy_(self._weights @ torch.maximum(some[:, :, None], self._minus_items))
+        (self._by_user if users.device.type == "cpu" else self._by_users)(of_users, logits)
         return torch.lerp(looks, habit, torch.sigmoid_(logits.add_(self._of_items)))
+
+    def _by_user(self, of_users: Tensor, logits: Tensor) -> None:
+        """Write the weighted sums of all pairs into (B, N) `logits`, user by user, a tile of items at a time."""
+        tiles = torch.split(self._minus_items, _TILE_ITEMS, dim=1)
+        for of_user, row in zip(of_users, logits, strict=True):
+            torch.cat([self._weights @ torch.maximum(of_user[:, None], tile) for tile in tiles], out=row)
+
+    def _by_users(self, of_users: Tensor, logits: Tensor) -> None:
+        """Write the same, some users at a time: a GPU needs more work at once."""
+        at_once = max(1, _GPU_NUMBERS // self._minus_items.numel())
+        for some, rows in zip(of_users.split(at_once), logits.split(at_once), strict=True):
+            rows.copy_(self._weights @ torch.maximum(some[:, :, None], self._minus_items))
 
     @torch.no_grad()
     def frame_scores(self, users: Tensor, frames: Tensor) -> Tensor:

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.functional import embedding
 
+from model.models.lookup import lookup
 from model.models.static_shapes import are_static
 
 MANY = 0.4  # from this share of all rows on, taking all of them is cheaper than gathering some
@@ -29,11 +29,11 @@ class Distinct:
         """Return (*which.shape, d) values for (m, d) `values` of the rows."""
         if are_static() and not self.are_all:
             return values.view(*self.which.shape, values.shape[1])
-        return embedding(self.which, values)
+        return lookup(self.which, values)
 
     def taken_from(self, table: Tensor) -> Tensor:
         """Return (m, d) rows of an (n, d) `table`."""
-        return table if self.are_all else embedding(self.rows, table)
+        return table if self.are_all else lookup(self.rows, table)
 
 
 def distinct(indices: Tensor, n: int, prefers_all: bool = False) -> Distinct:

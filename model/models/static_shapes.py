@@ -8,6 +8,8 @@ some padding, so a CPU trains without them.
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from torch import Tensor
+
 _state = {"static": False}
 
 
@@ -16,9 +18,14 @@ def are_static() -> bool:
     return _state["static"]
 
 
+def for_gpu(values: Tensor) -> bool:
+    """Return whether to compute as a GPU does it best, with few large operations and sums in a fixed order."""
+    return are_static() or values.device.type == "cuda"
+
+
 @contextmanager
 def static_shapes(enabled: bool = True) -> Iterator[None]:
-    """Make the models' helpers (`segments`, `distinct`, `loss`) use static shapes inside the block."""
+    """Make the models' helpers (`segments`, `distinct`, `lookup`, `loss`) use static shapes inside the block."""
     before = _state["static"]
     _state["static"] = enabled
     try:

@@ -14,7 +14,7 @@ from model.models.visual.projection import ScaledFeatures
 from model.training.config import TrainingConfig
 
 _WARM_UP = 3  # steps before a graph is recorded, so that libraries are set up
-_SPARE = 1.1  # reserved sizes are larger than needed by this factor, so that later epochs rarely need more
+_SPARE = 1.02  # reserved sizes are larger than needed by this factor, so that later epochs rarely need more
 _ROUND = 1024
 
 

@@ -152,7 +152,7 @@ def _evaluation(card: Card, data: TrainingData, held_out: HeldOutItems) -> Resul
 
 def _agreement(card: Card) -> Iterator[Result]:
     """Train the same runs on both devices, with the same draws; compare NDCG@15 over all items, mean of the seeds."""
-    size = TINY if card.is_tiny else Size(400, 300, 9_000, 5, 512, test_ratings=3_000)
+    size = TINY if card.is_tiny else Size(300, 200, 6_000, 5, 256, test_ratings=2_000)
     data, held_out = _liked_looks(size)
     for name in ("jifr",) if card.is_tiny else ("jifr", "bpr"):
         means = {}
@@ -189,7 +189,7 @@ def _liked_looks(size: Size) -> tuple[TrainingData, HeldOutItems]:
 
 
 def _ndcg_after_training(name: str, data: TrainingData, held_out: HeldOutItems, seed: int, device: str) -> float:
-    trainer = Trainer(data, None, name, default_config(name), TrainingConfig(epochs=20), seed, device)
+    trainer = Trainer(data, None, name, default_config(name), TrainingConfig(epochs=15), seed, device)
     trainer._generator = torch.Generator().manual_seed(seed + 1)  # both devices draw the same negatives
     model = trainer.run().model
     synchronise(device)

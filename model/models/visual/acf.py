@@ -31,7 +31,8 @@ from torch.nn.functional import embedding, relu
 
 from model.data.jagged import JaggedTensor, row_positions
 from model.data.tensors import TrainingData
-from model.models.loss import bpr_loss, mean_squared_norm
+from model.models.lookup import lookup
+from model.models.loss import bpr_loss, mean_squared_norm, squared_norm
 from model.models.recommender import EmbeddingScorer, Scorer, TrainableRecommender, require_features
 from model.models.segments import softmax_by, spread_by, spread_through, sum_by
 from model.models.static_shapes import are_static
@@ -103,16 +104,16 @@ class ACF(TrainableRecommender):
     def loss(self, users: Tensor, positives: Tensor, negatives: Tensor) -> Tensor:
         """Return the BPR loss of a batch with its penalties, a scalar."""
         history, owners, is_other = self._history(users, positives)
-        u, p = embedding(users, self.users), embedding(history, self.watched)  # (B, d), (m, d)
+        u, p = lookup(users, self.users), lookup(history, self.watched)  # (B, d), (m, d)
         alpha = self._attend(u, history, owners, p, is_other)
         profile = u + sum_by(owners, alpha[:, None] * p, len(users))  # (B, d)
-        v = embedding(torch.cat([positives[:, None], negatives], 1), self.items)  # (B, 1 + n, d)
+        v = lookup(torch.cat([positives[:, None], negatives], 1), self.items)  # (B, 1 + n, d)
         scores = (v @ profile.unsqueeze(2)).squeeze(2)  # (B, 1 + n)
         embeddings = mean_squared_norm(self.users, users, u) + (alpha * p.square().sum(1)).sum() / len(users)
         for items in (positives, negatives):
             embeddings = embeddings + mean_squared_norm(self.items, items)
         attention = (self.item_attention, self.frame_attention, self.projection, self.item_logit, self.frame_logit)
-        penalty = self.config.l2 * embeddings + self.config.attention_l2 * sum(w.square().sum() for w in attention)
+        penalty = self.config.l2 * embeddings + self.config.attention_l2 * squared_norm(attention)
         return bpr_loss(scores[:, 0], scores[:, 1:]) + penalty
 
     def batch_sizes(self, users: Tensor, positives: Tensor, negatives: Tensor) -> dict[str, Tensor]:
@@ -145,7 +146,7 @@ class ACF(TrainableRecommender):
             counts: (m,) bool; an item that does not count gets weight 0. None if all count.
         """
         of_user, of_item, of_watched = self.item_attention  # (h, d) each
-        hidden = spread_by(owners, u @ of_user.T) + embedding(history, self.items @ of_item.T) + p @ of_watched.T
+        hidden = spread_by(owners, u @ of_user.T) + lookup(history, self.items @ of_item.T) + p @ of_watched.T
         hidden = hidden + self._looks(u, history, owners) + self.item_bias  # (m, h)
         logits = relu(hidden) @ self.item_logit
         return softmax_by(owners, logits if counts is None else logits.masked_fill(~counts, -torch.inf), len(u))

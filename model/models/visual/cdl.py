@@ -20,11 +20,12 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import embedding, relu
+from torch.nn.functional import relu
 
 from model.data.jagged import row_positions
 from model.data.tensors import TrainingData
-from model.models.loss import bpr_loss, mean_squared_norm
+from model.models.lookup import lookup
+from model.models.loss import bpr_loss, mean_squared_norm, squared_norm
 from model.models.recommender import FrameScorer, TrainableRecommender, require_features
 from model.models.segments import mean_by
 from model.models.visual.item_frames import frames_of_batch, n_frames_of
@@ -88,11 +89,11 @@ class CDL(TrainableRecommender):
         items = torch.cat([positives[:, None], negatives], 1)  # (B, 1 + n)
         batch = frames_of_batch(self.frame_offsets, self.features.n_frames, items, self.reserved_size("frames"))
         x, s = _means(self._points(batch.frames), batch.owners, batch.n_items)
-        w = embedding(users, self.users)  # (B, d)
-        looks = (batch.items.of_each(x) @ w.unsqueeze(2)).squeeze(2)  # (B, 1 + n)
-        scores = 2 * looks - batch.items.of_each(s[:, None]).squeeze(2)  # ‖w‖² cancels
+        w = lookup(users, self.users)  # (B, d)
+        both = batch.items.of_each(torch.cat([x, s[:, None]], 1))  # (B, 1 + n, d + 1)
+        scores = 2 * (both[..., :-1] @ w.unsqueeze(2)).squeeze(2) - both[..., -1]  # ‖w‖² cancels
         penalty = self.config.l2 * mean_squared_norm(self.users, users, w)
-        penalty = penalty + self.config.projection_l2 * (self.hidden.square().sum() + self.last.square().sum())
+        penalty = penalty + self.config.projection_l2 * squared_norm([self.hidden, self.last])
         return bpr_loss(scores[:, 0], scores[:, 1:]) + penalty
 
     def batch_sizes(self, users: Tensor, positives: Tensor, negatives: Tensor) -> dict[str, Tensor]:

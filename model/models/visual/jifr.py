@@ -18,14 +18,16 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import embedding, relu
+from torch.nn.functional import relu
 
 from dataset.errors import UsageError
 from model.data.jagged import row_positions
 from model.data.tensors import TrainingData
-from model.models.loss import bpr_loss, mean_squared_norm
+from model.models.lookup import lookup
+from model.models.loss import bpr_loss, mean_squared_norm, squared_norm
 from model.models.recommender import FrameScorer, TrainableRecommender, require_features
 from model.models.segments import counts_by, softmax_by, spread_by, sum_by
+from model.models.static_shapes import for_gpu
 from model.models.visual.item_frames import ItemFrames, frames_of_batch, frames_of_items, n_frames_of
 from model.models.visual.jifr_scorer import JIFRScorer
 from model.models.visual.projection import FeatureScaling, ScaledFeatures
@@ -129,14 +131,19 @@ class JIFR(TrainableRecommender):
     def _embeddings(self, users: Tensor, items: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return (B, d1) u_a, (B, n, d1) v_i, (B, d2) w_a and (B, n, d2) x_i."""
         batch = frames_of_batch(self.frame_offsets, self.features.n_frames, items, self.reserved_size("frames"))
-        x = batch.items.of_each(self._item_visual(batch))  # each distinct item attends to its frames only once
-        u, w = embedding(users, self.user_collaborative), embedding(users, self.user_visual)
-        return u, embedding(items, self.item_collaborative), w, x
+        x = self._item_visual(batch)  # (m, d2); each distinct item attends to its frames only once
+        both = torch.cat([batch.items.taken_from(self.item_collaborative), x], 1)
+        v, x = torch.split(batch.items.of_each(both), [self.config.collaborative_dim, self.config.visual_dim], 2)
+        return lookup(users, self.user_collaborative), v, lookup(users, self.user_visual), x
 
     def _habit_weight(self, u: Tensor, v: Tensor, w: Tensor, x: Tensor) -> Tensor:
         """Return (B, n) weights β_ai1 of habit; looks have β_ai2 = 1 − β_ai1."""
-        of_habit = _network(self.rating_hidden, self.rating_logit, u[:, None], v)  # (B, n), Eq. 9
-        of_looks = _network(self.rating_hidden, self.rating_logit, w[:, None], x)  # (B, n), Eq. 9
+        network = self.rating_hidden, self.rating_logit
+        if for_gpu(u):  # both at once
+            of_habit, of_looks = _network(*network, torch.stack([u, w])[:, :, None], torch.stack([v, x]))
+        else:
+            of_habit = _network(*network, u[:, None], v)  # (B, n), Eq. 9
+            of_looks = _network(*network, w[:, None], x)  # (B, n), Eq. 9
         return torch.sigmoid(of_habit - of_looks)  # Eq. 10: a softmax over two
 
     def item_visual(self, items: Tensor) -> Tensor:
@@ -155,16 +162,30 @@ class JIFR(TrainableRecommender):
             projected = self.features.project(self.projection, batch.frames)  # (k, d2)
             n_frames = counts_by(owners, batch.n_items)[owners.clamp_max(batch.n_items - 1)]  # (k,)
             return 1 / n_frames.clamp_min(1).to(projected.dtype), projected  # Eq. 1
-        weights = torch.cat([self.projection, self.reduction])  # one pass over the features for both
-        both = self.features.project(weights, batch.frames)
-        projected, reduced = torch.split(both, [self.config.visual_dim, self.config.reduced_dim], 1)  # P c_j, W⁰ c_j
-        v = spread_by(owners, batch.items.taken_from(self.item_collaborative))  # (k, d1)
-        logits = _network(self.frame_hidden, self.frame_logit, v, reduced)  # (k,), Eq. 6
+        v = batch.items.taken_from(self.item_collaborative)  # (m, d1)
+        if for_gpu(v):
+            projected, logits = self._attend_folded(batch, v)
+        else:
+            weights = torch.cat([self.projection, self.reduction])  # one pass over the features for both
+            both = self.features.project(weights, batch.frames)
+            projected, reduced = torch.split(both, [self.config.visual_dim, self.config.reduced_dim], 1)  # P c, W⁰ c
+            logits = _network(self.frame_hidden, self.frame_logit, spread_by(owners, v), reduced)  # (k,), Eq. 6
         return softmax_by(owners, logits, batch.n_items), projected  # Eq. 7
+
+    def _attend_folded(self, batch: ItemFrames, v: Tensor) -> tuple[Tensor, Tensor]:
+        """Return (k, d2) P c_j and the (k,) logits of Eq. 6, with as little work per frame as possible.
+
+        W¹ [v_i, W⁰ c_j] = W¹_v v_i + (W¹_c W⁰) c_j: the first part is computed per item, and the product of the two
+        matrices multiplies the features.
+        """
+        of_v, of_c = torch.split(self.frame_hidden, [self.config.collaborative_dim, self.config.reduced_dim], 1)
+        both = self.features.project(torch.cat([self.projection, of_c @ self.reduction]), batch.frames)
+        projected, hidden = torch.split(both, [self.config.visual_dim, self.config.visual_attention_width], 1)
+        return projected, relu(spread_by(batch.owners, v @ of_v.T) + hidden) @ self.frame_logit
 
     def score_frames(self, users: Tensor, frames: Tensor) -> Tensor:
         """Return (n,) predicted frame preferences l̂_ak = w_aᵀ P c_k of (n,) `users` for as many `frames` (Eq. 4)."""
-        return (embedding(users, self.user_visual) * self.features.project(self.projection, frames)).sum(1)
+        return (lookup(users, self.user_visual) * self.features.project(self.projection, frames)).sum(1)
 
     def batch_sizes(self, users: Tensor, positives: Tensor, negatives: Tensor) -> dict[str, Tensor]:
         """Return how many frames the items of a batch have, repeats included (see `TrainableRecommender`)."""
@@ -181,9 +202,9 @@ class JIFR(TrainableRecommender):
         for items in (positives, negatives):
             embeddings = embeddings + mean_squared_norm(self.item_collaborative, items)
         names = ("frame_hidden", "frame_logit", "rating_hidden", "rating_logit")  # W¹, w¹, W², w²
-        networks = sum(weight.square().sum() for name, weight in self.named_parameters() if name in names)
+        networks = squared_norm(weight for name, weight in self.named_parameters() if name in names)
         penalty = self.config.l2 * embeddings + self.config.attention_l2 * networks
-        penalty = penalty + self.config.projection_l2 * self.projection.square().sum()
+        penalty = penalty + self.config.projection_l2 * squared_norm([self.projection])
         return bpr_loss(scores[:, 0], scores[:, 1:]) + penalty
 
     @torch.no_grad()

@@ -10,11 +10,13 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 logger = logging.getLogger(__name__)
 
 _BLOCK_BYTES = 1 << 28  # of features that are copied to the GPU at once
 _LEFT_FREE = 0.3  # the part of a GPU's free memory that the kept features leave to everything else
+_ALIGNED = 8  # numbers per row, of which the number must be a multiple for matrix units to be fast
 _SPLITS = 32  # a gradient is the sum of this many products, because one product of few rows leaves a GPU idle
 
 
@@ -52,8 +54,9 @@ class KeptFeatures:
 
 def project_kept(weight: Tensor, kept: Tensor, frames: Tensor | None) -> Tensor:
     """Return (m, d) `kept[frames] @ weight.T` in the type of (d, F) `weight`; `frames` may be None for all."""
-    projected: Tensor = _ProjectKept.apply(weight, kept, frames)
-    return projected
+    spare = -len(weight) % _ALIGNED if kept.dtype != weight.dtype else 0
+    projected: Tensor = _ProjectKept.apply(pad(weight, (0, 0, 0, spare)) if spare else weight, kept, frames)
+    return projected[:, : len(weight)] if spare else projected
 
 
 def project_streamed(weight: Tensor, features: Tensor, shift: Tensor) -> Tensor:

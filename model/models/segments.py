@@ -64,7 +64,7 @@ def spread_through(outer: Tensor, inner: Tensor, rows: Tensor) -> Tensor:
 
 def _offsets(owners: Tensor, n_owners: int) -> Tensor:
     """Return the (n_owners + 1,) positions in `owners` where each owner's entries start; the last is their end."""
-    known = _known_offsets.get(owners)
+    known: Tensor | None = _known_offsets.get(owners)  # type: ignore[no-untyped-call]
     if known is None or len(known) != n_owners + 1:
         known = torch.searchsorted(owners, torch.arange(n_owners + 1, device=owners.device))
         _known_offsets[owners] = known
@@ -100,7 +100,8 @@ class _SumBy(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        return _spread(gradients[0], *ctx.saved_tensors, ctx.n), None
+        (offsets,) = ctx.saved_tensors
+        return _spread(gradients[0], offsets, ctx.n), None
 
 
 class _SpreadBy(torch.autograd.Function):

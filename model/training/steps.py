@@ -125,7 +125,7 @@ class StaticSteps(Steps):
         if self._number.device.type != "cuda":
             self._next_step()
             return
-        stream = torch.cuda.Stream()
+        stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
             self._next_step()

@@ -20,8 +20,8 @@ pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a C
 LEARNING = [name for name, kind in MODELS.items() if issubclass(kind.model_class, TrainableRecommender)]
 
 
-def _trainer(tables: Tables, name: str, device: str, seed: int = 0, epochs: int = 6) -> Trainer:
-    training = TrainingConfig(epochs=epochs, batch_size=16)
+def _trainer(tables: Tables, name: str, device: str, seed: int = 0, epochs: int = 6, batch_size: int = 16) -> Trainer:
+    training = TrainingConfig(epochs=epochs, batch_size=batch_size)
     data = training_data(tables, index_ids(tables))
     trainer = Trainer(data, None, name, default_config(name), training, seed, device)
     trainer._generator = torch.Generator().manual_seed(seed + 1)  # both devices draw the same negatives
@@ -56,16 +56,6 @@ def test_the_same_seed_gives_the_same_run_and_so_does_a_resumed_one(name: str, t
             assert torch.equal(weight, expected)
 
 
-@pytest.mark.parametrize("name", LEARNING)
-def test_a_run_on_a_gpu_agrees_with_one_on_the_cpu(name: str, tables: Tables) -> None:
-    held_out = held_out_items(tables, index_ids(tables), "test")
-    means = {}
-    for device in ("cpu", "cuda"):
-        found = [_trainer(tables, name, device, seed, epochs=20).run().model.scorer() for seed in range(5)]
-        means[device] = sum(float(ndcg(full_ranking(one, held_out, 15, device), 15).mean()) for one in found) / 5
-    assert means["cuda"] == pytest.approx(means["cpu"], rel=0.005)
-
-
 @pytest.mark.parametrize("name", MODELS)
 def test_an_evaluation_on_a_gpu_gives_the_same_metrics(name: str, tables: Tables) -> None:
     data = training_data(tables, index_ids(tables))
@@ -76,3 +66,34 @@ def test_an_evaluation_on_a_gpu_gives_the_same_metrics(name: str, tables: Tables
         for device in ("cpu", "cuda")
     ]  # fmt: skip
     assert values[1] == pytest.approx(values[0], abs=2e-3)
+
+
+@pytest.mark.parametrize("name", ["jifr", "acf"])
+def test_features_that_do_not_fit_pass_through_and_give_the_same_run(
+    name: str, tables: Tables, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = [epoch.loss for epoch in _trainer(tables, name, "cuda").run().epochs]
+    monkeypatch.setattr("model.models.visual.kept_features._free_bytes", lambda device: 0)
+    streamed = [epoch.loss for epoch in _trainer(tables, name, "cuda").run().epochs]
+    assert streamed == pytest.approx(kept, rel=2e-3)
+
+
+@pytest.mark.parametrize(("first", "then"), [("cuda", "cpu"), ("cpu", "cuda")])
+def test_a_run_resumes_on_another_device(first: str, then: str, tables: Tables) -> None:
+    data, training = training_data(tables, index_ids(tables)), TrainingConfig(epochs=6, batch_size=16)
+    whole, begun, resumed = (
+        Trainer(data, None, "jifr", default_config("jifr"), training, 0, device) for device in (first, first, then)
+    )
+    begun.run_epoch()
+    resumed.load_state_dict(begun.state_dict())
+    assert resumed.run().epochs[-1].loss == pytest.approx(whole.run().epochs[-1].loss, rel=0.02)
+
+
+@pytest.mark.parametrize("name", LEARNING)
+def test_a_run_on_a_gpu_agrees_with_one_on_the_cpu(name: str, tables: Tables) -> None:
+    held_out = held_out_items(tables, index_ids(tables), "test")
+    means = {}
+    for device in ("cpu", "cuda"):
+        found = [_trainer(tables, name, device, seed, 8, 32).run().model.scorer() for seed in range(5)]
+        means[device] = sum(float(ndcg(full_ranking(one, held_out, 15, device), 15).mean()) for one in found) / 5
+    assert means["cuda"] == pytest.approx(means["cpu"], rel=0.005)

@@ -62,13 +62,18 @@ class JIFRScorer(FrameScorer):
     def _by_user(self, of_users: Tensor, logits: Tensor) -> None:
         """Write the weighted sums of all pairs into (B, N) `logits`, user by user, a tile of items at a time."""
         tiles = torch.split(self._minus_items, _TILE_ITEMS, dim=1)
-        for of_user, row in zip(of_users, logits, strict=True):
-            torch.cat([self._weights @ torch.maximum(of_user[:, None], tile) for tile in tiles], out=row)
+        larger = [torch.empty_like(tile) for tile in tiles]  # reused, because fresh memory costs more than filling it
+        sums = [tile.new_empty(1, tile.shape[1]) for tile in tiles]
+        weights = self._weights[None]
+        for of_user, row in zip(of_users[:, :, None], logits[:, None], strict=True):
+            for tile, buffer, part in zip(tiles, larger, sums, strict=True):
+                torch.mm(weights, torch.maximum(of_user, tile, out=buffer), out=part)
+            torch.cat(sums, dim=1, out=row)
 
     def _by_users(self, of_users: Tensor, logits: Tensor) -> None:
         """Write the same, some users at a time: a GPU needs more work at once."""
         at_once = max(1, _GPU_NUMBERS // self._minus_items.numel())
-        for some, rows in zip(of_users.split(at_once), logits.split(at_once), strict=True):
+        for some, rows in zip(torch.split(of_users, at_once), torch.split(logits, at_once), strict=True):
             rows.copy_(self._weights @ torch.maximum(some[:, :, None], self._minus_items))
 
     @torch.no_grad()

@@ -121,8 +121,9 @@ def _in_parts(gradient: Tensor, rows: Tensor, dtype: torch.dtype) -> Tensor:
     each = len(rows) // _SPLITS
     split = each * _SPLITS
     a, b = (part[:split].view(_SPLITS, each, -1) for part in (gradient, rows))
-    same = {} if rows.dtype == dtype else {"out_dtype": dtype}
-    total = torch.bmm(a.transpose(1, 2), b, **same).sum(0)
+    a = a.transpose(1, 2)
+    products = torch.bmm(a, b) if rows.dtype == dtype else torch.bmm(a, b, out_dtype=dtype)
+    total: Tensor = products.sum(0)
     return total if split == len(rows) else total + _product(gradient[split:].T, rows[split:], dtype)
 
 

@@ -70,6 +70,7 @@ class _KnownNetwork(BaseModel):
     node: str
     weights: str
     weights_sha256: str = ""
+    preprocessing: str = ""
     is_random: bool
 
 

@@ -17,7 +17,7 @@ from pydantic.dataclasses import dataclass
 from dataset.pictures.protocol import PICTURE_TIMEOUT_S
 
 VGG19 = "vgg19"
-IMAGENET = "IMAGENET1K_V1"
+AUTO = "auto"
 Precision = Literal["fp32", "bf16"]
 DEFAULT_STORE = Path("data/features")
 
@@ -52,17 +52,19 @@ class ExtractorConfig:
     """Which features to compute: everything that changes a feature.
 
     Attributes:
-        name: torchvision architecture[:node], as resnet50:avgpool; default node: last linear layer's input (vgg19: fc7)
-        weights: the name of torchvision weights (downloaded once), random:<seed>, or the file of a state dict
+        name: timm:<name>, open_clip:<name>/<pretrained>, or <name>[:node] of torchvision, as resnet50:avgpool
+        weights: auto: the library's (downloaded once); random:<seed>; a file; or a name of torchvision's weights
         precision: number format of the network; auto: bf16 if the processor supports it
         decoding: fast: decode large JPEGs at 1/2, 1/4 or 1/8 of their size, never below 1.4 times the size needed
+
+    A network of torchvision has a node; the default is the last linear layer's input, for `vgg19` fc7.
 
     Source: for `vgg19`, fc7 is the second fully connected layer, after its ReLU (Simonyan & Zisserman 2015; Wu et al.
     2019, section 3: c_k has 4096 dimensions).
     """
 
     name: Annotated[str, Parameter(name="--extractor")] = VGG19
-    weights: str = IMAGENET
+    weights: str = AUTO
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     decoding: Literal["fast", "full"] = "fast"
 

@@ -1,4 +1,4 @@
-"""Feature extractors: VGG-19 up to fc7, or another torchvision network up to any node."""
+"""Feature extractors: a backbone, VGG-19 by default, on a device and in a precision."""
 
 import functools
 import logging
@@ -10,10 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from dataset.errors import WeightsError
-from dataset.pictures.protocol import Geometry
+from features.backbones.opening import open_backbone
 from features.config import ExtractorConfig, ExtractorIdentity, Precision
-from features.networks import cut_network, parse_extractor
-from features.weights import Weights
 
 _log = logging.getLogger(__name__)
 
@@ -23,7 +21,7 @@ MIN_COSINE = 0.999
 
 
 class Extractor:
-    """A network up to a node; its weights are loaded when they are first needed.
+    """A backbone that computes features; its weights are loaded when they are first needed.
 
     Args:
         config: the features to compute.
@@ -31,6 +29,7 @@ class Extractor:
         memory: a JSON file that caches the SHA-256 of weights; None: hash them every time.
 
     Raises:
+        MissingExtraError: the backbone's library is not installed.
         UsageError: the name is unknown, or the seed is invalid.
         WeightsError: the weights cannot be downloaded or read.
     """
@@ -39,41 +38,31 @@ class Extractor:
         self.config = config
         self.device = torch.device(best_device() if device == "auto" else device)
         precision = best_precision(self.device) if config.precision == "auto" else config.precision
-        architecture, node = parse_extractor(config.name)
-        self._weights = Weights(architecture, config.weights)
+        self._backbone = open_backbone(config.name, config.weights)
         self._memory = memory
-        transforms = self._weights.transforms
-        self.geometry = Geometry(transforms.resize_size[0], transforms.crop_size[0], transforms.interpolation.value)
-        self._mean, self._std = (torch.tensor(v).view(1, 3, 1, 1) for v in (transforms.mean, transforms.std))
+        preprocessing = self._backbone.preprocessing
+        self.geometry = preprocessing.geometry
+        self._mean, self._std = (torch.tensor(v).view(1, 3, 1, 1) for v in (preprocessing.mean, preprocessing.std))
         self.identity = ExtractorIdentity(
-            architecture=architecture,
-            node=node,
-            weights=self._weights.label,
-            weights_sha256=self._weights.sha256(memory),
-            is_random=self._weights.is_random,
-            preprocessing=self._preprocessing(),
+            architecture=self._backbone.architecture,
+            node=self._backbone.node,
+            weights=self._backbone.weights.label,
+            weights_sha256=self._backbone.sha256(memory),
+            is_random=self._backbone.weights.is_random,
+            preprocessing=preprocessing.describe(config.decoding),
             precision=precision,
         )
         self._checked_cosine: float | None = None
 
-    def _preprocessing(self) -> str:
-        """Describe the processing of a picture before the network."""
-        geometry, transforms = self.geometry, self._weights.transforms
-        return (
-            f"{self.config.decoding} decoding, resize {geometry.resize_px} ({geometry.interpolation}, antialiased), "
-            f"centre crop {geometry.crop_px}, less {transforms.mean}, divided by {transforms.std}"
-        )
-
     @functools.cached_property
     def _reference(self) -> nn.Module:
         """The network in fp32 on the CPU, which computes reference features."""
-        network = self._weights.load()
-        if self._weights.remember(network, self._memory) != self.identity.weights_sha256:
+        network, digest = self._backbone.take(self._memory)
+        if digest != self.identity.weights_sha256:
             raise WeightsError(
                 f"weights {self.config.weights}: they changed during the run; run the same command again"
             )
-        cut = cut_network(network, self.identity.architecture, self.identity.node)
-        return cut.to(memory_format=torch.channels_last)
+        return self._backbone.cut(network).to(memory_format=torch.channels_last)
 
     @functools.cached_property
     def _network(self) -> nn.Module:
@@ -81,7 +70,7 @@ class Extractor:
         dtype = PRECISIONS[self.identity.precision]
         if self.device.type == "cpu" and dtype == torch.float32:
             return self._reference
-        network = cut_network(self._weights.load(), self.identity.architecture, self.identity.node)
+        network = self._backbone.cut(self._backbone.load())
         return network.to(self.device, dtype, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
     def compile(self, crops: npt.NDArray[np.uint8]) -> None:

@@ -70,7 +70,7 @@ def extract_shard(
         if extractor.identity.extractor_id != expected.extractor_id:
             raise WeightsError(
                 f"a worker's extractor {extractor.identity} differs from the flow's {expected}; "
-                "install the same torch, torchvision and weights on all machines"
+                "install the same libraries and weights on all machines"
             )
         rows = pl.DataFrame(pictures, schema={"image_sha256": pl.String, "path": pl.String}, orient="row")
         options = ExtractOptions(shard_time_s=math.inf)  # one shard file, on every worker

@@ -144,7 +144,7 @@ def extract_here(raw: Path, dataset: Path, config: ExtractorConfig, store: Path)
         done = extract_pictures(raw, dataset, extractor, store, lambda n: bar.update(line, advance=n))
     say(
         f"Features: computed {done.n_computed:,} pictures, the others were in the store; {done.n_features:,} frames "
-        f"have a feature (weights {config.weights}, {extractor.identity.precision})."
+        f"have a feature (weights {extractor.identity.weights}, {extractor.identity.precision})."
     )
 
 

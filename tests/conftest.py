@@ -5,6 +5,7 @@ import os
 import random
 import re
 import shutil
+import socket
 from collections.abc import Callable, Iterator, Mapping
 from datetime import date, timedelta
 from html.parser import HTMLParser
@@ -16,6 +17,7 @@ import polars as pl
 import pytest
 from PIL import Image as PillowImage
 
+from dataset.building.build import DatasetConfig, build
 from dataset.files import sha256_of_file, write_json
 from dataset.schema import RAW_TABLES
 from dataset.tables import empty, write_table
@@ -44,6 +46,30 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def is_long(pytestconfig: pytest.Config) -> bool:
     """Whether `--long` was given."""
     return bool(pytestconfig.getoption("--long"))
+
+
+# Below the ports that the system assigns. Each process has its own order, so that processes (xdist workers, or two
+# test runs on one machine) rarely try the same port at once.
+_ports = iter(random.Random(os.getpid()).sample(range(20_000, 32_000, 4), 3_000))
+
+
+def free_ports(count: int) -> int:
+    """Return the first of `count` consecutive free ports (at most 4) that have not been returned before."""
+    for port in _ports:
+        try:
+            for offset in range(count):
+                with socket.socket() as probe:
+                    probe.bind(("127.0.0.1", port + offset))
+        except OSError:
+            continue
+        return port
+    raise AssertionError("no free ports")
+
+
+@pytest.fixture(scope="session")
+def ports() -> Callable[[int], int]:
+    """Return a function that gives the first of some free ports in a row."""
+    return free_ports
 
 
 def filled(rows: list[dict[str, object]], name: str) -> pl.DataFrame:
@@ -118,6 +144,12 @@ def write_raw(raw: Path, seed: int = 0, shuffle: bool = False) -> Path:
 def make_raw(tmp_path: Path) -> Callable[..., Path]:
     """Return a function that writes the raw folder of `write_raw`."""
     return lambda seed=0, shuffle=False: write_raw(tmp_path / f"raw-{seed}-{shuffle}", seed, shuffle)
+
+
+@pytest.fixture
+def make_dataset(make_raw: Callable[..., Path], tmp_path: Path) -> Callable[[], Path]:
+    """Return a function that builds a small dataset folder."""
+    return lambda: build(make_raw(), tmp_path / "dataset", DatasetConfig()).path
 
 
 @pytest.fixture(scope="session")

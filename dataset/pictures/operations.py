@@ -80,7 +80,7 @@ def thumbnail(source: Path | bytes, max_size_px: Sequence[int]) -> bytes:
 
 
 def cut(picture: Image.Image, geometry: Geometry) -> Image.Image:
-    """Resize a picture and crop its centre; the result equals that of torchvision's presets bit for bit.
+    """Resize a picture and crop its centre; the result equals that of torchvision, timm and OpenCLIP bit for bit.
 
     Raises:
         UnreadablePicture: the picture is so thin that the resized one would be too large.
@@ -88,13 +88,20 @@ def cut(picture: Image.Image, geometry: Geometry) -> Image.Image:
     width, height = picture.size
     short, long = sorted((width, height))
     long = int(geometry.resize_px * long / short)
+    if geometry.is_squashed:
+        long = geometry.resize_px
     size = (geometry.resize_px, long) if width <= height else (long, geometry.resize_px)
     if max(size) * min(size) > MAX_PIXELS:
         raise UnreadablePicture(f"too thin: {width} x {height} pixels")
     resampling = Image.Resampling[geometry.interpolation.upper()]
     resized = picture if size == picture.size else picture.resize(size, resampling)
-    left, top = (round((side - geometry.crop_px) / 2.0) for side in resized.size)
+    left, top = (_margin(side, geometry.crop_px) for side in resized.size)
     return resized.crop((left, top, left + geometry.crop_px, top + geometry.crop_px))
+
+
+def _margin(side_px: int, crop_px: int) -> int:
+    """Return how many pixels to leave out before a crop; if it is negative, how many to add."""
+    return round((side_px - crop_px) / 2.0) if side_px >= crop_px else -((crop_px - side_px) // 2)
 
 
 OPERATIONS: dict[str, Callable[..., bytes]] = {

@@ -50,8 +50,16 @@ class Checked:
 
 @dataclass(frozen=True)
 class Geometry:
-    """How a picture is cropped: resize the shorter side to `resize_px`, then keep the centre `crop_px` x `crop_px`."""
+    """How a picture is cropped: resize it, then keep the centre `crop_px` x `crop_px`, with black where it is smaller.
+
+    Attributes:
+        resize_px: the length of the shorter side after resizing, or of both sides.
+        crop_px: the side of the crop.
+        interpolation: a name of Pillow's `Resampling`, in small letters.
+        is_squashed: both sides become `resize_px`, whatever the proportions.
+    """
 
     resize_px: int
     crop_px: int
     interpolation: str
+    is_squashed: bool = False

@@ -67,7 +67,9 @@ def test_every_readable_picture_gets_its_feature_and_a_second_run_computes_nothi
     before = (dataset / "frame_features.parquet").read_bytes()
 
     monkeypatch.setattr(Extractor, "forward", lambda *_: pytest.fail("a forward pass over known pictures"))
-    monkeypatch.setattr("features.weights.Weights.load", lambda *_: pytest.fail("weights are loaded"))
+    monkeypatch.setattr(
+        "features.backbones.torchvision.TorchvisionBackbone.load", lambda *_: pytest.fail("weights are loaded")
+    )
     monkeypatch.setattr("features.extract.PicturePool", lambda *_: pytest.fail("pictures are decoded"))
     again = extract(raw, dataset, extractor, tmp_path / "store", seen.append, OPTIONS)
     assert (again.n_features, again.n_computed, again.n_unreadable) == (4, 0, 1)
@@ -171,7 +173,9 @@ def test_the_weights_that_were_used_are_in_the_manifest(
     assert (written["weights"], written["is_random"], written["precision"]) == ("random:0", True, "fp32")
     assert (written["architecture"], written["node"]) == ("mobilenet_v3_small", "classifier.1")
     assert written["preprocessing"].startswith("fast decoding, resize 256 (bilinear, antialiased), centre crop 224")
-    assert "random weights that were never trained" in (snapshot.path / "README.md").read_text()
+    card = (snapshot.path / "README.md").read_text()
+    assert "random weights that were never trained" in card
+    assert f"SHA-256 of the weights {written['weights_sha256'][:16]}…; pictures: {written['preprocessing']}" in card
     assert snapshot.read("frame_features").height == 4
 
 

@@ -1,11 +1,9 @@
 """A real Prefect server on loopback, and flows run on it as a person runs them."""
 
 import os
-import random
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -14,7 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from dataset.building.build import DatasetConfig, build
 from flows.server.start import prefect_server
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -23,34 +20,16 @@ Environment = dict[str, str]
 Done = subprocess.CompletedProcess[str]
 
 
-# Below the ports that the system assigns. Each process has its own order, so that processes (xdist workers, or two
-# test runs on one machine) rarely try the same port at once.
-_ports = iter(random.Random(os.getpid()).sample(range(20_000, 32_000, 4), 3_000))
-
-
-def free_ports(count: int) -> int:
-    """Return the first of `count` consecutive free ports (at most 4) that have not been returned before."""
-    for port in _ports:
-        try:
-            for offset in range(count):
-                with socket.socket() as probe:
-                    probe.bind(("127.0.0.1", port + offset))
-        except OSError:
-            continue
-        return port
-    raise AssertionError("no free ports")
-
-
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Environment]:
+def server(ports: Callable[[int], int], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Environment]:
     """Run a Prefect server for all tests of this process; give the environment that points at it."""
     home = tmp_path_factory.mktemp("prefect")
-    environment = fast_prefect(home)
+    environment = fast_prefect(home, ports(1))
     with prefect_server(home, environment["PREFECT_API_URL"]) as started:
         yield environment | started.environment
 
 
-def fast_prefect(home: Path) -> Environment:
+def fast_prefect(home: Path, port: int) -> Environment:
     """Return the environment of a new Prefect server and its clients, which poll often."""
     python = os.pathsep.join(map(str, [ROOT, ROOT / "flows" / "public"]))
     return {
@@ -58,7 +37,7 @@ def fast_prefect(home: Path) -> Environment:
         "PWD": str(ROOT),
         "PYTHONPATH": python,
         "PREFECT_HOME": str(home),
-        "PREFECT_API_URL": f"http://127.0.0.1:{free_ports(1)}/api",
+        "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "2",
         "PREFECT_RUNNER_POLL_FREQUENCY": "1",
@@ -68,7 +47,9 @@ def fast_prefect(home: Path) -> Environment:
 
 
 @pytest.fixture(scope="module")
-def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple["subprocess.Popen[bytes]", Environment, Path]]:
+def serving(
+    ports: Callable[[int], int], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple["subprocess.Popen[bytes]", Environment, Path]]:
     """Run `python -m flows.serve` in a folder like a checkout; give the process, its environment and its output.
 
     It starts a server of its own, and also serves the README's example of a file with parameters, as
@@ -76,7 +57,7 @@ def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple["subproc
     """
     folder = tmp_path_factory.mktemp("serve")
     shutil.copy(ROOT / "pyproject.toml", folder)
-    environment, log = fast_prefect(folder) | {"PWD": str(folder)}, folder / "serve.log"
+    environment, log = fast_prefect(folder, ports(1)) | {"PWD": str(folder)}, folder / "serve.log"
     del environment["PREFECT_HOME"]
     (example,) = re.findall(
         r"^```toml\n(source.*?)^```$", (ROOT / "flows" / "README.md").read_text("utf-8"), re.M | re.S
@@ -116,12 +97,6 @@ def served(serving: tuple["subprocess.Popen[bytes]", Environment, Path]) -> Envi
 
 
 @pytest.fixture(scope="session")
-def ports() -> Callable[[int], int]:
-    """Return a function that gives the first of some free ports in a row."""
-    return free_ports
-
-
-@pytest.fixture(scope="session")
 def prefect() -> Callable[..., Done]:
     """Return a function that runs a `prefect` command."""
 
@@ -137,12 +112,6 @@ def prefect() -> Callable[..., Done]:
         )
 
     return command
-
-
-@pytest.fixture
-def make_dataset(make_raw: Callable[..., Path], tmp_path: Path) -> Callable[[], Path]:
-    """Return a function that builds a small dataset folder."""
-    return lambda: build(make_raw(), tmp_path / "dataset", DatasetConfig()).path
 
 
 @pytest.fixture(scope="module")

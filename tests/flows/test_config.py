@@ -22,7 +22,7 @@ PUBLIC = {
     "site_urls": None,
     "delay_s": 0.0,
     "extractor": "vgg19",
-    "weights": "IMAGENET1K_V1",
+    "weights": "auto",
     "precision": "auto",
     "runner": "local",
     "k": 5,

@@ -1,11 +1,11 @@
-"""Links, paths and extras in the READMEs. The commands in them run in `tests/flows/test_readme.py`."""
+"""Links, paths and extras in the READMEs. The commands in them run in `test_stages.py` and `test_own_data.py`."""
 
 import re
 import subprocess
 import tomllib
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 READMES = [
     ROOT / name
     for name in subprocess.check_output(["git", "ls-files", "*README.md", ".github/SECURITY.md"], cwd=ROOT)
@@ -64,5 +64,5 @@ def test_the_paths_that_the_readmes_name_exist():
 def test_the_extras_that_the_readmes_name_exist():
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
     named = {extra for readme in READMES for extra in re.findall(r"'\.\[(\w+)\]'", readme.read_text("utf-8"))}
-    assert named == {"train", "all"}
+    assert named == {"train", "timm", "open_clip", "all"}
     assert named <= extras.keys()

@@ -1,6 +1,6 @@
-"""The commands and examples of all READMEs, with sizes that take seconds; long tests run them as printed.
+"""The commands that the READMEs print, the sizes that the tests add to them, and the folder in which they run.
 
-A printed command that is neither run here nor excused by name fails the first test.
+A printed command that is neither in `RUN` nor excused in `NOT_RUN` fails a test.
 """
 
 import contextlib
@@ -9,7 +9,6 @@ import os
 import re
 import runpy
 import shlex
-import shutil
 import signal
 import subprocess
 import sys
@@ -20,9 +19,6 @@ from unittest import mock
 
 import numpy as np
 import polars as pl
-import pytest
-import requests
-from moto.server import ThreadedMotoServer
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -90,6 +86,17 @@ NOT_RUN = {
     ),
     "python -m crawler sandbox --preset 2026": "test_preset_2026.py crawls it",
     "python -m crawler sandbox --preset 2026 --faults challenge=20,rate-limit=0.05": "test_preset_2026.py crawls it",
+    "pip install '.[open_clip]'": "downloads; a test below checks the extras",
+    **{
+        f"python -m features extract --raw data/mine/raw --dataset data/mine/dataset --extractor {name}": (
+            f"downloads; {test} computes it with random weights"
+        )
+        for name, test in (
+            ("timm:vit_small_patch14_dinov2.lvd142m", "test_timm.py"),
+            ("open_clip:ViT-B-16-SigLIP/webli", "test_open_clip.py"),
+            ("open_clip:ViT-B-32/openai", "test_open_clip.py"),
+        )
+    },
     "make test": "runs this test",
     "make test ONLY=dataset": "runs tests",
     "make test-long": "runs tests",
@@ -193,11 +200,6 @@ class Folder:
                 process.wait(60)
 
 
-@pytest.fixture
-def folder(tmp_path):
-    return Folder(tmp_path)
-
-
 def bring_ratings(folder):
     """Write ratings of 30 people and 20 movies as `ratings.csv`, and a poster of each movie."""
     rng = np.random.default_rng(0)
@@ -214,168 +216,3 @@ def bring_ratings(folder):
     (folder / "posters").mkdir()
     for movie in range(20):
         Image.effect_noise((64, 48), 90).save(folder / "posters" / f"{movie}.jpg")
-
-
-def test_every_printed_command_is_run_here_or_excused_by_name():
-    printed = {command for readme in READMES for command in commands(readme)}
-    assert printed == (RUN.keys() - {DEMO}) | NOT_RUN.keys()
-    recipe = re.search(r"^demo:.*\n\t@\$\(BIN\)/(.+)$", (ROOT / "Makefile").read_text("utf-8"), re.M)
-    assert recipe[1] == DEMO
-
-
-def test_the_stages_one_by_one_on_the_sandbox(folder):
-    sandbox, *crawl = commands(ROOT / "crawler" / "README.md")[:7]
-    with folder.running(folder.sized(sandbox), "http://"):
-        for command in crawl:  # Scrapy starts once per process
-            run = folder.run if command.split()[-1] in ("ratings", "frames", "likes") else folder.here
-            run(command)
-    stages = commands(ROOT / "flows" / "README.md")[2:]
-    assert len(stages) == 6
-    for command in stages:
-        folder.here(command)
-    assert list(folder.path.glob("data/experiments/*/report.html"))
-    assert list(folder.path.glob("data/reports/*/*.html"))
-
-
-@pytest.fixture(scope="module")
-def mine(tmp_path_factory):
-    """The folder after the README's commands for data of one's own: a published snapshot and two trained models."""
-    folder = Folder(tmp_path_factory.mktemp("mine"))
-    bring_ratings(folder.path)
-    *stages, train = OWN_DATA
-    told = [folder.here(command) for command in stages]
-    assert "Published mine v0001" in told[-1]
-    folder.here(train)
-    folder.here(train, "--model bpr")
-    return folder
-
-
-def test_vectors_of_ones_own_take_the_place_of_an_extraction_in_three_lines(folder):
-    bring_ratings(folder.path)
-    np.save(folder.path / "clip.npy", np.random.default_rng(0).standard_normal((20, 512), np.float32))
-    (folder.path / "items.txt").write_text("\n".join(map(str, range(20))))
-    for command in OWN_DATA[:2]:
-        folder.here(command)
-    imported, published, _ = [folder.here(command) for command in OWN_VECTORS]
-    assert "Imported 20 of 20 vectors" in imported
-    assert "Published mine v0001" in published
-    assert list(folder.path.glob("data/runs/vbpr-mine-v0001-0/model.pt"))
-
-
-def test_a_snapshot_is_described_exported_and_read_by_other_libraries(mine):
-    printed = [line for line in commands(ROOT / "dataset" / "README.md") if not re.search(" (import|build) ", line)]
-    export, listing, show, verify, *others = printed
-    for command in (export, show, verify, *(line for line in others if " risk " in line)):
-        mine.here(command)
-    assert "mine" in mine.here(listing)
-    read = blocks(ROOT / "dataset" / "README.md", "python")[0].replace("sandbox", "mine")
-    (mine.path / "read.py").write_text(
-        f"{read}print(len(features), len(likes), popular[0][1] >= popular[-1][1], len(train))\n"
-    )
-    n_features, n_likes, is_ranked, n_train = mine.shell("python read.py").split()
-    assert (n_features, n_likes, is_ranked) == ("20", "0", "True")
-    assert 0.6 < int(n_train) / (30 * 20 * 0.7) < 0.8
-
-
-def test_a_published_split_is_imported_and_built(folder):
-    pairs = {"train": [(0, 1), (0, 2), (1, 1)], "test": [(0, 3), (1, 2)]}
-    rows = [f"{user},{item},{2 * (split == 'test')}" for split in pairs for user, item in pairs[split]]
-    (folder.path / "interactions.csv").write_text("\n".join(["user,item,x_label", *rows]))
-    for split, name in (("train", "u1.base"), ("test", "u1.test")):
-        lines = [f"{user}\t{item}\t5\t88125094{item}\n" for user, item in pairs[split]]
-        (folder.path / name).write_text("".join(lines))
-    (folder.path / "train.txt").write_text("0 1 2\n1 1\n")
-    (folder.path / "test.txt").write_text("0 3\n1 2\n")
-    printed = commands(ROOT / "dataset" / "README.md")
-    imports = [line for line in printed if "x_label" in line or " --test " in line]
-    (build,) = (line for line in printed if "--split given" in line)
-    for command in imports:
-        assert "3 train, 2 test" in folder.here(command)
-    assert "kept 3 of 3 train, 2 of 2 test pairs" in folder.here(build)
-
-
-def test_the_python_example(mine, monkeypatch):
-    example = blocks(ROOT / "README.md", "python")[0]
-    small = example.replace("sandbox/v0001", "mine/v0001").replace("seed=0)", 'seed=0, settings={"epochs": 1})')
-    assert small.count("mine") == small.count('"epochs": 1') == 1
-    monkeypatch.syspath_prepend(ROOT / "flows" / "public")
-    monkeypatch.chdir(mine.path)
-    names = {}
-    exec(small, names)
-    assert set(names["dk"].recommend(names["run"], names["data"], n=2)["rank"]) == {1, 2}
-
-
-def test_the_models_commands(mine):
-    jifr, bpr = (next(mine.path.glob(f"data/runs/{model}*")).name for model in ("jifr", "bpr"))
-    train, experiment, tune, evaluate, compare, recommend = commands(ROOT / "model" / "README.md")
-    assert {train, experiment} <= {*commands(ROOT / "flows" / "README.md")}  # run there
-    mine.here(tune)
-    mine.here(evaluate, run=jifr)
-    mine.here(evaluate, run=bpr)
-    mine.here(compare, A=jifr, B=bpr)
-    mine.here(recommend, run=jifr)
-    assert (mine.path / "data/runs" / jifr / "recommendations.parquet").is_file()
-
-
-def test_snapshots_on_s3(mine, s3_environment, monkeypatch):
-    build = OWN_DATA[1]
-    printed = commands(ROOT / "dataset" / "README.md")
-    publish, diff, pull = (line for line in printed if "s3://" in line)
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    for name, value in s3_environment(f"http://{host}:{port}").items():
-        monkeypatch.setenv(name, value)
-    try:
-        assert requests.put(f"http://{host}:{port}/bucket", timeout=30).ok
-        mine.here(publish)
-        mine.here(build, "--seed 1")
-        mine.here(publish)
-        assert "split.seed: 0 → 1" in mine.here(diff)
-        assert "mine v0002" in mine.here(pull)
-        assert "Published mine v0003" in mine.here(next(line for line in printed if "--publisher" in line))
-    finally:
-        server.stop()
-
-
-@pytest.mark.timeout(900)
-def test_the_demo(folder, ports):
-    folder.run(DEMO, port=ports(4))
-    assert list(folder.path.glob("data/experiments/*/report.html"))
-
-
-@pytest.fixture
-def checkout(folder):
-    """The folder with a copy of the project's tracked files: what a user has cloned."""
-    for name in subprocess.check_output(["git", "ls-files"], cwd=ROOT).decode().splitlines():
-        (folder.path / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(ROOT / name, folder.path / name)
-    folder.environment["PYTHONPATH"] = os.pathsep.join([str(folder.path), str(folder.path / "flows" / "public")])
-    return folder
-
-
-@pytest.mark.long
-@pytest.mark.timeout(3600)
-def test_the_demo_as_printed(checkout):
-    checkout.shell(DEMO)
-    assert list(checkout.path.glob("data/experiments/*/report.html"))
-
-
-@pytest.mark.long
-@pytest.mark.timeout(3600)
-def test_the_stages_as_printed(checkout):
-    sandbox, *crawl = commands(ROOT / "crawler" / "README.md")[:7]
-    with checkout.running(sandbox, "http://"):
-        for command in (*crawl, *commands(ROOT / "flows" / "README.md")[2:]):
-            checkout.shell(command)
-    assert list(checkout.path.glob("data/experiments/*/report.html"))
-    assert list(checkout.path.glob("data/reports/*/*.html"))
-
-
-@pytest.mark.long
-@pytest.mark.timeout(3600)
-def test_the_served_deployment_as_printed(checkout):
-    serve, run = commands(ROOT / "flows" / "README.md")[:2]
-    with checkout.running(serve, "being served"):
-        checkout.shell(run)
-    assert (checkout.path / "data/snapshots/sandbox/v0001/manifest.json").is_file()

@@ -91,7 +91,7 @@ def extract_features(config: ExtractFeaturesConfig) -> str:
     raw, root = config.raw.resolve(), config.store.resolve()  # workers may run in another folder
     extractor = Extractor(config.extractor_config, memory=root / "weights.json")
     identity = extractor.identity
-    shard_config = replace(extractor.config, precision=identity.precision)
+    shard_config = replace(extractor.config, precision=identity.precision, decoding=extractor.decoding)
     store = FeatureStore(root, identity)
     to_do = plan(raw, config.dataset, store, config.retry)
     pictures = to_do.missing.select("image_sha256", "path")
@@ -105,7 +105,7 @@ def extract_features(config: ExtractFeaturesConfig) -> str:
         for rows, future in zip(shards, futures, strict=True):
             future.result()
             bar.update(line, advance=len(rows))
-    words = finish(raw, config.dataset, to_do, store).summary(identity)
+    words = finish(raw, config.dataset, to_do, store, config.feature_set).summary(identity)
     say(words)
     return words
 

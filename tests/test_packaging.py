@@ -56,9 +56,14 @@ CORE = declared(PROJECT["dependencies"])
 
 
 def distributions(modules: Iterable[str]) -> dict[str, set[str]]:
-    """Return the distributions that hold each module."""
+    """Return the distributions that hold each module; one that is not installed is what its extra brings."""
     known = packages_distributions()
-    return {module: {canonicalize_name(name) for name in known[module]} for module in modules}
+    return {
+        module: {canonicalize_name(name) for name in known[module]}
+        if module in known or module not in LIBRARIES
+        else declared(PROJECT["optional-dependencies"][LIBRARIES[module]])
+        for module in modules
+    }
 
 
 @pytest.mark.parametrize("package", PACKAGES)

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 import torchvision
 from torch import nn
+from torch.overrides import TorchFunctionMode
 from torchvision import models
 from torchvision.models import get_model, get_model_weights, list_models
 from torchvision.models.feature_extraction import NodePathTracer, create_feature_extractor
@@ -141,10 +142,22 @@ def _layer(architecture: str, node: str) -> str:
 def _skeleton(architecture: str) -> nn.Module:
     """Return a network without weights, in most cases without memory for them."""
     try:
-        with torch.device("meta"):
+        with torch.device("meta"), _WithoutRandomValues():
             return _blank_network(architecture)
     except NotImplementedError:  # RegNet computes with its initial values
         return _blank_network(architecture)
+
+
+class _WithoutRandomValues(TorchFunctionMode):
+    """Leaves tensors as they are instead of filling them at random; on `meta`, that would load torch's compiler."""
+
+    def __torch_function__(
+        self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        is_initial = getattr(function, "__module__", None) == nn.init.__name__
+        if is_initial or function in (torch.Tensor.normal_, torch.Tensor.uniform_):
+            return args[0] if args else (kwargs or {})["tensor"]
+        return function(*args, **(kwargs or {}))
 
 
 def _blank_network(architecture: str) -> nn.Module:

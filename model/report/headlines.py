@@ -122,14 +122,20 @@ def difference(numbers: NumberSource, model: str, other: str, **where: Any) -> D
     return Difference(model, other, amount, low, high, p_holm, bool(row["is_real"][0]))
 
 
-def surprises(numbers: NumberSource) -> list[tuple[str, str, str]]:
-    """Return (what is ranked, JIFR, simpler model) for each simpler model that JIFR does not beat."""
-    found = []
+def surprises(numbers: NumberSource, on: str = "") -> list[tuple[str, str, str]]:
+    """Return (what is ranked, JIFR, simpler model) for each simpler model that JIFR does not beat.
+
+    Args:
+        numbers: a source that has `metrics.parquet`.
+        on: the end of the labels of models on the feature set to look at, if there are several.
+    """
+    found, jifr = [], f"jifr{on}"
     for task, (what, _) in TASKS.items():
         order = ranked(numbers, task)
-        for simpler in ("jifr_na", "bpr", "popular", "random"):
-            if "jifr" in order and simpler in order and order.index(simpler) < order.index("jifr"):
-                found.append((what, style_of("jifr").title, style_of(simpler).title))
+        for name in ("jifr_na", "bpr", "popular", "random"):
+            simpler = f"{name}{on}" if f"{name}{on}" in order else name
+            if jifr in order and simpler in order and order.index(simpler) < order.index(jifr):
+                found.append((what, style_of(jifr).title, style_of(simpler).title))
     return found
 
 

@@ -51,6 +51,8 @@ RUN = {
     "python -m features import clip.npy --ids items.txt --extractor clip-vit-b32 --dataset data/mine/dataset": "",
     "python -m model.train --model vbpr": "--epochs 1",
     "python -m dataset import interactions.csv --split-column x_label --to data/mine/raw": "--replace",
+    "python -m dataset pictures data/mine/raw --to contact-sheet.png": "",
+    "python -m dataset build --raw data/mine/raw --to data/mine/dataset --drop-placeholders": "",
     "python -m dataset import u1.base --format movielens-100k --test u1.test --to data/ml/raw": "",
     "python -m dataset import train.txt --test test.txt --format lightgcn --to data/gowalla/raw": "",
     "python -m dataset build --raw data/gowalla/raw --to data/gowalla/dataset --split given --k-user 0 --k-item 0": "",

@@ -1,7 +1,8 @@
 """Pairwise training: Adam, new negatives every epoch, early stopping on validation.
 
 `Trainer` holds everything that an epoch changes; `Trainer.state_dict` is the content of a checkpoint.
-If training is stopped after any epoch and resumed on the same device, the result is the same bit for bit.
+If training is stopped after any epoch and resumed, the result is the same bit for bit (on a CPU; for a GPU, see
+`tests/model/test_gpu.py`).
 """
 
 import copy

@@ -42,7 +42,10 @@ duplicates:
 	@$(BIN)/pylint crawler dataset features model flows
 	@$(BIN)/pylint --disable=duplicate-code --recursive=y tests
 
-bench: $(TOOLS) $(PEERS_INSTALLED) ## measure speed and memory against peers (ONLY=<name> for one benchmark)
+# These benchmarks have limits only, no peers.
+WITHOUT_PEERS := gpu threads
+
+bench: $(TOOLS) $(if $(filter-out $(WITHOUT_PEERS),$(or $(ONLY),all)),$(PEERS_INSTALLED)) ## measure speed and memory against peers (ONLY=<name> for one benchmark)
 	@$(BIN)/python tests/bench/run.py $(ONLY)
 
 mutants: $(TOOLS) ## break the k-core, the splits, metrics, sampling and JIFR line by line; list what the tests miss

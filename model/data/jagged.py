@@ -28,6 +28,10 @@ class JaggedTensor:
         """(n,) int64: the row that each value belongs to."""
         return torch.repeat_interleave(self.lengths)
 
+    def to(self, device: str | torch.device) -> "JaggedTensor":
+        """Return the same rows on a device."""
+        return JaggedTensor(self.offsets.to(device), self.values.to(device))
+
     def mask(self, rows: Tensor, width: int) -> Tensor:
         """Return (m, width) bool: whether each of the values 0, …, `width` − 1 is in each of the (m,) `rows`."""
         positions, owners = row_positions(self.offsets, rows)
@@ -36,20 +40,28 @@ class JaggedTensor:
         return mask
 
 
-def row_positions(offsets: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+def row_positions(offsets: Tensor, rows: Tensor, size: int | None = None) -> tuple[Tensor, Tensor]:
     """Return the positions of all values of `rows`, row after row, and which of `rows` owns each of them.
 
     Args:
         offsets: (R + 1,) int64.
         rows: (m,) int64, in any order; rows may be empty or repeat.
+        size: n, at least the number of values; the rest is padding, with position 0 and owner m. So the shape does
+            not depend on values (`model.models.static_shapes`). None for exactly as many as there are.
 
     Returns:
         (n,) int64 positions between 0 and `offsets[-1]`, and (n,) int64 owners: positions in `rows`, ascending.
     """
     starts = offsets[rows]
     lengths = offsets[rows + 1] - starts
+    ends = lengths.cumsum(0)
+    if size is not None:
+        place = torch.arange(size, device=offsets.device)
+        owners = torch.searchsorted(ends, place, right=True)
+        positions = place + (starts + lengths - ends)[owners.clamp_max(len(rows) - 1)]
+        return positions.masked_fill(owners >= len(rows), 0), owners
     owners = torch.repeat_interleave(lengths)
-    before = lengths.cumsum(0) - lengths
+    before = ends - lengths
     positions = torch.arange(len(owners), device=offsets.device) + (starts - before)[owners]
     return positions, owners
 

@@ -5,8 +5,18 @@ score, each of them is in the list with the same probability (places left / item
 score), independently between users. All values are expectations over these ties.
 """
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
+
+
+class TopItems(NamedTuple):
+    """The best items of B users: (B, N) scores of all, and (B, K + 1) scores and items of the best, on the CPU."""
+
+    candidates: Tensor
+    values: Tensor
+    items: Tensor
 
 
 class RecommendedLists:
@@ -25,10 +35,14 @@ class RecommendedLists:
         self._log_missing = torch.zeros(len(ks), n_items, dtype=torch.float64)
         self._user_popularity: list[Tensor] = []
 
-    def add(self, candidates: Tensor) -> None:
-        """Add the lists of (B, N) scores, −inf for items that are not candidates."""
+    def top(self, candidates: Tensor) -> TopItems:
+        """Return what `add` needs of (B, N) scores, −inf for items that are not candidates."""
         top = torch.topk(candidates, min(max(self.ks) + 1, candidates.shape[1]), dim=1)
-        means = [self._add_lists(number, candidates, top.values, top.indices) for number in range(len(self.ks))]
+        return TopItems(candidates, top.values.cpu(), top.indices.cpu())
+
+    def add(self, top: TopItems) -> None:
+        """Add the lists of some users."""
+        means = [self._add_lists(number, *top) for number in range(len(self.ks))]
         self._user_popularity.append(torch.stack(means, 1))
 
     def _add_lists(self, number: int, candidates: Tensor, values: Tensor, items: Tensor) -> Tensor:
@@ -43,7 +57,7 @@ class RecommendedLists:
         length = sure.sum(1).double()
         shared = is_shared.nonzero().squeeze(1)
         if len(shared):
-            at_edge = (candidates[shared] == edge[shared, None]).double()
+            at_edge = (candidates[shared.to(candidates.device)].cpu() == edge[shared, None]).double()
             share = (k - length[shared]) / at_edge.sum(1)  # below 1: there are more items than places
             self._exposure[number] += share @ at_edge
             self._log_missing[number] += torch.log1p(-share) @ at_edge

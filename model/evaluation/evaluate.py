@@ -23,14 +23,14 @@ from dataset.errors import TooLittleDataError, TrainingError
 from model.data.leakage import require_no_leak, require_separate_splits
 from model.data.tables import Tables, index_ids
 from model.data.tensors import held_out_items, held_out_likes
-from model.evaluation.beyond_accuracy import RecommendedLists
+from model.evaluation.beyond_accuracy import RecommendedLists, TopItems
 from model.evaluation.config import EvaluationConfig
 from model.evaluation.expectation import expected_ranking
 from model.evaluation.metric_collector import MetricCollector
 from model.evaluation.metrics import METRICS, RankDistribution
 from model.evaluation.ranking import RankedPositives, SampledNegatives, concat_ranked, rank_block, rank_liked_frames
 from model.evaluation.results import Evaluation
-from model.evaluation.score_blocks import NotFiniteError, score_blocks, users_with_positives
+from model.evaluation.score_blocks import NotFiniteError, ScoreBlock, map_blocks, users_with_positives
 from model.models.recommender import FrameScorer, Scorer
 
 PAPER_METRICS = ("hr", "ndcg")
@@ -89,9 +89,13 @@ def _add_item_metrics(
     negatives = SampledNegatives(config.n_negatives, config.n_repeats * (config.protocol == "sampled"), config.seed)
     parts: list[RankedPositives] = []
     repeats: list[list[RankedPositives]] = [[] for _ in range(negatives.n_repeats)]
-    for block in score_blocks(scorer, held_out, device):
-        parts.append(rank_block(block))
-        lists.add(block.candidates())
+
+    def ranked_block(block: ScoreBlock) -> tuple[ScoreBlock, RankedPositives, TopItems]:
+        return block, rank_block(block), lists.top(block.candidates())
+
+    for block, ranked_positives, top in map_blocks(ranked_block, scorer, held_out, device):
+        parts.append(ranked_positives)
+        lists.add(top)
         for repeat, ranked in zip(repeats, negatives.rank_block(block), strict=True):
             repeat.append(ranked)
         on_users(len(block.scores))

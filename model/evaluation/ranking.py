@@ -16,8 +16,6 @@ the items that the user has neither in this split nor in an earlier one. Items a
 """
 
 import hashlib
-import os
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,8 +27,11 @@ from model.data.tensors import HeldOutItems, HeldOutLikes
 from model.evaluation.expectation import expected_ranking
 from model.evaluation.metrics import RankDistribution
 from model.evaluation.rank_counts import RankCounts, concat_counts, order_positives
-from model.evaluation.score_blocks import ScoreBlock, require_finite, score_blocks
+from model.evaluation.score_blocks import ScoreBlock, map_blocks, require_finite
+from model.evaluation.threads import in_threads
 from model.models.recommender import FrameScorer, Scorer
+
+_COMPARED = 1 << 26  # scores that are compared at once on a GPU
 
 
 @dataclass(frozen=True)
@@ -48,11 +49,13 @@ class RankedPositives:
 
 def rank_positives(scorer: Scorer, held_out: HeldOutItems, device: str = "cpu") -> RankedPositives:
     """Rank the positives among all items except `held_out.known`."""
-    return concat_ranked([rank_block(block) for block in score_blocks(scorer, held_out, device)])
+    return concat_ranked(list(map_blocks(rank_block, scorer, held_out, device)))
 
 
 def rank_block(block: ScoreBlock) -> RankedPositives:
     """Rank the positives of a block among all negatives; owners are positions in `users_with_positives`."""
+    if block.scores.device.type != "cpu":
+        return _rank_by_counting(block)
     ascending = torch.from_numpy(np.sort(block.negatives().numpy(), axis=1))
     return _rank_among(block, ascending, (ascending > -torch.inf).sum(1))
 
@@ -69,7 +72,7 @@ def full_ranking(scorer: Scorer, held_out: HeldOutItems, k_max: int, device: str
     Equal to `expected_ranking` of `rank_positives`, but faster: it skips positives that cannot be in the
     top `k_max`.
     """
-    parts = [_rank_top(block, k_max) for block in score_blocks(scorer, held_out, device)]
+    parts = list(map_blocks(lambda block: _rank_top(block, k_max), scorer, held_out, device))
     return expected_ranking(concat_counts(parts), k_max)
 
 
@@ -108,10 +111,13 @@ class SampledNegatives:
 
         Call it once for every block, in order.
         """
+        if not self.n_repeats:
+            return []
+        block = block.on_cpu()
         negatives = block.negatives()
         rated = (negatives == -torch.inf).double().numpy() * 2
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            return list(pool.map(lambda repeat: self._rank(repeat, block, negatives, rated), range(self.n_repeats)))
+        repeats = range(self.n_repeats)
+        return list(in_threads(lambda repeat: self._rank(repeat, block, negatives, rated), repeats, len(repeats)))
 
     def _rank(self, repeat: int, block: ScoreBlock, negatives: Tensor, rated: np.ndarray) -> RankedPositives:
         """Give each item a random key and take those with the smallest keys, which is a uniform sample."""
@@ -172,8 +178,27 @@ def _rank_among(block: ScoreBlock, ascending: Tensor, n_negatives: Tensor) -> Ra
     return RankedPositives(ranks, block.items[order])
 
 
+def _rank_by_counting(block: ScoreBlock) -> RankedPositives:
+    """Rank the positives of a block by comparing each with every negative: on a GPU this is cheaper than sorting."""
+    negatives, scores = block.negatives(), block.positive_scores()
+    above, tied = torch.zeros_like(block.rows), torch.zeros_like(block.rows)
+    for part in torch.split(torch.arange(len(scores), device=scores.device), max(1, _COMPARED // negatives.shape[1])):
+        others, score = negatives[block.rows[part]], scores[part, None]
+        above[part], tied[part] = (others > score).sum(1), (others == score).sum(1)
+    order, before, place, group_size = order_positives(block.rows.cpu(), scores.cpu())
+    n_users, n_items = negatives.shape
+    counts, known = (torch.bincount(rows.cpu(), minlength=n_users) for rows in (block.rows, block.known_rows))
+    owners = block.rows.cpu()[order] + block.first_owner
+    ranks = RankCounts(
+        owners, before, above.cpu()[order], tied.cpu()[order], place, group_size, counts, n_items - counts - known
+    )
+    return RankedPositives(ranks, block.items.cpu()[order])
+
+
 def _rank_top(block: ScoreBlock, k_max: int) -> RankCounts:
     """Rank the positives that may be in the top `k_max`."""
+    if block.scores.device.type != "cpu":
+        return _rank_by_counting(block).counts
     negatives, scores = block.negatives().numpy(), block.positive_scores()
     n_items = negatives.shape[1]
     k = min(k_max, n_items)

@@ -1,8 +1,8 @@
 """Scores of all items, in blocks of users; a score that is not finite raises an error."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -10,9 +10,12 @@ from torch import Tensor
 from dataset.errors import TrainingError
 from model.data.jagged import row_positions
 from model.data.tensors import HeldOutItems
+from model.evaluation.threads import in_threads
 from model.models.recommender import Scorer
 
-_BLOCK_SCORES = 1 << 20  # 4 MiB: a block stays in the processor's cache
+Found = TypeVar("Found")
+
+_BLOCK_SCORES = {"cpu": 1 << 20, "cuda": 1 << 26}  # on a CPU 4 MiB, which stay in a core's cache
 
 
 class NotFiniteError(TrainingError):
@@ -43,7 +46,7 @@ class NotFiniteError(TrainingError):
 
 @dataclass(frozen=True)
 class ScoreBlock:
-    """The scores of some users. `rows` and `known_rows` are row numbers of `scores`.
+    """The scores of some users, where the scorer computed them. `rows` and `known_rows` are row numbers of `scores`.
 
     Attributes:
         first_owner: the position of the first of these users in `users_with_positives`.
@@ -70,6 +73,13 @@ class ScoreBlock:
         """Return a copy of the (B, N) scores with −inf for items that are not negatives."""
         return _without(self.candidates(), self.rows, self.items)
 
+    def on_cpu(self) -> "ScoreBlock":
+        """Return the same block on the CPU."""
+        return ScoreBlock(
+            self.first_owner,
+            *(part.cpu() for part in (self.scores, self.rows, self.items, self.known_rows, self.known_items)),
+        )
+
     def positive_scores(self) -> Tensor:
         """Return (n,) scores of the positives."""
         return self.scores[self.rows, self.items]
@@ -86,19 +96,40 @@ def score_blocks(scorer: Scorer, held_out: HeldOutItems, device: str = "cpu") ->
     Raises:
         NotFiniteError: a score is NaN or infinite.
     """
+    return map_blocks(lambda block: block, scorer, held_out, device)
+
+
+def map_blocks(
+    work: Callable[[ScoreBlock], Found], scorer: Scorer, held_out: HeldOutItems, device: str = "cpu"
+) -> Iterator[Found]:
+    """Yield `work(block)` for each block of `score_blocks`, in order. On a CPU, several threads share the blocks.
+
+    Raises:
+        NotFiniteError: a score is NaN or infinite.
+    """
     users = users_with_positives(held_out)
     if not len(users):
         return
     n_items = scorer.item_scores(users[:1].to(device)).shape[1]
-    first_owner = 0
-    for part in torch.split(users, max(1, _BLOCK_SCORES // n_items)):
-        scores = scorer.item_scores(part.to(device)).cpu()
-        require_finite(scores, part)
-        positions, rows = row_positions(held_out.positives.offsets, part)
-        known, known_rows = row_positions(held_out.known.offsets, part)
-        items, known_items = held_out.positives.values[positions], held_out.known.values[known]
-        yield ScoreBlock(first_owner, scores, rows, items, known_rows, known_items)
-        first_owner += len(part)
+    size = max(1, _BLOCK_SCORES[device] // n_items)
+
+    def scored(first_owner: int) -> Found:
+        return work(_score_block(scorer, held_out, users[first_owner : first_owner + size], first_owner, device))
+
+    starts = range(0, len(users), size)
+    if device == "cpu":
+        yield from in_threads(scored, starts, len(starts))
+    else:
+        yield from map(scored, starts)
+
+
+def _score_block(scorer: Scorer, held_out: HeldOutItems, users: Tensor, first_owner: int, device: str) -> ScoreBlock:
+    scores = scorer.item_scores(users.to(device))
+    require_finite(scores, users)
+    positions, rows = row_positions(held_out.positives.offsets, users)
+    known, known_rows = row_positions(held_out.known.offsets, users)
+    indices = (rows, held_out.positives.values[positions], known_rows, held_out.known.values[known])
+    return ScoreBlock(first_owner, scores, *(part.to(device) for part in indices))
 
 
 def require_finite(scores: Tensor, users: Tensor, frames: Tensor | None = None) -> None:

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from dataset.errors import MissingInputError
 from model.data.tensors import Frames
+from model.models.static_shapes import are_static
 
 
 class Scorer(ABC):
@@ -37,7 +38,33 @@ class Recommender(nn.Module, ABC):
 
 
 class TrainableRecommender(Recommender):
-    """A model that learns from pairs of a positive and a negative item."""
+    """A model that learns from pairs of a positive and a negative item.
+
+    Attributes:
+        reserved: the sizes that a batch's tensors have with static shapes (`model.models.static_shapes`): for
+            each name of `batch_sizes` at least the largest value of any batch. Training sets them.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reserved: dict[str, int] = {}
+
+    def reserved_size(self, name: str) -> int | None:
+        """Return the size that is reserved for `name`; None without static shapes: exactly what the batch needs."""
+        return self.reserved.get(name) if are_static() else None
+
+    def batch_sizes(self, users: Tensor, positives: Tensor, negatives: Tensor) -> dict[str, Tensor]:
+        """Return, by name, the sizes of tensors that depend on which users and items a batch has.
+
+        Args:
+            users: (…, B) int64, one batch or several.
+            positives: (…, B) int64 items.
+            negatives: (…, B, n) int64 items.
+
+        Returns:
+            (…) int64 each.
+        """
+        return {}
 
     @abstractmethod
     def loss(self, users: Tensor, positives: Tensor, negatives: Tensor) -> Tensor:

@@ -1,8 +1,14 @@
 """The device that models run on: the CPU, with a number of threads, or a GPU."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 
 from dataset.errors import UsageError
+
+_NUMBERS_PER_THREAD = 1 << 17  # fewer than this, and starting a thread costs more than it gives
+_FEW = 2  # threads that are always used, so that the smallest machine's results do not depend on this rule
 
 
 def use_device(device: str, threads: int | None = None) -> None:
@@ -17,3 +23,14 @@ def use_device(device: str, threads: int | None = None) -> None:
         raise UsageError(f"--device {device!r} is unknown; choose cpu or cuda")
     if device == "cuda" and not torch.cuda.is_available():
         raise UsageError("--device cuda: this machine has no CUDA GPU that torch can use; choose cpu")
+
+
+@contextmanager
+def threads_for(numbers: int) -> Iterator[None]:
+    """Inside the block, let torch use only as many of its threads as work on so many numbers at a time keeps busy."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(min(before, max(_FEW, numbers // _NUMBERS_PER_THREAD)))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

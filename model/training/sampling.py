@@ -16,6 +16,8 @@ class NegativeSampler:
     smaller than item j. So the r-th negative is r + |{k : p_k − k ≤ r}|, and a uniform r gives a
     uniform negative. The count is one binary search for the whole batch, because the keys
     user · N + (p_k − k) ascend over all users.
+
+    Negatives are on the device of `positives`. They are drawn on the generator's device.
     """
 
     def __init__(self, positives: JaggedTensor, n_items: int) -> None:
@@ -25,7 +27,7 @@ class NegativeSampler:
                 f"interactions: {len(full):,} users have interacted with all of the {n_items:,} movies in train, "
                 "so no negative is left for them; remove these users or add movies"
             )
-        within_row = torch.arange(len(owners)) - positives.offsets[owners]
+        within_row = torch.arange(len(owners), device=owners.device) - positives.offsets[owners]
         self._keys = owners * n_items + positives.values - within_row
         self._offsets = positives.offsets
         self._n_negatives = n_items - lengths
@@ -33,7 +35,8 @@ class NegativeSampler:
 
     def sample(self, users: Tensor, n_negatives: int, generator: torch.Generator) -> Tensor:
         """Return (B, n_negatives) int64 items, drawn with replacement, for (B,) int64 `users`."""
-        uniform = torch.rand(len(users), n_negatives, dtype=torch.float64, generator=generator)
+        shape, draws = (len(users), n_negatives), generator.device
+        uniform = torch.rand(shape, dtype=torch.float64, generator=generator, device=draws).to(users.device)
         rank = (uniform * self._n_negatives[users, None]).long()
         before = torch.searchsorted(self._keys, users[:, None] * self._n_items + rank, right=True)
         return rank + before - self._offsets[users, None]

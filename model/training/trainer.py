@@ -1,7 +1,8 @@
 """Pairwise training: Adam, new negatives every epoch, early stopping on validation.
 
 `Trainer` holds everything that an epoch changes; `Trainer.state_dict` is the content of a checkpoint.
-If training is stopped after any epoch and resumed, the result is the same bit for bit (on a CPU).
+If training is stopped after any epoch and resumed, the result is the same bit for bit (on a CPU; for a GPU, see
+`tests/model/test_gpu.py`).
 """
 
 import copy
@@ -25,7 +26,9 @@ from model.models.recommender import Config, Recommender, TrainableRecommender
 from model.models.registry import make_model
 from model.schema import Training
 from model.training.config import TrainingConfig
+from model.training.device import threads_for
 from model.training.sampling import NegativeSampler
+from model.training.steps import StaticSteps, make_steps, numbers_per_step
 
 logger = logging.getLogger(__name__)
 
@@ -84,12 +87,17 @@ class Trainer:
         if validation is not None:
             require_no_leak(data.positives, validation)
         self._data, self._validation, self._training, self._device = data, validation, training, device
-        self._generator = torch.Generator().manual_seed(seed + 1)
+        self._seed = seed
+        self._generator = torch.Generator(device).manual_seed(seed + 1)
         self._best: dict[str, Any] = {"epoch": 0, "ndcg": -1.0, "weights": None}
         if isinstance(self.model, TrainableRecommender):
-            self._sampler = NegativeSampler(data.positives, data.n_items)
-            self._users = data.positives.owners
-            self._optimizer = torch.optim.Adam(self.model.parameters(), lr=training.learning_rate, fused=True)
+            self._positives = data.positives.to(device)
+            self._users = self._positives.owners
+            self._sampler = NegativeSampler(self._positives, data.n_items)
+            self._optimizer = torch.optim.Adam(
+                self.model.parameters(), lr=training.learning_rate, fused=True, capturable=device == "cuda"
+            )
+            self._steps = make_steps(self.model, self._optimizer, training.batch_size, device)
 
     @property
     def is_finished(self) -> bool:
@@ -142,29 +150,33 @@ class Trainer:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore what `state_dict` returned."""
+        """Restore what `state_dict` returned, on this device or another.
+
+        A generator's state has no meaning on another device, so its draws go on from a new seed there.
+        """
         self.model.load_state_dict(state["model"])
         self._optimizer.load_state_dict(state["optimizer"])
-        self._generator.set_state(state["generator"])
+        for group in self._optimizer.param_groups:
+            group["capturable"] = self._device == "cuda"
+        if isinstance(self._steps, StaticSteps):
+            self._steps.forget()
         self._best = state["best"]
         self.epochs = [Epoch(**epoch) for epoch in state["epochs"]]
+        if len(state["generator"]) == len(self._generator.get_state()):
+            self._generator.set_state(state["generator"])
+        else:
+            logger.warning("resumed on another device, which draws other negatives")
+            self._generator.manual_seed(self._seed + 1 + len(self.epochs))
 
     def _train(self) -> float:
         """Go through the train interactions once, in random order; return the mean loss."""
-        learner = self.model
-        if not isinstance(learner, TrainableRecommender):
-            raise TypeError(f"{type(learner).__name__} has nothing to train")
-        total = torch.zeros((), dtype=torch.float64, device=self._device)
-        order = torch.randperm(len(self._users), generator=self._generator)
+        if not isinstance(self.model, TrainableRecommender):
+            raise TypeError(f"{type(self.model).__name__} has nothing to train")
+        draws = self._generator.device
+        order = torch.randperm(len(self._users), generator=self._generator, device=draws).to(self._device)
         all_negatives = self._sampler.sample_all(self._users, self._training.n_negatives, self._generator)
-        shuffled = (self._users[order], self._data.positives.values[order], all_negatives[order])
-        batches = zip(*(torch.split(part, self._training.batch_size) for part in shuffled), strict=True)
-        for users, positives, negatives in batches:
-            self._optimizer.zero_grad(set_to_none=True)
-            loss = learner.loss(*(part.to(self._device) for part in (users, positives, negatives.long())))
-            loss.backward()  # type: ignore[no-untyped-call]
-            self._optimizer.step()
-            total += loss.detach() * len(users)
+        with threads_for(numbers_per_step(self.model, self._training)):
+            total = self._steps.run(self._users[order], self._positives.values[order], all_negatives[order])
         mean = float(total) / len(order)
         if not torch.isfinite(torch.tensor(mean)):
             raise TrainingError(

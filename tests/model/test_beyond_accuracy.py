@@ -9,7 +9,7 @@ from model.evaluation.beyond_accuracy import RecommendedLists
 def lists_of(scores: list[list[float]], k: int, popularity: list[int] | None = None) -> RecommendedLists:
     lists = RecommendedLists((k,), torch.tensor(popularity or [0] * len(scores[0])))
     for row in scores:  # block by block
-        lists.add(torch.tensor([row]))
+        lists.add(lists.top(torch.tensor([row])))
     return lists
 
 

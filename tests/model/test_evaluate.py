@@ -131,7 +131,7 @@ def test_negatives_do_not_depend_on_the_size_of_blocks(
     held_out = held_out_items(tables, index_ids(tables), "test")
     hashes, values = set(), []
     for block_scores in (1, 24 * 7, 1 << 20):
-        monkeypatch.setattr("model.evaluation.score_blocks._BLOCK_SCORES", block_scores)
+        monkeypatch.setattr("model.evaluation.score_blocks._BLOCK_SCORES", {"cpu": block_scores})
         negatives = SampledNegatives(4, 2, 0)
         rankings = sampled_rankings(_random(tables), held_out, 5, negatives)
         hashes.add(negatives.sha256)

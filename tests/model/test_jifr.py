@@ -113,7 +113,8 @@ def test_scores_and_attention_equal_the_equations_number_by_number(config: JIFRC
 
 @pytest.mark.parametrize("config", CONFIGS)
 @pytest.mark.parametrize("seed", range(3))
-def test_the_fast_scorer_gives_the_scores_of_the_equations(config: JIFRConfig, seed: int) -> None:
+@pytest.mark.parametrize("as_on", ["cpu", "cuda"])
+def test_the_fast_scorer_gives_the_scores_of_the_equations(config: JIFRConfig, seed: int, as_on: str) -> None:
     """Random models over 40 items with 0 to 6 frames each, in float32 as they are trained."""
     generator = torch.Generator().manual_seed(seed)
     offsets = torch.cat([torch.zeros(1, dtype=torch.int64), torch.randint(7, (40,), generator=generator).cumsum(0)])
@@ -121,7 +122,10 @@ def test_the_fast_scorer_gives_the_scores_of_the_equations(config: JIFRConfig, s
     users = torch.arange(20)
     data = TrainingData(group_by_row(users, users, 20), 40, frames)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(jifr_scorer._TILE_ITEMS, "cpu", 7)
+        patch.setattr(jifr_scorer, "_TILE_ITEMS", 7)
+        patch.setattr(jifr_scorer, "_GPU_NUMBERS", 3 * 40 * 2 * config.rating_attention_width)  # three users at once
+        if as_on == "cuda":
+            patch.setattr(jifr_scorer.JIFRScorer, "_by_user", jifr_scorer.JIFRScorer._by_users)
         for jifr, tolerance in ((JIFR(config, data, generator), 1e-5), (JIFR(config, data, generator).double(), 1e-12)):
             scorer = jifr.scorer()
             with torch.no_grad():

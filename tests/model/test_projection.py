@@ -27,7 +27,7 @@ def test_projections_and_gradients_do_not_depend_on_the_blocks(frames: list[int]
     whole = (scaled.features.double() - scaled.shift) * scaled.inverse_scale
     expected = whole[chosen] @ weight.T
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(projection._BLOCK_NUMBERS, "cpu", rows * WIDTH)
+        patch.setattr(projection, "_BLOCK_NUMBERS", rows * WIDTH)
         patch.setattr(projection, "_ONE_BLOCK_NUMBERS", whole_rows * WIDTH)
         projected = scaled.project(weight, chosen)
         of_weight = torch.autograd.grad(projected.square().sum(), weight)[0]

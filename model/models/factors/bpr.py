@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from model.data.tensors import TrainingData
+from model.models.lookup import lookup
 from model.models.loss import bpr_loss_of_margins, mean_squared_norm
 from model.models.recommender import EmbeddingScorer, Scorer, TrainableRecommender
 
@@ -41,9 +42,9 @@ class BPR(TrainableRecommender):
         over d faster than `sum` does.
         """
         others = negatives.flatten()  # (B n,)
-        u = nn.functional.embedding(users, self.users)  # (B, d)
-        v = nn.functional.embedding(positives, self.items)  # (B, d)
-        w = nn.functional.embedding(others, self.items)  # (B n, d)
+        u = lookup(users, self.users)  # (B, d)
+        v = lookup(positives, self.items)  # (B, d)
+        w = lookup(others, self.items)  # (B n, d)
         apart = v.unsqueeze(1) - w.view(*negatives.shape, -1)  # (B, n, d)
         margins = (u.unsqueeze(1) * apart) @ u.new_ones(u.shape[1])  # (B, n)
         penalty = mean_squared_norm(self.users, users, u)

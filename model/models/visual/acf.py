@@ -31,9 +31,12 @@ from torch.nn.functional import embedding, relu
 
 from model.data.jagged import JaggedTensor, row_positions
 from model.data.tensors import TrainingData
-from model.models.loss import bpr_loss, mean_squared_norm
+from model.models.lookup import lookup
+from model.models.loss import bpr_loss, mean_squared_norm, squared_norm
 from model.models.recommender import EmbeddingScorer, Scorer, TrainableRecommender, require_features
-from model.models.segments import softmax_by, sum_by
+from model.models.segments import softmax_by, spread_by, spread_through, sum_by
+from model.models.static_shapes import are_static
+from model.models.visual.item_frames import frames_of_batch, n_frames_of
 from model.models.visual.projection import FeatureScaling, ScaledFeatures
 
 _BLOCK_USERS = 512  # users per block in the scorer
@@ -100,22 +103,39 @@ class ACF(TrainableRecommender):
 
     def loss(self, users: Tensor, positives: Tensor, negatives: Tensor) -> Tensor:
         """Return the BPR loss of a batch with its penalties, a scalar."""
-        where, owners = row_positions(self.history_offsets, users)
-        others = self.history[where] != positives[owners]  # the history without the positive
-        history, owners = self.history[where[others]], owners[others]
-        u, p = embedding(users, self.users), embedding(history, self.watched)  # (B, d), (m, d)
-        alpha = self._attend(u, history, owners, p)
+        history, owners, is_other = self._history(users, positives)
+        u, p = lookup(users, self.users), lookup(history, self.watched)  # (B, d), (m, d)
+        alpha = self._attend(u, history, owners, p, is_other)
         profile = u + sum_by(owners, alpha[:, None] * p, len(users))  # (B, d)
-        v = embedding(torch.cat([positives[:, None], negatives], 1), self.items)  # (B, 1 + n, d)
+        v = lookup(torch.cat([positives[:, None], negatives], 1), self.items)  # (B, 1 + n, d)
         scores = (v @ profile.unsqueeze(2)).squeeze(2)  # (B, 1 + n)
         embeddings = mean_squared_norm(self.users, users, u) + (alpha * p.square().sum(1)).sum() / len(users)
         for items in (positives, negatives):
             embeddings = embeddings + mean_squared_norm(self.items, items)
         attention = (self.item_attention, self.frame_attention, self.projection, self.item_logit, self.frame_logit)
-        penalty = self.config.l2 * embeddings + self.config.attention_l2 * sum(w.square().sum() for w in attention)
+        penalty = self.config.l2 * embeddings + self.config.attention_l2 * squared_norm(attention)
         return bpr_loss(scores[:, 0], scores[:, 1:]) + penalty
 
-    def _attend(self, u: Tensor, history: Tensor, owners: Tensor, p: Tensor) -> Tensor:
+    def batch_sizes(self, users: Tensor, positives: Tensor, negatives: Tensor) -> dict[str, Tensor]:
+        """Return how many items the histories of a batch have, and these items' frames (see `TrainableRecommender`)."""
+        items = self.history_offsets.diff()
+        frames = n_frames_of(self.frame_offsets, self.history).cumsum(0)
+        before = torch.cat([frames.new_zeros(1), frames])[self.history_offsets]  # (M + 1,)
+        return {"history": items[users].sum(-1), "frames": before.diff()[users].sum(-1)}
+
+    def _history(self, users: Tensor, positives: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Return the (m,) items of the users' histories without the positives, their owners, and which of them count.
+
+        With static shapes a positive stays in the history, and the mask leaves it out.
+        """
+        where, owners = row_positions(self.history_offsets, users, self.reserved_size("history"))
+        history = self.history[where]
+        if are_static():
+            return history, owners, history != positives[owners.clamp_max(len(users) - 1)]
+        others = history != positives[owners]
+        return history[others], owners[others], None
+
+    def _attend(self, u: Tensor, history: Tensor, owners: Tensor, p: Tensor, counts: Tensor | None = None) -> Tensor:
         """Return (m,) weights α of the items of all histories.
 
         Args:
@@ -123,24 +143,25 @@ class ACF(TrainableRecommender):
             history: (m,) int64 items.
             owners: (m,) int64, ascending: the position in `u` of the user of each item.
             p: (m, d) vectors of the items.
+            counts: (m,) bool; an item that does not count gets weight 0. None if all count.
         """
         of_user, of_item, of_watched = self.item_attention  # (h, d) each
-        hidden = (u @ of_user.T)[owners] + embedding(history, self.items @ of_item.T) + p @ of_watched.T
+        hidden = spread_by(owners, u @ of_user.T) + lookup(history, self.items @ of_item.T) + p @ of_watched.T
         hidden = hidden + self._looks(u, history, owners) + self.item_bias  # (m, h)
-        return softmax_by(owners, relu(hidden) @ self.item_logit, len(u))
+        logits = relu(hidden) @ self.item_logit
+        return softmax_by(owners, logits if counts is None else logits.masked_fill(~counts, -torch.inf), len(u))
 
     def _looks(self, u: Tensor, history: Tensor, owners: Tensor) -> Tensor:
         """Return (m, h) rows W¹ₓ x̄_al: the looks of the items of the histories, as their users see them."""
-        items, which = torch.unique(history, return_inverse=True)
-        frames, frame_owners = row_positions(self.frame_offsets, items)
-        both = self.features.project(self.projection, frames)  # (k, 2 h), each distinct frame only once
-        of_looks, of_frame = torch.split(both, self.config.attention_width, 1)
-        starts = torch.cat([items.new_zeros(1), torch.bincount(frame_owners, minlength=len(items)).cumsum(0)])
-        components, of_row = row_positions(starts, which)  # (c,) the frames of every row of the history
+        reserved = self.reserved_size("frames")
+        batch = frames_of_batch(self.frame_offsets, self.features.n_frames, history, reserved)
+        both = self.features.project(self.projection, batch.frames)  # (k, 2 h), each distinct frame only once
+        components, of_row = row_positions(batch.starts(), batch.items.which, reserved)  # (c,) frames of all the rows
+        of_looks, of_frame = torch.split(embedding(components, both), self.config.attention_width, 1)  # (c, h) each
         of_user = u @ self.frame_attention.T + self.frame_bias  # (B, h)
-        logits = relu(of_user[owners[of_row]] + of_frame[components]) @ self.frame_logit  # (c,)
+        logits = relu(spread_through(owners, of_row, of_user) + of_frame) @ self.frame_logit  # (c,)
         beta = softmax_by(of_row, logits, len(history))
-        return sum_by(of_row, beta[:, None] * of_looks[components], len(history))
+        return sum_by(of_row, beta[:, None] * of_looks, len(history))
 
     @torch.no_grad()
     def scorer(self) -> Scorer:

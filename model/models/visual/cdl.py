@@ -20,13 +20,15 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import embedding, relu
+from torch.nn.functional import relu
 
 from model.data.jagged import row_positions
 from model.data.tensors import TrainingData
-from model.models.loss import bpr_loss, mean_squared_norm
+from model.models.lookup import lookup
+from model.models.loss import bpr_loss, mean_squared_norm, squared_norm
 from model.models.recommender import FrameScorer, TrainableRecommender, require_features
 from model.models.segments import mean_by
+from model.models.visual.item_frames import frames_of_batch, n_frames_of
 from model.models.visual.projection import FeatureScaling, ScaledFeatures
 
 
@@ -84,25 +86,30 @@ class CDL(TrainableRecommender):
 
     def loss(self, users: Tensor, positives: Tensor, negatives: Tensor) -> Tensor:
         """Return the mean of −ln σ(D(a, j) − D(a, i)) over all pairs, with its penalty."""
-        items, where = torch.unique(torch.cat([positives[:, None], negatives], 1), return_inverse=True)
-        frames, owners = row_positions(self.frame_offsets, items)
-        x, s = _means(self._points(frames), owners, len(items))
-        w = embedding(users, self.users)  # (B, d)
-        scores = 2 * (x[where] @ w.unsqueeze(2)).squeeze(2) - s[where]  # (B, 1 + n); ‖w‖² cancels
+        items = torch.cat([positives[:, None], negatives], 1)  # (B, 1 + n)
+        batch = frames_of_batch(self.frame_offsets, self.features.n_frames, items, self.reserved_size("frames"))
+        x, s = _means(self._points(batch.frames), batch.owners, batch.n_items)
+        w = lookup(users, self.users)  # (B, d)
+        both = batch.items.of_each(torch.cat([x, s[:, None]], 1))  # (B, 1 + n, d + 1)
+        scores = 2 * (both[..., :-1] @ w.unsqueeze(2)).squeeze(2) - both[..., -1]  # ‖w‖² cancels
         penalty = self.config.l2 * mean_squared_norm(self.users, users, w)
-        penalty = penalty + self.config.projection_l2 * (self.hidden.square().sum() + self.last.square().sum())
+        penalty = penalty + self.config.projection_l2 * squared_norm([self.hidden, self.last])
         return bpr_loss(scores[:, 0], scores[:, 1:]) + penalty
 
-    def _points(self, frames: Tensor) -> Tensor:
-        """Return (k, d) rows φ(c_k) of (k,) `frames`."""
+    def batch_sizes(self, users: Tensor, positives: Tensor, negatives: Tensor) -> dict[str, Tensor]:
+        """Return how many frames the items of a batch have, repeats included (see `TrainableRecommender`)."""
+        items = torch.cat([positives[..., None], negatives], -1)
+        return {"frames": n_frames_of(self.frame_offsets, items).sum((-2, -1))}
+
+    def _points(self, frames: Tensor | None) -> Tensor:
+        """Return (k, d) rows φ(c_k) of (k,) `frames`; None for all frames."""
         hidden = relu(self.features.project(self.hidden, frames) + self.hidden_bias)  # (k, h)
         return hidden @ self.last.T + self.last_bias
 
     @torch.no_grad()
     def scorer(self) -> FrameScorer:
         """Return the frozen model: the points of all frames are computed once."""
-        frames = torch.arange(len(self.features.features), device=self.frame_offsets.device)
-        points = self._points(frames)
+        points = self._points(None)
         items = torch.arange(len(self.frame_offsets) - 1, device=self.frame_offsets.device)
         positions, owners = row_positions(self.frame_offsets, items)
         return _CDLScorer(self.users.detach().clone(), *_means(points[positions], owners, len(items)), points)

@@ -18,14 +18,17 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import embedding, relu
+from torch.nn.functional import relu
 
 from dataset.errors import UsageError
 from model.data.jagged import row_positions
 from model.data.tensors import TrainingData
-from model.models.loss import bpr_loss, mean_squared_norm
+from model.models.lookup import lookup
+from model.models.loss import bpr_loss, mean_squared_norm, squared_norm
 from model.models.recommender import FrameScorer, TrainableRecommender, require_features
-from model.models.segments import softmax_by, sum_by
+from model.models.segments import counts_by, softmax_by, spread_by, sum_by
+from model.models.static_shapes import for_gpu
+from model.models.visual.item_frames import ItemFrames, frames_of_batch, frames_of_items, n_frames_of
 from model.models.visual.jifr_scorer import JIFRScorer
 from model.models.visual.projection import FeatureScaling, ScaledFeatures
 
@@ -127,38 +130,67 @@ class JIFR(TrainableRecommender):
 
     def _embeddings(self, users: Tensor, items: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return (B, d1) u_a, (B, n, d1) v_i, (B, d2) w_a and (B, n, d2) x_i."""
-        distinct, which = torch.unique(items, return_inverse=True)  # (m,), (B, n)
-        x = embedding(which, self.item_visual(distinct))  # each distinct item attends to its frames only once
-        u, w = embedding(users, self.user_collaborative), embedding(users, self.user_visual)
-        return u, embedding(items, self.item_collaborative), w, x
+        batch = frames_of_batch(self.frame_offsets, self.features.n_frames, items, self.reserved_size("frames"))
+        x = self._item_visual(batch)  # (m, d2); each distinct item attends to its frames only once
+        both = torch.cat([batch.items.taken_from(self.item_collaborative), x], 1)
+        v, x = torch.split(batch.items.of_each(both), [self.config.collaborative_dim, self.config.visual_dim], 2)
+        return lookup(users, self.user_collaborative), v, lookup(users, self.user_visual), x
 
     def _habit_weight(self, u: Tensor, v: Tensor, w: Tensor, x: Tensor) -> Tensor:
         """Return (B, n) weights β_ai1 of habit; looks have β_ai2 = 1 − β_ai1."""
-        of_habit = _network(self.rating_hidden, self.rating_logit, u[:, None], v)  # (B, n), Eq. 9
-        of_looks = _network(self.rating_hidden, self.rating_logit, w[:, None], x)  # (B, n), Eq. 9
+        network = self.rating_hidden, self.rating_logit
+        if for_gpu(u):  # both at once
+            of_habit, of_looks = _network(*network, torch.stack([u, w])[:, :, None], torch.stack([v, x]))
+        else:
+            of_habit = _network(*network, u[:, None], v)  # (B, n), Eq. 9
+            of_looks = _network(*network, w[:, None], x)  # (B, n), Eq. 9
         return torch.sigmoid(of_habit - of_looks)  # Eq. 10: a softmax over two
 
     def item_visual(self, items: Tensor) -> Tensor:
         """Return (m, d2) visual embeddings x_i of (m,) `items`; zero for an item without frames."""
-        _, owners, alpha, projected = self._attend(items)
-        return sum_by(owners, alpha[:, None] * projected, len(items))  # Eq. 5: Σ_j α_ij P c_j
+        return self._item_visual(frames_of_items(self.frame_offsets, items))
 
-    def _attend(self, items: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Return (k,) frames j of (m,) `items`, their owners (positions in `items`), (k,) α_ij and (k, d2) P c_j."""
-        frames, owners = row_positions(self.frame_offsets, items)  # (k,), (k,)
+    def _item_visual(self, batch: ItemFrames) -> Tensor:
+        """Return (m, d2) visual embeddings x_i of the items of `batch`."""
+        alpha, projected = self._attend(batch)
+        return sum_by(batch.owners, alpha[:, None] * projected, batch.n_items)  # Eq. 5: Σ_j α_ij P c_j
+
+    def _attend(self, batch: ItemFrames) -> tuple[Tensor, Tensor]:
+        """Return (k,) α_ij and (k, d2) P c_j of the frames j of the items of `batch`."""
+        owners = batch.owners
         if self.config.visual_attention == "avg":
-            projected = self.features.project(self.projection, frames)  # (k, d2)
-            n_frames = torch.bincount(owners)[owners]  # (k,)
-            return frames, owners, 1 / n_frames.to(projected.dtype), projected  # Eq. 1
-        both = self.features.project(torch.cat([self.projection, self.reduction]), frames)  # one pass over the features
-        projected, reduced = torch.split(both, [self.config.visual_dim, self.config.reduced_dim], 1)  # P c_j, W⁰ c_j
-        v = embedding(owners, self.item_collaborative[items])  # (k, d1)
-        logits = _network(self.frame_hidden, self.frame_logit, v, reduced)  # (k,), Eq. 6
-        return frames, owners, softmax_by(owners, logits, len(items)), projected  # Eq. 7
+            projected = self.features.project(self.projection, batch.frames)  # (k, d2)
+            n_frames = counts_by(owners, batch.n_items)[owners.clamp_max(batch.n_items - 1)]  # (k,)
+            return 1 / n_frames.clamp_min(1).to(projected.dtype), projected  # Eq. 1
+        v = batch.items.taken_from(self.item_collaborative)  # (m, d1)
+        if for_gpu(v):
+            projected, logits = self._attend_folded(batch, v)
+        else:
+            weights = torch.cat([self.projection, self.reduction])  # one pass over the features for both
+            both = self.features.project(weights, batch.frames)
+            projected, reduced = torch.split(both, [self.config.visual_dim, self.config.reduced_dim], 1)  # P c, W⁰ c
+            logits = _network(self.frame_hidden, self.frame_logit, spread_by(owners, v), reduced)  # (k,), Eq. 6
+        return softmax_by(owners, logits, batch.n_items), projected  # Eq. 7
+
+    def _attend_folded(self, batch: ItemFrames, v: Tensor) -> tuple[Tensor, Tensor]:
+        """Return (k, d2) P c_j and the (k,) logits of Eq. 6, with as little work per frame as possible.
+
+        W¹ [v_i, W⁰ c_j] = W¹_v v_i + (W¹_c W⁰) c_j: the first part is computed per item, and the product of the two
+        matrices multiplies the features.
+        """
+        of_v, of_c = torch.split(self.frame_hidden, [self.config.collaborative_dim, self.config.reduced_dim], 1)
+        both = self.features.project(torch.cat([self.projection, of_c @ self.reduction]), batch.frames)
+        projected, hidden = torch.split(both, [self.config.visual_dim, self.config.visual_attention_width], 1)
+        return projected, relu(spread_by(batch.owners, v @ of_v.T) + hidden) @ self.frame_logit
 
     def score_frames(self, users: Tensor, frames: Tensor) -> Tensor:
         """Return (n,) predicted frame preferences l̂_ak = w_aᵀ P c_k of (n,) `users` for as many `frames` (Eq. 4)."""
-        return (embedding(users, self.user_visual) * self.features.project(self.projection, frames)).sum(1)
+        return (lookup(users, self.user_visual) * self.features.project(self.projection, frames)).sum(1)
+
+    def batch_sizes(self, users: Tensor, positives: Tensor, negatives: Tensor) -> dict[str, Tensor]:
+        """Return how many frames the items of a batch have, repeats included (see `TrainableRecommender`)."""
+        items = torch.cat([positives[..., None], negatives], -1)
+        return {"frames": n_frames_of(self.frame_offsets, items).sum((-2, -1))}
 
     def loss(self, users: Tensor, positives: Tensor, negatives: Tensor) -> Tensor:
         """Return the BPR loss of a batch plus λ1‖Θ1‖² with Θ1 = [U, V, W], and the penalties on the networks and P.
@@ -170,15 +202,17 @@ class JIFR(TrainableRecommender):
         for items in (positives, negatives):
             embeddings = embeddings + mean_squared_norm(self.item_collaborative, items)
         names = ("frame_hidden", "frame_logit", "rating_hidden", "rating_logit")  # W¹, w¹, W², w²
-        networks = sum(weight.square().sum() for name, weight in self.named_parameters() if name in names)
+        networks = squared_norm(weight for name, weight in self.named_parameters() if name in names)
         penalty = self.config.l2 * embeddings + self.config.attention_l2 * networks
-        penalty = penalty + self.config.projection_l2 * self.projection.square().sum()
+        penalty = penalty + self.config.projection_l2 * squared_norm([self.projection])
         return bpr_loss(scores[:, 0], scores[:, 1:]) + penalty
 
     @torch.no_grad()
     def visual_attention(self, items: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return the (k,) frames of (m,) `items`, their owners (positions in `items`), and their weights α_ij."""
-        return self._attend(items)[:3]
+        batch = frames_of_items(self.frame_offsets, items)
+        frames, owners = row_positions(self.frame_offsets, items)
+        return frames, owners, self._attend(batch)[0]
 
     @torch.no_grad()
     def rating_attention(self, users: Tensor, items: Tensor) -> Tensor:
@@ -194,14 +228,13 @@ class JIFR(TrainableRecommender):
     def scorer(self) -> FrameScorer:
         """Return the frozen model: all x_i and P c_k are computed once."""
         items = torch.arange(len(self.item_collaborative), device=self.frame_offsets.device)
-        frames = torch.arange(len(self.features.features), device=self.frame_offsets.device)
         network = (self.rating_hidden, self.rating_logit) if self.config.rating_attention == "att" else None
         return JIFRScorer(
             self.user_collaborative.detach(),
             self.item_collaborative.detach(),
             self.user_visual.detach(),
             self.item_visual(items),
-            self.features.project(self.projection, frames),
+            self.features.project(self.projection, None),
             network,
         )
 

@@ -5,7 +5,8 @@ from torch import Tensor
 
 from model.models.recommender import FrameScorer
 
-_TILE_ITEMS = {"cpu": 1 << 12, "cuda": 1 << 20}  # on a CPU, (2 h, items) numbers stay in its cache
+_TILE_ITEMS = 1 << 12  # on a CPU, (2 h, items) numbers stay in a core's cache
+_GPU_NUMBERS = 1 << 25  # on a GPU, (users, 2 h, items) numbers are computed at once
 
 
 class JIFRScorer(FrameScorer):
@@ -54,11 +55,26 @@ class JIFRScorer(FrameScorer):
         if not self._has_attention:
             return habit + looks
         logits = torch.empty_like(habit)  # the logit of habit minus that of looks
-        tiles = torch.split(self._minus_items, _TILE_ITEMS[users.device.type], dim=1)
         of_users = (torch.stack([u, w]) @ self._of_user.T).transpose(0, 1).flatten(1)  # (B, 2 h)
-        for of_user, row in zip(of_users, logits, strict=True):
-            torch.cat([self._weights @ torch.maximum(of_user[:, None], tile) for tile in tiles], out=row)
+        (self._by_user if users.device.type == "cpu" else self._by_users)(of_users, logits)
         return torch.lerp(looks, habit, torch.sigmoid_(logits.add_(self._of_items)))
+
+    def _by_user(self, of_users: Tensor, logits: Tensor) -> None:
+        """Write the weighted sums of all pairs into (B, N) `logits`, user by user, a tile of items at a time."""
+        tiles = torch.split(self._minus_items, _TILE_ITEMS, dim=1)
+        larger = [torch.empty_like(tile) for tile in tiles]  # reused, because fresh memory costs more than filling it
+        sums = [tile.new_empty(1, tile.shape[1]) for tile in tiles]
+        weights = self._weights[None]
+        for of_user, row in zip(of_users[:, :, None], logits[:, None], strict=True):
+            for tile, buffer, part in zip(tiles, larger, sums, strict=True):
+                torch.mm(weights, torch.maximum(of_user, tile, out=buffer), out=part)
+            torch.cat(sums, dim=1, out=row)
+
+    def _by_users(self, of_users: Tensor, logits: Tensor) -> None:
+        """Write the same, some users at a time: a GPU needs more work at once."""
+        at_once = max(1, _GPU_NUMBERS // self._minus_items.numel())
+        for some, rows in zip(torch.split(of_users, at_once), torch.split(logits, at_once), strict=True):
+            rows.copy_(self._weights @ torch.maximum(some[:, :, None], self._minus_items))
 
     @torch.no_grad()
     def frame_scores(self, users: Tensor, frames: Tensor) -> Tensor:

@@ -11,9 +11,13 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import embedding
+
+from model.models.static_shapes import are_static
+from model.models.visual.kept_features import KeptFeatures, project_kept, project_streamed
 
 FeatureScaling = Literal["standard", "centre", "none"]
-_BLOCK_NUMBERS = {"cpu": 1 << 21, "cuda": 1 << 28}  # numbers per block; on a CPU, a block fits in its cache
+_BLOCK_NUMBERS = 1 << 21  # numbers per block, which fits in a CPU's cache
 _ONE_BLOCK_NUMBERS = 1 << 23  # a batch up to this size is one block, which the backward pass reuses: 16 MiB
 _BLOCK_ITEMS = 256
 _KEPT_NUMBERS = 1 << 27  # up to this size, a shifted and rounded copy is kept: 256 MiB
@@ -35,11 +39,12 @@ class ScaledFeatures(nn.Module):
     and deviations are over all frames of the snapshot; they use no labels. They are saved with the
     weights, so that new pictures are scaled in the same way.
 
-    The features keep the type that they are stored in. The scaling is folded into the projection:
-    W c = (W / scale) feature − (W / scale) shift.
+    The features stay on the CPU, in the type that they are stored in (they may be a mapped file). The scaling is
+    folded into the projection: W c = (W / scale) feature − (W / scale) shift. A GPU keeps a copy of
+    feature − shift in the type that it multiplies; if its memory is too small, they pass through in blocks.
     """
 
-    features: Tensor  # (L, F) float16 or float32
+    features: Tensor  # (L, F) float16 or float32, not a buffer: it does not move with the module
     shift: Tensor  # (F,)
     inverse_scale: Tensor  # (F,)
 
@@ -53,21 +58,39 @@ class ScaledFeatures(nn.Module):
             inverse = 1 / deviation.clamp_min(max(_MIN_RELATIVE_STD * float(deviation.max()), 1e-12))
         squares = variance + (mean - shift).square()
         norm = (squares * inverse.square()).sum().sqrt()
-        self.register_buffer("features", features, persistent=False)
+        self.features = features
         self.register_buffer("shift", shift.float())
         self.register_buffer("inverse_scale", (inverse / norm.clamp_min(1e-12)).float())
         self._rounded: Tensor | None = None
         self._block_memory: Tensor | None = None
+        self._kept = KeptFeatures()
 
     @property
     def width(self) -> int:
         """F."""
         return self.features.shape[1]
 
-    def project(self, weight: Tensor, frames: Tensor) -> Tensor:
-        """Return (m, d) rows W c_k for (d, F) `weight` and (m,) int64 `frames`."""
+    @property
+    def n_frames(self) -> int:
+        """L."""
+        return len(self.features)
+
+    def fits(self) -> bool:
+        """Return whether the GPU that this module is on keeps the features; if not, they pass through in blocks."""
+        return self._kept.of(self.features, self.shift, _multiplied_type(self.shift)) is not None
+
+    def project(self, weight: Tensor, frames: Tensor | None) -> Tensor:
+        """Return (m, d) rows W c_k for (d, F) `weight` and (m,) int64 `frames`; None for all frames in order."""
         folded = weight * self.inverse_scale  # (d, F)
         projected: Tensor
+        if weight.device.type == "cuda" or are_static():
+            kept = self._kept.of(self.features, self.shift, _multiplied_type(weight))
+            if kept is not None:
+                return project_kept(folded, kept, frames)
+            projected = project_streamed(folded, self.features, self.shift)
+            return projected if frames is None else embedding(frames, projected)
+        if frames is None:
+            frames = torch.arange(self.n_frames)
         if weight.dtype == torch.float32 and multiplies_bfloat16(weight.device.type):
             is_small = self.features.numel() <= _KEPT_NUMBERS
             source = (self._shifted_and_rounded(), None) if is_small else (self.features, self.shift)
@@ -78,20 +101,22 @@ class ScaledFeatures(nn.Module):
 
     def _shifted_and_rounded(self) -> Tensor:
         """Return (L, F) `features - shift` in bfloat16, computed once instead of in every batch."""
-        if self._rounded is None or self._rounded.device != self.features.device:
+        if self._rounded is None:
             blocks = torch.split(self.features, _block_rows(self.features))
             self._rounded = torch.cat([(block.float() - self.shift).bfloat16() for block in blocks])
         return self._rounded
 
     def _load_from_state_dict(self, *arguments: Any) -> None:
-        """Load, and drop the rounded features, because the loaded shift may differ."""
+        """Load, and drop the rounded features if the loaded shift differs."""
+        before = self.shift.clone()
         super()._load_from_state_dict(*arguments)
-        self._rounded = None
+        if not torch.equal(before, self.shift):
+            self._rounded, self._kept = None, KeptFeatures()
 
     def _block_memory_for(self, features: Tensor) -> Tensor:
         """Return a buffer for a block of features. It is reused, because fresh memory costs more than filling it."""
         kept = self._block_memory
-        if kept is None or (kept.device, kept.dtype) != (features.device, features.dtype):
+        if kept is None or kept.dtype != features.dtype:
             rows = max(_block_rows(features), _ONE_BLOCK_NUMBERS // features.shape[1])
             kept = self._block_memory = features.new_empty(min(rows, len(features)), features.shape[1])
         return kept
@@ -104,6 +129,12 @@ def multiplies_bfloat16(device_type: str) -> bool:
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     capabilities = torch.cpu.get_capabilities()
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+
+
+def _multiplied_type(weight: Tensor) -> torch.dtype:
+    """Return the type that the features are multiplied in: bfloat16 for float32 weights, where that is native."""
+    is_rounded = weight.dtype == torch.float32 and multiplies_bfloat16(weight.device.type)
+    return torch.bfloat16 if is_rounded else weight.dtype
 
 
 class _Project(torch.autograd.Function):
@@ -194,4 +225,4 @@ def _moments(features: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _block_rows(features: Tensor) -> int:
-    return max(1, _BLOCK_NUMBERS[features.device.type] // features.shape[1])
+    return max(1, _BLOCK_NUMBERS // features.shape[1])

@@ -13,10 +13,11 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import embedding
 
 from model.data.tensors import TrainingData
-from model.models.loss import bpr_loss_of_margins, mean_squared_norm
+from model.models.distinct import distinct
+from model.models.lookup import lookup
+from model.models.loss import bpr_loss_of_margins, mean_squared_norm, squared_norm
 from model.models.recommender import EmbeddingScorer, Scorer, TrainableRecommender, require_features
 from model.models.visual.projection import FeatureScaling, ScaledFeatures, mean_by_item
 
@@ -76,16 +77,16 @@ class VBPR(TrainableRecommender):
 
         Each distinct item of the batch is projected only once.
         """
-        items, where = torch.unique(torch.cat([positives[:, None], negatives], 1), return_inverse=True)
-        of_users, of_items = embedding(users, self.users), embedding(items, self.items)
-        u, i = self._user_vectors(of_users), self._item_vectors(of_items, items)  # (B, D), (m, D)
-        of_positives, of_negatives = where[:, 0], where[:, 1:].flatten()  # (B,), (B n,)
-        others = embedding(of_negatives, i).view(*negatives.shape, -1)  # (B, n, D)
-        apart = embedding(of_positives, i).unsqueeze(1) - others
+        items = distinct(torch.cat([positives[:, None], negatives], 1), len(self.items))
+        of_users, of_items = lookup(users, self.users), items.taken_from(self.items)
+        u, i = self._user_vectors(of_users), self._item_vectors(of_items, items.rows)  # (B, D), (m, D)
+        of_positives, of_negatives = items.which[:, 0], items.which[:, 1:].flatten()  # (B,), (B n,)
+        others = lookup(of_negatives, i).view(*negatives.shape, -1)  # (B, n, D)
+        apart = lookup(of_positives, i).unsqueeze(1) - others
         margins = (u.unsqueeze(1) * apart) @ u.new_ones(u.shape[1])  # (B, n)
         penalty = mean_squared_norm(self.users, users, of_users)
         penalty = penalty + mean_squared_norm(of_items, of_positives) + mean_squared_norm(of_items, of_negatives)
-        regularised = self.config.l2 * penalty + self.config.projection_l2 * self.visual.square().sum()
+        regularised = self.config.l2 * penalty + self.config.projection_l2 * squared_norm([self.visual])
         return bpr_loss_of_margins(margins) + regularised
 
     def _user_vectors(self, rows: Tensor) -> Tensor:

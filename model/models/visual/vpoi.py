@@ -21,13 +21,15 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import embedding, logsigmoid
+from torch.nn.functional import logsigmoid
 
 from model.data.jagged import row_positions
 from model.data.tensors import TrainingData
-from model.models.loss import bpr_loss, mean_squared_norm
+from model.models.lookup import lookup
+from model.models.loss import bpr_loss, mean_squared_norm, squared_norm
 from model.models.recommender import EmbeddingScorer, Scorer, TrainableRecommender, require_features
-from model.models.segments import mean_by
+from model.models.segments import mean_by, spread_by
+from model.models.visual.item_frames import frames_of_batch, n_frames_of
 from model.models.visual.projection import FeatureScaling, ScaledFeatures
 
 
@@ -79,26 +81,30 @@ class VPOI(TrainableRecommender):
 
     def loss(self, users: Tensor, positives: Tensor, negatives: Tensor) -> Tensor:
         """Return the BPR loss of a batch plus the image loss and the penalties, a scalar."""
-        u = embedding(users, self.users)  # (B, d)
-        v = embedding(torch.cat([positives[:, None], negatives], 1), self.items)  # (B, 1 + n, d)
+        u = lookup(users, self.users)  # (B, d)
+        v = lookup(torch.cat([positives[:, None], negatives], 1), self.items)  # (B, 1 + n, d)
         scores = (v @ u.unsqueeze(2)).squeeze(2)  # (B, 1 + n)
         embeddings = mean_squared_norm(self.users, users, u)
         for items in (positives, negatives):
             embeddings = embeddings + mean_squared_norm(self.items, items)
-        penalty = self.config.l2 * embeddings + self.config.projection_l2 * self.projection.square().sum()
+        penalty = self.config.l2 * embeddings + self.config.projection_l2 * squared_norm([self.projection])
         of_images = self.config.image_weight * self.image_loss(positives, negatives[:, 0])
         return bpr_loss(scores[:, 0], scores[:, 1:]) + of_images + penalty
 
+    def batch_sizes(self, users: Tensor, positives: Tensor, negatives: Tensor) -> dict[str, Tensor]:
+        """Return how many frames the positives and the first negatives have (see `TrainableRecommender`)."""
+        own, others = (n_frames_of(self.frame_offsets, items).sum(-1) for items in (positives, negatives[..., 0]))
+        return {"own": own, "others": others, "frames": own + others}
+
     def image_loss(self, positives: Tensor, others: Tensor) -> Tensor:
         """Return the mean over B of the loss of telling the frames of (B,) `positives` from those of (B,) `others`."""
-        items, where = torch.unique(torch.stack([positives, others], 1), return_inverse=True)
-        of_item, owners = row_positions(self.frame_offsets, items)
-        projected = self.features.project(self.projection, of_item)  # (k, d), each distinct frame only once
-        starts = torch.cat([owners.new_zeros(1), torch.bincount(owners, minlength=len(items)).cumsum(0)])
-        v, total = embedding(positives, self.items), self.projection.new_zeros(())
-        for column, sign in ((0, 1.0), (1, -1.0)):
-            frames, pairs = row_positions(starts, where[:, column])
-            logits = (v[pairs] * projected[frames]).sum(1)
+        items = torch.stack([positives, others], 1)
+        batch = frames_of_batch(self.frame_offsets, self.features.n_frames, items, self.reserved_size("frames"))
+        projected = self.features.project(self.projection, batch.frames)  # (k, d), each distinct frame only once
+        v, total = lookup(positives, self.items), self.projection.new_zeros(())
+        for column, name, sign in ((0, "own", 1.0), (1, "others", -1.0)):
+            frames, pairs = row_positions(batch.starts(), batch.items.which[:, column], self.reserved_size(name))
+            logits = (spread_by(pairs, v) * lookup(frames, projected)).sum(1)
             total = total - mean_by(pairs, logsigmoid(sign * logits), len(positives)).mean()
         return total
 

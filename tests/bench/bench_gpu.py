@@ -1,0 +1,32 @@
+"""One GPU against its own limits: training, evaluation and extraction, each as a share of what the card can do.
+
+    make bench ONLY=gpu
+
+The limits, a matrix product and a copy, are measured first in the same run. It takes under five minutes on one
+H100; without a GPU it says so and ends. `BENCH_GPU_DEVICE=cpu BENCH_GPU_TINY=1` runs every line
+at toy sizes on a CPU, which is how it is tested.
+"""
+
+import importlib
+import importlib.util
+from collections.abc import Iterator
+
+import torch
+from gpu_card import chosen_device, the_card
+from run import Result
+
+PARTS = ("gpu_training", "gpu_extraction")
+
+
+def measure() -> Iterator[Result]:
+    if chosen_device() == "cuda" and not torch.cuda.is_available():
+        print("gpu: left out; torch finds no CUDA GPU on this machine")
+        return
+    card = the_card()
+    name = torch.cuda.get_device_name() if card.device == "cuda" else "the CPU"
+    print(f"  {name}: {card.flops / 1e12:,.3g} TFLOP/s in bfloat16, {card.bytes_per_s / 1e12:.3g} TB/s", flush=True)
+    for part in PARTS:
+        if importlib.util.find_spec(part) is None:
+            print(f"gpu: {part} is not here, so its rows are left out")
+        else:
+            yield from importlib.import_module(part).rows()

@@ -6,7 +6,8 @@ like. `HeldOutItems` and `HeldOutLikes` are built separately, and only evaluatio
 Sizes: M users, N items (movies), L frames, F the width of a frame's feature.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import polars as pl
@@ -33,6 +34,19 @@ class Frames:
 
 
 @dataclass(frozen=True)
+class ItemVectors:
+    """One vector per item in one modality, such as text.
+
+    Attributes:
+        vectors: (N, F) float; an item without a vector has the mean of the others.
+        is_known: (N,) bool: which items have a vector.
+    """
+
+    vectors: Tensor
+    is_known: Tensor
+
+
+@dataclass(frozen=True)
 class TrainingData:
     """All that a model may train on: the train interactions and the frames of the items.
 
@@ -40,11 +54,13 @@ class TrainingData:
         positives: for each of the M users, the items of their train interactions.
         n_items: N.
         frames: the frames of the items.
+        modalities: the items' vectors in other modalities than pictures, by name.
     """
 
     positives: JaggedTensor
     n_items: int
     frames: Frames
+    modalities: Mapping[str, ItemVectors] = field(default_factory=dict)
 
     @property
     def n_users(self) -> int:

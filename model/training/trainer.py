@@ -154,6 +154,7 @@ class Trainer:
         learner = self.model
         if not isinstance(learner, TrainableRecommender):
             raise TypeError(f"{type(learner).__name__} has nothing to train")
+        learner.begin_epoch(self._generator)
         total = torch.zeros((), dtype=torch.float64, device=self._device)
         order = torch.randperm(len(self._users), generator=self._generator)
         all_negatives = self._sampler.sample_all(self._users, self._training.n_negatives, self._generator)

@@ -34,12 +34,12 @@ class Frames:
 
 
 @dataclass(frozen=True)
-class ItemVectors:
-    """One vector per item in one modality, such as text.
+class ItemFeatures:
+    """The features of the items of one modality, such as text.
 
     Attributes:
-        vectors: (N, F) float; an item without a vector has the mean of the others.
-        is_known: (N,) bool: which items have a vector.
+        vectors: (N, F) float16 or float32; 0 where an item has none.
+        is_known: (N,) bool; whether an item has one.
     """
 
     vectors: Tensor
@@ -48,19 +48,19 @@ class ItemVectors:
 
 @dataclass(frozen=True)
 class TrainingData:
-    """All that a model may train on: the train interactions and the frames of the items.
+    """All that a model may train on: the train interactions, the frames of the items and the items' features.
 
     Attributes:
         positives: for each of the M users, the items of their train interactions.
         n_items: N.
         frames: the frames of the items.
-        modalities: the items' vectors in other modalities than pictures, by name.
+        modalities: the features of the items, by modality; a model may read none, one or several.
     """
 
     positives: JaggedTensor
     n_items: int
     frames: Frames
-    modalities: Mapping[str, ItemVectors] = field(default_factory=dict)
+    modalities: Mapping[str, ItemFeatures] = field(default_factory=dict)
 
     @property
     def n_users(self) -> int:

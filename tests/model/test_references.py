@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from model.data.jagged import group_by_row
-from model.data.tensors import Frames, ItemVectors, TrainingData
+from model.data.tensors import Frames, ItemFeatures, TrainingData
 from model.models.graphs.bm3 import BM3, BM3Config
 from model.models.graphs.freedom import FREEDOM, FREEDOMConfig
 from model.models.graphs.lattice import LATTICE, LATTICEConfig
@@ -41,7 +41,7 @@ class Reference:
         features = (self[pictures] if isinstance(pictures, str) else pictures).float()
         positives = group_by_row(self["train_users"], self["train_items"], N_USERS)
         frames = Frames(torch.arange(N_ITEMS + 1), features)
-        text = ItemVectors(self["text"].float(), torch.ones(N_ITEMS, dtype=torch.bool))
+        text = ItemFeatures(self["text"].float(), torch.ones(N_ITEMS, dtype=torch.bool))
         return TrainingData(positives, N_ITEMS, frames, {"text": text})
 
     @property

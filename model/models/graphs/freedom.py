@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import embedding
 
-from model.data.tensors import ItemVectors, TrainingData
+from model.data.tensors import ItemFeatures, TrainingData
 from model.models.graphs.item_graph import ItemGraph, mixed, nearest
 from model.models.graphs.lightgcn import margins
 from model.models.graphs.modalities import PICTURES, Projection, item_vectors
@@ -119,7 +119,7 @@ class FREEDOM(TrainableRecommender):
         return ItemGraph(self.item_neighbours, self.item_weights).propagate(self.items, self.config.n_item_layers)
 
 
-def _frozen_graph(modalities: dict[str, ItemVectors], config: FREEDOMConfig) -> ItemGraph:
+def _frozen_graph(modalities: dict[str, ItemFeatures], config: FREEDOMConfig) -> ItemGraph:
     graphs = []
     for modality in modalities.values():
         neighbours = nearest(modality.vectors, modality.is_known, config.n_neighbours)

@@ -28,8 +28,8 @@ class LightGCNConfig:
     """
 
     dim: int = 64
-    n_layers: int = 3
-    l2: float = 1e-4
+    n_layers: int = 2
+    l2: float = 1e-3
     init_std: float = 0.1
 
 

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import embedding
 
-from model.data.tensors import ItemVectors, TrainingData
+from model.data.tensors import ItemFeatures, TrainingData
 from model.models.recommender import require_features
 from model.models.visual.projection import FeatureScaling, ScaledFeatures, mean_by_item
 
@@ -12,15 +12,25 @@ PICTURES = "image"
 _BLOCK_FRAMES = 4096
 
 
-def item_vectors(data: TrainingData, model_name: str) -> dict[str, ItemVectors]:
+def item_vectors(data: TrainingData, model_name: str) -> dict[str, ItemFeatures]:
     """Return the vectors of all modalities by name; the pictures' are the means over an item's frames.
+
+    An item without a vector gets the mean of the others.
 
     Raises:
         MissingInputError: the data have no frame features.
     """
     offsets = data.frames.offsets
     pictures = mean_by_item(require_features(data.frames, model_name), offsets)
-    return {PICTURES: ItemVectors(pictures, offsets.diff() > 0), **data.modalities}
+    others = {name: _filled(modality) for name, modality in data.modalities.items()}
+    return {PICTURES: ItemFeatures(pictures, offsets.diff() > 0), **others}
+
+
+def _filled(modality: ItemFeatures) -> ItemFeatures:
+    known = modality.is_known
+    vectors = modality.vectors.float()
+    mean = vectors[known].mean(0) if known.any() else vectors.new_zeros(vectors.shape[1])
+    return ItemFeatures(torch.where(known[:, None], vectors, mean), known)
 
 
 class Projection(nn.Module):
@@ -33,7 +43,7 @@ class Projection(nn.Module):
         generator: for W, which starts uniform as in Glorot & Bengio 2010; b starts at 0.
     """
 
-    def __init__(self, modality: ItemVectors, dim: int, scaling: FeatureScaling, generator: torch.Generator) -> None:
+    def __init__(self, modality: ItemFeatures, dim: int, scaling: FeatureScaling, generator: torch.Generator) -> None:
         super().__init__()
         self.features = ScaledFeatures(modality.vectors, scaling)
         bound = (6 / (dim + self.features.width)) ** 0.5

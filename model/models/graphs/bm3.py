@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cosine_similarity, embedding
 
 from model.data.tensors import TrainingData
-from model.models.graphs.modalities import PICTURES, Projection, item_vectors
+from model.models.graphs.modalities import PICTURES, Projections, item_vectors
 from model.models.graphs.user_item_graph import UserItemGraph
 from model.models.recommender import FrameScorer, ItemAndFrameVectors, TrainableRecommender
 from model.models.visual.projection import FeatureScaling
@@ -63,12 +63,7 @@ class BM3(TrainableRecommender):
         self.config = config
         self.graph = UserItemGraph(data.positives, data.n_items)
         self.frame_features = data.frames.features
-        self.projections = nn.ModuleDict(
-            {
-                name: Projection(modality, config.dim, config.feature_scaling, generator)
-                for name, modality in item_vectors(data, "bm3").items()
-            }
-        )
+        self.projections = Projections(item_vectors(data, "bm3"), config.dim, config.feature_scaling, generator)
         bound = (3 / config.dim) ** 0.5  # Glorot & Bengio 2010
         weight = (2 * torch.rand(config.dim, config.dim, generator=generator) - 1) * bound
         self.predictor_weight, self.predictor_bias = nn.Parameter(weight), nn.Parameter(torch.zeros(config.dim))
@@ -87,14 +82,15 @@ class BM3(TrainableRecommender):
         of_users, of_items = embedding(users, u), embedding(positives, v)  # (B, d)
         user_view, item_view = self._view(of_users), self._view(of_items)
         loss = self._apart(of_users, item_view) + self._apart(of_items, user_view)
-        for projection in self.projections.values():
+        for projection in self.projections.by_name().values():
             x = projection(positives)
             loss = loss + self.config.cl_weight * (self._apart(x, item_view) + self._apart(x, self._view(x)))
         return loss + self.config.reg_weight * (u.norm() + v.norm()) / len(v)
 
     def _apart(self, online: Tensor, view: Tensor) -> Tensor:
         """Return the mean of 1 − cos(p(online), view)."""
-        return 1 - cosine_similarity(self._predicted(online), view, dim=1).mean()
+        similarity: Tensor = cosine_similarity(self._predicted(online), view, dim=1)
+        return 1 - similarity.mean()
 
     def _view(self, vectors: Tensor) -> Tensor:
         """Return a view without gradients; outside of an epoch nothing is dropped."""
@@ -115,5 +111,5 @@ class BM3(TrainableRecommender):
     def scorer(self) -> FrameScorer:
         """Return the inner products of the predictions."""
         u, v = (self._predicted(vectors) for vectors in self._propagated())
-        frames = self.projections[PICTURES].of_others(self.frame_features)
+        frames = self.projections.by_name()[PICTURES].of_others(self.frame_features)
         return ItemAndFrameVectors(u, v, self._predicted(frames))

@@ -24,7 +24,7 @@ from torch.nn.functional import embedding
 from model.data.tensors import ItemFeatures, TrainingData
 from model.models.graphs.item_graph import ItemGraph, mixed, nearest
 from model.models.graphs.lightgcn import margins
-from model.models.graphs.modalities import PICTURES, Projection, item_vectors
+from model.models.graphs.modalities import PICTURES, Projections, item_vectors
 from model.models.graphs.user_item_graph import UserItemGraph
 from model.models.loss import bpr_loss_of_margins
 from model.models.recommender import FrameScorer, ItemAndFrameVectors, TrainableRecommender
@@ -81,12 +81,7 @@ class FREEDOM(TrainableRecommender):
         self.frame_features = data.frames.features
         self.users = nn.Parameter(torch.randn(data.n_users, config.dim, generator=generator) * config.init_std)
         self.items = nn.Parameter(torch.randn(data.n_items, config.dim, generator=generator) * config.init_std)
-        self.projections = nn.ModuleDict(
-            {
-                name: Projection(modality, config.dim, config.feature_scaling, generator)
-                for name, modality in modalities.items()
-            }
-        )
+        self.projections = Projections(modalities, config.dim, config.feature_scaling, generator)
 
     def begin_epoch(self, generator: torch.Generator) -> None:
         """Draw the interactions that stay in the graph."""
@@ -99,7 +94,7 @@ class FREEDOM(TrainableRecommender):
         loss = bpr_loss_of_margins(margins(u, v + self._of_similar_items(), users, positives, negatives))
         of_users = embedding(users, u).unsqueeze(2)  # (B, d, 1)
         items = torch.cat([positives[:, None], negatives], 1)  # (B, 1 + n)
-        for projection in self.projections.values():
+        for projection in self.projections.by_name().values():
             scores = (projection(items) @ of_users).squeeze(2)  # (B, 1 + n)
             loss = loss + self.config.reg_weight * bpr_loss_of_margins(scores[:, :1] - scores[:, 1:])
         return loss
@@ -108,7 +103,7 @@ class FREEDOM(TrainableRecommender):
     def scorer(self) -> FrameScorer:
         """Return the inner products of users with items, and with projected frames."""
         u, v = self._propagated(self.graph)
-        frames = self.projections[PICTURES].of_others(self.frame_features)
+        frames = self.projections.by_name()[PICTURES].of_others(self.frame_features)
         return ItemAndFrameVectors(u, v + self._of_similar_items(), frames)
 
     def _propagated(self, graph: UserItemGraph) -> tuple[Tensor, Tensor]:

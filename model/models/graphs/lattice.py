@@ -23,7 +23,7 @@ from torch.nn.functional import normalize
 from model.data.tensors import TrainingData
 from model.models.graphs.item_graph import ItemGraph, cosines, mixed, nearest, symmetric
 from model.models.graphs.lightgcn import margins
-from model.models.graphs.modalities import Projection, item_vectors
+from model.models.graphs.modalities import Projections, item_vectors
 from model.models.graphs.user_item_graph import UserItemGraph
 from model.models.loss import bpr_loss_of_margins, mean_squared_norm
 from model.models.recommender import EmbeddingScorer, Scorer, TrainableRecommender
@@ -69,12 +69,7 @@ class LATTICE(TrainableRecommender):
         self.config = config
         self.graph = UserItemGraph(data.positives, data.n_items, self_loops=True)
         modalities = item_vectors(data, "lattice")
-        self.projections = nn.ModuleDict(
-            {
-                name: Projection(modality, config.dim, config.feature_scaling, generator)
-                for name, modality in modalities.items()
-            }
-        )
+        self.projections = Projections(modalities, config.dim, config.feature_scaling, generator)
         for name, modality in modalities.items():
             neighbours = nearest(modality.vectors, modality.is_known, config.n_neighbours)
             graph = symmetric(neighbours, cosines(modality.vectors, neighbours))
@@ -102,7 +97,7 @@ class LATTICE(TrainableRecommender):
         """Return S for the present weights."""
         shares = torch.softmax(self.mixture, 0)
         raw, learnt, similarities = [], [], []
-        for name, projection in self.projections.items():
+        for name, projection in self.projections.by_name().items():
             raw.append(ItemGraph(getattr(self, f"{name}_neighbours"), getattr(self, f"{name}_weights")))
             vectors = projection.every()
             neighbours = nearest(vectors, getattr(self, f"{name}_is_known"), self.config.n_neighbours)

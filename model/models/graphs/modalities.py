@@ -1,5 +1,7 @@
 """What is known of the items, one vector per item and modality, and linear maps of it that models learn."""
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import embedding
@@ -66,5 +68,18 @@ class Projection(nn.Module):
     def of_others(self, vectors: Tensor) -> Tensor:
         """Return (m, d) for (m, F) other vectors of the same modality, such as those of single frames."""
         folded, shift = self.weight * self.features.inverse_scale, self.features.shift
-        blocks = (block.to(folded.device, folded.dtype) for block in vectors.split(_BLOCK_FRAMES))
+        blocks = (block.to(folded.device, folded.dtype) for block in torch.split(vectors, _BLOCK_FRAMES))
         return torch.cat([(block - shift) @ folded.T for block in blocks]) + self.bias
+
+
+class Projections(nn.ModuleDict):
+    """A `Projection` per modality, by name."""
+
+    def __init__(
+        self, modalities: dict[str, ItemFeatures], dim: int, scaling: FeatureScaling, generator: torch.Generator
+    ) -> None:
+        super().__init__({name: Projection(each, dim, scaling, generator) for name, each in modalities.items()})
+
+    def by_name(self) -> dict[str, Projection]:
+        """Return the projections; `nn.ModuleDict` does not know their type."""
+        return cast("dict[str, Projection]", dict(self.items()))

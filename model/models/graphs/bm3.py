@@ -22,7 +22,7 @@ from torch.nn.functional import cosine_similarity, embedding
 from model.data.tensors import TrainingData
 from model.models.graphs.modalities import PICTURES, Projections, item_vectors
 from model.models.graphs.user_item_graph import UserItemGraph
-from model.models.recommender import FrameScorer, ItemAndFrameVectors, TrainableRecommender
+from model.models.recommender import FrameScorer, ItemAndFrameVectors, TrainableRecommender, require_features
 from model.models.visual.projection import FeatureScaling
 
 
@@ -62,7 +62,7 @@ class BM3(TrainableRecommender):
         super().__init__()
         self.config = config
         self.graph = UserItemGraph(data.positives, data.n_items)
-        self.frame_features = data.frames.features
+        self.frame_features = require_features(data.frames, "bm3")
         self.projections = Projections(item_vectors(data, "bm3"), config.dim, config.feature_scaling, generator)
         bound = (3 / config.dim) ** 0.5  # Glorot & Bengio 2010
         weight = (2 * torch.rand(config.dim, config.dim, generator=generator) - 1) * bound
@@ -81,11 +81,12 @@ class BM3(TrainableRecommender):
         u, v = self._propagated()
         of_users, of_items = embedding(users, u), embedding(positives, v)  # (B, d)
         user_view, item_view = self._view(of_users), self._view(of_items)
-        loss = self._apart(of_users, item_view) + self._apart(of_items, user_view)
+        loss: Tensor = self._apart(of_users, item_view) + self._apart(of_items, user_view)
         for projection in self.projections.by_name().values():
             x = projection(positives)
             loss = loss + self.config.cl_weight * (self._apart(x, item_view) + self._apart(x, self._view(x)))
-        return loss + self.config.reg_weight * (u.norm() + v.norm()) / len(v)
+        norms = torch.linalg.vector_norm(u) + torch.linalg.vector_norm(v)
+        return loss + self.config.reg_weight * norms / len(v)
 
     def _apart(self, online: Tensor, view: Tensor) -> Tensor:
         """Return the mean of 1 − cos(p(online), view)."""

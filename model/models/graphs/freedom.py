@@ -27,7 +27,7 @@ from model.models.graphs.lightgcn import margins
 from model.models.graphs.modalities import PICTURES, Projections, item_vectors
 from model.models.graphs.user_item_graph import UserItemGraph
 from model.models.loss import bpr_loss_of_margins
-from model.models.recommender import FrameScorer, ItemAndFrameVectors, TrainableRecommender
+from model.models.recommender import FrameScorer, ItemAndFrameVectors, TrainableRecommender, require_features
 from model.models.visual.projection import FeatureScaling
 
 
@@ -78,7 +78,7 @@ class FREEDOM(TrainableRecommender):
         graph = _frozen_graph(modalities, config)
         self.register_buffer("item_neighbours", graph.neighbours, persistent=False)
         self.register_buffer("item_weights", graph.weights, persistent=False)
-        self.frame_features = data.frames.features
+        self.frame_features = require_features(data.frames, "freedom")
         self.users = nn.Parameter(torch.randn(data.n_users, config.dim, generator=generator) * config.init_std)
         self.items = nn.Parameter(torch.randn(data.n_items, config.dim, generator=generator) * config.init_std)
         self.projections = Projections(modalities, config.dim, config.feature_scaling, generator)

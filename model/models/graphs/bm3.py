@@ -85,7 +85,7 @@ class BM3(TrainableRecommender):
         for projection in self.projections.by_name().values():
             x = projection(positives)
             loss = loss + self.config.cl_weight * (self._apart(x, item_view) + self._apart(x, self._view(x)))
-        norms = torch.linalg.vector_norm(u) + torch.linalg.vector_norm(v)
+        norms: Tensor = torch.linalg.vector_norm(u) + torch.linalg.vector_norm(v)
         return loss + self.config.reg_weight * norms / len(v)
 
     def _apart(self, online: Tensor, view: Tensor) -> Tensor:

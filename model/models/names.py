@@ -10,6 +10,10 @@ MODEL_NAMES = (
     "cdl",
     "bpr",
     "vbpr",
+    "lightgcn",
+    "lattice",
+    "freedom",
+    "bm3",
     "popular",
     "random",
 )

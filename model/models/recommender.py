@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 
 from dataset.errors import MissingInputError
 from model.data.tensors import Frames
@@ -41,9 +41,13 @@ class TrainableRecommender(Recommender):
     """A model that learns from pairs of a positive and a negative item.
 
     Attributes:
+        repeats_steps: whether all steps do the same to other batches, so that a GPU can record one and replay it
+            (`model.training.steps`).
         reserved: the sizes that a batch's tensors have with static shapes (`model.models.static_shapes`): for
             each name of `batch_sizes` at least the largest value of any batch. Training sets them.
     """
+
+    repeats_steps: ClassVar[bool] = True
 
     def __init__(self) -> None:
         super().__init__()
@@ -65,6 +69,13 @@ class TrainableRecommender(Recommender):
             (…) int64 each.
         """
         return {}
+
+    def begin_epoch(self, generator: Generator) -> None:
+        """Draw what an epoch draws apart from its pairs, such as the edges that it leaves out; by default nothing.
+
+        A model keeps no state from one epoch to the next but its parameters and buffers, so that a training continues
+        from a checkpoint.
+        """
 
     @abstractmethod
     def loss(self, users: Tensor, positives: Tensor, negatives: Tensor) -> Tensor:
@@ -92,6 +103,29 @@ class EmbeddingScorer(Scorer):
     def item_scores(self, users: Tensor) -> Tensor:
         """Return (B, N) scores u_aᵀ v_i of all items for (B,) int64 `users`."""
         return self.users[users] @ self.items.T
+
+
+@dataclass(frozen=True)
+class ItemAndFrameVectors(FrameScorer):
+    """Scores that are inner products of a user's vector with those of items and of frames.
+
+    Attributes:
+        users: (M, d).
+        items: (N, d).
+        frames: (L, d).
+    """
+
+    users: Tensor
+    items: Tensor
+    frames: Tensor
+
+    def item_scores(self, users: Tensor) -> Tensor:
+        """Return (B, N) inner products."""
+        return self.users[users] @ self.items.T
+
+    def frame_scores(self, users: Tensor, frames: Tensor) -> Tensor:
+        """Return (n,) inner products."""
+        return (self.users[users] * self.frames[frames]).sum(1)
 
 
 Config = Any  # the settings of a model: a frozen dataclass in the module of the model

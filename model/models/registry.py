@@ -9,6 +9,10 @@ from model.data.tensors import TrainingData
 from model.models.basic.popular import Popular, PopularConfig
 from model.models.basic.random import Random, RandomConfig
 from model.models.factors.bpr import BPR, BPRConfig
+from model.models.graphs.bm3 import BM3, BM3Config
+from model.models.graphs.freedom import FREEDOM, FREEDOMConfig
+from model.models.graphs.lattice import LATTICE, LATTICEConfig
+from model.models.graphs.lightgcn import LightGCN, LightGCNConfig
 from model.models.recommender import Config, Recommender
 from model.models.visual.acf import ACF, ACFConfig
 from model.models.visual.cdl import CDL, CDLConfig
@@ -35,6 +39,10 @@ MODELS: dict[str, ModelKind] = {
     "cdl": ModelKind(CDL, CDLConfig()),
     "bpr": ModelKind(BPR, BPRConfig()),
     "vbpr": ModelKind(VBPR, VBPRConfig()),
+    "lightgcn": ModelKind(LightGCN, LightGCNConfig()),
+    "lattice": ModelKind(LATTICE, LATTICEConfig()),
+    "freedom": ModelKind(FREEDOM, FREEDOMConfig()),
+    "bm3": ModelKind(BM3, BM3Config()),
     "popular": ModelKind(Popular, PopularConfig()),
     "random": ModelKind(Random, RandomConfig()),
 }

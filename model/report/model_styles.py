@@ -36,6 +36,10 @@ STYLES = {
     "acf": Style("ACF", "habit, with attention to the movies watched before and their frames", _RED, _SOLID, "square"),
     "vpoi": Style("VPOI", "habit, with pictures as a regulariser of the movies", _PURPLE, _SOLID, "diamond"),
     "vbpr": Style("VBPR", "habit and looks, with biases", _GREEN, _SOLID, "triangle-down"),
+    "lightgcn": Style("LightGCN", "habit, spread over the graph of people and movies", INK, _DASHED, "circle"),
+    "lattice": Style("LATTICE", "LightGCN, and a learnt graph of movies that look alike", _GREEN, _DASHED, "square"),
+    "freedom": Style("FREEDOM", "LightGCN, and a fixed graph of movies that look alike", _PURPLE, _DASHED, "diamond"),
+    "bm3": Style("BM3", "habit and looks that predict each other, without negatives", _RED, _DASHED, "cross"),
     "cdl": Style("CDL", "looks alone, learnt by comparing movies", _AMBER, _SOLID, "triangle-up"),
     "bpr": Style("BPR", "habit alone: matrix factorisation", INK, _SOLID, "cross"),
     "popular": Style(

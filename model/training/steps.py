@@ -158,4 +158,5 @@ def numbers_per_step(model: nn.Module, training: TrainingConfig) -> int:
 
 def make_steps(learner: TrainableRecommender, optimizer: torch.optim.Optimizer, batch_size: int, device: str) -> Steps:
     """Return the steps for a device, "cpu" or "cuda"."""
-    return (Steps if device == "cpu" else StaticSteps)(learner, optimizer, batch_size)
+    is_static = device != "cpu" and learner.repeats_steps
+    return (StaticSteps if is_static else Steps)(learner, optimizer, batch_size)

@@ -172,6 +172,7 @@ class Trainer:
         """Go through the train interactions once, in random order; return the mean loss."""
         if not isinstance(self.model, TrainableRecommender):
             raise TypeError(f"{type(self.model).__name__} has nothing to train")
+        self.model.begin_epoch(self._generator)
         draws = self._generator.device
         order = torch.randperm(len(self._users), generator=self._generator, device=draws).to(self._device)
         all_negatives = self._sampler.sample_all(self._users, self._training.n_negatives, self._generator)

@@ -20,7 +20,8 @@ from model.training.trainer import Trainer
 
 TRAINING = TrainingConfig(epochs=40, batch_size=32, learning_rate=0.02, n_negatives=4)
 LEARNING = [name for name, kind in MODELS.items() if issubclass(kind.model_class, TrainableRecommender)]
-RANKS_FRAMES = {"jifr", "jifr_visual", "jifr_rating", "jifr_na", "cdl", "random"}  # Table 1, and RND
+# Table 1, RND, and the later models that project pictures to where users are.
+RANKS_FRAMES = {"jifr", "jifr_visual", "jifr_rating", "jifr_na", "cdl", "random", "freedom", "bm3"}
 
 
 Trained = Callable[[str], Recommender]
@@ -66,7 +67,7 @@ def test_a_trained_visual_model_finds_the_frame_that_shows_the_group(
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_exactly_the_models_that_table_1_names_rank_frames(name: str, tables: Tables) -> None:
+def test_exactly_the_models_with_a_score_for_pictures_rank_frames(name: str, tables: Tables) -> None:
     data = training_data(tables, index_ids(tables))
     scorer = make_model(name, default_config(name), data, 0).scorer()
     assert isinstance(scorer, FrameScorer) == (name in RANKS_FRAMES)

@@ -60,7 +60,12 @@ def test_a_loss_that_is_not_finite_stops_training_with_a_message(tables: Tables)
 
 
 def test_training_data_cannot_hold_a_like_or_a_held_out_pair(tables: Tables) -> None:
-    assert {field.name for field in dataclasses.fields(TrainingData)} == {"positives", "n_items", "frames"}
+    assert {field.name for field in dataclasses.fields(TrainingData)} == {
+        "positives",
+        "n_items",
+        "frames",
+        "modalities",
+    }
     assert all(p.annotation is not HeldOutLikes for p in inspect.signature(Trainer.__init__).parameters.values())
     data, train = training_data(tables, index_ids(tables)), tables.interactions.filter(split="train")
     assert len(data.positives.values) == train.height
@@ -93,6 +98,10 @@ LOSSES = {
     "cdl": [0.812022, 0.800074, 0.789205],
     "bpr": [0.693051, 0.691751, 0.689723],
     "vbpr": [0.692027, 0.683896, 0.675001],
+    "lightgcn": [0.670977, 0.661482, 0.649908],
+    "lattice": [0.618769, 0.587165, 0.552146],
+    "freedom": [0.669618, 0.658463, 0.645638],
+    "bm3": [5.953450, 5.639179, 5.304003],
 }
 
 

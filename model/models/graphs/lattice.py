@@ -1,0 +1,121 @@
+"""LATTICE (Zhang et al., MM 2021): LightGCN plus a learnt graph of similar items.
+
+r̂_ai = u_aᵀ (v_i + h_i / ‖h_i‖), with u and v LightGCN's propagated embeddings, and h = Sᴸ V⁽⁰⁾ the items' layer-0
+embeddings propagated L times over the item graph
+
+    S = λ Σ_m β_m N(S_m) + (1 − λ) N(Σ_m β_m S̃_m),    β = softmax of one learnt number per modality   (Eq. 2–7).
+
+S_m has the cosines of modality m's vectors with those of the k nearest items, itself included; S̃_m is the same for the
+learnt projections W_m c_i + b_m. N(S) = D^(−1/2) S D^(−1/2) with the diagonal D of S's row sums.
+
+As in MMRec's code: S is made anew in the first batch of each epoch, and only there do gradients reach W, b and β; the
+propagation over users and items uses D⁻¹ (A + I) instead of LightGCN's symmetric form; and the L2 penalty is on the
+propagated vectors of the batch. Difference: MMRec also trains the features; here they stay as they are.
+No score of the model uses a picture itself, so it does not rank frames.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import normalize
+
+from model.data.tensors import TrainingData
+from model.models.graphs.item_graph import ItemGraph, cosines, mixed, nearest, symmetric
+from model.models.graphs.lightgcn import margins
+from model.models.graphs.modalities import Projections, item_vectors
+from model.models.graphs.user_item_graph import UserItemGraph
+from model.models.loss import bpr_loss_of_margins, mean_squared_norm
+from model.models.recommender import EmbeddingScorer, Scorer, TrainableRecommender
+from model.models.visual.projection import FeatureScaling
+
+
+@dataclass(frozen=True)
+class LATTICEConfig:
+    """The settings.
+
+    Attributes:
+        dim: d, size of the embeddings and of the projections.
+        n_layers: layers of the graph of users and items.
+        n_item_layers: L, layers of the item graph.
+        n_neighbours: k.
+        raw_share: λ, share of the graph of the features as they are.
+        l2: weight of the L2 penalty on the propagated vectors of a batch (`loss.mean_squared_norm`).
+        feature_scaling: how a modality's vectors are scaled for W (`projection.ScaledFeatures`).
+        init_std: standard deviation of the initial embeddings, N(0, init_std²).
+    """
+
+    dim: int = 64
+    n_layers: int = 2
+    n_item_layers: int = 1
+    n_neighbours: int = 10
+    raw_share: float = 0.9
+    l2: float = 1e-3
+    feature_scaling: FeatureScaling = "standard"
+    init_std: float = 0.1
+
+
+class LATTICE(TrainableRecommender):
+    """The model. An item without a vector of a modality has no neighbours there but itself.
+
+    Raises:
+        MissingInputError: the data have no frame features.
+    """
+
+    needs_features = True
+    repeats_steps = False
+
+    def __init__(self, config: LATTICEConfig, data: TrainingData, generator: torch.Generator) -> None:
+        super().__init__()
+        self.config = config
+        self.graph = UserItemGraph(data.positives, data.n_items, self_loops=True)
+        modalities = item_vectors(data, "lattice")
+        self.projections = Projections(modalities, config.dim, config.feature_scaling, generator)
+        for name, modality in modalities.items():
+            known = modality.is_known.nonzero().flatten()
+            neighbours = nearest(modality.vectors, known, config.n_neighbours)
+            graph = symmetric(neighbours, cosines(modality.vectors, neighbours))
+            self.register_buffer(f"{name}_known", known, persistent=False)
+            self.register_buffer(f"{name}_neighbours", neighbours, persistent=False)
+            self.register_buffer(f"{name}_weights", graph.weights, persistent=False)
+        self.mixture = nn.Parameter(torch.full((len(modalities),), 1 / len(modalities)))  # β before the softmax
+        self.users = nn.Parameter(torch.randn(data.n_users, config.dim, generator=generator) * config.init_std)
+        self.items = nn.Parameter(torch.randn(data.n_items, config.dim, generator=generator) * config.init_std)
+        self._item_graph: ItemGraph | None = None
+
+    def begin_epoch(self, generator: torch.Generator) -> None:
+        """Let the first batch make the item graph anew."""
+        self._item_graph = None
+
+    def loss(self, users: Tensor, positives: Tensor, negatives: Tensor) -> Tensor:
+        """Return the BPR loss of a batch with its penalty, a scalar."""
+        graph = self.item_graph() if self._item_graph is None else self._item_graph
+        self._item_graph = graph.detach()
+        u, v = self._vectors(graph)
+        penalty = mean_squared_norm(u, users) + mean_squared_norm(v, positives) + mean_squared_norm(v, negatives)
+        return bpr_loss_of_margins(margins(u, v, users, positives, negatives)) + self.config.l2 * penalty
+
+    def item_graph(self) -> ItemGraph:
+        """Return S for the present weights."""
+        shares = torch.softmax(self.mixture, 0)
+        raw, learnt, similarities = [], [], []
+        for name, projection in self.projections.by_name().items():
+            raw.append(ItemGraph(getattr(self, f"{name}_neighbours"), getattr(self, f"{name}_weights")))
+            vectors = projection.every()
+            neighbours = nearest(vectors, getattr(self, f"{name}_known"), self.config.n_neighbours)
+            learnt.append(neighbours)
+            similarities.append(cosines(vectors, neighbours))
+        mixed_similarities = torch.cat([share * s for share, s in zip(shares, similarities, strict=True)], 1)
+        of_projections = symmetric(torch.cat(learnt, 1), mixed_similarities)
+        share = self.config.raw_share
+        return mixed([*raw, of_projections], [*(share * shares), 1 - share])
+
+    def _vectors(self, graph: ItemGraph) -> tuple[Tensor, Tensor]:
+        """Return (M, d) vectors of users and (N, d) vectors of items."""
+        u, v = self.graph.propagate(self.users, self.items, self.config.n_layers)
+        return u, v + normalize(graph.propagate(self.items, self.config.n_item_layers), dim=1)
+
+    @torch.no_grad()
+    def scorer(self) -> Scorer:
+        """Return the inner products of the vectors, with the item graph of the present weights."""
+        return EmbeddingScorer(*self._vectors(self.item_graph()))

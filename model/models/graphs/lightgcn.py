@@ -1,0 +1,64 @@
+"""LightGCN (He et al., SIGIR 2020): embeddings propagated over the graph of users and items.
+
+r̂_ai = u_aᵀ v_i, with u and v the means of K + 1 layers (`user_item_graph`). Only layer 0 is learnt, with the BPR
+loss and an L2 penalty on the layer-0 embeddings of the batch (Eq. 15).
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import embedding
+
+from model.data.tensors import TrainingData
+from model.models.graphs.user_item_graph import UserItemGraph
+from model.models.loss import bpr_loss_of_margins, mean_squared_norm
+from model.models.recommender import EmbeddingScorer, Scorer, TrainableRecommender
+
+
+@dataclass(frozen=True)
+class LightGCNConfig:
+    """The settings.
+
+    Attributes:
+        dim: d, size of the embeddings.
+        n_layers: K.
+        l2: weight of the L2 penalty on the layer-0 embeddings of a batch (`loss.mean_squared_norm`).
+        init_std: standard deviation of the initial embeddings, N(0, init_std²).
+    """
+
+    dim: int = 64
+    n_layers: int = 2
+    l2: float = 1e-3
+    init_std: float = 0.1
+
+
+class LightGCN(TrainableRecommender):
+    """The model. A new pass over the whole graph is made for each batch, so large batches are faster."""
+
+    repeats_steps = False  # not tried on a GPU
+
+    def __init__(self, config: LightGCNConfig, data: TrainingData, generator: torch.Generator) -> None:
+        super().__init__()
+        self.config = config
+        self.graph = UserItemGraph(data.positives, data.n_items)
+        self.users = nn.Parameter(torch.randn(data.n_users, config.dim, generator=generator) * config.init_std)
+        self.items = nn.Parameter(torch.randn(data.n_items, config.dim, generator=generator) * config.init_std)
+
+    def loss(self, users: Tensor, positives: Tensor, negatives: Tensor) -> Tensor:
+        """Return the BPR loss of a batch with its penalty, a scalar."""
+        u, v = self.graph.propagate(self.users, self.items, self.config.n_layers)
+        penalty = mean_squared_norm(self.users, users) + mean_squared_norm(self.items, positives)
+        penalty = penalty + mean_squared_norm(self.items, negatives)
+        return bpr_loss_of_margins(margins(u, v, users, positives, negatives)) + self.config.l2 * penalty
+
+    @torch.no_grad()
+    def scorer(self) -> Scorer:
+        """Return the inner products of the propagated embeddings."""
+        return EmbeddingScorer(*self.graph.propagate(self.users, self.items, self.config.n_layers))
+
+
+def margins(u: Tensor, v: Tensor, users: Tensor, positives: Tensor, negatives: Tensor) -> Tensor:
+    """Return (B, n) u_aᵀ (v_i − v_j) for (M, d) `u` and (N, d) `v`."""
+    apart = embedding(positives, v).unsqueeze(1) - embedding(negatives, v)  # (B, n, d)
+    return (apart @ embedding(users, u).unsqueeze(2)).squeeze(2)

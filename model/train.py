@@ -55,7 +55,7 @@ def train(
         start_run(folder, description)
 
     with progress("epochs") as bar:
-        task = bar.add_task("training", total=training.epochs, completed=len(trainer.epochs), note="")
+        task = bar.add_task("training", total=trainer.most_epochs, completed=len(trainer.epochs), note="")
 
         def on_epoch(epoch: Epoch) -> None:
             bar.update(task, completed=epoch.epoch, note=str(epoch))

@@ -11,7 +11,7 @@ It writes the run folders (see `run_folder`) and, into the experiment's folder:
 If it is run again, a stopped experiment continues with the unfinished runs (see `runner`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import dataframely as dy
@@ -21,16 +21,18 @@ import torch
 from dataset.errors import UsageError
 from dataset.files import write_json
 from dataset.snapshots.snapshot import Snapshot
-from dataset.tables import read_table, write_table
+from dataset.tables import empty, read_table, write_table
+from model.data.memory import available_memory_bytes
 from model.data.tensors import held_out_items
 from model.evaluation.results import EVALUATION_TABLES
 from model.evaluation.uncertainty import compare
 from model.experiments.config import ExperimentConfig
-from model.experiments.memory import available_memory_bytes, usable_cores
+from model.experiments.memory import usable_cores
 from model.experiments.recommend import recommend
 from model.experiments.run_folder import describe_run, open_run, run_folder
 from model.experiments.run_task import RunTask
 from model.experiments.runner import Reporter, load_cached, run_all
+from model.models.recommender import FittedRecommender, Recommender
 from model.models.registry import MODELS, default_config
 from model.report.gallery_cases import write_cases
 from model.report.page import write_report
@@ -74,10 +76,11 @@ def run_experiment(
 def _tasks(snapshot: Snapshot, config: ExperimentConfig, runs: Path) -> list[RunTask]:
     for name in config.models:
         default_config(name)  # raises an error for an unknown name before anything runs
-    names = [name for name in config.models if snapshot.feature_table or not MODELS[name].model_class.needs_features]
+    lacking = _lacking(snapshot)
+    names = [name for name in config.models if not any(needs(MODELS[name].model_class) for needs in lacking.values())]
     if not names:
         raise UsageError(
-            f"{snapshot.path}: no frame features, so none of {', '.join(config.models)} can run; "
+            f"{snapshot.path}: {' and '.join(lacking)}, so none of {', '.join(config.models)} can run; "
             "add a model that needs none, such as bpr"
         )
     return [
@@ -92,6 +95,22 @@ def _tasks(snapshot: Snapshot, config: ExperimentConfig, runs: Path) -> list[Run
         for name in dict.fromkeys(names)
         for seed in dict.fromkeys(config.seeds)
     ]
+
+
+def _lacking(snapshot: Snapshot) -> dict[str, Callable[[type[Recommender]], bool]]:
+    """Return what the snapshot lacks, in words, and for each whether a model's class needs it."""
+    frames, likes = snapshot.read("frames"), snapshot.read("frame_likes")
+    known = {column for column in frames.columns if frames[column].null_count() < frames.height}
+    lacking: dict[str, Callable[[type[Recommender]], bool]] = {}
+    if not snapshot.feature_table:
+        lacking["no frame features"] = lambda kind: kind.needs_features
+    if "position" not in known:
+        lacking["no positions of frames"] = lambda kind: kind.needs_places
+    if "train_like_count" not in known:
+        lacking["no likes of train pairs"] = lambda kind: kind.learns_from_likes
+    if likes.filter(pl.col("split").cast(pl.String) == "test").is_empty():
+        lacking["no test likes"] = lambda kind: not kind.ranks_items
+    return lacking
 
 
 def _jobs_and_threads(snapshot: Snapshot, config: ExperimentConfig, n_tasks: int) -> tuple[int, int]:
@@ -119,14 +138,22 @@ def _write_tables(tasks: Sequence[RunTask], destination: Path) -> None:
 
 
 def _write_gallery_tables(tasks: Sequence[RunTask], destination: Path) -> None:
-    """Write the first model's recommendations, and the gallery's cases from all models of the same seed."""
-    shown = tasks[0]
+    """Write the recommendations of the first model that has some, and the gallery's cases from all of the same seed."""
+    shown = next((task for task in tasks if MODELS[task.model_name].model_class.ranks_items), tasks[0])
     data = load_cached(shown.snapshot, shown.snapshot_digest, shown.feature_set)
     models = {
-        task.model_name: open_run(task.folder, shown.snapshot)[0].model for task in tasks if task.seed == shown.seed
+        task.model_name: open_run(task.folder, shown.snapshot)[0].model
+        for task in tasks
+        if task.seed == shown.seed and (task == shown or not _is_fitted(task))  # none of these ranks frames
     }
     known = held_out_items(data.tables, data.ids, "test").known
-    users = torch.arange(len(data.ids.users))
-    table = recommend(models[shown.model_name].scorer(), data.training, data.ids, users, known, k=10)
+    users, scorer = torch.arange(len(data.ids.users)), models[shown.model_name].scorer()
+    table = empty(Recommendation)
+    if scorer.ranks_items:
+        table = recommend(scorer, data.training, data.ids, users, known, k=10)
     write_table(table, Recommendation, destination / "recommendations.parquet")
     write_cases(destination, models, shown.seed, data.tables, data.ids)
+
+
+def _is_fitted(task: RunTask) -> bool:
+    return issubclass(MODELS[task.model_name].model_class, FittedRecommender)

@@ -122,12 +122,18 @@ def difference(numbers: NumberSource, model: str, other: str, **where: Any) -> D
     return Difference(model, other, amount, low, high, p_holm, bool(row["is_real"][0]))
 
 
+_SIMPLER = (
+    "jifr_na", "bpr", "ease", "slim", "itemknn", "userknn", "rp3beta", "ials", "visrank", "mean_frame", "first_frame",
+    "site_order", "most_liked", "popular", "random",
+)  # fmt: skip
+
+
 def surprises(numbers: NumberSource) -> list[tuple[str, str, str]]:
     """Return (what is ranked, JIFR, simpler model) for each simpler model that JIFR does not beat."""
     found = []
     for task, (what, _) in TASKS.items():
         order = ranked(numbers, task)
-        for simpler in ("jifr_na", "bpr", "popular", "random"):
+        for simpler in _SIMPLER:
             if "jifr" in order and simpler in order and order.index(simpler) < order.index("jifr"):
                 found.append((what, style_of("jifr").title, style_of(simpler).title))
     return found

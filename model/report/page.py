@@ -29,7 +29,7 @@ PAPER_GAINS = {
 """Wu et al. 2019, Table 2: what attention adds to JIFR_NA, at K = 15 for items and 3 for frames."""
 
 _FIGURES = {"item": "Fig.\u00a03", "frame": "Fig.\u00a04"}
-_MOST_SLICED = 5
+_MOST_SLICED = 6
 _MANIFEST = "manifest.json"
 _STATISTICS = (
     ("n_users", "people"),
@@ -115,7 +115,7 @@ def _task(numbers: NumberSource, task: str) -> dict[str, Any] | None:
     if top is None:
         return None
     order = ranked(numbers, task)
-    usual = ["jifr", "jifr_na", "bpr", "popular", "random"]
+    usual = ["jifr", "jifr_na", "bpr", "ease", "first_frame", "popular", "random"]
     sliced = [model for model in dict.fromkeys([order[0], *usual]) if model in order][:_MOST_SLICED]
     slices = [
         slice_chart(numbers, task, by, top.k, sliced) for by in ("user_activity", "item_popularity", "item_frames")
@@ -159,7 +159,7 @@ def _model_row(numbers: NumberSource, model: str) -> dict[str, Any]:
     judged = {task: numbers.rows("metrics.parquet", model=model, task=task).height > 0 for task in TASKS}
     return {
         "look": style_of(model),
-        "ratings": model != "random",
+        "ratings": model in MODELS and MODELS[model].model_class.learns_from_interactions,
         "images": model in MODELS and MODELS[model].model_class.needs_features,
         **judged,
     }

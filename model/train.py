@@ -49,6 +49,8 @@ def train(
         f"Training {model_name} on {data.label}: {data.training.n_users:,} users, "
         f"{data.training.n_items:,} movies, {len(data.training.positives.values):,} train interactions."
     )
+    if needed := type(trainer.model).bytes_needed(data.training.n_users, data.training.n_items):
+        say(f"It needs about {needed / 2**30:.1f} GiB of memory.")
     if resume:
         say(f"Resuming after epoch {resume_run(folder, description, trainer)}.")
     else:

@@ -139,7 +139,7 @@ def _add_frame_metrics(collector: MetricCollector, scorer: FrameScorer, split: s
         if scorer.ranks_items:
             return
         raise TooLittleDataError(
-            f"frame_likes: 0 rows in split '{split}' with a frame that can be ranked, and this model ranks frames only; "
+            f"frame_likes: 0 rows in split '{split}' with a rankable frame, and this model ranks frames only; "
             "choose a model that ranks movies, such as --model ease"
         )
     ranked = rank_liked_frames(scorer, likes, device)

@@ -65,7 +65,7 @@ def run_experiment(
         PipelineError: a run failed; the finished runs are kept.
     """
     tasks = _tasks(snapshot, config, runs)
-    jobs, threads = _jobs_and_threads(snapshot, config, len(tasks))
+    jobs, threads = _jobs_and_threads(snapshot, config, tasks)
     run_all(tasks, jobs, threads, reporter or Reporter())
     _write_tables(tasks, destination)
     write_json(destination / "experiment.json", {"runs": [task.description for task in tasks]})
@@ -113,15 +113,18 @@ def _lacking(snapshot: Snapshot) -> dict[str, Callable[[type[Recommender]], bool
     return lacking
 
 
-def _jobs_and_threads(snapshot: Snapshot, config: ExperimentConfig, n_tasks: int) -> tuple[int, int]:
+def _jobs_and_threads(snapshot: Snapshot, config: ExperimentConfig, tasks: Sequence[RunTask]) -> tuple[int, int]:
     """Return the number of runs at the same time and the threads per run: one run per four cores, if memory allows."""
     cores, jobs = usable_cores(), config.jobs
     if jobs is None:
         features = snapshot.manifest.tables.get(snapshot.feature_table or "")
-        needed = _GIB + (4 * features.size_bytes if features else 0)
+        known = snapshot.manifest.statistics
+        sizes = int(known.get("n_users", 0)), int(known.get("n_movies", 0))
+        of_model = max(MODELS[task.model_name].model_class.bytes_needed(*sizes) for task in tasks)
+        needed = _GIB + of_model + (4 * features.size_bytes if features else 0)
         available = available_memory_bytes()
-        fitting = n_tasks if available is None else available // needed
-        jobs = max(1, min(n_tasks, cores // _CORES_PER_RUN, fitting))
+        fitting = len(tasks) if available is None else available // needed
+        jobs = max(1, min(len(tasks), cores // _CORES_PER_RUN, fitting))
     return jobs, config.threads or max(1, cores // jobs)
 
 

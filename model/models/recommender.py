@@ -65,6 +65,11 @@ class Recommender(nn.Module, ABC):
     ranks_items: ClassVar[bool] = True
     tried: ClassVar[tuple[str, ...]] = ()
 
+    @classmethod
+    def bytes_needed(cls, n_users: int, n_items: int) -> int:
+        """Return the memory that the model needs, if it is so much that it must be said before it is taken; else 0."""
+        return 0
+
     @abstractmethod
     def scorer(self) -> Scorer:
         """Return the model as it is now, frozen and without gradients."""

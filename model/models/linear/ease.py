@@ -54,7 +54,7 @@ class EASE(FittedRecommender):
     def __init__(self, config: EASEConfig, data: TrainingData, generator: torch.Generator) -> None:
         super().__init__()
         self.config = config
-        _require_memory(data.n_items)
+        self._require_memory(data)
         self.register_buffer("history_offsets", data.positives.offsets, persistent=False)
         self.register_buffer("history_items", data.positives.values, persistent=False)
         self.register_buffer("weights", torch.zeros(0, 0))
@@ -65,7 +65,7 @@ class EASE(FittedRecommender):
         Raises:
             TrainingError: the matrix does not fit into the memory, or λ is too small for float32.
         """
-        _require_memory(data.n_items, self.weights.device)
+        self._require_memory(data, self.weights.device)
         self.weights = torch.zeros(0, 0, device=self.weights.device)
         inverse = inverted_(gram_matrix(data, self.config.l2, self.weights.device))
         diagonal = inverse.diagonal().clone()  # (N,)
@@ -74,6 +74,20 @@ class EASE(FittedRecommender):
         inverse.fill_diagonal_(0)
         self.weights = inverse
         return loss / len(data.positives.values)
+
+    @classmethod
+    def bytes_needed(cls, n_users: int, n_items: int) -> int:
+        """Return the size of B, and of what it is computed with."""
+        return 4 * n_items**2 + _WORKING_BYTES
+
+    def _require_memory(self, data: TrainingData, device: torch.device | None = None) -> None:
+        on_gpu = device is not None and device.type == "cuda"
+        require_memory(
+            self.bytes_needed(data.n_users, data.n_items) * (2 if on_gpu else 1),  # a GPU inverts into a second matrix
+            f"ease: its matrix of {data.n_items:,} × {data.n_items:,} items",
+            "train slim or itemknn, which keep a few weights of each item, or build the dataset with fewer movies",
+            device,
+        )
 
     def scorer(self) -> Scorer:
         """Return the sums of the rows of B that belong to a user's items."""
@@ -117,15 +131,5 @@ def inverted_(matrix: Tensor) -> Tensor:
     torch.linalg.cholesky_ex(by_column, out=(by_column, info))
     if int(info):
         raise TrainingError("EASE: the matrix XᵀX + λI is singular in float32; raise l2")
-    return torch.cholesky_inverse(by_column, out=by_column)
-
-
-def _require_memory(n_items: int, device: torch.device | None = None) -> None:
-    """Check that B fits (on a GPU, its inverse is computed beside it)."""
-    copies = 2 if device is not None and device.type == "cuda" else 1
-    require_memory(
-        copies * 4 * n_items**2 + _WORKING_BYTES,
-        f"ease: its matrix of {n_items:,} × {n_items:,} items",
-        "train slim or itemknn instead, which keep a few weights of each item, or build the dataset with fewer movies",
-        device,
-    )
+    torch.cholesky_inverse(by_column, out=by_column)
+    return matrix

@@ -76,7 +76,8 @@ class IALS(FittedRecommender):
         config, device = self.config, fixed.device
         everywhere = config.unobserved_weight * (fixed.T @ fixed)  # (d, d)
         lengths = partners.lengths
-        penalties = config.l2 * (lengths + config.unobserved_weight * len(fixed)) ** config.frequency_exponent
+        weights = lengths.double() + config.unobserved_weight * len(fixed)
+        penalties = (config.l2 * weights**config.frequency_exponent).to(fixed)
         solved = fixed.new_zeros(len(lengths), fixed.shape[1])
         eye = torch.eye(fixed.shape[1], device=device)
         for rows in _blocks_of_like_lengths(lengths, fixed.shape[1]):
@@ -84,7 +85,7 @@ class IALS(FittedRecommender):
             places = torch.arange(len(owners)) - (lengths[rows].cumsum(0) - lengths[rows])[owners]
             padded = fixed.new_zeros(len(rows), max(1, int(lengths[rows].max())), fixed.shape[1])  # (B, L, d)
             padded[owners.to(device), places.to(device)] = fixed[partners.values[positions].to(device)]
-            system = padded.mT @ padded + everywhere + penalties[rows].to(fixed)[:, None, None] * eye  # (B, d, d)
+            system = padded.mT @ padded + everywhere + penalties[rows.to(device)][:, None, None] * eye  # (B, d, d)
             right = padded.sum(1).unsqueeze(2)  # (B, d, 1)
             solved[rows.to(device)] = torch.cholesky_solve(right, torch.linalg.cholesky(system)).squeeze(2)
         return solved

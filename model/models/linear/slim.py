@@ -20,10 +20,12 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
+from model.data.memory import require_memory
 from model.data.tensors import TrainingData
 from model.models.sparse import Csr, Indices, SparseRecommender, cosine, interaction_matrix, strongest_products
 
 _BLOCK_NUMBERS = 1 << 23
+_BYTES_PER_PRODUCT = 20  # a float64, a float32 and an index, until the float64 is dropped
 _MOST_SWEEPS = 100
 _TOLERANCE = 1e-4  # the largest change of a weight in the last sweep
 
@@ -49,12 +51,18 @@ class SLIM(SparseRecommender):
     tried = ("l1=0.1,1,5", "l2=10,50,200", "neighbours=100,200")
 
     def fit(self, data: TrainingData) -> float:
-        """Compute the weights; return the loss per train interaction."""
+        """Compute the weights; return the loss per train interaction.
+
+        Raises:
+            TrainingError: XᵀX does not fit into the memory.
+        """
         x = interaction_matrix(data)
         n = x.sum(0)
         by_item = x.T.tocsr()
         nearest = strongest_products(by_item, x, self.config.neighbours, cosine(n))
-        gram, config = (by_item @ x).astype(np.float32), self.config
+        n_products = min(data.n_items**2, int((x.sum(1) ** 2).sum()))
+        require_memory(_BYTES_PER_PRODUCT * n_products, "slim: XᵀX", "train itemknn, which never keeps it whole")
+        gram, config = sparse.csr_matrix(by_item @ x, dtype=np.float32), self.config
         gram.sort_indices()
         found, losses = [], 0.0
         step = max(1, _BLOCK_NUMBERS // config.neighbours**2)
@@ -91,7 +99,7 @@ def _candidates(nearest: Csr, items: Indices) -> tuple[Indices, npt.NDArray[np.b
 def _entries(matrix: Csr, rows: Indices, columns: Indices) -> npt.NDArray[np.float32]:
     """Return `matrix[rows, columns]` as a dense array; the two are broadcast."""
     rows, columns = np.broadcast_arrays(rows, columns)
-    return matrix[rows.ravel(), columns.ravel()].toarray().reshape(rows.shape)
+    return np.asarray(matrix[rows.ravel(), columns.ravel()]).reshape(rows.shape)
 
 
 def _objectives(

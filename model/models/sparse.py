@@ -19,7 +19,7 @@ from model.data.tensors import TrainingData
 from model.models.recommender import Config, FittedRecommender, Scorer
 
 Floats = npt.NDArray[np.float64]
-Indices = npt.NDArray[np.int32]
+Indices = npt.NDArray[np.integer[Any]]
 Csr = Any
 """A `scipy.sparse.csr_array`; SciPy has no types."""
 
@@ -145,7 +145,8 @@ def strongest_products(left: Csr, right: Csr, k: int, weigh: Callable[[Indices, 
 
 def _strongest(rows: Indices, columns: Indices, values: Floats, k: int, shape: tuple[int, int]) -> Csr:
     """Return the k largest positive values of each row; `rows` ascend, and so do the columns of a row."""
-    rows, columns, values = (part[values > 0] for part in (rows, columns, values))
+    is_positive = values > 0
+    rows, columns, values = rows[is_positive], columns[is_positive], values[is_positive]
     order = np.lexsort((-values, rows))
     first = np.searchsorted(rows, np.arange(shape[0]))
     kept = order[np.arange(len(rows)) - first[rows] < k]

@@ -140,13 +140,14 @@ def test_a_sweep_of_ials_solves_every_user_and_then_every_item(
     block: int, exponent: float, x: np.ndarray, data: TrainingData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ials, "_BLOCK_NUMBERS", block)
-    config = IALSConfig(dim=5, unobserved_weight=0.3, l2=0.05, frequency_exponent=exponent)
+    config = IALSConfig(dim=5, unobserved_weight=0.3, l2=0.15, frequency_exponent=exponent)
+    strength = 0.15 * x.sum() / N_USERS / (0.3 * N_ITEMS)
     model = IALS(config, data, _generator()).double()
     items = model.items.numpy().copy()
 
     def solved(fixed: np.ndarray, rows: np.ndarray) -> np.ndarray:
         everywhere = config.unobserved_weight * fixed.T @ fixed
-        penalties = config.l2 * (rows.sum(1) + config.unobserved_weight * len(fixed)) ** exponent
+        penalties = strength * (rows.sum(1) + config.unobserved_weight * len(fixed)) ** exponent
         return np.stack(
             [
                 np.linalg.solve((fixed * row[:, None]).T @ fixed + everywhere + penalty * np.eye(5), fixed.T @ row)
@@ -163,7 +164,7 @@ def test_a_sweep_of_ials_solves_every_user_and_then_every_item(
     loss = ((1 - predicted) ** 2 * x).sum() + config.unobserved_weight * (predicted**2).sum()
     for table, rows in ((users, x), (items, x.T)):
         weights = (rows.sum(1) + config.unobserved_weight * rows.shape[1]) ** exponent
-        loss += config.l2 * (weights * (table**2).sum(1)).sum()
+        loss += strength * (weights * (table**2).sum(1)).sum()
     assert losses[0] * x.sum() == pytest.approx(loss, rel=1e-9)
     losses += [model.fit(data) for _ in range(4)]
     assert losses == sorted(losses, reverse=True)  # a step never makes it worse

@@ -41,7 +41,9 @@ def test_a_resumed_training_equals_an_uninterrupted_one_bit_for_bit(name: str, t
 
 
 @pytest.mark.parametrize("name", FITTED)
-@pytest.mark.parametrize("training", [TrainingConfig(epochs=6), TrainingConfig(epochs=0), TrainingConfig(validate_every=7)])
+@pytest.mark.parametrize(
+    "training", [TrainingConfig(epochs=6), TrainingConfig(epochs=0), TrainingConfig(validate_every=7)]
+)
 def test_a_model_that_is_fitted_has_an_epoch_per_fit_and_its_last_is_validated(
     name: str, training: TrainingConfig, tables: Tables
 ) -> None:

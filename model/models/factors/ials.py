@@ -7,6 +7,9 @@ Each user solves (Σ_{i ∈ I_a} v_i v_iᵀ + α₀ VᵀV + λ (n_a + α₀ N)^�
 then each item does, with the users as they are. n_a are the user's items, n_i the item's users, M and N all users and
 items.
 
+λ = l2 · n̄ / (α₀ N) with n̄ the mean of n_a: beside the weight of a user's own items, about n̄, the penalty is about
+`l2` times as strong, whatever N, α₀ and the density are. So one default serves dense and sparse data.
+
 Source: Hu et al. 2008; this form, ν and the initial values are those of Rendle et al. 2022.
 """
 
@@ -30,7 +33,7 @@ class IALSConfig:
     Attributes:
         dim: d, the size of the embeddings.
         unobserved_weight: α₀.
-        l2: λ.
+        l2: λ α₀ N / n̄.
         frequency_exponent: ν; 1 penalises what occurs often more, 0 everything alike.
         sweeps: how often the users and then the items are solved; the best sweep on validation is kept.
         init_std: standard deviation of the initial embeddings times √d.
@@ -38,7 +41,7 @@ class IALSConfig:
 
     dim: int = 64
     unobserved_weight: float = 0.1
-    l2: float = 0.01
+    l2: float = 0.1
     frequency_exponent: float = 1.0
     sweeps: int = 16
     init_std: float = 0.1
@@ -47,7 +50,7 @@ class IALSConfig:
 class IALS(FittedRecommender):
     """Embeddings of users and items; `fit` is one sweep."""
 
-    tried = ("dim=32,64,128", "unobserved_weight=0.03,0.1,0.3", "l2=0.003,0.01,0.03")
+    tried = ("dim=32,64,128", "unobserved_weight=0.03,0.1,0.3", "l2=0.03,0.1,0.3")
     users: Tensor
     items: Tensor
 
@@ -55,6 +58,7 @@ class IALS(FittedRecommender):
         super().__init__()
         self.config = config
         self.n_fits = config.sweeps
+        self._mean_items = len(data.positives.values) / data.n_users
         std = config.init_std / config.dim**0.5
         self.register_buffer("users", torch.randn(data.n_users, config.dim, generator=generator) * std)
         self.register_buffer("items", torch.randn(data.n_items, config.dim, generator=generator) * std)
@@ -71,13 +75,18 @@ class IALS(FittedRecommender):
         """Return the inner products of the embeddings."""
         return EmbeddingScorer(self.users, self.items)
 
+    @property
+    def _strength(self) -> float:
+        """λ; an α₀ N below 1 counts as 1."""
+        return self.config.l2 * self._mean_items / max(1.0, self.config.unobserved_weight * len(self.items))
+
     def _solved(self, fixed: Tensor, partners: JaggedTensor) -> Tensor:
         """Return (R, d) solutions for R rows, whose `partners` are rows of (Q, d) `fixed`."""
         config, device = self.config, fixed.device
         everywhere = config.unobserved_weight * (fixed.T @ fixed)  # (d, d)
         lengths = partners.lengths
         weights = lengths.double() + config.unobserved_weight * len(fixed)
-        penalties = (config.l2 * weights**config.frequency_exponent).to(fixed)
+        penalties = (self._strength * weights**config.frequency_exponent).to(fixed)
         solved = fixed.new_zeros(len(lengths), fixed.shape[1])
         eye = torch.eye(fixed.shape[1], device=device)
         for rows in _blocks_of_like_lengths(lengths, fixed.shape[1]):
@@ -93,7 +102,7 @@ class IALS(FittedRecommender):
     def _loss(self, of_user: JaggedTensor) -> float:
         config, u, v = self.config, self.users.double(), self.items.double()
         observed = 0.0
-        pairs = zip(of_user.owners.split(_BLOCK_NUMBERS), of_user.values.split(_BLOCK_NUMBERS), strict=True)
+        pairs = zip(*(torch.split(part, _BLOCK_NUMBERS) for part in (of_user.owners, of_user.values)), strict=True)
         for users, items in pairs:
             scores = (self.users[users.to(u.device)] * self.items[items.to(u.device)]).sum(1).double()
             observed += float((1 - scores).square().sum())
@@ -102,7 +111,7 @@ class IALS(FittedRecommender):
         penalty = 0.0
         for table, counts, others in ((u, of_user.lengths, len(v)), (v, n_items, len(u))):
             weights = (counts + config.unobserved_weight * others).double() ** config.frequency_exponent
-            penalty += config.l2 * float(weights.to(table.device) @ table.square().sum(1))
+            penalty += self._strength * float(weights.to(table.device) @ table.square().sum(1))
         return observed + everywhere + penalty
 
 

@@ -42,7 +42,7 @@ class MeanFrame(FrameRanker):
         """
         scaled = ScaledFeatures(require_features(data.frames, "mean_frame"), self.config.feature_scaling)
         offsets, parts = data.frames.offsets, []
-        for items in torch.arange(data.n_items).split(_BLOCK_ITEMS):
+        for items in torch.split(torch.arange(data.n_items), _BLOCK_ITEMS):
             frames, owners = row_positions(offsets, items)
             c = scaled.features[frames].float() * scaled.inverse_scale  # (k, F); the shift cancels
             parts.append(-(c - mean_by(owners, c, len(items))[owners]).square().sum(1))

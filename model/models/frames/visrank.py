@@ -77,7 +77,7 @@ class _VisRankScorer(FrameScorer):
     def frame_scores(self, users: Tensor, frames: Tensor) -> Tensor:
         """Return cos(p_a, c_k) pair by pair."""
         scores = [torch.zeros(0, device=users.device)]
-        for of_users, of_frames in zip(users.split(_BLOCK_PAIRS), frames.split(_BLOCK_PAIRS), strict=True):
+        for of_users, of_frames in zip(*(torch.split(part, _BLOCK_PAIRS) for part in (users, frames)), strict=True):
             distinct, where = torch.unique(of_users, return_inverse=True)
             c = (self.features.features[of_frames].float() - self.features.shift) * self.features.inverse_scale
             scores.append((self._profiles(distinct)[where] * normalize(c)).sum(1))

@@ -40,15 +40,15 @@ class SLIMConfig:
         neighbours: k.
     """
 
-    l1: float = 1.0
-    l2: float = 50.0
+    l1: float = 0.1
+    l2: float = 100.0
     neighbours: int = 100
 
 
 class SLIM(SparseRecommender):
     """A few weights for each item."""
 
-    tried = ("l1=0.1,1,5", "l2=10,50,200", "neighbours=100,200")
+    tried = ("l1=0.1,1", "l2=20,50,100,200", "neighbours=50,100,200")
 
     def fit(self, data: TrainingData) -> float:
         """Compute the weights; return the loss per train interaction.
@@ -99,7 +99,8 @@ def _candidates(nearest: Csr, items: Indices) -> tuple[Indices, npt.NDArray[np.b
 def _entries(matrix: Csr, rows: Indices, columns: Indices) -> npt.NDArray[np.float32]:
     """Return `matrix[rows, columns]` as a dense array; the two are broadcast."""
     rows, columns = np.broadcast_arrays(rows, columns)
-    return np.asarray(matrix[rows.ravel(), columns.ravel()]).reshape(rows.shape)
+    found: npt.NDArray[np.float32] = np.asarray(matrix[rows.ravel(), columns.ravel()])
+    return found.reshape(rows.shape)
 
 
 def _objectives(

@@ -22,13 +22,13 @@ class ItemKNNConfig:
     """
 
     neighbours: int = 200
-    shrink: float = 10.0
+    shrink: float = 30.0
 
 
 class ItemKNN(SparseRecommender):
     """The k nearest items of each item."""
 
-    tried = ("neighbours=20,50,100,200,400", "shrink=0,10,100")
+    tried = ("neighbours=50,100,200,400", "shrink=0,10,30,100")
 
     def fit(self, data: TrainingData) -> None:
         """Compute the similarities; there is no loss."""

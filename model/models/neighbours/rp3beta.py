@@ -28,14 +28,14 @@ class RP3BetaConfig:
     """
 
     neighbours: int = 200
-    alpha: float = 1.0
-    beta: float = 0.5
+    alpha: float = 0.6
+    beta: float = 0.3
 
 
 class RP3Beta(SparseRecommender):
     """The strongest walks from item to item."""
 
-    tried = ("neighbours=50,200", "alpha=0.5,0.8,1,1.3", "beta=0.2,0.4,0.6,0.8")
+    tried = ("neighbours=50,200", "alpha=0.4,0.6,1", "beta=0.1,0.2,0.4,0.6")
 
     def fit(self, data: TrainingData) -> None:
         """Compute the weights; there is no loss."""

@@ -29,7 +29,7 @@ class UserKNNConfig:
 class UserKNN(SparseRecommender):
     """The k nearest users of each user."""
 
-    tried = ("neighbours=20,50,100,200,400", "shrink=0,10,100")
+    tried = ("neighbours=50,100,200,400", "shrink=0,10,30,100")
 
     def fit(self, data: TrainingData) -> None:
         """Compute the similarities; there is no loss."""

@@ -64,7 +64,7 @@ def test_only_a_model_that_declares_it_is_given_likes(name: str, tables: Tables)
     assert (data_for(name, data).frames.train_likes is None) != of_likes
     blind = dataclasses.replace(data, frames=dataclasses.replace(data.frames, train_likes=None))
     if not of_likes:
-        assert make_model(name, default_config(name), blind, 0).state_dict().keys()  # it needs none
+        make_model(name, default_config(name), blind, 0)  # it needs none
 
 
 @pytest.mark.parametrize("name", LEARNING + FITTED)

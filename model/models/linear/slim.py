@@ -100,7 +100,8 @@ def _entries(matrix: Csr, rows: Indices, columns: Indices) -> npt.NDArray[np.flo
     """Return `matrix[rows, columns]` as a dense array; the two are broadcast."""
     rows, columns = np.broadcast_arrays(rows, columns)
     found: npt.NDArray[np.float32] = np.asarray(matrix[rows.ravel(), columns.ravel()])
-    return found.reshape(rows.shape)
+    found.shape = rows.shape
+    return found
 
 
 def _objectives(

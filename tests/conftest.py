@@ -17,6 +17,7 @@ import polars as pl
 import pytest
 from PIL import Image as PillowImage
 
+from dataset.building.build import DatasetConfig, build
 from dataset.files import sha256_of_file, write_json
 from dataset.schema import RAW_TABLES
 from dataset.tables import empty, write_table
@@ -143,6 +144,12 @@ def write_raw(raw: Path, seed: int = 0, shuffle: bool = False) -> Path:
 def make_raw(tmp_path: Path) -> Callable[..., Path]:
     """Return a function that writes the raw folder of `write_raw`."""
     return lambda seed=0, shuffle=False: write_raw(tmp_path / f"raw-{seed}-{shuffle}", seed, shuffle)
+
+
+@pytest.fixture
+def make_dataset(make_raw: Callable[..., Path], tmp_path: Path) -> Callable[[], Path]:
+    """Return a function that builds a small dataset folder."""
+    return lambda: build(make_raw(), tmp_path / "dataset", DatasetConfig()).path
 
 
 @pytest.fixture(scope="session")

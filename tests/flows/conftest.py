@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from dataset.building.build import DatasetConfig, build
 from flows.server.start import prefect_server
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -113,12 +112,6 @@ def prefect() -> Callable[..., Done]:
         )
 
     return command
-
-
-@pytest.fixture
-def make_dataset(make_raw: Callable[..., Path], tmp_path: Path) -> Callable[[], Path]:
-    """Return a function that builds a small dataset folder."""
-    return lambda: build(make_raw(), tmp_path / "dataset", DatasetConfig()).path
 
 
 @pytest.fixture(scope="module")

@@ -25,7 +25,7 @@ from dataset.snapshots.publish import publish
 from dataset.snapshots.snapshot import latest, list_snapshots
 from dataset.snapshots.verify import verify
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 KIB = 1024
 
 

@@ -98,10 +98,10 @@ def _candidates(nearest: Csr, items: Indices) -> tuple[Indices, npt.NDArray[np.b
 
 def _entries(matrix: Csr, rows: Indices, columns: Indices) -> npt.NDArray[np.float32]:
     """Return `matrix[rows, columns]` as a dense array; the two are broadcast."""
-    rows, columns = np.broadcast_arrays(rows, columns)
-    found: npt.NDArray[np.float32] = np.asarray(matrix[rows.ravel(), columns.ravel()])
-    found.shape = rows.shape
-    return found
+    cells = [part.ravel() for part in np.broadcast_arrays(rows, columns)]
+    entries = np.zeros(np.broadcast_shapes(rows.shape, columns.shape), dtype=np.float32)
+    entries.ravel()[:] = np.asarray(matrix[cells[0], cells[1]]).ravel()
+    return entries
 
 
 def _objectives(
@@ -109,7 +109,8 @@ def _objectives(
 ) -> npt.NDArray[np.float32]:
     """Return the (B,) losses without their constant, ½‖x_j‖²."""
     quadratic = np.einsum("bi,bij,bj->b", weights, gram, weights) + config.l2 * (weights**2).sum(1)
-    return quadratic / 2 - (weights * target).sum(1) + config.l1 * weights.sum(1)
+    losses: npt.NDArray[np.float32] = quadratic / 2 - (weights * target).sum(1) + config.l1 * weights.sum(1)
+    return losses
 
 
 def coordinate_descent(gram: Tensor, target: Tensor, l1: float, l2: float) -> Tensor:

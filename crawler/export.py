@@ -1,8 +1,8 @@
 """Exports the crawl's ledger to the raw tables of `dataset.schema`, with pseudonyms for people.
 
-The raw folder is self-contained: `movies`, `ratings`, `frames`, `images`, `frame_likes`, `users`, `contradictions` and
-`quarantine` as Parquet, `pictures/` (hard links if the file system supports them), and `provenance.json`. The same
-ledger gives the same bytes.
+The raw folder is self-contained: `movies`, `ratings`, `frames`, `images`, `fingerprints`, `frame_likes`, `users`,
+`contradictions` and `quarantine` as Parquet, `pictures/` (hard links if the file system supports them), and
+`provenance.json`. The same ledger gives the same bytes. An export into the same folder opens only new pictures.
 """
 
 import json
@@ -27,6 +27,7 @@ from crawler.pseudonyms import Pseudonyms
 from crawler.scope import Scope, Source
 from dataset.errors import MissingInputError, PipelineError
 from dataset.files import atomic_path, write_json
+from dataset.placeholders.fingerprints import write_fingerprints
 from dataset.schema import Contradiction, Frame, Image, Movie, Quarantine, Rating, RawFrameLike, RawUser
 from dataset.tables import write_table
 from dataset.version import code_version
@@ -60,6 +61,7 @@ def export(crawl_dir: Path, raw_dir: Path) -> dict[str, int]:
             ),
             "quarantine": write_table(quarantine, Quarantine, raw_dir / "quarantine.parquet"),
         }
+        write_fingerprints(raw_dir, images)
         counts = {name: table.height for name, table in tables.items()}
         write_json(raw_dir / "provenance.json", _provenance(ledger, counts, is_local))
     return counts

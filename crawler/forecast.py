@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from crawler.kinds import KINDS
 from crawler.kinds.kind import PageKind
-from crawler.kinds.sources import KINDS_OF
+from crawler.kinds.sources import KINDS_OF, kind_names
 from crawler.ledger import reports
 from crawler.ledger.ledger import Ledger
 from crawler.scope import Scope
@@ -20,13 +20,15 @@ class Forecast:
     """The requests that one kind of page still needs.
 
     `known` counts the pages in the ledger, `expected` estimates those that will be found later.
-    `expected` is None if nothing read so far allows an estimate.
+    `expected` is None if nothing read so far allows an estimate. `per_page` is how many items a page of a list has, if
+    the estimate uses it.
     """
 
     stage: str
     kind: str
     known: int
     expected: int | None
+    per_page: int | None = None
 
     @property
     def requests(self) -> int:
@@ -42,6 +44,7 @@ def forecast(ledger: Ledger, scope: Scope) -> list[Forecast]:
             kind.name,
             ledger.count([kind.name], "pending", "failed", "refused") - ledger.n_set_aside([kind.name]),
             _expected(kind, ledger, scope),
+            kind.places and kind.places(scope),
         )
         for kind in KINDS.values()
         if kind.is_wanted(scope)
@@ -64,9 +67,9 @@ def seconds_needed(forecasts: Sequence[Forecast], seconds_per_request: Callable[
 
 
 def cost_of_source(ledger: Ledger, scope: Scope, topic: str, source: str) -> Forecast:
-    """Return what a topic needs if it is read from one source only."""
+    """Return what a topic needs if it is read from one source only (of `crawler.scope.CHOICES`)."""
     alone = replace(scope, via={**scope.via, topic: (source,)})
-    name = KINDS_OF[topic][source]
+    name = KINDS_OF[topic][alone.sources(topic)[0]]
     return next(one for one in forecast(ledger, alone) if one.kind == name)
 
 
@@ -91,7 +94,16 @@ def _expected(kind: PageKind, ledger: Ledger, scope: Scope) -> int | None:
     planned = reports.n_unread_lists(ledger, kind.name)
     if unplanned == planned == 0:
         return 0
-    pages_per_list = reports.pages_per_finished_list(ledger, kind.name) or kind.pages_per_list(ledger, scope)
+    pages_per_list = _pages_per_list(kind, ledger, scope)
     if unplanned is None or pages_per_list is None:
         return None
     return round(planned * (pages_per_list - 1) + unplanned * pages_per_list)
+
+
+def _pages_per_list(kind: PageKind, ledger: Ledger, scope: Scope) -> float | None:
+    """Estimate how many pages a list has: by the totals that lists claim, or else as lists of the kind had so far."""
+    if kind.places is not None and kind.topic is not None:
+        by_total = reports.pages_per_claimed_list(ledger, kind_names(kind.topic), kind.places(scope))
+        if by_total is not None:
+            return by_total
+    return reports.pages_per_finished_list(ledger, kind.name) or kind.pages_per_list(ledger, scope)

@@ -47,8 +47,8 @@ def plan_phase(context: CrawlContext, phase: Sequence[PageKind]) -> None:
     with ledger.transaction():
         drop_settled(ledger, scope)
         for kind in phase:
-            settled, has_names = _settled_elsewhere(ledger, scope, kind), kind.topic == "photos"
-            keys = (key for key in kind.first_pages(ledger, scope) if list_of(key, has_names) not in settled)
+            settled = _settled_elsewhere(ledger, scope, kind)
+            keys = (key for key in kind.first_pages(ledger, scope) if list_of(key, kind.has_names) not in settled)
             is_given = kind.stage == STAGES[0] and not kind.phase  # the pages of films and people that the user names
             ledger.add_pages(keys, found_through=GIVEN if is_given else None)
             if kind.topic == "collection":
@@ -62,7 +62,7 @@ def drop_settled(ledger: Ledger, scope: Scope) -> None:
     """Forget the pages that are still to be read from one source, of lists that another source has given meanwhile."""
     for kind in KINDS.values():
         if settled := _settled_elsewhere(ledger, scope, kind):
-            drop_open_pages(ledger, kind.name, settled, kind.topic == "photos")
+            drop_open_pages(ledger, kind.name, settled, kind.has_names)
 
 
 def _settled_elsewhere(ledger: Ledger, scope: Scope, kind: PageKind) -> set[tuple[str, str]]:
@@ -70,4 +70,4 @@ def _settled_elsewhere(ledger: Ledger, scope: Scope, kind: PageKind) -> set[tupl
     if kind.topic is None or not kind.is_wanted(scope):
         return set()
     others = (one for one in KINDS.values() if one.topic == kind.topic and one is not kind and one.is_wanted(scope))
-    return {which for other in others for which in settled_lists(ledger, other.name, kind.topic == "photos")}
+    return {which for other in others for which in settled_lists(ledger, other.name, kind.has_names)}

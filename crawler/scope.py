@@ -15,6 +15,8 @@ LIKER_SOURCES = {
 # What two sources tell: the site's HTML pages, and the JSON that its mobile pages read.
 SOURCES = ("html", "json")
 TOPICS = ("movie", "photos", "collection", "people")  # `people`: who has seen a movie
+LIST = "list"  # HTML with 30 marks per page of a collection instead of 15
+CHOICES: Mapping[str, tuple[str, ...]] = dict.fromkeys(TOPICS, SOURCES) | {"collection": ("html", LIST, "json")}
 Via = Mapping[str, tuple[str, ...]]
 HTML_ONLY: Via = dict.fromkeys(TOPICS, ("html",))
 # In order of preference: a guest in 2026 is often refused the HTML of movies and photos, and given that of collections.
@@ -38,7 +40,8 @@ class Scope:
         liker_sources: `photo_page`, `user_likes`, or both.
         max_list_items: a list that goes on beyond this many items has failed.
         via: the sources of each topic, in order of preference: the next one is asked for what the one before it has
-            failed to give or has refused. What one of them has given is not read again from the other.
+            failed to give or has refused. What one of them has given is not read again from the other. In the place of
+            `html`, a collection can have `list`: the same pages with twice as many marks.
         k: frames and likes are read only for the k-core of the ratings so far; 0: for all movies and users.
     """
 
@@ -56,7 +59,12 @@ class Scope:
 
     def sources(self, topic: str) -> tuple[str, ...]:
         """Return the sources of a topic, in order of preference."""
-        return tuple(self.via.get(topic, ()))
+        return tuple("html" if source == LIST else source for source in self.via.get(topic, ()))
+
+    @property
+    def collection_mode(self) -> str:
+        """How collections are requested in HTML: `grid` (15 marks per page), or `list` (30)."""
+        return "list" if LIST in self.via.get("collection", ()) else "grid"
 
 
 @dataclass(frozen=True)

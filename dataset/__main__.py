@@ -9,6 +9,10 @@ app = command_line(
     "Build and publish datasets from raw tables.",
     {
         "import": ("dataset.commands.building:import_ratings_file", "Make raw tables from a ratings file of your own."),
+        "pictures": (
+            "dataset.commands.pictures:show_pictures",
+            "Show which pictures of a raw folder say nothing, with a contact sheet.",
+        ),
         "build": ("dataset.commands.building:build_dataset", "Filter and split raw tables."),
         "kcore": ("dataset.commands.building:filter_k_core", "Filter a Parquet file of any size to its k-core."),
         "export": (

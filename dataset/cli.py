@@ -8,7 +8,7 @@ command with one line and a non-zero exit status.
 import os
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, TextIO
 
 import cyclopts
@@ -49,6 +49,22 @@ Count = Annotated[int, pydantic.Field(ge=1, le=LARGEST_SEED), Parameter(converte
 
 CountOrZero = Annotated[int, pydantic.Field(ge=0, le=LARGEST_SEED), Parameter(converter=_whole_number)]
 """A whole number, at least 0, for example a seed."""
+
+
+def _split(values: Iterable[object]) -> list[object]:
+    """Split every text at its commas: ("bpr,jifr",) becomes ["bpr", "jifr"]."""
+    return [part for value in values for part in (value.split(",") if isinstance(value, str) else [value])]
+
+
+def _joined(values: Iterable[object]) -> str | None:
+    return ",".join(map(str, values)) or None
+
+
+COMMA_SEPARATED = pydantic.BeforeValidator(_split)
+"""Annotates a tuple whose option also takes several values in one, separated by commas."""
+
+SHOWN_JOINED = Parameter(show_default=_joined)
+"""Annotates the same option: `--help` shows its default as it is typed."""
 
 
 def command_line(program: str, description: str = "", commands: Mapping[str, tuple[str, str]] | None = None) -> App:

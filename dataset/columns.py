@@ -1,4 +1,4 @@
-"""What a column holds, in words: the notes that a schema gives its columns, and how they are shown to a reader.
+"""What a column holds: the notes that a schema gives its columns and how they are shown, and the type of vectors.
 
 The dataset card, `croissant.json` and `python -m dataset show` all say what stands in the schema, so they agree.
 """
@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from typing import Any, TypedDict
 
 import dataframely as dy
+import polars as pl
 
+_VGG19_WIDTH = 4096
 _NEWER = "A column of a later version of this program; the README.md of the snapshot describes it."
 _TYPE = re.compile(r"(?:(?P<outer>List|Array)\()?(?P<inner>\w+).*?(?:shape=\((?P<width>\d+),\)\))?")
 _WORDS = {"String": "text", "Enum": "text", "Date": "date", "Datetime": "timestamp in UTC"}
@@ -44,6 +46,32 @@ def about(
     """
     metadata = {"optional": optional, "unit": unit, "null": null, "leakage": leakage, "impersonal": impersonal}
     return {"description": meaning, "metadata": {key: value for key, value in metadata.items() if value}}
+
+
+class Vector(dy.Array):
+    """A column of vectors of equal length: `pl.Array(pl.Float16, width)` of any width, or of `pl.Float32`.
+
+    dataframely has no float16 column. The code that makes the values checks that they are finite.
+
+    Args:
+        notes: what the column holds, in words.
+    """
+
+    def __init__(self, notes: Notes | None = None) -> None:
+        super().__init__(dy.Float32(), _VGG19_WIDTH, **(notes or about("")))
+
+    @property
+    def dtype(self) -> pl.DataType:
+        """The type for VGG-19; `validate_dtype` also accepts other widths, and float32."""
+        return pl.Array(pl.Float16, _VGG19_WIDTH)
+
+    def validate_dtype(self, dtype: Any) -> bool:
+        """Return whether `dtype` is a one-dimensional array of float16 or float32."""
+        return isinstance(dtype, pl.Array) and dtype.inner in (pl.Float16, pl.Float32) and len(dtype.shape) == 1
+
+    def validation_rules(self, expr: pl.Expr) -> dict[str, pl.Expr]:
+        """Return the only rule: no null."""
+        return {"nullability": expr.is_not_null()}
 
 
 @dataclass(frozen=True)

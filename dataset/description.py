@@ -1,9 +1,9 @@
 """The description of a built dataset (`dataset.json`), and the paper's statistics to compare it with.
 
 `dataset.json` holds the SHA-256 of each table in its folder (`tables`). If there are features, it also holds what made
-them (`extractor` for the main feature set, `feature_sets` for those with a name), and in `features_of` the SHA-256 of
-the frames whose features these are. So a folder whose tables, description and features are of different builds is
-recognised.
+them (`extractor` for the main feature set, `feature_sets` for those with a name, `item_features` for the modalities of
+items), and in `features_of` the SHA-256 of the frames whose features these are, in `item_features_of` that of the
+movies. So a folder whose tables, description and features are of different builds is recognised.
 """
 
 from collections.abc import Callable, Mapping
@@ -14,7 +14,15 @@ from pydantic import AfterValidator, BaseModel, Discriminator, Field, Tag
 
 from dataset.documents import FileName, Moment, Settings, Sha256, Whole, holds, read_document
 from dataset.errors import InvalidTableError, MissingInputError, PipelineError, UsageError
-from dataset.feature_sets import FEATURES, QUARANTINE, extractors_of, files_of_set, is_feature_table, is_set_name
+from dataset.feature_sets import (
+    files_of_set,
+    files_of_table,
+    is_feature_file,
+    is_feature_table,
+    is_item_table,
+    is_set_name,
+    makers_of_tables,
+)
 from dataset.files import sha256_of_file, write_json
 from dataset.folders import link_or_copy
 
@@ -29,7 +37,10 @@ FEATURE_FILES = files_of_set(None)
 
 _BUILD = "build it with `python -m dataset build`"
 _BUILD_AGAIN = "build the dataset again with `python -m dataset build`"
-_EXTRACT_AGAIN = "run `python -m features extract` or `import` again"
+_EXTRACT_AGAIN = "run `python -m features extract`, `import` or `text` again"
+_OF_FRAMES = ("frames.parquet", "features_of", ("extractor", "feature_sets"))
+_OF_ITEMS = ("movies.parquet", "item_features_of", ("item_features",))
+"""The file whose rows have features, the key with its SHA-256, and the keys that say what made the features."""
 
 PAPER_STATISTICS: dict[str, int] = {
     "n_users": 16_166,
@@ -43,7 +54,7 @@ PAPER_STATISTICS: dict[str, int] = {
 
 def _set_name(text: str) -> str:
     if not is_set_name(text):
-        raise ValueError("Input should be the name of a feature set")
+        raise ValueError("Input should be the name of a feature set or a modality")
     return text
 
 
@@ -70,6 +81,7 @@ class _KnownNetwork(BaseModel):
     node: str
     weights: str
     weights_sha256: str = ""
+    preprocessing: str = ""
     is_random: bool
 
 
@@ -80,6 +92,15 @@ class _KnownImport(BaseModel):
     width: Whole
     dtype: str
     vectors_of: str
+
+
+class _KnownEncoder(BaseModel):
+    encoder: str
+    model: str
+    model_sha256: Sha256
+    columns: list[str]
+    width: Whole
+    dtype: str
 
 
 class _KnownDropped(BaseModel):
@@ -112,6 +133,17 @@ Extractor = Annotated[Settings, holds(_KnownExtractor)]
 FeatureSets = Annotated[dict[Annotated[str, AfterValidator(_set_name)], Extractor], Field(max_length=1000)]
 """What made the feature sets that have a name."""
 
+_KnownItemExtractor = Annotated[
+    Annotated[_KnownEncoder, Tag("encoder")] | Annotated[_KnownImport, Tag("import")],
+    Discriminator(lambda extractor: "import" if "imported" in extractor else "encoder"),
+]
+
+ItemFeatures = Annotated[
+    dict[Annotated[str, AfterValidator(_set_name)], Annotated[Settings, holds(_KnownItemExtractor)]],
+    Field(max_length=1000),
+]
+"""What made the features of items, by modality: an encoder of texts, or an import."""
+
 Dropped = Annotated[Settings, holds(_KnownDropped)]
 """How many rows of a table were dropped for a reason."""
 
@@ -125,6 +157,8 @@ class _KnownDescription(BaseModel):
     extractor: Extractor | None = None
     feature_sets: FeatureSets | None = None
     features_of: Sha256 | None = None
+    item_features: ItemFeatures | None = None
+    item_features_of: Sha256 | None = None
 
 
 _Description = Annotated[Settings, holds(_KnownDescription)]
@@ -149,12 +183,13 @@ def write_description(dataset: Path, description: Mapping[str, Any]) -> dict[str
 
     Args:
         dataset: the folder; its tables are of one build, and its features, if any, of its frames.
-        description: the other keys; `extractor` and `feature_sets` if there are features.
+        description: the other keys; `extractor`, `feature_sets` and `item_features` if there are features.
     """
     tables = {path.name: sha256_of_file(path) for path in sorted(dataset.glob("*.parquet"))}
     written = {**description, "tables": tables}
-    if extractors_of(written):
-        written["features_of"] = tables["frames.parquet"]
+    for table in makers_of_tables(written):
+        parent, key = parent_of(table)
+        written[key] = tables[parent]
     write_json(dataset / FILE_NAME, written)
     return written
 
@@ -170,48 +205,60 @@ def read_proven(dataset: Path) -> dict[str, Any]:
     known = description.get("tables")
     if known is None:
         raise InvalidTableError(f"{dataset / FILE_NAME}: does not hold the tables' SHA-256; {_BUILD_AGAIN}")
-    files_of_features = [file for name in extractors_of(description) for file in files_of_set(name)]
-    present = [path.name for path in dataset.glob("*.parquet") if _is_of_features(path.name)]
+    tables = list(makers_of_tables(description))
+    files_of_features = [file for table in tables for file in files_of_table(table)]
+    present = [path.name for path in dataset.glob("*.parquet") if is_feature_file(path.name)]
     for name in dict.fromkeys((*TABLE_FILES, *FEATURE_FILES, *files_of_features, *sorted(present))):
-        path, remedy = dataset / name, _EXTRACT_AGAIN if _is_of_features(name) else _BUILD_AGAIN
+        path, remedy = dataset / name, _EXTRACT_AGAIN if is_feature_file(name) else _BUILD_AGAIN
         if path.is_file() and sha256_of_file(path) != known.get(name):
             raise InvalidTableError(f"{path}: is not of this build (its SHA-256 is not in {FILE_NAME}); {remedy}")
         if name in known and not path.is_file():
             raise MissingInputError(f"{path}: no such table; {remedy}")
-    named = {files_of_set(name)[0] for name in extractors_of(description)}
-    if named != {name for name in known if is_feature_table(name.removesuffix(".parquet"))}:
+    if set(tables) != {table for name in known if is_feature_table(table := name.removesuffix(".parquet"))}:
         raise InvalidTableError(f"{dataset / FILE_NAME}: names features or an extractor, not both; {_EXTRACT_AGAIN}")
-    if named and description.get("features_of") != known["frames.parquet"]:
-        raise InvalidTableError(f"{dataset / FEATURE_FILES[0]}: features of another build's frames; {_EXTRACT_AGAIN}")
+    for table in tables:
+        parent, key = parent_of(table)
+        if description.get(key) != known[parent]:
+            what = f"{dataset / table}.parquet: features of another build's {parent.removesuffix('.parquet')}"
+            raise InvalidTableError(f"{what}; {_EXTRACT_AGAIN}")
     return description
 
 
-def keep_features(before: Path, after: Path) -> bool:
-    """Add the features in a dataset folder to a new build, if both have the same frames.
+def parent_of(table: str) -> tuple[str, str]:
+    """Return the file whose rows a feature table describes, and the key of `dataset.json` that holds its SHA-256."""
+    parent, key, _ = _OF_ITEMS if is_item_table(table) else _OF_FRAMES
+    return parent, key
+
+
+def keep_features(before: Path, after: Path) -> list[str]:
+    """Add the features in a dataset folder to a new build that has the same frames, or for items' features the movies.
 
     Args:
         before: the dataset folder; it may not exist or have no features.
         after: a folder with the tables and the `dataset.json` of the new build.
 
     Returns:
-        Whether the features, if there were any, were kept.
+        The feature tables that were not kept.
     """
     try:
         old, new = read_description(before), read_description(after)
     except PipelineError:
-        return not (before / FEATURE_FILES[0]).is_file()
-    sets = extractors_of(old)
-    if not sets:
-        return True
-    if old.get("features_of") != new["tables"]["frames.parquet"]:
-        return False
-    files = [file for name in sets for file in files_of_set(name)]
-    kept = {name: old["tables"][name] for name in files if name in old["tables"] and (before / name).is_file()}
-    for name in kept:
-        link_or_copy(before / name, after / name)
-    of_features = {key: old[key] for key in ("extractor", "feature_sets", "features_of") if key in old}
-    write_json(after / FILE_NAME, {**new, **of_features, "tables": new["tables"] | kept})
-    return True
+        return [path.stem for path in sorted(before.glob("*.parquet")) if is_feature_table(path.stem)]
+    removed: list[str] = []
+    described, digests = dict(new), dict(new["tables"])
+    for parent, key, made_by in (_OF_FRAMES, _OF_ITEMS):
+        of_features = {name: old[name] for name in (*made_by, key) if old.get(name)}
+        tables = list(makers_of_tables(of_features))
+        if tables and old.get(key) != new["tables"][parent]:
+            removed += tables
+            continue
+        described |= of_features
+        for file in (file for table in tables for file in files_of_table(table)):
+            if file in old["tables"] and (before / file).is_file():
+                link_or_copy(before / file, after / file)
+                digests[file] = old["tables"][file]
+    write_json(after / FILE_NAME, {**described, "tables": digests})
+    return removed
 
 
 def require_only_a_dataset(folder: Path) -> None:
@@ -220,7 +267,7 @@ def require_only_a_dataset(folder: Path) -> None:
     Raises:
         UsageError: it holds something else, which would be lost.
     """
-    _require_only(folder, lambda name: name in (*TABLE_FILES, FILE_NAME) or _is_of_features(name), "a dataset")
+    _require_only(folder, lambda name: name in (*TABLE_FILES, FILE_NAME) or is_feature_file(name), "a dataset")
 
 
 def require_only_features(folder: Path) -> None:
@@ -229,7 +276,7 @@ def require_only_features(folder: Path) -> None:
     Raises:
         UsageError: it holds something else, which would be lost.
     """
-    _require_only(folder, _is_of_features, "extracted features")
+    _require_only(folder, is_feature_file, "extracted features")
 
 
 def _require_only(folder: Path, is_known: Callable[[str], bool], what: str) -> None:
@@ -240,11 +287,6 @@ def _require_only(folder: Path, is_known: Callable[[str], bool], what: str) -> N
             f"{folder}: holds {len(others)} files or folders that are no part of {what}, for example {others[0]!r}; "
             f"move them, or choose another folder for {what}"
         )
-
-
-def _is_of_features(file: str) -> bool:
-    """Return whether a file of a dataset folder belongs to a feature set."""
-    return is_feature_table(file.removesuffix(".parquet").replace(QUARANTINE, FEATURES)) and file.endswith(".parquet")
 
 
 def flatten_settings(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

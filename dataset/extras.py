@@ -50,7 +50,14 @@ def require_core() -> None:
 
 
 # The libraries that single features of a package need beyond that, and the extra of each.
-LIBRARIES = {"huggingface_hub": "hub"}
+LIBRARIES = {
+    "huggingface_hub": "hub",
+    "open_clip": "open_clip",
+    "safetensors": "timm",
+    "sentence_transformers": "sentence-transformers",
+    "timm": "timm",
+    "wordllama": "text",
+}
 
 
 def require_library(library: str, feature: str) -> None:

@@ -1,8 +1,9 @@
-"""The names of feature sets: features of the same frames, each set from one extractor or one import.
+"""The names of features: sets of frames' features, and one set of items' features per modality.
 
-The main set has no name; its table is `frame_features`. A further set has a name, and a table of its own with the same
-columns: `frame_features-clip` for the set `clip`. So every table has vectors of one width, in files that any reader of
-Parquet opens, and a dataset with one set has the files that it always had.
+A feature set is of the frames, from one extractor or one import. The main set has no name; its table is
+`frame_features`. A further set has a name, and a table of its own with the same columns: `frame_features-clip` for the
+set `clip`. A modality is of the items, such as `text`; its table is `item_features-text`. So every table has vectors of
+one width, in files that any reader of Parquet opens, and a dataset with one set has the files that it always had.
 """
 
 import re
@@ -14,24 +15,42 @@ from dataset.errors import UsageError
 FEATURES = "frame_features"
 """The table of the main set."""
 
-QUARANTINE = "features_quarantine"
+ITEM_FEATURES = "item_features"
+"""What the table of a modality starts with."""
+
+MAIN = "main"
+"""What the main set is called on command lines and in results; no other set can have this name."""
+
+TEXT = "text"
+"""The modality of items' texts."""
+
+_QUARANTINES = {FEATURES: "features_quarantine", ITEM_FEATURES: "item_features_quarantine"}
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.]{0,63}")
 
 
 def require_set_name(name: str | None) -> None:
-    """Check the name of a feature set; None is the main set.
+    """Check the name of a new feature set; None is the main set.
+
+    Raises:
+        UsageError: it cannot be part of a file's name, or means the main set.
+    """
+    if name is not None:
+        _require_name(name, "feature set", "clip_b32")
+    if name == MAIN:
+        raise UsageError(f"feature set {name!r}: this names the main set; leave --name out to write it")
+
+
+def require_modality_name(name: str) -> None:
+    """Check the name of a modality.
 
     Raises:
         UsageError: it cannot be part of a file's name.
     """
-    if name is not None and not is_set_name(name):
-        raise UsageError(
-            f"feature set {name!r} is not a valid name; use up to 64 small letters, digits, dots and _, as in clip_b32"
-        )
+    _require_name(name, "modality", "text")
 
 
 def is_set_name(name: str) -> bool:
-    """Return whether a text can name a feature set."""
+    """Return whether a text can name a feature set or a modality."""
     return bool(_NAME.fullmatch(name))
 
 
@@ -40,16 +59,38 @@ def table_of_set(name: str | None) -> str:
     return FEATURES if name is None else f"{FEATURES}-{name}"
 
 
+def table_of_modality(name: str) -> str:
+    """Return the table of a modality."""
+    return f"{ITEM_FEATURES}-{name}"
+
+
 def files_of_set(name: str | None) -> tuple[str, str]:
     """Return the files of a feature set in a dataset folder: its table, and what has no feature."""
-    end = "" if name is None else f"-{name}"
-    return f"{FEATURES}{end}.parquet", f"{QUARANTINE}{end}.parquet"
+    return files_of_table(table_of_set(name))
+
+
+def files_of_table(table: str) -> tuple[str, str]:
+    """Return the files of a feature table in a dataset folder: the table, and what has no feature."""
+    start, dash, name = table.partition("-")
+    return f"{table}.parquet", f"{_QUARANTINES[start]}{dash}{name}.parquet"
 
 
 def is_feature_table(table: str) -> bool:
-    """Return whether a table holds the features of a set."""
+    """Return whether a table holds features, of frames or of items."""
     start, _, name = table.partition("-")
-    return start == FEATURES and (table == FEATURES or is_set_name(name))
+    return table == FEATURES or (start in _QUARANTINES and is_set_name(name))
+
+
+def is_item_table(table: str) -> bool:
+    """Return whether a table holds the features of a modality."""
+    return table.startswith(f"{ITEM_FEATURES}-") and is_feature_table(table)
+
+
+def is_feature_file(file: str) -> bool:
+    """Return whether a file of a dataset folder belongs to features: a table, or what has no feature."""
+    start, dash, name = file.removesuffix(".parquet").partition("-")
+    table = {quarantine: table for table, quarantine in _QUARANTINES.items()}.get(start, start)
+    return file.endswith(".parquet") and is_feature_table(f"{table}{dash}{name}")
 
 
 def extractors_of(described: Mapping[str, Any]) -> dict[str | None, dict[str, Any]]:
@@ -61,3 +102,32 @@ def extractors_of(described: Mapping[str, Any]) -> dict[str | None, dict[str, An
     main = described.get("extractor")
     found: dict[str | None, dict[str, Any]] = {None: main} if main else {}
     return found | dict(sorted((described.get("feature_sets") or {}).items()))
+
+
+def makers_of_tables(described: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return what made each feature table, of frames and of items, by the table's name.
+
+    Args:
+        described: as for `extractors_of`, and the key `item_features`, by modality.
+    """
+    of_items = sorted((described.get("item_features") or {}).items())
+    return {table_of_set(name): made_by for name, made_by in extractors_of(described).items()} | {
+        table_of_modality(name): made_by for name, made_by in of_items
+    }
+
+
+def keys_of_makers(makers: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+    """Return what `makers_of_tables` reads: those of `extractor`, `feature_sets`, `item_features` that are needed."""
+    named: dict[str, dict[str, Any]] = {"feature_sets": {}, "item_features": {}}
+    for table, made_by in sorted(makers.items()):
+        if table != FEATURES:
+            named["item_features" if is_item_table(table) else "feature_sets"][table.partition("-")[2]] = made_by
+    main = {"extractor": makers[FEATURES]} if FEATURES in makers else {}
+    return main | {key: by_name for key, by_name in named.items() if by_name}
+
+
+def _require_name(name: str, what: str, example: str) -> None:
+    if not is_set_name(name):
+        raise UsageError(
+            f"{what} {name!r} is not a valid name; use up to 64 small letters, digits, dots and _, as in {example}"
+        )

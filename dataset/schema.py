@@ -5,23 +5,20 @@ keyed pseudonym. Contiguous row numbers (`*_idx`) exist only inside `model/`.
 
 Raw tables (private):         `Movie`, `Rating`, `Frame`, `Image`, `RawFrameLike`, `RawUser`, `Contradiction`
 Snapshot tables (published):  `SnapshotMovie`, `SnapshotFrame`, `SnapshotInteraction`, `FrameLike`, `SnapshotUser`, and
-                              `FrameFeature` for each feature set (`dataset.feature_sets`)
+                              `FrameFeature` per feature set, `ItemFeature` per modality (`dataset.feature_sets`)
 Dropped rows:                 `Quarantine` (with the reason)
-A snapshot's report page:     `dataset.report.schema`
-Models' results:              `model.schema`
+What pictures look like:      `dataset.placeholders.fingerprints` (private)
+Reports and models' results:  `dataset.report.schema`, `model.schema`
 
 The docstring of a snapshot table and the notes of its columns (`dataset.columns.about`) are written for the
 readers of a snapshot: its card, `croissant.json` and `python -m dataset show` repeat them.
 """
 
-from typing import Any
-
 import dataframely as dy
-import polars as pl
 
-from dataset.columns import Notes, about
+from dataset.columns import Vector, about
 from dataset.errors import UsageError
-from dataset.feature_sets import is_feature_table
+from dataset.feature_sets import is_feature_table, is_item_table
 
 OPTIONAL = {"optional": True}
 """The metadata of a column that older tables lack; there, its value is null in every row."""
@@ -33,33 +30,6 @@ LIKE_SOURCES = ("photo_page", "user_likes", "import")
 FOUND_THROUGH = ("comments", "interests", "given")
 COUNT_BINS = ("0-9", "10-29", "30-99", "100-299", "300-999", "1000-2999", "3000 or more")
 """Ranges in place of exact counts, which would name a person."""
-VGG19_WIDTH = 4096
-
-
-class Vector(dy.Array):
-    """A column of vectors of equal length: `pl.Array(pl.Float16, width)` of any width, or of `pl.Float32`.
-
-    dataframely has no float16 column. The code that makes the values checks that they are finite.
-
-    Args:
-        notes: what the column holds, in words.
-    """
-
-    def __init__(self, notes: Notes | None = None) -> None:
-        super().__init__(dy.Float32(), VGG19_WIDTH, **(notes or about("")))
-
-    @property
-    def dtype(self) -> pl.DataType:
-        """The type for VGG-19; `validate_dtype` also accepts other widths, and float32."""
-        return pl.Array(pl.Float16, VGG19_WIDTH)
-
-    def validate_dtype(self, dtype: Any) -> bool:
-        """Return whether `dtype` is a one-dimensional array of float16 or float32."""
-        return isinstance(dtype, pl.Array) and dtype.inner in (pl.Float16, pl.Float32) and len(dtype.shape) == 1
-
-    def validation_rules(self, expr: pl.Expr) -> dict[str, pl.Expr]:
-        """Return the only rule: no null."""
-        return {"nullability": expr.is_not_null()}
 
 
 class _Movie(dy.Schema):
@@ -354,6 +324,26 @@ class FrameFeature(dy.Schema):
     )
 
 
+class ItemFeature(dy.Schema):
+    """One row per movie that has a feature of this modality: a sentence encoder's vector, or an imported one."""
+
+    movie_id = dy.String(primary_key=True, min_length=1, **about("The movie: a row of movies."))
+    text_sha256 = dy.String(
+        nullable=True,
+        regex="^[0-9a-f]{64}$",
+        **about(
+            "The SHA-256 of the encoded text (UTF-8), as 64 hexadecimal digits; equal texts have equal features.",
+            null="the vector was imported",
+        ),
+    )
+    feature = Vector(
+        about(
+            "The encoder's output or the imported vector, as it is. manifest.json says where it comes from: the "
+            "encoder, its model and the columns of the text, or the imported file."
+        )
+    )
+
+
 class Quarantine(dy.Schema):
     """A dropped row and the reason. Keys that do not apply are null."""
 
@@ -397,4 +387,6 @@ def schema_of(table: str) -> type[dy.Schema]:
     """
     if not is_known(table):
         raise UsageError(f"table {table!r}: not known to this version of the code; update it")
+    if is_item_table(table):
+        return ItemFeature
     return FrameFeature if is_feature_table(table) else SNAPSHOT_TABLES[table]

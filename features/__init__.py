@@ -1,4 +1,4 @@
-"""Computes visual features of pictures: VGG-19's fc7 layer, or any layer of another torchvision network.
+"""Computes visual features of pictures: VGG-19's fc7 layer, or networks of torchvision, timm and OpenCLIP.
 
 Start reading at `extract.py`.
 

@@ -1,5 +1,7 @@
 """The commands of `python -m features`."""
 
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -36,17 +38,43 @@ def extract_features(
     """
     import torch  # here, because it takes seconds, and --help does not need it
 
-    from features.extract import compute, finish, plan
-    from features.extractor import Extractor
-    from features.store import FeatureStore
+    from features.extractor import GpuDecodingError
 
     require_set_name(name)
     if device == "cuda" and not torch.cuda.is_available():
         raise UsageError("--device cuda: no GPU is available; use --device cpu")
-    extractor = Extractor(config, device, store / "weights.json")
-    feature_store = FeatureStore(store, extractor.identity)
-    table_of = None if all_pictures else dataset
-    to_do = plan(raw, table_of, feature_store, retry)
+    where = _Folders(raw, None if all_pictures else dataset, store, name)
+    try:
+        say(_extract(where, config, device, retry, options))
+    except GpuDecodingError as error:
+        if config.decoding != "auto":
+            raise
+        say(f"Decoder processes decode the pictures, because with the GPU {error}.")
+        say(_extract(where, replace(config, decoding="fast"), device, retry, options))
+
+
+@dataclass(frozen=True)
+class _Folders:
+    """Where an extraction reads and writes; `dataset` is None for all pictures, `name` for the main feature set."""
+
+    raw: Path
+    dataset: Path | None
+    store: Path
+    name: str | None
+
+
+def _extract(where: _Folders, config: ExtractorConfig, device: str, retry: bool, options: ExtractOptions) -> str:
+    """Extract features, and return a summary."""
+    from features.extractor import Extractor
+
+    with ThreadPoolExecutor(1) as thread:  # it reads the weights while this one imports
+        extractor_later = thread.submit(Extractor, config, device, where.store / "weights.json")
+        from features.extract import compute, finish, plan
+        from features.store import FeatureStore
+
+        extractor = extractor_later.result()
+    feature_store = FeatureStore(where.store, extractor.identity)
+    to_do = plan(where.raw, where.dataset, feature_store, retry)
     with progress("pictures") as bar:
         task = bar.add_task("Extracting features", total=to_do.missing.height, note="")
 
@@ -54,5 +82,5 @@ def extract_features(
             bar.update(task, advance=n, note=f"{bar.tasks[task].speed or 0:,.1f} per second")
 
         if not to_do.missing.is_empty():
-            compute(raw, to_do.missing, extractor, feature_store, options, advance)
-    say(finish(raw, table_of, to_do, feature_store, name).summary(extractor.identity))
+            compute(where.raw, to_do.missing, extractor, feature_store, options, advance)
+    return finish(where.raw, where.dataset, to_do, feature_store, where.name).summary(extractor.identity)

@@ -17,9 +17,12 @@ from pydantic.dataclasses import dataclass
 from dataset.pictures.protocol import PICTURE_TIMEOUT_S
 
 VGG19 = "vgg19"
-IMAGENET = "IMAGENET1K_V1"
+AUTO = "auto"
 Precision = Literal["fp32", "bf16"]
+Decoding = Literal["fast", "full", "gpu"]
 DEFAULT_STORE = Path("data/features")
+_LARGE_GPU_BYTES = 20 << 30
+"""With so much memory, a GPU computes batches of 512, which take about 10 GiB with VGG-19."""
 
 
 @dataclass(frozen=True)
@@ -52,19 +55,22 @@ class ExtractorConfig:
     """Which features to compute: everything that changes a feature.
 
     Attributes:
-        name: torchvision architecture[:node], as resnet50:avgpool; default node: last linear layer's input (vgg19: fc7)
-        weights: the name of torchvision weights (downloaded once), random:<seed>, or the file of a state dict
+        name: timm:<name>, open_clip:<name>/<pretrained>, or <name>[:node] of torchvision, as resnet50:avgpool
+        weights: auto: the library's (downloaded once); random:<seed>; a file; or a name of torchvision's weights
         precision: number format of the network; auto: bf16 if the processor supports it
-        decoding: fast: decode large JPEGs at 1/2, 1/4 or 1/8 of their size, never below 1.4 times the size needed
+        decoding: fast: decode large JPEGs at 1/2, 1/4 or 1/8 of their size, never below 1.4 times the size needed; gpu:
+            decode common JPEGs on the GPU, other pictures as fast does; auto: gpu if the GPU can do that, else fast
+
+    A network of torchvision has a node; the default is the last linear layer's input, for `vgg19` fc7.
 
     Source: for `vgg19`, fc7 is the second fully connected layer, after its ReLU (Simonyan & Zisserman 2015; Wu et al.
     2019, section 3: c_k has 4096 dimensions).
     """
 
     name: Annotated[str, Parameter(name="--extractor")] = VGG19
-    weights: str = IMAGENET
+    weights: str = AUTO
     precision: Literal["auto", "fp32", "bf16"] = "auto"
-    decoding: Literal["fast", "full"] = "fast"
+    decoding: Literal["auto", "fast", "full", "gpu"] = "auto"
 
 
 @dataclass(frozen=True)
@@ -83,9 +89,10 @@ class ExtractOptions:
     timeout_s: Annotated[float, Field(gt=0), Parameter(parse=False)] = PICTURE_TIMEOUT_S
     shard_time_s: Annotated[float, Field(ge=0), Parameter(parse=False)] = 20.0
 
-    def resolve(self, device_type: str) -> "ExtractOptions":
-        """Return the options with every 0 replaced by a value for the device, `cpu` or `cuda`."""
+    def resolve(self, device_type: str, memory_bytes: int = 0) -> "ExtractOptions":
+        """Return the options with every 0 replaced by a value for the device, `cpu` or `cuda`, and a GPU's memory."""
         on_gpu, n_cores = device_type == "cuda", os.cpu_count() or 1
         # One process decodes about 200 pictures per second: more than any CPU extracts, far fewer than a GPU does.
         n_decoders = self.n_decoders or (max(2, n_cores - 1) if on_gpu else 2)
-        return replace(self, batch_size=self.batch_size or (128 if on_gpu else 16), n_decoders=n_decoders)
+        of_gpu = 512 if memory_bytes >= _LARGE_GPU_BYTES else 128
+        return replace(self, batch_size=self.batch_size or (of_gpu if on_gpu else 16), n_decoders=n_decoders)

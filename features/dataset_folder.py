@@ -1,12 +1,12 @@
-"""Adds a feature set to a dataset folder: after a kill, the folder has the old features or the new ones."""
+"""Adds features to a dataset folder: after a kill, the folder has the old features or the new ones."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from dataset.description import FILE_NAME, TABLE_FILES, read_description, require_only_a_dataset
+from dataset.description import FILE_NAME, TABLE_FILES, parent_of, read_description, require_only_a_dataset
 from dataset.errors import InvalidTableError
-from dataset.feature_sets import extractors_of, files_of_set
+from dataset.feature_sets import files_of_table, keys_of_makers, makers_of_tables, table_of_modality, table_of_set
 from dataset.files import sha256_of_file, write_json
 from dataset.folders import link_or_copy, replaced_folder
 
@@ -27,13 +27,22 @@ def frames_sha256(dataset: Path) -> str:
         MissingInputError, InvalidTableError: they are not.
         UsageError: the folder holds other files.
     """
+    return _proven_sha256(dataset, "frames.parquet")
+
+
+def movies_sha256(dataset: Path) -> str:
+    """Return the SHA-256 of a dataset's movies; see `frames_sha256`."""
+    return _proven_sha256(dataset, "movies.parquet")
+
+
+def _proven_sha256(dataset: Path, file: str) -> str:
     require_only_a_dataset(dataset)
     described = read_description(dataset)
-    path = dataset / "frames.parquet"
+    path = dataset / file
     digest = sha256_of_file(path) if path.is_file() else None
-    if digest is None or (described.get("tables") or {}).get("frames.parquet") != digest:
+    if digest is None or (described.get("tables") or {}).get(file) != digest:
         raise InvalidTableError(
-            f"{dataset}: frames.parquet is not of the build that dataset.json describes; "
+            f"{dataset}: {file} is not of the build that dataset.json describes; "
             "build the dataset again with `python -m dataset build`"
         )
     return digest
@@ -56,26 +65,34 @@ def add_feature_set(
     Raises:
         InvalidTableError: the dataset was built again in the meantime.
     """
+    return _add(dataset, table_of_set(name), expected_frames, write)
+
+
+def add_item_features(
+    dataset: Path, modality: str, expected_movies: str, write: Callable[[Path], tuple[T, Addition]]
+) -> T:
+    """Write the two tables of a modality, as `add_feature_set` does, for the movies with this SHA-256."""
+    return _add(dataset, table_of_modality(modality), expected_movies, write)
+
+
+def _add(dataset: Path, table: str, expected: str, write: Callable[[Path], tuple[T, Addition]]) -> T:
+    parent, digest_of_parent = parent_of(table)
     with replaced_folder(dataset) as folder:
         description = read_description(dataset)
-        before = extractors_of(description)
-        if (description.get("tables") or {}).get("frames.parquet") != expected_frames:
+        before = makers_of_tables(description)
+        if (description.get("tables") or {}).get(parent) != expected:
             raise _built_again(dataset)
-        for file in (*TABLE_FILES, *(file for one in before for file in files_of_set(one))):
+        for file in (*TABLE_FILES, *(file for one in before for file in files_of_table(one))):
             if (dataset / file).is_file():
                 link_or_copy(dataset / file, folder / file)
         done, added = write(folder)
         tables = description["tables"] | {
-            file: sha256_of_file(folder / file) for file in ("frames.parquet", *files_of_set(name))
+            file: sha256_of_file(folder / file) for file in (parent, *files_of_table(table))
         }
-        sets = {**before, name: added.made_by}
-        described = {key: value for key, value in description.items() if key not in ("extractor", "feature_sets")}
+        makers = {**before, table: added.made_by}
+        described = {key: value for key, value in description.items() if key not in keys_of_makers(before)}
         described |= {"tables": tables, "statistics": {**description["statistics"], **added.statistics}}
-        if None in sets:
-            described["extractor"] = sets[None]
-        if named := {one: made_by for one, made_by in sorted(sets.items(), key=str) if one is not None}:
-            described["feature_sets"] = named
-        write_json(folder / FILE_NAME, {**described, "features_of": tables["frames.parquet"]})
+        write_json(folder / FILE_NAME, {**described, **keys_of_makers(makers), digest_of_parent: tables[parent]})
         if read_description(dataset) != description:
             raise _built_again(dataset)
     return done

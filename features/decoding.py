@@ -1,30 +1,40 @@
 """Decodes pictures ahead of the extractor, as crops of its input size."""
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from dataset.files import path_below
 from dataset.pictures.pool import PicturePool
-from dataset.pictures.protocol import Geometry, UnreadablePicture
+from dataset.pictures.protocol import Cropped, Geometry
 
 MISSING = "the file is missing"
 """The start of the reason where there is no picture; it may come later."""
+_CHUNK_SIZE, _CHUNK_SIZE_OF_JPEGS = 16, 64
+"""Pictures that a process works on between two answers: a few milliseconds of work or more."""
 
 Crop = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
 class Decoded:
-    """The result for a picture: a crop, (crop_px, crop_px, 3) uint8, or the reason for the failure."""
+    """The result for a picture.
+
+    Attributes:
+        image_sha256: the SHA-256 of the file.
+        path: the file, relative to the raw folder.
+        crop: (crop_px, crop_px, 3) uint8, or None.
+        reason: why there is no crop; empty if the picture is still a JPEG.
+        jpeg: the file's bytes, if it was left for a GPU to decode.
+    """
 
     image_sha256: str
     path: str
     crop: Crop | None
     reason: str = ""
+    jpeg: memoryview | None = None
 
 
 @dataclass(frozen=True)
@@ -41,17 +51,33 @@ class CropReader:
     raw: Path
     geometry: Geometry
 
-    def decode(self, pictures: Iterable[tuple[str, str]], fast: bool, ahead: int) -> Iterator[Decoded]:
-        """Yield the result for each (image_sha256, path), in order, with at most `ahead` pictures in progress."""
-        return self.pool.each(lambda picture: self._decode(*picture, fast), pictures, ahead)
+    def decode(self, pictures: Sequence[tuple[str, str]], fast: bool, ahead: int) -> Iterator[Decoded]:
+        """Yield the result for each (image_sha256, path), in order; a process works on at most `ahead` pictures."""
+        for chunk in self.chunks(pictures, fast, chunk_size=ahead):
+            yield from [one if one.crop is None else replace(one, crop=one.crop.copy()) for one in chunk]
 
-    def _decode(self, image_sha256: str, path: str, fast: bool) -> Decoded:
-        below = path_below(self.raw, path)
-        if below is None:
-            return Decoded(image_sha256, path, None, f"{MISSING} from the raw folder: its path leads out of it")
-        try:
-            content = self.pool.crop(below, image_sha256, self.geometry, fast)
-        except UnreadablePicture as reason:
-            return Decoded(image_sha256, path, None, str(reason))
+    def chunks(
+        self, pictures: Sequence[tuple[str, str]], fast: bool, keeps_jpegs: bool = False, chunk_size: int = 0
+    ) -> Iterator[list[Decoded]]:
+        """Yield the results for a few pictures at a time, in order. They are valid until the next ones are asked for.
+
+        Args:
+            pictures: (image_sha256, path).
+            fast: decode large JPEGs at a fraction of their size.
+            keeps_jpegs: leave the JPEGs that a GPU can decode as they are.
+            chunk_size: at most so many pictures at a time; 0: chosen here.
+        """
+        share = -(-len(pictures) // self.pool.n_processes)
+        size = max(1, min(chunk_size or (_CHUNK_SIZE_OF_JPEGS if keeps_jpegs else _CHUNK_SIZE), share))
+        chunks = [pictures[start : start + size] for start in range(0, len(pictures), size)]
+        results = self.pool.crops(self.raw, chunks, size, self.geometry, fast, keeps_jpegs)
+        for chunk, cropped in zip(chunks, results, strict=True):
+            yield [self._decoded(*picture, one) for picture, one in zip(chunk, cropped, strict=True)]
+
+    def _decoded(self, image_sha256: str, path: str, cropped: Cropped) -> Decoded:
+        if cropped.reason:
+            return Decoded(image_sha256, path, None, cropped.reason)
+        if cropped.is_jpeg:
+            return Decoded(image_sha256, path, None, jpeg=cropped.content)
         side = self.geometry.crop_px
-        return Decoded(image_sha256, path, np.frombuffer(content, np.uint8).reshape(side, side, 3))
+        return Decoded(image_sha256, path, np.frombuffer(cropped.content, np.uint8).reshape(side, side, 3))

@@ -5,16 +5,17 @@ The steps are separate functions, so that the workers of a cluster can share the
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import asdict, dataclass
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
+import torch
 from torch import Tensor
 
 from dataset.description import require_only_features
@@ -24,6 +25,8 @@ from dataset.folders import link_or_copy, replaced_folder
 from dataset.pictures.pool import PicturePool
 from dataset.schema import Image, Quarantine, SnapshotFrame
 from dataset.tables import quarantine_rows, read_table, write_table
+from features.ahead import one_ahead
+from features.batches import Batch, BatchMaker
 from features.config import ExtractOptions, ExtractorIdentity
 from features.dataset_folder import Addition, add_feature_set, frames_sha256
 from features.decoding import MISSING, CropReader, Decoded
@@ -37,9 +40,9 @@ FOLDER = "features"
 """The folder in a raw folder for the features of all its pictures."""
 SHARD_SIZE = 1024
 _PICTURES_TO_CHECK = 4
-_BATCHES_AHEAD = 4
-_COMPILE_FROM = 20_000
-"""On a GPU, the network is compiled from this many pictures on; compiling takes about a minute."""
+_WRITERS = 3
+_COMPILE_FROM = 200_000
+"""On a GPU, a network without fused convolutions is compiled from this many pictures on; it takes 20 seconds."""
 
 Advance = Callable[[int], None]
 """Called with the number of pictures just completed."""
@@ -170,27 +173,33 @@ def compute(
     """
     if pictures.is_empty():
         return 0
-    options = options.resolve(extractor.device.type)
-    fast = extractor.config.decoding == "fast"
+    options = options.resolve(extractor.device.type, _memory_bytes(extractor.device))
+    pool = PicturePool(options.n_decoders, options.timeout_s)
+    reader = CropReader(pool, raw, extractor.geometry)
+    maker = BatchMaker(reader, extractor.decoding, extractor.device, options.batch_size)
+    rows = pictures.select("image_sha256", "path").rows()
     n_done = 0
     with (
-        PicturePool(options.n_decoders, options.timeout_s) as pool,
         closing(_ShardWriter(store, advance, options.shard_time_s)) as writer,
+        closing(one_ahead(maker.batches(rows))) as batches,
+        pool,  # closed first: then nothing waits for a picture any more
     ):
-        reader = CropReader(pool, raw, extractor.geometry)
-        rows = pictures.select("image_sha256", "path").rows()
-        decoded = reader.decode(rows, fast, _BATCHES_AHEAD * options.batch_size)
-        running: tuple[list[str], Tensor] | None = None
-        for names, crops in _batches(decoded, options.batch_size, store, advance):
+        running: tuple[Batch, Tensor] | None = None
+        for batch in batches:
+            for picture in batch.failures:
+                _record_failure(picture, store)
+                advance(1)
+            if not batch.names:
+                continue
             if not n_done and extractor.device.type == "cuda" and pictures.height >= _COMPILE_FROM:
-                extractor.compile(crops)
-            features = extractor.forward(crops)
+                extractor.compile(batch.crops)
+            features = extractor.forward(batch.crops)
             if not n_done:
-                _check(extractor, reader, pictures, names, crops, features)
-            n_done += len(names)
+                _check(extractor, reader, batch, features, dict(rows))
+            n_done += len(batch.names)
             if running is not None:  # copy it to the host while the device computes the next batch
                 writer.add(*running)
-            running = (names, features)
+            running = (batch, features)
         if running is not None:
             writer.add(*running)
         writer.finish()
@@ -252,91 +261,70 @@ def extract(
     advance: Advance,
     options: ExtractOptions | None = None,
     retry: bool = False,
+    name: str | None = None,
 ) -> Extracted:
-    """Run all three steps: write the feature table of a dataset's pictures, computing only what the store lacks."""
+    """Run all three steps: write a feature set of a dataset's pictures, computing only what the store lacks."""
     store = FeatureStore(root, extractor.identity)
     to_do = plan(raw, dataset, store, retry)
     compute(raw, to_do.missing, extractor, store, options or ExtractOptions(), advance)
-    return finish(raw, dataset, to_do, store)
+    return finish(raw, dataset, to_do, store, name)
 
 
-def _batches(
-    decoded: Iterator[Decoded], batch_size: int, store: FeatureStore, advance: Advance
-) -> Iterator[tuple[list[str], npt.NDArray[np.uint8]]]:
-    """Yield (names, crops) of up to `batch_size` pictures; crops are padded to (batch_size, S, S, 3).
-
-    All batches have the same shape, so a picture's feature depends only on its place in the batch, not
-    on the number of other pictures. (The last bits of a matrix product depend on the place of a row.)
-    """
-
-    def readable() -> Iterator[tuple[str, npt.NDArray[np.uint8]]]:
-        for picture in decoded:
-            if picture.crop is not None:
-                yield picture.image_sha256, picture.crop
-                continue
-            if not picture.reason.startswith(MISSING):  # do not record it: the file may come back
-                store.add_failure(picture.image_sha256, picture.reason)
-            _log.info("picture %s: %s", picture.path, picture.reason)
-            advance(1)
-
-    pictures = readable()
-    while batch := list(islice(pictures, batch_size)):
-        blank = [np.zeros_like(batch[0][1])] * (batch_size - len(batch))
-        yield [name for name, _ in batch], np.stack([crop for _, crop in batch] + blank)
+def _memory_bytes(device: torch.device) -> int:
+    return torch.cuda.get_device_properties(device).total_memory if device.type == "cuda" else 0
 
 
-def _check(
-    extractor: Extractor,
-    reader: CropReader,
-    pictures: pl.DataFrame,
-    names: list[str],
-    crops: npt.NDArray[np.uint8],
-    features: Tensor,
-) -> None:
+def _record_failure(picture: Decoded, store: FeatureStore) -> None:
+    if not picture.reason.startswith(MISSING):  # do not record it: the file may come back
+        store.add_failure(picture.image_sha256, picture.reason)
+    _log.info("picture %s: %s", picture.path, picture.reason)
+
+
+def _check(extractor: Extractor, reader: CropReader, batch: Batch, features: Tensor, paths: dict[str, str]) -> None:
     """Compare the features of the first pictures with reference features (see `Extractor.check`)."""
-    few = names[:_PICTURES_TO_CHECK]
-    rows = pictures.filter(pl.col("image_sha256").is_in(few)).select("image_sha256", "path").rows()
-    full_crops = {picture.image_sha256: picture.crop for picture in reader.decode(rows, fast=False, ahead=len(rows))}
-    both = [(place, full) for place, name in enumerate(few) if (full := full_crops.get(name)) is not None]
-    if both:
-        places = [place for place, _ in both]
-        extractor.check(crops[places], features[places], np.stack([full for _, full in both]))
+    few = [(name, paths[name]) for name in batch.names[:_PICTURES_TO_CHECK]]
+    full_crops = [picture.crop for picture in reader.decode(few, fast=False, ahead=1)]
+    places = [place for place, full in enumerate(full_crops) if full is not None]
+    if places:
+        crops = batch.crops[places].cpu().numpy()
+        extractor.check(crops, features[places], np.stack([full for full in full_crops if full is not None]))
 
 
 class _ShardWriter:
-    """Collects features and writes them as shards in a separate thread."""
+    """Collects features and writes them as shards in separate threads."""
 
     def __init__(self, store: FeatureStore, advance: Advance, shard_time_s: float) -> None:
         self._store, self._advance, self._shard_time_s = store, advance, shard_time_s
         self._names: list[str] = []
         self._features: list[npt.NDArray[np.float16]] = []
-        self._thread = ThreadPoolExecutor(1, "writer")
-        self._writing: Future[None] | None = None
+        self._threads = ThreadPoolExecutor(_WRITERS, "writer")
+        self._writing: deque[Future[None]] = deque()
         self._last_time = time.monotonic()
 
-    def add(self, names: list[str], features: Tensor) -> None:
-        """Add features, (B, width), whose first rows belong to `names`; wait for the device if necessary."""
+    def add(self, batch: Batch, features: Tensor) -> None:
+        """Add the features of a batch, (B, width); wait for the device if necessary."""
+        names = batch.names
         self._names += names
-        self._features.append(features[: len(names)].cpu().numpy().astype(np.float16))
+        self._features.append(features[: len(names)].half().cpu().numpy())
         self._advance(len(names))
         if len(self._names) >= SHARD_SIZE or time.monotonic() - self._last_time > self._shard_time_s:
             self._write()
 
     def finish(self) -> None:
-        """Write the last shard and wait until it is on disk."""
+        """Write the last shard and wait until all are on disk."""
         if self._names:
             self._write()
-        if self._writing is not None:
-            self._writing.result()
+        while self._writing:
+            self._writing.popleft().result()
 
     def close(self) -> None:
-        """Stop the thread."""
-        self._thread.shutdown()
+        """Stop the threads."""
+        self._threads.shutdown()
 
     def _write(self) -> None:
-        if self._writing is not None:
-            self._writing.result()
-        self._writing = self._thread.submit(self._store.add, self._names, np.concatenate(self._features))
+        if len(self._writing) == _WRITERS:
+            self._writing.popleft().result()
+        self._writing.append(self._threads.submit(self._store.add, self._names, np.concatenate(self._features)))
         self._names, self._features = [], []
         self._last_time = time.monotonic()
 

@@ -1,29 +1,39 @@
-"""Feature extractors: VGG-19 up to fc7, or another torchvision network up to any node."""
+"""Feature extractors: a backbone, VGG-19 by default, on a device and in a precision."""
 
+import copy
 import functools
 import logging
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from dataset.errors import WeightsError
+import features.quick_torchvision  # noqa: F401 - before anything that imports torchvision
+from dataset.errors import UsageError, WeightsError
 from dataset.pictures.protocol import Geometry
-from features.config import ExtractorConfig, ExtractorIdentity, Precision
-from features.networks import cut_network, parse_extractor
-from features.weights import Weights
+from features.backbones.opening import open_backbone
+from features.config import Decoding, ExtractorConfig, ExtractorIdentity, Precision
+from features.fusing import fused_if_possible, is_fused
+from features.gpu_decoding import is_available
 
 _log = logging.getLogger(__name__)
 
 PRECISIONS: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16}
+Crops = npt.NDArray[np.uint8] | Tensor
 MIN_COSINE = 0.999
-"""The minimum cosine between features and reference features (fp32 on the CPU, from fully decoded pictures)."""
+"""The minimum cosine between features and reference features (fp32, from pictures that processes decode fully)."""
+
+
+class GpuDecodingError(WeightsError):
+    """The features of pictures that a GPU has decoded differ too much from reference features."""
 
 
 class Extractor:
-    """A network up to a node; its weights are loaded when they are first needed.
+    """A backbone that computes features; its weights are loaded when they are first needed.
 
     Args:
         config: the features to compute.
@@ -31,6 +41,7 @@ class Extractor:
         memory: a JSON file that caches the SHA-256 of weights; None: hash them every time.
 
     Raises:
+        MissingExtraError: the backbone's library is not installed.
         UsageError: the name is unknown, or the seed is invalid.
         WeightsError: the weights cannot be downloaded or read.
     """
@@ -39,67 +50,68 @@ class Extractor:
         self.config = config
         self.device = torch.device(best_device() if device == "auto" else device)
         precision = best_precision(self.device) if config.precision == "auto" else config.precision
-        architecture, node = parse_extractor(config.name)
-        self._weights = Weights(architecture, config.weights)
+        self._backbone = open_backbone(config.name, config.weights)
         self._memory = memory
-        transforms = self._weights.transforms
-        self.geometry = Geometry(transforms.resize_size[0], transforms.crop_size[0], transforms.interpolation.value)
-        self._mean, self._std = (torch.tensor(v).view(1, 3, 1, 1) for v in (transforms.mean, transforms.std))
+        preprocessing = self._backbone.preprocessing
+        self.geometry = preprocessing.geometry
+        with ThreadPoolExecutor(1) as thread:  # on a GPU, both take a second or more
+            weights_sha256 = thread.submit(self._backbone.sha256, memory)
+            self.decoding = best_decoding(config.decoding, self.device, self.geometry)
+        self._mean, self._std = (torch.tensor(v).view(1, 3, 1, 1) for v in (preprocessing.mean, preprocessing.std))
         self.identity = ExtractorIdentity(
-            architecture=architecture,
-            node=node,
-            weights=self._weights.label,
-            weights_sha256=self._weights.sha256(memory),
-            is_random=self._weights.is_random,
-            preprocessing=self._preprocessing(),
+            architecture=self._backbone.architecture,
+            node=self._backbone.node,
+            weights=self._backbone.weights.label,
+            weights_sha256=weights_sha256.result(),
+            is_random=self._backbone.weights.is_random,
+            preprocessing=preprocessing.describe(self.decoding),
             precision=precision,
         )
         self._checked_cosine: float | None = None
 
-    def _preprocessing(self) -> str:
-        """Describe the processing of a picture before the network."""
-        geometry, transforms = self.geometry, self._weights.transforms
-        return (
-            f"{self.config.decoding} decoding, resize {geometry.resize_px} ({geometry.interpolation}, antialiased), "
-            f"centre crop {geometry.crop_px}, less {transforms.mean}, divided by {transforms.std}"
-        )
-
     @functools.cached_property
     def _reference(self) -> nn.Module:
-        """The network in fp32 on the CPU, which computes reference features."""
-        network = self._weights.load()
-        if self._weights.remember(network, self._memory) != self.identity.weights_sha256:
+        """The network in fp32 on the device, which computes reference features."""
+        network, digest = self._backbone.take(self._memory)
+        if digest != self.identity.weights_sha256:
             raise WeightsError(
                 f"weights {self.config.weights}: they changed during the run; run the same command again"
             )
-        cut = cut_network(network, self.identity.architecture, self.identity.node)
-        return cut.to(memory_format=torch.channels_last)
+        cut = self._backbone.cut(network)
+        return cut.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
     @functools.cached_property
     def _network(self) -> nn.Module:
         """The network in the configured precision, on the device."""
         dtype = PRECISIONS[self.identity.precision]
-        if self.device.type == "cpu" and dtype == torch.float32:
+        if dtype == torch.float32:
             return self._reference
-        network = cut_network(self._weights.load(), self.identity.architecture, self.identity.node)
-        return network.to(self.device, dtype, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
-    def compile(self, crops: npt.NDArray[np.uint8]) -> None:
-        """Compile the network with `torch.compile` for batches of this shape, if that works."""
+        def make() -> nn.Module:  # the copy of a traced network is in training mode
+            return copy.deepcopy(self._reference).eval().to(dtype)
+
+        side = self.geometry.crop_px
+        example = torch.zeros((1, 3, side, side), dtype=dtype, device=self.device)
+        return fused_if_possible(make, example.contiguous(memory_format=torch.channels_last))
+
+    def compile(self, crops: Crops) -> None:
+        """Compile the network with `torch.compile` for batches of this shape, if that works and makes it faster."""
         eager = self._network
+        if is_fused(eager):
+            return
         self.__dict__["_network"] = torch.compile(eager, dynamic=False)
         try:
-            self.features(crops)
+            self.forward(crops).cpu()
         except Exception as error:  # no compiler, or an unknown GPU: continue without
             _log.info("torch.compile failed: %s", error)
             self.__dict__["_network"] = eager
 
     @torch.inference_mode()
-    def forward(self, crops: npt.NDArray[np.uint8]) -> Tensor:
+    def forward(self, crops: Crops) -> Tensor:
         """Compute the features of a batch. On a GPU, return before the computation has finished.
 
         Args:
-            crops: (B, crop_px, crop_px, 3) uint8.
+            crops: (B, crop_px, crop_px, 3) uint8, an array or a tensor on any device.
 
         Returns:
             (B, width) float32 on the device.
@@ -126,23 +138,28 @@ class Extractor:
 
         Raises:
             WeightsError: the cosine is below 0.999; `--precision fp32 --decoding full` fixes this.
+            GpuDecodingError: it is, and a GPU has decoded the pictures; `--decoding fast` may fix this.
         """
         if self._checked_cosine is not None:
             return self._checked_cosine
         differs = (crops != reference_crops).any(axis=(1, 2, 3)) | (self._network is not self._reference)
-        ours, reference_crops = features.cpu()[torch.from_numpy(differs)], reference_crops[differs]
+        ours, reference_crops = features[torch.from_numpy(differs).to(features.device)], reference_crops[differs]
         if not len(reference_crops):
             return 1.0
-        reference = self._reference(self._normalised(_tensor(reference_crops, torch.device("cpu")), torch.float32))
+        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+            inputs = self._normalised(_tensor(reference_crops, self.device), torch.float32)
+            reference = self._reference(inputs)
         cosine = float(nn.functional.cosine_similarity(ours.double(), reference.double()).min())
         if self._network is not self._reference:
             del self.__dict__["_reference"]  # it takes half of the memory
         if not cosine >= MIN_COSINE:
-            raise WeightsError(
-                f"features in {self.identity.precision} with {self.config.decoding} decoding have a cosine of only "
-                f"{cosine:.5f} to reference features on your pictures (at least {MIN_COSINE} is required); run again "
-                "with --precision fp32 --decoding full"
+            words = (
+                f"features in {self.identity.precision} with {self.decoding} decoding have a cosine of only "
+                f"{cosine:.5f} to reference features on your pictures (at least {MIN_COSINE} is required)"
             )
+            if self.decoding == "gpu":
+                raise GpuDecodingError(f"{words}; run again with --decoding fast")
+            raise WeightsError(f"{words}; run again with --precision fp32 --decoding full")
         self._checked_cosine = cosine
         return cosine
 
@@ -165,9 +182,22 @@ def best_precision(device: torch.device) -> Precision:
     return "bf16" if capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") else "fp32"
 
 
-def _tensor(crops: npt.NDArray[np.uint8], device: torch.device) -> Tensor:
+def best_decoding(wanted: Literal["auto", "fast", "full", "gpu"], device: torch.device, geometry: Geometry) -> Decoding:
+    """Return what decodes on this device: for `auto`, `gpu` if it can, else `fast`.
+
+    Raises:
+        UsageError: `gpu` is wanted where it is not possible.
+    """
+    if wanted in ("fast", "full"):
+        return wanted
+    if is_available(device, geometry):
+        return "gpu"
+    if wanted == "gpu":
+        raise UsageError(f"--decoding gpu: {device} cannot decode JPEGs with this torchvision; use --decoding fast")
+    return "fast"
+
+
+def _tensor(crops: Crops, device: torch.device) -> Tensor:
     """Move (B, S, S, 3) uint8 to a device as (B, 3, S, S); in memory this is already channels-last."""
-    tensor = torch.from_numpy(crops)
-    if device.type == "cuda":
-        tensor = tensor.pin_memory().to(device, non_blocking=True)
-    return tensor.permute(0, 3, 1, 2)
+    tensor = crops if isinstance(crops, Tensor) else torch.from_numpy(crops)
+    return tensor.to(device).permute(0, 3, 1, 2)

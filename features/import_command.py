@@ -15,6 +15,7 @@ def import_vectors(
     *,
     dataset: Path = Path("data/sandbox/dataset"),
     name: str | None = None,
+    modality: str | None = None,
     config: Annotated[VectorsConfig, FLAT] = VectorsConfig(),  # noqa: B008 - frozen
 ) -> None:
     """Import feature vectors that exist already, in place of extracting features from pictures.
@@ -23,9 +24,10 @@ def import_vectors(
         vectors: a .npy or .npz matrix, a folder of <id>.npy, a Parquet or Arrow table, Amazon's .b, or safetensors
         dataset: the built dataset
         name: the name of a further feature set, beside the dataset's main one
+        modality: the vectors are of items and of this modality, such as text; they stay apart from features of frames
         config: how to read and keep the vectors
     """
-    done = import_features(vectors, dataset, config, name)
+    done = import_features(vectors, dataset, config, name, modality)
     identity, of = done.identity, done.identity.vectors_of
     say(
         f"Imported {done.n_features:,} of {done.n_rows:,} vectors of {of} into {done.table} "

@@ -1,8 +1,9 @@
-"""Imports feature vectors that exist already as a dataset's feature set.
+"""Imports feature vectors that exist already as a dataset's feature set, or as the features of its items.
 
 Each vector names a frame or an item. An item's vector is the feature of its only frame; an item that has none, or
-several, gets a frame of its own for it, whose id is `item:` and the item's id. Rows that cannot be used go to the
-quarantine with the reason: rows in the file = features + rows in the quarantine.
+several, gets a frame of its own for it, whose id is `item:` and the item's id. Vectors of a modality, such as text,
+stay with the items. Rows that cannot be used go to the quarantine with the reason: rows in the file = features + rows
+in the quarantine.
 """
 
 import logging
@@ -16,16 +17,22 @@ import polars as pl
 
 from dataset.building.statistics import frame_statistics
 from dataset.description import read_description
-from dataset.errors import InvalidTableError, TooLittleDataError
-from dataset.feature_sets import files_of_set, require_set_name
-from dataset.files import atomic_path, sha256_of_file
-from dataset.formats.picture_files import composed
-from dataset.schema import Quarantine, SnapshotFrame, SnapshotMovie
-from dataset.tables import fill_columns, quarantine_rows, read_table, write_table
-from features.dataset_folder import Addition, add_feature_set, frames_sha256
-from features.stored import Loss, StoredFeatures
+from dataset.errors import InvalidTableError, UsageError
+from dataset.feature_sets import (
+    files_of_table,
+    require_modality_name,
+    require_set_name,
+    table_of_modality,
+    table_of_set,
+)
+from dataset.files import sha256_of_file
+from dataset.schema import SnapshotFrame, SnapshotMovie
+from dataset.tables import fill_columns, read_table, write_table
+from features.dataset_folder import Addition, add_feature_set, add_item_features, frames_sha256, movies_sha256
+from features.matching import Named, match
+from features.stored import Loss, store
 from features.vectors.config import StoredType, VectorsConfig
-from features.vectors.folder import sha256_of_folder
+from features.vectors.folder import one_line, sha256_of_folder
 from features.vectors.opening import open_vectors
 from features.vectors.rows import Vectors
 
@@ -33,9 +40,6 @@ _log = logging.getLogger(__name__)
 
 ITEM_FRAME = "item:"
 """What the id of a frame starts with that stands for an item's imported vector, not for a picture."""
-
-_UNKNOWN, _NO_ID = "id is not in the dataset", "no id"
-Named = Literal["frames", "items"]
 
 
 @dataclass(frozen=True)
@@ -88,31 +92,17 @@ class ImportedFeatures:
     loss: Loss
 
 
-@dataclass(frozen=True)
-class _Matched:
-    """What the ids name.
-
-    Attributes:
-        of: frames or items.
-        known: `row`, `id` (as in the file), `frame_id` and `movie_id` of the rows whose ids the dataset has.
-        lost: `row`, `id`, `reason`, `detail` of the others.
-        n_named: the frames or items of the dataset.
-    """
-
-    of: Named
-    known: pl.DataFrame
-    lost: pl.DataFrame
-    n_named: int
-
-
-def import_features(source: Path, dataset: Path, config: VectorsConfig, name: str | None = None) -> ImportedFeatures:
-    """Write the vectors of a file or folder as a feature set of a dataset.
+def import_features(
+    source: Path, dataset: Path, config: VectorsConfig, name: str | None = None, modality: str | None = None
+) -> ImportedFeatures:
+    """Write the vectors of a file or folder as a feature set of a dataset, or as features of its items.
 
     Args:
         source: the file or folder.
         dataset: the dataset folder; it is replaced as a whole.
         config: how to read and keep the vectors.
         name: the name of the feature set; None is the main set.
+        modality: the name of the modality; None: the vectors are features of frames.
 
     Raises:
         UsageError: an option is impossible, or the dataset folder holds other files.
@@ -120,98 +110,68 @@ def import_features(source: Path, dataset: Path, config: VectorsConfig, name: st
         InvalidTableError: a file cannot be read, or its numbers do not fit into the type that was chosen.
         TooLittleDataError: no vector is usable.
     """
-    require_set_name(name)
-    expected = frames_sha256(dataset)
+    table = _table(name, modality, config)
+    expected = frames_sha256(dataset) if modality is None else movies_sha256(dataset)
     frames = read_table(dataset / "frames.parquet", SnapshotFrame)
-    movies = read_table(dataset / "movies.parquet", SnapshotMovie)
     before = _state(source)
     with ExitStack() as files:
         vectors, ids = open_vectors(source, config, dataset.resolve().parent, files)
-        matched = _match(ids, vectors, frames, movies, config, source)
+        named = _named(dataset, frames, config.ids_are if modality is None else "items")
+        matched = match(ids, vectors.problems, named, str(source), "check --ids and --id-column")
+        known = matched.known.rename({"known": "movie_id"})
+        if modality is None:
+            known = _frames_of(matched.known, matched.of, frames)
         digest = files.enter_context(ThreadPoolExecutor(1)).submit(_sha256, source)
 
         def write(folder: Path) -> tuple[ImportedFeatures, Addition]:
-            table_file, quarantine_file = files_of_set(name)
-            stored = StoredFeatures(vectors.rows, config.dtype, str(source))
-            with atomic_path(folder / table_file) as temporary:
-                written = stored.write(matched.known, temporary, dataset / table_file)
-            if not len(written):
-                raise TooLittleDataError(f"{source}: none of {vectors.rows.n_rows:,} vectors is finite; check the file")
+            stored = store(vectors.rows, known, matched.lost, table, config.dtype, str(source), folder)
             if _state(source) != before:
                 raise InvalidTableError(f"{source}: was changed while it was read; run the same command again")
-            lost = pl.concat([matched.lost, stored.unused])
-            _write_quarantine(lost, matched.of, folder / quarantine_file)
             identity = _identity(source, config, vectors, matched.of, digest.result())
-            statistics = {}
-            added = _new_frames(matched.known, written, frames)
-            if added.height:
-                every = pl.concat([frames, added])
-                write_table(every, SnapshotFrame, folder / "frames.parquet")
-                n_movies = read_description(dataset)["statistics"]["n_movies"]
-                statistics = frame_statistics(every, n_movies)
-            reasons = dict(lost.group_by("reason").len().sort("reason").iter_rows())
-            paths = dataset / table_file, dataset / quarantine_file
-            counts = vectors.rows.n_rows, len(written), added.height, matched.n_named - len(written)
-            done = ImportedFeatures(*paths, identity, *counts, reasons, stored.loss)
+            added = frames.clear() if modality is not None else _new_frames(known, stored.ids, frames)
+            statistics = _add_frames(folder, frames, added, dataset) if added.height else {}
+            counts = vectors.rows.n_rows, len(stored.ids), added.height, matched.n_named - len(stored.ids)
+            file, quarantine = (dataset / name for name in files_of_table(table))
+            done = ImportedFeatures(file, quarantine, identity, *counts, stored.reasons, stored.loss)
             return done, Addition(asdict(identity), statistics)
 
-        done = add_feature_set(dataset, name, expected, write)
+        if modality is None:
+            done = add_feature_set(dataset, name, expected, write)
+        else:
+            done = add_item_features(dataset, modality, expected, write)
     _log.info("imported %s: %d features, %d rows unused", source, done.n_features, done.n_rows - done.n_features)
     return done
 
 
-def _match(
-    ids: pl.Series, vectors: Vectors, frames: pl.DataFrame, movies: pl.DataFrame, config: VectorsConfig, source: Path
-) -> _Matched:
-    """Find the frame or item of each row.
+def _table(name: str | None, modality: str | None, config: VectorsConfig) -> str:
+    """Return the table to write.
 
     Raises:
-        TooLittleDataError: no id is one of the dataset, or none of these has a vector.
+        UsageError: a name is not valid, or the options do not fit together.
     """
-    rows = pl.DataFrame({"row": pl.Series(range(len(ids)), dtype=pl.Int64), "id": ids})
-    candidates: dict[Named, pl.Series] = {"frames": frames["frame_id"], "items": movies["movie_id"]}
-    chosen: list[Named] = ["frames", "items"] if config.ids_are == "auto" else [config.ids_are]
-    found = {of: _find(rows, candidates[of]) for of in chosen}
-    of = max(chosen, key=lambda one: found[one]["known"].drop_nulls().n_unique())
-    known = found[of]
-    if known["known"].null_count() == known.height:
-        theirs = ids.drop_nulls()
-        example = f", for example {theirs[0][:40]!r}" if len(theirs) else ""
-        ours = next((candidates[one][0] for one in chosen if len(candidates[one])), None)
-        raise TooLittleDataError(
-            f"{source}: none of its {len(ids):,} ids{example} is one of {' or '.join(chosen)} of the dataset"
-            + (f", whose ids look like {ours!r}" if ours is not None else "")
-            + "; check --ids and --id-column"
-        )
-    problems = vectors.problems.join(rows, on="row", how="left").select("row", "id", "reason", "detail")
-    good = known.filter(~pl.col("row").is_in(problems["row"].implode()))
-    why = pl.when(pl.col("id").is_null()).then(pl.lit(_NO_ID)).otherwise(pl.lit(_UNKNOWN))
-    unknown = good.filter(pl.col("known").is_null()).select(
-        "row", "id", reason=why, detail=pl.lit(None, dtype=pl.String)
-    )
-    usable = good.filter(pl.col("known").is_not_null())
-    if usable.is_empty():
-        row, _, reason, detail = problems.row(0)
-        raise TooLittleDataError(
-            f"{source}: none of its {len(ids):,} rows has both an id of the dataset and a usable vector; for example "
-            f"row {row}: {reason}{f' ({detail})' if detail else ''}"
-        )
-    return _Matched(of, _frames_of(usable, of, frames), pl.concat([problems, unknown]), len(candidates[of]))
+    if modality is None:
+        require_set_name(name)
+        return table_of_set(name)
+    require_modality_name(modality)
+    if name is not None:
+        raise UsageError("--name and --modality: a feature set is of frames, a modality of items; give one of them")
+    if config.ids_are == "frames":
+        raise UsageError("--modality: its vectors are of items; use --ids-are items, or leave --modality out")
+    return table_of_modality(modality)
 
 
-def _find(rows: pl.DataFrame, known: pl.Series) -> pl.DataFrame:
-    """Return `rows` with the dataset's id of each as `known`: the same, or the same but for spaces and composition."""
-    loose = pl.DataFrame(
-        {"known": known, "loose": [composed(one.strip()) for one in known]}, schema_overrides={"loose": pl.String}
-    )
-    loose = loose.filter(~pl.col("loose").is_duplicated())
-    texts = [None if one is None else composed(one.strip()) for one in rows["id"]]
-    exact = rows.with_columns(loose=pl.Series(texts, dtype=pl.String)).join(
-        pl.DataFrame({"id": known, "exact": known}), on="id", how="left", maintain_order="left"
-    )
-    return exact.join(loose, on="loose", how="left", maintain_order="left").select(
-        "row", "id", known=pl.coalesce("exact", "known")
-    )
+def _named(dataset: Path, frames: pl.DataFrame, ids_are: Named | Literal["auto"]) -> dict[Named, pl.Series]:
+    """Return the dataset's ids that the vectors may be of."""
+    movies = read_table(dataset / "movies.parquet", SnapshotMovie)
+    named: dict[Named, pl.Series] = {"frames": frames["frame_id"], "items": movies["movie_id"]}
+    return named if ids_are == "auto" else {ids_are: named[ids_are]}
+
+
+def _add_frames(folder: Path, frames: pl.DataFrame, added: pl.DataFrame, dataset: Path) -> dict[str, Any]:
+    """Write the frames and those that are added; return the statistics that this changes."""
+    every = pl.concat([frames, added])
+    write_table(every, SnapshotFrame, folder / "frames.parquet")
+    return frame_statistics(every, read_description(dataset)["statistics"]["n_movies"])
 
 
 def _frames_of(usable: pl.DataFrame, of: Named, frames: pl.DataFrame) -> pl.DataFrame:
@@ -251,24 +211,11 @@ def _new_frames(known: pl.DataFrame, written: pl.Series, frames: pl.DataFrame) -
     return fill_columns(new.with_columns(kind=pl.lit("still"), train_like_count=pl.lit(likes)), SnapshotFrame)
 
 
-def _write_quarantine(lost: pl.DataFrame, of: Named, path: Path) -> None:
-    key = "frame_id" if of == "frames" else "movie_id"
-    number = pl.format("row {}", pl.col("row"))
-    detail = pl.when(pl.col("detail").is_null()).then(number).otherwise(pl.format("{}: {}", number, pl.col("detail")))
-    rows = lost.sort("row").select("reason", pl.col("id").alias(key), detail=detail)
-    write_table(quarantine_rows(rows, "features"), Quarantine, path)
-
-
 def _identity(source: Path, config: VectorsConfig, vectors: Vectors, of: Named, digest: str) -> ImportIdentity:
-    name, rows = _line(source.resolve().name), vectors.rows
+    name, rows = one_line(source.resolve().name), vectors.rows
     return ImportIdentity(
-        _line(config.extractor or name), name, digest, rows.width, config.dtype, rows.number, vectors_of=of
+        one_line(config.extractor or name), name, digest, rows.width, config.dtype, rows.number, vectors_of=of
     )
-
-
-def _line(text: str) -> str:
-    """Return a text on one line, as UTF-8 can hold it."""
-    return " ".join(text.encode("utf-8", "replace").decode().split())
 
 
 def _sha256(source: Path) -> str:

@@ -21,7 +21,7 @@ from flows.runners import LOCAL
 
 VARIABLE = "DOUBAN_KEYFRAMES_ALLOWED"
 """The environment variable through which a served flow's process gets the list, as JSON."""
-_HARMLESS_WEIGHTS = r"[A-Z0-9_]+|random:\d+"  # torchvision's names, and random ones; a file has a path or a suffix
+_HARMLESS_WEIGHTS = r"auto|[A-Z0-9_]+|random:\d+"  # the libraries' own, and random ones; a file has a path or a suffix
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
@@ -31,7 +31,7 @@ class Allowed:
     Attributes:
         folders: folders that runs may read and write, with everything below them
         runners: where features may be computed: local, dask, dask:<address>
-        weights: files of weights; torchvision's names and random:<seed> are always allowed
+        weights: files of weights; auto, torchvision's names and random:<seed> are always allowed
         site_urls: base addresses of other sites: movie,www,images, and mobile if it has JSON
     """
 

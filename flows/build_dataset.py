@@ -36,7 +36,7 @@ def build_dataset(config: BuildConfig) -> Snapshot:
         export_raw(config.home)
     numbers = build_tables(config.home, config.dataset_config)
     if numbers["n_frames"] > numbers["n_frames_without_picture"]:
-        extract(config.home, config.extractor_config, config.data / "features", config.runner)
+        extract(config.home, config.extractor_config, config.data / "features", config.runner, config.feature_set)
     return publish_dataset(config.home / "dataset", config.name, config.data / "snapshots", config.publication)
 
 

@@ -18,12 +18,16 @@ from cyclopts import Parameter
 from pydantic import ConfigDict, Field, ValidationError
 from pydantic.dataclasses import dataclass
 
+from crawler.commands.options import separated
+from crawler.commands.sources import sources_of
 from crawler.sandbox.world import WorldConfig
+from crawler.scope import PREFERRED
 from dataset.building.build import DatasetConfig
 from dataset.building.split import SplitConfig
 from dataset.cli import Count, CountOrZero
 from dataset.dates import Dates
 from dataset.errors import MissingInputError, UsageError
+from dataset.feature_sets import require_set_name
 from dataset.snapshots.publication import PublicationConfig
 from features.config import DEFAULT_STORE, ExtractorConfig
 from flows.allowed import check_run
@@ -50,7 +54,7 @@ _of_extractor = _attributes(ExtractorConfig)
 Extractor = Annotated[str, Parameter(help=_of_extractor["name"])]
 Weights = Annotated[str, Parameter(help=_of_extractor["weights"])]
 Precision = Annotated[Literal["auto", "fp32", "bf16"], Parameter(help=_of_extractor["precision"])]
-Decoding = Annotated[Literal["fast", "full"], Parameter(help=_of_extractor["decoding"])]
+Decoding = Annotated[Literal["auto", "fast", "full", "gpu"], Parameter(help=_of_extractor["decoding"])]
 
 _of_publication = _attributes(PublicationConfig)
 Licence = Annotated[str | None, Parameter(help=_of_publication["licence"])]
@@ -73,17 +77,21 @@ class BuildConfig:
         users_file: text file with more user ids to start from, one per line
         refresh: request pages again if they may have changed
         site_urls: base addresses of another site with the same pages: movie,www,images, and mobile if it has JSON
+        via: where each topic is read: html, json or auto, or pairs such as movie=json,collection=list; none: html in
+            the sandbox, auto elsewhere
         delay_s: seconds between requests; at least 5 on a real host
         runner: where features are computed: local, dask, dask:<address>
+        feature_set: name of a further feature set, beside the main one
         k: the k of the k-core, for users and movies
         seed: seed of the split
+        drop_placeholders: leave out frames whose picture says nothing about its movie (tiny, blank, or shared by many)
         sandbox_seed: seed of the sandbox's world
         sandbox_users: number of users in the sandbox
         sandbox_movies: number of movies in the sandbox
         sandbox_port: first of the sandbox's four ports
 
     Raises:
-        UsageError: `douban` without a contact or without ids to start from.
+        UsageError: `douban` without a contact or without ids to start from, or an unknown source in `via`.
     """
 
     source: Literal["sandbox", "douban", "import"] = "sandbox"
@@ -95,13 +103,16 @@ class BuildConfig:
     users_file: Path | None = None
     refresh: bool = False
     site_urls: str | None = None
+    via: str | None = None
     delay_s: Annotated[float, Field(ge=0)] = 0.0
     extractor: Extractor = ExtractorConfig.name
     weights: Weights = ExtractorConfig.weights
     precision: Precision = "auto"
     runner: Annotated[str, Field(pattern=r"^(local|dask(:.+)?)$")] = LOCAL
+    feature_set: str | None = None
     k: CountOrZero = DatasetConfig.k_user
     seed: CountOrZero = SplitConfig.seed
+    drop_placeholders: bool = DatasetConfig.drop_placeholders
     sandbox_seed: CountOrZero = WorldConfig.seed
     sandbox_users: SandboxSize = WorldConfig.n_users
     sandbox_movies: SandboxSize = WorldConfig.n_movies
@@ -109,9 +120,11 @@ class BuildConfig:
     dates: PublishedDates = None
 
     def __post_init__(self) -> None:
-        """Refuse to crawl the real site without a contact and ids."""
+        """Refuse to crawl the real site without a contact and ids, and names of sources or sets that cannot exist."""
+        require_set_name(self.feature_set)
         if self.source == "douban" and not (self.contact and (self.movies or self.users or self.users_file)):
             raise UsageError("source douban needs a contact (for the User-Agent) and movies or users to start from")
+        sources_of(separated(self.via or ""), PREFERRED, has_json=True)
 
     @property
     def home(self) -> Path:
@@ -132,17 +145,22 @@ class BuildConfig:
     def crawl_options(self) -> dict[str, Any]:
         """The options of `python -m crawler <stage>`: what to crawl, and how politely."""
         # Of a film that is gone, only the HTML says so: the JSON, as the real one, calls it not public.
-        site: dict[str, Any] = {"site": "sandbox", "site_file": self.site_file, "via": "html"}
+        site: dict[str, Any] = {"site": "sandbox", "site_file": self.site_file, "via": self.via or "html"}
         if self.source == "douban":
             site = {"site_urls": self.site_urls} if self.site_urls else {"site": "douban"}
-            site["contact"] = self.contact
+            site |= {"contact": self.contact, "via": self.via or None}
         start = {"movies": self.movies, "users": self.users, "users_file": self.users_file}
         return {**site, **start, "k": self.k, "delay_s": self.delay_s}
 
     @property
     def dataset_config(self) -> DatasetConfig:
         """How the raw tables become a dataset."""
-        return DatasetConfig(k_user=self.k, k_item=self.k, split=SplitConfig(seed=self.seed))
+        return DatasetConfig(
+            k_user=self.k,
+            k_item=self.k,
+            split=SplitConfig(seed=self.seed),
+            drop_placeholders=self.drop_placeholders,
+        )
 
     @property
     def extractor_config(self) -> ExtractorConfig:
@@ -166,6 +184,10 @@ class ExtractFeaturesConfig:
         retry: compute only the pictures that failed before
         pictures_a_shard: pictures per task
         threads: threads per shard (0: all); the same number gives the same bits
+        feature_set: name of a further feature set, beside the main one
+
+    Raises:
+        UsageError: no feature set can have this name.
     """
 
     raw: Path = Path("data/sandbox/raw")
@@ -174,10 +196,15 @@ class ExtractFeaturesConfig:
     extractor: Extractor = ExtractorConfig.name
     weights: Weights = ExtractorConfig.weights
     precision: Precision = "auto"
-    decoding: Decoding = "fast"
+    decoding: Decoding = "auto"
     retry: bool = False
     pictures_a_shard: Count = PICTURES_A_SHARD
     threads: CountOrZero = 0
+    feature_set: str | None = None
+
+    def __post_init__(self) -> None:
+        """Check the name of the feature set."""
+        require_set_name(self.feature_set)
 
     @property
     def extractor_config(self) -> ExtractorConfig:
@@ -219,6 +246,7 @@ class RunExperimentConfig:
         seeds: each model is trained once per seed
         epochs: maximum number of epochs; none: the model's default
         jobs: runs at the same time; none: as cores and memory allow
+        features: names of feature sets to compare; main has no name; none: the main one
         raw: raw folder with the pictures for the report
         experiments: folder of all experiments
         runs: folder of all runs
@@ -229,6 +257,7 @@ class RunExperimentConfig:
     seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (0,)
     epochs: Count | None = None
     jobs: Count | None = None
+    features: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
     raw: Path | None = None
     experiments: Path = Path("data/experiments")
     runs: Path = Path("data/runs")

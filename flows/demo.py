@@ -40,7 +40,7 @@ def demo(
         port: first of four ports for the local site
         users: number of people in the invented world
         movies: number of movies in the invented world
-        extractor: architecture[:node] of torchvision, with random weights
+        extractor: the network, as for features extract; its weights are random
         epochs: maximum number of passes over the training data (by default the models' own)
     """
     started = time.monotonic()

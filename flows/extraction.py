@@ -70,7 +70,7 @@ def extract_shard(
         if extractor.identity.extractor_id != expected.extractor_id:
             raise WeightsError(
                 f"a worker's extractor {extractor.identity} differs from the flow's {expected}; "
-                "install the same torch, torchvision and weights on all machines"
+                "install the same libraries and weights on all machines"
             )
         rows = pl.DataFrame(pictures, schema={"image_sha256": pl.String, "path": pl.String}, orient="row")
         options = ExtractOptions(shard_time_s=math.inf)  # one shard file, on every worker
@@ -91,7 +91,7 @@ def extract_features(config: ExtractFeaturesConfig) -> str:
     raw, root = config.raw.resolve(), config.store.resolve()  # workers may run in another folder
     extractor = Extractor(config.extractor_config, memory=root / "weights.json")
     identity = extractor.identity
-    shard_config = replace(extractor.config, precision=identity.precision)
+    shard_config = replace(extractor.config, precision=identity.precision, decoding=extractor.decoding)
     store = FeatureStore(root, identity)
     to_do = plan(raw, config.dataset, store, config.retry)
     pictures = to_do.missing.select("image_sha256", "path")
@@ -105,7 +105,7 @@ def extract_features(config: ExtractFeaturesConfig) -> str:
         for rows, future in zip(shards, futures, strict=True):
             future.result()
             bar.update(line, advance=len(rows))
-    words = finish(raw, config.dataset, to_do, store).summary(identity)
+    words = finish(raw, config.dataset, to_do, store, config.feature_set).summary(identity)
     say(words)
     return words
 

@@ -15,6 +15,8 @@ from dataset.building.build import DatasetConfig, build
 from dataset.cli import progress, say
 from dataset.description import TABLE_FILES, read_description
 from dataset.errors import MissingInputError
+from dataset.feature_sets import files_of_set
+from dataset.placeholders.fingerprints import FILE_NAME as FINGERPRINTS
 from dataset.schema import OPTIONAL_RAW_TABLES, RAW_TABLES
 from dataset.snapshots.publication import PublicationConfig
 from dataset.snapshots.publish import publish
@@ -27,8 +29,11 @@ from flows.extraction import extract_features
 from flows.runners import LOCAL, task_runner
 from flows.stamps import Stamp, digests_of_files
 
-_RAW_FILES = (*(f"{name}.parquet" for name in (*RAW_TABLES, *OPTIONAL_RAW_TABLES)), "provenance.json")
-_FEATURE_FILES = ("frame_features.parquet", "features_quarantine.parquet", "dataset.json")
+_RAW_FILES = (
+    *(f"{name}.parquet" for name in (*RAW_TABLES, *OPTIONAL_RAW_TABLES)),
+    FINGERPRINTS,
+    "provenance.json",
+)
 
 
 @task(task_run_name="crawl {stage}")
@@ -86,16 +91,19 @@ def build_tables(home: Path, config: DatasetConfig) -> dict[str, Any]:
         say("Skipped building: the raw tables and the configuration have not changed.")
         statistics: dict[str, Any] = read_description(dataset)["statistics"]
         return statistics
-    statistics = build(raw, dataset, config).description["statistics"]
+    built = build(raw, dataset, config)
+    statistics = built.description["statistics"]
     stamp.write()
     say(
         f"Dataset: {statistics['n_interactions']:,} interactions of {statistics['n_users']:,} users with "
         f"{statistics['n_movies']:,} movies, {statistics['n_frames']:,} frames."
     )
+    for note in built.notes:
+        say(note)
     return statistics
 
 
-def extract(home: Path, config: ExtractorConfig, store: Path, runner: str) -> None:
+def extract(home: Path, config: ExtractorConfig, store: Path, runner: str, feature_set: str | None = None) -> None:
     """Compute the features of the dataset's pictures that the store lacks, and write the dataset's feature table.
 
     Args:
@@ -103,19 +111,20 @@ def extract(home: Path, config: ExtractorConfig, store: Path, runner: str) -> No
         config: the extractor.
         store: the folder of the feature store.
         runner: name of the task runner that computes the shards, see `flows.runners.task_runner`.
+        feature_set: the name of the feature set; None is the main set.
     """
     raw, dataset = home / "raw", home / "dataset"
     tables = (dataset / "frames.parquet", raw / "images.parquet", Path(config.weights))
     stamp = Stamp(
-        home / "stamps" / "features.json",
+        home / "stamps" / ("features.json" if feature_set is None else f"features-{feature_set}.json"),
         {"tables": digests_of_files(tables), "extractor": asdict(config)},
-        tuple(dataset / name for name in _FEATURE_FILES),
+        tuple(dataset / name for name in (*files_of_set(feature_set), "dataset.json")),
     )
     if stamp.is_current():
         say("Skipped extracting features: the pictures and the extractor have not changed.")
         return
     if runner == LOCAL:
-        extract_here(raw, dataset, config, store)
+        extract_here(raw, dataset, config, store, feature_set)
     else:
         on_runner: Any = extract_features.with_options(task_runner=task_runner(runner))
         on_runner(
@@ -126,12 +135,15 @@ def extract(home: Path, config: ExtractorConfig, store: Path, runner: str) -> No
             weights=config.weights,
             precision=config.precision,
             decoding=config.decoding,
+            feature_set=feature_set,
         )
     stamp.write()
 
 
 @task(task_run_name="extract features")
-def extract_here(raw: Path, dataset: Path, config: ExtractorConfig, store: Path) -> None:
+def extract_here(
+    raw: Path, dataset: Path, config: ExtractorConfig, store: Path, feature_set: str | None = None
+) -> None:
     """Extract the features in this process, which decodes, computes and writes in parallel."""
     from features.extract import extract as extract_pictures  # imported here: torch takes seconds
     from features.extract import pictures_of
@@ -141,10 +153,10 @@ def extract_here(raw: Path, dataset: Path, config: ExtractorConfig, store: Path)
     with progress("pictures") as bar:
         total = pictures_of(raw, dataset)["image_sha256"].n_unique()
         line = bar.add_task("Extracting features", total=total, note="")
-        done = extract_pictures(raw, dataset, extractor, store, lambda n: bar.update(line, advance=n))
+        done = extract_pictures(raw, dataset, extractor, store, lambda n: bar.update(line, advance=n), name=feature_set)
     say(
         f"Features: computed {done.n_computed:,} pictures, the others were in the store; {done.n_features:,} frames "
-        f"have a feature (weights {config.weights}, {extractor.identity.precision})."
+        f"have a feature (weights {extractor.identity.weights}, {extractor.identity.precision})."
     )
 
 

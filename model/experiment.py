@@ -24,7 +24,6 @@ def experiment(
     config: Annotated[ExperimentConfig, FLAT] = ExperimentConfig(),  # noqa: B008 - frozen
     settings: Annotated[tuple[str, ...], Parameter(name="--set")] = (),
     snapshot: Path | None = None,
-    features: str | None = None,
     raw: Path | None = None,
     to: Path | None = None,
     runs: Path = DEFAULT_RUNS,
@@ -35,7 +34,6 @@ def experiment(
         config: the models and seeds
         settings: a training setting for all models as KEY=VALUE, for example epochs=50; may be repeated
         snapshot: a snapshot's folder (the newest if absent)
-        features: the name of the snapshot's feature set (the main one if absent)
         raw: the folder of raw tables and pictures (data/<name>/raw if absent)
         to: the folder to write (data/experiments/<name>-<version> if absent)
         runs: the parent of all run folders
@@ -46,11 +44,11 @@ def experiment(
     from model.experiments.settings import apply_settings, read_settings
 
     (training,) = apply_settings(read_settings(None, settings), config.training)
-    opened = find_snapshot(snapshot, features)
+    opened = find_snapshot(snapshot, next(iter(config.features), None))
     pictures = raw or Path("data") / opened.name / "raw"
     if raw and not (raw / "images.parquet").is_file():
         raise MissingInputError(f"{raw}: no images.parquet there; --raw takes the folder of raw tables")
-    destination = to or DEFAULT_EXPERIMENTS / data_name(opened)
+    destination = to or DEFAULT_EXPERIMENTS / data_name(opened, config.features)
     with console_reporter() as reporter:
         report = run_experiment(opened, replace(config, training=training), destination, runs, pictures, reporter)
     say(f"The report is {report}; the tables are beside it.")

@@ -11,7 +11,7 @@ Identifiers (`user_id`, `movie_id`, `frame_id`) are those of the snapshot (`data
 
 import dataframely as dy
 
-from dataset.schema import Vector
+from dataset.columns import Vector
 
 TASKS = ("item", "frame")
 SLICES = ("user_activity", "item_popularity", "item_frames")

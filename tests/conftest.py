@@ -6,21 +6,48 @@ import random
 import re
 import shutil
 import socket
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from datetime import date, timedelta
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, unquote
 
 import polars as pl
 import pytest
+from cyclopts import App
 from PIL import Image as PillowImage
 
 from dataset.building.build import DatasetConfig, build
+from dataset.cli import run
 from dataset.files import sha256_of_file, write_json
 from dataset.schema import RAW_TABLES
 from dataset.tables import empty, write_table
+
+
+class Done(NamedTuple):
+    """How a command ended, and what it printed."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture
+def run_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Done]:
+    """A function that runs a command line (`app` of a package or module) with arguments, in this process."""
+
+    def call(app: App, *arguments: object) -> Done:
+        monkeypatch.setattr(sys, "argv", ["program", *map(str, arguments)])
+        status = 0
+        try:
+            run(app)
+        except SystemExit as stopped:
+            status = int(stopped.code or 0)
+        return Done(status, *capsys.readouterr())
+
+    return call
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -2,7 +2,6 @@
 
 import random
 import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,26 +16,19 @@ import model.experiment
 import model.recommend
 import model.train
 from dataset.__main__ import app as dataset_app
-from dataset.cli import run
 from features.__main__ import app as features_app
 
 ODD_NAMES = ["[2024] *ml?", "{a,b} #1 %20", "**"]
 
 
 @pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
-    """A function that runs a command in this process and returns what it prints."""
+def command(run_command: Callable[..., tuple[int, str, str]]) -> Callable[..., str]:
+    """A function that runs a command and returns what it prints."""
 
     def call(app: App, *arguments: object) -> str:
-        monkeypatch.setattr(sys, "argv", ["program", *map(str, arguments)])
-        status = 0
-        try:
-            run(app)
-        except SystemExit as stopped:
-            status = int(stopped.code or 0)
-        printed = capsys.readouterr()
-        assert status == 0, (arguments, printed.err)
-        return printed.out
+        status, out, err = run_command(app, *arguments)
+        assert status == 0, (arguments, err)
+        return out
 
     return call
 

@@ -17,6 +17,7 @@ from crawler.ledger import reports
 from crawler.ledger.ledger import Ledger
 from crawler.plan import kinds_of
 from crawler.probe.document import FILE_NAME, read_probe
+from crawler.scope import CHOICES, LIST
 from crawler.spiders.settings import CrawlSettings
 from dataset.cli import FLAT, say
 from dataset.errors import UsageError
@@ -24,6 +25,7 @@ from dataset.errors import UsageError
 _NEXT = {"ratings": "frames", "frames": "likes", "likes": "export"}
 _REFRESH = "Refresh"
 _SECONDS_PER_DAY = 86_400
+_OTHER_MODE = {"html": LIST, LIST: "html"}  # of the same pages
 
 Days = Annotated[float, Field(ge=0, lt=36_500, allow_inf_nan=False)]
 
@@ -65,25 +67,29 @@ def plan_lines(forecasts: list[Forecast], seconds_per_request: Callable[[str], f
 
 def source_lines(ledger: Ledger, settings: CrawlSettings) -> list[str]:
     """Return in lines which sources each topic is read from, what each of them costs, and who says so."""
-    via, lines = settings.scope.via, []
-    for topic, sources in via.items():
-        if len(sources) > 1:
-            costs = [(source, cost_of_source(ledger, settings.scope, topic, source)) for source in sources]
-            told = ", else ".join(f"{source} ({_cost(settings, one)})" for source, one in costs)
-            lines.append(f"{topic}: {told}")
+    lines, is_open = [], False
+    for topic, sources in settings.scope.via.items():
+        is_open = is_open or len(sources) > 1
+        instead = [_OTHER_MODE[one] for one in sources if one in _OTHER_MODE and LIST in CHOICES[topic]]
+        if len(sources) > 1 or instead:
+            costs = {one: _cost(ledger, settings, topic, one) for one in (*sources, *instead)}
+            told = ", else ".join(f"{source} ({costs[source]})" for source in sources)
+            lines.append("; ".join([f"{topic}: {told}", *(f"{one} instead ({costs[one]})" for one in instead)]))
     probed = read_probe(settings.crawl_dir, settings.source)
     if probed is not None:
         lines.append(f"The order of the sources is that of the probe of {probed.probed_at[:10]} ({FILE_NAME}).")
-    elif lines:
+    elif is_open:
         lines.append("Nobody has checked these sources yet; do so with: python -m crawler probe")
     return lines
 
 
-def _cost(settings: CrawlSettings, one: Forecast) -> str:
+def _cost(ledger: Ledger, settings: CrawlSettings, topic: str, choice: str) -> str:
+    one = cost_of_source(ledger, settings.scope, topic, choice)
+    per_page = f"{one.per_page} per page, " if one.per_page else ""
     if one.expected is None:
-        return "requests not yet known"
+        return f"{per_page}requests not yet known"
     pace = settings.politeness.seconds_per_request(KINDS[one.kind].host)
-    return f"{one.requests:,} requests, {duration(one.requests * pace)}"
+    return f"{per_page}{one.requests:,} requests, {duration(one.requests * pace)}"
 
 
 def _ages_of(stage: str) -> Any:

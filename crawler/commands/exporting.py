@@ -5,6 +5,7 @@ from pathlib import Path
 from crawler.commands.options import DEFAULT_CRAWL
 from crawler.export import export
 from dataset.cli import say
+from dataset.placeholders.raw_folder import placeholders_of_raw
 
 
 def export_tables(*, crawl: Path = DEFAULT_CRAWL, to: Path = DEFAULT_CRAWL.parent / "raw") -> None:
@@ -17,4 +18,6 @@ def export_tables(*, crawl: Path = DEFAULT_CRAWL, to: Path = DEFAULT_CRAWL.paren
     counts = export(crawl, to)
     tables = ", ".join(f"{n:,} {name.replace('_', ' ')}" for name, n in counts.items() if name != "quarantine")
     say(f"Exported to {to}: {tables}; {counts['quarantine']:,} left out (quarantine.parquet says why).")
+    for note in placeholders_of_raw(to):
+        say(f"  note: {note}")
     say(f"Next: python -m dataset build --raw {to} --to <folder>")

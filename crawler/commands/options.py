@@ -23,8 +23,8 @@ DEFAULT_CRAWL = Path("data/sandbox/crawl")
 PhotoKind = Literal["still", "poster", "wallpaper"]
 
 
-def _separated(values: str | Sequence[str]) -> tuple[str, ...]:
-    """Read values that are separated by commas (or spaces, in quotes)."""
+def separated(values: str | Sequence[str]) -> tuple[str, ...]:
+    """Return values that are separated by commas (or spaces, in quotes)."""
     text = values if isinstance(values, str) else " ".join(values)
     return tuple(dict.fromkeys(text.replace(",", " ").split()))
 
@@ -48,7 +48,7 @@ class SandboxFields(BaseModel):
 
 
 Seconds = Annotated[float, Field(ge=0, lt=86_400, allow_inf_nan=False)]
-Ids = Annotated[tuple[str, ...], BeforeValidator(_separated), Parameter(n_tokens=1, metavar="ID,…")]
+Ids = Annotated[tuple[str, ...], BeforeValidator(separated), Parameter(n_tokens=1, metavar="ID,…")]
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,8 @@ class ScopeOptions:
         photo_kinds: some of still,poster,wallpaper
         picture_size: the size of the picture files
         liker_source: which pages the likes are read from
-        via: which source each topic is read from: movie, photos, collection, people = html, json or auto
+        via: which source each topic is read from: movie, photos, collection, people = html, json or auto;
+            collections also list (HTML with 30 marks per page instead of 15)
         k: read frames and likes only for the k-core of the ratings
         everything: read frames and likes for all movies and users
     """
@@ -156,12 +157,12 @@ class ScopeOptions:
     photo_kinds: Annotated[
         tuple[PhotoKind, ...],
         Field(min_length=1, fail_fast=True),
-        BeforeValidator(_separated),
+        BeforeValidator(separated),
         Parameter(n_tokens=1, metavar="KIND,…", show_default=",".join, show_choices=False),
     ] = ("still", "poster")
     picture_size: Literal["sqxs", "s", "m", "l"] = "m"
     liker_source: Literal["photo_page", "user_likes", "both"] = "photo_page"
-    via: Annotated[tuple[str, ...], BeforeValidator(_separated), Parameter(n_tokens=1, metavar="TOPIC=SOURCE,…")] = ()
+    via: Annotated[tuple[str, ...], BeforeValidator(separated), Parameter(n_tokens=1, metavar="TOPIC=SOURCE,…")] = ()
     k: Count = 5
     everything: bool = False
 

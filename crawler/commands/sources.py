@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from crawler.probe.document import read_probe
-from crawler.scope import PREFERRED, SOURCES, TOPICS, Source, Via
+from crawler.scope import CHOICES, LIST, PREFERRED, SOURCES, TOPICS, Source, Via
 from dataset.errors import UsageError
 
 AUTO = "auto"
@@ -14,7 +14,8 @@ def sources_of(given: Sequence[str], preferred: Via, has_json: bool) -> Via:
     """Return the sources of each topic, in order of preference.
 
     Args:
-        given: `topic=source` pairs, or a source alone for all topics; the source can be `auto`.
+        given: `topic=source` pairs, or a source alone for all topics; the source can be `auto`, and for
+            collections `list`.
         preferred: what `auto` means for each topic.
         has_json: whether the site has a host with JSON.
 
@@ -25,10 +26,11 @@ def sources_of(given: Sequence[str], preferred: Via, has_json: bool) -> Via:
     for pair in given:
         topic, equals, source = pair.rpartition("=")
         topics = (topic,) if equals else TOPICS
-        if source not in (*SOURCES, AUTO) or not set(topics) <= set(TOPICS) or set(topics) & set(chosen):
+        is_known = all(source in (*CHOICES.get(one, ()), AUTO) for one in topics)
+        if not is_known or not set(topics) <= set(TOPICS) or set(topics) & set(chosen):
             raise UsageError(
                 f"--via {pair!r}: give pairs of a topic ({', '.join(TOPICS)}) and a source ({', '.join(SOURCES)} or "
-                f"{AUTO}), such as movie=json,photos=json,collection=html; each topic once"
+                f"{AUTO}; collection also {LIST}), such as movie=json,photos=json,collection=list; each topic once"
             )
         chosen |= dict.fromkeys(topics, source)
     via = {topic: _sources(chosen.get(topic, AUTO), preferred[topic], has_json) for topic in TOPICS}

@@ -19,6 +19,7 @@ from crawler.kinds.photos import PHOTOS
 from crawler.kinds.picture import PICTURE
 from crawler.kinds.user_likes import USER_LIKES
 from crawler.page import Key
+from crawler.scope import Scope
 from crawler.sites import Site
 
 # In the order in which the kinds of a phase are planned.
@@ -48,12 +49,15 @@ def is_page(key: Key) -> bool:
     return kind is not None and kind.is_id(key.subject) and key.variant in kind.variants and 0 <= key.start < _FAR
 
 
-def address(site: Site, key: Key) -> str:
-    """Return the address of a page.
+def address(site: Site, key: Key, scope: Scope | None = None) -> str:
+    """Return the address of a page; with a scope, the one that a crawl of this scope requests.
 
     Raises:
         ValueError: the key has not the form of a page's (`is_page`), so its address could be that of another page.
     """
     if not is_page(key):
         raise ValueError(f"{key}: not a page of the site")
-    return KINDS[key.kind].address(site, key)
+    kind = KINDS[key.kind]
+    if scope is not None and kind.address_in is not None:
+        return kind.address_in(site, key, scope)
+    return kind.address(site, key)

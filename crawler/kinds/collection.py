@@ -1,6 +1,8 @@
 """The movies a user has watched: `/people/<uid>/collect` (markup known from public spider code).
 
 `/do` (watching) and `/wish` have the same markup, so a page whose heading does not say 看过 is not understood.
+The site shows a list in two modes: `grid`, and `list` with twice as many items per page, each with the same movie,
+stars and date. An offset counts items in both, so a list that was begun in one mode can go on in the other.
 A mark can lack its date, and the row of a deleted film lacks date and stars (and its title can be 未知电影).
 """
 
@@ -8,7 +10,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from urllib.parse import urlencode
+from urllib.parse import parse_qs, urlencode
 
 from lxml import etree
 
@@ -25,6 +27,7 @@ from crawler.scope import Scope
 from crawler.sites import Site
 
 RATINGS_PER_PAGE = 15
+PER_PAGE = {"grid": RATINGS_PER_PAGE, "list": 30}  # by mode
 HEADING = re.compile(r"看过的(?:影视|电影)(?: ?[(（]([0-9]+)[)）])?$")
 _MOVIE_LINK = re.compile(r"^(?:https?:)?(?://([^/]*))?/subject/([0-9]{1,20})/?(?:[?#]|$)")
 _PLACES_OF_TITLE = ("title", "pic")  # of the link to an item's film; a comment can hold links to other films
@@ -52,7 +55,8 @@ class RatingRow:
 class CollectionPage:
     """A page of a user's collection. `ratings` is empty past the end and in an empty collection.
 
-    `left_out` counts the items that could not be read, by reason.
+    `left_out` counts the items that could not be read, by reason. `places` is how many items such a page has places
+    for; hidden items take up some.
     """
 
     person: Person
@@ -60,16 +64,21 @@ class CollectionPage:
     claimed_total: int | None
     next_url: str | None
     left_out: dict[str, int] = field(default_factory=dict)
+    places: int = RATINGS_PER_PAGE
 
 
-def address(site: Site, key: Key) -> str:
-    """Return the address of a page of 15 movies that a user has watched, newest first."""
-    query = urlencode({"start": key.start, "sort": "time", "rating": "all", "filter": "all", "mode": "grid"})
+def address(site: Site, key: Key, mode: str = "grid") -> str:
+    """Return the address of a page of movies that a user has watched, newest first: 15, or 30 in the mode `list`."""
+    query = urlencode({"start": key.start, "sort": "time", "rating": "all", "filter": "all", "mode": mode})
     return f"{site.movie}/people/{key.subject}/collect?{query}"
 
 
+def _address_in(site: Site, key: Key, scope: Scope) -> str:
+    return address(site, key, scope.collection_mode)
+
+
 def parse_collection(html: str, url: str) -> CollectionPage:
-    """Return a page of a user's ratings, newest first as shown (15 per page).
+    """Return a page of a user's ratings, newest first as shown (15 per page, 30 in the mode `list`).
 
     Always present: the profile's heading (`X看过的影视(1157)`), or the same words as title and items; in
     each item a link to the movie. May be absent: a date, stars (watched, not rated), the avatar, the total,
@@ -98,7 +107,14 @@ def parse_collection(html: str, url: str) -> CollectionPage:
         claimed_total=_total(page, found[1] if found else None),
         next_url=page.next_url(_next_links(page), also=f"/people/{person.uid}/collect"),
         left_out=left_out,
+        places=_places(page, items),
     )
+
+
+def _places(page: Document, items: Sequence[etree._Element]) -> int:
+    """Return how many items the page has places for; if it shows any, they say in which mode the site has answered."""
+    is_list = items[0].tag == "li" if items else parse_qs(page.url.query).get("mode") == ["list"]
+    return PER_PAGE["list" if is_list else "grid"]
 
 
 def _total(page: Document, in_heading: str | None) -> int | None:
@@ -215,7 +231,8 @@ def record(context: CrawlContext, page: Page, parsed: CollectionPage, at: float)
     following = next_key(
         address(context.site, page.key), page.key, parsed.next_url, seen, claimed, context.scope.max_list_items
     )
-    return list_pass.follow(following, claimed, page_size=RATINGS_PER_PAGE, seen=seen)
+    sizes = tuple(PER_PAGE.values())
+    return list_pass.follow(following, claimed, page_size=parsed.places, other_sizes=sizes, seen=seen)
 
 
 def store_ratings(
@@ -257,9 +274,11 @@ COLLECTION = HtmlKind(
     table="ratings",
     subject="user_id",
     address=address,
+    address_in=_address_in,
     parser=parse_collection,
     record=record,
     first_pages=_first_pages,
     unplanned=n_people_to_come,
+    places=lambda scope: PER_PAGE[scope.collection_mode],
     refresh_days=7.0,
 )

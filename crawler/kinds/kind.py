@@ -60,10 +60,12 @@ class PageKind(ABC):
         subject: what `Key.subject` is: `movie_id`, `frame_id` or `user_id`.
         variants: what `Key.variant` can be.
         address: gives the address of a page.
+        address_in: gives the address that a crawl of a scope requests, if the scope decides on it.
         record: in a transaction, stores what a page holds; returns the page of its list to read next.
         first_pages: gives the pages to plan when the phase begins; the ledger ignores known ones.
         unplanned: estimates how many lists (or single pages) will be planned beyond the known ones, None if unknown.
         pages_per_list: estimates how many pages a list has, for use before any list was read to its end.
+        places: gives how many items a page of a list has, if lists claim a total that says how many pages they have.
         like_source: the kind is read only if `Scope.liker_sources` has this name; None: always.
         refresh_days: the default age from which `--refresh` reads pages again; None: never.
         max_bytes: a larger answer, compressed or not, is not read to its end.
@@ -82,10 +84,12 @@ class PageKind(ABC):
     subject: str
     variants: Collection[str] = ("",)
     address: Callable[[Site, Key], str]
+    address_in: Callable[[Site, Key, Scope], str] | None = None
     record: Callable[[CrawlContext, Page, Any, float], Key | None]
     first_pages: Callable[[Ledger, Scope], Iterable[Key]]
     unplanned: Callable[[Ledger, Scope], float | None] = not_yet_known
     pages_per_list: Callable[[Ledger, Scope], float | None] = not_yet_known
+    places: Callable[[Scope], int] | None = None
     like_source: str | None = None
     refresh_days: float | None = None
     max_bytes: int = MAX_PAGE_BYTES
@@ -97,6 +101,11 @@ class PageKind(ABC):
     def is_personal(self) -> bool:
         """Whether a page is about one person."""
         return self.subject == "user_id"
+
+    @property
+    def has_names(self) -> bool:
+        """Whether a subject has several lists, by the first part of `Key.variant`."""
+        return self.topic == "photos"
 
     def is_id(self, subject: str) -> bool:
         """Return whether a subject has the form of this kind's ids."""

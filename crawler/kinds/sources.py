@@ -55,10 +55,17 @@ def unread_lists_of_people(ledger: Ledger, scope: Scope) -> float | None:
 
 
 def n_people_to_come(ledger: Ledger, scope: Scope) -> float | None:
-    """Estimate the lists to be planned: of users in the scope, and of users whom unread comments will lead to."""
+    """Estimate the lists to be planned in the preferred source.
+
+    They are those of users in the scope, those that are open in the other source, and those of users whom unread
+    comments will lead to.
+    """
     found_by = KINDS_OF["people"][scope.sources("people")[0]]
     kinds = kind_names("collection")
-    named = n_unread(ledger, scope, "collection", scope.uids)
+    preferred = KINDS_OF["collection"][scope.sources("collection")[0]]
+    others = [kind for kind in kinds if kind != preferred]
+    moved = reports.open_subjects(ledger, *others) - reports.subjects(ledger, preferred) - set(scope.uids)
+    named = n_unread(ledger, scope, "collection", scope.uids) + len(moved)
     pages_per_list = reports.pages_per_finished_list(ledger, found_by) or MOST_PAGES[found_by]
     unread = ledger.count([found_by], "pending") + n_unread(ledger, scope, "people", scope.movie_ids) * pages_per_list
     if not unread:

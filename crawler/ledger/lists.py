@@ -11,18 +11,20 @@ continues to the end, and the list is marked as unsteady.
 A list ends early (`endings.py`) if a page is empty or leads nowhere although more is claimed: often a soft throttle.
 Then the page has failed and is tried again later. What a reading did not show is not deleted but marked
 (`not_shown_since`), until a reading reaches the claimed total, or two readings at least 20 hours apart come out the
-same. A total is reached by position: short pages are normal, because hidden items take up places. What a list claims
-but does not show is stored as `unseen` on its first page; it is negative if items left the list after they were read.
+same. A total is reached by position, page by page: short pages are normal, because hidden items take up places. What a
+list claims but does not show is stored as `unseen` on its first page; it is negative if items left the list after they
+were read.
 
 A list must lead somewhere: a page that adds nothing new, although it leads on, ends the reading as a failure, and so do
 many pages of a few items each.
 
-A collection is newest first. After it has been read to its end once, a later pass stops at the first page on which
-every item is known, if the number of unseen items is still the same (so nothing has left the list).
+A collection is newest first. If the pass before has come to its end, a pass stops at the first page on which every item
+is known, if the number of unseen items is still the same (so nothing has left the list).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from types import MappingProxyType
 from typing import Any
 
@@ -34,6 +36,7 @@ from crawler.page import EndsEarly, Key, Page, TooMuch
 MAX_RESTARTS = 3
 _SHORT_STEP = 5  # items; real pages have 15 or more
 _SHORT_STEPS = 100
+_FAR = 2**32
 
 
 @dataclass(frozen=True)
@@ -103,12 +106,14 @@ class ListPass:
     ) -> None:
         self._ledger, self._page, self._rows = ledger, page, rows
         self._first = page.key._replace(start=0)
-        fetched_at, begun_at, self._restarts, self._claimed_first, self._unseen = self._first_page()
+        fetched_at, begun_at, self._restarts, self._claimed_first, self._unseen, is_complete = self._first_page()
         self._is_first = page.key.start == 0
         self._pass_at: float = at if self._is_first or fetched_at is None else fetched_at
         if begun_at is None or (self._is_first and not self._restarts):
             begun_at = self._pass_at
-            self._set(begun_at=begun_at)
+            if is_complete == 0:  # the pass before was not finished, so some items are known, and not the rest
+                self._unseen = None
+            self._set(begun_at=begun_at, unseen=self._unseen)
         self._begun_at: float = begun_at
         self.at = max(at, self._pass_at)  # a clock may have been set back
         self._early = EarlyEnd(ledger, page)
@@ -127,6 +132,7 @@ class ListPass:
         seam: Seam | None = None,
         *,
         page_size: int | None = None,
+        other_sizes: Collection[int] = (),
         seen: int = 0,
     ) -> Key | None:
         """Return the page to read next, None if no page is left to read. Call this after the page is stored and marked.
@@ -136,6 +142,7 @@ class ListPass:
             claimed: how many items the page claims the whole list has.
             seam: the overlap with the pages before and after; only for a list without totals.
             page_size: how many items a page has places for; needed to compare positions with `claimed`.
+            other_sizes: how many places the list's other pages may have, because they were requested in another way.
             seen: how many items the page showed, including those left out.
 
         Raises:
@@ -151,26 +158,32 @@ class ListPass:
         if claimed is not None and page_size is not None:
             end = self._page.key.start + max(page_size, seen)
             if not seen or following is None:
-                end = max(end, self._page.key.start + self._early.step())
+                step = self._early.step()
+                end = max(end, self._page.key.start + (0 if step in other_sizes else step))
                 self._require_no_early_end(following, claimed, end, seen)
+        if page_size is not None:
+            self._drop_replaced(following)
         if following is None:
-            self._end(claimed, end)
+            self._end(claimed, end, max(page_size or 0, *other_sizes, 0))
             return None
         if self._nothing_new_follows(claimed):
+            self._set(is_complete=1)
             return None
         if self._is_endless(following.start - self._page.key.start):
             raise TooMuch(f"{following.kind} page: the list leads on without adding anything new")
         if seam and seam.shown:
             following = following._replace(start=following.start - 1)
+        if self._is_first:
+            self._set(is_complete=0)  # until its end, or known items, are reached
         return open_page(self._ledger, following, self._pass_at)
 
-    def _first_page(self) -> tuple[float | None, float | None, int, int | None, int | None]:
+    def _first_page(self) -> tuple[float | None, float | None, int, int | None, int | None, int | None]:
         found = self._ledger.execute(
-            "SELECT fetched_at, begun_at, restarts, claimed, unseen FROM pages "
+            "SELECT fetched_at, begun_at, restarts, claimed, unseen, is_complete FROM pages "
             "WHERE kind = ? AND subject = ? AND variant = ? AND start = ?",
             self._first,
         ).fetchone()
-        return found or (None, None, 0, None, None)
+        return found or (None, None, 0, None, None, None)
 
     def _known(self, items: list[str]) -> dict[str, tuple[float, tuple[Any, ...]]]:
         """Return when each stored item was seen, and its values; what is shown again is no longer marked as missing."""
@@ -234,17 +247,31 @@ class ListPass:
             return False
         return claimed is None or claimed - self._n_found(rows) == self._unseen
 
-    def _end(self, claimed: int | None, end: int | None) -> None:
+    def _drop_replaced(self, following: Key | None) -> None:
+        """Forget the pages of earlier readings that begin within this page, or after the last one.
+
+        They are there if the list has become shorter, or if its pages had fewer items.
+        """
+        end = _FAR if following is None else following.start
+        self._ledger.execute(
+            "DELETE FROM pages WHERE kind = ? AND subject = ? AND variant = ? AND start > ? AND start < ? "
+            "AND state = 'done'",
+            (*self._page.key, end),
+        )
+
+    def _end(self, claimed: int | None, end: int | None, widest: int) -> None:
         """Finish the pass.
 
         Args:
             claimed: how many items the last page claims.
             end: the position after the last page; None if unknown.
+            widest: how many places a page of the list may have.
         """
         rows, is_steady = self._rows, self._restarts <= MAX_RESTARTS
         if rows is not None:
-            is_reached = bool(claimed and end and end >= claimed) and not self._of_pass("count(early_end)")[0][0]
-            since, n_shown = self._note_outcome(rows, claimed)
+            has_come_to_it = bool(claimed and end and end >= claimed) and self._is_unbroken(widest)
+            is_reached = has_come_to_it and not self._of_pass("count(early_end)")[0][0]
+            since, n_shown = self._note_outcome(rows, claimed, end)
             is_confirmed = self._begun_at - since >= CONFIRMED_AFTER_S and bool(n_shown or not claimed)
             if rows.can_vanish and is_steady and (is_reached or is_confirmed):
                 self._ledger.execute(
@@ -257,10 +284,19 @@ class ListPass:
             self._set(unseen=None if claimed is None else claimed - self._n_found(rows))
         self._set(is_unsteady=int(not is_steady), is_complete=int(is_steady), restarts=0)
 
-    def _note_outcome(self, rows: ListRows, claimed: int | None) -> tuple[float, int]:
-        """Store how the current reading came out; return since when all came out the same, and how much it showed."""
+    def _is_unbroken(self, widest: int) -> bool:
+        """Return whether the pass has read every page up to this one."""
+        pages = [*self._of_pass("start, coalesce(seen, 0)", "ORDER BY start"), (self._page.key.start, 0)]
+        return all(later - start <= max(widest, seen) for (start, seen), (later, _) in pairwise(pages))
+
+    def _note_outcome(self, rows: ListRows, claimed: int | None, end: int | None = None) -> tuple[float, int]:
+        """Store how the current reading came out; return since when all came out the same, and how much it showed.
+
+        A reading that has reached the total has no other outcome because its last page began elsewhere.
+        """
         n_shown = self._count(rows, "seen_at >= ?", self._begun_at)
-        outcome = f"{self._page.key.start} {claimed} {n_shown}"
+        is_reached = claimed and end and end >= claimed
+        outcome = f"{claimed if is_reached else self._page.key.start} {claimed} {n_shown}"
         return outcome_since(self._ledger, self._first, outcome, self.at), n_shown
 
     def _mark_missing(self, rows: ListRows) -> None:

@@ -20,6 +20,9 @@ _IS_SET_ASIDE = (
     f"((refused_alone >= {MOST_REFUSALS} AND refusals >= {MOST_REFUSALS}) "
     f"OR (refused_alone AND refusals >= {_MOST_REFUSALS_AT_LAST}))"
 )
+# Of JSON: pages to which another one leads (`Place` in kinds/mobile/paging.py), and the name of a list without that.
+_IS_DETOUR = "('-' || {0}.variant || '-' LIKE '%-tv-%' OR '-' || {0}.variant || '-' LIKE '%-one-%')"
+_NAME = "ltrim(replace(replace('-' || {0}.variant, '-tv', ''), '-one', ''), '-')"
 
 
 class PageTable(Database):
@@ -236,10 +239,28 @@ class PageTable(Database):
         return n
 
     def reopen(self, kind: str, read_before: float) -> int:
-        """Make pages read before a time (of lists: the first page) pending again; return how many."""
+        """Make pages read before a time (of lists: the first page) pending again; return how many.
+
+        A list is read again from its start, and only from there: its later pages that are still to be read, and those
+        to which another page leads, come when that reading reaches them.
+        """
+        of_lists = (
+            f"kind = ? AND state IN ('pending', 'failed', 'refused') AND (start > 0 OR {_IS_DETOUR.format('pages')}) "
+            "AND EXISTS (SELECT 1 FROM pages AS first WHERE first.kind = pages.kind AND first.subject = pages.subject "
+            f"AND {_NAME.format('first')} = {_NAME.format('pages')} AND first.start = 0 "
+            f"AND NOT {_IS_DETOUR.format('first')} AND first.state = 'done' AND first.fetched_at < ?)"
+        )
+        self.execute(f"DELETE FROM pages WHERE {of_lists} AND early_end IS NULL", (kind, read_before))
+        self.execute(  # `endings.py` compares their next answers with what they have answered before
+            "UPDATE pages SET state = 'done', cause = NULL, refusals = 0, refused_alone = 0, fetched_at = (SELECT "
+            "min(fetched_at) FROM pages AS one WHERE one.kind = pages.kind AND one.subject = pages.subject) "
+            f"WHERE {of_lists}",
+            (kind, read_before),
+        )
         return self.execute(
-            "UPDATE pages SET state = 'pending', attempts = 0, next_try_at = 0 "
-            "WHERE state IN ('done', 'unavailable') AND kind = ? AND start = 0 AND fetched_at < ?",
+            "UPDATE pages SET state = 'pending', attempts = 0, next_try_at = 0, restarts = 0 "
+            "WHERE state IN ('done', 'unavailable') "
+            f"AND kind = ? AND start = 0 AND fetched_at < ? AND NOT {_IS_DETOUR.format('pages')}",
             (kind, read_before),
         ).rowcount
 

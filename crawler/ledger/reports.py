@@ -124,6 +124,30 @@ def pages_per_finished_list(ledger: Ledger, kind: str) -> float | None:
     return float(pages / lists) if lists else None
 
 
+def pages_per_claimed_list(ledger: Ledger, kinds: tuple[str, ...], places: int) -> float | None:
+    """Return the mean number of pages of the lists that were begun, by their totals; None without such a list.
+
+    Args:
+        ledger: the ledger.
+        kinds: the kinds of page that show these lists.
+        places: how many items a page has.
+    """
+    mean: float | None = ledger.value(
+        "SELECT avg(max(1, (claimed + ? - 1) / ?)) FROM pages "
+        f"WHERE kind IN ({marks(kinds)}) AND state = 'done' AND start = 0 AND claimed IS NOT NULL",
+        (places, places, *kinds),
+    )
+    return mean
+
+
+def open_subjects(ledger: Ledger, *kinds: str) -> set[str]:
+    """Return the subjects that have a page of one of the kinds which is still to be read."""
+    rows = ledger.execute(
+        f"SELECT subject FROM pages WHERE kind IN ({marks(kinds)}) AND state IN ('pending', 'refused', 'failed')", kinds
+    )
+    return {row[0] for row in rows}
+
+
 def photo_totals(ledger: Ledger) -> dict[str, int]:
     """Return how many photos each movie's page claims; 0 if it claims no total."""
     return dict(ledger.execute("SELECT movie_id, coalesce(photo_total, 0) FROM movies"))

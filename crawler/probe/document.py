@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel
 
 from crawler.probe.findings import Probe
-from crawler.scope import SOURCES, TOPICS, Source, Via
+from crawler.scope import CHOICES, LIST, TOPICS, Source, Via
 from dataset.documents import Moment, Whole, read_document
 from dataset.errors import PipelineError
 from dataset.files import write_json
@@ -31,10 +31,12 @@ class ProbeFinding(BaseModel):
 def _via(value: dict[str, list[str]]) -> dict[str, list[str]]:
     if set(value) != set(TOPICS):
         raise ValueError(f"Input should name the topics {', '.join(TOPICS)}")
-    if not all(
-        sources and set(sources) <= set(SOURCES) and len(set(sources)) == len(sources) for sources in value.values()
-    ):
-        raise ValueError(f"Input should name each of the sources {', '.join(SOURCES)} at most once, at least one")
+    for topic, sources in value.items():
+        if not sources or not set(sources) <= set(CHOICES[topic]) or len(set(sources)) < len(sources):
+            known = ", ".join(CHOICES[topic])
+            raise ValueError(f"Input should name each of the sources {known} of {topic} at most once, at least one")
+        if {"html", LIST} <= set(sources):
+            raise ValueError(f"Input should name either html or {LIST}, which are the same pages")
     return value
 
 

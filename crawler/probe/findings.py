@@ -13,7 +13,7 @@ from crawler.page import BadPicture, Merged, NotUnderstood, PageGone, Refused, T
 from crawler.probe.asking import Answered, Asker, CannotTell, Check
 from crawler.probe.html import HtmlChecks
 from crawler.probe.mobile import MobileChecks
-from crawler.scope import PREFERRED, TOPICS, Via
+from crawler.scope import LIST, PREFERRED, TOPICS, Via
 from crawler.sites import Site
 from crawler.spiders.fetch import NoAnswer
 from crawler.spiders.politeness import Politeness
@@ -64,10 +64,13 @@ class Probe:
         yield self._noted(self._opt_outs())
 
     def via(self) -> Via:
-        """Return the sources of each topic, those that answered before those that did not."""
+        """Return the sources of each topic, those that answered before those that did not.
+
+        Collections are read in the mode that needs fewer requests, if it was seen to show the same.
+        """
         answered = {(one.topic, one.source): one.answered for one in self.found if one.topic}
         has_json = bool(self.ask.site.mobile)
-        return {
+        via = {
             topic: tuple(
                 sorted(
                     (source for source in PREFERRED[topic] if has_json or source != "json"),
@@ -76,6 +79,9 @@ class Probe:
             )
             for topic in TOPICS
         }
+        if self._html.has_longer_pages:
+            via["collection"] = tuple(LIST if source == "html" else source for source in via["collection"])
+        return via
 
     def liker_source(self) -> str | None:
         """Return which --liker-source to use; None if the findings do not show it, `none` if no likes can be read."""

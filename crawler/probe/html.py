@@ -7,6 +7,8 @@ photos, at last the likes of a person.
 from collections.abc import Iterator
 from urllib.parse import parse_qs, urlsplit
 
+from crawler.kinds.collection import CollectionPage
+from crawler.kinds.collection import address as collection_address
 from crawler.kinds.movie import MoviePage
 from crawler.kinds.photo import photo_page
 from crawler.kinds.photos import PHOTOS_PER_PAGE
@@ -14,8 +16,6 @@ from crawler.kinds.photos import address as photo_list
 from crawler.kinds.sources import COMMENTS_REACH
 from crawler.page import Key
 from crawler.probe.asking import Asker, CannotTell, Check, CheckResult
-
-RATINGS_PER_LIST_PAGE = 30
 
 
 class HtmlChecks:
@@ -26,6 +26,7 @@ class HtmlChecks:
         person: somebody who marked the movie, known from the JSON or from a comment.
         lists_likers: whether a photo's page lists who likes it.
         has_public_likes: whether a person's page lists what they like.
+        has_longer_pages: whether mode=list shows more of a person's list per page, and the same.
     """
 
     def __init__(self, ask: Asker, movie_id: str, person: str) -> None:
@@ -33,6 +34,8 @@ class HtmlChecks:
         self.person = person
         self.lists_likers: bool | None = None
         self.has_public_likes: bool | None = None
+        self.has_longer_pages: bool | None = None
+        self._in_grid: CollectionPage | None = None
         self._ask, self._movie_id = ask, movie_id
         self._frame_id = self._liker = ""
 
@@ -42,14 +45,15 @@ class HtmlChecks:
         yield Check("robots.txt of the www host", lambda: self._ask.robots("www"))
         yield Check("robots.txt of the image host", lambda: self._ask.robots("images"))
         collection = Check("a user's watched movies are public", self._collection, "collection")
+        mode_list = Check("mode=list shows 30 watched movies", self._mode_list)
         comments = Check("a movie's comments lead to people", self._comments, "people")
-        yield from (collection, comments) if self.person else (comments, collection)
+        of_person = (collection, mode_list)
+        yield from (*of_person, comments) if self.person else (comments, *of_person)
         yield Check("a movie's page", self._read_movie, "movie")
         yield Check("30 photos per page of the list", self._photos, "photos")
         yield Check("a picture file", self._picture)
         yield Check("a like widget on a photo's page", self._like_widget)
         yield Check("?type=like lists who likes a photo", self._likers, "likes")
-        yield Check("mode=list shows 30 watched movies", self._mode_list)
         yield Check("a user's likes are public", self._user_likes, "likes")
         yield Check(f"comments end at {COMMENTS_REACH}", self._reach)
 
@@ -109,18 +113,27 @@ class HtmlChecks:
 
     def _collection(self) -> CheckResult:
         page = self._ask.page(Key("collection", self._need_person()))
+        self._in_grid = page
         return "holds", f"{len(page.ratings)} on the first page, {page.claimed_total or 0:,} in all"
 
     def _mode_list(self) -> CheckResult:
-        key = Key("collection", self._need_person())
-        url = self._ask.address(key).replace("mode=grid", "mode=list")
-        page = self._ask.page(key, url)
-        n, total = len(page.ratings), page.claimed_total or 0
-        if n < RATINGS_PER_LIST_PAGE <= total:
-            return "differs", f"{n} of {total:,}"
-        if n < RATINGS_PER_LIST_PAGE:
-            raise CannotTell(f"this person has watched {total:,} movies")
-        return "holds", f"{n} per page, half the requests of mode=grid"
+        """Compare a list's first page in both modes: mode=list must show more, and of each movie the same."""
+        in_grid = self._in_grid
+        if in_grid is None:
+            raise CannotTell("the list was not read in mode=grid")
+        if not in_grid.next_url:
+            raise CannotTell(f"this person has watched {in_grid.claimed_total or len(in_grid.ratings):,} movies")
+        key = Key("collection", self.person)
+        page: CollectionPage = self._ask.page(key, collection_address(self._ask.site, key, "list"))
+        shown = {row.movie_id: (row.stars, row.rated_on) for row in page.ratings}
+        changed = [row for row in in_grid.ratings if shown.get(row.movie_id) != (row.stars, row.rated_on)]
+        self.has_longer_pages = False
+        if changed:
+            return "differs", f"{len(changed)} of {len(in_grid.ratings)} movies have another date or other stars there"
+        if len(shown) <= len(in_grid.ratings):
+            return "differs", f"{len(shown)} per page, as in mode=grid"
+        self.has_longer_pages = True
+        return "holds", f"{len(shown)} on the first page, {len(in_grid.ratings)} in mode=grid, and the same of each"
 
     def _user_likes(self) -> CheckResult:
         uid = self._liker or self._need_person()

@@ -109,7 +109,7 @@ class LedgerScheduler(BaseScheduler):
     def _request(self, page: Page) -> Request:
         kind, spider = KINDS[page.key.kind], self._spider
         return Request(
-            address(spider.crawl.site, page.key),
+            address(spider.crawl.site, page.key, spider.crawl.scope),
             callback=spider.on_slow_response if kind.is_slow else spider.on_response,
             errback=spider.on_failure,
             headers=dict(kind.headers),

@@ -1,16 +1,16 @@
 """Builds a dataset folder from a raw folder: implicit feedback, k-core, split, likes of held-out pairs.
 
-A raw folder holds `movies`, `ratings`, `frames`, `images`, `frame_likes` and, after a crawl, `users` (`.parquet`);
-`provenance.json`; and the picture files. A dataset folder holds `movies`, `frames`, `interactions`, `frame_likes` and
-`users` (if the raw folder does) as they will be published, with exact dates; `quarantine.parquet` with every dropped
-row and the reason; and `dataset.json` with the configuration, the provenance and the statistics. Equal input
-and configuration give equal bytes. A build replaces the folder as a whole: a build that is killed leaves
+A raw folder holds `movies`, `ratings`, `frames`, `images`, `frame_likes`, `fingerprints` and, after a crawl, `users`
+(`.parquet`); `provenance.json`; and the picture files. A dataset folder holds `movies`, `frames`, `interactions`,
+`frame_likes` and `users` (if the raw folder does) as they will be published, with exact dates; `quarantine.parquet`
+with every dropped row and the reason; and `dataset.json` with the configuration, the provenance and the statistics.
+Equal input and configuration give equal bytes. A build replaces the folder as a whole: a build that is killed leaves
 it as it was. Features of an earlier build stay if its frames are the same.
 """
 
 import json
 import logging
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, cast
 
@@ -20,6 +20,7 @@ import pydantic
 from cyclopts import Parameter
 
 from dataset.building.feedback import FeedbackConfig, to_implicit_feedback
+from dataset.building.frames import choose_frames
 from dataset.building.given_split import describe, given_pairs
 from dataset.building.kcore import k_core
 from dataset.building.split import SplitConfig, cold_interactions, split
@@ -30,6 +31,7 @@ from dataset.description import Provenance, keep_features, require_only_a_datase
 from dataset.documents import read_document
 from dataset.errors import InvalidTableError, MissingInputError, TooLittleDataError, UsageError
 from dataset.folders import replaced_folder
+from dataset.placeholders.config import PlaceholderConfig
 from dataset.schema import (
     HELD_OUT_SPLITS,
     OPTIONAL_RAW_TABLES,
@@ -58,21 +60,34 @@ class DatasetConfig:
         k_item: minimum interactions per movie
         feedback: which ratings count
         split: how the interactions are split
+        drop_placeholders: leave out frames whose picture says nothing about its movie: tiny, blank, or shared by many
+            movies; ratings stay
+        placeholders: which pictures say nothing
     """
 
     k_user: pydantic.NonNegativeInt = 5
     k_item: pydantic.NonNegativeInt = 5
     feedback: Annotated[FeedbackConfig, Parameter(name="*")] = FeedbackConfig()
     split: Annotated[SplitConfig, Parameter(name="*")] = SplitConfig()
+    drop_placeholders: bool = False
+    placeholders: Annotated[PlaceholderConfig, Parameter(name="*")] = PlaceholderConfig()
 
 
 @dataclass(frozen=True)
 class BuiltDataset:
-    """The result of `build`: the folder, the content of its `dataset.json`, and whether features were kept, if any."""
+    """The result of `build`.
+
+    Attributes:
+        path: the folder.
+        description: the content of its `dataset.json`.
+        removed_features: the feature tables that were removed.
+        notes: what became of pictures that say nothing, in sentences; none if there are none.
+    """
 
     path: Path
     description: dict[str, Any]
-    has_kept_features: bool = True
+    removed_features: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def read_raw(raw: Path) -> dict[str, pl.DataFrame]:
@@ -96,7 +111,7 @@ def build(raw: Path, destination: Path, config: DatasetConfig) -> BuiltDataset:
 
     Raises:
         UsageError: `destination` holds raw tables or files that are no part of a dataset, or the tables in `raw` have
-            no given split to use.
+            no given split, or no days on which people were read, to use.
         MissingInputError: `raw` is not a raw folder.
         InvalidTableError: a raw table is invalid.
         TooLittleDataError: no interaction is left after filtering.
@@ -105,8 +120,11 @@ def build(raw: Path, destination: Path, config: DatasetConfig) -> BuiltDataset:
         raise UsageError(f"{destination}: holds raw tables, which would be overwritten; choose another --to")
     require_only_a_dataset(destination)
     tables, provenance = read_raw(raw), _provenance(raw)
-    ratings = cast("dy.DataFrame[Rating]", tables["ratings"])
-    likes = cast("dy.DataFrame[RawFrameLike]", tables["frame_likes"])
+    ratings, likes = (
+        cast("dy.DataFrame[Rating]", tables["ratings"]),
+        cast("dy.DataFrame[RawFrameLike]", tables["frame_likes"]),
+    )
+    config = replace(config, feedback=config.feedback.with_last_day(tables.get("users"), ratings))
     given = given_pairs(ratings) if config.split.strategy == "given" else None
     feedback, dropped = to_implicit_feedback(ratings, tables["movies"]["movie_id"], config.feedback)
     core = k_core(feedback, config.k_user, config.k_item)
@@ -117,8 +135,9 @@ def build(raw: Path, destination: Path, config: DatasetConfig) -> BuiltDataset:
         )
     interactions, cold_dropped = _split(validate(core, ImplicitFeedback, "k-core"), config.split, given)
     movie_ids = interactions.select("movie_id").unique()
-    frames = tables["frames"].join(movie_ids, on="movie_id", how="semi")
-    frame_likes, likes_dropped = held_out_likes(likes, frames, interactions)
+    chosen = choose_frames(raw, tables, movie_ids, config.drop_placeholders, config.placeholders)
+    frames = chosen.kept
+    frame_likes, likes_dropped = held_out_likes(likes, frames, interactions, chosen.left_out)
     movies = tables["movies"].drop("crawled_at").join(movie_ids, on="movie_id", how="semi")
     users, users_dropped = published_users(tables.get("users"), interactions)
     outside = "movie outside the k-core" if cold_dropped.is_empty() else "movie outside the k-core, or cold"
@@ -130,7 +149,8 @@ def build(raw: Path, destination: Path, config: DatasetConfig) -> BuiltDataset:
             ),
             cold_dropped,
             quarantine_rows(tables["movies"].join(movies, on="movie_id", how="anti"), "movies", outside),
-            quarantine_rows(tables["frames"].join(frames, on="frame_id", how="anti"), "frames", outside),
+            quarantine_rows(tables["frames"].join(movie_ids, on="movie_id", how="anti"), "frames", outside),
+            chosen.left_out,
             likes_dropped,
             users_dropped,
         ]
@@ -142,36 +162,52 @@ def build(raw: Path, destination: Path, config: DatasetConfig) -> BuiltDataset:
         "config": _as_json(config),
         "provenance": provenance,
         "quarantined": _counts(quarantine),
-        "statistics": statistics(interactions, frames, frame_likes, tables["images"]["frame_id"]),
+        "statistics": statistics(interactions, frames, frame_likes, tables["images"]["frame_id"]) | chosen.counts,
+    }
+    built = {
+        "movies": (add_interaction_counts(movies, interactions), SnapshotMovie),
+        "frames": (add_like_counts(frames, likes, interactions), SnapshotFrame),
+        "interactions": (interactions, Interaction),
+        "frame_likes": (frame_likes, FrameLike),
+        "quarantine": (quarantine, Quarantine),
+        "users": (users, SnapshotUser),
     }
     with replaced_folder(destination) as folder:
-        write_table(add_interaction_counts(movies, interactions), SnapshotMovie, folder / "movies.parquet")
-        write_table(add_like_counts(frames, likes, interactions), SnapshotFrame, folder / "frames.parquet")
-        write_table(interactions, Interaction, folder / "interactions.parquet")
-        write_table(frame_likes, FrameLike, folder / "frame_likes.parquet")
-        write_table(quarantine, Quarantine, folder / "quarantine.parquet")
-        if users is not None:
-            write_table(users, SnapshotUser, folder / "users.parquet")
+        for name, (table, schema) in built.items():
+            if table is not None:
+                write_table(table, schema, folder / f"{name}.parquet")
         description = write_description(folder, description)
-        has_kept_features = keep_features(destination, folder)
+        removed = keep_features(destination, folder)
     _log.info("built %s: %d interactions, %d rows dropped", destination, interactions.height, quarantine.height)
-    return BuiltDataset(destination, description, has_kept_features)
+    return BuiltDataset(destination, description, tuple(removed), chosen.notes)
 
 
 def held_out_likes(
-    frame_likes: dy.DataFrame[RawFrameLike], frames: pl.DataFrame, interactions: pl.DataFrame
+    frame_likes: dy.DataFrame[RawFrameLike],
+    frames: pl.DataFrame,
+    interactions: pl.DataFrame,
+    left_out: pl.DataFrame | None = None,
 ) -> tuple[pl.DataFrame, dy.DataFrame[Quarantine]]:
     """Return the likes that belong to held-out user-movie pairs, and the others as quarantine rows.
 
     Likes are for evaluation only, so likes of training pairs are dropped here.
+
+    Args:
+        frame_likes: all likes.
+        frames: the frames of the dataset.
+        interactions: its interactions, with their splits.
+        left_out: frames that were left out as placeholders, if any.
 
     Source: Wu et al. 2019, section 4.
     """
     joined = frame_likes.join(frames.select("frame_id", "movie_id"), on="frame_id", how="left").join(
         interactions.select("user_id", "movie_id", "split"), on=["user_id", "movie_id"], how="left"
     )
+    placeholders = pl.Series([], dtype=pl.String) if left_out is None else left_out["frame_id"]
     reason = (
-        pl.when(pl.col("movie_id").is_null())
+        pl.when(pl.col("frame_id").is_in(placeholders.implode()))
+        .then(pl.lit("frame left out as a placeholder"))
+        .when(pl.col("movie_id").is_null())
         .then(pl.lit("frame not in the dataset"))
         .when(pl.col("split").is_null())
         .then(pl.lit("user has no interaction with the movie in the dataset"))

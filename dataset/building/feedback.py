@@ -1,7 +1,8 @@
 """Turns raw ratings into implicit feedback: each user-movie pair once, every dropped row with its reason."""
 
-from datetime import date
-from typing import Annotated
+from dataclasses import replace
+from datetime import date, timedelta
+from typing import Annotated, Literal
 
 import dataframely as dy
 import polars as pl
@@ -11,8 +12,8 @@ from pydantic.dataclasses import dataclass
 
 from dataset.errors import UsageError
 from dataset.moments import day, moment
-from dataset.schema import ImplicitFeedback, Rating
-from dataset.tables import fill_optional, quarantine_rows, validate
+from dataset.schema import ImplicitFeedback, Rating, RawUser
+from dataset.tables import empty, fill_optional, quarantine_rows, validate
 
 
 def _read_day(value: object) -> date:
@@ -25,7 +26,15 @@ def _read_day(value: object) -> date:
         raise ValueError("Input should be a day like 2015-01-31") from None
 
 
+FIRST_READ = "first-read"
+
+
+def _read_last_day(value: object) -> object:
+    return value if value == FIRST_READ else _read_day(value)
+
+
 Day = Annotated[date, BeforeValidator(_read_day)]
+LastDay = Annotated[date | Literal["first-read"], BeforeValidator(_read_last_day)]
 
 
 @dataclass(frozen=True)
@@ -37,18 +46,42 @@ class FeedbackConfig:
         include_unrated: whether "watched, not rated" counts; by default it does
         since: first day that counts (in UTC), like 2015-01-31; with --since or --until, ratings without a date do
             not count
-        until: last day that counts
+        until: last day that counts; `first-read` is the day before the first person's list was read (of a crawl), so
+            that everyone is known up to the same day
     """
 
     min_stars: Annotated[float | None, Field(ge=0, le=5)] = None
     include_unrated: Annotated[bool, Parameter(negative="--rated-only")] = True
     since: Day | None = None
-    until: Day | None = None
+    until: LastDay | None = None
 
     def __post_init__(self) -> None:
         """Reject an empty range of days."""
-        if self.since and self.until and self.since > self.until:
+        if self.since and isinstance(self.until, date) and self.since > self.until:
             raise UsageError(f"--since {self.since} is after --until {self.until}; swap them")
+
+    def with_last_day(self, users: pl.DataFrame | None, ratings: pl.DataFrame) -> "FeedbackConfig":
+        """Return the same with a day instead of `first-read`.
+
+        A day counts only if it was over when the first list was read. Both are days in UTC, as dates of ratings are.
+
+        Args:
+            users: the raw table of the people whose lists were read; None if there is none.
+            ratings: the raw ratings; only people with ratings matter.
+
+        Raises:
+            UsageError: nobody knows when the lists were read, or `since` is after that day.
+        """
+        if self.until != FIRST_READ:
+            return self
+        read = empty(RawUser) if users is None else users.join(ratings, on="user_id", how="semi")
+        first = read["read_on"].min()
+        if not isinstance(first, date):
+            raise UsageError(
+                f"--until {FIRST_READ}: these raw tables do not say when people's lists were read (a crawl writes that "
+                "into users.parquet); give a day"
+            )
+        return replace(self, until=first - timedelta(days=1))
 
 
 def to_implicit_feedback(
@@ -65,6 +98,8 @@ def to_implicit_feedback(
         movie_ids: the known movies; a rating of any other movie is dropped.
         config: which ratings count.
     """
+    if config.until == FIRST_READ:
+        raise UsageError(f"--until {FIRST_READ}: call with_last_day first, which replaces it by a day")
     known = fill_optional(ratings, Rating)
     reasoned = known.select(*ImplicitFeedback.column_names(), reason=_outside(movie_ids, config))
     counted = reasoned.filter(pl.col("reason").is_null()).drop("reason")

@@ -86,12 +86,15 @@ def build_dataset(
         f"  cold interactions in validation and test: {numbers['n_cold_interactions']:,} "
         f"({numbers['n_cold_users']:,} users and {numbers['n_cold_movies']:,} movies have no training interaction)"
     )
+    for note in built.notes:
+        say(f"  {note}")
     if config.split.strategy == "given":
         say(f"  {_about_given_split(built.description['provenance']['given_split'])}")
-    if not built.has_kept_features:
+    if built.removed_features:
         say(
-            "  the features of the earlier build are of other frames, so they were removed; run `python -m features "
-            "extract` (it computes no picture twice) or `import` again"
+            f"  features of the earlier build were removed, because they are of other frames or movies "
+            f"({', '.join(built.removed_features)}); run `python -m features extract` (it computes no picture twice), "
+            "`import` or `text` again"
         )
     for row in built.description["quarantined"]:
         say(f"  dropped from {row['table']}: {row['rows']:,} ({row['reason']})")
@@ -164,6 +167,7 @@ def export_dataset(
     leaking_columns: bool = False,
     features: Literal["none", "items", "frames"] | None = None,
     feature_set: str | None = None,
+    modality: str | None = None,
 ) -> None:
     """Write a dataset for RecBole, LightGCN, Cornac or MMRec.
 
@@ -175,13 +179,15 @@ def export_dataset(
         leaking_columns: also write the movies' columns that reveal held-out rows, such as rating_mean (recbole only)
         features: also write features, of items (the mean of their frames) or of frames (by default items for mmrec)
         feature_set: the feature set to write (by default the main one)
+        modality: also write the items' features of a modality, such as text (by default text for mmrec if it exists)
     """
-    done = export(source, to, format, name, leaking_columns, features, feature_set)
+    done = export(source, to, format, name, leaking_columns, features, feature_set, modality)
     say(f"Exported {source} as {format}:")
     for file in done.files:
         say(f"  {file}")
-    if done.n_filled:
-        say(f"  {done.n_filled:,} items have no feature; their row is the mean of the others")
+    for matrix, n_filled in done.n_filled.items():
+        if n_filled:
+            say(f"  {n_filled:,} items have no {matrix} feature; their row is the mean of the others")
     for column in ("stars", "rated_on"):
         if column not in done.values:
             say(f"  without {column}: some interactions have none")

@@ -3,8 +3,9 @@
 | file | rows |
 |---|---|
 | `image_feat.npy`, `image_feat_ids.txt` | of items: each row is the mean of the item's frames; one id per line |
+| `text_feat.npy`, `text_feat_ids.txt` | of items: the features of the modality `text`; of another, with its name |
 | `frame_feat.npy`, `frame_feat_ids.tsv` | of frames, sorted by id; the frame's and the item's id |
-| `<name>.itememb` | RecBole's: the item's id and its numbers as text |
+| `<name>.itememb`, `<name>.textemb` | RecBole's: the item's id and its numbers as text |
 
 An item without a feature has the mean of the others, because other libraries need a row for every item.
 """
@@ -21,6 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dataset.errors import InvalidTableError, MissingInputError, UsageError
+from dataset.feature_sets import is_item_table
 from dataset.formats.writable_ids import LONGEST_FIELD
 from dataset.tables import read_parquet
 
@@ -33,28 +35,42 @@ class ExportedFeatures:
     """The features of a dataset folder or snapshot.
 
     Attributes:
-        table: the file of the feature table.
+        table: the file of the feature table, of frames or of a modality.
         of: whether each row of a matrix is an item's or a frame's.
-        all_frames: the `SnapshotFrame` rows.
+        all_rows: the `SnapshotFrame` rows, or for a modality the `SnapshotMovie` rows.
+        name: what the files are called: `image`, or the modality.
     """
 
     table: Path
     of: FeaturesOf
-    all_frames: pl.DataFrame
+    all_rows: pl.DataFrame
+    name: str = "image"
+
+    @property
+    def key(self) -> str:
+        """The column of the feature table with the id: `frame_id`, or `movie_id` for a modality."""
+        return "movie_id" if is_item_table(self.table.stem) else "frame_id"
 
     @cached_property
-    def frames(self) -> pl.DataFrame:
-        """`frame_id`, `movie_id` of the frames with a feature, sorted by frame.
+    def known(self) -> pl.DataFrame:
+        """The key and `movie_id` of what has a feature, sorted by the key.
 
         Raises:
             MissingInputError: there are no features.
         """
         if not self.table.is_file():
-            raise MissingInputError(
-                f"{self.table}: no such features; run `python -m features extract` or `import`, or pass --features none"
+            remedy = (
+                "run `python -m features text` or `import --modality`, or leave --modality out"
+                if self.key == "movie_id"
+                else "run `python -m features extract` or `import`, or pass --features none"
             )
-        known = read_parquet(self.table, ["frame_id"])
-        return self.all_frames.select("frame_id", "movie_id").join(known, on="frame_id", how="semi").sort("frame_id")
+            raise MissingInputError(f"{self.table}: no such features; {remedy}")
+        known = read_parquet(self.table, [self.key])
+        return (
+            self.all_rows.select(list(dict.fromkeys((self.key, "movie_id"))))
+            .join(known, on=self.key, how="semi")
+            .sort(self.key)
+        )
 
     @cached_property
     def width(self) -> int:
@@ -67,13 +83,13 @@ class ExportedFeatures:
 
     def n_without(self, items: pl.Series) -> int:
         """Return how many of these items have no feature."""
-        return len(items) - int(items.is_in(self.frames["movie_id"].implode()).sum())
+        return len(items) - int(items.is_in(self.known["movie_id"].implode()).sum())
 
     def array(self, path: str, order: pl.Series) -> "ArrayFile":
         """Return the file of a matrix whose row i is of `order[i]`: items or frames."""
-        key = "movie_id" if self.of == "items" else "frame_id"
-        ids = pl.DataFrame({key: order}).with_row_index("place")
-        return ArrayFile(path, self, self.frames.join(ids, on=key).select("frame_id", "place"), len(order))
+        of_rows = "movie_id" if self.of == "items" else "frame_id"
+        ids = pl.DataFrame({of_rows: order}).with_row_index("place")
+        return ArrayFile(path, self, self.known.join(ids, on=of_rows).select(self.key, "place"), len(order))
 
     def files(self, items: pl.Series) -> list["ArrayFile | IdsFile"]:
         """Return the matrix and the list of its ids.
@@ -82,8 +98,9 @@ class ExportedFeatures:
             items: all item ids, in the order of the rows.
         """
         if self.of == "items":
-            return [self.array("image_feat.npy", items), IdsFile("image_feat_ids.txt", items.to_frame(), False)]
-        ids = self.frames.rename({"movie_id": "item_id"})
+            ids_file = IdsFile(f"{self.name}_feat_ids.txt", items.to_frame(), False)
+            return [self.array(f"{self.name}_feat.npy", items), ids_file]
+        ids = self.known.rename({"movie_id": "item_id"})
         return [self.array("frame_feat.npy", ids["frame_id"]), IdsFile("frame_feat_ids.tsv", ids, True)]
 
 
@@ -107,7 +124,7 @@ class ArrayFile:
     Attributes:
         path: its path below the destination.
         features: where the vectors are.
-        places: `frame_id` and the row that it belongs to.
+        places: the key of the feature table, and the row that it belongs to.
         n_rows: the rows of the matrix.
     """
 
@@ -124,11 +141,12 @@ class ArrayFile:
         matrix.flush()
 
     def fill(self, matrix: npt.NDArray[np.float32]) -> None:
-        """Write the mean of the frames of each row into a matrix, and the mean of the others where there are none."""
+        """Write the mean of the features of each row into a matrix, and the mean of the others where there are none."""
+        key = self.features.key
         counts = np.zeros(self.n_rows, np.int64)
         with pq.ParquetFile(self.features.table, pre_buffer=False) as file:
-            for batch in file.iter_batches(_ROWS_AT_ONCE, columns=["frame_id", "feature"]):
-                rows = pl.DataFrame(pl.from_arrow(batch)).join(self.places, on="frame_id").sort("place", "frame_id")
+            for batch in file.iter_batches(_ROWS_AT_ONCE, columns=[key, "feature"]):
+                rows = pl.DataFrame(pl.from_arrow(batch)).join(self.places, on=key).sort("place", key)
                 if rows.height:
                     _add(rows["feature"].to_numpy().astype(np.float32), rows["place"].to_numpy(), matrix, counts)
         several = np.flatnonzero(counts > 1)
@@ -156,11 +174,19 @@ def _add(
 
 @dataclass(frozen=True)
 class TextVectors:
-    """RecBole's file of embeddings: the item's id and its numbers, with their shortest text that is read back."""
+    """RecBole's file of embeddings: the item's id and its numbers, with their shortest text that is read back.
+
+    Attributes:
+        path: its path below the destination.
+        features: where the vectors are.
+        items: the items, in the order of the lines.
+        columns: the names of its two columns.
+    """
 
     path: str
     features: ExportedFeatures
     items: pl.Series
+    columns: tuple[str, str]
 
     def write(self, path: Path) -> None:
         """Write the file to `path`.
@@ -177,8 +203,9 @@ class TextVectors:
             if len(text) > LONGEST_FIELD:
                 raise UsageError(
                     f"export: the {len(vector):,} numbers of movie {item!r} take more than {LONGEST_FIELD:,} "
-                    "characters, which RecBole cannot read; pass --features none, or export as mmrec or uir"
+                    "characters, which RecBole cannot read; export no features, or as mmrec or uir"
                 )
             texts.append(text)
-        table = pl.DataFrame({"iid:token": self.items, "item_emb:float_seq": texts})
+        ids, vectors = self.columns
+        table = pl.DataFrame({f"{ids}:token": self.items, f"{vectors}:float_seq": texts})
         table.write_csv(path, separator="\t", quote_style="necessary")

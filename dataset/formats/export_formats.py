@@ -6,7 +6,7 @@
 | `lightgcn` | `train.txt`, `valid.txt`, `test.txt` (user number, item numbers), `user_list.txt`, `item_list.txt` |
 | `uir` | `train.tsv`, `valid.tsv`, `test.tsv`: user, item and rating, without a header (Cornac and others) |
 | `uirt` | the same with a fourth column, the time in seconds since 1970 |
-| `mmrec` | `<name>/<name>.inter` (user and item numbers, `x_label` 0, 1 or 2), `image_feat.npy`, ids, `<name>.yaml` |
+| `mmrec` | `<name>/<name>.inter` (user and item numbers, `x_label` 0, 1 or 2), `*_feat.npy`, ids, `<name>.yaml` |
 
 Features are files beside these (`dataset.formats.export_features`).
 
@@ -15,10 +15,10 @@ be read back is refused (`dataset.formats.writable_ids`).
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import polars as pl
 
@@ -42,7 +42,6 @@ from dataset.schema import SnapshotMovie
 
 ExportFormat = Literal["recbole", "lightgcn", "uir", "uirt", "mmrec"]
 
-_EMBEDDING = "itememb"
 FILE_OF_SPLIT = {"train": "train", "validation": "valid", "test": "test"}
 """The names of the splits in RecBole, LightGCN and similar libraries."""
 
@@ -92,7 +91,7 @@ def files_of(
     movies: pl.DataFrame,
     name: str,
     with_leaking: bool,
-    features: ExportedFeatures | None = None,
+    features: Sequence[ExportedFeatures] = (),
 ) -> list[Writable]:
     """Return the files of a format.
 
@@ -102,7 +101,7 @@ def files_of(
         movies: `SnapshotMovie` rows.
         name: the dataset's name in RecBole.
         with_leaking: whether to write the movies' columns that reveal held-out rows, where the format has a place.
-        features: the features to write; None for none.
+        features: the features to write, of pictures and of modalities.
 
     Raises:
         UsageError: the format cannot hold an id, a title or what is asked for; the message has an example.
@@ -114,12 +113,12 @@ def files_of(
     if file_format == "mmrec":
         return _mmrec(interactions, name, features)
     files: list[Writable] = [*_FORMATS[file_format](interactions)]
-    if features is not None:
+    for one in features:
         order = movies["movie_id"].sort()
         if file_format == "lightgcn":
             order = _numbers(interactions, "movie_id")["movie_id"]
-        files += features.files(order)
-        ids, what = (order, "movie") if features.of == "items" else (features.frames["frame_id"], "frame")
+        files += one.files(order)
+        ids, what = (order, "movie") if one.of == "items" else (one.known["frame_id"], "frame")
         require_writable(ids, what, LINES, f"{file_format} with features")
     return files
 
@@ -129,11 +128,12 @@ def _recbole(
     movies: pl.DataFrame,
     name: str,
     with_leaking: bool,
-    features: ExportedFeatures | None,
+    features: Sequence[ExportedFeatures],
 ) -> list[Writable]:
     """Return RecBole's atomic files, split for `benchmark_filename`, in a folder with the dataset's name.
 
-    There is no `.user` file because only the users' ids are known. Features of items are in an `.itememb` file.
+    There is no `.user` file because only the users' ids are known. Features of items are in an `.itememb` file, those
+    of a modality in one with its name, such as `.textemb`.
 
     Source: recbole.io/docs, "Atomic Files", "Data settings: benchmark_filename" and "Load Pre-trained Embedding".
     """
@@ -152,6 +152,7 @@ def _recbole(
     items = _recbole_items(movies, with_leaking)
     files.append(ExportFile(f"{name}/{name}.item", items, quotes=True))
     loaded = [column.partition(":")[0] for column in table.columns if column != "split"]
+    embeddings = [_Embedding.of(one) for one in features]
     loaded_items = [column.partition(":")[0] for column in items.columns]
     settings = [
         f"# run_recbole(model='BPR', dataset={name!r}, config_file_list=[{f'{name}/{name}.yaml'!r}], "
@@ -162,14 +163,33 @@ def _recbole(
         *[f"TIME_FIELD: {column}" for column in ("timestamp", "rated_rank") if column in loaded],
         "benchmark_filename: [train, valid, test]",
         f"load_col: {{inter: [{', '.join(loaded)}], item: [{', '.join(loaded_items)}]"
-        + ("}" if features is None else f", {_EMBEDDING}: [iid, item_emb]}}"),
+        + "".join(f", {one.suffix}: [{one.item}, {one.vector}]" for one in embeddings)
+        + "}",
     ]
-    if features is not None:
+    if embeddings:
         settings += [
-            f"additional_feat_suffix: [{_EMBEDDING}]", "alias_of_item_id: [iid]", "preload_weight: {iid: item_emb}"
-        ]  # fmt: skip
-        files.append(TextVectors(f"{name}/{name}.{_EMBEDDING}", features, movies["movie_id"].sort()))
+            f"additional_feat_suffix: [{', '.join(one.suffix for one in embeddings)}]",
+            f"alias_of_item_id: [{', '.join(one.item for one in embeddings)}]",
+            f"preload_weight: {{{', '.join(f'{one.item}: {one.vector}' for one in embeddings)}}}",
+        ]
+    for one, made in zip(embeddings, features, strict=True):
+        path = f"{name}/{name}.{one.suffix}"
+        files.append(TextVectors(path, made, movies["movie_id"].sort(), (one.item, one.vector)))
     return [*files, ExportFile(f"{name}/{name}.yaml", "\n".join(settings) + "\n")]
+
+
+class _Embedding(NamedTuple):
+    """A file of embeddings in RecBole: its suffix, and the names of its columns of items and of vectors."""
+
+    suffix: str
+    item: str
+    vector: str
+
+    @classmethod
+    def of(cls, features: ExportedFeatures) -> "_Embedding":
+        if features.key == "frame_id":
+            return cls("itememb", "iid", "item_emb")
+        return cls(f"{features.name}emb", f"{features.name}_iid", f"{features.name}_emb")
 
 
 def _recbole_items(movies: pl.DataFrame, with_leaking: bool) -> pl.DataFrame:
@@ -218,8 +238,10 @@ def _lightgcn(interactions: pl.DataFrame) -> list[ExportFile]:
     return files
 
 
-def _mmrec(interactions: pl.DataFrame, name: str, features: ExportedFeatures | None) -> list[Writable]:
-    """Return MMRec's files, in a folder with the dataset's name: row i of `image_feat.npy` is of the item number i.
+def _mmrec(interactions: pl.DataFrame, name: str, features: Sequence[ExportedFeatures]) -> list[Writable]:
+    """Return MMRec's files, in a folder with the dataset's name: row i of `*_feat.npy` is of the item number i.
+
+    A modality of any name is `text_feat.npy`.
 
     Source: github.com/enoche/MMRec, "Data" in its README, `src/utils/dataset.py` and `src/configs/dataset/baby.yaml`.
     """
@@ -249,8 +271,9 @@ def _mmrec(interactions: pl.DataFrame, name: str, features: ExportedFeatures | N
         "vision_feature_file: image_feat.npy",  # MMRec needs both names, and looks whether the files exist
         "text_feature_file: text_feat.npy",
     ]
-    if features is not None:
-        files.append(features.array(f"{name}/image_feat.npy", _numbers(interactions, "movie_id")["movie_id"]))
+    for one in features:
+        kind = "image" if one.key == "frame_id" else "text"
+        files.append(one.array(f"{name}/{kind}_feat.npy", _numbers(interactions, "movie_id")["movie_id"]))
     return [*files, ExportFile(f"{name}/{name}.yaml", "\n".join(settings) + "\n")]
 
 

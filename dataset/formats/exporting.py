@@ -16,8 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import polars as pl
+
 from dataset.errors import MissingInputError, TooLittleDataError, UsageError
-from dataset.feature_sets import require_set_name, table_of_set
+from dataset.feature_sets import TEXT, require_modality_name, require_set_name, table_of_modality, table_of_set
 from dataset.files import atomic_path, explain_write_errors, sha256_of_file, write_json
 from dataset.formats.export_features import ExportedFeatures, FeaturesOf
 from dataset.formats.export_formats import ExportFormat, Writable, files_of
@@ -42,7 +44,8 @@ class Exported:
         values: which of `stars` and `rated_on` have no gaps.
         n_times: the number of times written.
         n_midnights: how many of these are midnight UTC of the day because the time of day is not known.
-        n_filled: the items without a feature, which got the mean of the others; None if no features were written.
+        n_filled: of each matrix of items (`image`, or the modality), the items without a feature, which got the mean
+            of the others.
     """
 
     path: Path
@@ -50,7 +53,7 @@ class Exported:
     values: list[str]
     n_times: int
     n_midnights: int
-    n_filled: int | None = None
+    n_filled: dict[str, int]
 
 
 def export(
@@ -61,6 +64,7 @@ def export(
     leaking_columns: bool = False,
     features: FeaturesOf | Literal["none"] | None = None,
     feature_set: str | None = None,
+    modality: str | None = None,
 ) -> Exported:
     """Write the interactions of a dataset folder or a snapshot in another library's format.
 
@@ -73,8 +77,9 @@ def export(
         name: the dataset's name in RecBole.
         leaking_columns: whether to write the columns of movies that reveal held-out rows (`recbole` only).
         features: whether to write features, of items (the mean of their frames) or of frames; None: of items for
-            `mmrec`, else none.
+            `mmrec` if there are any, or no modality, else none.
         feature_set: the feature set to write; None is the main set.
+        modality: the modality of items to write also; None: `text` for `mmrec` if there is one, else none.
 
     Raises:
         UsageError: `name` is not a valid file name, the format cannot hold an id, or a file at the destination was not
@@ -92,40 +97,69 @@ def export(
         )
     interactions = read_published([source / "interactions.parquet"], SnapshotInteraction)
     movies = read_published([source / "movies.parquet"], SnapshotMovie)
-    exported = _features(source, file_format, features, feature_set)
-    files = files_of(file_format, interactions, movies, name, leaking_columns, exported)
+    of_items = _modality(source, file_format, modality, movies)
+    exported = _features(source, file_format, features, feature_set, is_needed=not of_items)
+    files = files_of(file_format, interactions, movies, name, leaking_columns, exported + of_items)
+    paths = [file.path for file in files]
+    if twice := next((path for path in paths if paths.count(path) > 1), None):
+        raise UsageError(f"--modality {modality}: its file {twice} is also that of --features; export one of them")
     written = _write(files, destination)
     moments = interactions.select(moment()).to_series()
     has_times = file_format in _FORMATS_WITH_TIME and not moments.null_count()
     n_midnights = interactions["rated_at"].null_count() if has_times else 0
     values = [column for column, of in (("stars", interactions["stars"]), ("rated_on", moments)) if not of.null_count()]
     _log.info("exported %s as %s: %d files", source, file_format, len(written))
-    n_filled = exported.n_without(movies["movie_id"]) if exported and exported.of == "items" else None
+    n_filled = {one.name: one.n_without(movies["movie_id"]) for one in exported + of_items if one.of == "items"}
     return Exported(destination, written, values, len(moments) if has_times else 0, n_midnights, n_filled)
 
 
+def _modality(
+    source: Path, file_format: ExportFormat, modality: str | None, movies: pl.DataFrame
+) -> list[ExportedFeatures]:
+    """Return the features of items to export, if any.
+
+    Raises:
+        UsageError: the name is not valid.
+        MissingInputError: there is no such modality.
+    """
+    if modality is None and file_format == "mmrec" and (source / f"{table_of_modality(TEXT)}.parquet").is_file():
+        modality = TEXT
+    if modality is None:
+        return []
+    require_modality_name(modality)
+    found = ExportedFeatures(source / f"{table_of_modality(modality)}.parquet", "items", movies, modality)
+    if not found.known.height:
+        raise TooLittleDataError(f"{found.table}: has no feature of the dataset's movies; make the features again")
+    return [found]
+
+
 def _features(
-    source: Path, file_format: ExportFormat, of: FeaturesOf | Literal["none"] | None, feature_set: str | None
-) -> ExportedFeatures | None:
-    """Return the features to export, None for none.
+    source: Path,
+    file_format: ExportFormat,
+    of: FeaturesOf | Literal["none"] | None,
+    feature_set: str | None,
+    is_needed: bool,
+) -> list[ExportedFeatures]:
+    """Return the features of frames to export, if any.
 
     Raises:
         UsageError: the format has no place for them.
         MissingInputError: there are none.
     """
     require_set_name(feature_set)
-    of = of or ("items" if file_format == "mmrec" else "none")
+    table = source / f"{table_of_set(feature_set)}.parquet"
+    of = of or ("items" if file_format == "mmrec" and (is_needed or feature_set or table.is_file()) else "none")
     if of == "none":
         if feature_set is not None:
             raise UsageError("--feature-set names features, and none are exported; add --features items or frames")
-        return None
+        return []
     if of == "frames" and file_format in _FORMATS_WITHOUT_FRAMES:
         raise UsageError(f"--features frames: {file_format} has features of items only; use --features items")
     frames = read_published([source / "frames.parquet"], SnapshotFrame)
-    found = ExportedFeatures(source / f"{table_of_set(feature_set)}.parquet", of, frames)
-    if not found.frames.height:
+    found = ExportedFeatures(table, of, frames)
+    if not found.known.height:
         raise TooLittleDataError(f"{found.table}: has no feature of the dataset's frames; extract or import features")
-    return found
+    return [found]
 
 
 def _write(files: list[Writable], destination: Path) -> list[Path]:

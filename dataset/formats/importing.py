@@ -16,10 +16,12 @@ import polars as pl
 from dataset.errors import PipelineError
 from dataset.files import sha256_of_file, write_json
 from dataset.formats.items import ItemsFile, ReadItems, read_items
-from dataset.formats.pictures import import_pictures
+from dataset.formats.pictures import import_pictures, no_pictures
 from dataset.formats.ratings import RatingsFormat
 from dataset.formats.split_files import GivenSplit, read_given
-from dataset.schema import OPTIONAL_RAW_TABLES, RAW_TABLES, Frame, Image, Movie, Quarantine
+from dataset.placeholders.fingerprints import write_fingerprints
+from dataset.placeholders.raw_folder import placeholders_of_raw
+from dataset.schema import OPTIONAL_RAW_TABLES, RAW_TABLES, Movie, Quarantine
 from dataset.tables import empty, fill_columns, write_table
 from dataset.version import code_version
 
@@ -88,17 +90,16 @@ def import_ratings(
     known = read_items(items_file, file_format.id_rules) if items_file else None
     read = read_given(ratings, file_format, split)
     items = read.rows["movie_id"].unique().sort()
-    frames, images, bad_pictures = empty(Frame), empty(Image), empty(Quarantine)
-    if pictures is not None:
-        frames, images, bad_pictures = import_pictures(pictures, set(items), destination)
+    found = import_pictures(pictures, set(items), destination) if pictures is not None else no_pictures()
     tables = {name: empty(schema) for name, schema in RAW_TABLES.items()}
     movies = _movies(items, None if known is None else known.rows)
-    tables |= {"movies": movies, "ratings": read.rows, "frames": frames, "images": images}
+    tables |= {"movies": movies, "ratings": read.rows, "frames": found.frames, "images": found.images}
     for name, schema in RAW_TABLES.items():
         write_table(tables[name], schema, destination / f"{name}.parquet")
     for name in OPTIONAL_RAW_TABLES:  # of what was there before
         (destination / f"{name}.parquet").unlink(missing_ok=True)
-    quarantine = pl.concat([read.quarantine, bad_pictures])
+    write_fingerprints(destination, found.images, found.fingerprints)
+    quarantine = pl.concat([read.quarantine, found.quarantine])
     write_table(quarantine, Quarantine, destination / "quarantine.parquet")
     n_rows, n_dropped = read.rows.height + read.quarantine.height, read.quarantine.height
     write_json(
@@ -118,7 +119,11 @@ def import_ratings(
         },
     )
     _log.info(
-        "imported %s: %d ratings, %d pictures, %d dropped", ratings, read.rows.height, images.height, quarantine.height
+        "imported %s: %d ratings, %d pictures, %d dropped",
+        ratings,
+        read.rows.height,
+        found.images.height,
+        quarantine.height,
     )
     n_titles = 0 if known is None else int(items.is_in(known.rows["movie_id"].implode()).sum())
     return Imported(
@@ -126,14 +131,14 @@ def import_ratings(
         n_ratings=read.rows.height,
         n_items=len(items),
         n_titles=n_titles,
-        n_pictures=images.height,
+        n_pictures=found.images.height,
         n_quarantined=quarantine.height,
         n_rows=n_rows,
         n_dropped_rows=n_dropped,
         has_items_file=items_file is not None,
         reasons=dict(read.quarantine.group_by("reason").len().sort("reason").iter_rows()),
         facts=read.facts,
-        notes=(*read.notes, *(known.notes if known else ())),
+        notes=(*read.notes, *(known.notes if known else ()), *placeholders_of_raw(destination)),
     )
 
 

@@ -9,7 +9,9 @@ import stat
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
+import dataframely as dy
 import polars as pl
 
 from dataset.cli import progress
@@ -18,6 +20,7 @@ from dataset.files import atomic_path, copy_file
 from dataset.formats.picture_files import Found, Items, composed, distinct_ids, files_of, named
 from dataset.pictures.pool import PicturePool
 from dataset.pictures.protocol import Checked, UnreadablePicture
+from dataset.placeholders.fingerprints import Fingerprint, fingerprints_of
 from dataset.schema import Frame, Image, Quarantine
 from dataset.tables import empty, fill_columns, quarantine_rows
 
@@ -41,13 +44,17 @@ class _Outcome:
     detail: str = ""
 
 
-def import_pictures(
-    folder: Path, items: set[str], destination: Path
-) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
-    """Store copies of the pictures of known items in `destination/pictures`.
+class ImportedPictures(NamedTuple):
+    """The pictures of a folder: `Frame`, `Image`, `Quarantine` (all other files) and `Fingerprint` rows."""
 
-    Returns:
-        The `Frame` rows, the `Image` rows, and all other files as `Quarantine` rows.
+    frames: pl.DataFrame
+    images: pl.DataFrame
+    quarantine: pl.DataFrame
+    fingerprints: dy.DataFrame[Fingerprint]
+
+
+def import_pictures(folder: Path, items: set[str], destination: Path) -> ImportedPictures:
+    """Store copies of the pictures of known items in `destination/pictures`.
 
     Raises:
         MissingInputError: `folder` is missing.
@@ -71,11 +78,17 @@ def import_pictures(
         images.append({"frame_id": frame_id, "image_sha256": picture.sha256, **size, **file})
     lost = [_quarantine_row(outcome) for outcome in outcomes if outcome.picture is None]
     text = dict.fromkeys(("reason", "movie_id", "frame_id", "detail"), pl.String)
-    return (
+    return ImportedPictures(
         fill_columns(pl.DataFrame(frames) if frames else empty(Frame), Frame),
         pl.DataFrame(images, schema=empty(Image).schema),
         quarantine_rows(pl.DataFrame(lost, schema=text), "frames") if lost else empty(Quarantine),
+        fingerprints_of({picture.sha256: picture.cells for _, picture in kept}),
     )
+
+
+def no_pictures() -> ImportedPictures:
+    """Return what an import without pictures has."""
+    return ImportedPictures(empty(Frame), empty(Image), empty(Quarantine), fingerprints_of({}))
 
 
 def _require_names(folder: Path, outcomes: list[_Outcome]) -> None:

@@ -13,13 +13,19 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL.JpegImagePlugin import JpegImageFile
 
 from dataset.pictures.levels import as_8_bits, as_rgb
-from dataset.pictures.protocol import EXTENSIONS, MAX_FILE_BYTES, MAX_PIXELS, UnreadablePicture
+from dataset.pictures.protocol import EXTENSIONS, MAX_FILE_BYTES, MAX_JPEG_BYTES, MAX_PIXELS, UnreadablePicture
 
 _FORMATS = tuple(name.upper() for name in EXTENSIONS)
 _SEVERAL_PICTURES = {"MPO": "jpeg"}  # a phone's JPEG with further pictures behind the first
 _MAX_REASON_CHARACTERS = 200
+_ORIENTATION, _UPRIGHT = 0x0112, (None, 1)
+_END_OF_IMAGE = b"\xff\xd9"
+_SAMPLINGS = ((1, 1), (2, 1), (1, 2), (2, 2))
+"""Pixels per sample of colour, across and down, that every JPEG decoder reads."""
+_GPU_SIDES_PX, _GPU_LONGEST, _GPU_PIXELS = (16, 8192), 4, 1 << 25
 _TOO_LARGE = f"too large: more than {MAX_FILE_BYTES >> 20} MiB"
 
 
@@ -96,6 +102,42 @@ def decode(picture: Image.Image) -> Image.Image:
     with suppress(Exception):  # broken EXIF data is no reason to reject the pixels
         ImageOps.exif_transpose(shallow, in_place=True)
     return as_rgb(shallow)
+
+
+def is_plain_jpeg(content: bytes) -> bool:
+    """Return whether a GPU decodes a picture as `decode` does.
+
+    It does so for a complete, upright JPEG of moderate size, sequential and with the usual colours. Only the headers
+    are read.
+
+    Raises:
+        UnreadablePicture: see `open_picture`.
+    """
+    if len(content) > MAX_JPEG_BYTES:
+        return False
+    with open_picture(content) as picture:
+        short, long = sorted(picture.size)
+        if not isinstance(picture, JpegImageFile) or picture.format != "JPEG" or picture.mode != "RGB":
+            return False
+        if short < _GPU_SIDES_PX[0] or long > min(_GPU_SIDES_PX[1], _GPU_LONGEST * short) or short * long > _GPU_PIXELS:
+            return False
+        data_start = picture.fp.tell() if picture.fp is not None else 0
+        numbers, across, down, _ = zip(*picture.layer, strict=True)  # of Y, Cb, Cr
+        return (
+            numbers == (1, 2, 3)
+            and (across[0], down[0]) in _SAMPLINGS
+            and {*across[1:], *down[1:]} == {1}
+            and "progressive" not in picture.info
+            and picture.info.get("adobe_transform", 1) == 1
+            and content.rfind(_END_OF_IMAGE, data_start) >= 0
+            and _orientation(picture) in _UPRIGHT
+        )
+
+
+def _orientation(picture: Image.Image) -> object:
+    with suppress(Exception):  # broken EXIF data, which `decode` ignores
+        return picture.getexif().get(_ORIENTATION)
+    return None
 
 
 def read_picture(source: Path | bytes, image_sha256: str | None = None, min_side_px: int | None = None) -> Image.Image:

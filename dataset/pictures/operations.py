@@ -14,8 +14,8 @@ from typing import Any
 
 from PIL import Image
 
-from dataset.pictures.decoding import decode, format_of, open_picture, read_content, read_picture
-from dataset.pictures.protocol import MAX_PIXELS, Checked, Geometry, UnreadablePicture
+from dataset.pictures.decoding import decode, format_of, is_plain_jpeg, open_picture, read_content, read_picture
+from dataset.pictures.protocol import CELLS_PER_SIDE, MAX_PIXELS, Checked, Geometry, UnreadablePicture
 
 _FAST_MARGIN = 1.4
 """A JPEG is decoded at 1/2, 1/4 or 1/8 of its size if its shorter side stays at least this factor above the needed one.
@@ -35,8 +35,8 @@ def check(source: Path | bytes) -> bytes:
     with open_picture(content) as picture:
         picture.load()
         size, name = picture.size, format_of(picture)
-        decode(picture)
-    return json.dumps(asdict(Checked(hashlib.sha256(content).hexdigest(), name, *size, len(content)))).encode()
+        cells = decode(picture).resize((CELLS_PER_SIDE, CELLS_PER_SIDE), Image.Resampling.BOX).tobytes().hex()
+    return json.dumps(asdict(Checked(hashlib.sha256(content).hexdigest(), name, *size, len(content), cells))).encode()
 
 
 def identify(source: Path | bytes) -> bytes:
@@ -61,9 +61,33 @@ def crop(source: Path | bytes, image_sha256: str, geometry: Sequence[Any], fast:
     Raises:
         UnreadablePicture: see `read_picture` and `cut`.
     """
-    kind = Geometry(*geometry)
-    min_side_px = math.ceil(_FAST_MARGIN * kind.resize_px) if fast else None
-    return cut(read_picture(source, image_sha256, min_side_px), kind).tobytes()
+    return _crop(read_content(source, image_sha256), Geometry(*geometry), fast)
+
+
+def crop_or_jpeg(
+    source: Path, image_sha256: str, geometry: Sequence[Any], fast: bool, keeps_jpegs: bool
+) -> tuple[bool, bytes]:
+    """Return whether a picture is left as it is, and its bytes or its crop.
+
+    Args:
+        source: the picture.
+        image_sha256: its SHA-256.
+        geometry: the fields of a `Geometry`.
+        fast: decode large JPEGs at a fraction of their size.
+        keeps_jpegs: leave a JPEG that a GPU can decode (`is_plain_jpeg`) as it is.
+
+    Raises:
+        UnreadablePicture: see `read_picture` and `cut`.
+    """
+    content = read_content(source, image_sha256)
+    if keeps_jpegs and is_plain_jpeg(content):
+        return True, content
+    return False, _crop(content, Geometry(*geometry), fast)
+
+
+def _crop(content: bytes, geometry: Geometry, fast: bool) -> bytes:
+    min_side_px = math.ceil(_FAST_MARGIN * geometry.resize_px) if fast else None
+    return cut(read_picture(content, min_side_px=min_side_px), geometry).tobytes()
 
 
 def thumbnail(source: Path | bytes, max_size_px: Sequence[int]) -> bytes:
@@ -80,7 +104,7 @@ def thumbnail(source: Path | bytes, max_size_px: Sequence[int]) -> bytes:
 
 
 def cut(picture: Image.Image, geometry: Geometry) -> Image.Image:
-    """Resize a picture and crop its centre; the result equals that of torchvision's presets bit for bit.
+    """Resize a picture and crop its centre; the result equals that of torchvision, timm and OpenCLIP bit for bit.
 
     Raises:
         UnreadablePicture: the picture is so thin that the resized one would be too large.
@@ -88,13 +112,20 @@ def cut(picture: Image.Image, geometry: Geometry) -> Image.Image:
     width, height = picture.size
     short, long = sorted((width, height))
     long = int(geometry.resize_px * long / short)
+    if geometry.is_squashed:
+        long = geometry.resize_px
     size = (geometry.resize_px, long) if width <= height else (long, geometry.resize_px)
     if max(size) * min(size) > MAX_PIXELS:
         raise UnreadablePicture(f"too thin: {width} x {height} pixels")
     resampling = Image.Resampling[geometry.interpolation.upper()]
     resized = picture if size == picture.size else picture.resize(size, resampling)
-    left, top = (round((side - geometry.crop_px) / 2.0) for side in resized.size)
+    left, top = (_margin(side, geometry.crop_px) for side in resized.size)
     return resized.crop((left, top, left + geometry.crop_px, top + geometry.crop_px))
+
+
+def _margin(side_px: int, crop_px: int) -> int:
+    """Return how many pixels to leave out before a crop; if it is negative, how many to add."""
+    return round((side_px - crop_px) / 2.0) if side_px >= crop_px else -((crop_px - side_px) // 2)
 
 
 OPERATIONS: dict[str, Callable[..., bytes]] = {

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import astuple
@@ -22,14 +22,18 @@ from queue import LifoQueue
 from typing import IO, Any, TypeVar, cast
 
 from dataset.errors import PipelineError
+from dataset.pictures.memory import Region, SharedMemory, whole_pages
 from dataset.pictures.protocol import (
     ANSWER,
+    CROPS,
     MAX_ANSWER_BYTES,
     MAX_FILE_BYTES,
+    MAX_JPEG_BYTES,
     PICTURE_TIMEOUT_S,
     READY,
     REQUEST,
     Checked,
+    Cropped,
     Geometry,
     UnreadablePicture,
 )
@@ -67,7 +71,9 @@ class PicturePool:
     ) -> None:
         if os.name != "posix":
             raise PipelineError("pictures: decoder processes need Linux or macOS; on Windows, use WSL")
-        self._decoders = [_Decoder(timeout_s) for _ in range(n_processes)]
+        self.n_processes, self._timeout_s = n_processes, timeout_s
+        self._memory = SharedMemory()
+        self._decoders = [_Decoder(timeout_s, self._memory.file) for _ in range(n_processes)]
         self._idle = LifoQueue[_Decoder]()  # last in, first out: a process starts only if all others are busy
         for decoder in self._decoders:
             self._idle.put(decoder)
@@ -82,12 +88,15 @@ class PicturePool:
 
     def close(self) -> None:
         """Stop the processes."""
+        if self._is_closed:
+            return
         self._is_closed = True
         for decoder in self._decoders:
             decoder.stop()  # stop the processes first, so that threads stop waiting for them
         self._threads.shutdown(cancel_futures=True)
         for decoder in self._decoders:
             decoder.stop()
+        self._memory.close()
 
     @property
     def process_ids(self) -> list[int]:
@@ -106,6 +115,46 @@ class PicturePool:
         """Return a picture's crop, (crop_px, crop_px, 3) uint8, after checking its SHA-256."""
         return self._ask("crop", picture, image_sha256=image_sha256, geometry=astuple(geometry), fast=fast)
 
+    def crops(
+        self,
+        folder: Path,
+        chunks: Iterable[Sequence[tuple[str, str]]],
+        chunk_size: int,
+        geometry: Geometry,
+        fast: bool,
+        keeps_jpegs: bool = False,
+    ) -> Iterator[list[Cropped]]:
+        """Yield the results for each chunk of pictures, in order. They are valid until the next chunk is asked for.
+
+        A process writes the results of a chunk into shared memory, so nothing is copied here. All processes work, while
+        the results of one chunk are used.
+
+        Args:
+            folder: the folder that the pictures' paths are relative to, and must not leave.
+            chunks: SHA-256 and paths, at most `chunk_size` per chunk.
+            chunk_size: how many pictures a process decodes between two answers.
+            geometry: how pictures are cropped.
+            fast: decode large JPEGs at a fraction of their size.
+            keeps_jpegs: leave a JPEG that a GPU can decode as it is.
+        """
+        space = whole_pages(max(geometry.crop_bytes, MAX_JPEG_BYTES if keeps_jpegs else 0))
+        how = {
+            "geometry": astuple(geometry),
+            "fast": fast,
+            "keeps_jpegs": keeps_jpegs,
+            "folder": str(folder.absolute()),
+        }
+        n_ahead, size = 2 * self.n_processes + 1, space * chunk_size
+        memory = self._memory.take(n_ahead * size)
+
+        def work(task: tuple[int, Sequence[tuple[str, str]]]) -> list[Cropped]:
+            number, pictures = task
+            # `each` begins a chunk when the results of the one with the same memory have been used.
+            return self._crops(pictures, memory.part(number % n_ahead, size), space, how)
+
+        yield from self.each(work, enumerate(chunks), n_ahead)
+        self._memory.give_back(memory)
+
     def thumbnail(self, picture: Path | bytes, max_size_px: tuple[int, int]) -> bytes:
         """Return a small WebP copy of a picture, at most (width, height)."""
         return bytes(self._ask("thumbnail", picture, max_size_px=max_size_px))
@@ -120,6 +169,28 @@ class PicturePool:
         while waiting:
             yield waiting.popleft().result()
 
+    def _crops(
+        self, pictures: Sequence[tuple[str, str]], memory: Region, space: int, how: dict[str, Any]
+    ) -> list[Cropped]:
+        """Return the results for pictures, each of which has `space` bytes of memory. If one fails, each is alone."""
+        is_alone = len(pictures) == 1
+        fields = {
+            "pictures": pictures,
+            "limit_s": 0 if is_alone else self._timeout_s,
+            "offset": memory.offset,
+            "size": len(memory.view),
+        }
+        header = json.dumps({"operation": CROPS, **fields, **how}).encode()
+        try:
+            answer = self._send(_message(header), self._timeout_s * len(pictures), 2 if is_alone else 1)
+            return _cropped(json.loads(answer), memory.view)
+        except UnreadablePicture as reason:
+            if is_alone:
+                return [Cropped(memoryview(b""), reason=str(reason))]
+        return [
+            self._crops([picture], memory.part(number, space), space, how)[0] for number, picture in enumerate(pictures)
+        ]
+
     def _ask(self, operation: str, picture: Path | bytes, **fields: Any) -> bytearray:
         content = picture if isinstance(picture, bytes) else b""
         if len(content) > MAX_FILE_BYTES:
@@ -127,14 +198,29 @@ class PicturePool:
         if isinstance(picture, Path):
             fields["path"] = str(picture.absolute())
         header = json.dumps({"operation": operation, **fields}).encode()
-        message = REQUEST.pack(len(header), len(content)) + header + content
+        return self._send(_message(header, content), self._timeout_s, 2)
+
+    def _send(self, message: bytes, timeout_s: float, n_tries: int) -> bytearray:
         decoder = self._idle.get()
         try:
             if self._is_closed:
                 raise UnreadablePicture("stopped")
-            return decoder.ask(message)
+            return decoder.ask(message, timeout_s, n_tries)
         finally:
             self._idle.put(decoder)
+
+
+def _message(header: bytes, content: bytes = b"") -> bytes:
+    return REQUEST.pack(len(header), len(content)) + header + content
+
+
+def _cropped(answer: Iterable[tuple[bool, int, str]], memory: memoryview) -> list[Cropped]:
+    """Return the results that an answer describes, as views of the shared memory, in which they have no gaps."""
+    cropped, end = [], 0
+    for is_jpeg, n_bytes, reason in answer:
+        start, end = end, end + n_bytes
+        cropped.append(Cropped(memory[start:end], is_jpeg, reason))
+    return cropped
 
 
 @cache
@@ -148,23 +234,22 @@ def shared_pool() -> PicturePool:
 class _Decoder:
     """One decoder process; it is restarted when it dies."""
 
-    def __init__(self, timeout_s: float) -> None:
-        self._timeout_s = timeout_s
+    def __init__(self, timeout_s: float, memory_file: int) -> None:
+        self._timeout_s, self._memory_file = timeout_s, memory_file
         self.process: subprocess.Popen[bytes] | None = None
 
-    def ask(self, message: bytes) -> bytearray:
+    def ask(self, message: bytes, timeout_s: float, n_tries: int) -> bytearray:
         """Return the answer to a request.
 
         Raises:
-            UnreadablePicture: the picture cannot be decoded, takes too long, or has killed the decoder twice.
+            UnreadablePicture: the picture cannot be decoded, takes too long, or has killed the decoder at each try.
         """
         try:
-            return self._ask(message)
-        except _DecoderDiedError:  # the picture may not be the cause
-            try:
-                return self._ask(message)
-            except _DecoderDiedError as error:
-                raise UnreadablePicture(f"cannot be decoded: {error}") from None
+            return self._ask(message, timeout_s)
+        except _DecoderDiedError as error:
+            if n_tries > 1:  # the picture may not be the cause
+                return self.ask(message, timeout_s, n_tries - 1)
+            raise UnreadablePicture(f"cannot be decoded: {error}") from None
 
     def stop(self) -> None:
         """Stop the process."""
@@ -175,10 +260,10 @@ class _Decoder:
                 cast(IO[bytes], pipe).close()
             self.process = None
 
-    def _ask(self, message: bytes) -> bytearray:
+    def _ask(self, message: bytes, timeout_s: float) -> bytearray:
         if self.process is None:
             self._start()
-        deadline = time.monotonic() + self._timeout_s
+        deadline = time.monotonic() + timeout_s
         self._write(message, deadline)
         (length,) = ANSWER.unpack(self._read(ANSWER.size, deadline))
         if abs(length) > MAX_ANSWER_BYTES:  # the decoder is not itself any more
@@ -190,7 +275,8 @@ class _Decoder:
 
     def _start(self) -> None:
         self.process = subprocess.Popen(
-            [*DECODER, str(int(self._timeout_s) + _GRACE_S)],
+            [*DECODER, str(int(self._timeout_s) + _GRACE_S), str(self._memory_file)],
+            pass_fds=[self._memory_file],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

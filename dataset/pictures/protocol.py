@@ -6,6 +6,9 @@
 The JSON object has `operation` (a key of `operations.OPERATIONS`), `path` if the picture is a file, and the
 operation's other fields. Before the first answer, a process writes `READY`. An answer is bytes, never a pickle:
 a decoder that a picture has taken over cannot run code in the program.
+
+The operation `crops` is about many files. Their crops go into memory that both processes share, and the answer is a
+JSON list with an item for each file: whether its bytes are the JPEG as it was, their number, the reason for a failure.
 """
 
 import struct
@@ -20,10 +23,16 @@ MAX_PIXELS = 100_000_000
 """A picture with more pixels is rejected before decoding; the largest posters have about 40 million."""
 MAX_FILE_BYTES = 1 << 29
 MAX_ANSWER_BYTES = 1 << 28
+MAX_JPEG_BYTES = 1 << 21
+"""A larger JPEG is never left to a GPU, because it would take too much of the shared memory."""
 PICTURE_TIMEOUT_S = 10.0
 """Decoding of a picture is stopped after this time."""
+CELLS_PER_SIDE = 9
+N_CELL_LEVELS = 3 * CELLS_PER_SIDE**2
 
 READY = b"ready\n"
+CROPS = "crops"
+OUTSIDE = "the file is missing from the raw folder: its path leads out of it"
 REQUEST = struct.Struct("<IQ")
 ANSWER = struct.Struct("<q")
 
@@ -34,13 +43,19 @@ class UnreadablePicture(Exception):  # noqa: N818 - an outcome that is recorded,
 
 @dataclass(frozen=True)
 class Checked:
-    """A picture that has been decoded without an error. `format` is a key of `EXTENSIONS`."""
+    """A picture that has been decoded without an error.
+
+    Attributes:
+        format: a key of `EXTENSIONS`.
+        cells: the mean colours of 9 x 9 equal cells, row by row, as 243 levels (R, G, B of each cell) in hexadecimal.
+    """
 
     sha256: str
     format: str
     width_px: int
     height_px: int
     size_bytes: int
+    cells: str
 
     @property
     def path(self) -> str:
@@ -50,8 +65,30 @@ class Checked:
 
 @dataclass(frozen=True)
 class Geometry:
-    """How a picture is cropped: resize the shorter side to `resize_px`, then keep the centre `crop_px` x `crop_px`."""
+    """How a picture is cropped: resize it, then keep the centre `crop_px` x `crop_px`, with black where it is smaller.
+
+    Attributes:
+        resize_px: the length of the shorter side after resizing, or of both sides.
+        crop_px: the side of the crop.
+        interpolation: a name of Pillow's `Resampling`, in small letters.
+        is_squashed: both sides become `resize_px`, whatever the proportions.
+    """
 
     resize_px: int
     crop_px: int
     interpolation: str
+    is_squashed: bool = False
+
+    @property
+    def crop_bytes(self) -> int:
+        """The size of a crop, (crop_px, crop_px, 3) uint8."""
+        return 3 * self.crop_px**2
+
+
+@dataclass(frozen=True)
+class Cropped:
+    """What a decoder made of a picture: its crop, its JPEG as it is, or nothing, and then the reason."""
+
+    content: memoryview
+    is_jpeg: bool = False
+    reason: str = ""

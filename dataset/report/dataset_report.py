@@ -4,24 +4,28 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import dataframely as dy
 import polars as pl
 
 from dataset.dates import IN_WORDS
 from dataset.description import PAPER_STATISTICS, flatten_settings
 from dataset.files import write_json, write_text
+from dataset.placeholders.config import thresholds_of
+from dataset.placeholders.raw_folder import judge_raw
 from dataset.report.charts import attrition_chart, concentration_chart, histogram
 from dataset.report.distributions import concentration, distributions
 from dataset.report.health import crawl_health, crawl_pace
 from dataset.report.numbers import Number, NumberSource, NumberTable, Row, total
 from dataset.report.page import render
-from dataset.report.schema import Concentration, Distribution
+from dataset.report.placeholders import GROUPS_FILE, counts_by_kind, largest_groups, picture_groups
+from dataset.report.schema import Concentration, Distribution, PictureGroup
 from dataset.report.theme import Chart
 from dataset.report.thumbnails import Thumbnails
 from dataset.risk import words
 from dataset.schema import HELD_OUT_SPLITS, SPLITS
 from dataset.snapshots.feature_words import describe_features
 from dataset.snapshots.snapshot import Snapshot
-from dataset.tables import write_table
+from dataset.tables import empty, validate, write_table
 
 DEFAULT_REPORTS = Path("data/reports")
 _MANIFEST, _QUARANTINED, _RISK, _PAPER = (
@@ -69,9 +73,11 @@ def write_dataset_report(snapshot: Snapshot, raw: Path | None, destination: Path
     tables = {name: snapshot.read(name) for name in ("movies", "frames", "interactions", "frame_likes")}
     counted = distributions(tables["interactions"], tables["movies"], tables["frames"], tables["frame_likes"])
     concentrated = concentration(tables["interactions"])
+    groups = _picture_groups(snapshot, raw, tables["movies"])
     pace = crawl_pace(snapshot.manifest.provenance)
     write_table(counted, Distribution, destination / "distributions.parquet")
     write_table(concentrated, Concentration, destination / "concentration.parquet")
+    write_table(groups, PictureGroup, destination / GROUPS_FILE)
     write_json(destination / "crawl.json", pace)
     manifest = asdict(snapshot.manifest)
     numbers = NumberSource(
@@ -84,7 +90,7 @@ def write_dataset_report(snapshot: Snapshot, raw: Path | None, destination: Path
         },
         {_MANIFEST: manifest, _PAPER: PAPER_STATISTICS, "crawl.json": pace},
     )
-    charts, crawl = _charts(numbers), crawl_health(numbers, manifest["provenance"])
+    charts, crawl, thumbnails = _charts(numbers), crawl_health(numbers, manifest["provenance"]), Thumbnails(raw)
     page = render(
         "dataset.report",
         "dataset.html.j2",
@@ -99,7 +105,10 @@ def write_dataset_report(snapshot: Snapshot, raw: Path | None, destination: Path
         risk=_risk(numbers, manifest["risk_figures"]),
         charts=charts,
         health=crawl,
-        sheet=contact_sheet(tables["frames"], tables["movies"], Thumbnails(raw)),
+        sheet=contact_sheet(tables["frames"], tables["movies"], thumbnails),
+        placeholders=counts_by_kind(numbers),
+        thresholds={key: numbers.at(_MANIFEST, "config", "placeholders", key) for key in ("min_side_px", "shared_by")},
+        groups=largest_groups(groups, thumbnails),
     )
     for chart in (*charts.values(), crawl["chart"] if crawl else None):
         if chart is not None:
@@ -122,6 +131,14 @@ def contact_sheet(frames: pl.DataFrame, movies: pl.DataFrame, thumbnails: Thumbn
         if len(sheet) < _SHEET_FRAMES and (picture := thumbnails.of(frame)) is not None:
             sheet.append(SheetFrame(picture, title, kind))
     return sheet
+
+
+def _picture_groups(snapshot: Snapshot, raw: Path | None, movies: pl.DataFrame) -> dy.DataFrame[PictureGroup]:
+    """Return the groups of equal pictures among the raw frames of the snapshot's movies; none without a raw folder."""
+    if raw is None or not (raw / "images.parquet").is_file():
+        return validate(empty(PictureGroup), PictureGroup, GROUPS_FILE)
+    config = thresholds_of(snapshot.manifest.config)
+    return picture_groups(judge_raw(raw, config).frames.join(movies, on="movie_id", how="semi"))
 
 
 def _charts(numbers: NumberSource) -> dict[str, Chart | None]:
@@ -212,6 +229,9 @@ def _named_numbers(numbers: NumberSource) -> dict[str, Number | None]:
         "top_tenth": numbers.of("concentration.parquet", "share", of="movie", top_share=0.1),
         "top_tenth_users": numbers.of("concentration.parquet", "share", of="user", top_share=0.1),
         "pairs": pairs,
+        "placeholders": numbers.at(_MANIFEST, "statistics", "n_placeholder_frames"),
+        "not_compared": numbers.at(_MANIFEST, "statistics", "n_frames_not_compared"),
+        "only_placeholders": numbers.at(_MANIFEST, "statistics", "n_movies_with_only_placeholders"),
         "without_frame": numbers.at(_MANIFEST, "statistics", "n_movies_without_frame"),
     }
 
@@ -269,6 +289,7 @@ _CONTENTS = [
     ("paper", "Compared with the paper"),
     ("tails", "Long tails"),
     ("frames", "Frames and likes"),
+    ("placeholders", "Pictures that say nothing"),
     ("health", "Health of the crawl"),
     ("risk", "How easily people are found"),
     ("origin", "Origin"),

@@ -2,6 +2,10 @@
 
 import dataframely as dy
 
+from dataset.placeholders.frames import KINDS
+
+OTHER = "other"
+
 
 class Distribution(dy.Schema):
     """One bin of a histogram: `n` values are between `low` and `high`, both included."""
@@ -22,3 +26,17 @@ class Concentration(dy.Schema):
     top_share = dy.Float64(primary_key=True, min=0, max=1)
     n = dy.UInt32(min=1)
     share = dy.Float64(min=0, max=1)
+
+
+class PictureGroup(dy.Schema):
+    """Nearly equal pictures of one kind, if they say nothing or belong to several items (`other`).
+
+    `picture` is the SHA-256 of the one that represents all nearly equal ones, and `frame_id` a frame that shows one of
+    the group. Frames that were left out of the dataset as placeholders are counted too.
+    """
+
+    picture = dy.String(primary_key=True, regex="^[0-9a-f]{64}$")
+    kind = dy.Enum([*KINDS, OTHER], primary_key=True)
+    frame_id = dy.String(min_length=1)
+    n_frames = dy.UInt32(min=1)
+    n_items = dy.UInt32(min=1)

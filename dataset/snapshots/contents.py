@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from dataset.claims import require_plausible
 from dataset.errors import InvalidTableError
-from dataset.feature_sets import is_feature_table
+from dataset.feature_sets import is_feature_table, is_item_table
 from dataset.files import FileState
 from dataset.schema import schema_of
 from dataset.snapshots.digest import TableDigest
@@ -63,7 +63,11 @@ def read_contents(files: dict[str, Path]) -> dict[str, TableContent]:
         for name, path in files.items()
         if path.is_file() or not (is_feature_table(name) or name == "users")
     }
-    of_features = [(name, "frames", ["frame_id"]) for name in contents if is_feature_table(name)]
+    of_features = [
+        (name, "movies", ["movie_id"]) if is_item_table(name) else (name, "frames", ["frame_id"])
+        for name in contents
+        if is_feature_table(name)
+    ]
     for child, parent, columns in (*_REFERENCES, *of_features):
         if child in contents:
             require_references(contents[child].keys, contents[parent].keys, columns, child, parent)
@@ -72,13 +76,15 @@ def read_contents(files: dict[str, Path]) -> dict[str, TableContent]:
 
 def content_digest(contents: dict[str, TableContent], description: dict[str, Any]) -> str:
     """Return the SHA-256 of the tables' rows, and of the description's settings and extractors: the same anywhere."""
+    config = dict(description["config"])
+    if not config.get("drop_placeholders"):  # then the thresholds change no row, and older builds have none
+        config = {key: config[key] for key in config if key not in ("drop_placeholders", "placeholders")}
     value = {
         "tables": {name: content.content_sha256 for name, content in contents.items()},
-        "config": description["config"],
+        "config": config,
         "extractor": description.get("extractor"),
     }
-    if description.get("feature_sets"):
-        value["feature_sets"] = description["feature_sets"]
+    value |= {key: description[key] for key in ("feature_sets", "item_features") if description.get(key)}
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 

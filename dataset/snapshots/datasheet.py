@@ -25,6 +25,10 @@ FEATURES_SHOW_PICTURES = (
     "layers such as VGG's fc7 (Mahendran and Vedaldi 2015; Dosovitskiy and Brox 2016). Whatever rights others have in "
     "the pictures, treat the features as if they were small copies of them."
 )
+_FEATURES_SHOW_TEXTS = (
+    "Largely: published work reconstructs short texts from the vectors of sentence encoders (Morris et al. 2023, Text "
+    "Embeddings Reveal (Almost) As Much As Text). manifest.json names the columns of the text."
+)
 NO_PERSON = "All users are invented. This dataset describes no real person."
 
 
@@ -219,6 +223,8 @@ def _uses(manifest: Manifest) -> dict[str, str]:
     }
     if manifest.extractors:
         answers["Can pictures be recovered from the features?"] = FEATURES_SHOW_PICTURES
+    if manifest.item_features:
+        answers["Can texts be recovered from the features?"] = _FEATURES_SHOW_TEXTS
     return answers
 
 

@@ -11,11 +11,11 @@ import pyarrow.parquet as pq
 from dataset.claims import require_plausible
 from dataset.description import flatten_settings
 from dataset.errors import InvalidTableError
-from dataset.feature_sets import is_feature_table
+from dataset.feature_sets import is_feature_table, is_item_table
 from dataset.risk import words
 from dataset.risk.figures import POINTS
 from dataset.schema import SNAPSHOT_TABLES, schema_of
-from dataset.snapshots.feature_words import describe_extractor
+from dataset.snapshots.feature_words import describe_extractor, name_in_words
 from dataset.snapshots.manifest import Manifest, TableEntry
 from dataset.snapshots.snapshot import Snapshot
 from dataset.tables import concat_files, fill_optional
@@ -78,12 +78,12 @@ def describe_changes(before: Snapshot, after: Snapshot, tables: list[TableDiff])
 
 
 def _describe_extractors(before: Manifest, after: Manifest) -> Iterator[str]:
-    old, new = before.extractors, after.extractors
-    for name in dict.fromkeys((*old, *new)):
-        one, other = old.get(name), new.get(name)
+    old, new = before.makers, after.makers
+    for table in dict.fromkeys((*old, *new)):
+        one, other = old.get(table), new.get(table)
         if one != other:
-            what = f"feature set {name}" if name else "features"
-            yield f"{what}: {describe_extractor(one)} → {describe_extractor(other)}"
+            words = (describe_extractor(by) if by or not is_item_table(table) else "none" for by in (one, other))
+            yield f"{name_in_words(table)}: {' → '.join(words)}"
             yield from _describe_values("  extractor", one or {}, other or {})
 
 

@@ -6,7 +6,7 @@ empty, so a changed byte in the manifest is detected too.
 Format 2 added this digest, the licence, and a content digest that does not depend on how Arrow serialises
 a table. Format 3 (the current one) added `rated_at`, and a list of files per table. Readers of format 3 must
 accept that a table, a column or a key of the manifest that they know is missing, and that there are others that they
-do not know; `dates`, `risk_figures` and `rated_rank` came later.
+do not know; `dates`, `risk_figures`, `rated_rank`, `feature_sets` and `item_features` came later.
 Older formats can still be read.
 """
 
@@ -20,14 +20,15 @@ from pydantic import BaseModel, Field
 from pydantic.dataclasses import dataclass
 
 from dataset.dates import Dates
-from dataset.description import BuildSettings, Dropped, Extractor, FeatureSets, Provenance
+from dataset.description import BuildSettings, Dropped, Extractor, FeatureSets, ItemFeatures, Provenance
 from dataset.documents import FileName, FolderName, Moment, Settings, Sha256, Whole, holds, parse_document
 from dataset.errors import InvalidSnapshotError
-from dataset.feature_sets import extractors_of
+from dataset.feature_sets import extractors_of, makers_of_tables
 
 FORMAT_VERSION = 3
 FILE_NAME = "manifest.json"
 _NO_MANIFEST = "this is not a snapshot's manifest, or damaged: get the snapshot from its source, or publish, again"
+_LEFT_OUT_IF_EMPTY = ("feature_sets", "item_features")
 _OF_FILE = ("rows", "size_bytes", "sha256")
 _OLD_STATISTIC = re.compile(r"_a_(?=user|movie)")
 """Older snapshots have `_a_user` and `_a_movie`, not `_per_user` and `_per_movie`, in the names of statistics."""
@@ -105,6 +106,7 @@ class Manifest:
         risk_figures: whom a few known ratings single out, empty in snapshots of older versions.
         feature_sets: what made the feature sets that have a name (`dataset.feature_sets`); left out of the file if
             there are none.
+        item_features: what made the features of items, by modality; left out of the file if there are none.
         manifest_sha256: the manifest's own digest (see the module).
     """
 
@@ -128,12 +130,19 @@ class Manifest:
     dates: Dates | None = None
     risk_figures: list[RiskFigure] = field(default_factory=list)
     feature_sets: FeatureSets = field(default_factory=dict)
+    item_features: ItemFeatures = field(default_factory=dict)
     manifest_sha256: str = ""
 
     @property
     def extractors(self) -> dict[str | None, dict[str, Any]]:
-        """What made each feature set, by its name; the main set has None."""
+        """What made each feature set of frames, by its name; the main set has None."""
         return extractors_of({"extractor": self.extractor, "feature_sets": self.feature_sets})
+
+    @property
+    def makers(self) -> dict[str, dict[str, Any]]:
+        """What made each feature table, of frames and of items, by the table's name."""
+        keys = ("extractor", "feature_sets", "item_features")
+        return makers_of_tables({key: getattr(self, key) for key in keys})
 
     @property
     def sha256_of(self) -> dict[str, str]:
@@ -213,5 +222,5 @@ def _own_digest(content: bytes, digest: Any) -> str:
 
 
 def _json(manifest: Manifest) -> bytes:
-    content = {key: value for key, value in asdict(manifest).items() if value or key != "feature_sets"}
+    content = {key: value for key, value in asdict(manifest).items() if value or key not in _LEFT_OUT_IF_EMPTY}
     return (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode()

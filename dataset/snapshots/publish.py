@@ -13,7 +13,7 @@ from dataset.dates import LEVELS, Dates, default_dates
 from dataset.description import read_proven
 from dataset.documents import is_folder_name
 from dataset.errors import InvalidTableError, UsageError
-from dataset.feature_sets import extractors_of, files_of_set, table_of_set
+from dataset.feature_sets import makers_of_tables
 from dataset.files import FileState, explain_write_errors
 from dataset.risk.figures import RiskFigure, risk_figures
 from dataset.snapshots.card import SPLIT_TABLES, split_file, write_card
@@ -75,8 +75,8 @@ def publish(
     with tempfile.TemporaryDirectory(prefix="douban-keyframes-") as scratch:
         wanted = config.dates or default_dates(description["provenance"])
         files = coarse_tables(dataset, wanted, Path(scratch))
-        tables_of_sets = {table_of_set(one): dataset / files_of_set(one)[0] for one in extractors_of(description)}
-        contents = read_contents(files | tables_of_sets)
+        of_features = {table: dataset / f"{table}.parquet" for table in makers_of_tables(description)}
+        contents = read_contents(files | of_features)
         digest = content_digest(contents, description)
         dates = exactness(files, wanted)
         stated = replace(config, dates=dates if config.dates else None)
@@ -137,6 +137,7 @@ def _publish(
             provenance=description["provenance"],
             extractor=description.get("extractor"),
             feature_sets=description.get("feature_sets") or {},
+            item_features=description.get("item_features") or {},
             statistics=description["statistics"],
             quarantined=description["quarantined"],
             tables=tables,

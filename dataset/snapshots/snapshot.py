@@ -3,6 +3,7 @@
     <root>/<name>/v0001/
         movies.parquet  frames.parquet  interactions.parquet  frame_likes.parquet
         frame_features.parquet   (if the dataset has features; frame_features-<name>.parquet for further sets)
+        item_features-<modality>.parquet   (if its items have features, such as those of their texts)
         splits/<table>/<split>.parquet   the rows of interactions and frame_likes again, one file per split
         README.md  plots/*.svg   the dataset card
         croissant.json           the card for machines (ML Commons Croissant)
@@ -20,7 +21,7 @@ from typing import Any
 import polars as pl
 
 from dataset.errors import InvalidSnapshotError, MissingInputError, UsageError
-from dataset.feature_sets import is_feature_table, table_of_set
+from dataset.feature_sets import MAIN, is_feature_table, table_of_set
 from dataset.files import path_below, sha256_of_file
 from dataset.schema import schema_of
 from dataset.snapshots.manifest import (
@@ -95,13 +96,15 @@ class Snapshot:
         """Return the same snapshot with the feature set that models read.
 
         Args:
-            name: the name of the set; None: the main set, or the only one.
+            name: the name of the set, or `main`; None: the main set, or the only one.
 
         Raises:
             UsageError: there is no such set, or there are several and none is the main one.
         """
         sets = self.manifest.extractors
         named = [one for one in sets if one is not None]
+        if name == MAIN and None in sets and MAIN not in named:
+            return replace(self, feature_set=None)
         if name is None and None not in sets and len(named) == 1:
             return replace(self, feature_set=named[0])
         if name is None and None not in sets and named:
@@ -130,7 +133,7 @@ class Snapshot:
         if not self.has(table):
             raise MissingInputError(
                 f"{self.path}: this snapshot has no table '{table}' (it has {', '.join(self.manifest.tables)})"
-                + ("; publish again after `python -m features extract`" if is_feature_table(table) else "")
+                + ("; publish again after `python -m features …`" if is_feature_table(table) else "")
             )
         self.require_published(table)
         return read_published(self.paths_of(table), schema_of(table))

@@ -72,11 +72,21 @@ def read_folder(folder: Path) -> Vectors:
     )
 
 
-def sha256_of_folder(folder: Path) -> str:
-    """Return the SHA-256 of a folder's files: of one line `<SHA-256> <name>` per file, sorted by name."""
+def one_line(name: str) -> str:
+    """Return the name of a file or folder on one line, as UTF-8 can hold it."""
+    return " ".join(name.encode("utf-8", "replace").decode().split())
+
+
+def sha256_of_folder(folder: Path, with_hidden: bool = True) -> str:
+    """Return the SHA-256 of a folder's files: of one line `<SHA-256> <name>` per file, sorted by name.
+
+    Args:
+        folder: the folder.
+        with_hidden: whether files count whose name, or a folder's, starts with a dot.
+    """
     digest = hashlib.sha256()
     for file in files_of(folder):
-        if not file.problem:
+        if not file.problem and (with_hidden or not f"/{file.name}".count("/.")):
             name = file.name.encode("utf-8", "surrogateescape")
             digest.update(sha256_of_file(file.path).encode() + b" " + name + b"\n")
     return digest.hexdigest()

@@ -1,10 +1,11 @@
-"""Caches a snapshot's frame features in a memory-mapped file, so that they open at once and need little memory.
+"""Caches a snapshot's features in a memory-mapped file, so that they open at once and need little memory.
 
-    <folder of a snapshot's versions>/.cache/<key>.npy    (L, F) float16 or float32, rows in the order of `Ids.frames`
+    <folder of a snapshot's versions>/.cache/<key>.npy    (L, F) float16 or float32, rows in the order of `Ids.frames`;
+                                                          of items' features, in the order of `Ids.movies`
     <folder of a snapshot's versions>/.cache/<key>.json   the states of that file and of the files it was made from
 
 The key is a digest of the manifest's digests of the two source tables. So versions with
-the same frames share a cache file, and versions with other frames never read it. A file is current if
+the same frames (or movies) share a cache file, and versions with other frames never read it. A file is current if
 its state and those of its sources are the recorded ones: this check is fast, while hashing 2 GB takes seconds.
 Otherwise the cache is made again, from the table whose bytes are the published ones. A state includes the
 file's inode and when that was last changed, which nobody can choose: so a cache that came with somebody's
@@ -28,7 +29,7 @@ import torch
 from torch import Tensor
 
 from dataset.errors import InvalidTableError, PipelineError
-from dataset.feature_sets import FEATURES
+from dataset.feature_sets import FEATURES, table_of_modality
 from dataset.files import atomic_path, write_json
 from dataset.snapshots.snapshot import Snapshot
 from dataset.tables import concat_files, read_parquet
@@ -54,22 +55,35 @@ def frame_features(snapshot: Snapshot, feature_table: str = FEATURES) -> pl.Data
     Raises:
         InvalidSnapshotError: the snapshot's table has changed since it was published.
     """
-    digests = [file.sha256 for name in ("frames", feature_table) for file in snapshot.manifest.tables[name].files]
-    key = hashlib.sha256(" ".join(digests).encode()).hexdigest()
-    path = snapshot.path.parent / ".cache" / f"{key[:32]}.npy"
+    return _features(snapshot, feature_table, "frames", "frame_id")
+
+
+def item_features(snapshot: Snapshot, modality: str) -> pl.DataFrame:
+    """Return the features of a snapshot's items of a modality, ordered by movie; otherwise as `frame_features`.
+
+    Returns:
+        `movie_id`, `feature: Array[f16 or f32, F]`.
+    """
+    return _features(snapshot, table_of_modality(modality), "movies", "movie_id")
+
+
+def _features(snapshot: Snapshot, feature_table: str, parent: str, key: str) -> pl.DataFrame:
+    digests = [file.sha256 for name in (parent, feature_table) for file in snapshot.manifest.tables[name].files]
+    name = hashlib.sha256(" ".join(digests).encode()).hexdigest()
+    path = snapshot.path.parent / ".cache" / f"{name[:32]}.npy"
     is_current = _is_current(path, snapshot, feature_table)
     if not is_current:
         snapshot.require_published(feature_table)
-    frames = _frames_in_order(snapshot, feature_table)
+    ids = _ids_in_order(snapshot, feature_table, parent, key)
     if not is_current:
         try:
-            _derive(snapshot, feature_table, frames, path)
+            _derive(snapshot, feature_table, ids, path)
         except InvalidTableError:
             raise
         except PipelineError as error:
-            logger.warning("%s; frame features are read into memory instead", error)
-            return snapshot.read(feature_table).select("frame_id", "feature")
-    return pl.DataFrame({"frame_id": frames, "feature": _as_series(np.load(path, mmap_mode="r"))})
+            logger.warning("%s; features are read into memory instead", error)
+            return snapshot.read(feature_table).select(key, "feature")
+    return pl.DataFrame({key: ids, "feature": _as_series(np.load(path, mmap_mode="r"))})
 
 
 def as_tensor(features: npt.NDArray[Any]) -> Tensor:
@@ -79,22 +93,22 @@ def as_tensor(features: npt.NDArray[Any]) -> Tensor:
         return torch.from_numpy(features)
 
 
-def _frames_in_order(snapshot: Snapshot, feature_table: str) -> pl.Series:
-    """Return the frames that have a feature, in the order of `model.data.tables.index_ids`.
+def _ids_in_order(snapshot: Snapshot, feature_table: str, parent: str, key: str) -> pl.Series:
+    """Return the frames or movies that have a feature, in the order of `model.data.tables.index_ids`.
 
     Raises:
-        InvalidTableError: a feature is of no frame, or a frame has several.
+        InvalidTableError: a feature is of no frame or movie, or one has several.
     """
-    known = concat_files({str(path): read_parquet(path, ["frame_id"]) for path in snapshot.paths_of(feature_table)})
-    if known.schema != {"frame_id": pl.String}:
-        raise InvalidTableError(f"{snapshot.path}: {feature_table} has no column frame_id of text; publish it again")
-    frames = snapshot.read("frames").join(known, on="frame_id", how="semi")
-    if len(frames) != known.height:
+    known = concat_files({str(path): read_parquet(path, [key]) for path in snapshot.paths_of(feature_table)})
+    if known.schema != {key: pl.String}:
+        raise InvalidTableError(f"{snapshot.path}: {feature_table} has no column {key} of text; publish it again")
+    rows = snapshot.read(parent).join(known, on=key, how="semi")
+    if len(rows) != known.height:
         raise InvalidTableError(
-            f"{snapshot.path}: of {known.height:,} features, {known.height - len(frames):,} are of no frame or of one "
-            "that has another; publish it again"
+            f"{snapshot.path}: of {known.height:,} features, {known.height - len(rows):,} are of no {parent[:-1]} or "
+            "of one that has another; publish it again"
         )
-    return frames.sort("movie_id", "frame_id")["frame_id"]
+    return rows.sort(list(dict.fromkeys(("movie_id", key))))[key]
 
 
 def _width_and_type(tables: Sequence[pq.ParquetFile], where: str) -> tuple[int, np.dtype[Any]]:
@@ -113,22 +127,22 @@ def _width_and_type(tables: Sequence[pq.ParquetFile], where: str) -> tuple[int, 
     return int(kind.list_size), np.dtype(np.float16 if number == pa.float16() else np.float32)
 
 
-def _batches(tables: Sequence[pq.ParquetFile]) -> Iterator[pa.RecordBatch]:
+def _batches(tables: Sequence[pq.ParquetFile], key: str) -> Iterator[pa.RecordBatch]:
     for table in tables:
-        yield from table.iter_batches(_ROWS_AT_ONCE, columns=["frame_id", "feature"])
+        yield from table.iter_batches(_ROWS_AT_ONCE, columns=[key, "feature"])
 
 
-def _derive(snapshot: Snapshot, feature_table: str, frames: pl.Series, path: Path) -> None:
+def _derive(snapshot: Snapshot, feature_table: str, ids: pl.Series, path: Path) -> None:
     """Write the cache from the snapshot's table, a few thousand rows at a time."""
     sources = snapshot.paths_of(feature_table)
-    positions = pl.DataFrame({"frame_id": frames}).with_row_index("position")
+    positions = ids.to_frame().with_row_index("position")
     tables = [pq.ParquetFile(source) for source in sources]
     width, number = _width_and_type(tables, f"{snapshot.path}: {feature_table}")
     logger.info("building %s from %s", path, ", ".join(map(str, sources)))
     with atomic_path(path) as temporary:
-        cache = np.lib.format.open_memmap(temporary, "w+", number, (len(frames), width))
-        for batch in _batches(tables):
-            rows = pl.DataFrame(pl.from_arrow(batch)).join(positions, on="frame_id", maintain_order="left")
+        cache = np.lib.format.open_memmap(temporary, "w+", number, (len(ids), width))
+        for batch in _batches(tables, ids.name):
+            rows = pl.DataFrame(pl.from_arrow(batch)).join(positions, on=ids.name, maintain_order="left")
             cache[rows["position"].to_numpy()] = rows["feature"].to_numpy()
         cache.flush()
         del cache

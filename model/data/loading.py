@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from dataset.snapshots.snapshot import Snapshot
 from dataset.tables import require_references
-from model.data.feature_cache import frame_features
+from model.data.feature_cache import frame_features, item_features
 from model.data.tables import Ids, Tables, index_ids
 from model.data.tensors import HeldOutItems, TrainingData, held_out_items, training_data
 
@@ -29,12 +29,12 @@ class SnapshotData:
 
 
 def load(snapshot: Snapshot) -> SnapshotData:
-    """Read a snapshot for training and evaluation. Frame features are memory-mapped, not read."""
+    """Read a snapshot for training and evaluation. Features are memory-mapped, not read."""
     return data_from_tables(read_tables(snapshot), snapshot.label)
 
 
 def read_tables(snapshot: Snapshot) -> Tables:
-    """Read the tables that models use, with the features of the snapshot's `feature_set`.
+    """Read the tables that models use, with the features of the snapshot's `feature_set` and of all modalities.
 
     Raises:
         UsageError: no feature set is chosen, and the snapshot has several and no main one.
@@ -54,6 +54,7 @@ def read_tables(snapshot: Snapshot) -> Tables:
         interactions=interactions,
         frame_likes=frame_likes,
         frame_features=frame_features(snapshot, feature_table) if feature_table else None,
+        item_features={name: item_features(snapshot, name) for name in snapshot.manifest.item_features},
     )
 
 

@@ -1,6 +1,7 @@
 """The tables of a snapshot that models use, and the identifier of every index."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import polars as pl
@@ -11,13 +12,17 @@ from dataset.tables import require_references
 
 @dataclass(frozen=True)
 class Tables:
-    """The tables of a snapshot that the models use. `frame_features` is None if the snapshot has no features."""
+    """The tables of a snapshot that the models use. `frame_features` is None if the snapshot has no features.
+
+    `item_features` holds `movie_id` and `feature` of each modality of the items, such as text.
+    """
 
     movies: pl.DataFrame
     frames: pl.DataFrame
     interactions: pl.DataFrame
     frame_likes: pl.DataFrame
     frame_features: pl.DataFrame | None
+    item_features: Mapping[str, pl.DataFrame] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

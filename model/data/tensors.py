@@ -8,7 +8,8 @@ The likes of train pairs are there as counts; only a model that declares them is
 Sizes: M users, N items (movies), L frames, F the width of a frame's feature.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import polars as pl
@@ -43,18 +44,33 @@ class Frames:
 
 
 @dataclass(frozen=True)
+class ItemFeatures:
+    """The features of the items of one modality, such as text.
+
+    Attributes:
+        vectors: (N, F) float16 or float32; 0 where an item has none.
+        is_known: (N,) bool; whether an item has one.
+    """
+
+    vectors: Tensor
+    is_known: Tensor
+
+
+@dataclass(frozen=True)
 class TrainingData:
-    """All that a model may train on: the train interactions and the frames of the items.
+    """All that a model may train on: the train interactions, the frames of the items and the items' features.
 
     Attributes:
         positives: for each of the M users, the items of their train interactions.
         n_items: N.
         frames: the frames of the items.
+        modalities: the features of the items, by modality; a model may read none, one or several.
     """
 
     positives: JaggedTensor
     n_items: int
     frames: Frames
+    modalities: Mapping[str, ItemFeatures] = field(default_factory=dict)
 
     @property
     def n_users(self) -> int:
@@ -107,7 +123,8 @@ def training_data(tables: Tables, ids: Ids) -> TrainingData:
             "interactions: 0 rows in split 'train', so there is nothing to learn from; "
             "add more ratings or lower k (python -m dataset build --help)"
         )
-    return TrainingData(positives, len(ids.movies), _frames(tables, ids))
+    modalities = {name: _item_features(table, ids) for name, table in tables.item_features.items()}
+    return TrainingData(positives, len(ids.movies), _frames(tables, ids), modalities)
 
 
 def held_out_items(tables: Tables, ids: Ids, split: str) -> HeldOutItems:
@@ -161,6 +178,15 @@ def _known(facts: pl.DataFrame, column: str, missing: int) -> Tensor | None:
     if column not in facts.columns or facts[column].null_count() == facts.height:
         return None
     return _tensor(facts[column].cast(pl.Int64).fill_null(missing))
+
+
+def _item_features(table: pl.DataFrame, ids: Ids) -> ItemFeatures:
+    items, vectors = _index(table["movie_id"], ids.movies), as_tensor(table["feature"].to_numpy())
+    if torch.equal(items, torch.arange(len(ids.movies))):  # cached features of all items stay on their memory
+        return ItemFeatures(vectors, torch.ones(len(items), dtype=torch.bool))
+    placed = vectors.new_zeros((len(ids.movies), vectors.shape[1]))
+    placed[items] = vectors
+    return ItemFeatures(placed, torch.zeros(len(ids.movies), dtype=torch.bool).index_fill(0, items, True))
 
 
 def _frame_offsets(tables: Tables, ids: Ids) -> Tensor:

@@ -7,6 +7,7 @@ from typing import Any
 import polars as pl
 
 from dataset.errors import MissingInputError, UsageError
+from dataset.feature_sets import MAIN
 from dataset.tables import read_table
 from model.evaluation.uncertainty import compare
 from model.experiments.run_folder import evaluation_path, read_description
@@ -28,7 +29,7 @@ def compare_runs(runs: Sequence[Path], split: str = "test") -> pl.DataFrame:
     seen: dict[tuple[str, int], Path] = {}
     tables = []
     descriptions = [read_description(folder) for folder in runs]
-    for folder, description, label in zip(runs, descriptions, _labels(descriptions), strict=True):
+    for folder, description, label in zip(runs, descriptions, labels(descriptions), strict=True):
         digests.setdefault(description["snapshot"]["content_digest"], folder)
         first = seen.setdefault((label, description["seed"]), folder)
         if first != folder:
@@ -45,17 +46,17 @@ def compare_runs(runs: Sequence[Path], split: str = "test") -> pl.DataFrame:
     return compare(pl.concat(tables))
 
 
-def _labels(descriptions: Sequence[dict[str, Any]]) -> list[str]:
+def labels(descriptions: Sequence[dict[str, Any]]) -> list[str]:
     """Return a name for the model of each run: the model's name, and the settings in which its runs differ."""
-    labels = []
+    found = []
     for description in descriptions:
         alike = [_settings(other) for other in descriptions if other["model"] == description["model"]]
         differing = [
             f"{key}={value}" for key, value in _settings(description).items() if any(s.get(key) != value for s in alike)
         ]
-        labels.append(" ".join([description["model"], *differing]))
-    return labels
+        found.append(" ".join([description["model"], *differing]))
+    return found
 
 
 def _settings(description: dict[str, Any]) -> dict[str, Any]:
-    return {**description["config"], **description["training"], "features": description.get("features") or "main"}
+    return {**description["config"], **description["training"], "features": description.get("features") or MAIN}

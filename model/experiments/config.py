@@ -1,31 +1,20 @@
 """The settings of an experiment. This module imports no torch, so `--help` is fast."""
 
-from collections.abc import Iterable
 from dataclasses import field
 from typing import Annotated
 
 from cyclopts import Parameter
-from pydantic import BeforeValidator, Field, NonNegativeInt, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveInt
 from pydantic.dataclasses import dataclass
 
+from dataset.cli import COMMA_SEPARATED, SHOWN_JOINED
 from model.evaluation.config import EvaluationConfig
 from model.models.names import MODEL_NAMES
 from model.training.config import TrainingConfig
 
-
-def _split(values: Iterable[object]) -> list[object]:
-    """Split every text at its commas: ("bpr,jifr",) becomes ["bpr", "jifr"]."""
-    return [part for value in values for part in (value.split(",") if isinstance(value, str) else [value])]
-
-
-def _joined(values: Iterable[object]) -> str:
-    return ",".join(map(str, values))
-
-
-_CommaSeparated = BeforeValidator(_split)
-_ShownJoined = Parameter(show_default=_joined)
-Names = Annotated[tuple[str, ...], Field(min_length=1), _CommaSeparated, _ShownJoined]
-Seeds = Annotated[tuple[NonNegativeInt, ...], Field(min_length=1), _CommaSeparated, _ShownJoined]
+Names = Annotated[tuple[str, ...], Field(min_length=1), COMMA_SEPARATED, SHOWN_JOINED]
+FeatureSets = Annotated[tuple[str, ...], COMMA_SEPARATED, SHOWN_JOINED]
+Seeds = Annotated[tuple[NonNegativeInt, ...], Field(min_length=1), COMMA_SEPARATED, SHOWN_JOINED]
 
 
 @dataclass(frozen=True)
@@ -39,6 +28,7 @@ class ExperimentConfig:
         evaluation: the same for all models
         jobs: number of runs at the same time (by default one per four cores, as memory allows)
         threads: CPU threads per run (by default its share of the cores)
+        features: names of feature sets to compare, separated by commas; main has no name (by default the main one)
     """
 
     models: Names = MODEL_NAMES
@@ -47,3 +37,4 @@ class ExperimentConfig:
     evaluation: Annotated[EvaluationConfig, Parameter(parse=False)] = field(default_factory=EvaluationConfig)
     jobs: PositiveInt | None = None
     threads: PositiveInt | None = None
+    features: FeatureSets = ()

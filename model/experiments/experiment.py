@@ -1,5 +1,8 @@
 """An experiment: trains and evaluates several models with several seeds on one snapshot, and writes a report.
 
+With several feature sets, each model that reads features is trained on each set, and is a model of its own in all
+tables: `vbpr features=clip`.
+
 It writes the run folders (see `run_folder`) and, into the experiment's folder:
 
     report.html               one file that needs no network
@@ -26,6 +29,7 @@ from model.data.memory import available_memory_bytes
 from model.data.tensors import held_out_items
 from model.evaluation.results import EVALUATION_TABLES
 from model.evaluation.uncertainty import compare
+from model.experiments.compare import labels
 from model.experiments.config import ExperimentConfig
 from model.experiments.memory import usable_cores
 from model.experiments.recommend import recommend
@@ -53,34 +57,46 @@ def run_experiment(
     """Run the unfinished tasks, write the tables of all runs, and return the path of the report.
 
     Args:
-        snapshot: the data.
-        config: the models and seeds.
+        snapshot: the data, with the feature set that models read if `config` names none.
+        config: the models, seeds and feature sets.
         destination: the experiment's folder.
         runs: the parent of all run folders.
         raw: the raw folder with the gallery's pictures; None for a report without pictures.
         reporter: receives the progress; None for no output.
 
     Raises:
-        UsageError: a model is unknown, or all models need features and the snapshot has none.
+        UsageError: a model or feature set is unknown, or all models need features and the snapshot has none.
         PipelineError: a run failed; the finished runs are kept.
     """
-    tasks = _tasks(snapshot, config, runs)
-    jobs, threads = _jobs_and_threads(snapshot, config, tasks)
+    sets = [snapshot.with_features(name) for name in config.features] or [snapshot]
+    tasks = _tasks(sets, config, runs)
+    jobs, threads = _jobs_and_threads(sets, config, tasks)
     run_all(tasks, jobs, threads, reporter or Reporter())
-    _write_tables(tasks, destination)
-    write_json(destination / "experiment.json", {"runs": [task.description for task in tasks]})
+    named = labels([task.description for task in tasks])
+    _write_tables(tasks, named, destination)
+    described = [{**task.description, "label": label} for task, label in zip(tasks, named, strict=True)]
+    write_json(destination / "experiment.json", {"runs": described})
     _write_gallery_tables(tasks, destination)
     return write_report(destination, snapshot, raw)
 
 
-def _tasks(snapshot: Snapshot, config: ExperimentConfig, runs: Path) -> list[RunTask]:
+def _tasks(sets: Sequence[Snapshot], config: ExperimentConfig, runs: Path) -> list[RunTask]:
+    """Return a task per model, seed and feature set; a model that reads no features runs with the first set only."""
     for name in config.models:
         default_config(name)  # raises an error for an unknown name before anything runs
-    lacking = _lacking(snapshot)
-    names = [name for name in config.models if not any(needs(MODELS[name].model_class) for needs in lacking.values())]
-    if not names:
+    needs = {name: MODELS[name].model_class.needs_features for name in config.models}
+    lacking = {snapshot.feature_set: _lacking(snapshot) for snapshot in sets}
+    chosen = {
+        (snapshot.feature_set, name): snapshot
+        for snapshot in sets
+        for name in config.models
+        if (needs[name] or snapshot is sets[0])
+        and not any(is_needed(MODELS[name].model_class) for is_needed in lacking[snapshot.feature_set].values())
+    }
+    if not chosen:
         raise UsageError(
-            f"{snapshot.path}: {' and '.join(lacking)}, so none of {', '.join(config.models)} can run; "
+            f"{sets[0].path}: {' and '.join(lacking[sets[0].feature_set])}, so none of {', '.join(config.models)} can "
+            "run; "
             "add a model that needs none, such as bpr"
         )
     return [
@@ -92,7 +108,7 @@ def _tasks(snapshot: Snapshot, config: ExperimentConfig, runs: Path) -> list[Run
             config.training,
             config.evaluation,
         )
-        for name in dict.fromkeys(names)
+        for (_, name), snapshot in chosen.items()
         for seed in dict.fromkeys(config.seeds)
     ]
 
@@ -113,41 +129,49 @@ def _lacking(snapshot: Snapshot) -> dict[str, Callable[[type[Recommender]], bool
     return lacking
 
 
-def _jobs_and_threads(snapshot: Snapshot, config: ExperimentConfig, tasks: Sequence[RunTask]) -> tuple[int, int]:
+def _jobs_and_threads(sets: Sequence[Snapshot], config: ExperimentConfig, tasks: Sequence[RunTask]) -> tuple[int, int]:
     """Return the number of runs at the same time and the threads per run: one run per four cores, if memory allows."""
     cores, jobs = usable_cores(), config.jobs
     if jobs is None:
-        features = snapshot.manifest.tables.get(snapshot.feature_table or "")
-        known = snapshot.manifest.statistics
+        tables = (one.manifest.tables.get(one.feature_table or "") for one in sets)
+        known = sets[0].manifest.statistics
         sizes = int(known.get("n_users", 0)), int(known.get("n_movies", 0))
         of_model = max(MODELS[task.model_name].model_class.bytes_needed(*sizes) for task in tasks)
-        needed = _GIB + of_model + (4 * features.size_bytes if features else 0)
+        needed = _GIB + of_model + 4 * max(table.size_bytes if table else 0 for table in tables)
         available = available_memory_bytes()
         fitting = len(tasks) if available is None else available // needed
         jobs = max(1, min(len(tasks), cores // _CORES_PER_RUN, fitting))
     return jobs, config.threads or max(1, cores // jobs)
 
 
-def _write_tables(tasks: Sequence[RunTask], destination: Path) -> None:
-    """Write the tables of all runs together, and the comparisons if there are two models."""
+def _write_tables(tasks: Sequence[RunTask], named: Sequence[str], destination: Path) -> None:
+    """Write the tables of all runs together, each model under its label, and the comparisons if there are two."""
     schemas: dict[str, type[dy.Schema]] = {"training": Training, "costs": Cost, **EVALUATION_TABLES}
     for name, schema in schemas.items():
-        parts = [read_table(task.folder / f"{name}.parquet", schema) for task in tasks]
+        parts = [
+            read_table(task.folder / f"{name}.parquet", schema).with_columns(model=pl.lit(label))
+            for task, label in zip(tasks, named, strict=True)
+        ]
         write_table(pl.concat(parts), schema, destination / f"{name}.parquet")
     (destination / "comparisons.parquet").unlink(missing_ok=True)
-    if len({task.model_name for task in tasks}) > 1:
+    if len(set(named)) > 1:
         judged = read_table(destination / "user_metrics.parquet", UserMetric)
         write_table(compare(judged), Comparison, destination / "comparisons.parquet")
 
 
 def _write_gallery_tables(tasks: Sequence[RunTask], destination: Path) -> None:
-    """Write the recommendations of the first model that has some, and the gallery's cases from all of the same seed."""
+    """Write the recommendations of the first model that has some, and the gallery's cases.
+
+    The cases are of all models of the same seed and feature set.
+    """
     shown = next((task for task in tasks if MODELS[task.model_name].model_class.ranks_items), tasks[0])
     data = load_cached(shown.snapshot, shown.snapshot_digest, shown.feature_set)
     models = {
         task.model_name: open_run(task.folder, shown.snapshot)[0].model
         for task in tasks
-        if task.seed == shown.seed and (task == shown or not _is_fitted(task))  # none of these ranks frames
+        if task.seed == shown.seed
+        and task.feature_set == shown.feature_set
+        and (task == shown or not _is_fitted(task))  # none of these ranks frames
     }
     known = held_out_items(data.tables, data.ids, "test").known
     users, scorer = torch.arange(len(data.ids.users)), models[shown.model_name].scorer()

@@ -22,7 +22,7 @@ Every number in a report can be traced back: metrics → config.json → snapsho
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -102,9 +102,16 @@ def find_snapshot(path: Path | None, features: str | None = None) -> Snapshot:
     return (newest_snapshot() if path is None else open_snapshot(path)).with_features(features)
 
 
-def data_name(snapshot: Snapshot) -> str:
-    """Return the name of the data in a folder's name: `sandbox-v0001`, or `sandbox-v0001-clip` for the set `clip`."""
+def data_name(snapshot: Snapshot, features: Sequence[str] = ()) -> str:
+    """Return the name of the data in a folder's name: `sandbox-v0001`, or `sandbox-v0001-clip` for the set `clip`.
+
+    Args:
+        snapshot: the data.
+        features: the names of the feature sets if there are several, as for `sandbox-v0001-main-clip`.
+    """
     name = f"{snapshot.name}-v{snapshot.version:04d}"
+    if len(set(features)) > 1:
+        return "-".join((name, *dict.fromkeys(features)))
     return name if snapshot.feature_set is None else f"{name}-{snapshot.feature_set}"
 
 

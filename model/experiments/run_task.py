@@ -90,7 +90,8 @@ class RunTask:
             return False
 
     def __str__(self) -> str:
-        return f"{self.model_name}, seed {self.seed}"
+        on = f", features {self.feature_set}" if self.feature_set else ""
+        return f"{self.model_name}{on}, seed {self.seed}"
 
 
 def _digest(description: dict[str, Any], evaluation: EvaluationConfig) -> str:

@@ -128,14 +128,20 @@ _SIMPLER = (
 )  # fmt: skip
 
 
-def surprises(numbers: NumberSource) -> list[tuple[str, str, str]]:
-    """Return (what is ranked, JIFR, simpler model) for each simpler model that JIFR does not beat."""
-    found = []
+def surprises(numbers: NumberSource, on: str = "") -> list[tuple[str, str, str]]:
+    """Return (what is ranked, JIFR, simpler model) for each simpler model that JIFR does not beat.
+
+    Args:
+        numbers: a source that has `metrics.parquet`.
+        on: the end of the labels of models on the feature set to look at, if there are several.
+    """
+    found, jifr = [], f"jifr{on}"
     for task, (what, _) in TASKS.items():
         order = ranked(numbers, task)
-        for simpler in _SIMPLER:
-            if "jifr" in order and simpler in order and order.index(simpler) < order.index("jifr"):
-                found.append((what, style_of("jifr").title, style_of(simpler).title))
+        for name in _SIMPLER:
+            simpler = f"{name}{on}" if f"{name}{on}" in order else name
+            if jifr in order and simpler in order and order.index(simpler) < order.index(jifr):
+                found.append((what, style_of(jifr).title, style_of(simpler).title))
     return found
 
 

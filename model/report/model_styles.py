@@ -1,6 +1,7 @@
 """The title, colour, dash and marker of each model, the same in every chart of the report."""
 
-from dataclasses import dataclass
+import zlib
+from dataclasses import dataclass, replace
 
 from dataset.report.theme import INK, SERIES
 
@@ -18,6 +19,7 @@ class Style:
 
 _BLUE, _RED, _GREEN, _PURPLE, _AMBER, _SKY, _GREY = SERIES
 _SOLID, _DASHED, _DOTTED = (1, 0), (7, 3), (2, 3)
+_LOOKS_OF_SETS = ((_SOLID, "circle"), (_DASHED, "square"), (_DOTTED, "diamond"), ((9, 3, 2, 3), "triangle-up"))
 STYLES = {
     "jifr": Style("JIFR", "habit and looks, weighted by two attentions: the paper’s model", _BLUE, _SOLID, "circle"),
     "jifr_visual": Style(
@@ -60,11 +62,26 @@ STYLES = {
 }
 
 
+def base_of(label: str) -> str:
+    """Return the model of a label: `vbpr` of `vbpr features=clip`."""
+    return label.partition(" ")[0]
+
+
 def style_of(model: str) -> Style:
-    """Return a model's style; an unknown model is shown by its name."""
-    return STYLES.get(model, Style(model, "", _GREY, _SOLID, "cross"))
+    """Return the style of a model or of its label; an unknown model is shown by its name.
+
+    A model on one of several feature sets has its name and colour, and a dash and marker of the set's.
+    """
+    base, _, setting = model.partition(" ")
+    style = STYLES.get(base, Style(base, "", _GREY, _SOLID, "cross"))
+    if not setting:
+        return style
+    name = setting.removeprefix("features=")
+    dash, shape = _LOOKS_OF_SETS[zlib.crc32(name.encode()) % len(_LOOKS_OF_SETS)]
+    return replace(style, title=f"{style.title} ({name})", dash=dash, shape=shape)
 
 
 def in_order(models: set[str]) -> list[str]:
     """Return models in the order of the report."""
-    return [name for name in STYLES if name in models] + sorted(models - set(STYLES))
+    places = {name: place for place, name in enumerate(STYLES)}
+    return sorted(models, key=lambda model: (places.get(base_of(model), len(places)), model))

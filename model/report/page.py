@@ -1,11 +1,15 @@
 """Writes the report of an experiment from the tables in its folder."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import polars as pl
+
 from dataset.description import flatten_settings
+from dataset.feature_sets import MAIN, table_of_set
 from dataset.files import write_text
 from dataset.report.numbers import Number, NumberSource, NumberTable, Row, relative_gain
 from dataset.report.page import interval, render
@@ -18,7 +22,7 @@ from model.models.registry import MODELS
 from model.report.charts import interval_chart, metric_curves, slice_chart, training_curves
 from model.report.gallery import gallery
 from model.report.headlines import TASKS, Difference, difference, headline, ranked, surprises
-from model.report.model_styles import in_order, style_of
+from model.report.model_styles import base_of, in_order, style_of
 
 TABLES = ("metrics", "slices", "comparisons", "training", "costs", "cases", "case_frames", "case_movies")
 PAPER_GAINS = {
@@ -76,20 +80,23 @@ def write_report(folder: Path, snapshot: Snapshot, raw: Path | None) -> Path:
     numbers = NumberSource(tables, {_MANIFEST: manifest, "paper.json": PAPER_GAINS})
     tasks = [_task(numbers, task) for task in TASKS]
     training = training_curves(numbers)
-    models = in_order({run["model"] for run in runs})
+    models = in_order({run["label"] for run in runs})
+    sets = list(dict.fromkeys(run.get("features") for run in runs))
+    on = f" features={sets[0] or MAIN}" if len(sets) > 1 else ""
     page = render(
         "model.report",
         "report.html.j2",
         m=snapshot.manifest,
-        extractor=snapshot.extractor,
-        features=describe_extractor(snapshot.extractor),
+        sets=[(one or MAIN, snapshot.manifest.extractors.get(one)) for one in sets],
+        describe_extractor=describe_extractor,
+        cover_the_same=_cover_the_same(snapshot, sets),
         contents=_CONTENTS,
         statistics=[(words, numbers.at(_MANIFEST, "statistics", key)) for key, words in _STATISTICS],
         tasks=tasks,
-        surprises=surprises(numbers),
+        surprises=surprises(numbers, on),
         models=[_model_row(numbers, model) for model in models],
         seeds=sorted({run["seed"] for run in runs}),
-        ablation=_ablation(numbers),
+        ablation=_ablation(numbers, on),
         training=training,
         costs=_costs(numbers, models),
         cases=gallery(numbers, dict(movies.select("movie_id", "title").iter_rows()), Thumbnails(raw)),
@@ -105,6 +112,16 @@ def write_report(folder: Path, snapshot: Snapshot, raw: Path | None) -> Path:
     return folder / "report.html"
 
 
+def _cover_the_same(snapshot: Snapshot, sets: Sequence[str | None]) -> bool:
+    """Return whether feature sets have features of the same frames, so that they are judged on the same candidates."""
+    tables = [table for table in map(table_of_set, sets) if snapshot.has(table)] if len(sets) > 1 else []
+    frames = [
+        pl.concat([read_parquet(path, ["frame_id"]) for path in snapshot.paths_of(table)])["frame_id"].sort()
+        for table in tables
+    ]
+    return all(one.equals(frames[0]) for one in frames)
+
+
 def _flat_items(settings: dict[str, Any]) -> list[tuple[str, Any]]:
     return list(flatten_settings(settings).items())
 
@@ -116,7 +133,8 @@ def _task(numbers: NumberSource, task: str) -> dict[str, Any] | None:
         return None
     order = ranked(numbers, task)
     usual = ["jifr", "jifr_na", "bpr", "ease", "first_frame", "popular", "random"]
-    sliced = [model for model in dict.fromkeys([order[0], *usual]) if model in order][:_MOST_SLICED]
+    compared = [model for name in usual for model in order if base_of(model) == name]
+    sliced = list(dict.fromkeys([order[0], *compared]))[:_MOST_SLICED]
     slices = [
         slice_chart(numbers, task, by, top.k, sliced) for by in ("user_activity", "item_popularity", "item_frames")
     ]
@@ -157,17 +175,23 @@ def _result_row(numbers: NumberSource, task: str, model: str, k: int) -> dict[st
 def _model_row(numbers: NumberSource, model: str) -> dict[str, Any]:
     """Return a row of Table 1: what a model learns from, and what it was evaluated on."""
     judged = {task: numbers.rows("metrics.parquet", model=model, task=task).height > 0 for task in TASKS}
+    kind = MODELS.get(base_of(model))
     return {
         "look": style_of(model),
-        "ratings": model in MODELS and MODELS[model].model_class.learns_from_interactions,
-        "images": model in MODELS and MODELS[model].model_class.needs_features,
+        "ratings": kind is not None and kind.model_class.learns_from_interactions,
+        "images": kind is not None and kind.model_class.needs_features,
         **judged,
     }
 
 
-def _ablation(numbers: NumberSource) -> list[AblationRow]:
-    """Return Table 2 from the runs: the gains of attention over JIFR_NA. It is empty if JIFR_NA did not run."""
-    if numbers.rows("metrics.parquet", model="jifr_na").is_empty():
+def _ablation(numbers: NumberSource, on: str) -> list[AblationRow]:
+    """Return Table 2 from the runs: the gains of attention over JIFR_NA. It is empty if JIFR_NA did not run.
+
+    Args:
+        numbers: the source.
+        on: the end of the labels of models on the feature set to look at, if there are several.
+    """
+    if numbers.rows("metrics.parquet", model=f"jifr_na{on}").is_empty():
         return []
     rows = []
     for model, gains in PAPER_GAINS.items():
@@ -176,11 +200,11 @@ def _ablation(numbers: NumberSource) -> list[AblationRow]:
             for metric in ("hr", "ndcg"):
                 where = {"task": task, "metric": metric, "k": k}
                 ours, base = (
-                    numbers.of("metrics.parquet", "mean(value)", model=m, **where) for m in (model, "jifr_na")
+                    numbers.of("metrics.parquet", "mean(value)", model=f"{m}{on}", **where) for m in (model, "jifr_na")
                 )
                 paper = numbers.at("paper.json", model, task, metric) if gains else None
                 cells.append((relative_gain(ours, base) if ours and base and base.value else None, paper))
-            differences[task] = difference(numbers, model, "jifr_na", task=task, metric="ndcg", k=k)
+            differences[task] = difference(numbers, f"{model}{on}", f"jifr_na{on}", task=task, metric="ndcg", k=k)
         words = (
             "att" if model in ("jifr", "jifr_visual") else "avg",
             "att" if model in ("jifr", "jifr_rating") else "avg",

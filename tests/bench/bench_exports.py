@@ -16,7 +16,7 @@ from run import Result
 
 from dataset.formats.export_formats import ExportFormat
 from dataset.formats.exporting import export
-from dataset.schema import FrameFeature, Interaction, SnapshotFrame, SnapshotMovie
+from dataset.schema import FrameFeature, Interaction, ItemFeature, SnapshotFrame, SnapshotMovie
 from dataset.tables import fill_columns, write_table
 
 IDS = [
@@ -55,7 +55,7 @@ def measure() -> Iterator[Result]:
 
 
 def _compare(source: Path, form: ExportFormat, reader: str, kind: str, folder: Path) -> Iterator[Result]:
-    export(source, folder, form, "out", features="items")
+    export(source, folder, form, "out", features="items", modality="text")
     found = run_peer("exports", reader, folder, kind)
     table = pl.read_parquet(source / "interactions.parquet").with_columns(pl.col("rated_at").dt.epoch("s"))
     columns = ["user_id", "movie_id", "stars", "rated_at"][: 3 if kind == "UIR" else 4]
@@ -67,6 +67,9 @@ def _compare(source: Path, form: ExportFormat, reader: str, kind: str, folder: P
     vectors = {frame.removeprefix("of "): vector for frame, (_, vector) in known.items()}
     same = sum(found["vectors"].get(item) == vector for item, vector in vectors.items())
     yield Result(f"export as {form}: items' features", same, "features written", len(vectors), "features")
+    texts = dict(pl.read_parquet(source / "item_features-text.parquet").select("movie_id", "feature").iter_rows())
+    same = sum(found["texts"].get(item) == vector for item, vector in texts.items())
+    yield Result(f"export as {form}: features of texts", same, "features written", len(texts), "features")
     if titles := found.get("titles"):
         movies = pl.read_parquet(source / "movies.parquet")
         words = {
@@ -108,3 +111,6 @@ def _write(ids: list[str], folder: Path) -> None:
         feature=pl.Series(vectors, dtype=pl.Array(pl.Float32, WIDTH))
     )
     write_table(features, FrameFeature, folder / "frame_features.parquet")
+    texts = pl.DataFrame({"movie_id": ids, "text_sha256": None}, schema_overrides={"text_sha256": pl.String})
+    texts = texts.with_columns(feature=pl.Series(-vectors[:, :3], dtype=pl.Array(pl.Float32, 3)))
+    write_table(texts, ItemFeature, folder / "item_features-text.parquet")

@@ -1,8 +1,10 @@
-"""VGG-19 fc7: the chosen precision against fp32 as usually written, end to end against forward only, and memory.
+"""VGG-19 fc7: decoding, the chosen precision against fp32 as usually written, end to end against forward only, memory.
 
 The same command uses a GPU if there is one.
 """
 
+import hashlib
+import io
 import subprocess
 import sys
 import tempfile
@@ -13,11 +15,11 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import torch
+from decode_rates import n_physical_cores, rate_in_line, rate_of_processes
 from PIL import Image
 from run import Result
 from torchvision.models import vgg19
 
-from dataset.files import sha256_of_file
 from dataset.schema import Frame
 from dataset.schema import Image as ImageSchema
 from dataset.tables import empty, write_table
@@ -26,6 +28,7 @@ from features.extract import extract
 from features.extractor import PRECISIONS, Extractor
 
 GFLOP_AN_IMAGE = 39.3  # 19.6 G multiply-adds
+N_TO_DECODE, N_DISTINCT = 400, 100
 MATRIX = 4096
 END_TO_END_S, MOST_PICTURES, N_MEMORY = 60, 8000, (400, 1600)
 MEMORY_LIMIT_MIB = 4096
@@ -57,7 +60,8 @@ def measure() -> list[Result]:
     crops = np.random.default_rng(0).integers(0, 256, (size, 224, 224, 3), dtype=np.uint8)
     usual_rate = _usual_rate(crops, extractor.device)
     forward_rate = _rate(lambda: extractor.features(crops), size)
-    results = [Result(f"VGG-19 forward, {precision}", forward_rate, "fp32 as usually written", usual_rate, "img/s")]
+    results = [_decoding()]
+    results.append(Result(f"VGG-19 forward, {precision}", forward_rate, "fp32 as usually written", usual_rate, "img/s"))
     if precision != "fp32":
         plain = Extractor(ExtractorConfig(weights="random:0", precision="fp32"))
         rate = _rate(lambda: plain.features(crops), size)
@@ -71,6 +75,14 @@ def measure() -> list[Result]:
     results.append(Result(f"memory of {N_MEMORY[1]:,} pictures", many, "limit", MEMORY_LIMIT_MIB, "MiB"))
     results.append(Result("", many, f"of {N_MEMORY[0]:,} pictures", few, "MiB"))
     return results
+
+
+def _decoding() -> Result:
+    n_cores = n_physical_cores()
+    with tempfile.TemporaryDirectory() as name:
+        make_pictures(Path(name), N_TO_DECODE)
+        in_line, processes = rate_in_line(Path(name)), rate_of_processes(Path(name), n_cores)
+    return Result(f"decoding, {n_cores} processes", processes, f"{n_cores} x one in line", n_cores * in_line, "img/s")
 
 
 def _usual_rate(crops: np.ndarray, device: torch.device) -> float:
@@ -113,18 +125,22 @@ def _memory(n_pictures: int) -> float:
         return float(done.stdout)
 
 
-def make_pictures(raw: Path, n_pictures: int) -> None:
-    """Write 1280 x 720 JPEGs (smooth noise, so that they compress as photographs do) and their tables."""
+def make_pictures(raw: Path, n_pictures: int, size_px: tuple[int, int] = (1280, 720)) -> None:
+    """Write JPEGs (smooth noise, so that they compress as photographs do) and their tables."""
     rng = np.random.default_rng(0)
-    images = []
+    images, contents = [], []
     for number in range(n_pictures):
-        path = raw / f"{number}.jpg"
-        if number < 100:
-            small = Image.fromarray(rng.integers(0, 256, (90, 160, 3), dtype=np.uint8))
-            small.resize((1280, 720), Image.Resampling.BICUBIC).save(path, quality=90)
-        else:  # the same picture with bytes appended: the store sees another file
-            path.write_bytes((raw / f"{number % 100}.jpg").read_bytes() + f"{number}".encode())
-        images.append((f"{number:06}", sha256_of_file(path), "jpeg", 1280, 720, path.stat().st_size, path.name))
+        if number < N_DISTINCT:
+            small = Image.fromarray(rng.integers(0, 256, (size_px[1] // 8, size_px[0] // 8, 3), dtype=np.uint8))
+            file = io.BytesIO()
+            small.resize(size_px, Image.Resampling.BICUBIC).save(file, "JPEG", quality=90)
+            contents.append((file.getvalue(), hashlib.sha256(file.getvalue())))
+        content, digest = contents[number % N_DISTINCT][0], contents[number % N_DISTINCT][1].copy()
+        if number >= N_DISTINCT:  # the same picture with bytes appended: the store sees another file
+            content += f"{number}".encode()
+            digest.update(f"{number}".encode())
+        (raw / f"{number}.jpg").write_bytes(content)
+        images.append((f"{number:06}", digest.hexdigest(), "jpeg", *size_px, len(content), f"{number}.jpg"))
     table = pl.DataFrame(images, schema=empty(ImageSchema).schema, orient="row")
     write_table(table, ImageSchema, raw / "images.parquet")
     columns = {"frame_id": table["frame_id"], "movie_id": ["m"] * n_pictures, "kind": ["still"] * n_pictures}

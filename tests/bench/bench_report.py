@@ -129,4 +129,5 @@ def _tables(folder):
         table = pl.DataFrame(rows, schema=empty(schema).schema, orient="row")
         write_table(table, schema, folder / f"{name}.parquet")
     run = {"config": {"d": 32}, "training": {"epochs": 300}, "code_version": "0"}
-    write_json(folder / "experiment.json", {"runs": [run | {"model": m, "seed": s} for m in MODELS for s in SEEDS]})
+    described = [run | {"model": model, "label": model, "seed": seed} for model in MODELS for seed in SEEDS]
+    write_json(folder / "experiment.json", {"runs": described})

@@ -105,7 +105,8 @@ def _tables(world: World) -> Tables:
         write_json(raw / "provenance.json", {"source": "the sandbox's truth", "is_invented": True})
         build(raw, dataset, DatasetConfig())
         read = {path.stem: pl.read_parquet(path) for path in dataset.glob("*.parquet") if path.stem != "quarantine"}
-    return Tables(**read, frame_features=_features(world, read["frames"]["frame_id"].to_list()))
+    features = _features(world, read["frames"]["frame_id"].to_list())
+    return Tables(read["movies"], read["frames"], read["interactions"], read["frame_likes"], features)
 
 
 def _features(world: World, frame_ids: list[str]) -> pl.DataFrame:

@@ -166,8 +166,8 @@ def sandbox(tmp_path, forks):
     """Return a function that opens a sandbox and gives a `Crawl` of it."""
     servers = []
 
-    def open_sandbox(seed=1, n_users=40, n_movies=20, faults=None, oddities=None):
-        world = with_oddities(_world(seed, n_users, n_movies), oddities or Oddities())
+    def open_sandbox(seed=1, n_users=40, n_movies=20, faults=None, oddities=None, mean_ratings=18.0):
+        world = with_oddities(_world(seed, n_users, n_movies, mean_ratings), oddities or Oddities())
         server = SandboxServer(world, faults=faults)
         servers.append(server.__enter__())
         return Crawl(server, tmp_path, forks, has_faults=faults is not None)
@@ -178,9 +178,9 @@ def sandbox(tmp_path, forks):
 
 
 @lru_cache
-def _world(seed, n_users, n_movies):
+def _world(seed, n_users, n_movies, mean_ratings):
     """Return a world with few frames: only the largest list of photos, if it has several pages, stays whole."""
-    world = generate_world(WorldConfig(seed, n_users, n_movies))
+    world = generate_world(WorldConfig(seed, n_users, n_movies, mean_ratings))
     contents = world.contents
     largest = max(contents.frames_of, key=lambda movie_id: len(contents.frames_of[movie_id]))
     contents.frames_of = {

@@ -131,14 +131,15 @@ def test_the_plan_counts_what_is_known_and_estimates_the_rest_without_a_request(
     assert lines[1].split() == ["ratings", "comments", "0", "1", "2", "s"]
     # Two users are begun and three more are expected, with two pages each like ann: 2 + 2 · 1 + 3 · 2.
     assert lines[2].split() == ["ratings", "collection", "2", "8", "24", "s"]  # 2.4 s each: ten in a minute of 24 s
-    assert lines[-2].startswith("At least 11 requests; 26 s")
+    assert lines[-3].startswith("At least 11 requests; 26 s")
     assert lines[3].split() == ["ratings", "movie", "0", "not", "yet", "known"]
-    assert "run plan again when these stages have read pages: ratings, frames, likes." in lines[-1]
+    assert "run plan again when these stages have read pages: ratings, frames, likes." in lines[-2]
+    assert lines[-1].startswith("collection: html (15 per page, 10 requests, 24 s); list instead (30 per page, ")
 
 
 def test_a_plan_of_an_empty_crawl_leaves_unknown_counts_open(tmp_path, site_file, capsys):
     main(["plan", *_options(tmp_path, "--site-file", site_file, "--liker-source", "both")])
-    rows = [line.split() for line in capsys.readouterr().out.splitlines()[1:-2]]
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()[1:-3]]
     assert rows[0] == ["ratings", "comments", "0", "20", "0", "s"]  # ten pages of comments per movie are shown at most
     assert [row[3:] for row in rows[1:]] == [["not", "yet", "known"]] * 6
 
@@ -148,7 +149,7 @@ def test_the_plan_estimates_photos_from_the_totals_of_movie_pages_and_corrects_i
 
     def expected():
         main(["plan", *options])
-        rows = [line.split() for line in capsys.readouterr().out.splitlines()[1:-1]]
+        rows = [line.split() for line in capsys.readouterr().out.splitlines()[1:-2]]
         return [row[3] for row in rows if row[1] in ("photos", "picture")]
 
     with Ledger.open(tmp_path / "crawl", Source("sandbox", {"seed": 0}), PERSONAL_KINDS) as ledger:

@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 from PIL import Image as PillowImage
 
+from crawler.commands.exporting import export_tables
 from crawler.export import export
 from crawler.kinds import KINDS, PERSONAL_KINDS
 from crawler.kinds.collection import CollectionPage, RatingRow
@@ -24,6 +25,7 @@ from crawler.scope import Scope, Source
 from crawler.sites import Site
 from dataset.errors import MissingInputError
 from dataset.files import sha256_of_file
+from dataset.placeholders.fingerprints import read_fingerprints
 from dataset.schema import RAW_TABLES, Quarantine, RawUser
 from dataset.tables import read_table
 
@@ -151,6 +153,24 @@ def test_pictures_are_in_the_raw_folder_under_their_hash(crawl, tmp_path):
     assert sha256_of_file(raw / image["path"]) == image["image_sha256"]
 
 
+def test_pictures_are_compared_once(crawl, tmp_path, monkeypatch):
+    raw = tmp_path / "raw"
+    export(crawl, raw)
+    known = read_fingerprints(raw)
+    assert known["image_sha256"].to_list() == _tables(raw)["images"]["image_sha256"].to_list()
+    monkeypatch.setattr("dataset.placeholders.fingerprints._open_all", None)
+    export(crawl, raw)
+    assert read_fingerprints(raw).equals(known)
+
+
+def test_an_export_says_how_many_pictures_say_nothing(crawl, tmp_path, capsys):
+    export_tables(crawl=crawl, to=tmp_path / "raw")
+    assert (
+        "note: 1 of 1 pictures say nothing about their item: 1 smaller than 32 pixels; `python -m dataset pictures "
+        f"{tmp_path / 'raw'}` shows them, `python -m dataset build --drop-placeholders` leaves them out"
+    ) in capsys.readouterr().out
+
+
 def test_what_was_left_out_is_in_the_quarantine_with_its_reason(crawl, tmp_path):
     export(crawl, tmp_path / "raw")
     rows = read_table(tmp_path / "raw" / "quarantine.parquet", Quarantine).rows()
@@ -179,7 +199,7 @@ def test_the_same_ledger_gives_the_same_bytes(crawl, tmp_path):
     export(crawl, tmp_path / "two")
     export(crawl, tmp_path / "two")
     files = sorted(path.relative_to(tmp_path / "one") for path in (tmp_path / "one").rglob("*") if path.is_file())
-    assert len(files) == 10
+    assert len(files) == 11
     assert [sha256_of_file(tmp_path / "one" / path) for path in files] == [
         sha256_of_file(tmp_path / "two" / path) for path in files
     ]

@@ -1,5 +1,7 @@
 """Whole crawls of the sandbox that read the mobile JSON, and crawls whose sources fail or refuse."""
 
+from collections import Counter
+
 import pytest
 
 from crawler.commands.status import status_lines
@@ -112,3 +114,20 @@ def test_movies_that_the_sources_show_differently_are_flagged_with_both_values(s
     assert {id_: years[id_] for id_ in wrong} == {
         id_: truth.movies[id_].year for id_ in wrong
     }  # the preferred source's
+
+
+def test_a_refresh_of_series_and_of_pages_with_broken_items_gives_the_same_again(sandbox):
+    crawl = sandbox(oddities=Oddities(bad_items=0.05))
+    for stage in ("ratings", "frames"):
+        crawl.run(stage, "--via", "json")
+    before = crawl.tables()
+    ages = ["--refresh", "--movie-json-age-days", "0", "--marks-json-age-days", "0"]
+    n = len(crawl.server.requests)
+    crawl.run("ratings", "--via", "json", *ages)
+    crawl.run("frames", "--via", "json", "--refresh", "--photos-json-age-days", "0")
+    again = [request.path for request in crawl.server.requests[n:] if request.path != "/robots.txt"]
+    assert any("/tv/" in path for path in again)
+    assert max(Counter(again).values()) <= 4  # twice if it fails, four times if it is empty before the total
+    for name, table in crawl.tables().items():
+        one, other = (each.drop("crawled_at", strict=False) for each in (table, before[name]))
+        assert one.equals(other), name

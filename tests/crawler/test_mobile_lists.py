@@ -1,6 +1,7 @@
 """Lists in the mobile JSON: where they end, pages that fail as a whole, forgotten people, and replays."""
 
 import json
+from collections import Counter
 from datetime import UTC, datetime
 from urllib.parse import parse_qs, urlsplit
 
@@ -258,3 +259,21 @@ def test_an_answer_without_a_forgotten_person_keeps_its_bytes(crawled):
     after = [entry.answer.body for entry in read_archive(crawled) if entry.key.kind == "marks_json"]
     assert after
     assert set(after) <= set(bodies)
+
+
+def test_an_item_that_fails_twice_and_is_shown_then_is_kept(tmp_path):
+    host, failures = Host(marks=[_mark(n) for n in range(60)]), Counter()
+    show = host.answer
+
+    def answer(key):
+        n = 1 if key.variant == "one" else 50
+        if key.start <= 7 < key.start + n and failures[key] < 2:
+            failures[key] += 1
+            return host._json(address(SITE, key), 500, {"code": 9, "msg": "internal"})
+        return show(key)
+
+    host.answer = answer
+    _crawl(tmp_path, host, ["marks_json"])
+    assert failures == {Key("marks_json", "ann"): 2, Key("marks_json", "ann", "one", 7): 2}
+    assert len(_rows(tmp_path, "ratings")) == 60
+    assert _rows(tmp_path, "pages", "coalesce(sum(left_out), 0)") == [(0,)]

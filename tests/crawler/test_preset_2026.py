@@ -105,10 +105,10 @@ def test_a_crawl_with_challenges_and_short_pages_ends_with_the_truth(sandbox, se
 def runs_of_2026(sandbox):
     """Return a function that opens the sandbox of 2026 and gives the runs of its crawl, by the preset's sources."""
 
-    def open_runs(seed, delay_s):
+    def open_runs(seed, delay_s, collection="html"):
         faults = switched(f"challenge=20,rate-limit={delay_s}", "2026")
         crawl = sandbox(seed, faults=faults.fault, oddities=faults.oddities)
-        chosen = ",".join(f"{topic}={source}" for topic, source in VIA.items())
+        chosen = ",".join(f"{topic}={source}" for topic, source in {**VIA, "collection": collection}.items())
         return Runs(crawl, "--delay-s", str(delay_s), "--via", chosen, "--everything")
 
     return open_runs
@@ -120,9 +120,9 @@ def _require_what_a_guest_can_know(runs):
     assert runs.crawl.tables()["frame_likes"].is_empty()
 
 
-@pytest.mark.parametrize("seed", [1, 2])
-def test_a_crawl_of_2026_ends_with_what_a_guest_can_know(runs_of_2026, seed):
-    runs = runs_of_2026(seed, delay_s=0.05)
+@pytest.mark.parametrize(("seed", "collection"), [(1, "html"), (2, "html"), (3, "list")])
+def test_a_crawl_of_2026_ends_with_what_a_guest_can_know(runs_of_2026, seed, collection):
+    runs = runs_of_2026(seed, 0.05, collection)
     for stage in ("ratings", "frames", "likes"):
         runs.until_done(stage)
     assert runs.statuses[-4:] == [REFUSED, REFUSED, REFUSED, DONE]  # nothing public says who likes a photo

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from crawler.__main__ import app, main
-from crawler.commands.options import CrawlOptions, SiteOptions
+from crawler.commands.options import CrawlOptions, ScopeOptions, SiteOptions
 from crawler.commands.probe import advice, recommended
 from crawler.kinds.mobile.marks import MARKS_PER_PAGE
 from crawler.kinds.sources import COMMENTS_REACH, INTERESTS_REACH
@@ -225,6 +225,7 @@ def test_the_command_prints_each_point_and_ends_with_an_error_after_a_refusal(tm
         json_lines = [line.split()[0] for line in lines[:12]]
         assert json_lines == ["holds"] * 7 + ["unknown", "holds", "unknown", "unknown", "holds"]
         assert [line.split()[0] for line in lines[12:]] == ["holds"] * 4 + [
+            "unknown",
             "refused",
             "unknown",
             "holds",
@@ -233,7 +234,7 @@ def test_the_command_prints_each_point_and_ends_with_an_error_after_a_refusal(tm
         ]
         written = json.loads((tmp_path / "probe.json").read_text())
         assert written["command"] == lines[-1].removeprefix("Recommended: ")
-        assert (written["requests"], len(written["findings"])) == (13, 19)
+        assert (written["requests"], len(written["findings"])) == (13, 20)
         assert not [one for one in WORLD.contents.users.values() if one.uid in json.dumps(written["findings"])]
         # The next commands read it.
         crawl = CrawlOptions(crawl=tmp_path / "crawl", site=SiteOptions(site_file=site_file)).resolve()
@@ -265,3 +266,74 @@ def test_the_recommended_command_line_is_one_that_the_crawler_accepts(site, opti
     crawl = arguments.arguments["crawl"]
     if site.site_urls or site.site != "sandbox":  # the sandbox's own file has its movies
         assert crawl.resolve().scope.movie_ids == ("7",)
+
+
+# --- the mode in which collections are read ----------------------------------------------------------
+
+LONGEST = max(
+    (user for user, marks in WORLD.contents.ratings_of.items() if not any(mark.is_hidden for mark in marks)),
+    key=lambda user: len(WORLD.contents.ratings_of[user]),
+)
+MODE = "mode=list shows 30 watched movies"
+
+
+def _only_in_list(request, answer, change):
+    given = answer(request)
+    return replace(given, body=change(given.body)) if "mode=list" in request.target else given
+
+
+def _in_grid(request, answer):
+    return answer(replace(request, target=request.target.replace("mode=list", "mode=grid")))
+
+
+@pytest.mark.parametrize(
+    ("fault", "answered", "told", "first"),
+    [
+        (None, "holds", "30 on the first page, 15 in mode=grid, and the same of each", "list"),
+        (_in_grid, "differs", "15 per page, as in mode=grid", "html"),
+        (
+            lambda *asked: _only_in_list(*asked, lambda body: re.sub(rb"\d{4}-\d\d-(\d\d)", rb"2001-01-\1", body)),
+            "differs",
+            "15 of 15 movies have another date or other stars there",
+            "html",
+        ),
+        (lambda *asked: _only_in_list(*asked, lambda body: body.replace(b'"item"', b'"x"')), "differs", "", "html"),
+        (switched("empty-pages=1").fault, "unknown", "", "html"),
+    ],
+    ids=["longer pages", "the same pages", "other dates", "other markup", "no marks"],
+)  # fmt: skip
+def test_collections_are_read_as_a_list_only_if_that_was_seen_to_show_more_and_the_same(fault, answered, told, first):
+    with SandboxServer(WORLD, faults=fault and (lambda *asked: fault(*asked))) as server:
+        site = replace(server.site, mobile="")
+        probe = Probe(site, politeness_for(site, None, 0.0), MOVIE_ID)
+        probe._html.person = WORLD.contents.users[LONGEST].uid
+        findings = {found.point: found for found in probe.findings()}
+    assert findings[MODE].answered == answered
+    assert told in findings[MODE].detail
+    assert probe.via()["collection"] == (first,)
+
+
+def test_the_mode_is_looked_at_before_what_is_refused(run_probe):
+    findings, _, _ = run_probe(switched("closed-subjects").fault)
+    assert findings[MODE].answered != "refused"
+
+
+@pytest.mark.parametrize(
+    ("sources", "is_valid"),
+    [(["list", "json"], True), (["html"], True), (["list", "html"], False), (["grid"], False), ([], False)],
+)
+def test_what_probe_json_says_of_collections_is_what_auto_takes(tmp_path, sources, is_valid):
+    given = {topic: list(kinds) for topic, kinds in PREFERRED.items()} | {"collection": sources}
+    written = {"site": "douban", "probed_at": "2026-09-01T00:00:00+00:00", "requests": 1, "findings": [],
+               "sources": given, "liker_source": None, "command": ""}  # fmt: skip
+    (tmp_path / "probe.json").write_text(json.dumps(written))
+    site = SiteOptions(site="douban", contact="me@example.org")
+    if not is_valid:
+        with pytest.raises(PipelineError, match=r"probe\.json: sources.*delete it, or write it again"):
+            CrawlOptions(crawl=tmp_path / "crawl", site=site).resolve()
+        return
+    scope = CrawlOptions(crawl=tmp_path / "crawl", site=site).resolve().scope
+    assert scope.via["collection"] == tuple(sources)
+    assert scope.collection_mode == ("list" if "list" in sources else "grid")
+    chosen = CrawlOptions(crawl=tmp_path / "crawl", site=site, scope=ScopeOptions(via="collection=html")).resolve()
+    assert chosen.scope.collection_mode == "grid"

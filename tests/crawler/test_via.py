@@ -31,6 +31,7 @@ SOURCE = Source("sandbox", {"seed": 1})
         ("html", HTML_ONLY),
         ("movie=html", {**PREFERRED, "movie": ("html",)}),
         ("movie=json,photos=auto,collection=html", {**PREFERRED, "movie": ("json",), "collection": ("html",)}),
+        ("collection=list", {**PREFERRED, "collection": ("list",)}),
         ("movie=html, people=json", {**PREFERRED, "movie": ("html",), "people": ("json",)}),
     ],
 )
@@ -38,7 +39,20 @@ def test_via_names_the_source_of_each_topic(given, via):
     assert ScopeOptions(via=given, movies="1").resolve([]).via == via
 
 
-@pytest.mark.parametrize("given", ["film=html", "movie=xml", "movie", "movie=html,movie=json", "html,movie=json", "="])
+@pytest.mark.parametrize(
+    "given",
+    [
+        "film=html",
+        "movie=xml",
+        "movie",
+        "movie=html,movie=json",
+        "html,movie=json",
+        "=",
+        "movie=list",
+        "list",
+        "collection=html,collection=list",
+    ],
+)
 def test_a_topic_or_source_that_does_not_exist_is_named(given):
     with pytest.raises(UsageError, match="--via"):
         ScopeOptions(via=given, movies="1").resolve([])
@@ -159,7 +173,14 @@ def test_the_plan_says_what_each_source_costs_and_asks_for_a_probe(tmp_path, cap
     main(["plan", *options])
     out = capsys.readouterr().out
     assert "movie: json (" in out
-    assert "collection: html (" in out
+    assert "collection: html (15 per page, requests not yet known), else json (50 per page" in out
+    assert "; list instead (30 per page, requests not yet known)" in out
     assert "python -m crawler probe" in out
     main(["plan", *options, "--via", "html"])
-    assert "probe" not in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "probe" not in out
+    assert "collection: html (15 per page" in out
+    main(["plan", *options, "--via", "collection=list"])
+    assert "collection: list (30 per page, requests not yet known); html instead (15" in capsys.readouterr().out
+    main(["plan", *options, "--via", "json"])
+    assert "collection: " not in capsys.readouterr().out

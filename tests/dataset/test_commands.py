@@ -1,36 +1,20 @@
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple, get_args
+from typing import Any, get_args
 
 import pytest
 
 from dataset.__main__ import app
-from dataset.cli import run
 from dataset.formats.ratings import FORMATS, FormatName
 
 
-class Done(NamedTuple):
-    returncode: int
-    stdout: str
-    stderr: str
-
-
 @pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Done]:
+def command(run_command: Callable[..., Any]) -> Callable[..., Any]:
     """A function that runs `python -m dataset` with these arguments, in this process."""
-
-    def call(*arguments: object) -> Done:
-        monkeypatch.setattr(sys, "argv", ["dataset", *map(str, arguments)])
-        status = 0
-        try:
-            run(app)
-        except SystemExit as stopped:
-            status = int(stopped.code or 0)
-        return Done(status, *capsys.readouterr())
-
-    return call
+    return partial(run_command, app)
 
 
 def test_a_process_of_its_own_ends_with_the_status_and_one_line() -> None:
@@ -41,7 +25,7 @@ def test_a_process_of_its_own_ends_with_the_status_and_one_line() -> None:
 
 
 def test_import_build_publish_verify_show_list_in_one_go(
-    command: Callable[..., Done], make_raw: Callable[..., Path], tmp_path: Path
+    command: Callable[..., Any], make_raw: Callable[..., Path], tmp_path: Path
 ) -> None:
     raw, root = make_raw(), tmp_path / "snapshots"
     for arguments, words in (
@@ -64,7 +48,11 @@ def test_import_build_publish_verify_show_list_in_one_go(
         (("verify", "."), 1, "not a snapshot"),
         (("publish", "--nonsense"), 2, "Unknown option: --nonsense; see python -m dataset publish --help"),
         (("bild",), 2, 'Did you mean "build"?'),
-        (("unheard-of",), 2, "Available commands: import, build, kcore, export, publish, list, show, verify, ...; see"),
+        (
+            ("unheard-of",),
+            2,
+            "Available commands: import, pictures, build, kcore, export, publish, list, show, ...; see",
+        ),
         (("build", "--since", "0"), 2, "--since '0': Input should be a day like 2015-01-31"),
         (("build", "--until", "2015-02-29"), 2, "--until '2015-02-29': Input should be a day like 2015-01-31"),
         (("build", "--k-user", "1.5"), 2, "--k-user '1.5': Input should be a valid integer"),
@@ -73,7 +61,7 @@ def test_import_build_publish_verify_show_list_in_one_go(
     ],
 )
 def test_a_wrong_command_ends_in_one_line_with_the_remedy(
-    arguments: tuple[str, ...], status: int, words: str, command: Callable[..., Done]
+    arguments: tuple[str, ...], status: int, words: str, command: Callable[..., Any]
 ) -> None:
     done = command(*arguments)
     assert (done.returncode, done.stdout) == (status, "")
@@ -81,7 +69,7 @@ def test_a_wrong_command_ends_in_one_line_with_the_remedy(
     assert done.stderr.count("\n") == 1
 
 
-def test_the_commands_are_listed_in_the_order_of_the_work(command: Callable[..., Done]) -> None:
+def test_the_commands_are_listed_in_the_order_of_the_work(command: Callable[..., Any]) -> None:
     done = command()
     assert (done.returncode, done.stderr) == (0, "")
     listed = [done.stdout.index(f"│ {name} ") for name in ("import", "build", "publish", "verify", "pull")]
@@ -92,7 +80,7 @@ def test_every_known_format_of_ratings_can_be_named() -> None:
     assert get_args(FormatName) == tuple(FORMATS)
 
 
-def test_titles_come_from_a_file_that_is_named_with_its_columns(command: Callable[..., Done], tmp_path: Path) -> None:
+def test_titles_come_from_a_file_that_is_named_with_its_columns(command: Callable[..., Any], tmp_path: Path) -> None:
     (tmp_path / "r.csv").write_text("user,item\na,x\na,y\n")
     (tmp_path / "i.csv").write_text("id,name\nx,One\n")
     to = ("import", tmp_path / "r.csv", "--to", tmp_path / "raw", "--items", tmp_path / "i.csv")

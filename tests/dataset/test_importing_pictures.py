@@ -41,8 +41,9 @@ def folder_of(root: Path, files: dict[str, bytes]) -> Path:
 
 def imported(folder: Path, *items: str, to: Path | None = None) -> tuple[dict[str, str], list[tuple[str, str]]]:
     """Return the frames as {frame_id: movie_id}, and the quarantine as (reason, detail)."""
-    frames, images, lost = import_pictures(folder, set(items), to or folder.parent / "raw")
+    frames, images, lost, fingerprints = import_pictures(folder, set(items), to or folder.parent / "raw")
     assert frames["frame_id"].sort().equals(images["frame_id"].sort())
+    assert set(fingerprints["image_sha256"]) == set(images["image_sha256"])
     return dict(frames.select("frame_id", "movie_id").iter_rows()), sorted(lost.select("reason", "detail").iter_rows())
 
 

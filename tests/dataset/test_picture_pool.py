@@ -38,7 +38,7 @@ def png(colour: object = "red") -> bytes:
 
 def test_a_picture_is_checked_as_a_file_or_as_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     names = ["a.png", "no extension", "line\nbreak.png", "caf\udce9.png", "[1]*?.png"]
-    expected = Checked(hashlib.sha256(png()).hexdigest(), "png", 80, 70, len(png()))
+    expected = Checked(hashlib.sha256(png()).hexdigest(), "png", 80, 70, len(png()), 81 * "ff0000")
     monkeypatch.chdir(tmp_path)
     with PicturePool() as pool:
         assert pool.check(png()) == expected
@@ -179,3 +179,111 @@ os.kill(os.getpid(), 9)
     else:
         os.kill(decoder, 9)
         pytest.fail("the decoder goes on without its parent")
+
+
+def write_files(folder: Path, contents: list[bytes]) -> list[tuple[str, str]]:
+    """Write files and return their SHA-256 and names."""
+    for number, content in enumerate(contents):
+        (folder / f"{number}").write_bytes(content)
+    return [(hashlib.sha256(content).hexdigest(), f"{number}") for number, content in enumerate(contents)]
+
+
+def in_chunks(pictures: list[tuple[str, str]], size: int) -> list[list[tuple[str, str]]]:
+    return [pictures[start : start + size] for start in range(0, len(pictures), size)]
+
+
+@pytest.mark.parametrize(("n_processes", "size"), [(1, 1), (1, 4), (3, 4), (2, 100)])
+def test_crops_in_shared_memory_come_in_order_and_equal_those_one_by_one(
+    n_processes: int, size: int, tmp_path: Path
+) -> None:
+    colours = [(number, 255 - number, 3 * number) for number in range(50)]
+    pictures = write_files(tmp_path, [png(colour) for colour in colours])
+    geometry = Geometry(64, 56, "bilinear")
+    with PicturePool(n_processes) as pool:
+        found = [
+            bytes(one.content)
+            for chunk in pool.crops(tmp_path, in_chunks(pictures, size), size, geometry, True)
+            for one in chunk
+        ]
+        assert found[:3] == [bytes(pool.crop(tmp_path / name, digest, geometry, True)) for digest, name in pictures[:3]]
+    assert found == [bytes(colour) * 56 * 56 for colour in colours]
+
+
+def test_a_broken_picture_among_others_has_its_reason_and_the_others_their_crops(tmp_path: Path) -> None:
+    pictures = write_files(tmp_path, [png("red"), b"", b"text", png("lime"), png()[:-30]])
+    pictures += [("0" * 64, "none"), ("0" * 64, "0"), (pictures[0][0], f"../{tmp_path.name}/0"), pictures[0]]
+    with PicturePool() as pool:
+        (found,) = pool.crops(tmp_path, [pictures], len(pictures), Geometry(8, 7, "bilinear"), True)
+        reasons = [one.reason for one in found]
+        contents = [bytes(one.content) for one in found]
+    expected = ["", "is empty", "not a JPEG", "", "cannot be decoded", "is missing", "has changed", "leads out", ""]
+    assert [part in reason for part, reason in zip(expected, reasons, strict=True)] == [True] * 9, reasons
+    assert [bool(reason) for reason in reasons] == [bool(part) for part in expected]
+    assert contents[0] == contents[-1] == b"\xff\0\0" * 49
+    assert contents[3] == b"\0\xff\0" * 49
+    assert set(contents[1:3] + contents[4:8]) == {b""}
+
+
+FRAGILE_CROPS = """
+import os, sys, time
+import dataset.pictures.process as process
+whole = process.crop_or_jpeg
+def crop_or_jpeg(source, *rest, **how):
+    content = source.read_bytes()
+    if content == b"segfault": os.kill(os.getpid(), 11)
+    if content == b"endless": time.sleep(60)
+    if content == b"greedy": bytearray(3 << 30)
+    if content.startswith(b"once") and not os.path.exists(content[5:]):
+        open(content[5:], "w").close()
+        os._exit(9)
+    return whole(source, *rest, **how)
+process.crop_or_jpeg = crop_or_jpeg
+process.main(sys.argv[1:])
+"""
+
+
+def test_a_picture_that_kills_or_hangs_a_process_costs_only_itself_in_a_chunk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dataset.pictures.pool.DECODER", [sys.executable, "-c", FRAGILE_CROPS])
+    once = b"once " + os.fsencode(tmp_path / "seen")
+    asked = [png("red"), b"segfault", png("blue"), b"endless", png("lime"), b"greedy", png("pink"), once, png()]
+    pictures = write_files(tmp_path, asked)
+    started = time.monotonic()
+    with PicturePool(2, timeout_s=2) as pool:
+        chunks = pool.crops(tmp_path, in_chunks(pictures, 5), 5, Geometry(8, 7, "bilinear"), True)
+        found = [(one.reason, bytes(one.content[:3])) for chunk in chunks for one in chunk]
+    assert [reason == "" for reason, _ in found] == [content.startswith(b"\x89PNG") for content in asked]
+    assert "the decoder process died (exit status -11)" in found[1][0]
+    assert found[3][0] == "took longer than 2 s to decode"
+    assert found[5][0] == "it needs too much memory"
+    assert found[7][0].startswith("not a JPEG"), "the second process has read it"
+    assert [content for _, content in found[::2]] == [
+        b"\xff\0\0",
+        b"\0\0\xff",
+        b"\0\xff\0",
+        b"\xff\xc0\xcb",
+        b"\xff\0\0",
+    ]
+    assert time.monotonic() - started < 20
+
+
+def test_a_process_that_hangs_ends_itself_at_the_time_limit_of_one_picture(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dataset.pictures.pool.DECODER", [sys.executable, "-c", FRAGILE_CROPS])
+    pictures = write_files(tmp_path, [b"endless"] + [png("red")] * 19)
+    started = time.monotonic()
+    with PicturePool(1, timeout_s=1) as pool:
+        (found,) = pool.crops(tmp_path, [pictures], 20, Geometry(8, 7, "bilinear"), True)
+    assert [one.reason != "" for one in found] == [True] + [False] * 19
+    assert time.monotonic() - started < 15
+
+
+def test_shared_memory_is_used_again(tmp_path: Path) -> None:
+    pictures = write_files(tmp_path, [png("red")])
+    with PicturePool() as pool:
+        for _ in range(5):
+            list(pool.crops(tmp_path, [pictures] * 20, 1, Geometry(64, 56, "bilinear"), True))
+            size = os.fstat(pool._memory.file).st_size
+            assert size <= 3 * 16384

@@ -10,6 +10,7 @@ import pytest
 from dataset.building.build import DatasetConfig, build
 from dataset.description import PAPER_STATISTICS
 from dataset.files import write_json
+from dataset.placeholders.fingerprints import write_fingerprints
 from dataset.report.dataset_report import write_dataset_report
 from dataset.report.distributions import concentration, distributions
 from dataset.report.health import crawl_pace
@@ -96,6 +97,41 @@ def test_a_browser_finds_charts_and_pictures_and_nothing_to_complain_of(
     }
     assert len(list((path.parent / "charts").glob("*.svg"))) == 9
     assert len(list((path.parent / "charts").glob("*.png"))) == 9
+
+
+def test_pictures_that_say_nothing_are_counted_and_shown(
+    make_raw: Callable[..., Path],
+    ask_again: Callable[..., int],
+    look_at: Callable[[Path], dict[str, Any]],
+    tmp_path: Path,
+) -> None:
+    raw = make_raw()
+    images = read_table(raw / "images.parquet", RAW_TABLES["images"])
+    write_fingerprints(raw, images)
+    assert images.height == 23
+    for drop, words in ((False, "build --drop-placeholders"), (True, "were left out of the dataset")):
+        build(raw, tmp_path / "dataset", DatasetConfig(drop_placeholders=drop))
+        snapshot = publish(tmp_path / "dataset", "toy", tmp_path / "snapshots")[0]
+        page, path = page_of(snapshot, raw, tmp_path)
+        assert ask_again(page, snapshot.path, path.parent, documents=DOCUMENTS) > 80
+        assert words in page
+        groups = pl.read_parquet(path.parent / "picture_groups.parquet")
+        assert groups["kind"].unique().to_list() == ["blank"]
+        assert groups["n_frames"].sum() == 23
+        assert page.count("<span>blank</span>") == groups.height
+        seen = look_at(path)
+        assert seen["images"] == groups.height + (0 if drop else 23)
+        assert (seen["brokenImages"], seen["namelessImages"], seen["complaints"], seen["sideways"]) == (0, 0, [], 0)
+
+
+def test_a_raw_folder_that_was_never_compared_shows_what_files_alone_say(
+    make_raw: Callable[..., Path], tmp_path: Path
+) -> None:
+    raw = make_raw()
+    page, path = page_of(published(raw, tmp_path), raw, tmp_path)
+    assert pl.read_parquet(path.parent / "picture_groups.parquet").is_empty()
+    assert "No two movies have nearly equal pictures" in page
+    assert "blank and nearly equal pictures among them are not counted" in page
 
 
 @pytest.mark.parametrize(

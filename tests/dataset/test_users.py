@@ -1,12 +1,16 @@
 """The table of the people who were read: what is published of it names nobody, and older data lack it."""
 
-from datetime import date
+from dataclasses import replace
+from datetime import date, timedelta
 
 import polars as pl
 import pytest
 
 from dataset.building.build import DatasetConfig, build
+from dataset.building.feedback import FeedbackConfig
+from dataset.building.split import SplitConfig
 from dataset.building.users import published_users
+from dataset.errors import UsageError
 from dataset.files import write_json
 from dataset.schema import COUNT_BINS, Interaction, Quarantine, RawUser, SnapshotUser
 from dataset.snapshots.publish import publish
@@ -67,6 +71,39 @@ def test_a_snapshot_has_the_users_of_its_interactions_and_says_how_they_were_cho
     card = (snapshot.path / "README.md").read_text(encoding="utf-8")
     assert "not a random sample" in card
     assert "40" not in card.partition("### users")[2].partition("\n#")[0]
+
+
+@pytest.mark.parametrize("strategy", ["temporal", "random"])
+def test_a_build_can_end_on_the_day_before_the_first_person_was_read(raw_with_users, tmp_path, strategy):
+    ratings = pl.read_parquet(raw_with_users / "ratings.parquet")
+    days = ratings["rated_on"].drop_nulls().sort()
+    first, users = days[len(days) // 2], pl.read_parquet(raw_with_users / "users.parquet")
+    read_on = [first, *[date(2026, 9, 1)] * (users.height - 2), None]
+    nobody = pl.DataFrame([("nobody", "comments", date(2001, 1, 1), 0, 0, True)], users.schema, orient="row")
+    users = pl.concat([users.with_columns(read_on=pl.Series(read_on)), nobody])
+    write_table(users, RawUser, raw_with_users / "users.parquet")  # without ratings, "nobody" does not count
+    feedback = FeedbackConfig(until="first-read")
+    config = DatasetConfig(k_user=0, k_item=0, feedback=feedback, split=SplitConfig(strategy=strategy))
+    built = build(raw_with_users, tmp_path / "dataset", config)
+    interactions = read_table(built.path / "interactions.parquet", Interaction)
+    assert interactions["rated_on"].max() < first
+    last = first - timedelta(days=1)
+    assert built.description["config"]["feedback"]["until"] == str(last)
+    dropped = read_table(built.path / "quarantine.parquet", Quarantine).filter(table="ratings", reason=f"after {last}")
+    assert dropped.height > 0
+    same = build(raw_with_users, tmp_path / "same", replace(config, feedback=FeedbackConfig(until=last)))
+    assert same.description == built.description
+
+
+def test_without_the_days_on_which_people_were_read_a_build_cannot_end_there(make_raw, raw_with_users, tmp_path):
+    config = DatasetConfig(feedback=FeedbackConfig(until="first-read"))
+    users = pl.read_parquet(raw_with_users / "users.parquet")
+    write_table(users.with_columns(read_on=pl.lit(None, pl.Date)), RawUser, raw_with_users / "users.parquet")
+    with pytest.raises(UsageError, match=r"--until first-read: .*users\.parquet.*give a day"):
+        build(raw_with_users, tmp_path / "dataset", config)
+    (raw_with_users / "users.parquet").unlink()
+    with pytest.raises(UsageError, match=r"--until first-read: .*users\.parquet.*give a day"):
+        build(raw_with_users, tmp_path / "dataset", config)
 
 
 def test_raw_tables_without_users_give_a_dataset_without(make_raw, tmp_path):

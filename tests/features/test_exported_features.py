@@ -9,6 +9,7 @@ import pytest
 from dataset.__main__ import main as dataset_main
 from dataset.errors import InvalidTableError, MissingInputError, UsageError
 from dataset.formats.exporting import export
+from dataset.snapshots.publish import publish
 from features.importing import import_features
 from features.vectors.config import VectorsConfig
 
@@ -60,7 +61,7 @@ def test_an_items_row_is_the_mean_of_its_frames_and_of_the_others_if_it_has_none
     done = export(built, tmp_path, "uir", features="items")
     matrix = np.load(tmp_path / "image_feat.npy")
     means = np.stack([vectors[3 * n : 3 * n + 3].mean(0) for n in range(7)])
-    assert done.n_filled == 1
+    assert done.n_filled == {"image": 1}
     assert np.allclose(matrix[:7], means, rtol=1e-6)
     assert np.allclose(matrix[7], means.mean(0), rtol=1e-5)
 
@@ -113,6 +114,77 @@ def test_a_named_feature_set_is_exported_as_asked(built: Path, tmp_path: Path) -
     assert np.array_equal(np.load(tmp_path / "image_feat.npy"), vectors_of(ITEMS)[:, :2] + 1)
 
 
+def give_text(dataset: Path, ids: list[str], vectors: np.ndarray, name: str = "text") -> None:
+    np.save(dataset.parent / "text.npy", vectors)
+    (dataset.parent / "text.txt").write_text("\n".join(ids))
+    config = VectorsConfig(ids=dataset.parent / "text.txt", ids_are="items", dtype="float32")
+    import_features(dataset.parent / "text.npy", dataset, config, modality=name)
+
+
+@pytest.mark.parametrize("form", ["uir", "uirt", "lightgcn"])
+def test_a_modality_that_is_exported_is_imported_again_bit_by_bit(built: Path, tmp_path: Path, form: str) -> None:
+    ids = np.random.default_rng(3).permutation(ITEMS).tolist()
+    vectors = vectors_of(ids)
+    vectors[1, 0] = -0.0
+    give_text(built, ids, vectors)
+    before = pl.read_parquet(built / "item_features-text.parquet")
+    done = export(built, tmp_path / "out", form, modality="text")
+    matrix, listed = np.load(tmp_path / "out" / "text_feat.npy"), tmp_path / "out" / "text_feat_ids.txt"
+    order = listed.read_text().split("\n")[:-1]
+    assert matrix.tobytes() == vectors[[ids.index(one) for one in order]].tobytes()
+    assert done.n_filled == {"text": 0}
+    assert not (tmp_path / "out" / "image_feat.npy").exists()
+    import_features(
+        tmp_path / "out" / "text_feat.npy", built, VectorsConfig(ids=listed, dtype="float32"), modality="text"
+    )
+    assert pl.read_parquet(built / "item_features-text.parquet").equals(before)
+
+
+def test_mmrec_gets_texts_in_the_order_of_the_item_numbers_without_being_asked(
+    built: Path, tmp_path: Path, capsys
+) -> None:
+    """Source: github.com/enoche/MMRec, `src/common/abstract_recommender.py`: row i is of the item number i."""
+    ids, vectors = ITEMS[:-1], vectors_of(ITEMS[:-1])
+    give_text(built, ids, vectors)
+    dataset_main(["export", str(built), "--to", str(tmp_path / "out"), "--format", "mmrec", "--name", "toy"])
+    folder = tmp_path / "out" / "toy"
+    assert not (folder / "image_feat.npy").exists()  # MMRec trains on what is there
+    assert "1 items have no text feature; their row is the mean of the others" in capsys.readouterr().out
+    numbers = dict(pl.read_csv(folder / "i_id_mapping.csv", separator="\t").rows())
+    matrix = np.load(folder / "text_feat.npy", allow_pickle=False)
+    assert (matrix.dtype, matrix.shape) == (np.float32, (8, WIDTH))
+    for item, vector in zip(ids, vectors, strict=True):
+        assert matrix[numbers[item]].tobytes() == vector.tobytes()
+    assert np.allclose(matrix[numbers[ITEMS[-1]]], vectors.mean(0), rtol=1e-5)
+    give(built, ITEMS, vectors_of(ITEMS))
+    export(built, tmp_path / "both", "mmrec", "toy")
+    assert {path.name for path in (tmp_path / "both" / "toy").glob("*.npy")} == {"image_feat.npy", "text_feat.npy"}
+    give_text(built, ids, vectors[:, :2], "plots")
+    export(built, tmp_path / "plots", "mmrec", "toy", features="none", modality="plots")
+    assert np.load(tmp_path / "plots" / "toy" / "text_feat.npy").shape == (8, 2)
+
+
+def test_recbole_gets_a_file_of_embeddings_per_kind(built: Path, tmp_path: Path) -> None:
+    give(built, ITEMS, vectors_of(ITEMS))
+    give_text(built, ITEMS, vectors_of(ITEMS)[:, :3])
+    export(built, tmp_path, "recbole", "toy", features="items", modality="text")
+    head, *lines = (tmp_path / "toy" / "toy.textemb").read_text().splitlines()
+    assert head == "text_iid:token\ttext_emb:float_seq"
+    assert len(lines) == 8
+    settings = (tmp_path / "toy" / "toy.yaml").read_text().splitlines()
+    assert "additional_feat_suffix: [itememb, textemb]" in settings
+    assert "alias_of_item_id: [iid, text_iid]" in settings
+    assert "preload_weight: {iid: item_emb, text_iid: text_emb}" in settings
+    assert any("itememb: [iid, item_emb], textemb: [text_iid, text_emb]}" in line for line in settings)
+
+
+def test_a_published_snapshot_exports_its_modalities(built: Path, tmp_path: Path) -> None:
+    give_text(built, ITEMS, vectors_of(ITEMS))
+    snapshot, _ = publish(built, "mine", tmp_path / "snapshots")
+    export(snapshot.path, tmp_path / "out", "uir", modality="text")
+    assert np.load(tmp_path / "out" / "text_feat.npy").tobytes() == vectors_of(ITEMS).tobytes()
+
+
 def test_without_features_the_export_has_the_files_that_it_had(built: Path, tmp_path: Path) -> None:
     give(built, ITEMS, vectors_of(ITEMS))
     for form in ("recbole", "lightgcn", "uir"):
@@ -130,11 +202,23 @@ def test_without_features_the_export_has_the_files_that_it_had(built: Path, tmp_
         ("recbole", {"features": "frames"}, UsageError, "features of items only"),
         ("uir", {"feature_set": "clip"}, UsageError, "add --features"),
         ("uir", {"features": "items", "feature_set": "../x"}, UsageError, "valid name"),
+        ("uir", {"modality": "text"}, MissingInputError, "features text"),
+        ("mmrec", {"modality": "plots"}, MissingInputError, "item_features-plots"),
+        ("recbole", {"modality": "../x"}, UsageError, "valid name"),
     ],
 )
 def test_features_that_cannot_be_exported_end_in_one_line(built, tmp_path, form, options, error, words) -> None:
     with pytest.raises(error, match=words):
         export(built, tmp_path / "out", form, **options)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(("form", "modality"), [("uir", "image"), ("recbole", "item")])
+def test_two_kinds_of_features_never_share_a_file(built: Path, tmp_path: Path, form: str, modality: str) -> None:
+    give(built, ITEMS, vectors_of(ITEMS))
+    give_text(built, ITEMS, vectors_of(ITEMS), modality)
+    with pytest.raises(UsageError, match="is also that of --features"):
+        export(built, tmp_path / "out", form, features="items", modality=modality)
     assert not (tmp_path / "out").exists()
 
 

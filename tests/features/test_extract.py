@@ -10,15 +10,15 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from raw_tables import write_pictures
 
 from dataset.building.build import DatasetConfig, build
 from dataset.cli import run
 from dataset.description import read_proven
 from dataset.files import sha256_of_file
-from dataset.schema import Frame, FrameFeature
-from dataset.schema import Image as ImageSchema
+from dataset.schema import FrameFeature
 from dataset.snapshots.publish import publish
-from dataset.tables import empty, read_table, write_table
+from dataset.tables import read_table
 from features.__main__ import app
 from features.config import ExtractOptions, ExtractorConfig
 from features.extract import compute, extract, finish, plan
@@ -67,7 +67,9 @@ def test_every_readable_picture_gets_its_feature_and_a_second_run_computes_nothi
     before = (dataset / "frame_features.parquet").read_bytes()
 
     monkeypatch.setattr(Extractor, "forward", lambda *_: pytest.fail("a forward pass over known pictures"))
-    monkeypatch.setattr("features.weights.Weights.load", lambda *_: pytest.fail("weights are loaded"))
+    monkeypatch.setattr(
+        "features.backbones.torchvision.TorchvisionBackbone.load", lambda *_: pytest.fail("weights are loaded")
+    )
     monkeypatch.setattr("features.extract.PicturePool", lambda *_: pytest.fail("pictures are decoded"))
     again = extract(raw, dataset, extractor, tmp_path / "store", seen.append, OPTIONS)
     assert (again.n_features, again.n_computed, again.n_unreadable) == (4, 0, 1)
@@ -171,7 +173,9 @@ def test_the_weights_that_were_used_are_in_the_manifest(
     assert (written["weights"], written["is_random"], written["precision"]) == ("random:0", True, "fp32")
     assert (written["architecture"], written["node"]) == ("mobilenet_v3_small", "classifier.1")
     assert written["preprocessing"].startswith("fast decoding, resize 256 (bilinear, antialiased), centre crop 224")
-    assert "random weights that were never trained" in (snapshot.path / "README.md").read_text()
+    card = (snapshot.path / "README.md").read_text()
+    assert "random weights that were never trained" in card
+    assert f"SHA-256 of the weights {written['weights_sha256'][:16]}…; pictures: {written['preprocessing']}" in card
     assert snapshot.read("frame_features").height == 4
 
 
@@ -234,18 +238,6 @@ def test_every_file_of_a_folder_is_a_feature_or_has_a_reason(extractor: Extracto
     print(reasons["detail"].str.replace_all(r"\d+", "0").value_counts(sort=True).head(15))
     assert done.n_features + reasons.height == len(files)
     assert reasons["detail"].str.len_chars().min() > 0
-
-
-def write_pictures(raw: Path, pictures: list[tuple[str, str]]) -> None:
-    """Write a raw folder's tables of (image_sha256, path)."""
-    ids = [f"{number:05}" for number in range(len(pictures))]
-    images = [(name, digest, "jpeg", 1, 1, 1, path) for name, (digest, path) in zip(ids, pictures, strict=True)]
-    table = pl.DataFrame(images, schema=empty(ImageSchema).schema, orient="row")
-    write_table(table, ImageSchema, raw / "images.parquet")
-    columns = {"frame_id": ids, "movie_id": ["m"] * len(ids), "kind": ["still"] * len(ids)}
-    frames = pl.DataFrame(columns, schema_overrides={"kind": empty(Frame).schema["kind"]})
-    rest = [pl.lit(None, t).alias(c) for c, t in empty(Frame).schema.items() if c not in columns]
-    write_table(frames.with_columns(rest), Frame, raw / "frames.parquet")
 
 
 def command(raw: Path, dataset: Path, folder: Path) -> list[str]:

@@ -153,7 +153,9 @@ def test_weights_once_hashed_are_not_loaded_to_know_who_they_are(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     known = Extractor(TINY, "cpu", tmp_path / "weights.json").identity
-    monkeypatch.setattr("features.weights.Weights.load", lambda _self: pytest.fail("weights are loaded"))
+    monkeypatch.setattr(
+        "features.backbones.torchvision.TorchvisionBackbone.load", lambda _self: pytest.fail("weights are loaded")
+    )
     assert Extractor(TINY, "cpu", tmp_path / "weights.json").identity == known
 
 

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from torchvision.models import ConvNeXt_Base_Weights, EfficientNet_B3_Weights, VGG19_Weights
+from torchvision.transforms import CenterCrop, Compose, InterpolationMode, Resize
 from torchvision.transforms.functional import normalize, pil_to_tensor
 
 from dataset.pictures.operations import crop, cut
@@ -32,6 +33,22 @@ def test_a_cut_picture_is_what_torchvisions_preset_makes_of_it(weights, width: i
     picture = Image.fromarray(np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8))
     ours = normalize(pil_to_tensor(cut(picture, geometry)).float().div(255), transforms.mean, transforms.std)
     torch.testing.assert_close(ours, transforms(picture), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(("resize_px", "crop_px"), [(256, 224), (97, 96), (64, 64), (90, 97), (55, 64)])
+@pytest.mark.parametrize("is_squashed", [False, True])
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic", "lanczos", "nearest", "box", "hamming"])
+@settings(max_examples=4, deadline=None)
+@given(st.integers(1, 400), st.integers(1, 400), st.integers(0, 2**32 - 1))
+def test_a_picture_may_be_squashed_and_cut_smaller_or_larger(
+    resize_px: int, crop_px: int, is_squashed: bool, interpolation: str, width: int, height: int, seed: int
+) -> None:
+    width, height = max(width, height // 30 + 1), max(height, width // 30 + 1)
+    picture = Image.fromarray(np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8))
+    size = (resize_px, resize_px) if is_squashed else resize_px
+    plain = Compose([Resize(size, InterpolationMode(interpolation)), CenterCrop(crop_px)])
+    ours = cut(picture, Geometry(resize_px, crop_px, interpolation, is_squashed))
+    assert np.array_equal(np.array(ours), np.array(plain(picture)))
 
 
 def test_photographs_are_at_hand() -> None:

@@ -153,7 +153,7 @@ def test_lists_of_another_width_and_files_without_a_vector_are_in_the_quarantine
 
 
 def test_ids_are_the_same_but_for_spaces_and_the_composition_of_accents(tmp_path: Path) -> None:
-    from features.importing import _find
+    from features.matching import _find
 
     rows = pl.DataFrame({"row": [0, 1, 2, 3], "id": ["e\u0301 ", " b", "c", None]})
     found = _find(rows, pl.Series(["\u00e9", "b", "c ", "c"]))

@@ -20,13 +20,16 @@ PUBLIC = {
     "users_file": None,
     "refresh": False,
     "site_urls": None,
+    "via": None,
     "delay_s": 0.0,
     "extractor": "vgg19",
-    "weights": "IMAGENET1K_V1",
+    "weights": "auto",
     "precision": "auto",
     "runner": "local",
+    "feature_set": None,
     "k": 5,
     "seed": 0,
+    "drop_placeholders": False,
     "sandbox_seed": 0,
     "sandbox_users": 300,
     "sandbox_movies": 120,
@@ -54,6 +57,9 @@ def test_a_config_is_read_from_a_toml_file(tmp_path: Path) -> None:
     config = read_toml(BuildConfig, file)
     assert config == BuildConfig(source="douban", name="lab", contact="a@example.org", movies=("1", "2"), k=3)
     assert config.dataset_config.k_user == config.dataset_config.k_item == 3
+    assert not config.dataset_config.drop_placeholders
+    file.write_text("drop_placeholders = true\n")
+    assert read_toml(BuildConfig, file).dataset_config.drop_placeholders
 
 
 @pytest.mark.parametrize(
@@ -110,8 +116,39 @@ def test_the_crawler_gets_its_options_from_the_config() -> None:
     assert options_from(**BuildConfig(name="x").crawl_options)[:2] == ["--site=sandbox", "--site-file=data/x/site.json"]
 
 
+@pytest.mark.parametrize(
+    ("source", "via", "option"),
+    [
+        ("sandbox", None, "--via=html"),
+        ("sandbox", "movie=json,collection=list", "--via=movie=json,collection=list"),
+        ("douban", None, None),
+        ("douban", "collection=list", "--via=collection=list"),
+        ("douban", "auto", "--via=auto"),
+    ],
+)
+def test_the_sources_of_a_crawl_are_those_of_the_config_and_the_sandbox_is_read_as_html(
+    source: str, via: str | None, option: str | None
+) -> None:
+    config = BuildConfig(source=source, contact="a@example.org", movies=("1",), via=via)  # type: ignore[arg-type]
+    options = [one for one in options_from(**config.crawl_options) if one.startswith("--via")]
+    assert options == ([option] if option else [])
+
+
+@pytest.mark.parametrize("via", ["xml", "movie=list", "collection=html,collection=list", "film=html"])
+def test_a_source_that_does_not_exist_is_refused_when_the_form_is_filled_in(via: str) -> None:
+    with pytest.raises(UsageError, match="--via"):
+        BuildConfig(via=via)
+
+
 def test_an_option_that_is_not_set_is_left_out() -> None:
     assert options_from(max_users=5, refresh=True, users=None, everything=False, movies=()) == [
         "--max-users=5",
         "--refresh",
     ]
+
+
+@pytest.mark.parametrize("config", [BuildConfig, ExtractFeaturesConfig])
+@pytest.mark.parametrize("name", ["../x", "", "Clip", "main", "a/b", "x" * 65])
+def test_a_flow_refuses_a_name_that_no_further_feature_set_can_have(config: type, name: str) -> None:
+    with pytest.raises(UsageError, match="feature set"):
+        config(feature_set=name)

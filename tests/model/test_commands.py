@@ -16,7 +16,6 @@ import polars as pl
 import pytest
 import torch
 
-from dataset.cli import run
 from dataset.snapshots.snapshot import Snapshot, open_snapshot
 from dataset.tables import read_table
 from model import __main__ as program
@@ -31,21 +30,10 @@ SMALL = ["--set", "learning_rate=0.02", "--set", "batch_size=32"]
 
 
 @pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def command(run_command: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     """Run a module's main with arguments in an empty working folder; return exit status, stdout and stderr."""
     monkeypatch.chdir(tmp_path)
-
-    def command(module, *arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr("sys.argv", ["program", *arguments])
-        status = 0
-        try:
-            run(module.app)
-        except SystemExit as ended:
-            status = int(ended.code or 0)
-        captured = capsys.readouterr()
-        return status, captured.out, captured.err
-
-    return command
+    return lambda module, *arguments: run_command(module.app, *arguments)
 
 
 def _publish(publish_tables: Publish, tables: Tables, tmp_path: Path) -> Snapshot:

@@ -1,12 +1,13 @@
 """The command that compares evaluated runs."""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
 
-from dataset.cli import run
 from dataset.files import write_json
 from dataset.tables import read_table, write_table
 from model import compare
@@ -16,21 +17,10 @@ N_USERS = 200
 
 
 @pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def command(run_command: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     """Run the command with arguments in an empty working folder; return exit status, stdout and stderr."""
     monkeypatch.chdir(tmp_path)
-
-    def command(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr("sys.argv", ["program", *arguments])
-        status = 0
-        try:
-            run(compare.app)
-        except SystemExit as ended:
-            status = int(ended.code or 0)
-        captured = capsys.readouterr()
-        return status, captured.out, captured.err
-
-    return command
+    return partial(run_command, compare.app)
 
 
 def _description(model: str, seed: int, digest: str = "d", **config: int) -> dict[str, object]:

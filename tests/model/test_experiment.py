@@ -109,6 +109,7 @@ def test_every_number_of_the_report_is_found_again_in_the_tables(
     sources = re.findall(r'(?:src|href)="(.*?)"', page)
     assert all(source.startswith(("data:", "#")) for source in sources)
     assert "Random weights." in page
+    assert "; pictures: none" in page
     assert "does <strong>not</strong> beat" in page or page.count("more than chance</b>")
 
 

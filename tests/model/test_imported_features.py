@@ -1,10 +1,12 @@
 """Vectors that exist are imported in place of an extraction, and every model that reads features trains on them."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import douban_keyframes as dk
 import numpy as np
+import polars as pl
 import pytest
 
 from dataset.__main__ import main as dataset_main
@@ -16,6 +18,7 @@ from model.compare import main as compare_main
 from model.evaluate import main as evaluate_main
 from model.experiment import main as experiment_main
 from model.models.registry import MODELS
+from model.report.page import PAPER_GAINS
 from model.train import main as train_main
 
 CLIP_WIDTH = 512
@@ -112,6 +115,104 @@ def test_an_experiment_trains_on_the_named_set(both: Snapshot, tmp_path: Path, m
     page = (tmp_path / "data" / "experiments" / "mine-v0001-clip" / "report.html").read_text("utf-8")
     assert "clip.npy features (512 x float16, vectors of items" in page
     assert (tmp_path / "data" / "runs" / "vbpr-mine-v0001-clip-0" / "model.pt").is_file()
+
+
+@pytest.fixture(scope="module")
+def compared(both: Snapshot, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
+    """An experiment on two sets: its page and its folder."""
+    folder = tmp_path_factory.mktemp("compared")
+    options = ["--models", "jifr,jifr_na,vbpr,bpr,random", "--set", "epochs=1", "--jobs", "1", "--threads", "1"]
+    to = ["--to", str(folder / "experiment"), "--runs", str(folder / "runs")]
+    experiment_main(["--snapshot", str(both.path), *options, *to, "--features", "main,clip"])
+    return (folder / "experiment" / "report.html").read_text("utf-8"), folder
+
+
+def test_an_experiment_compares_feature_sets_with_one_row_per_model_and_set(compared: tuple[str, Path]) -> None:
+    page, folder = compared
+    visual = [f"{model} features={name}" for model in ("jifr", "jifr_na", "vbpr") for name in ("clip", "main")]
+    metrics = pl.read_parquet(folder / "experiment" / "metrics.parquet")
+    assert set(metrics["model"]) == {*visual, "bpr", "random"}
+    for file in ("training", "costs", "user_metrics", "slices"):
+        assert set(pl.read_parquet(folder / "experiment" / f"{file}.parquet")["model"]) <= {*visual, "bpr", "random"}
+    pairs = pl.read_parquet(folder / "experiment" / "comparisons.parquet").select("model", "other").rows()
+    assert {frozenset(pair) for pair in pairs} >= {frozenset({"vbpr features=clip", "vbpr features=main"})}
+    assert {path.name for path in (folder / "runs").iterdir()} == {
+        *(f"{model}-mine-v0001-0" for model in ("jifr", "jifr_na", "vbpr", "bpr", "random")),
+        *(f"{model}-mine-v0001-clip-0" for model in ("jifr", "jifr_na", "vbpr")),
+    }
+    for words in (
+        "VBPR (clip)",
+        "VBPR (main)",
+        "trained once on each feature set: <code>main</code>, <code>clip</code>",
+    ):
+        assert words in page
+    assert "clip.npy features (512 x" in page
+    assert "clip.npy features (7 x" in page
+    assert "cover different frames" not in page
+    assert "Gain over no attention" in page
+
+
+def test_a_failed_run_is_named_with_its_feature_set(both: Snapshot, tmp_path: Path) -> None:
+    options = ["--models", "vbpr", "--set", "learning_rate=1e30", "--set", "epochs=3", "--jobs", "1", "--threads", "1"]
+    to = ["--runs", str(tmp_path / "runs"), "--to", str(tmp_path / "experiment")]
+    with pytest.raises(TrainingError, match=r"2 of 2 runs failed \(vbpr, seed 0; vbpr, features clip, seed 0\)"):
+        experiment_main(["--snapshot", str(both.path), *options, *to, "--features", "main,clip"])
+
+
+def test_the_numbers_of_a_comparison_of_sets_are_found_again(
+    compared: tuple[str, Path], both: Snapshot, ask_again: Callable[..., int]
+) -> None:
+    page, folder = compared
+    assert ask_again(page, folder / "experiment", both.path, documents={"paper.json": PAPER_GAINS}) > 100
+
+
+def test_the_report_says_that_sets_cover_different_frames(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    built_in(tmp_path)
+    give(tmp_path / "dataset", ITEMS, width=7)
+    give(tmp_path / "dataset", ITEMS[:-2], "--name", "clip")
+    snapshot, _ = publish(tmp_path / "dataset", "mine", tmp_path / "snapshots")
+    options = ["--models", "vbpr,bpr", "--set", "epochs=1", "--jobs", "1", "--threads", "1"]
+    experiment_main(["--snapshot", str(snapshot.path), *options, "--features", "main", "--features", "clip"])
+    page = (tmp_path / "data" / "experiments" / "mine-v0001-main-clip" / "report.html").read_text("utf-8")
+    assert "The sets cover different frames" in page
+
+
+def test_the_main_set_can_be_named_and_no_other_set_is_called_so(both: Snapshot, tmp_path: Path) -> None:
+    assert both.with_features("main").feature_set is None
+    assert both.with_features("main").extractor == both.extractor
+    train_main(
+        [
+            "--model",
+            "vbpr",
+            "--snapshot",
+            str(both.path),
+            "--epochs",
+            "1",
+            "--runs",
+            str(tmp_path),
+            "--features",
+            "main",
+        ]
+    )
+    assert (tmp_path / "vbpr-mine-v0001-0" / "model.pt").is_file()
+    built_in(tmp_path)
+    give(tmp_path / "dataset", ITEMS, "--name", "clip")
+    only_clip, _ = publish(tmp_path / "dataset", "mine", tmp_path / "snapshots")
+    with pytest.raises(UsageError, match="no feature set 'main'; it has clip"):
+        only_clip.with_features("main")
+    with pytest.raises(UsageError, match="this names the main set"):
+        give(tmp_path / "dataset", ITEMS, "--name", "main")
+
+
+@pytest.mark.parametrize("features", ["clip,dino", "dino", "main,", "clip,../x"])
+def test_a_set_that_an_experiment_cannot_find_ends_in_one_line_before_anything_runs(
+    both: Snapshot, tmp_path: Path, features: str
+) -> None:
+    options = ["--models", "bpr", "--runs", str(tmp_path / "runs"), "--to", str(tmp_path / "experiment")]
+    with pytest.raises(UsageError, match="no feature set"):
+        experiment_main(["--snapshot", str(both.path), *options, "--features", features])
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_set_that_is_not_there_ends_in_one_line(both: Snapshot, imported: Snapshot) -> None:

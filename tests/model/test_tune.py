@@ -1,7 +1,6 @@
 """The search for settings, as a function and as the command."""
 
 import json
-import sys
 import tomllib
 from collections.abc import Callable
 from contextlib import suppress
@@ -11,7 +10,6 @@ import optuna
 import polars as pl
 import pytest
 
-from dataset.cli import run
 from dataset.errors import UsageError
 from dataset.snapshots.snapshot import Snapshot
 from dataset.tables import read_table
@@ -109,19 +107,14 @@ def test_the_command_writes_what_train_takes_and_goes_on_where_it_stopped(
     tables: Tables,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    run_command: Callable[..., tuple[int, str, str]],
 ) -> None:
     snapshot = str(publish_tables(tables).path)
     monkeypatch.chdir(tmp_path)
     fast = [text for key, value in FAST.items() for text in ("--set", f"{key}={value}")]
 
     def command(module, *arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["program", *arguments])
-        try:
-            run(module.app)
-        except SystemExit as ended:
-            return (int(ended.code or 0), *capsys.readouterr())
-        return (0, *capsys.readouterr())
+        return run_command(module.app, *arguments)
 
     arguments = ["--model", "bpr", "--snapshot", snapshot, *fast, "--try", "dim=4,8", "--try", "l2=0.0001..0.1"]
     status, _, err = command(tune, *arguments)

@@ -51,6 +51,8 @@ RUN = {
     "python -m features import clip.npy --ids items.txt --extractor clip-vit-b32 --dataset data/mine/dataset": "",
     "python -m model.train --model vbpr": "--epochs 1",
     "python -m dataset import interactions.csv --split-column x_label --to data/mine/raw": "--replace",
+    "python -m dataset pictures data/mine/raw --to contact-sheet.png": "",
+    "python -m dataset build --raw data/mine/raw --to data/mine/dataset --drop-placeholders": "",
     "python -m dataset import u1.base --format movielens-100k --test u1.test --to data/ml/raw": "",
     "python -m dataset import train.txt --test test.txt --format lightgcn --to data/gowalla/raw": "",
     "python -m dataset build --raw data/gowalla/raw --to data/gowalla/dataset --split given --k-user 0 --k-item 0": "",
@@ -86,6 +88,17 @@ NOT_RUN = {
     ),
     "python -m crawler sandbox --preset 2026": "test_preset_2026.py crawls it",
     "python -m crawler sandbox --preset 2026 --faults challenge=20,rate-limit=0.05": "test_preset_2026.py crawls it",
+    "pip install '.[open_clip]'": "downloads; a test below checks the extras",
+    **{
+        f"python -m features extract --raw data/mine/raw --dataset data/mine/dataset --extractor {name}": (
+            f"downloads; {test} computes it with random weights"
+        )
+        for name, test in (
+            ("timm:vit_small_patch14_dinov2.lvd142m", "test_timm.py"),
+            ("open_clip:ViT-B-16-SigLIP/webli", "test_open_clip.py"),
+            ("open_clip:ViT-B-32/openai", "test_open_clip.py"),
+        )
+    },
     "make test": "runs this test",
     "make test ONLY=dataset": "runs tests",
     "make test-long": "runs tests",

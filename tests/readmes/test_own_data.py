@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import requests
 from moto.server import ThreadedMotoServer
+from PIL import Image
 from printed import OWN_DATA, OWN_VECTORS, ROOT, Folder, blocks, bring_ratings, commands
 
 
@@ -35,7 +36,8 @@ def test_vectors_of_ones_own_take_the_place_of_an_extraction_in_three_lines(fold
 
 
 def test_a_snapshot_is_described_exported_and_read_by_other_libraries(mine):
-    printed = [line for line in commands(ROOT / "dataset" / "README.md") if not re.search(" (import|build) ", line)]
+    making = re.compile(" (import|pictures|build) ")
+    printed = [line for line in commands(ROOT / "dataset" / "README.md") if not making.search(line)]
     export, listing, show, verify, *others = printed
     for command in (export, show, verify, *(line for line in others if " risk " in line)):
         mine.here(command)
@@ -47,6 +49,18 @@ def test_a_snapshot_is_described_exported_and_read_by_other_libraries(mine):
     n_features, n_likes, is_ranked, n_train = mine.shell("python read.py").split()
     assert (n_features, n_likes, is_ranked) == ("20", "0", "True")
     assert 0.6 < int(n_train) / (30 * 20 * 0.7) < 0.8
+
+
+def test_pictures_that_say_nothing_are_shown_and_left_out(folder):
+    bring_ratings(folder.path)
+    Image.new("RGB", (64, 48)).save(folder.path / "posters" / "3.jpg")
+    folder.here(OWN_DATA[0])
+    printed = commands(ROOT / "dataset" / "README.md")
+    (show,) = (line for line in printed if " pictures " in line)
+    (build,) = (line for line in printed if "--drop-placeholders" in line)
+    assert "1 of 20 pictures say nothing" in folder.here(show)
+    assert (folder.path / "contact-sheet.png").is_file()
+    assert "dropped from frames: 1 (placeholder: picture blank)" in folder.here(build)
 
 
 def test_a_published_split_is_imported_and_built(folder):

@@ -64,5 +64,5 @@ def test_the_paths_that_the_readmes_name_exist():
 def test_the_extras_that_the_readmes_name_exist():
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
     named = {extra for readme in READMES for extra in re.findall(r"'\.\[(\w+)\]'", readme.read_text("utf-8"))}
-    assert named == {"train", "all"}
+    assert named == {"train", "timm", "open_clip", "all"}
     assert named <= extras.keys()

@@ -108,6 +108,11 @@ ANSWERS = {  # what is sent, and what the ledger says of it
 }
 
 
+reads_peak_memory = pytest.mark.skipif(
+    not Path("/proc/self/status").exists(), reason="reads the peak memory of a process in /proc, which only Linux has"
+)
+
+
 def _peak_mib(pid):
     try:
         return int(re.search(r"VmHWM:\s+([0-9]+)", Path(f"/proc/{pid}/status").read_text())[1]) >> 10
@@ -130,6 +135,7 @@ def _failures(crawl_dir):
         return dict(ledger.execute("SELECT subject, cause FROM pages WHERE state = 'failed'"))
 
 
+@reads_peak_memory
 def test_such_pages_neither_fill_the_memory_nor_stop_the_crawl(site, start, tmp_path):
     names = dict(enumerate(ANSWERS, 1))
     hostile = site(lambda path: ANSWERS[names[int(path.split("/")[2])]][0]())
@@ -147,6 +153,7 @@ def test_such_pages_neither_fill_the_memory_nor_stop_the_crawl(site, start, tmp_
     assert seconds < MOST_S
 
 
+@reads_peak_memory
 @pytest.mark.parametrize("name", ["a body without end", "a gzip bomb", "many short headers"])
 def test_many_at_once_do_not_fill_it_either(site, start, tmp_path, name):
     given = ANSWERS[name][0]()
@@ -194,6 +201,7 @@ print(re.search(r"VmHWM:\\s+([0-9]+)", open("/proc/self/status").read())[1])  # 
 """
 
 
+@reads_peak_memory
 def test_such_a_robots_txt_neither_fills_the_memory_nor_stops_the_command(site):
     bases = [site(lambda path, given=given: given(), robots=None).base for given in ROBOTS.values()]
     told = subprocess.run(
@@ -269,6 +277,7 @@ def test_a_robots_txt_that_asks_for_an_absurd_delay_stops_the_crawl_instead_of_m
             host_rules_of(text)
 
 
+@reads_peak_memory
 def test_probe_has_the_same_bounds_for_its_pages(site, start, page):
     def answer(path):
         return ANSWERS["a body without end"][0]() if path == "/subject/1/" else _html(_attributes(100_000))

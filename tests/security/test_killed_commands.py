@@ -187,10 +187,11 @@ def test_features_stay_with_the_frames_they_are_of_and_with_no_others(
 ) -> None:
     commands.ends_well(built.parent, *extraction(raw_once, built, "random:0"))
     features = (built / "frame_features.parquet").read_bytes()
-    assert build(raw_once, built, DatasetConfig()).has_kept_features
+    assert not build(raw_once, built, DatasetConfig()).removed_features
     assert (built / "frame_features.parquet").read_bytes() == features
     assert read_proven(built)["extractor"]["weights"] == "random:0"
-    assert not build(raw_once, built, DatasetConfig(split=SplitConfig(seed=5))).has_kept_features  # other like counts
+    removed = build(raw_once, built, DatasetConfig(split=SplitConfig(seed=5))).removed_features  # other like counts
+    assert removed == ("frame_features",)
     assert not (built / "frame_features.parquet").exists()
     assert "extractor" not in read_proven(built)
 

@@ -125,7 +125,8 @@ def _store(context: CrawlContext, page: Page, parsed: MarksPage, at: float) -> K
     ledger.mark_done(page, list_pass.at, seen=n_items, claimed=parsed.claimed_total, left_out=parsed.left_out)
     if following is not None and (place.is_one or Place.of(following).is_one):
         return open_page(ledger, following, at)
-    return list_pass.follow(following, shown.claimed, page_size=1 if place.is_one else MARKS_PER_PAGE, seen=n_items)
+    size = 1 if place.is_one else MARKS_PER_PAGE
+    return list_pass.follow(following, shown.claimed, page_size=size, other_sizes=(MARKS_PER_PAGE,), seen=n_items)
 
 
 def _first_pages(ledger: Ledger, scope: Scope) -> Iterator[Key]:
@@ -146,5 +147,6 @@ MARKS_JSON = JsonKind(
     record=with_detours(_store, MARKS_PER_PAGE),
     first_pages=_first_pages,
     unplanned=n_people_to_come,
+    places=lambda scope: MARKS_PER_PAGE,
     refresh_days=7.0,
 )

@@ -91,18 +91,20 @@ def with_detours(
 def _follow(ledger: Ledger, page: Page, to: Elsewhere, at: float) -> Key:
     key, place = page.key, Place.of(page.key)
     other = key._replace(variant=Place(place.name, to.path == "tv", place.is_one).variant)
-    if other == key or ledger.page(other, of_any_state=True):
+    if other == key or (place.is_tv and ledger.page(other, of_any_state=True)):  # that one has led here
         raise NotUnderstood(key.kind, "address", "leads in a circle")
     ledger.mark_done(page, at)
-    ledger.add_pages([other])
-    return other
+    return open_page(ledger, other, at)
 
 
 def _one_by_one(ledger: Ledger, page: Page, page_size: int, at: float) -> Key | None:
-    """Read the items of a page that failed twice one by one; leave out an item that failed twice."""
+    """Read the items of a page that failed twice one by one; leave out an item that failed three times."""
     key, place = page.key, Place.of(page.key)
-    if not cause_of(ledger, page).startswith(f"{key.kind} page: field 'status 500'"):
+    before = cause_of(ledger, page)
+    if not before.startswith(f"{key.kind} page: field 'status 500"):
         raise NotUnderstood(key.kind, "status 500")
+    if place.is_one and not before.startswith(f"{key.kind} page: field 'status 500 again"):
+        raise NotUnderstood(key.kind, "status 500 again")
     if not place.is_one:
         ledger.mark_done(page, at)
         return open_page(ledger, key._replace(variant=Place(place.name, place.is_tv, is_one=True).variant), at)

@@ -34,23 +34,28 @@ def by_recbole(folder: str, name: str) -> dict[str, object]:
     splits = {split: rows[start:end] for split, start, end in zip(SPLITS, ends[:-1], ends[1:], strict=True)}
     data_preparation(config, dataset)
     numbers = dataset.field2token_id["item_id"]
-    weights = dataset.get_preload_weight("iid")
-    vectors = {item: np.float32(weights[number]).tolist() for item, number in numbers.items() if number}
-    return {"rows": splits, "titles": titles, "vectors": vectors}
+    vectors, texts = (
+        {item: np.float32(weights[number]).tolist() for item, number in numbers.items() if number}
+        for weights in map(dataset.get_preload_weight, ("iid", "text_iid"))
+    )
+    return {"rows": splits, "titles": titles, "vectors": vectors, "texts": texts}
 
 
 def by_cornac(folder: str, form: str) -> dict[str, object]:
-    from cornac.data import ImageModality, Reader
+    from cornac.data import FeatureModality, ImageModality, Reader
     from cornac.eval_methods import BaseMethod
 
     rows = {split: Reader().read(f"{folder}/{split}.tsv", fmt=form) for split in SPLITS}
     ids = Path(folder, "image_feat_ids.txt").read_text(encoding="utf-8").split("\n")[:-1]
     images = ImageModality(features=np.load(f"{folder}/image_feat.npy"), ids=ids, normalized=False)
+    ids = Path(folder, "text_feat_ids.txt").read_text(encoding="utf-8").split("\n")[:-1]
+    texts = FeatureModality(features=np.load(f"{folder}/text_feat.npy"), ids=ids, normalized=False)
     every = [row for split in SPLITS for row in rows[split]]
-    method = BaseMethod.from_splits(train_data=every, test_data=every, fmt=form, item_image=images)
+    method = BaseMethod.from_splits(train_data=every, test_data=every, fmt=form, item_image=images, item_feature=texts)
     items = method.train_set.iid_map
     vectors = {item: images.features[number].tolist() for item, number in items.items()}
-    return {"rows": rows, "vectors": vectors}
+    of_texts = {item: texts.features[number].tolist() for item, number in items.items()}
+    return {"rows": rows, "vectors": vectors, "texts": of_texts}
 
 
 if __name__ == "__main__":

@@ -1,0 +1,112 @@
+"""What the pictures of a raw folder look like: the table `fingerprints.parquet`, one row per distinct picture file.
+
+An import and the export of a crawl write the table. A raw folder of an older version has none; then the pictures are
+opened once more. A picture is opened by decoder processes (`dataset.pictures`), with their limits.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import dataframely as dy
+import numpy as np
+import polars as pl
+
+from dataset.cli import progress
+from dataset.files import path_below
+from dataset.pictures.pool import PicturePool
+from dataset.pictures.protocol import N_CELL_LEVELS, UnreadablePicture
+from dataset.tables import empty, read_table, validate, write_table
+
+FILE_NAME = "fingerprints.parquet"
+_MAX_PROCESSES = 8
+_AHEAD = 64
+
+
+class Fingerprint(dy.Schema):
+    """A picture's mean colours of 9 x 9 equal cells: R, G, B of each cell, row by row.
+
+    A picture without a row has not been opened, or is missing, changed or unreadable.
+    """
+
+    image_sha256 = dy.String(primary_key=True, regex="^[0-9a-f]{64}$")
+    cells = dy.Array(dy.UInt8(), N_CELL_LEVELS)
+
+
+def read_fingerprints(raw: Path) -> dy.DataFrame[Fingerprint]:
+    """Return the fingerprints in a raw folder; no rows if it has no such table.
+
+    Raises:
+        InvalidTableError: the table is invalid.
+    """
+    if (raw / FILE_NAME).is_file():
+        return read_table(raw / FILE_NAME, Fingerprint)
+    return validate(empty(Fingerprint), Fingerprint, FILE_NAME)
+
+
+def fingerprints_of(cells: Mapping[str, str]) -> dy.DataFrame[Fingerprint]:
+    """Return the fingerprints of pictures, given the cells of each (`Checked.cells`) by the picture's SHA-256."""
+    levels = np.frombuffer(bytes.fromhex("".join(cells.values())), dtype=np.uint8).reshape(-1, N_CELL_LEVELS)
+    table = pl.DataFrame({"image_sha256": list(cells), "cells": levels}, schema=empty(Fingerprint).schema)
+    return validate(table, Fingerprint, FILE_NAME)
+
+
+def complete_fingerprints(
+    raw: Path, images: pl.DataFrame, known: dy.DataFrame[Fingerprint]
+) -> dy.DataFrame[Fingerprint]:
+    """Return the fingerprints of all pictures of a raw folder that can be opened; only those not known are opened.
+
+    Args:
+        raw: the raw folder with the picture files.
+        images: its `Image` rows.
+        known: fingerprints that are known already; those of other pictures are left out.
+    """
+    distinct = images.unique("image_sha256").sort("image_sha256").select("image_sha256", "path")
+    unknown = distinct.join(known, on="image_sha256", how="anti")
+    opened = _open_all(raw, unknown) if unknown.height else {}
+    return validate(
+        pl.concat([known.join(distinct, on="image_sha256", how="semi"), fingerprints_of(opened)]).sort("image_sha256"),
+        Fingerprint,
+        FILE_NAME,
+    )
+
+
+def write_fingerprints(raw: Path, images: pl.DataFrame, known: dy.DataFrame[Fingerprint] | None = None) -> None:
+    """Write the fingerprints of all pictures of a raw folder; only new pictures are opened.
+
+    Args:
+        raw: the raw folder with the picture files.
+        images: its `Image` rows.
+        known: fingerprints that are known already; by default those in the folder.
+
+    Raises:
+        InvalidTableError: the table in the folder is invalid.
+        PipelineError: the table cannot be written.
+    """
+    before = read_fingerprints(raw)
+    found = complete_fingerprints(raw, images, before if known is None else known)
+    if not ((raw / FILE_NAME).is_file() and found.equals(before)):
+        write_table(found, Fingerprint, raw / FILE_NAME)
+
+
+def _open_all(raw: Path, pictures: pl.DataFrame) -> dict[str, str]:
+    """Return the cells of each picture that can be opened and has the expected SHA-256, by its SHA-256."""
+
+    def open_one(picture: tuple[str, str]) -> tuple[str, str] | None:
+        sha256, name = picture
+        path = path_below(raw, name)
+        try:
+            checked = pool.check(path) if path is not None else None
+        except UnreadablePicture:
+            return None
+        return (sha256, checked.cells) if checked is not None and checked.sha256 == sha256 else None
+
+    n_processes = min(os.cpu_count() or 1, _MAX_PROCESSES)
+    with PicturePool(n_processes) as pool, progress("pictures") as bar:
+        task = bar.add_task("looking at pictures", total=pictures.height, note="")
+        found = {}
+        for one in pool.each(open_one, pictures.iter_rows(), _AHEAD):
+            bar.advance(task)
+            if one is not None:
+                found[one[0]] = one[1]
+    return found

@@ -102,7 +102,8 @@ def test_a_loss_that_is_not_finite_stops_training_with_a_message(tables: Tables)
 
 
 def test_training_data_cannot_hold_a_like_or_a_held_out_pair(tables: Tables) -> None:
-    assert {field.name for field in dataclasses.fields(TrainingData)} == {"positives", "n_items", "frames"}
+    fields = {field.name for field in dataclasses.fields(TrainingData)}
+    assert fields == {"positives", "n_items", "frames", "modalities"}
     assert all(p.annotation is not HeldOutLikes for p in inspect.signature(Trainer.__init__).parameters.values())
     data, train = training_data(tables, index_ids(tables)), tables.interactions.filter(split="train")
     assert len(data.positives.values) == train.height

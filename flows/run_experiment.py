@@ -22,14 +22,14 @@ def run_experiment(config: RunExperimentConfig) -> Path:
     from model.experiments.console import console_reporter
     from model.experiments.experiment import run_experiment as train_and_evaluate
     from model.experiments.run_folder import data_name, find_snapshot
-    from model.models.registry import MODELS
+    from model.models.names import DEFAULT_MODELS
     from model.training.config import TrainingConfig
 
     features = tuple(config.features or ())
     snapshot = find_snapshot(config.snapshot, next(iter(features), None))
     name = data_name(snapshot, features)
     training = TrainingConfig() if config.epochs is None else TrainingConfig(epochs=config.epochs)
-    models, seeds = tuple(config.models or MODELS), tuple(config.seeds)
+    models, seeds = tuple(config.models or DEFAULT_MODELS), tuple(config.seeds)
     experiment = ExperimentConfig(models, seeds, training, jobs=config.jobs, features=features)
     raw = config.raw or Path("data") / snapshot.name / "raw"
     with console_reporter() as reporter:

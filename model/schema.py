@@ -18,12 +18,15 @@ SLICES = ("user_activity", "item_popularity", "item_frames")
 
 
 class Training(dy.Schema):
-    """One epoch of one training run. `validation_ndcg` is null in epochs without validation."""
+    """One epoch of one training run.
+
+    `loss` is null for models without one (neighbours), and `validation_ndcg` in epochs without validation.
+    """
 
     model = dy.String(primary_key=True)
     seed = dy.Int64(primary_key=True)
     epoch = dy.UInt32(primary_key=True, min=1)
-    loss = dy.Float64()
+    loss = dy.Float64(nullable=True)
     validation_ndcg = dy.Float64(nullable=True, min=0, max=1)
     seconds = dy.Float64(min=0)
 

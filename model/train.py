@@ -49,13 +49,15 @@ def train(
         f"Training {model_name} on {data.label}: {data.training.n_users:,} users, "
         f"{data.training.n_items:,} movies, {len(data.training.positives.values):,} train interactions."
     )
+    if needed := type(trainer.model).bytes_needed(data.training.n_users, data.training.n_items):
+        say(f"It needs about {needed / 2**30:.1f} GiB of memory.")
     if resume:
         say(f"Resuming after epoch {resume_run(folder, description, trainer)}.")
     else:
         start_run(folder, description)
 
     with progress("epochs") as bar:
-        task = bar.add_task("training", total=training.epochs, completed=len(trainer.epochs), note="")
+        task = bar.add_task("training", total=trainer.most_epochs, completed=len(trainer.epochs), note="")
 
         def on_epoch(epoch: Epoch) -> None:
             bar.update(task, completed=epoch.epoch, note=str(epoch))

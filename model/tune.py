@@ -28,8 +28,8 @@ def tune_settings(
 
     Args:
         tried: KEY=VALUES, either choices (l2=0.001,0.01) or a range (learning_rate=0.0005..0.01); join keys
-            that must have equal values with commas (collaborative_dim,visual_dim=16,32); may be repeated (the
-            paper's dimensions and penalties if absent)
+            that must have equal values with commas (collaborative_dim,visual_dim=16,32); may be repeated (if absent,
+            the paper's dimensions and penalties, or the few settings of a model that is fitted at once)
         trials: number of trials, with settings from Optuna (every combination is tried if absent)
         to: the folder of the search (a folder below data/tuning if absent)
         options: the options that training and tuning share
@@ -65,7 +65,7 @@ def tune_settings(
         task = bar.add_task(f"Tuning {model_name}", total=n_done + n_left, completed=n_done, note="")
 
         def on_epoch(epoch: Epoch) -> None:
-            bar.update(task, note=f"epoch {epoch.epoch}, loss {epoch.loss:.4f}")
+            bar.update(task, note=f"epoch {epoch.epoch}, {epoch}")
 
         tune(search, data.training, data.validation, study, options.device, on_epoch, lambda _: bar.advance(task))
     table = write_search(folder, search, study)

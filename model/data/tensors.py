@@ -1,7 +1,9 @@
 """A snapshot's splits as tensors of contiguous indices: training data, held-out items and held-out likes.
 
 The types prevent leakage: `TrainingData` has no field that could hold a held-out interaction or a
-like. `HeldOutItems` and `HeldOutLikes` are built separately, and only evaluation takes them.
+held-out like. `HeldOutItems` and `HeldOutLikes` are built separately, and only evaluation takes them.
+The likes of train pairs are there as counts; only a model that declares them is given them
+(`model.models.registry.data_for`).
 
 Sizes: M users, N items (movies), L frames, F the width of a frame's feature.
 """
@@ -27,10 +29,18 @@ class Frames:
     Attributes:
         offsets: (N + 1,) int64.
         features: (L, F) float16 or float32, None if the snapshot has no features.
+        is_poster: (L,) bool.
+        places: (L,) int64, the place of each frame in the site's list of its item's pictures of its kind, from 0;
+            −1 where it is not known. None if no place is known.
+        train_likes: (L,) int64, the likes of each frame that belong to train interactions. None if they were not
+            collected, and for every model that does not declare `learns_from_likes`.
     """
 
     offsets: Tensor
     features: Tensor | None
+    is_poster: Tensor | None = None
+    places: Tensor | None = None
+    train_likes: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -153,7 +163,21 @@ def _frames(tables: Tables, ids: Ids) -> Frames:
         vectors = table["feature"].to_numpy()
         in_order = np.array_equal(row_of_frame, np.arange(len(vectors)))  # true for cached features
         features = as_tensor(vectors if in_order else vectors[row_of_frame])
-    return Frames(_frame_offsets(tables, ids), features)
+    facts = ids.frames.to_frame("frame_id").join(tables.frames, on="frame_id", how="left", maintain_order="left")
+    return Frames(
+        _frame_offsets(tables, ids),
+        features,
+        torch.from_numpy((facts["kind"].cast(pl.String) == "poster").fill_null(False).to_numpy().copy()),
+        _known(facts, "position", -1),
+        _known(facts, "train_like_count", 0),
+    )
+
+
+def _known(facts: pl.DataFrame, column: str, missing: int) -> Tensor | None:
+    """Return an optional column with `missing` for null; None if it has no value."""
+    if column not in facts.columns or facts[column].null_count() == facts.height:
+        return None
+    return _tensor(facts[column].cast(pl.Int64).fill_null(missing))
 
 
 def _item_features(table: pl.DataFrame, ids: Ids) -> ItemFeatures:

@@ -48,11 +48,11 @@ def evaluate(
 ) -> Evaluation:
     """Evaluate a scorer on `split`, "validation" or "test".
 
-    Frames are evaluated too if the scorer ranks frames and the split has likes. `on_users` is
+    Items are evaluated if the scorer ranks items; frames if it ranks frames and the split has likes. `on_users` is
     called with the number of users that each block adds.
 
     Raises:
-        TooLittleDataError: the split has no interactions.
+        TooLittleDataError: the split has no interactions, or no likes for a scorer that ranks frames only.
         InvalidTableError: the splits overlap, or a like does not belong to a held-out pair of its split.
         TrainingError: a score is NaN or infinite; the message names the model, the user and the item.
     """
@@ -61,7 +61,8 @@ def evaluate(
     ids = index_ids(tables)
     collector = MetricCollector(tables, ids, config)
     try:
-        _add_item_metrics(collector, scorer, split, device, on_users)
+        if scorer.ranks_items:
+            _add_item_metrics(collector, scorer, split, device, on_users)
         if isinstance(scorer, FrameScorer):
             _add_frame_metrics(collector, scorer, split, device)
     except NotFiniteError as error:
@@ -139,7 +140,12 @@ def _add_frame_metrics(collector: MetricCollector, scorer: FrameScorer, split: s
     ids = collector.ids
     likes = held_out_likes(collector.tables, ids, split)
     if not len(likes.users):
-        return
+        if scorer.ranks_items:
+            return
+        raise TooLittleDataError(
+            f"frame_likes: 0 rows in split '{split}' with a rankable frame, and this model ranks frames only; "
+            "choose a model that ranks movies, such as --model ease"
+        )
     ranked = rank_liked_frames(scorer, likes, device)
     owners = pl.DataFrame({"user_id": ids.users[likes.users.numpy()], "movie_id": ids.movies[likes.items.numpy()]})
     of_split = collector.tables.frame_likes.filter(pl.col("split").cast(pl.String) == split)

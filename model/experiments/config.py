@@ -9,7 +9,7 @@ from pydantic.dataclasses import dataclass
 
 from dataset.cli import COMMA_SEPARATED, SHOWN_JOINED
 from model.evaluation.config import EvaluationConfig
-from model.models.names import MODEL_NAMES
+from model.models.names import DEFAULT_MODELS
 from model.training.config import TrainingConfig
 
 Names = Annotated[tuple[str, ...], Field(min_length=1), COMMA_SEPARATED, SHOWN_JOINED]
@@ -31,7 +31,7 @@ class ExperimentConfig:
         features: names of feature sets to compare, separated by commas; main has no name (by default the main one)
     """
 
-    models: Names = MODEL_NAMES
+    models: Names = DEFAULT_MODELS
     seeds: Seeds = (0,)
     training: Annotated[TrainingConfig, Parameter(parse=False)] = field(default_factory=TrainingConfig)
     evaluation: Annotated[EvaluationConfig, Parameter(parse=False)] = field(default_factory=EvaluationConfig)

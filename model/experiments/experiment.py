@@ -14,7 +14,7 @@ It writes the run folders (see `run_folder`) and, into the experiment's folder:
 If it is run again, a stopped experiment continues with the unfinished runs (see `runner`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import dataframely as dy
@@ -24,17 +24,19 @@ import torch
 from dataset.errors import UsageError
 from dataset.files import write_json
 from dataset.snapshots.snapshot import Snapshot
-from dataset.tables import read_table, write_table
+from dataset.tables import empty, read_table, write_table
+from model.data.memory import available_memory_bytes
 from model.data.tensors import held_out_items
 from model.evaluation.results import EVALUATION_TABLES
 from model.evaluation.uncertainty import compare
 from model.experiments.compare import labels
 from model.experiments.config import ExperimentConfig
-from model.experiments.memory import available_memory_bytes, usable_cores
+from model.experiments.memory import usable_cores
 from model.experiments.recommend import recommend
 from model.experiments.run_folder import describe_run, open_run, run_folder
 from model.experiments.run_task import RunTask
 from model.experiments.runner import Reporter, load_cached, run_all
+from model.models.recommender import FittedRecommender, Recommender
 from model.models.registry import MODELS, default_config
 from model.report.gallery_cases import write_cases
 from model.report.page import write_report
@@ -68,7 +70,7 @@ def run_experiment(
     """
     sets = [snapshot.with_features(name) for name in config.features] or [snapshot]
     tasks = _tasks(sets, config, runs)
-    jobs, threads = _jobs_and_threads(sets, config, len(tasks))
+    jobs, threads = _jobs_and_threads(sets, config, tasks)
     run_all(tasks, jobs, threads, reporter or Reporter())
     named = labels([task.description for task in tasks])
     _write_tables(tasks, named, destination)
@@ -83,15 +85,18 @@ def _tasks(sets: Sequence[Snapshot], config: ExperimentConfig, runs: Path) -> li
     for name in config.models:
         default_config(name)  # raises an error for an unknown name before anything runs
     needs = {name: MODELS[name].model_class.needs_features for name in config.models}
+    lacking = {snapshot.feature_set: _lacking(snapshot) for snapshot in sets}
     chosen = {
         (snapshot.feature_set, name): snapshot
         for snapshot in sets
         for name in config.models
-        if (snapshot.feature_table if needs[name] else snapshot is sets[0])
+        if (needs[name] or snapshot is sets[0])
+        and not any(is_needed(MODELS[name].model_class) for is_needed in lacking[snapshot.feature_set].values())
     }
     if not chosen:
         raise UsageError(
-            f"{sets[0].path}: no frame features, so none of {', '.join(config.models)} can run; "
+            f"{sets[0].path}: {' and '.join(lacking[sets[0].feature_set])}, so none of {', '.join(config.models)} can "
+            "run; "
             "add a model that needs none, such as bpr"
         )
     return [
@@ -108,15 +113,34 @@ def _tasks(sets: Sequence[Snapshot], config: ExperimentConfig, runs: Path) -> li
     ]
 
 
-def _jobs_and_threads(sets: Sequence[Snapshot], config: ExperimentConfig, n_tasks: int) -> tuple[int, int]:
+def _lacking(snapshot: Snapshot) -> dict[str, Callable[[type[Recommender]], bool]]:
+    """Return what the snapshot lacks, in words, and for each whether a model's class needs it."""
+    frames, likes = snapshot.read("frames"), snapshot.read("frame_likes")
+    known = {column for column in frames.columns if frames[column].null_count() < frames.height}
+    lacking: dict[str, Callable[[type[Recommender]], bool]] = {}
+    if not snapshot.feature_table:
+        lacking["no frame features"] = lambda kind: kind.needs_features
+    if "position" not in known:
+        lacking["no positions of frames"] = lambda kind: kind.needs_places
+    if "train_like_count" not in known:
+        lacking["no likes of train pairs"] = lambda kind: kind.learns_from_likes
+    if likes.filter(pl.col("split").cast(pl.String) == "test").is_empty():
+        lacking["no test likes"] = lambda kind: not kind.ranks_items
+    return lacking
+
+
+def _jobs_and_threads(sets: Sequence[Snapshot], config: ExperimentConfig, tasks: Sequence[RunTask]) -> tuple[int, int]:
     """Return the number of runs at the same time and the threads per run: one run per four cores, if memory allows."""
     cores, jobs = usable_cores(), config.jobs
     if jobs is None:
         tables = (one.manifest.tables.get(one.feature_table or "") for one in sets)
-        needed = _GIB + 4 * max(table.size_bytes if table else 0 for table in tables)
+        known = sets[0].manifest.statistics
+        sizes = int(known.get("n_users", 0)), int(known.get("n_movies", 0))
+        of_model = max(MODELS[task.model_name].model_class.bytes_needed(*sizes) for task in tasks)
+        needed = _GIB + of_model + 4 * max(table.size_bytes if table else 0 for table in tables)
         available = available_memory_bytes()
-        fitting = n_tasks if available is None else available // needed
-        jobs = max(1, min(n_tasks, cores // _CORES_PER_RUN, fitting))
+        fitting = len(tasks) if available is None else available // needed
+        jobs = max(1, min(len(tasks), cores // _CORES_PER_RUN, fitting))
     return jobs, config.threads or max(1, cores // jobs)
 
 
@@ -136,16 +160,27 @@ def _write_tables(tasks: Sequence[RunTask], named: Sequence[str], destination: P
 
 
 def _write_gallery_tables(tasks: Sequence[RunTask], destination: Path) -> None:
-    """Write the first model's recommendations, and the gallery's cases from all models of the same seed and set."""
-    shown = tasks[0]
+    """Write the recommendations of the first model that has some, and the gallery's cases.
+
+    The cases are of all models of the same seed and feature set.
+    """
+    shown = next((task for task in tasks if MODELS[task.model_name].model_class.ranks_items), tasks[0])
     data = load_cached(shown.snapshot, shown.snapshot_digest, shown.feature_set)
     models = {
         task.model_name: open_run(task.folder, shown.snapshot)[0].model
         for task in tasks
-        if task.seed == shown.seed and task.feature_set == shown.feature_set
+        if task.seed == shown.seed
+        and task.feature_set == shown.feature_set
+        and (task == shown or not _is_fitted(task))  # none of these ranks frames
     }
     known = held_out_items(data.tables, data.ids, "test").known
-    users = torch.arange(len(data.ids.users))
-    table = recommend(models[shown.model_name].scorer(), data.training, data.ids, users, known, k=10)
+    users, scorer = torch.arange(len(data.ids.users)), models[shown.model_name].scorer()
+    table = empty(Recommendation)
+    if scorer.ranks_items:
+        table = recommend(scorer, data.training, data.ids, users, known, k=10)
     write_table(table, Recommendation, destination / "recommendations.parquet")
     write_cases(destination, models, shown.seed, data.tables, data.ids)
+
+
+def _is_fitted(task: RunTask) -> bool:
+    return issubclass(MODELS[task.model_name].model_class, FittedRecommender)

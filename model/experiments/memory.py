@@ -1,4 +1,4 @@
-"""Memory of this process and of the machine, on systems that report it."""
+"""The memory that this process has used, on systems that report it, and the cores that it may use."""
 
 import os
 from contextlib import suppress
@@ -17,14 +17,6 @@ def peak_memory_bytes() -> int | None:
         status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
         return int(status.split("VmHWM:")[1].split()[0]) * 1024
     except (OSError, IndexError, ValueError):
-        return None
-
-
-def available_memory_bytes() -> int | None:
-    """Return the machine's free memory, or None if the system does not report it (macOS, Windows)."""
-    try:
-        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, OSError, ValueError):
         return None
 
 

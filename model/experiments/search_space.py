@@ -8,7 +8,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 
 from dataset.errors import UsageError
 from model.experiments.settings import apply_settings
-from model.models.recommender import TrainableRecommender
+from model.models.recommender import FittedRecommender, TrainableRecommender
 from model.models.registry import MODELS, default_config
 from model.training.config import TrainingConfig
 
@@ -20,18 +20,19 @@ def read_space(texts: Sequence[str], model_name: str) -> dict[str, BaseDistribut
     """Return the search space that the texts define: `key=a,b,c` (choices) or `key=low..high` (a range).
 
     Keys of settings that must be equal, such as JIFR's two dimensions, are joined by commas. Ranges of positive
-    decimal numbers are searched on a log scale. Without texts, the space is the paper's dimensions and penalties.
+    decimal numbers are searched on a log scale. Without texts, the space is what the model's class names as `tried`,
+    or else the paper's dimensions and penalties.
 
     Raises:
         UsageError: a key is unknown, or a value is invalid.
     """
-    default = default_config(model_name)
-    if not issubclass(MODELS[model_name].model_class, TrainableRecommender):
+    default, model_class = default_config(model_name), MODELS[model_name].model_class
+    if not issubclass(model_class, TrainableRecommender | FittedRecommender):
         raise UsageError(f"model {model_name!r} learns nothing, so there is nothing to tune")
     known = {field.name for field in fields(default)}
     dims = ",".join(name for name in ("collaborative_dim", "visual_dim", "dim") if name in known)
     space = {}
-    for text in texts or [f"{dims}={_PAPER_DIMS}", f"l2={_PAPER_L2}"]:
+    for text in texts or model_class.tried or [f"{dims}={_PAPER_DIMS}", f"l2={_PAPER_L2}"]:
         joined, _, values = text.partition("=")
         keys = [key.strip() for key in joined.split(",")]
         if not values:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import polars as pl
 
-from dataset.errors import PipelineError
+from dataset.errors import PipelineError, TooLittleDataError
 from model.data.loading import SnapshotData
 from model.evaluation.config import EvaluationConfig
 from model.evaluation.evaluate import evaluate
@@ -34,7 +34,9 @@ def train_and_validate(
     device: str = "cpu",
     on_epoch: Callable[[Epoch], None] = lambda epoch: None,
 ) -> Evaluation | None:
-    """Train to the end, write the run folder, and return the evaluation on validation (None without validation).
+    """Train to the end, write the run folder, and return the evaluation on validation.
+
+    It is None if validation has nothing that the model ranks: no movies, or no likes for a ranker of key frames.
 
     The folder must have been started (`start_run` or `resume_run`). A checkpoint is written after every
     epoch, before `on_epoch` is called.
@@ -55,9 +57,10 @@ def train_and_validate(
             f"stopped after epoch {len(trainer.epochs)}; add --resume to the same command to continue"
         ) from None
     write_run(folder, model_name, seed, trained)
-    if data.validation is None:
+    try:
+        evaluation = evaluate(trained.model.scorer(), data.tables, "validation", model_name, seed, _VALIDATION, device)
+    except TooLittleDataError:
         return None
-    evaluation = evaluate(trained.model.scorer(), data.tables, "validation", model_name, seed, _VALIDATION, device)
     write_evaluation(folder, "validation", evaluation)
     return evaluation
 

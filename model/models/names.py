@@ -1,19 +1,10 @@
 """The names of the models in `registry.py`. Reading them imports no torch, so `--help` can list them."""
 
-MODEL_NAMES = (
-    "jifr",
-    "jifr_visual",
-    "jifr_rating",
-    "jifr_na",
-    "acf",
-    "vpoi",
-    "cdl",
-    "bpr",
-    "vbpr",
-    "lightgcn",
-    "lattice",
-    "freedom",
-    "bm3",
-    "popular",
-    "random",
-)
+_PAPER = ("jifr", "jifr_visual", "jifr_rating", "jifr_na", "acf", "vpoi", "cdl", "bpr", "vbpr")
+_GRAPHS = ("lightgcn", "lattice", "freedom", "bm3")
+_WITHOUT_GRADIENTS = ("ease", "slim", "itemknn", "userknn", "rp3beta", "ials")
+_RANKERS_OF_FRAMES = ("visrank", "mean_frame", "first_frame", "site_order")
+
+MODEL_NAMES = (*_PAPER, *_GRAPHS, *_WITHOUT_GRADIENTS, *_RANKERS_OF_FRAMES, "most_liked", "popular", "random")
+DEFAULT_MODELS = (*_PAPER, "ease", *_RANKERS_OF_FRAMES, "popular", "random")
+"""What an experiment compares unless told otherwise: the paper's models, and what takes seconds and is hard to beat."""

@@ -1,4 +1,4 @@
-"""The interface of all models: a loss for training and a scorer for ranking."""
+"""The interface of all models: how they learn (by the loss of a batch, or by fitting at once), and how they rank."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -6,13 +6,19 @@ from typing import Any, ClassVar
 
 from torch import Generator, Tensor, nn
 
-from dataset.errors import MissingInputError
-from model.data.tensors import Frames
+from dataset.errors import MissingInputError, UsageError
+from model.data.tensors import Frames, TrainingData
 from model.models.static_shapes import are_static
 
 
 class Scorer(ABC):
-    """A frozen model: it computes all that does not depend on the user once, in its constructor."""
+    """A frozen model: it computes all that does not depend on the user once, in its constructor.
+
+    Attributes:
+        ranks_items: whether it has scores for items; a `FrameOnlyScorer` has none.
+    """
+
+    ranks_items: ClassVar[bool] = True
 
     @abstractmethod
     def item_scores(self, users: Tensor) -> Tensor:
@@ -27,10 +33,43 @@ class FrameScorer(Scorer):
         """Return (n,) scores of (n,) int64 `frames` for as many `users`, pair by pair."""
 
 
+class FrameOnlyScorer(FrameScorer):
+    """A scorer that ranks the frames of an item and no items, so it is left out of every table of items."""
+
+    ranks_items = False
+
+    def item_scores(self, users: Tensor) -> Tensor:
+        """Refuse: there are no such scores.
+
+        Raises:
+            UsageError: always.
+        """
+        raise UsageError("this model ranks the key frames of a movie and no movies; recommend with another model")
+
+
 class Recommender(nn.Module, ABC):
-    """A model. Its constructor takes its config, the `TrainingData` and the random generator for its initial values."""
+    """A model. Its constructor takes its config, the `TrainingData` and the random generator for its initial values.
+
+    Attributes:
+        needs_features: whether it needs the features of frames.
+        needs_places: whether it needs the place of a frame in the site's list.
+        learns_from_likes: whether it is given how many likes of train pairs each frame has.
+        learns_from_interactions: whether its scores depend on the train interactions.
+        ranks_items: whether its scorer ranks items.
+        tried: what `model.tune` tries unless told otherwise, as texts of its option `--try`.
+    """
 
     needs_features: ClassVar[bool] = False
+    needs_places: ClassVar[bool] = False
+    learns_from_likes: ClassVar[bool] = False
+    learns_from_interactions: ClassVar[bool] = True
+    ranks_items: ClassVar[bool] = True
+    tried: ClassVar[tuple[str, ...]] = ()
+
+    @classmethod
+    def bytes_needed(cls, n_users: int, n_items: int) -> int:
+        """Return the memory that the model needs, if it is so much that it must be said before it is taken; else 0."""
+        return 0
 
     @abstractmethod
     def scorer(self) -> Scorer:
@@ -86,6 +125,30 @@ class TrainableRecommender(Recommender):
             positives: (B,) int64 items.
             negatives: (B, n) int64 items.
         """
+
+
+class FittedRecommender(Recommender):
+    """A model that learns from all train interactions at once: by counting, or by solving linear systems.
+
+    Its buffers may be empty until `fit`, because their sizes follow from the data. Loaded weights replace them.
+
+    Attributes:
+        n_fits: how many times `fit` is called; each call counts as an epoch.
+    """
+
+    n_fits: int = 1
+
+    @abstractmethod
+    def fit(self, data: TrainingData) -> float | None:
+        """Learn from `data`, or go one step on if `n_fits` is above 1; return the loss, None for a model without."""
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *arguments: Any) -> None:
+        """Load, after taking over the sizes of the saved buffers."""
+        for name, buffer in list(self.named_buffers(recurse=False)):
+            saved = state_dict.get(prefix + name)
+            if isinstance(saved, Tensor) and saved.shape != buffer.shape and not buffer.numel():
+                setattr(self, name, saved.to(buffer.device))  # not a copy: it may be most of the memory
+        super()._load_from_state_dict(state_dict, prefix, *arguments)
 
 
 @dataclass(frozen=True)

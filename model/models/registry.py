@@ -1,6 +1,6 @@
 """The models by name. To add a model, register it here and add its name to `names.py`."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -9,10 +9,21 @@ from model.data.tensors import TrainingData
 from model.models.basic.popular import Popular, PopularConfig
 from model.models.basic.random import Random, RandomConfig
 from model.models.factors.bpr import BPR, BPRConfig
+from model.models.factors.ials import IALS, IALSConfig
+from model.models.frames.first_frame import FirstFrame, FirstFrameConfig
+from model.models.frames.mean_frame import MeanFrame, MeanFrameConfig
+from model.models.frames.most_liked import MostLiked, MostLikedConfig
+from model.models.frames.site_order import SiteOrder, SiteOrderConfig
+from model.models.frames.visrank import VisRank, VisRankConfig
 from model.models.graphs.bm3 import BM3, BM3Config
 from model.models.graphs.freedom import FREEDOM, FREEDOMConfig
 from model.models.graphs.lattice import LATTICE, LATTICEConfig
 from model.models.graphs.lightgcn import LightGCN, LightGCNConfig
+from model.models.linear.ease import EASE, EASEConfig
+from model.models.linear.slim import SLIM, SLIMConfig
+from model.models.neighbours.itemknn import ItemKNN, ItemKNNConfig
+from model.models.neighbours.rp3beta import RP3Beta, RP3BetaConfig
+from model.models.neighbours.userknn import UserKNN, UserKNNConfig
 from model.models.recommender import Config, Recommender
 from model.models.visual.acf import ACF, ACFConfig
 from model.models.visual.cdl import CDL, CDLConfig
@@ -43,6 +54,17 @@ MODELS: dict[str, ModelKind] = {
     "lattice": ModelKind(LATTICE, LATTICEConfig()),
     "freedom": ModelKind(FREEDOM, FREEDOMConfig()),
     "bm3": ModelKind(BM3, BM3Config()),
+    "ease": ModelKind(EASE, EASEConfig()),
+    "slim": ModelKind(SLIM, SLIMConfig()),
+    "itemknn": ModelKind(ItemKNN, ItemKNNConfig()),
+    "userknn": ModelKind(UserKNN, UserKNNConfig()),
+    "rp3beta": ModelKind(RP3Beta, RP3BetaConfig()),
+    "ials": ModelKind(IALS, IALSConfig()),
+    "visrank": ModelKind(VisRank, VisRankConfig()),
+    "mean_frame": ModelKind(MeanFrame, MeanFrameConfig()),
+    "first_frame": ModelKind(FirstFrame, FirstFrameConfig()),
+    "site_order": ModelKind(SiteOrder, SiteOrderConfig()),
+    "most_liked": ModelKind(MostLiked, MostLikedConfig()),
     "popular": ModelKind(Popular, PopularConfig()),
     "random": ModelKind(Random, RandomConfig()),
 }
@@ -62,4 +84,11 @@ def default_config(name: str) -> Config:
 def make_model(name: str, config: Config, data: TrainingData, seed: int) -> Recommender:
     """Return an untrained model whose initial values are drawn with `seed`."""
     default_config(name)
-    return MODELS[name].model_class(config, data, torch.Generator().manual_seed(seed))
+    return MODELS[name].model_class(config, data_for(name, data), torch.Generator().manual_seed(seed))
+
+
+def data_for(name: str, data: TrainingData) -> TrainingData:
+    """Return what a model may learn from: `data` without likes, unless its class declares that it learns from them."""
+    if MODELS[name].model_class.learns_from_likes:
+        return data
+    return replace(data, frames=replace(data.frames, train_likes=None))

@@ -8,12 +8,15 @@ import polars as pl
 
 from dataset.report.numbers import NumberSource, NumberTable, Row
 from dataset.report.theme import SOFT, Chart, render_svg, y_title
+from model.models.recommender import FittedRecommender
+from model.models.registry import MODELS
 from model.report.model_styles import in_order, style_of
 
 METRIC_TITLES = {"hr": "HR", "ndcg": "NDCG"}
 _WHAT = {"item": "movies", "frame": "key frames"}
 _WIDTH, _HEIGHT, _LABEL_GAP_PX = 300, 270, 16
 _MOST_POINTS = 60
+_FITTED = [name for name, kind in MODELS.items() if issubclass(kind.model_class, FittedRecommender)]
 
 
 def metric_curves(numbers: NumberSource, task: str, metric: str, figure: str) -> Chart:
@@ -43,7 +46,8 @@ def metric_curves(numbers: NumberSource, task: str, metric: str, figure: str) ->
     points = base.mark_point(filled=True, size=42, opacity=1).encode(
         alt.Y("value:Q", scale=scale), _colour(models), _shape(models)
     )
-    ends = _end_labels(rows.filter(k=ks[-1]), (max(0.0, low - margin), high + margin), scale, models)
+    height = max(_HEIGHT, _LABEL_GAP_PX * (len(models) + 1))
+    ends = _end_labels(rows.filter(k=ks[-1]), (max(0.0, low - margin), high + margin), scale, models, height)
     table = NumberTable(
         f"{title} of {_WHAT[task]}, mean over seeds",
         "model",
@@ -63,18 +67,20 @@ def metric_curves(numbers: NumberSource, task: str, metric: str, figure: str) ->
         f"{title} of {_WHAT[task]}",
         f"As in the paper’s {figure}. Bands are 95\u202f% intervals over people.",
         words,
-        render_svg(alt.layer(band, line, points, ends), _WIDTH, _HEIGHT),
+        render_svg(alt.layer(band, line, points, ends), _WIDTH, height),
         table,
     )
 
 
-def _end_labels(ends: pl.DataFrame, domain: tuple[float, float], scale: alt.Scale, models: list[str]) -> Any:
+def _end_labels(
+    ends: pl.DataFrame, domain: tuple[float, float], scale: alt.Scale, models: list[str], height: int
+) -> Any:
     """Name each line at its end; names that would overlap are moved apart and connected to their line."""
     low, high = domain
-    wanted = ends.sort("value").with_columns(px=(pl.col("value") - low) / (high - low) * _HEIGHT)
+    wanted = ends.sort("value").with_columns(px=(pl.col("value") - low) / (high - low) * height)
     placed = moved_apart(wanted["px"].to_list(), _LABEL_GAP_PX)
     rows = wanted.with_columns(
-        placed=pl.Series([low + px / _HEIGHT * (high - low) for px in placed]),
+        placed=pl.Series([low + px / height * (high - low) for px in placed]),
         title=pl.col("model").map_elements(lambda model: style_of(model).title, return_dtype=pl.String),
     )
     base = alt.Chart(rows)
@@ -150,9 +156,14 @@ def interval_chart(numbers: NumberSource, task: str, metric: str, k: int) -> Cha
 
 
 def training_curves(numbers: NumberSource) -> Chart | None:
-    """Return validation NDCG over epochs, one panel per model and one line per seed; None without validation."""
+    """Return validation NDCG over epochs, one panel per model and one line per seed; None without validation.
+
+    Models that are fitted in one go have no panel.
+    """
     rows = numbers.rows("training.parquet")
-    rows = rows.filter(pl.col("validation_ndcg").is_not_null()) if rows.height else rows
+    if rows.height:
+        in_one_go = pl.col("model").is_in(_FITTED) & (pl.col("epoch").max().over("model") == 1)
+        rows = rows.filter(pl.col("validation_ndcg").is_not_null() & ~in_one_go)
     if rows.is_empty():
         return None
     models = in_order(set(rows["model"]))

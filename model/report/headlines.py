@@ -122,6 +122,12 @@ def difference(numbers: NumberSource, model: str, other: str, **where: Any) -> D
     return Difference(model, other, amount, low, high, p_holm, bool(row["is_real"][0]))
 
 
+_SIMPLER = (
+    "jifr_na", "bpr", "ease", "slim", "itemknn", "userknn", "rp3beta", "ials", "visrank", "mean_frame", "first_frame",
+    "site_order", "most_liked", "popular", "random",
+)  # fmt: skip
+
+
 def surprises(numbers: NumberSource, on: str = "") -> list[tuple[str, str, str]]:
     """Return (what is ranked, JIFR, simpler model) for each simpler model that JIFR does not beat.
 
@@ -132,7 +138,7 @@ def surprises(numbers: NumberSource, on: str = "") -> list[tuple[str, str, str]]
     found, jifr = [], f"jifr{on}"
     for task, (what, _) in TASKS.items():
         order = ranked(numbers, task)
-        for name in ("jifr_na", "bpr", "popular", "random"):
+        for name in _SIMPLER:
             simpler = f"{name}{on}" if f"{name}{on}" in order else name
             if jifr in order and simpler in order and order.index(simpler) < order.index(jifr):
                 found.append((what, style_of(jifr).title, style_of(simpler).title))

@@ -42,6 +42,23 @@ STYLES = {
     "bm3": Style("BM3", "habit and looks that predict each other, without negatives", _RED, _DASHED, "cross"),
     "cdl": Style("CDL", "looks alone, learnt by comparing movies", _AMBER, _SOLID, "triangle-up"),
     "bpr": Style("BPR", "habit alone: matrix factorisation", INK, _SOLID, "cross"),
+    "ease": Style("EASE", "a linear model from movies to movies, in closed form", _SKY, _DASHED, "circle"),
+    "slim": Style("SLIM", "a sparse linear model from movies to movies", _SKY, _DOTTED, "square"),
+    "itemknn": Style("ItemKNN", "movies that the same people watched", _GREEN, _DASHED, "circle"),
+    "userknn": Style("UserKNN", "what the most similar people watched", _GREEN, _DOTTED, "square"),
+    "rp3beta": Style("RP³β", "random walks from movies over people to movies", _PURPLE, _DASHED, "triangle-up"),
+    "ials": Style("iALS", "matrix factorisation by least squares over all pairs", INK, _DASHED, "diamond"),
+    "visrank": Style("VisRank", "what looks like the pictures of the movies watched", _AMBER, _DASHED, "square"),
+    "mean_frame": Style("typical frame", "the frame nearest to the mean of its movie", _AMBER, _DOTTED, "diamond"),
+    "first_frame": Style("first frame", "the poster, or else the first frame", _RED, _DASHED, "triangle-down"),
+    "site_order": Style("the site’s order", "frames as the site lists them", _RED, _DOTTED, "cross"),
+    "most_liked": Style(
+        "most liked",
+        "how many people like the frame: likes of train pairs, which no other model sees",
+        _PURPLE,
+        _DOTTED,
+        "cross",
+    ),
     "popular": Style(
         "most popular", "how many people watched it; the same list for everyone", _GREY, _DASHED, "square"
     ),

@@ -33,7 +33,7 @@ PAPER_GAINS = {
 """Wu et al. 2019, Table 2: what attention adds to JIFR_NA, at K = 15 for items and 3 for frames."""
 
 _FIGURES = {"item": "Fig.\u00a03", "frame": "Fig.\u00a04"}
-_MOST_SLICED = 5
+_MOST_SLICED = 6
 _MANIFEST = "manifest.json"
 _STATISTICS = (
     ("n_users", "people"),
@@ -132,7 +132,7 @@ def _task(numbers: NumberSource, task: str) -> dict[str, Any] | None:
     if top is None:
         return None
     order = ranked(numbers, task)
-    usual = ["jifr", "jifr_na", "bpr", "popular", "random"]
+    usual = ["jifr", "jifr_na", "bpr", "ease", "first_frame", "popular", "random"]
     compared = [model for name in usual for model in order if base_of(model) == name]
     sliced = list(dict.fromkeys([order[0], *compared]))[:_MOST_SLICED]
     slices = [
@@ -175,10 +175,11 @@ def _result_row(numbers: NumberSource, task: str, model: str, k: int) -> dict[st
 def _model_row(numbers: NumberSource, model: str) -> dict[str, Any]:
     """Return a row of Table 1: what a model learns from, and what it was evaluated on."""
     judged = {task: numbers.rows("metrics.parquet", model=model, task=task).height > 0 for task in TASKS}
+    kind = MODELS.get(base_of(model))
     return {
         "look": style_of(model),
-        "ratings": model != "random",
-        "images": base_of(model) in MODELS and MODELS[base_of(model)].model_class.needs_features,
+        "ratings": kind is not None and kind.model_class.learns_from_interactions,
+        "images": kind is not None and kind.model_class.needs_features,
         **judged,
     }
 

@@ -1,4 +1,6 @@
-"""Pairwise training: Adam, new negatives every epoch, early stopping on validation.
+"""Training: pairwise with Adam, new negatives every epoch and early stopping on validation; or a model fits itself.
+
+A `FittedRecommender` has as many epochs as it has fits: one for a closed form.
 
 `Trainer` holds everything that an epoch changes; `Trainer.state_dict` is the content of a checkpoint.
 If training is stopped after any epoch and resumed, the result is the same bit for bit (on a CPU; for a GPU, see
@@ -22,8 +24,8 @@ from model.data.leakage import require_no_leak
 from model.data.tensors import HeldOutItems, TrainingData
 from model.evaluation.metrics import ndcg
 from model.evaluation.ranking import full_ranking
-from model.models.recommender import Config, Recommender, TrainableRecommender
-from model.models.registry import make_model
+from model.models.recommender import Config, FittedRecommender, Recommender, TrainableRecommender
+from model.models.registry import data_for, make_model
 from model.schema import Training
 from model.training.config import TrainingConfig
 from model.training.device import threads_for
@@ -35,19 +37,19 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Epoch:
-    """The results of one epoch. `validation_ndcg` is None in epochs without validation.
+    """The results of one epoch. `loss` is None for models without one, `validation_ndcg` in epochs without validation.
 
     `str(epoch)` is short enough for a progress bar.
     """
 
     epoch: int
-    loss: float
+    loss: float | None
     validation_ndcg: float | None
     seconds: float
 
     def __str__(self) -> str:
-        validated = "" if self.validation_ndcg is None else f", NDCG {self.validation_ndcg:.3f}"
-        return f"loss {self.loss:.3f}{validated}"
+        results = {"loss": self.loss, "NDCG": self.validation_ndcg}
+        return ", ".join(f"{name} {value:.3f}" for name, value in results.items() if value is not None) or "fitted"
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,8 @@ class Trainer:
         self.epochs: list[Epoch] = []
         if validation is not None:
             require_no_leak(data.positives, validation)
-        self._data, self._validation, self._training, self._device = data, validation, training, device
+        self._validation, self._training, self._device = validation, training, device
+        self._data = data_for(model_name, data)
         self._seed = seed
         self._generator = torch.Generator(device).manual_seed(seed + 1)
         self._best: dict[str, Any] = {"epoch": 0, "ndcg": -1.0, "weights": None}
@@ -100,12 +103,19 @@ class Trainer:
             self._steps = make_steps(self.model, self._optimizer, training.batch_size, device)
 
     @property
+    def most_epochs(self) -> int:
+        """How many epochs there are at most: one per fit for a model that fits itself, none if nothing is learnt."""
+        if isinstance(self.model, FittedRecommender):
+            return self.model.n_fits
+        return self._training.epochs if isinstance(self.model, TrainableRecommender) else 0
+
+    @property
     def is_finished(self) -> bool:
-        """Whether all epochs are done, validation has not improved for too long, or the model has nothing to learn."""
+        """Whether all epochs are done, or validation has not improved for too long."""
         done = len(self.epochs)
         waited = (done - self._best["epoch"]) // self._training.validate_every
         has_stopped = self._validation is not None and waited >= self._training.patience
-        return not isinstance(self.model, TrainableRecommender) or done >= self._training.epochs or has_stopped
+        return done >= self.most_epochs or has_stopped
 
     def run(self, on_epoch: Callable[[Epoch], None] = lambda epoch: None) -> TrainedRun:
         """Train until `is_finished`, calling `on_epoch` after each epoch; return what `finish` returns."""
@@ -123,10 +133,12 @@ class Trainer:
         loss = self._train()
         number = len(self.epochs) + 1
         validation_ndcg = None
-        if self._validation is not None and number % self._training.validate_every == 0:
+        is_last = number == self.most_epochs
+        is_fitted = is_last and isinstance(self.model, FittedRecommender)
+        if self._validation is not None and (is_fitted or number % self._training.validate_every == 0):
             validation_ndcg = self._validate(self._validation)
             if validation_ndcg > self._best["ndcg"]:
-                weights = copy.deepcopy(self.model.state_dict())
+                weights = None if is_last else copy.deepcopy(self.model.state_dict())  # the last are those of the model
                 self._best = {"epoch": number, "ndcg": validation_ndcg, "weights": weights}
         epoch = Epoch(number, loss, validation_ndcg, time.perf_counter() - started)
         self.epochs.append(epoch)
@@ -143,7 +155,7 @@ class Trainer:
         """Return everything that an epoch changes."""
         return {
             "model": self.model.state_dict(),
-            "optimizer": self._optimizer.state_dict(),
+            **({"optimizer": self._optimizer.state_dict()} if isinstance(self.model, TrainableRecommender) else {}),
             "generator": self._generator.get_state(),
             "best": self._best,
             "epochs": [vars(epoch) for epoch in self.epochs],
@@ -155,11 +167,12 @@ class Trainer:
         A generator's state has no meaning on another device, so its draws go on from a new seed there.
         """
         self.model.load_state_dict(state["model"])
-        self._optimizer.load_state_dict(state["optimizer"])
-        for group in self._optimizer.param_groups:
-            group["capturable"] = self._device == "cuda"
-        if isinstance(self._steps, StaticSteps):
-            self._steps.forget()
+        if isinstance(self.model, TrainableRecommender):
+            self._optimizer.load_state_dict(state["optimizer"])
+            for group in self._optimizer.param_groups:
+                group["capturable"] = self._device == "cuda"
+            if isinstance(self._steps, StaticSteps):
+                self._steps.forget()
         self._best = state["best"]
         self.epochs = [Epoch(**epoch) for epoch in state["epochs"]]
         if len(state["generator"]) == len(self._generator.get_state()):
@@ -168,15 +181,18 @@ class Trainer:
             logger.warning("resumed on another device, which draws other negatives")
             self._generator.manual_seed(self._seed + 1 + len(self.epochs))
 
-    def _train(self) -> float:
-        """Go through the train interactions once, in random order; return the mean loss."""
-        if not isinstance(self.model, TrainableRecommender):
-            raise TypeError(f"{type(self.model).__name__} has nothing to train")
-        self.model.begin_epoch(self._generator)
+    def _train(self) -> float | None:
+        """Let the model fit itself, or go through the train interactions once in random order; return the mean loss."""
+        learner = self.model
+        if isinstance(learner, FittedRecommender):
+            return learner.fit(self._data)
+        if not isinstance(learner, TrainableRecommender):
+            raise TypeError(f"{type(learner).__name__} has nothing to train")
+        learner.begin_epoch(self._generator)
         draws = self._generator.device
         order = torch.randperm(len(self._users), generator=self._generator, device=draws).to(self._device)
         all_negatives = self._sampler.sample_all(self._users, self._training.n_negatives, self._generator)
-        with threads_for(numbers_per_step(self.model, self._training)):
+        with threads_for(numbers_per_step(learner, self._training)):
             total = self._steps.run(self._users[order], self._positives.values[order], all_negatives[order])
         mean = float(total) / len(order)
         if not torch.isfinite(torch.tensor(mean)):

@@ -14,14 +14,11 @@ minutes on 2 cores.
 
 import json
 import os
-import subprocess
-import sys
 import tempfile
-import time
 from pathlib import Path
 
 import polars as pl
-from run import Result
+from run import Result, run_command
 
 VARIABLE = "GOWALLA_DATA"
 N_TRAIN, N_TEST = 810_128, 217_242
@@ -56,14 +53,14 @@ def _through_the_commands(train: Path, home: Path) -> dict[str, float]:
     """Import, build, publish, train and evaluate; return the metrics on test."""
     form = ["--format", "lightgcn"] if train.suffix == ".txt" else []
     test = train.with_name(f"test{train.suffix}")
-    _run("dataset", "import", train, "--test", test, *form, "--to", home / "raw")
+    run_command("dataset", "import", train, "--test", test, *form, "--to", home / "raw")
     tuning, whole = (_publish(home, share) for share in (HELD_OUT_SHARE, 0.0))
     counts = pl.read_parquet(whole / "interactions.parquet")["split"].cast(pl.String).value_counts()
     if dict(counts.iter_rows()) != {"train": N_TRAIN, "test": N_TEST}:
         raise SystemExit(f"gowalla: the snapshot has {dict(counts.iter_rows())}, not the published split")
     chosen = [f"--set={name}={value}" for name, value in SETTINGS.items()]
     search = home / "tuning"
-    _run("model.tune", "--model", "bpr", "--snapshot", tuning, *chosen, "--try", TRIED, "--to", search)
+    run_command("model.tune", "--model", "bpr", "--snapshot", tuning, *chosen, "--try", TRIED, "--to", search)
     trials = pl.read_parquet(search / "trials.parquet").sort("validation_ndcg", descending=True)
     for row in trials.iter_rows(named=True):
         reached = f"NDCG@20 {row['validation_ndcg']:.4f} after {row['best_epoch']} of {row['epochs']} epochs"
@@ -72,9 +69,9 @@ def _through_the_commands(train: Path, home: Path) -> dict[str, float]:
             flush=True,
         )
     best = ["--config", search / "best.toml", "--epochs", trials["best_epoch"][0]]
-    _run("model.train", "--model", "bpr", "--snapshot", whole, *best, "--runs", home / "runs")
+    run_command("model.train", "--model", "bpr", "--snapshot", whole, *best, "--runs", home / "runs")
     (run,) = (home / "runs").iterdir()
-    _run("model.evaluate", "--run", run, "--protocol", "full")
+    run_command("model.evaluate", "--run", run, "--protocol", "full")
     metrics = pl.read_parquet(run / "metrics.parquet").filter(pl.col("task").cast(pl.String) == "item", k=20)
     values = dict(metrics.select("metric", "value").iter_rows())
     return {"Recall@20": values["full_recall"], "NDCG@20": values["full_ndcg"]}
@@ -84,15 +81,6 @@ def _publish(home: Path, validation_share: float) -> Path:
     """Build and publish with this share of train as validation, and return the snapshot's folder."""
     name = f"gowalla-{validation_share:g}"
     given = ["--split", "given", "--k-user", 0, "--k-item", 0, "--validation-share", validation_share]
-    _run("dataset", "build", "--raw", home / "raw", "--to", home / "built", *given)
-    _run("dataset", "publish", "--dataset", home / "built", "--name", name, "--root", home / "snapshots")
+    run_command("dataset", "build", "--raw", home / "raw", "--to", home / "built", *given)
+    run_command("dataset", "publish", "--dataset", home / "built", "--name", name, "--root", home / "snapshots")
     return home / "snapshots" / name / "v0001"
-
-
-def _run(module: str, *arguments: object) -> None:
-    command = [sys.executable, "-m", module, *map(str, arguments)]
-    started = time.perf_counter()
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise SystemExit(f"gowalla: {' '.join(command[1:])} failed:\n{done.stderr[-2000:]}")
-    print(f"  python -m {module}: {time.perf_counter() - started:.0f} s", flush=True)

@@ -8,7 +8,9 @@ import importlib
 import os
 import platform
 import resource
+import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,6 +49,16 @@ def main(names: list[str]) -> None:
             print(f"{result.what:<44} {ours:>14} {peers:>14}  {result.ratio:>6.2f}  {result.peer}", flush=True)
     peak_gib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print(f"\nPeak memory of this process: {peak_gib:.1f} GiB")
+
+
+def run_command(module: str, *arguments: object) -> None:
+    """Run `python -m <module>` and print how long it took; stop with its last words if it fails."""
+    command = [sys.executable, "-m", module, *map(str, arguments)]
+    started = time.perf_counter()
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"make bench: {' '.join(command[1:])} failed:\n{done.stderr[-2000:]}")
+    print(f"  python -m {module}: {time.perf_counter() - started:.0f} s", flush=True)
 
 
 def machine() -> str:

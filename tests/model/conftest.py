@@ -44,7 +44,8 @@ def tables() -> Tables:
     for movie in range(MOVIES):
         for frame in range(FRAMES):
             frame_id = f"m{movie:02d}f{frame}"
-            frames.append({"frame_id": frame_id, "movie_id": f"m{movie:02d}", "kind": "still"})
+            facts = {"position": frame, "train_like_count": FRAMES - frame}
+            frames.append({"frame_id": frame_id, "movie_id": f"m{movie:02d}", "kind": "still", **facts})
             noise = torch.randn(WIDTH, generator=generator)
             vector = noise + shown[group_of(movie)] if frame == 0 else noise
             features.append({"frame_id": frame_id, "image_sha256": "0" * 64, "feature": vector.half().tolist()})

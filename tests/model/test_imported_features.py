@@ -23,7 +23,7 @@ from model.train import main as train_main
 
 CLIP_WIDTH = 512
 ITEMS = [f"m{movie}" for movie in range(12)]
-VISUAL = [name for name, model in MODELS.items() if model.model_class.needs_features]
+VISUAL = [name for name, kind in MODELS.items() if kind.model_class.needs_features and kind.model_class.ranks_items]
 
 
 def built_in(folder: Path) -> Path:

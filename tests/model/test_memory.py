@@ -1,8 +1,11 @@
-import os
+from pathlib import Path
 
 import pytest
 
-from model.experiments.memory import available_memory_bytes, peak_memory_bytes
+from dataset.errors import TrainingError
+from model.data import memory
+from model.data.memory import available_memory_bytes, require_memory
+from model.experiments.memory import peak_memory_bytes
 
 
 def test_available_memory_is_positive_or_unknown() -> None:
@@ -10,23 +13,35 @@ def test_available_memory_is_positive_or_unknown() -> None:
     assert available is None or available > 0
 
 
-@pytest.mark.parametrize("error", [ValueError("unrecognized configuration name"), OSError("not supported")])
-def test_available_memory_is_unknown_on_systems_without_the_setting(
-    error: Exception, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("text", [None, "", "MemTotal: 8 kB\n", "MemAvailable: many kB\n"])
+def test_available_memory_is_unknown_on_systems_that_do_not_report_it(
+    text: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As on macOS, which has no `SC_AVPHYS_PAGES`."""
-
-    def sysconf(name: str) -> int:
-        raise error
-
-    monkeypatch.setattr(os, "sysconf", sysconf)
+    """As on macOS and Windows, which have no `/proc`."""
+    monkeypatch.setattr(memory, "_MEMINFO", tmp_path / "meminfo")
+    if text is not None:
+        (tmp_path / "meminfo").write_text(text)
     assert available_memory_bytes() is None
+    require_memory(1 << 60, "a model", "use another")  # unknown: nothing is refused
 
 
-def test_available_memory_is_unknown_on_systems_without_sysconf(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As on Windows."""
-    monkeypatch.delattr(os, "sysconf")
-    assert available_memory_bytes() is None
+@pytest.mark.parametrize(
+    ("limit", "used", "cached", "expected"),
+    [("max", 0, 0, 8 << 20), (f"{6 << 20}", 2 << 20, 1 << 20, 5 << 20), (f"{1 << 20}", 2 << 20, 0, 0)],
+)
+def test_a_containers_limit_counts_and_cached_files_do_not(
+    limit: str, used: int, cached: int, expected: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "meminfo").write_text("MemTotal: 9999 kB\nMemAvailable:    8192 kB\n")
+    for name, content in {"max": limit, "current": used, "stat": f"anon 1\ninactive_file {cached}\n"}.items():
+        (tmp_path / f"memory.{name}").write_text(f"{content}\n")
+    monkeypatch.setattr(memory, "_MEMINFO", tmp_path / "meminfo")
+    monkeypatch.setattr(memory, "_CONTAINER", tmp_path)
+    assert available_memory_bytes() == expected
+    with pytest.raises(
+        TrainingError, match=r"^a model needs about 2\.0 GiB of memory, and 0\.0 GiB are left; use another$"
+    ):
+        require_memory(2 << 30, "a model", "use another")
 
 
 def test_peak_memory_is_unknown_on_systems_without_proc(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,13 +7,14 @@ import torch
 from dataset.errors import TrainingError
 from model.data.tables import Tables, index_ids
 from model.data.tensors import HeldOutLikes, TrainingData, held_out_items, training_data
-from model.models.recommender import TrainableRecommender
-from model.models.registry import MODELS, default_config
+from model.models.recommender import FittedRecommender, TrainableRecommender
+from model.models.registry import MODELS, data_for, default_config, make_model
 from model.training.config import TrainingConfig
 from model.training.trainer import Trainer, training_table
 
 TRAINING = TrainingConfig(epochs=6, batch_size=32, learning_rate=0.02, patience=3)
 LEARNING = [name for name, kind in MODELS.items() if issubclass(kind.model_class, TrainableRecommender)]
+FITTED = [name for name, kind in MODELS.items() if issubclass(kind.model_class, FittedRecommender)]
 
 
 def _trainer(tables: Tables, name: str = "jifr", training: TrainingConfig = TRAINING) -> Trainer:
@@ -22,14 +23,14 @@ def _trainer(tables: Tables, name: str = "jifr", training: TrainingConfig = TRAI
     return Trainer(training_data(tables, ids), validation, name, default_config(name), training, seed=3)
 
 
-@pytest.mark.parametrize("name", LEARNING)
+@pytest.mark.parametrize("name", LEARNING + FITTED)
 def test_a_resumed_training_equals_an_uninterrupted_one_bit_for_bit(name: str, tables: Tables) -> None:
     whole = _trainer(tables, name)
     while not whole.is_finished:
         whole.run_epoch()
     stopped = _trainer(tables, name)
-    stopped.run_epoch()
-    stopped.run_epoch()
+    for _ in range(min(2, stopped.most_epochs)):
+        stopped.run_epoch()
     resumed = _trainer(tables, name)
     resumed.load_state_dict(stopped.state_dict())
     while not resumed.is_finished:
@@ -37,6 +38,47 @@ def test_a_resumed_training_equals_an_uninterrupted_one_bit_for_bit(name: str, t
     assert [epoch.loss for epoch in resumed.epochs] == [epoch.loss for epoch in whole.epochs]
     for key, expected in whole.finish().model.state_dict().items():
         assert torch.equal(resumed.finish().model.state_dict()[key], expected), key
+
+
+@pytest.mark.parametrize("name", FITTED)
+@pytest.mark.parametrize(
+    "training", [TrainingConfig(epochs=6), TrainingConfig(epochs=0), TrainingConfig(validate_every=7)]
+)
+def test_a_model_that_is_fitted_has_an_epoch_per_fit_and_its_last_is_validated(
+    name: str, training: TrainingConfig, tables: Tables
+) -> None:
+    trainer = _trainer(tables, name, training)
+    trained = trainer.run()
+    assert len(trained.epochs) == trainer.most_epochs == (16 if name == "ials" else 1)
+    assert trained.epochs[-1].validation_ndcg is not None
+    assert all(epoch.loss is None or epoch.loss > 0 for epoch in trained.epochs)
+    assert training_table(name, 3, trained.epochs).height == len(trained.epochs)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_only_a_model_that_declares_it_is_given_likes(name: str, tables: Tables) -> None:
+    data = training_data(tables, index_ids(tables))
+    assert data.frames.train_likes is not None
+    of_likes = MODELS[name].model_class.learns_from_likes
+    assert of_likes == (name == "most_liked")
+    assert (data_for(name, data).frames.train_likes is None) != of_likes
+    blind = dataclasses.replace(data, frames=dataclasses.replace(data.frames, train_likes=None))
+    if not of_likes:
+        make_model(name, default_config(name), blind, 0)  # it needs none
+
+
+@pytest.mark.parametrize("name", LEARNING + FITTED)
+def test_held_out_pairs_and_likes_change_nothing_that_is_learnt(name: str, tables: Tables) -> None:
+    """The ids stay, so that the indices do; every other held-out row goes."""
+    ids = index_ids(tables)
+    train = tables.interactions.filter(split="train")
+    only_train = dataclasses.replace(tables, interactions=train, frame_likes=tables.frame_likes.clear())
+    short = dataclasses.replace(TRAINING, epochs=2)
+    whole, alone = (
+        Trainer(training_data(some, ids), None, name, default_config(name), short, seed=3).run().model.state_dict()
+        for some in (tables, only_train)
+    )
+    assert all(torch.equal(whole[key], alone[key]) for key in whole)
 
 
 def test_training_stops_when_validation_no_longer_improves_and_keeps_the_best_weights(tables: Tables) -> None:
@@ -60,12 +102,8 @@ def test_a_loss_that_is_not_finite_stops_training_with_a_message(tables: Tables)
 
 
 def test_training_data_cannot_hold_a_like_or_a_held_out_pair(tables: Tables) -> None:
-    assert {field.name for field in dataclasses.fields(TrainingData)} == {
-        "positives",
-        "n_items",
-        "frames",
-        "modalities",
-    }
+    fields = {field.name for field in dataclasses.fields(TrainingData)}
+    assert fields == {"positives", "n_items", "frames", "modalities"}
     assert all(p.annotation is not HeldOutLikes for p in inspect.signature(Trainer.__init__).parameters.values())
     data, train = training_data(tables, index_ids(tables)), tables.interactions.filter(split="train")
     assert len(data.positives.values) == train.height

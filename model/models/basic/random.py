@@ -17,6 +17,7 @@ class RandomConfig:
 class Random(Recommender):
     """Ranks at random but reproducibly: a score depends only on the seed, the user and the item or frame."""
 
+    learns_from_interactions = False
     key: Tensor  # (2,) int64
     n_items: Tensor  # () int64
 

@@ -20,8 +20,7 @@ from dataset.columns import Vector, about
 from dataset.errors import UsageError
 from dataset.feature_sets import is_feature_table, is_item_table
 
-OPTIONAL = {"optional": True}
-"""The metadata of a column that older tables lack; there, its value is null in every row."""
+OPTIONAL = {"optional": True}  # the metadata of a column that older tables lack; there, its value is null in every row
 
 SPLITS = ("train", "validation", "test")
 HELD_OUT_SPLITS = ("validation", "test")
@@ -397,6 +396,5 @@ def schema_of(table: str) -> type[dy.Schema]:
     """
     if not is_known(table):
         raise UsageError(f"table {table!r}: not known to this version of the code; update it")
-    if is_item_table(table):
-        return ItemFeature
-    return FrameFeature if is_feature_table(table) else SNAPSHOT_TABLES[table]
+    of_features = ItemFeature if is_item_table(table) else FrameFeature
+    return of_features if is_feature_table(table) else SNAPSHOT_TABLES[table]

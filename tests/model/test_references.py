@@ -121,10 +121,10 @@ def make_lattice():
     settings = reference.settings
     config = LATTICEConfig(
         settings["embedding_size"],
-        len(settings["weight_size"]),
-        settings["n_layers"],
-        settings["knn_k"],
-        settings["lambda_coeff"],
+        n_neighbours=settings["knn_k"],
+        raw_share=settings["lambda_coeff"],
+        n_item_layers=settings["n_layers"],
+        n_layers=len(settings["weight_size"]),
         l2=settings["reg_weight"] / 2,  # MMRec halves the squares
         feature_scaling="none",
     )

@@ -36,20 +36,20 @@ class LATTICEConfig:
 
     Attributes:
         dim: d, size of the embeddings and of the projections.
-        n_layers: layers of the graph of users and items.
-        n_item_layers: L, layers of the item graph.
         n_neighbours: k.
         raw_share: λ, share of the graph of the features as they are.
+        n_item_layers: L, layers of the item graph.
+        n_layers: layers of the graph of users and items.
         l2: weight of the L2 penalty on the propagated vectors of a batch (`loss.mean_squared_norm`).
         feature_scaling: how a modality's vectors are scaled for W (`projection.ScaledFeatures`).
         init_std: standard deviation of the initial embeddings, N(0, init_std²).
     """
 
     dim: int = 64
-    n_layers: int = 2
-    n_item_layers: int = 1
     n_neighbours: int = 10
     raw_share: float = 0.9
+    n_item_layers: int = 1
+    n_layers: int = 2
     l2: float = 1e-3
     feature_scaling: FeatureScaling = "standard"
     init_std: float = 0.1

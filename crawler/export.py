@@ -43,7 +43,7 @@ def export(crawl_dir: Path, raw_dir: Path) -> dict[str, int]:
     with Ledger.read(crawl_dir) as ledger:
         is_local = _is_of_this_machine(crawl_dir, ledger.source())
         pseudonym_of = _pseudonyms(crawl_dir, is_local).of
-        frames = _table(raw_rows.frames(ledger, counted_by=PHOTO.name), Frame)
+        frames = _table([(*row, None) for row in raw_rows.frames(ledger, counted_by=PHOTO.name)], Frame)  # of no video
         images = _table(raw_rows.pictures(ledger), Image)
         likes, left_out_likes = _likes(ledger, pseudonym_of)
         ratings, replaced = _ratings(ledger, pseudonym_of)

@@ -103,7 +103,12 @@ def truth(
         "ratings": _table([(r.user_id, r.movie_id, r.stars, r.rated_on, None, None) for r in ratings], schema.Rating),
         "frames": _table(
             [
-                _frame_row(f, site or Site(), via, _like_count(world, f, after, like_source, via), _place(world, f))
+                (
+                    *_frame_row(
+                        f, site or Site(), via, _like_count(world, f, after, like_source, via), _place(world, f)
+                    ),
+                    None,
+                )
                 for f in frames
             ],
             schema.Frame,
@@ -252,7 +257,7 @@ def _frame_row(frame: Frame, site: Site, via: Via, like_count: int | None, place
     """Return a frame; only the HTML states the size of the original picture."""
     url = f"{site.images}/view/photo/m/public/p{frame.frame_id}.webp"
     size = (None, None) if via.get("photos") == "json" else (frame.width_px, frame.height_px)
-    return frame.frame_id, frame.movie_id, frame.kind, *size, url, like_count, place
+    return frame.frame_id, frame.movie_id, frame.kind, *size, url, like_count, place, None
 
 
 def _place(world: World, frame: Frame) -> int:

@@ -99,8 +99,8 @@ def test_every_table_is_written_with_pseudonyms_for_people(crawl, tmp_path):
     assert (movie["title"], movie["genres"], movie["directors"]) == ("盗梦空间", ["剧情", "科幻"], ["诺兰"])
     assert movie["crawled_at"] <= datetime.now(UTC)
     assert tables["frames"].rows() == [
-        ("p1", "m1", "still", 1920, 1080, "https://img1/p1.webp", 4, 0),
-        ("p2", "m1", "still", None, None, "https://img1/p2.webp", None, 1),
+        ("p1", "m1", "still", 1920, 1080, "https://img1/p1.webp", 4, 0, None),
+        ("p2", "m1", "still", None, None, "https://img1/p2.webp", None, 1, None),
     ]
     assert sorted(tables["frame_likes"].rows()) == sorted(
         [

@@ -23,7 +23,7 @@ from run import Result, run_command
 VARIABLE = "GOWALLA_DATA"
 N_TRAIN, N_TEST = 810_128, 217_242
 PUBLISHED = {"Recall@20": 0.1627, "NDCG@20": 0.1378}
-"""Tuned MF-BPR of the BARS leaderboard (Zhu et al. 2022, gowalla_m1), the best published with this loss on this split."""
+"""Tuned MF-BPR of the BARS leaderboard (Zhu et al. 2022, gowalla_m1): the best published with this loss."""
 SETTINGS = {
     "dim": 64, "epochs": 150, "batch_size": 4096, "learning_rate": 1e-3, "n_negatives": 10, "patience": 3,
     "validate_every": 5, "validation_k": 20,

@@ -108,6 +108,7 @@ def make_freedom():
         settings["mm_image_weight"],
         edge_dropout=settings["dropout"],
         reg_weight=settings["reg_weight"],
+        l2=0.0,
         feature_scaling="none",
     )
     model = FREEDOM(config, reference.data(), torch.Generator()).double()

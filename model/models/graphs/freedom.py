@@ -26,7 +26,7 @@ from model.models.graphs.item_graph import ItemGraph, mixed, nearest
 from model.models.graphs.lightgcn import margins
 from model.models.graphs.modalities import PICTURES, Projections, item_vectors
 from model.models.graphs.user_item_graph import UserItemGraph
-from model.models.loss import bpr_loss_of_margins
+from model.models.loss import bpr_loss_of_margins, mean_squared_norm
 from model.models.recommender import FrameScorer, ItemAndFrameVectors, TrainableRecommender, require_features
 from model.models.visual.projection import FeatureScaling
 
@@ -43,6 +43,7 @@ class FREEDOMConfig:
         image_share: share of the pictures' graph in S, if there are other modalities, which share the rest equally.
         edge_dropout: share of the interactions that an epoch leaves out of the graph.
         reg_weight: weight of the modalities' own losses.
+        l2: weight of the L2 penalty on the layer-0 embeddings of a batch (`loss.mean_squared_norm`); MMRec has none.
         feature_scaling: how a modality's vectors are scaled for W (`projection.ScaledFeatures`).
         init_std: standard deviation of the initial embeddings, N(0, init_std²).
     """
@@ -54,6 +55,7 @@ class FREEDOMConfig:
     image_share: float = 0.1
     edge_dropout: float = 0.8
     reg_weight: float = 1e-3
+    l2: float = 1e-3
     feature_scaling: FeatureScaling = "standard"
     init_std: float = 0.1
 
@@ -93,6 +95,8 @@ class FREEDOM(TrainableRecommender):
         """Return the BPR loss of a batch plus those of the modalities, a scalar."""
         u, v = self._propagated(self.thinned)
         loss = bpr_loss_of_margins(margins(u, v + self._of_similar_items(), users, positives, negatives))
+        penalty = mean_squared_norm(self.users, users) + mean_squared_norm(self.items, positives)
+        loss = loss + self.config.l2 * (penalty + mean_squared_norm(self.items, negatives))
         of_users = embedding(users, u).unsqueeze(2)  # (B, d, 1)
         items = torch.cat([positives[:, None], negatives], 1)  # (B, 1 + n)
         for projection in self.projections.by_name().values():

@@ -41,10 +41,10 @@ class BM3Config:
     """
 
     dim: int = 64
-    n_layers: int = 1
-    dropout: float = 0.3
+    n_layers: int = 2
+    dropout: float = 0.5
     reg_weight: float = 0.1
-    cl_weight: float = 2.0
+    cl_weight: float = 0.5
     feature_scaling: FeatureScaling = "standard"
     init_std: float = 0.1
 

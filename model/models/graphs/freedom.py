@@ -53,7 +53,7 @@ class FREEDOMConfig:
     n_item_layers: int = 1
     n_neighbours: int = 10
     image_share: float = 0.1
-    edge_dropout: float = 0.8
+    edge_dropout: float = 0.5
     reg_weight: float = 1e-3
     l2: float = 1e-3
     feature_scaling: FeatureScaling = "standard"

@@ -42,9 +42,9 @@ class BM3Config:
 
     dim: int = 64
     n_layers: int = 2
-    dropout: float = 0.5
-    reg_weight: float = 0.1
-    cl_weight: float = 0.5
+    dropout: float = 0.3
+    reg_weight: float = 0.01
+    cl_weight: float = 2.0
     feature_scaling: FeatureScaling = "standard"
     init_std: float = 0.1
 

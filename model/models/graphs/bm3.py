@@ -57,6 +57,7 @@ class BM3(TrainableRecommender):
     """
 
     needs_features = True
+    tried = ("reg_weight=0.001,0.01,0.1", "n_layers=1,2", "dropout=0.3,0.5")
     repeats_steps = False
 
     def __init__(self, config: BM3Config, data: TrainingData, generator: torch.Generator) -> None:

@@ -63,6 +63,7 @@ class LATTICE(TrainableRecommender):
     """
 
     needs_features = True
+    tried = ("l2=0.0001,0.001,0.01", "raw_share=0.5,0.9")
     repeats_steps = False
 
     def __init__(self, config: LATTICEConfig, data: TrainingData, generator: torch.Generator) -> None:

@@ -36,6 +36,7 @@ class LightGCNConfig:
 class LightGCN(TrainableRecommender):
     """The model. A new pass over the whole graph is made for each batch, so large batches are faster."""
 
+    tried = ("l2=0.0001,0.001,0.01", "n_layers=1,2,3")
     repeats_steps = False  # not tried on a GPU
 
     def __init__(self, config: LightGCNConfig, data: TrainingData, generator: torch.Generator) -> None:

@@ -1,4 +1,4 @@
-"""Memory that a program shares with its decoder processes: a file without a name, which ends with the processes."""
+"""Memory that a program shares with its decoder processes: a file without a name, which disappears when they end."""
 
 import mmap
 import os

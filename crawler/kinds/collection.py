@@ -2,7 +2,7 @@
 
 `/do` (watching) and `/wish` have the same markup, so a page whose heading does not say 看过 is not understood.
 The site shows a list in two modes: `grid`, and `list` with twice as many items per page, each with the same movie,
-stars and date. An offset counts items in both, so a list that was begun in one mode can go on in the other.
+stars and date. An offset counts items in both, so a list that was begun in one mode can continue in the other.
 A mark can lack its date, and the row of a deleted film lacks date and stars (and its title can be 未知电影).
 """
 

@@ -44,7 +44,7 @@ class FrameOnlyScorer(FrameScorer):
         Raises:
             UsageError: always.
         """
-        raise UsageError("this model ranks the key frames of a movie and no movies; recommend with another model")
+        raise UsageError("this model ranks the key frames of a movie, but no movies; recommend with another model")
 
 
 class Recommender(nn.Module, ABC):

@@ -164,7 +164,7 @@ class Trainer:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what `state_dict` returned, on this device or another.
 
-        A generator's state has no meaning on another device, so its draws go on from a new seed there.
+        A generator's state has no meaning on another device, so draws continue from a new seed there.
         """
         self.model.load_state_dict(state["model"])
         if isinstance(self.model, TrainableRecommender):

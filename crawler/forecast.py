@@ -101,7 +101,7 @@ def _expected(kind: PageKind, ledger: Ledger, scope: Scope) -> int | None:
 
 
 def _pages_per_list(kind: PageKind, ledger: Ledger, scope: Scope) -> float | None:
-    """Estimate how many pages a list has: by the totals that lists claim, or else as lists of the kind had so far."""
+    """Estimate the pages per list: from the totals that lists claim, or else from finished lists of the kind."""
     if kind.places is not None and kind.topic is not None:
         by_total = reports.pages_per_claimed_list(ledger, kind_names(kind.topic), kind.places(scope))
         if by_total is not None:

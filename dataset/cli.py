@@ -61,10 +61,10 @@ def _joined(values: Iterable[object]) -> str | None:
 
 
 COMMA_SEPARATED = pydantic.BeforeValidator(_split)
-"""Annotates a tuple whose option also takes several values in one, separated by commas."""
+"""Annotates a tuple whose option also takes several values in one argument, separated by commas."""
 
 SHOWN_JOINED = Parameter(show_default=_joined)
-"""Annotates the same option: `--help` shows its default as it is typed."""
+"""Annotates the same option; `--help` then shows its default as a user types it."""
 
 
 def command_line(program: str, description: str = "", commands: Mapping[str, tuple[str, str]] | None = None) -> App:

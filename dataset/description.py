@@ -3,7 +3,7 @@
 `dataset.json` holds the SHA-256 of each table in its folder (`tables`). If there are features, it also holds what made
 them (`extractor` for the main feature set, `feature_sets` for those with a name, `item_features` for the modalities of
 items), and in `features_of` the SHA-256 of the frames whose features these are, in `item_features_of` that of the
-movies. So a folder whose tables, description and features are of different builds is recognised.
+movies. So readers recognise a folder whose tables, description and features come from different builds.
 """
 
 from collections.abc import Callable, Mapping
@@ -237,7 +237,7 @@ def parent_of(table: str) -> tuple[str, str]:
 
 
 def keep_features(before: Path, after: Path) -> list[str]:
-    """Add the features in a dataset folder to a new build that has the same frames, or for items' features the movies.
+    """Add features to a new build: those of frames if it has the same frames, those of items if it has the same movies.
 
     Args:
         before: the dataset folder; it may not exist or have no features.

@@ -1,9 +1,9 @@
 """The names of features: sets of frames' features, and one set of items' features per modality.
 
-A feature set is of the frames, from one extractor or one import. The main set has no name; its table is
+A feature set holds features of the frames, from one extractor or one import. The main set has no name; its table is
 `frame_features`. A further set has a name, and a table of its own with the same columns: `frame_features-clip` for the
-set `clip`. A modality is of the items, such as `text`; its table is `item_features-text`. So every table has vectors of
-one width, in files that any reader of Parquet opens, and a dataset with one set has the files that it always had.
+set `clip`. A modality, such as `text`, holds features of the items; its table is `item_features-text`. So every table
+has vectors of one width, and any reader of Parquet opens it.
 """
 
 import re

@@ -157,7 +157,7 @@ class Frame(dy.Schema):
         nullable=True,
         min=0,
         **about(
-            "When the video that the frame is taken from shows it, counted from the video's first frame.",
+            "The frame's time in the video that it is taken from, counted from the video's first frame.",
             unit="seconds",
             null="the frame is not from a video, or the snapshot is older than this column",
             optional=True,

@@ -48,7 +48,7 @@ class BatchMaker:
 
     Attributes:
         reader: reads crops.
-        decoding: what decodes.
+        decoding: `fast`, `full` or `gpu` (`ExtractorConfig`).
         device: where the batches are needed.
         size: pictures per batch.
     """
@@ -87,7 +87,7 @@ class BatchMaker:
             yield _Chunk([one.image_sha256 for one in chunk if one.crop is not None], crops, _failed(chunk))
 
     def _gpu_chunks(self, pictures: Sequence[tuple[str, str]]) -> Iterator[_Chunk]:
-        """Yield crops on the device. It decodes what it can; the processes decode the other pictures."""
+        """Yield crops on the GPU. It decodes the JPEGs that it can; the processes decode the other pictures."""
         decoder = JpegDecoder(self.reader.geometry, self.device, self._stream)
         for chunk in self.reader.chunks(pictures, fast=True, keeps_jpegs=True):
             jpegs = [place for place, one in enumerate(chunk) if one.jpeg is not None]
@@ -108,7 +108,7 @@ class BatchMaker:
             yield _Chunk([chunk[place].image_sha256 for place in sorted(rows)], stacked, _failed(chunk))
 
     def _empty(self) -> Batch:
-        """Return a blank batch: on the GPU if it decodes, else in memory that it reads quickly."""
+        """Return a blank batch: on the GPU if the GPU decodes, else in memory that a GPU reads quickly."""
         side, is_decoded_there = self.reader.geometry.crop_px, self.decoding == "gpu"
         with torch.cuda.stream(self._stream):
             crops = torch.zeros(

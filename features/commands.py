@@ -49,7 +49,8 @@ def extract_features(
     except GpuDecodingError as error:
         if config.decoding != "auto":
             raise
-        say(f"Decoder processes decode the pictures, because with the GPU {error}.")
+        reason = str(error).partition("; ")[0]  # without the advice, which is followed here
+        say(f"Decoder processes now decode the pictures, because {reason}.")
         say(_extract(where, replace(config, decoding="fast"), device, retry, options))
 
 

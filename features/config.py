@@ -55,7 +55,7 @@ class ExtractorConfig:
     """Which features to compute: everything that changes a feature.
 
     Attributes:
-        name: timm:<name>, open_clip:<name>/<pretrained>, or <name>[:node] of torchvision, as resnet50:avgpool
+        name: timm:<name>, open_clip:<name>/<pretrained>, or <name>[:node] of torchvision, like resnet50:avgpool
         weights: auto: the library's (downloaded once); random:<seed>; a file; or a name of torchvision's weights
         precision: number format of the network; auto: bf16 if the processor supports it
         decoding: fast: decode large JPEGs at 1/2, 1/4 or 1/8 of their size, never below 1.4 times the size needed; gpu:

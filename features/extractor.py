@@ -138,7 +138,7 @@ class Extractor:
 
         Raises:
             WeightsError: the cosine is below 0.999; `--precision fp32 --decoding full` fixes this.
-            GpuDecodingError: it is, and a GPU has decoded the pictures; `--decoding fast` may fix this.
+            GpuDecodingError: the same, if a GPU has decoded the pictures; `--decoding fast` may fix this.
         """
         if self._checked_cosine is not None:
             return self._checked_cosine
@@ -183,7 +183,7 @@ def best_precision(device: torch.device) -> Precision:
 
 
 def best_decoding(wanted: Literal["auto", "fast", "full", "gpu"], device: torch.device, geometry: Geometry) -> Decoding:
-    """Return what decodes on this device: for `auto`, `gpu` if it can, else `fast`.
+    """Return the decoding for this device: for `auto`, `gpu` if the device decodes JPEGs, else `fast`.
 
     Raises:
         UsageError: `gpu` is wanted where it is not possible.

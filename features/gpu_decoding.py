@@ -1,7 +1,7 @@
 """Decodes JPEGs on a GPU, as crops of the extractor's input size.
 
-torchvision decodes with nvJPEG, on recent GPUs in circuits made for it. The pixels differ from a processor's by a few
-levels, as between other JPEG decoders.
+torchvision decodes with nvJPEG, which uses the hardware decoders of recent GPUs. The pixels differ by a few levels from
+those that a CPU decodes, as between any two JPEG decoders.
 """
 
 import functools
@@ -40,10 +40,10 @@ def is_available(device: torch.device, geometry: Geometry) -> bool:
         plain = torch.ops.image.decode_jpeg(jpeg, _RGB, False)
         difference = float((ours.cpu().float() - plain.float()).abs().mean())
     except (AttributeError, RuntimeError) as error:  # a build without nvJPEG, or a driver that refuses
-        _log.warning("decoder processes decode the JPEGs, because %s cannot: %s", device, str(error).partition("\n")[0])
+        _log.warning("%s cannot decode JPEGs, so decoder processes do: %s", device, str(error).partition("\n")[0])
         return False
     if not difference <= _MAX_MEAN_DIFFERENCE:
-        _log.warning("decoder processes decode the JPEGs: those of %s differ by %.1f levels", device, difference)
+        _log.warning("%s decodes JPEGs wrongly (by %.1f levels), so decoder processes do", device, difference)
         return False
     return True
 
@@ -58,7 +58,7 @@ def decode(jpegs: Sequence[Tensor], device: torch.device) -> list[Tensor]:
 
 
 class JpegDecoder:
-    """Decodes JPEGs on a device as crops, which belong to a stream.
+    """Decodes JPEGs on a GPU and crops them there.
 
     Args:
         geometry: how pictures are resized and cropped.
@@ -68,8 +68,8 @@ class JpegDecoder:
 
     def __init__(self, geometry: Geometry, device: torch.device, stream: torch.cuda.Stream | None) -> None:
         self._geometry, self._device, self._stream = geometry, device, stream
-        # nvJPEG writes in a stream of its own. Its pictures have memory that `stream` never gets, so that it cannot
-        # overwrite what `stream` still reads.
+        # nvJPEG writes in a stream of its own. Its pictures have memory of their own, so nvJPEG cannot overwrite what
+        # `stream` still reads.
         self._of_pictures = stream and torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
         self._pictures: list[Tensor | None] = []
 

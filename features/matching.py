@@ -19,9 +19,9 @@ class Matched:
 
     Attributes:
         of: frames or items.
-        known: `row`, `id` (as in the file), and `known`: the dataset's id, of the rows whose ids the dataset has.
-        lost: `row`, `id`, `reason`, `detail` of the others.
-        n_named: the frames or items of the dataset.
+        known: the rows whose ids the dataset has: `row`, `id` (as in the file) and `known` (the dataset's id).
+        lost: the other rows: `row`, `id`, `reason`, `detail`.
+        n_named: how many frames or items the dataset has.
     """
 
     of: Named
@@ -31,7 +31,9 @@ class Matched:
 
 
 def match(ids: pl.Series, problems: pl.DataFrame, named: dict[Named, pl.Series], where: str, remedy: str) -> Matched:
-    """Find the frame or item of each row: of what more ids are, if they may be either.
+    """Find the frame or item of each row.
+
+    If the ids may be of frames or of items, they are of the kind that has more of them.
 
     Args:
         ids: the id of each row, null where it has none.
@@ -66,7 +68,7 @@ def match(ids: pl.Series, problems: pl.DataFrame, named: dict[Named, pl.Series],
     if usable.is_empty():
         row, _, reason, detail = lost.row(0)
         raise TooLittleDataError(
-            f"{where}: none of its {len(ids):,} rows has both an id of the dataset and something to use; for example "
+            f"{where}: none of its {len(ids):,} rows has both an id of the dataset and a usable value; for example "
             f"row {row}: {reason}{f' ({detail})' if detail else ''}"
         )
     return Matched(of, usable, pl.concat([lost, unknown]), len(named[of]))

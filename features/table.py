@@ -1,4 +1,4 @@
-"""Writes a feature table, in bounded memory: any, row group by row group, or that of frames from the store's shards."""
+"""Writes feature tables in bounded memory: any by row groups, and the table of frames from the store's shards."""
 
 import os
 import tempfile

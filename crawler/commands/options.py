@@ -141,7 +141,7 @@ class ScopeOptions:
         picture_size: the size of the picture files
         liker_source: which pages the likes are read from
         via: which source each topic is read from: movie, photos, collection, people = html, json or auto;
-            collections also list (HTML with 30 marks per page instead of 15)
+            for collection also list (HTML with 30 marks per page instead of 15)
         k: read frames and likes only for the k-core of the ratings
         everything: read frames and likes for all movies and users
     """

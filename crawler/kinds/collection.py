@@ -2,7 +2,7 @@
 
 `/do` (watching) and `/wish` have the same markup, so a page whose heading does not say 看过 is not understood.
 The site shows a list in two modes: `grid`, and `list` with twice as many items per page, each with the same movie,
-stars and date. An offset counts items in both, so a list that was begun in one mode can go on in the other.
+stars and date. An offset counts items in both, so a list that was begun in one mode can continue in the other.
 A mark can lack its date, and the row of a deleted film lacks date and stars (and its title can be 未知电影).
 """
 
@@ -55,8 +55,8 @@ class RatingRow:
 class CollectionPage:
     """A page of a user's collection. `ratings` is empty past the end and in an empty collection.
 
-    `left_out` counts the items that could not be read, by reason. `places` is how many items such a page has places
-    for; hidden items take up some.
+    `left_out` counts the items that could not be read, by reason. `places` is how many items fit on such a page; hidden
+    items count.
     """
 
     person: Person
@@ -112,7 +112,7 @@ def parse_collection(html: str, url: str) -> CollectionPage:
 
 
 def _places(page: Document, items: Sequence[etree._Element]) -> int:
-    """Return how many items the page has places for; if it shows any, they say in which mode the site has answered."""
+    """Return how many items fit on the page: its items, or else its address, say which mode it is in."""
     is_list = items[0].tag == "li" if items else parse_qs(page.url.query).get("mode") == ["list"]
     return PER_PAGE["list" if is_list else "grid"]
 

@@ -60,12 +60,12 @@ class PageKind(ABC):
         subject: what `Key.subject` is: `movie_id`, `frame_id` or `user_id`.
         variants: what `Key.variant` can be.
         address: gives the address of a page.
-        address_in: gives the address that a crawl of a scope requests, if the scope decides on it.
+        address_in: gives the address that a crawl requests; None if it does not depend on the scope.
         record: in a transaction, stores what a page holds; returns the page of its list to read next.
         first_pages: gives the pages to plan when the phase begins; the ledger ignores known ones.
         unplanned: estimates how many lists (or single pages) will be planned beyond the known ones, None if unknown.
         pages_per_list: estimates how many pages a list has, for use before any list was read to its end.
-        places: gives how many items a page of a list has, if lists claim a total that says how many pages they have.
+        places: gives how many items fit on a page; None if the number of pages does not follow from a list's total.
         like_source: the kind is read only if `Scope.liker_sources` has this name; None: always.
         refresh_days: the default age from which `--refresh` reads pages again; None: never.
         max_bytes: a larger answer, compressed or not, is not read to its end.

@@ -57,8 +57,8 @@ def unread_lists_of_people(ledger: Ledger, scope: Scope) -> float | None:
 def n_people_to_come(ledger: Ledger, scope: Scope) -> float | None:
     """Estimate the lists to be planned in the preferred source.
 
-    They are those of users in the scope, those that are open in the other source, and those of users whom unread
-    comments will lead to.
+    They are the lists of users in the scope, lists that are open in the other source, and lists of users to whom
+    unread comments will lead.
     """
     found_by = KINDS_OF["people"][scope.sources("people")[0]]
     kinds = kind_names("collection")

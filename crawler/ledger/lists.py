@@ -18,8 +18,8 @@ were read.
 A list must lead somewhere: a page that adds nothing new, although it leads on, ends the reading as a failure, and so do
 many pages of a few items each.
 
-A collection is newest first. If the pass before has come to its end, a pass stops at the first page on which every item
-is known, if the number of unseen items is still the same (so nothing has left the list).
+A collection is newest first. A pass stops at the first page on which every item is known, if the pass before came to
+its end and the number of unseen items is still the same (so nothing has left the list).
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -111,7 +111,7 @@ class ListPass:
         self._pass_at: float = at if self._is_first or fetched_at is None else fetched_at
         if begun_at is None or (self._is_first and not self._restarts):
             begun_at = self._pass_at
-            if is_complete == 0:  # the pass before was not finished, so some items are known, and not the rest
+            if is_complete == 0:  # the pass before was not finished, so only some items are known
                 self._unseen = None
             self._set(begun_at=begun_at, unseen=self._unseen)
         self._begun_at: float = begun_at
@@ -142,7 +142,7 @@ class ListPass:
             claimed: how many items the page claims the whole list has.
             seam: the overlap with the pages before and after; only for a list without totals.
             page_size: how many items a page has places for; needed to compare positions with `claimed`.
-            other_sizes: how many places the list's other pages may have, because they were requested in another way.
+            other_sizes: how many places the list's other pages may have, if they were requested in another mode.
             seen: how many items the page showed, including those left out.
 
         Raises:

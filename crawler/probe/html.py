@@ -26,7 +26,7 @@ class HtmlChecks:
         person: somebody who marked the movie, known from the JSON or from a comment.
         lists_likers: whether a photo's page lists who likes it.
         has_public_likes: whether a person's page lists what they like.
-        has_longer_pages: whether mode=list shows more of a person's list per page, and the same.
+        has_longer_pages: whether mode=list shows more marks per page, with the same stars and dates.
     """
 
     def __init__(self, ask: Asker, movie_id: str, person: str) -> None:
@@ -117,7 +117,7 @@ class HtmlChecks:
         return "holds", f"{len(page.ratings)} on the first page, {page.claimed_total or 0:,} in all"
 
     def _mode_list(self) -> CheckResult:
-        """Compare a list's first page in both modes: mode=list must show more, and of each movie the same."""
+        """Compare a list's first page in both modes: mode=list must show more movies, with the same stars and dates."""
         in_grid = self._in_grid
         if in_grid is None:
             raise CannotTell("the list was not read in mode=grid")
@@ -133,7 +133,7 @@ class HtmlChecks:
         if len(shown) <= len(in_grid.ratings):
             return "differs", f"{len(shown)} per page, as in mode=grid"
         self.has_longer_pages = True
-        return "holds", f"{len(shown)} on the first page, {len(in_grid.ratings)} in mode=grid, and the same of each"
+        return "holds", f"{len(shown)} on the first page, {len(in_grid.ratings)} in mode=grid; equal stars and dates"
 
     def _user_likes(self) -> CheckResult:
         uid = self._liker or self._need_person()

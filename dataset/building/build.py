@@ -81,7 +81,7 @@ class BuiltDataset:
         path: the folder.
         description: the content of its `dataset.json`.
         removed_features: the feature tables that were removed.
-        notes: what became of pictures that say nothing, in sentences; none if there are none.
+        notes: sentences about the pictures that say nothing; empty if there are none.
     """
 
     path: Path
@@ -110,8 +110,8 @@ def build(raw: Path, destination: Path, config: DatasetConfig) -> BuiltDataset:
     """Build a dataset folder from a raw folder.
 
     Raises:
-        UsageError: `destination` holds raw tables or files that are no part of a dataset, or the tables in `raw` have
-            no given split, or no days on which people were read, to use.
+        UsageError: `destination` holds raw tables or files that are no part of a dataset, or `raw` lacks what `config`
+            asks for: a given split, or the days on which people's lists were read.
         MissingInputError: `raw` is not a raw folder.
         InvalidTableError: a raw table is invalid.
         TooLittleDataError: no interaction is left after filtering.

@@ -46,8 +46,8 @@ class FeedbackConfig:
         include_unrated: whether "watched, not rated" counts; by default it does
         since: first day that counts (in UTC), like 2015-01-31; with --since or --until, ratings without a date do
             not count
-        until: last day that counts; `first-read` is the day before the first person's list was read (of a crawl), so
-            that everyone is known up to the same day
+        until: last day that counts; `first-read`, after a crawl, is the day before the first person's list was read:
+            everyone is known up to that day
     """
 
     min_stars: Annotated[float | None, Field(ge=0, le=5)] = None
@@ -70,7 +70,7 @@ class FeedbackConfig:
             ratings: the raw ratings; only people with ratings matter.
 
         Raises:
-            UsageError: nobody knows when the lists were read, or `since` is after that day.
+            UsageError: the tables do not say when the lists were read, or `since` is after that day.
         """
         if self.until != FIRST_READ:
             return self

@@ -1,4 +1,4 @@
-"""Chooses the frames of a dataset: those of its movies, and without placeholders if that is wanted."""
+"""Chooses the frames of a dataset: the frames of its movies, with or without placeholders."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ class ChosenFrames:
         kept: the rows of `frames` that stay.
         left_out: the placeholders of its movies, as quarantine rows; none if they are kept.
         counts: `dataset.placeholders.words.placeholder_counts` of its movies, and how many movies lost all frames.
-        notes: what became of pictures that say nothing, in sentences; none if there are none.
+        notes: sentences about the pictures that say nothing; empty if there are none.
     """
 
     kept: pl.DataFrame
@@ -35,7 +35,9 @@ class ChosenFrames:
 def choose_frames(
     raw: Path, tables: Mapping[str, pl.DataFrame], movie_ids: pl.DataFrame, drop: bool, config: PlaceholderConfig
 ) -> ChosenFrames:
-    """Choose the frames of some movies. Pictures are judged among those of all movies of the raw folder.
+    """Choose the frames of some movies.
+
+    A picture is compared with the pictures of all movies of the raw folder.
 
     Args:
         raw: the raw folder. If placeholders are dropped, pictures without a fingerprint are opened there.
@@ -77,9 +79,9 @@ def _notes(counts: Mapping[str, int], in_words: str, drop: bool) -> Iterator[str
         yield f"kept: {in_words}; --drop-placeholders leaves them out"
     n_unknown = counts["n_frames_not_compared"]
     if n_unknown and drop:
-        yield f"{n_unknown:,} pictures are missing or unreadable, so nobody knows whether they are blank"
+        yield f"{n_unknown:,} pictures are missing or unreadable, so they could not be checked"
     elif n_unknown:
         yield (
-            f"{n_unknown:,} pictures are known only by size and SHA-256, as an older version wrote the raw folder, or "
-            "they cannot be read; `python -m dataset pictures <raw folder>` compares them"
+            f"{n_unknown:,} pictures are known only by size and SHA-256: they cannot be read, or an older version "
+            "wrote the raw folder; `python -m dataset pictures <raw folder>` compares them"
         )

@@ -81,7 +81,7 @@ def _about_videos(done: ImportedVideos) -> str:
     ]
     return (
         f"files in the folder of videos: {done.n_files:,} = {done.n_videos:,} videos + {done.quarantine.height:,} "
-        f"dropped; {done.frames.height:,} frames{' (others: ' if left_out else ''}{', '.join(left_out)}"
+        f"dropped; {done.frames.height:,} frames{' (further ones: ' if left_out else ''}{', '.join(left_out)}"
         f"{')' if left_out else ''}"
     )
 
@@ -119,7 +119,7 @@ def build_dataset(
         say(f"  {_about_given_split(built.description['provenance']['given_split'])}")
     if built.removed_features:
         say(
-            f"  features of the earlier build were removed, because they are of other frames or movies "
+            f"  features of the earlier build were removed, because the frames or movies have changed "
             f"({', '.join(built.removed_features)}); run `python -m features extract` (it computes no picture twice), "
             "`import` or `text` again"
         )

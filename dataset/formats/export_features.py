@@ -3,7 +3,7 @@
 | file | rows |
 |---|---|
 | `image_feat.npy`, `image_feat_ids.txt` | of items: each row is the mean of the item's frames; one id per line |
-| `text_feat.npy`, `text_feat_ids.txt` | of items: the features of the modality `text`; of another, with its name |
+| `text_feat.npy`, `text_feat_ids.txt` | of items: the features of the modality `text`, or of another of this name |
 | `frame_feat.npy`, `frame_feat_ids.tsv` | of frames, sorted by id; the frame's and the item's id |
 | `<name>.itememb`, `<name>.textemb` | RecBole's: the item's id and its numbers as text |
 
@@ -53,7 +53,7 @@ class ExportedFeatures:
 
     @cached_property
     def known(self) -> pl.DataFrame:
-        """The key and `movie_id` of what has a feature, sorted by the key.
+        """The key and `movie_id` of each frame or item that has a feature, sorted by the key.
 
         Raises:
             MissingInputError: there are no features.
@@ -141,7 +141,7 @@ class ArrayFile:
         matrix.flush()
 
     def fill(self, matrix: npt.NDArray[np.float32]) -> None:
-        """Write the mean of the features of each row into a matrix, and the mean of the others where there are none."""
+        """Write the mean of each row's features into a matrix; a row without features gets the mean of the others."""
         key = self.features.key
         counts = np.zeros(self.n_rows, np.int64)
         with pq.ParquetFile(self.features.table, pre_buffer=False) as file:
@@ -174,7 +174,7 @@ def _add(
 
 @dataclass(frozen=True)
 class TextVectors:
-    """RecBole's file of embeddings: the item's id and its numbers, with their shortest text that is read back.
+    """RecBole's file of embeddings: per line an item's id and its numbers, each as the shortest text that reads back.
 
     Attributes:
         path: its path below the destination.

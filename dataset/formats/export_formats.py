@@ -132,8 +132,8 @@ def _recbole(
 ) -> list[Writable]:
     """Return RecBole's atomic files, split for `benchmark_filename`, in a folder with the dataset's name.
 
-    There is no `.user` file because only the users' ids are known. Features of items are in an `.itememb` file, those
-    of a modality in one with its name, such as `.textemb`.
+    There is no `.user` file because only the users' ids are known. Means of the items' frames are in an `.itememb`
+    file, features of a modality in a file with its name, such as `.textemb`.
 
     Source: recbole.io/docs, "Atomic Files", "Data settings: benchmark_filename" and "Load Pre-trained Embedding".
     """
@@ -239,9 +239,9 @@ def _lightgcn(interactions: pl.DataFrame) -> list[ExportFile]:
 
 
 def _mmrec(interactions: pl.DataFrame, name: str, features: Sequence[ExportedFeatures]) -> list[Writable]:
-    """Return MMRec's files, in a folder with the dataset's name: row i of `*_feat.npy` is of the item number i.
+    """Return MMRec's files, in a folder with the dataset's name: row i of `*_feat.npy` belongs to item number i.
 
-    A modality of any name is `text_feat.npy`.
+    Features of a modality of any name are in `text_feat.npy`.
 
     Source: github.com/enoche/MMRec, "Data" in its README, `src/utils/dataset.py` and `src/configs/dataset/baby.yaml`.
     """

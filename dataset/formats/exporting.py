@@ -44,8 +44,8 @@ class Exported:
         values: which of `stars` and `rated_on` have no gaps.
         n_times: the number of times written.
         n_midnights: how many of these are midnight UTC of the day because the time of day is not known.
-        n_filled: of each matrix of items (`image`, or the modality), the items without a feature, which got the mean
-            of the others.
+        n_filled: for each matrix of items (`image`, or the modality), how many items have no feature; their rows are
+            the mean of the others.
     """
 
     path: Path
@@ -76,10 +76,10 @@ def export(
         file_format: the format.
         name: the dataset's name in RecBole.
         leaking_columns: whether to write the columns of movies that reveal held-out rows (`recbole` only).
-        features: whether to write features, of items (the mean of their frames) or of frames; None: of items for
-            `mmrec` if there are any, or no modality, else none.
+        features: whether to write features, of items (the mean of their frames) or of frames; None: for
+            `mmrec` of items, unless there are none and a modality takes their place; for other formats none.
         feature_set: the feature set to write; None is the main set.
-        modality: the modality of items to write also; None: `text` for `mmrec` if there is one, else none.
+        modality: the modality of items to write as well; None: `text` for `mmrec` if there is one, else none.
 
     Raises:
         UsageError: `name` is not a valid file name, the format cannot hold an id, or a file at the destination was not

@@ -1,9 +1,9 @@
 """Imports your own data: turns a ratings file, and optionally pictures, videos and an items file, into raw tables.
 
-User and item ids are kept as text; what is done with spaces around them and with numbers like 1.0 is an option, and
-said. Pictures are `<item>.jpg` or `<item>/<any>.jpg`; each becomes a frame of its item. Videos are `<item>.mp4` or
-`<item>/<any>.mp4`; each gives several frames. Unusable rows and files go to `quarantine.parquet` with the reason;
-`provenance.json` holds the files' SHA-256, how they were read and the options.
+User and item ids are kept as text. Options decide what is done with spaces around them and with numbers like 1.0, and
+the result says what was done. Pictures are `<item>.jpg` or `<item>/<any>.jpg`; each becomes a frame of its item. Videos
+are `<item>.mp4` or `<item>/<any>.mp4`; each gives several frames. Unusable rows and files go to `quarantine.parquet`
+with the reason; `provenance.json` holds the files' SHA-256, how they were read and the options.
 """
 
 import json
@@ -81,8 +81,8 @@ def import_ratings(
         items_file: the items file, if there is one.
         replace: whether to replace the tables that another import or a crawl has written to `destination`.
         split: the other files of a published split, if there are any.
-        videos: the folder of videos, if there is one. If it is also the folder of pictures, a file's name says which
-            of them it is.
+        videos: the folder of videos, if there is one. If it is also the folder of pictures, a file's name decides
+            whether it is read as a video or as a picture.
 
     Raises:
         MissingInputError: a file or a folder is missing.

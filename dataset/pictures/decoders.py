@@ -1,7 +1,7 @@
 """Runs processes that decode files and may die or hang without harm. POSIX only.
 
-Decoders are programs in C that read files from strangers: each file has a time limit, a memory limit, and a process
-whose end costs nothing but this file.
+Decoders are programs in C that read files from strangers. So each file has a time limit and a memory limit. If its
+process dies, only this file is lost.
 """
 
 import json
@@ -24,9 +24,9 @@ from dataset.pictures.protocol import ANSWER, MAX_ANSWER_BYTES, MAX_FILE_BYTES, 
 _START_TIMEOUT_S = 120.0
 _EXIT_TIMEOUT_S = 1.0
 _GRACE_S = 5
-"""A decoder ends itself so long after the time limit, if this process could not end it."""
+"""Seconds after the time limit; a decoder that this process could not end then ends itself."""
 
-# The processes run in the folder of our packages, so that no folder of the user's hides one of these.
+# The processes run in the folder of our packages, so that no folder of the user hides a package.
 _PACKAGES = Path(__file__).resolve().parents[2]
 
 T = TypeVar("T")
@@ -48,7 +48,7 @@ class DecoderPool:
         program: what a process runs.
         n_processes: how many files are decoded at the same time.
         timeout_s: seconds after which decoding of a file is stopped.
-        n_threads: threads of `each`; None: `n_processes`. More make sense if they also write files.
+        n_threads: threads of `each`; None: `n_processes`. More are useful if they also write files.
         memory_file: the descriptor of a file that the processes inherit; None: no file.
 
     Raises:
@@ -120,7 +120,7 @@ class DecoderPool:
         return self.send(header, content, self.timeout_s, 2)
 
     def send(self, header: bytes, content: bytes, timeout_s: float, n_tries: int) -> bytearray:
-        """Return a process's answer to a request (see `dataset.pictures.protocol`), see `ask`."""
+        """Return a process's answer to a request of `dataset.pictures.protocol`; raise what `ask` raises."""
         message = REQUEST.pack(len(header), len(content)) + header + content
         decoder = self._idle.get()
         try:
@@ -166,7 +166,7 @@ class _Decoder:
         deadline = time.monotonic() + timeout_s
         self._write(message, deadline)
         (length,) = ANSWER.unpack(self._read(ANSWER.size, deadline))
-        if abs(length) > MAX_ANSWER_BYTES:  # the decoder is not itself any more
+        if abs(length) > MAX_ANSWER_BYTES:  # what answers is no longer our decoder
             raise self._died()
         content = self._read(abs(length), deadline)
         if length <= 0:

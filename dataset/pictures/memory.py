@@ -1,4 +1,4 @@
-"""Memory that a program shares with its decoder processes: a file without a name, which ends with the processes."""
+"""Memory that a program shares with its decoder processes: a file without a name, which disappears when they end."""
 
 import mmap
 import os
@@ -38,7 +38,7 @@ class SharedMemory:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def take(self, size: int) -> Region:
-        """Return memory that nobody uses. Pages that nobody has written to take no space."""
+        """Return memory that is not in use. Pages that were never written to take no space."""
         size = whole_pages(size)
         with self._lock:
             for region in self._unused:

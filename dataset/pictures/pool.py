@@ -75,7 +75,7 @@ class PicturePool(DecoderPool):
     ) -> Iterator[list[Cropped]]:
         """Yield the results for each chunk of pictures, in order. They are valid until the next chunk is asked for.
 
-        A process writes the results of a chunk into shared memory, so nothing is copied here. All processes work, while
+        A process writes the results of a chunk into shared memory, so nothing is copied here. All processes work while
         the results of one chunk are used.
 
         Args:
@@ -98,7 +98,7 @@ class PicturePool(DecoderPool):
 
         def work(task: tuple[int, Sequence[tuple[str, str]]]) -> list[Cropped]:
             number, pictures = task
-            # `each` begins a chunk when the results of the one with the same memory have been used.
+            # `each` begins a chunk only after the results that were in the same memory have been used.
             return self._crops(pictures, memory.part(number % n_ahead, size), space, how)
 
         yield from self.each(work, enumerate(chunks), n_ahead)
@@ -111,7 +111,7 @@ class PicturePool(DecoderPool):
     def _crops(
         self, pictures: Sequence[tuple[str, str]], memory: Region, space: int, how: dict[str, Any]
     ) -> list[Cropped]:
-        """Return the results for pictures, each of which has `space` bytes of memory. If one fails, each is alone."""
+        """Return the results for pictures, each with `space` bytes of memory. If one fails, each is decoded alone."""
         is_alone = len(pictures) == 1
         fields = {
             "pictures": pictures,

@@ -19,15 +19,15 @@ class PlaceholderConfig:
     """Which pictures say nothing about their item: tiny ones, blank ones, and those that many items share.
 
     Few items may well share a picture: films of a series share stills, and colours of a product share a photo. So a
-    picture counts as shared only from 10 items on. A placeholder of fewer items does little harm.
+    picture counts as shared only if 10 items or more have it. A placeholder of fewer items does little harm.
 
     Attributes:
-        shared_by: number of items from which on a picture that they share, or nearly equal pictures, say nothing
+        shared_by: a picture is shared by many if it, or a nearly equal one, belongs to at least this many items
         min_side_px: a picture is tiny if its shorter side has fewer pixels
         blank_levels: a picture is blank if its colours, averaged over 9 x 9 cells, differ by at most this many of 255
             levels (0: one colour)
         near_bits: pictures are nearly equal if at most this many of the 128 bits of their difference hashes differ,
-            and their colours hardly do
+            and their colours differ little
     """
 
     shared_by: Annotated[int, Field(ge=2), Parameter(group=_GROUP)] = 10
@@ -37,9 +37,10 @@ class PlaceholderConfig:
 
 
 def thresholds_of(settings: Mapping[str, Any]) -> PlaceholderConfig:
-    """Return the thresholds in the settings of a build; those of an older version have none, which gives the defaults.
+    """Return the thresholds in the settings of a build.
 
-    Settings may come from somebody else's snapshot: what is no valid threshold gives the defaults, too.
+    The result is the defaults if an older version wrote the settings, or if a threshold is invalid: settings may come
+    from somebody else's snapshot.
     """
     given = settings.get("placeholders")
     known = {field.name for field in fields(PlaceholderConfig)}

@@ -1,4 +1,4 @@
-"""Says of each frame whether its picture says nothing about its item, and which pictures are nearly equal to it."""
+"""Finds frames whose picture says nothing about its item, and frames whose pictures are nearly equal."""
 
 from typing import Literal, get_args
 
@@ -13,7 +13,7 @@ from dataset.placeholders.groups import Cells, Rows, blank_rows, near_groups
 Kind = Literal["tiny", "blank", "shared"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 _BLANK_STEP = 16
-"""Blank pictures are of one group if their mean colours are equal in steps of so many levels."""
+"""Blank pictures are of one group if their mean colours, in steps of this many levels, are equal."""
 
 
 def judge_frames(

@@ -10,9 +10,9 @@ nearly equal if
    whole channel by up to 6 levels, as a JPEG of low quality has it, does not count. Without this condition, dark
    pictures with a few lights would be equal, and so would one product in two colours.
 
-The hash has eight words of 16 bits. Hashes that differ in at most seven bits agree in a word, and the mean levels of
-nearly equal pictures are near each other. So a picture is compared only with those that share a word with it and are
-about as bright: no pair is missed, and memory grows with the number of pictures.
+The hash has eight words of 16 bits. Hashes that differ in at most seven bits agree in at least one word, and the mean
+levels of nearly equal pictures are near each other. So a picture is compared only with those that share a word with it
+and are about as bright: no pair is missed, and memory grows with the number of pictures.
 """
 
 from collections.abc import Iterator

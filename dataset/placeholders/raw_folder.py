@@ -57,7 +57,7 @@ def read_images(raw: Path) -> dy.DataFrame[Image]:
 
 
 def placeholders_of_raw(raw: Path) -> list[str]:
-    """Return a sentence on the pictures of a raw folder that say nothing, if there are any, and on what to do.
+    """Return a sentence about the pictures that say nothing, with the commands for them; no sentence if there are none.
 
     Raises:
         MissingInputError, InvalidTableError: see `judge_raw`.

@@ -29,7 +29,7 @@ class Concentration(dy.Schema):
 
 
 class PictureGroup(dy.Schema):
-    """Nearly equal pictures of one kind, if they say nothing or belong to several items (`other`).
+    """A group of nearly equal pictures that say nothing, or that several items share (kind `other`).
 
     `picture` is the SHA-256 of the one that represents all nearly equal ones, and `frame_id` a frame that shows one of
     the group. Frames that were left out of the dataset as placeholders are counted too.

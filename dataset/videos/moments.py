@@ -27,7 +27,7 @@ def scene_starts(changes: Iterable[tuple[int, float]], threshold: float, ticks_p
 
     Args:
         changes: for each frame, its timestamp and how much it differs from the frame before it.
-        threshold: from which difference on a frame starts a scene.
+        threshold: a frame that differs by at least this much starts a scene.
         ticks_per_s: how many units of the timestamps are a second.
     """
     starts: list[int] = []

@@ -12,7 +12,7 @@ from dataset.videos.stills import Signatures, as_jpeg, as_picture, difference, i
 from dataset.videos.video import Survey, Video, open_video
 
 _CUT_LEVELS = 20.0
-"""A frame that differs by so much from the one before it starts a scene."""
+"""A frame that differs by at least this much, of 255, from the one before it starts a scene."""
 _MAX_COMPARED = 10_000
 """In a video of more frames, only key frames are compared: encoders put them where scenes change."""
 _MAX_HEADER_BYTES = 1 << 20

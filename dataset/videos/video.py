@@ -25,7 +25,7 @@ _WITH_TOTAL = ("mov", "matroska", "avi")
 _NOT_MOVING = Disposition.attached_pic | Disposition.still_image | Disposition.timed_thumbnails
 _BRANDS_OF_PICTURES = ("avif", "avis", "heic", "heix", "heim", "heis", "hevc", "hevx", "mif1", "msf1", "miaf")
 _LOST_S, _LOST_SHARE = 0.5, 0.05
-"""A file that ends so much before its stated end, by both measures, is cut off."""
+"""A file is cut off if it ends before its stated end by more than both: these seconds, and this share."""
 _LOST_OF_INDEX = 0.01
 
 
@@ -125,7 +125,7 @@ class Video:
         Args:
             n_packets: how many frames it has.
             last_s: when its last stream ends.
-            is_incomplete: whether its last frame is.
+            is_incomplete: whether its last frame is incomplete.
         """
         names = self.container.format.name.split(",")
         if not set(_WITH_TOTAL) & set(names):
@@ -153,8 +153,8 @@ class Video:
     def frames_at(self, survey: Survey, wanted: list[int]) -> Iterator[tuple[int, VideoFrame]]:
         """Yield a timestamp and a frame for each timestamp that is wanted.
 
-        Where that frame is damaged, it is the next one that is not. There are fewer if that one is also wanted, or if
-        none is left.
+        In place of a damaged frame comes the next whole one; if that one is also wanted, or none is left, no frame
+        comes.
         """
         frames: Iterator[VideoFrame] | None = None
         now = 0

@@ -25,8 +25,8 @@ class Preprocessing:
 
     Attributes:
         geometry: how the picture is resized and cropped.
-        mean: of red, green and blue, where white is 1.
-        std: likewise.
+        mean: what is subtracted from red, green and blue, where white is 1.
+        std: what they are then divided by.
     """
 
     geometry: Geometry
@@ -51,7 +51,7 @@ class Backbone(ABC):
         node: the name of the output that is the feature.
         weights: where its weights come from.
         preprocessing: what happens to a picture before the network.
-        made_by: what decides the tensors that a file or a seed gives; None: only the architecture.
+        made_by: what decides, with a file or a seed, which tensors the network has; None: the architecture.
     """
 
     def __init__(

@@ -56,7 +56,7 @@ class HubFile:
         words = " ".join(str(reason).split())[:_MAX_REASON_CHARACTERS] or type(reason).__name__
         raise WeightsError(
             f"{weights} are not in the cache {constants.HF_HUB_CACHE}, and cannot be downloaded from the Hugging Face "
-            f"Hub ({words}); where there is internet, hf download {self.repository} {self._names[0]} gets them: pass "
+            f"Hub ({words}); run hf download {self.repository} {self._names[0]} where there is internet, and pass "
             "that file with --weights <file>, or try the pipeline with --weights random:0"
         )
 

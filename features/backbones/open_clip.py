@@ -131,7 +131,7 @@ def _preprocessing(model: str, config: dict[str, Any]) -> Preprocessing:
 
 @contextmanager
 def _silent() -> Iterator[None]:
-    """Keep OpenCLIP from printing: it logs to the root logger, which it sets up for this if nobody has."""
+    """Keep OpenCLIP from printing: it logs to the root logger, and configures that if nobody has."""
     handler = logging.NullHandler()
     logging.getLogger().addHandler(handler)
     try:

@@ -79,7 +79,7 @@ def texts_of_file(path: Path, columns: Sequence[str], id_column: str | None) -> 
     rows = opened.read({"id": id_name, **found})
     if rows.ragged.height:
         raise InvalidTableError(
-            f"{path}: {rows.ragged.height:,} rows have too many fields, so their texts are not sure; correct them"
+            f"{path}: {rows.ragged.height:,} rows have too many fields, so their texts may be wrong; correct them"
         )
     return Texts(
         ids_of_column(rows.table["id"], str(path)), _joined(rows.table.select(list(found)), str(path), NO_VALUE)

@@ -76,7 +76,7 @@ class _WordLlama:
         package = Path(wordllama.__file__).parent
         try:
             self.model_sha256 = sha256_of_file(package / "weights" / f"{self.model}.safetensors")
-            # Version 0.4 finds its own tokenizer only as if the package were the folder of downloads.
+            # Version 0.4 finds its own tokenizer only if the package's folder is given as the folder of downloads.
             self._encoder = wordllama.WordLlama.load(cache_dir=package, disable_download=True)
         except (OSError, ValueError, AttributeError) as error:
             raise WeightsError(
@@ -134,7 +134,7 @@ class _SentenceTransformer:
 
 
 def _require_own_modules(folder: Path) -> None:
-    """Check that a folder holds a model, and that none of its modules is code of the folder's.
+    """Check that a folder holds a model, and that none of its modules is code from the folder.
 
     Raises:
         MissingInputError: it holds no model.

@@ -105,8 +105,8 @@ def _ids_in_order(snapshot: Snapshot, feature_table: str, parent: str, key: str)
     rows = snapshot.read(parent).join(known, on=key, how="semi")
     if len(rows) != known.height:
         raise InvalidTableError(
-            f"{snapshot.path}: of {known.height:,} features, {known.height - len(rows):,} are of no {parent[:-1]} or "
-            "of one that has another; publish it again"
+            f"{snapshot.path}: {known.height - len(rows):,} of {known.height:,} features belong to no {parent[:-1]}, "
+            "or to one that has another feature; publish it again"
         )
     return rows.sort(list(dict.fromkeys(("movie_id", key))))[key]
 

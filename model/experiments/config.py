@@ -28,7 +28,7 @@ class ExperimentConfig:
         evaluation: the same for all models
         jobs: number of runs at the same time (by default one per four cores, as memory allows)
         threads: CPU threads per run (by default its share of the cores)
-        features: names of feature sets to compare, separated by commas; main has no name (by default the main one)
+        features: names of feature sets to compare, separated by commas; main: the set without a name (default: main)
     """
 
     models: Names = DEFAULT_MODELS

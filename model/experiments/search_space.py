@@ -20,8 +20,8 @@ def read_space(texts: Sequence[str], model_name: str) -> dict[str, BaseDistribut
     """Return the search space that the texts define: `key=a,b,c` (choices) or `key=low..high` (a range).
 
     Keys of settings that must be equal, such as JIFR's two dimensions, are joined by commas. Ranges of positive
-    decimal numbers are searched on a log scale. Without texts, the space is what the model's class names as `tried`,
-    or else the paper's dimensions and penalties.
+    decimal numbers are searched on a log scale. Without texts, the space is the model's `tried`, or else the paper's
+    dimensions and penalties.
 
     Raises:
         UsageError: a key is unknown, or a value is invalid.

@@ -7,4 +7,4 @@ _RANKERS_OF_FRAMES = ("visrank", "mean_frame", "first_frame", "site_order")
 
 MODEL_NAMES = (*_PAPER, *_GRAPHS, *_WITHOUT_GRADIENTS, *_RANKERS_OF_FRAMES, "most_liked", "popular", "random")
 DEFAULT_MODELS = (*_PAPER, "ease", *_RANKERS_OF_FRAMES, "popular", "random")
-"""What an experiment compares unless told otherwise: the paper's models, and what takes seconds and is hard to beat."""
+"""What an experiment compares by default: the paper's models, and models that are fast to train and hard to beat."""

@@ -44,7 +44,7 @@ class FrameOnlyScorer(FrameScorer):
         Raises:
             UsageError: always.
         """
-        raise UsageError("this model ranks the key frames of a movie and no movies; recommend with another model")
+        raise UsageError("this model ranks the key frames of a movie, but no movies; recommend with another model")
 
 
 class Recommender(nn.Module, ABC):
@@ -68,7 +68,7 @@ class Recommender(nn.Module, ABC):
 
     @classmethod
     def bytes_needed(cls, n_users: int, n_items: int) -> int:
-        """Return the memory that the model needs, if it is so much that it must be said before it is taken; else 0."""
+        """Return the memory that the model needs if it is so much that the user must know before training, else 0."""
         return 0
 
     @abstractmethod
@@ -80,8 +80,8 @@ class TrainableRecommender(Recommender):
     """A model that learns from pairs of a positive and a negative item.
 
     Attributes:
-        repeats_steps: whether all steps do the same to other batches, so that a GPU can record one and replay it
-            (`model.training.steps`).
+        repeats_steps: whether all steps run the same operations, so that a GPU can record one and replay it with other
+            batches (`model.training.steps`).
         reserved: the sizes that a batch's tensors have with static shapes (`model.models.static_shapes`): for
             each name of `batch_sizes` at least the largest value of any batch. Training sets them.
     """
@@ -110,7 +110,7 @@ class TrainableRecommender(Recommender):
         return {}
 
     def begin_epoch(self, generator: Generator) -> None:
-        """Draw what an epoch draws apart from its pairs, such as the edges that it leaves out; by default nothing.
+        """Make an epoch's random choices apart from its pairs, such as which edges to leave out; by default none.
 
         A model keeps no state from one epoch to the next but its parameters and buffers, so that a training continues
         from a checkpoint.

@@ -1,8 +1,8 @@
 """Sums, means and softmaxes per owner: over the rows of a jagged tensor.
 
 `values` are (n, …), and `owners` are (n,) int64, ascending: the row of each value, as
-`model.data.jagged.row_positions` returns them. With a size of its own, that function adds padding, whose
-owner is `n_owners`; padding counts nowhere, and gets 0.
+`model.data.jagged.row_positions` returns them. If that function is given a size, it adds padding, whose owner
+is `n_owners`; padding counts nowhere, and gets 0.
 
 On a GPU, and with static shapes (`model.models.static_shapes`), sums are taken owner by owner and never by
 atomic additions, so they are the same in every run on the same GPU.
@@ -72,7 +72,7 @@ def _offsets(owners: Tensor, n_owners: int) -> Tensor:
 
 
 def _sum(values: Tensor, offsets: Tensor, kind: str = "sum") -> Tensor:
-    """Return the sums of `values` between the offsets. Columns are summed in parallel; a vector takes another way."""
+    """Return the sums of `values` between the offsets. Columns are summed in parallel, so a vector is made one."""
     if values.dim() == 1:
         return _sum(values[:, None], offsets, kind)[:, 0]
     return torch.segment_reduce(values.contiguous(), kind, offsets=offsets, unsafe=True)

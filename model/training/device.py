@@ -27,7 +27,7 @@ def use_device(device: str, threads: int | None = None) -> None:
 
 @contextmanager
 def threads_for(numbers: int) -> Iterator[None]:
-    """Inside the block, let torch use only as many of its threads as work on so many numbers at a time keeps busy."""
+    """Inside the block, let torch use only as many threads as an operation on this many numbers keeps busy."""
     before = torch.get_num_threads()
     torch.set_num_threads(min(before, max(_FEW, numbers // _NUMBERS_PER_THREAD)))
     try:

@@ -121,7 +121,7 @@ class StaticSteps(Steps):
             self.forget()
 
     def _warm_up_step(self) -> None:
-        """Take a step, on a GPU in another stream, as a graph is recorded in another one, too."""
+        """Take a step; on a GPU in a stream of its own, because a graph is recorded in one, too."""
         if self._number.device.type != "cuda":
             self._next_step()
             return

@@ -1,4 +1,4 @@
-"""Training: pairwise with Adam, new negatives every epoch and early stopping on validation; or a model fits itself.
+"""Training: pairwise with Adam, new negatives every epoch and early stopping on validation; or by the model's own fit.
 
 A `FittedRecommender` has as many epochs as it has fits: one for a closed form.
 
@@ -138,7 +138,7 @@ class Trainer:
         if self._validation is not None and (is_fitted or number % self._training.validate_every == 0):
             validation_ndcg = self._validate(self._validation)
             if validation_ndcg > self._best["ndcg"]:
-                weights = None if is_last else copy.deepcopy(self.model.state_dict())  # the last are those of the model
+                weights = None if is_last else copy.deepcopy(self.model.state_dict())  # the model has the last ones
                 self._best = {"epoch": number, "ndcg": validation_ndcg, "weights": weights}
         epoch = Epoch(number, loss, validation_ndcg, time.perf_counter() - started)
         self.epochs.append(epoch)
@@ -164,7 +164,7 @@ class Trainer:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what `state_dict` returned, on this device or another.
 
-        A generator's state has no meaning on another device, so its draws go on from a new seed there.
+        A generator's state has no meaning on another device, so draws continue from a new seed there.
         """
         self.model.load_state_dict(state["model"])
         if isinstance(self.model, TrainableRecommender):

@@ -2,8 +2,8 @@
 
     make bench ONLY=gpu
 
-The limits, a matrix product and a copy, are measured first in the same run. It takes under five minutes on one
-H100; without a GPU it says so and ends. `BENCH_GPU_DEVICE=cpu BENCH_GPU_TINY=1` runs every line
+The limits, a matrix product and a copy, are measured first in the same run. The benchmark takes under five minutes on
+one H100; without a GPU it says so and ends. `BENCH_GPU_DEVICE=cpu BENCH_GPU_TINY=1` runs every line
 at toy sizes on a CPU, which is how it is tested.
 """
 

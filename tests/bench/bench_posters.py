@@ -7,8 +7,8 @@ The folder holds `interactions.parquet` (user_id, movie_id, stars, rated_on, and
 --split-column`, `build --split given`, `features import`, `publish` and `model.experiment`, with each model's own
 defaults. All files are kept in `data/bench/posters`: the same command continues where it was stopped.
 
-The number is NDCG@15 over all films that a person does not know, on test. Of each model, a second table has the films
-without a poster (slice `item_frames` 0, by the paper's protocol).
+The number is NDCG@15 over all films that a person does not know, on test. A second table has each model's figure for
+the films without a poster (slice `item_frames` 0, by the paper's protocol).
 """
 
 import os

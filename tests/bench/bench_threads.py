@@ -1,4 +1,4 @@
-"""More cores, never slower: evaluation and training with 1, 2, 4, … threads, up to all cores of this machine.
+"""Checks that more threads are never slower: evaluation and training with 1, 2, 4, … threads, up to all cores.
 
     make bench ONLY=threads
 

@@ -289,7 +289,7 @@ def _in_grid(request, answer):
 @pytest.mark.parametrize(
     ("fault", "answered", "told", "first"),
     [
-        (None, "holds", "30 on the first page, 15 in mode=grid, and the same of each", "list"),
+        (None, "holds", "30 on the first page, 15 in mode=grid; equal stars and dates", "list"),
         (_in_grid, "differs", "15 per page, as in mode=grid", "html"),
         (
             lambda *asked: _only_in_list(*asked, lambda body: re.sub(rb"\d{4}-\d\d-(\d\d)", rb"2001-01-\1", body)),

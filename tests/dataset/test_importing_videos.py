@@ -263,7 +263,7 @@ def test_the_readmes_command_says_what_it_took(tmp_path: Path) -> None:
     done = command(*printed.split(), "--user-column", "user", "--item-column", "item", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "  files in the folder of videos: 2 = 1 videos + 1 dropped; 2 frames" in done.stdout
-    assert "(others: 10 left out as nearly identical to the one before)" in done.stdout
+    assert "(further ones: 10 left out as nearly identical to the one before)" in done.stdout
     assert table(tmp_path / "data" / "mine" / "raw", "frames").height == 2
 
 

@@ -236,7 +236,7 @@ def test_if_the_gpus_pictures_give_other_features_the_processes_decode_them(
         main([*command, "--decoding", "gpu"])
     main(command)
     said = capsys.readouterr().out
-    assert "Decoder processes decode the pictures, because with the GPU features in fp32 with gpu decoding have" in said
+    assert "Decoder processes now decode the pictures, because features in fp32 with gpu decoding have" in said
     assert "7 pictures computed now" in said
     extractors = [json.loads(file.read_text()) for file in (tmp_path / "store").glob("*/extractor.json")]
     assert sorted(one["preprocessing"][:13] for one in extractors) == ["fast decoding", "gpu decoding,"]

@@ -80,7 +80,7 @@ def test_exactly_the_models_with_a_score_for_pictures_rank_frames(name: str, tra
 
 @pytest.mark.parametrize("name", sorted(OF_FRAMES_ONLY))
 def test_a_ranker_of_frames_refuses_to_rank_movies(name: str, trained: Trained) -> None:
-    with pytest.raises(UsageError, match="ranks the key frames of a movie and no movies"):
+    with pytest.raises(UsageError, match="ranks the key frames of a movie, but no movies"):
         trained(name).scorer().item_scores(torch.arange(2))
 
 

@@ -1,6 +1,6 @@
-"""The most-liked frame: a picture scores as many likes as people of train interactions gave it.
+"""The most-liked frame: a picture's score is the number of its likes from train interactions.
 
-It knows likes, which no model of the paper does, but none of a held-out pair: what other people like, without taste.
+It learns from likes, as no model of the paper does, but from none of a held-out pair. It ignores personal taste.
 (The count on the site's page would hold the likes that the test asks for.)
 """
 

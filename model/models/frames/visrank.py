@@ -1,4 +1,4 @@
-"""VisRank: what looks like the pictures of the user's movies, by the cosine; nothing is trained.
+"""VisRank: ranks movies and frames by their cosine with the mean picture of the user's movies; nothing is trained.
 
 p_a = mean of c̄_i over the items i of a in train,   r̂_ai = cos(p_a, c̄_i),   r̂_ak = cos(p_a, c_k)
 

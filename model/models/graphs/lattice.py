@@ -8,7 +8,7 @@ embeddings propagated L times over the item graph
 S_m has the cosines of modality m's vectors with those of the k nearest items, itself included; S̃_m is the same for the
 learnt projections W_m c_i + b_m. N(S) = D^(−1/2) S D^(−1/2) with the diagonal D of S's row sums.
 
-As in MMRec's code: S is made anew in the first batch of each epoch, and only there do gradients reach W, b and β; the
+As in MMRec's code: S is made again in the first batch of each epoch, and only there do gradients reach W, b and β; the
 propagation over users and items uses D⁻¹ (A + I) instead of LightGCN's symmetric form; and the L2 penalty is on the
 propagated vectors of the batch. Difference: MMRec also trains the features; here they stay as they are.
 No score of the model uses a picture itself, so it does not rank frames.
@@ -85,7 +85,7 @@ class LATTICE(TrainableRecommender):
         self._item_graph: ItemGraph | None = None
 
     def begin_epoch(self, generator: torch.Generator) -> None:
-        """Let the first batch make the item graph anew."""
+        """Let the first batch make the item graph again."""
         self._item_graph = None
 
     def loss(self, users: Tensor, positives: Tensor, negatives: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 
 _BLOCK_BYTES = 1 << 28  # of features that are copied to the GPU at once
 _LEFT_FREE = 0.3  # the part of a GPU's free memory that the kept features leave to everything else
-_ALIGNED = 8  # numbers per row, of which the number must be a multiple for matrix units to be fast
+_ALIGNED = 8  # matrix units are fast if the numbers per row are a multiple of this
 _SPLITS = 32  # a gradient is the sum of this many products, because one product of few rows leaves a GPU idle
 
 

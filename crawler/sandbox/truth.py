@@ -103,12 +103,7 @@ def truth(
         "ratings": _table([(r.user_id, r.movie_id, r.stars, r.rated_on, None, None) for r in ratings], schema.Rating),
         "frames": _table(
             [
-                (
-                    *_frame_row(
-                        f, site or Site(), via, _like_count(world, f, after, like_source, via), _place(world, f)
-                    ),
-                    None,
-                )
+                _frame_row(f, site or Site(), via, _like_count(world, f, after, like_source, via), _place(world, f))
                 for f in frames
             ],
             schema.Frame,

@@ -45,7 +45,9 @@ def _results(task: RunTask) -> str:
     """Return a finished run's epochs, time and headline metrics as text."""
     metrics = pl.read_parquet(task.folder / "metrics.parquet", glob=False).with_columns(pl.col("task").cast(pl.String))
     cost = pl.read_parquet(task.folder / "costs.parquet", glob=False).row(0, named=True)
-    parts = [f"{cost['n_epochs']} epochs in {cost['train_s']:.0f} s" if cost["n_epochs"] else "nothing to train"]
+    n_epochs = cost["n_epochs"]
+    epochs = "1 epoch" if n_epochs == 1 else f"{n_epochs} epochs"
+    parts = [f"{epochs} in {cost['train_s']:.0f} s" if n_epochs else "nothing to train"]
     for judged, words, k in (("item", "movies", 15), ("frame", "key frames", 3)):
         value = metrics.filter(task=judged, metric="ndcg", k=k)["value"].to_list()
         parts += [f"{words} NDCG@{k} {value[0]:.3f}"] if value else []

@@ -162,7 +162,7 @@ def test_an_experiment_leaves_out_what_the_snapshot_cannot_rank(
     }[kept]
     models = ("first_frame", "ease", "site_order", "visrank", "most_liked", "mean_frame", "userknn")
     config = ExperimentConfig(models, (0,), TrainingConfig(epochs=1), jobs=1, threads=1)
-    run_experiment(publish_tables(some), config, tmp_path / "experiment", tmp_path / "runs", None)
+    report = run_experiment(publish_tables(some), config, tmp_path / "experiment", tmp_path / "runs", None)
     metrics = read_table(tmp_path / "experiment" / "metrics.parquet", Metric).with_columns(
         pl.col("task").cast(pl.String)
     )
@@ -179,6 +179,9 @@ def test_an_experiment_leaves_out_what_the_snapshot_cannot_rank(
     )
     recommended = read_table(tmp_path / "experiment" / "recommendations.parquet", Recommendation)
     assert recommended["user_id"].n_unique() == 30  # of EASE, the first that ranks movies
+    page = report.read_text(encoding="utf-8")
+    assert ("No model learns from frame likes" in page) == (kept == "no likes")
+    assert ("most liked is given likes of train pairs" in page) == (kept != "no likes")
 
 
 def test_an_experiment_of_rankers_of_frames_alone_recommends_nothing(

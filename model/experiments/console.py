@@ -1,6 +1,6 @@
 """Shows a running experiment on the terminal: a progress bar per run, and a line when a run has ended."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import polars as pl
@@ -24,6 +24,11 @@ class _ConsoleReporter(Reporter):
     def __init__(self, bars: Progress) -> None:
         self._bars = bars
         self._bar_of: dict[str, TaskID] = {}
+
+    def left_out(self, models: Mapping[str, str]) -> None:
+        for why in dict.fromkeys(models.values()):
+            names = ", ".join(name for name, reason in models.items() if reason == why)
+            say(f"Left out, as the snapshot has {why}: {names}")
 
     def kept(self, n_kept: int, n_runs: int) -> None:
         say(f"{n_kept} of {n_runs} runs are already finished and are not repeated.")

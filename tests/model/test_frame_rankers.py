@@ -17,6 +17,7 @@ from model.data.loading import data_from_tables
 from model.data.tables import Tables, index_ids
 from model.data.tensors import Frames, TrainingData, training_data
 from model.evaluation.evaluate import evaluate
+from model.experiment import main as experiment
 from model.experiments.config import ExperimentConfig
 from model.experiments.experiment import run_experiment
 from model.models.recommender import FrameScorer
@@ -182,6 +183,21 @@ def test_an_experiment_leaves_out_what_the_snapshot_cannot_rank(
     page = report.read_text(encoding="utf-8")
     assert ("No model learns from frame likes" in page) == (kept == "no likes")
     assert ("most liked is given likes of train pairs" in page) == (kept != "no likes")
+
+
+def test_an_experiment_says_which_models_it_leaves_out_and_why(
+    tables: Tables, publish_tables: Publish, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    some = replace(tables, frame_features=None, frame_likes=tables.frame_likes.clear())
+    folders = ["--to", str(tmp_path / "experiment"), "--runs", str(tmp_path / "runs")]
+    models = "popular,first_frame,jifr,visrank,mean_frame"
+    experiment(["--models", models, "--jobs", "1", "--snapshot", str(publish_tables(some).path), *folders])
+    said = capsys.readouterr().out.splitlines()
+    assert said[:3] == [
+        "Left out, as the snapshot has no test likes: first_frame",
+        "Left out, as the snapshot has no frame features: jifr, visrank",
+        "Left out, as the snapshot has no frame features and no test likes: mean_frame",
+    ]
 
 
 def test_an_experiment_of_rankers_of_frames_alone_recommends_nothing(

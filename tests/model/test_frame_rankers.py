@@ -151,6 +151,25 @@ def test_training_a_ranker_of_frames_without_validation_likes_writes_a_run(
     assert (tmp_path / "data" / "runs" / "first_frame-toy-v0001-0" / "model.pt").is_file()
 
 
+@pytest.mark.parametrize(
+    ("model", "unread"), [("first_frame", "epochs, n_negatives"), ("ease", "epochs, n_negatives"), ("bpr", None)]
+)
+def test_a_setting_without_effect_is_said(
+    model: str,
+    unread: str | None,
+    tables: Tables,
+    publish_tables: Publish,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    snapshot = publish_tables(tables)
+    monkeypatch.chdir(tmp_path)
+    train(["--model", model, "--epochs", "1", "--set", "n_negatives=2", "--snapshot", str(snapshot.path)])
+    said = [line for line in capsys.readouterr().out.splitlines() if line.startswith("Without effect")]
+    assert said == ([f"Without effect, as {model} is not trained on pairs: {unread}"] if unread else [])
+
+
 @pytest.mark.parametrize("kept", ["all", "no likes", "no positions", "no features"])
 def test_an_experiment_leaves_out_what_the_snapshot_cannot_rank(
     kept: str, tables: Tables, publish_tables: Publish, tmp_path: Path

@@ -30,7 +30,7 @@ def train(
     from model.data.loading import load
     from model.experiments.run_folder import describe_run, find_snapshot, resume_run, run_folder, start_run
     from model.experiments.settings import apply_settings, read_settings, take_model_name
-    from model.experiments.training_run import compare_with_baselines, train_and_validate
+    from model.experiments.training_run import compare_with_baselines, settings_without_effect, train_and_validate
     from model.models.registry import default_config
     from model.training.config import TrainingConfig
     from model.training.device import use_device
@@ -47,7 +47,9 @@ def train(
     description = describe_run(model_name, config, training, options.seed, snapshot)
     say(
         f"Training {model_name} on {data.label}: {data.training.n_users:,} users, "
-        f"{data.training.n_items:,} movies, {len(data.training.positives.values):,} train interactions."
+        f"{data.training.n_items:,} movies, {len(data.training.positives.values):,} train interactions.",
+        *settings_without_effect(settings, trainer.model, model_name, config),
+        sep="\n",
     )
     if needed := type(trainer.model).bytes_needed(data.training.n_users, data.training.n_items):
         say(f"It needs about {needed / 2**30:.1f} GiB of memory.")

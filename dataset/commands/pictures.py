@@ -1,5 +1,7 @@
 """The command pictures: show which pictures of a raw folder say nothing."""
 
+import shlex
+from dataclasses import fields
 from pathlib import Path
 from typing import Annotated
 
@@ -51,4 +53,13 @@ def show_pictures(
         write_contact_sheet(groups, Thumbnails(raw), to)
         say(f"Wrote the contact sheet {to}")
     if counts["n_placeholder_frames"]:
-        say("Next: python -m dataset build --drop-placeholders leaves these pictures out")
+        options = shlex.join(["--raw", str(raw), *_options(config)])
+        say(f"Next: python -m dataset build {options} --drop-placeholders leaves these pictures out")
+
+
+def _options(config: PlaceholderConfig) -> list[str]:
+    """Return the options of thresholds that are not the defaults."""
+    changed = [field for field in fields(config) if getattr(config, field.name) != field.default]
+    return [
+        word for field in changed for word in (f"--{field.name.replace('_', '-')}", str(getattr(config, field.name)))
+    ]

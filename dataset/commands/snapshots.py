@@ -108,8 +108,9 @@ def show(snapshot: str | None = None, /, *, root: str = str(DEFAULT_ROOT), brief
     say(chosen.label)
     for label, fact in facts.items():
         say(f"  {label:<9}  {fact}")
+    width = max(14, *map(len, manifest.tables))
     for name, entry in manifest.tables.items():
-        say(f"  {name:<14} {entry.rows:>11,} rows  {entry.size_bytes:>13,} bytes")
+        say(f"  {name:<{width}} {entry.rows:>11,} rows  {entry.size_bytes:>13,} bytes")
     if not brief:
         for name, entry in manifest.tables.items():
             if is_known(name):

@@ -45,7 +45,7 @@ _COMPARED = (  # statistic, its name on the page, its format
     ("interactions_per_user_mean", "mean interactions per person", ",.1f"),
     ("interactions_per_movie_mean", "mean interactions per movie", ",.1f"),
     ("n_frames", "frames", ",d"),
-    ("frames_per_movie_mean", "mean frames per movie", ",.1f"),
+    ("frames_per_movie_mean", "mean frames per movie that has frames", ",.1f"),
     ("n_frames_without_picture", "frames without a picture", ",d"),
     ("n_validation_frame_likes", "frame likes for validation", ",d"),
     ("n_test_frame_likes", "frame likes for test", ",d"),

@@ -24,6 +24,7 @@ GROUP_WORDS = {"tiny": "tiny", "blank": "blank", "shared": "shared by many", OTH
 _PNG_SCALE = 2
 _COLUMNS = 6
 _CELL_PX = (190, 190)
+_EMPTY_COLUMNS = 2  # room for the words of a sheet without pictures
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ def write_contact_sheet(groups: pl.DataFrame, thumbnails: Thumbnails, path: Path
 
 def _draw(sheet: Sequence[SheetGroup]) -> str:
     width, height = _CELL_PX
-    columns = min(len(sheet), _COLUMNS) or 1
+    columns = min(len(sheet), _COLUMNS) or _EMPTY_COLUMNS
     return render(
         "dataset.report",
         "contact_sheet.svg.j2",

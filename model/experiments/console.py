@@ -1,6 +1,6 @@
 """Shows a running experiment on the terminal: a progress bar per run, and a line when a run has ended."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import polars as pl
@@ -25,6 +25,11 @@ class _ConsoleReporter(Reporter):
         self._bars = bars
         self._bar_of: dict[str, TaskID] = {}
 
+    def left_out(self, models: Mapping[str, str]) -> None:
+        for why in dict.fromkeys(models.values()):
+            names = ", ".join(name for name, reason in models.items() if reason == why)
+            say(f"Left out, as the snapshot has {why}: {names}")
+
     def kept(self, n_kept: int, n_runs: int) -> None:
         say(f"{n_kept} of {n_runs} runs are already finished and are not repeated.")
 
@@ -45,7 +50,9 @@ def _results(task: RunTask) -> str:
     """Return a finished run's epochs, time and headline metrics as text."""
     metrics = pl.read_parquet(task.folder / "metrics.parquet", glob=False).with_columns(pl.col("task").cast(pl.String))
     cost = pl.read_parquet(task.folder / "costs.parquet", glob=False).row(0, named=True)
-    parts = [f"{cost['n_epochs']} epochs in {cost['train_s']:.0f} s" if cost["n_epochs"] else "nothing to train"]
+    n_epochs = cost["n_epochs"]
+    epochs = "1 epoch" if n_epochs == 1 else f"{n_epochs} epochs"
+    parts = [f"{epochs} in {cost['train_s']:.0f} s" if n_epochs else "nothing to train"]
     for judged, words, k in (("item", "movies", 15), ("frame", "key frames", 3)):
         value = metrics.filter(task=judged, metric="ndcg", k=k)["value"].to_list()
         parts += [f"{words} NDCG@{k} {value[0]:.3f}"] if value else []

@@ -71,7 +71,10 @@ def run_experiment(
     sets = [snapshot.with_features(name) for name in config.features] or [snapshot]
     tasks = _tasks(sets, config, runs)
     jobs, threads = _jobs_and_threads(sets, config, tasks)
-    run_all(tasks, jobs, threads, reporter or Reporter())
+    reporter = reporter or Reporter()
+    if left_out := _left_out(sets[0], config.models):
+        reporter.left_out(left_out)
+    run_all(tasks, jobs, threads, reporter)
     named = labels([task.description for task in tasks])
     _write_tables(tasks, named, destination)
     described = [{**task.description, "label": label} for task, label in zip(tasks, named, strict=True)]
@@ -85,17 +88,16 @@ def _tasks(sets: Sequence[Snapshot], config: ExperimentConfig, runs: Path) -> li
     for name in config.models:
         default_config(name)  # raises an error for an unknown name before anything runs
     needs = {name: MODELS[name].model_class.needs_features for name in config.models}
-    lacking = {snapshot.feature_set: _lacking(snapshot) for snapshot in sets}
+    left_out = {snapshot.feature_set: _left_out(snapshot, config.models) for snapshot in sets}
     chosen = {
         (snapshot.feature_set, name): snapshot
         for snapshot in sets
         for name in config.models
-        if (needs[name] or snapshot is sets[0])
-        and not any(is_needed(MODELS[name].model_class) for is_needed in lacking[snapshot.feature_set].values())
+        if (needs[name] or snapshot is sets[0]) and name not in left_out[snapshot.feature_set]
     }
     if not chosen:
         raise UsageError(
-            f"{sets[0].path}: {' and '.join(lacking[sets[0].feature_set])}, so none of {', '.join(config.models)} can "
+            f"{sets[0].path}: {' and '.join(_lacking(sets[0]))}, so none of {', '.join(config.models)} can "
             "run; "
             "add a model that needs none, such as bpr"
         )
@@ -111,6 +113,15 @@ def _tasks(sets: Sequence[Snapshot], config: ExperimentConfig, runs: Path) -> li
         for (_, name), snapshot in chosen.items()
         for seed in dict.fromkeys(config.seeds)
     ]
+
+
+def _left_out(snapshot: Snapshot, models: Sequence[str]) -> dict[str, str]:
+    """Return the models that cannot run on the snapshot, each with what the snapshot lacks."""
+    lacking = _lacking(snapshot)
+    missing = {
+        name: [words for words, is_needed in lacking.items() if is_needed(MODELS[name].model_class)] for name in models
+    }
+    return {name: " and ".join(words) for name, words in missing.items() if words}
 
 
 def _lacking(snapshot: Snapshot) -> dict[str, Callable[[type[Recommender]], bool]]:

@@ -12,7 +12,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, wait
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
@@ -63,6 +63,9 @@ def train_and_evaluate(task: RunTask, on_epoch: OnEpoch = lambda epoch: None) ->
 
 class Reporter:
     """Receives the events of a running experiment and ignores them. Override a method to show its event."""
+
+    def left_out(self, models: Mapping[str, str]) -> None:
+        """Report the models that cannot run on the snapshot, each with what the snapshot lacks."""
 
     def kept(self, n_kept: int, n_runs: int) -> None:
         """Report that `n_kept` of `n_runs` runs were finished earlier and are not repeated."""

@@ -95,6 +95,7 @@ def write_report(folder: Path, snapshot: Snapshot, raw: Path | None) -> Path:
         tasks=tasks,
         surprises=surprises(numbers, on),
         models=[_model_row(numbers, model) for model in models],
+        gives_likes="most_liked" in map(base_of, models),
         seeds=sorted({run["seed"] for run in runs}),
         ablation=_ablation(numbers, on),
         training=training,

@@ -208,6 +208,17 @@ def test_a_contact_sheet_of_nothing_says_so(raw: Path) -> None:
     pl.read_parquet(raw / "images.parquet").clear().write_parquet(raw / "images.parquet")
     main(["pictures", str(raw), "--to", str(raw.parent / "sheet.svg")])
     assert "No picture is shared, tiny or blank." in (raw.parent / "sheet.svg").read_text()
+    main(["pictures", str(raw), "--to", str(raw.parent / "sheet.png")])
+    with Image.open(raw.parent / "sheet.png") as sheet:  # the words end before the picture does
+        assert {sheet.convert("L").getpixel((sheet.width - 1, y)) for y in range(sheet.height)} == {255}
+
+
+def test_the_next_command_leaves_out_the_pictures_that_were_shown(
+    raw: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["pictures", str(raw), "--shared-by", "3"])
+    command = f"build --raw {raw} --shared-by 3 --drop-placeholders leaves these pictures out"
+    assert command in capsys.readouterr().out
 
 
 def test_what_cannot_be_done_is_one_line(raw: Path) -> None:

@@ -134,6 +134,15 @@ def test_a_raw_folder_that_was_never_compared_shows_what_files_alone_say(
     assert "blank and nearly equal pictures among them are not counted" in page
 
 
+def test_the_mean_of_frames_says_that_it_is_of_movies_with_frames(
+    make_raw: Callable[..., Path], tmp_path: Path
+) -> None:
+    snapshot = published(make_raw(), tmp_path)
+    page, _ = page_of(snapshot, None, tmp_path)
+    assert ">mean frames per movie that has frames<" in page
+    assert "A movie with pictures has " in page
+
+
 @pytest.mark.parametrize(
     ("emptied", "words"),
     [

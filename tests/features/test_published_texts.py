@@ -118,6 +118,7 @@ def test_manifest_card_show_report_and_diff_say_which_text_and_which_encoder(
     told = capsys.readouterr().out
     assert words in told
     assert "item_features-text: One row per movie" in told
+    assert len({line.index(" rows ") for line in told.splitlines() if line.endswith(" bytes")}) == 1  # in columns
     dataset_main(["report", str(with_text.path), "--to", str(tmp_path / "report")])
     assert words in (tmp_path / "report" / "report.html").read_text("utf-8")
     changes = "\n".join(describe_changes(without, with_text, diff_tables(without, with_text)))

@@ -157,6 +157,7 @@ def test_a_browser_finds_charts_and_pictures_and_nothing_to_complain_of(
         ("features", ("jifr", "bpr"), ["Key frames were not evaluated"]),
         ("pictures and models", ("jifr",), ["picture not on disk", "Only one model was evaluated"]),
         ("validation", ("bpr", "random"), ["No model was validated"]),
+        ("many frames", ("jifr", "bpr"), ["No gallery: ", "at least four frames, at most half of them liked"]),
     ],
 )
 def test_a_missing_part_is_said_and_does_not_stop_the_report(
@@ -168,7 +169,7 @@ def test_a_missing_part_is_said_and_does_not_stop_the_report(
     ask_again: AskAgain,
     tmp_path: Path,
 ) -> None:
-    tables = with_more_frames(tables)
+    tables = tables if missing == "many frames" else with_more_frames(tables)
     if missing in ("likes", "features"):
         tables = replace(tables, frame_likes=tables.frame_likes.head(0))
     if missing == "features":
@@ -313,6 +314,16 @@ def test_an_unknown_model_or_seed_is_refused_before_anything_runs(
     for option, value in (("--seeds", "0,one"), ("--jobs", "0"), ("--threads", "-1")):
         with pytest.raises(UsageError, match=rf"{option} .*; see python -m model\.experiment --help"):
             main([option, value, "--snapshot", str(snapshot.path)])
+
+
+def test_a_closed_form_has_one_epoch_not_one_epochs(
+    publish_tables: Publish, tables: Tables, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folders = ["--to", str(tmp_path / "experiment"), "--runs", str(tmp_path / "runs")]
+    main(
+        ["--models", "ease", "--jobs", "1", "--threads", "1", "--snapshot", str(publish_tables(tables).path), *folders]
+    )
+    assert "ease, seed 0: 1 epoch in " in "".join(capsys.readouterr())
 
 
 def test_models_that_need_features_alone_cannot_run_without_them(

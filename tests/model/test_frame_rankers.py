@@ -17,6 +17,7 @@ from model.data.loading import data_from_tables
 from model.data.tables import Tables, index_ids
 from model.data.tensors import Frames, TrainingData, training_data
 from model.evaluation.evaluate import evaluate
+from model.experiment import main as experiment
 from model.experiments.config import ExperimentConfig
 from model.experiments.experiment import run_experiment
 from model.models.recommender import FrameScorer
@@ -150,6 +151,25 @@ def test_training_a_ranker_of_frames_without_validation_likes_writes_a_run(
     assert (tmp_path / "data" / "runs" / "first_frame-toy-v0001-0" / "model.pt").is_file()
 
 
+@pytest.mark.parametrize(
+    ("model", "unread"), [("first_frame", "epochs, n_negatives"), ("ease", "epochs, n_negatives"), ("bpr", None)]
+)
+def test_a_setting_without_effect_is_said(
+    model: str,
+    unread: str | None,
+    tables: Tables,
+    publish_tables: Publish,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    snapshot = publish_tables(tables)
+    monkeypatch.chdir(tmp_path)
+    train(["--model", model, "--epochs", "1", "--set", "n_negatives=2", "--snapshot", str(snapshot.path)])
+    said = [line for line in capsys.readouterr().out.splitlines() if line.startswith("Without effect")]
+    assert said == ([f"Without effect, as {model} is not trained on pairs: {unread}"] if unread else [])
+
+
 @pytest.mark.parametrize("kept", ["all", "no likes", "no positions", "no features"])
 def test_an_experiment_leaves_out_what_the_snapshot_cannot_rank(
     kept: str, tables: Tables, publish_tables: Publish, tmp_path: Path
@@ -162,7 +182,7 @@ def test_an_experiment_leaves_out_what_the_snapshot_cannot_rank(
     }[kept]
     models = ("first_frame", "ease", "site_order", "visrank", "most_liked", "mean_frame", "userknn")
     config = ExperimentConfig(models, (0,), TrainingConfig(epochs=1), jobs=1, threads=1)
-    run_experiment(publish_tables(some), config, tmp_path / "experiment", tmp_path / "runs", None)
+    report = run_experiment(publish_tables(some), config, tmp_path / "experiment", tmp_path / "runs", None)
     metrics = read_table(tmp_path / "experiment" / "metrics.parquet", Metric).with_columns(
         pl.col("task").cast(pl.String)
     )
@@ -179,6 +199,24 @@ def test_an_experiment_leaves_out_what_the_snapshot_cannot_rank(
     )
     recommended = read_table(tmp_path / "experiment" / "recommendations.parquet", Recommendation)
     assert recommended["user_id"].n_unique() == 30  # of EASE, the first that ranks movies
+    page = report.read_text(encoding="utf-8")
+    assert ("No model learns from frame likes" in page) == (kept == "no likes")
+    assert ("most liked is given likes of train pairs" in page) == (kept != "no likes")
+
+
+def test_an_experiment_says_which_models_it_leaves_out_and_why(
+    tables: Tables, publish_tables: Publish, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    some = replace(tables, frame_features=None, frame_likes=tables.frame_likes.clear())
+    folders = ["--to", str(tmp_path / "experiment"), "--runs", str(tmp_path / "runs")]
+    models = "popular,first_frame,jifr,visrank,mean_frame"
+    experiment(["--models", models, "--jobs", "1", "--snapshot", str(publish_tables(some).path), *folders])
+    said = capsys.readouterr().out.splitlines()
+    assert said[:3] == [
+        "Left out, as the snapshot has no test likes: first_frame",
+        "Left out, as the snapshot has no frame features: jifr, visrank",
+        "Left out, as the snapshot has no frame features and no test likes: mean_frame",
+    ]
 
 
 def test_an_experiment_of_rankers_of_frames_alone_recommends_nothing(

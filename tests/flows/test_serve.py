@@ -118,6 +118,7 @@ def test_a_file_with_parameters_is_served_under_its_name(served, api):
         "contact": "you@example.org",
         "movies": ["1292052"],
         "delay_s": 10.0,
+        "via": "collection=list",
         "dates": "order",
     }
     assert [(one["active"], one["parameters"]) for one in deployment["schedules"]] == [(False, {"refresh": True})]

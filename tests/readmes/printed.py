@@ -75,6 +75,7 @@ RUN = {
     DEMO: "--users 40 --movies 12 --extractor mobilenet_v3_small --epochs 1 --port <port>",
 }
 NOT_RUN = {
+    "python -m features text --dataset data/mine/dataset": "test_text_encoders.py runs it, if wordllama is installed",
     "python -m dataset import BX-Book-Ratings.csv --user-column User-ID --item-column ISBN --rating-column Book-Rating "
     "--max-rating 10 --zero-is interaction --encoding latin-1 --to data/books/raw": "test_import_files.py runs it",
     "python -m dataset import ratings_Toys.csv --no-header --user-column 1 --item-column 2 --rating-column 3 "

@@ -120,6 +120,7 @@ class _KnownStatistics(BaseModel):
     n_movies: Whole
     n_interactions: Whole
     n_frames: Whole
+    n_frames_from_videos: Whole = 0
 
 
 BuildSettings = Annotated[Settings, holds(_KnownSettings)]

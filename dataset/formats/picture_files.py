@@ -18,6 +18,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
+from dataset.errors import TooLittleDataError
+
 _PICTURE = "jpe?g|jpe|jfif|png|webp|gif|bmp|tiff?|avif"
 _VIDEO = "mp4|m4v|mov|mkv|webm|avi|mpe?g|ts|m2ts|mts|flv|wmv|asf|ogv|3gp|3g2"
 _EXTENSION = re.compile(rf"\.(?:{_PICTURE}|{_VIDEO})(?![a-z0-9])", re.IGNORECASE)
@@ -201,3 +203,21 @@ def _escaped(character: str) -> str:
     if "\udc80" <= character <= "\udcff":  # one byte of a name that is not UTF-8
         return f"\\x{ord(character) - 0xDC00:02x}"
     return character.encode("unicode_escape").decode()
+
+
+def require_names(folder: Path, nameless: Sequence[str], n_files: int, kind: str, suffix: str) -> None:
+    """Raise an error if a folder has no files, or pictures or videos but none that belongs to an item.
+
+    Args:
+        folder: the folder.
+        nameless: the printable names of the files that belong to no item.
+        n_files: the number of files.
+        kind: "picture" or "video".
+        suffix: of the name to recommend.
+    """
+    if nameless or not n_files:
+        example = f" (for example {nameless[0]})" if nameless else ""
+        raise TooLittleDataError(
+            f"{folder}: no {kind} belongs to an item in the ratings; it has {len(nameless):,} {kind}s{example}; name "
+            f"them <item>.{suffix} or <item>/<any>.{suffix}, with the item ids of the ratings file"
+        )

@@ -15,9 +15,9 @@ import dataframely as dy
 import polars as pl
 
 from dataset.cli import progress
-from dataset.errors import MissingInputError, TooLittleDataError
+from dataset.errors import MissingInputError
 from dataset.files import atomic_path, copy_file
-from dataset.formats.picture_files import Found, Items, composed, distinct_ids, files_of, named
+from dataset.formats.picture_files import Found, Items, composed, distinct_ids, files_of, named, require_names
 from dataset.pictures.pool import PicturePool
 from dataset.pictures.protocol import Checked, UnreadablePicture
 from dataset.placeholders.fingerprints import Fingerprint, fingerprints_of
@@ -71,7 +71,8 @@ def import_pictures(folder: Path, items: set[str], destination: Path, has_videos
     outcomes = _look_at_all(files, Items(items), destination)
     kept = [(outcome, outcome.picture) for outcome in outcomes if outcome.picture is not None]
     if all(outcome.item is None and outcome.reason != NOT_TEXT for outcome in outcomes):
-        _require_names(folder, outcomes)
+        nameless = [outcome.file.printable_name for outcome in outcomes if outcome.reason == NO_ITEM]
+        require_names(folder, nameless, len(outcomes), "picture", "jpg")
     ids = distinct_ids([(str(outcome.frame_id), outcome.file.name) for outcome, _ in kept])
     frames, images = [], []
     for frame_id, (outcome, picture) in zip(ids, kept, strict=True):
@@ -92,17 +93,6 @@ def import_pictures(folder: Path, items: set[str], destination: Path, has_videos
 def no_pictures() -> ImportedPictures:
     """Return what an import without pictures has."""
     return ImportedPictures(empty(Frame), empty(Image), empty(Quarantine), fingerprints_of({}))
-
-
-def _require_names(folder: Path, outcomes: list[_Outcome]) -> None:
-    """Raise an error if there are no files, or pictures but none that belongs to an item."""
-    nameless = [outcome.file.printable_name for outcome in outcomes if outcome.reason == NO_ITEM]
-    if nameless or not outcomes:
-        example = f" (for example {nameless[0]})" if nameless else ""
-        raise TooLittleDataError(
-            f"{folder}: no picture belongs to an item in the ratings; it has {len(nameless):,} pictures{example}; name "
-            "them <item>.jpg or <item>/<any>.jpg, with the item ids of the ratings file"
-        )
 
 
 def _look_at_all(files: list[Found], items: Items, destination: Path) -> list[_Outcome]:

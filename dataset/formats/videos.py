@@ -19,10 +19,10 @@ import pydantic
 from cyclopts import Group, Parameter
 
 from dataset.cli import Count, progress
-from dataset.errors import MissingInputError, TooLittleDataError, UsageError
+from dataset.errors import MissingInputError, UsageError
 from dataset.extras import require_library
 from dataset.files import atomic_path
-from dataset.formats.picture_files import Found, Items, composed, distinct_ids, files_of, named
+from dataset.formats.picture_files import Found, Items, composed, distinct_ids, files_of, named, require_names
 from dataset.formats.pictures import NOT_TEXT, is_whole_file
 from dataset.pictures.protocol import UnreadablePicture, stored_path
 from dataset.schema import Frame, Image, Quarantine
@@ -156,20 +156,10 @@ def import_videos(
         n_repeated += outcome.taken.n_repeated
         n_damaged += outcome.taken.n_damaged
     if not used and all(outcome.item is None and outcome.reason != NOT_TEXT for outcome in lost):
-        _require_names(folder, lost)
+        nameless = [outcome.file.printable_name for outcome in lost if outcome.reason == NO_ITEM]
+        require_names(folder, nameless, len(lost), "video", "mp4")
     frames, images = _rows(used, used_ids)
     return ImportedVideos(frames, images, _quarantine(lost), len(files), len(used), n_repeated, n_damaged)
-
-
-def _require_names(folder: Path, lost: list[_Outcome]) -> None:
-    """Raise an error if there are no files, or videos but none that belongs to an item."""
-    nameless = [outcome.file.printable_name for outcome in lost if outcome.reason == NO_ITEM]
-    if nameless or not lost:
-        example = f" (for example {nameless[0]})" if nameless else ""
-        raise TooLittleDataError(
-            f"{folder}: no video belongs to an item in the ratings; it has {len(nameless):,} videos{example}; name "
-            "them <item>.mp4 or <item>/<any>.mp4, with the item ids of the ratings file"
-        )
 
 
 def _look_at_all(files: list[Found], items: Items, options: Videos) -> Iterator[_Outcome]:

@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -82,3 +82,10 @@ def names_in_the_readme(library: str) -> list[str]:
     names = re.findall(rf"^python .* --extractor {library}:(\S+)$", readme, re.M)
     assert names
     return names
+
+
+class RunsCode:
+    """What a file of weights may hold: it makes a file named "ran" when it is unpickled."""
+
+    def __reduce__(self) -> tuple[Callable[..., None], tuple[Path]]:
+        return Path.touch, (Path("ran"),)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from backbone_files import hub_folder, names_in_the_readme, picture, without_internet
+from backbone_files import RunsCode, hub_folder, names_in_the_readme, picture, without_internet
 
 from dataset.errors import UsageError, WeightsError
 from dataset.pictures.operations import cut
@@ -151,11 +151,6 @@ def test_a_file_that_does_not_fit_is_told_in_one_line(name: str, tmp_path: Path)
     with pytest.raises(WeightsError, match=rf"{name}: not a state dict of OpenCLIP's tiny") as told:
         extractor_of("tiny/made_1", str(tmp_path / name))
     assert "\n" not in str(told.value)
-
-
-class RunsCode:
-    def __reduce__(self) -> Any:
-        return Path.touch, (Path("ran"),)
 
 
 def test_a_file_that_could_run_code_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from backbone_files import hub_at, hub_folder, names_in_the_readme, picture, serving, without_internet
+from backbone_files import RunsCode, hub_at, hub_folder, names_in_the_readme, picture, serving, without_internet
 
 from dataset.building.build import DatasetConfig, build
 from dataset.errors import UsageError, WeightsError
@@ -118,11 +118,6 @@ def test_a_file_that_does_not_fit_is_told_in_one_line(name: str, tmp_path: Path)
     with pytest.raises(WeightsError, match=rf"{name}: not a state dict of timm's resnet10t") as told:
         extractor_of("resnet10t", str(tmp_path / name))
     assert "\n" not in str(told.value)
-
-
-class RunsCode:
-    def __reduce__(self) -> Any:
-        return Path.touch, (Path("ran"),)
 
 
 def test_a_file_that_could_run_code_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,9 +4,9 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import embedding
 
 from model.data.tensors import ItemFeatures, TrainingData
+from model.models.distinct import distinct
 from model.models.recommender import require_features
 from model.models.visual.projection import FeatureScaling, ScaledFeatures, mean_by_item
 
@@ -53,16 +53,14 @@ class Projection(nn.Module):
         self.bias = nn.Parameter(torch.zeros(dim))
 
     def forward(self, items: Tensor) -> Tensor:
-        """Return (…, d) for int64 `items` of any shape. Each item is projected once if the batch has more."""
-        n_items = len(self.features.features)
-        if items.numel() < n_items:
-            return (self.features.project(self.weight, items.flatten()) + self.bias).view(*items.shape, -1)
-        return embedding(items, self.every())
+        """Return (…, d) for int64 `items` of any shape."""
+        found = distinct(items, self.features.n_frames)
+        rows = None if found.are_all else found.rows
+        return found.of_each(self.features.project(self.weight, rows) + self.bias)
 
     def every(self) -> Tensor:
         """Return (N, d) for all items."""
-        every = torch.arange(len(self.features.features), device=self.weight.device)
-        return self.features.project(self.weight, every) + self.bias
+        return self.features.project(self.weight, None) + self.bias
 
     @torch.no_grad()
     def of_others(self, vectors: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from dataset.pictures.protocol import MAX_PIXELS, UnreadablePicture
-from dataset.videos.matroska import n_missing_bytes
+from dataset.videos.claimed_size import n_missing_bytes
 from dataset.videos.protocol import MAX_DURATION_S
 
 # Other formats of FFmpeg are never tried: some are lists of further files or addresses, and some are text.

@@ -36,7 +36,7 @@ def train(
     from model.training.device import use_device
     from model.training.trainer import Epoch, Trainer
 
-    settings = read_settings(options.config, options.set) | ({} if epochs is None else {"epochs": epochs})
+    settings = read_settings(options.config, options.assignments) | ({} if epochs is None else {"epochs": epochs})
     model_name = take_model_name(settings, options.model)
     config, training = apply_settings(settings, default_config(model_name), TrainingConfig())
     use_device(options.device, options.threads)

@@ -43,7 +43,7 @@ def tune_settings(
     from model.training.device import use_device
     from model.training.trainer import Epoch
 
-    base = read_settings(options.config, options.set)
+    base = read_settings(options.config, options.assignments)
     model_name = take_model_name(base, options.model)
     space = read_space(tried, model_name)
     search = Search(model_name, base, space, trials, options.seed)

@@ -1,4 +1,4 @@
-"""The objective that all pairwise models share: BPR with an L2 penalty."""
+"""The objective that pairwise models share: BPR with an L2 penalty. `softmax.py` has the other loss."""
 
 from collections.abc import Iterable
 from typing import Any

@@ -1,4 +1,9 @@
-"""The names of the models in `registry.py`. Reading them imports no torch, so `--help` can list them."""
+"""The names of the models in `registry.py` and of the losses. Reading them imports no torch, so `--help` is fast."""
+
+from typing import Literal
+
+Loss = Literal["bpr", "softmax"]
+"""What a model that learns from pairs minimises: BPR's loss over negatives, or a softmax over items (`softmax.py`)."""
 
 _PAPER = ("jifr", "jifr_visual", "jifr_rating", "jifr_na", "acf", "vpoi", "cdl", "bpr", "vbpr")
 _GRAPHS = ("lightgcn", "lattice", "freedom", "bm3")

@@ -18,6 +18,7 @@ class TrainingConfig:
         batch_size: positives per batch.
         learning_rate: Adam's learning rate.
         n_negatives: negatives per positive, drawn again every epoch; the paper's 10.
+        n_candidates: a softmax is over all items if they are at most as many, else over about as many drawn ones.
         patience: stop after this many validations in a row without an improvement.
         validate_every: epochs between validations.
         validation_k: validation is NDCG@K over all items, with this K.
@@ -27,6 +28,7 @@ class TrainingConfig:
     batch_size: Size = 256
     learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 2e-3
     n_negatives: Size = 10
+    n_candidates: Size = 4096
     patience: Size = 30
     validate_every: Size = 1
     validation_k: Size = 15

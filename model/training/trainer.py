@@ -29,7 +29,7 @@ from model.models.registry import data_for, make_model
 from model.schema import Training
 from model.training.config import TrainingConfig
 from model.training.device import threads_for
-from model.training.sampling import NegativeSampler
+from model.training.sampling import Comparisons
 from model.training.steps import StaticSteps, make_steps, numbers_per_step
 
 logger = logging.getLogger(__name__)
@@ -96,7 +96,8 @@ class Trainer:
         if isinstance(self.model, TrainableRecommender):
             self._positives = data.positives.to(device)
             self._users = self._positives.owners
-            self._sampler = NegativeSampler(self._positives, data.n_items)
+            loss = getattr(config, "loss", "bpr")
+            self._comparisons = Comparisons(self.model, loss, self._positives, data.n_items, training)
             self._optimizer = torch.optim.Adam(
                 self.model.parameters(), lr=training.learning_rate, fused=True, capturable=device == "cuda"
             )
@@ -191,7 +192,7 @@ class Trainer:
         learner.begin_epoch(self._generator)
         draws = self._generator.device
         order = torch.randperm(len(self._users), generator=self._generator, device=draws).to(self._device)
-        all_negatives = self._sampler.sample_all(self._users, self._training.n_negatives, self._generator)
+        all_negatives = self._comparisons.draw(self._users, self._generator)
         with threads_for(numbers_per_step(learner, self._training)):
             total = self._steps.run(self._users[order], self._positives.values[order], all_negatives[order])
         mean = float(total) / len(order)

@@ -157,6 +157,7 @@ def test_the_defaults_of_training_are_those_of_the_published_results() -> None:
         "batch_size": 256,
         "learning_rate": 2e-3,
         "n_negatives": 10,
+        "n_candidates": 4096,
         "patience": 30,
         "validate_every": 1,
         "validation_k": 15,

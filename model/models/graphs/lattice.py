@@ -22,10 +22,11 @@ from torch.nn.functional import normalize
 
 from model.data.tensors import TrainingData
 from model.models.graphs.item_graph import ItemGraph, cosines, mixed, nearest, symmetric
-from model.models.graphs.lightgcn import margins
+from model.models.graphs.lightgcn import margins, softmax_of_graph
 from model.models.graphs.modalities import Projections, item_vectors
 from model.models.graphs.user_item_graph import UserItemGraph
 from model.models.loss import bpr_loss_of_margins, mean_squared_norm
+from model.models.names import Loss
 from model.models.recommender import EmbeddingScorer, Scorer, TrainableRecommender
 from model.models.visual.projection import FeatureScaling
 
@@ -35,6 +36,7 @@ class LATTICEConfig:
     """The settings.
 
     Attributes:
+        loss: `bpr`, or `softmax` (`model.models.softmax`).
         dim: d, size of the embeddings and of the projections.
         n_neighbours: k.
         raw_share: λ, share of the graph of the features as they are.
@@ -45,6 +47,7 @@ class LATTICEConfig:
         init_std: standard deviation of the initial embeddings, N(0, init_std²).
     """
 
+    loss: Loss = "bpr"
     dim: int = 64
     n_neighbours: int = 10
     raw_share: float = 0.9
@@ -89,11 +92,14 @@ class LATTICE(TrainableRecommender):
         self._item_graph = None
 
     def loss(self, users: Tensor, positives: Tensor, negatives: Tensor) -> Tensor:
-        """Return the BPR loss of a batch with its penalty, a scalar."""
+        """Return the loss of a batch with its penalty, a scalar."""
         graph = self.item_graph() if self._item_graph is None else self._item_graph
         self._item_graph = graph.detach()
         u, v = self._vectors(graph)
-        penalty = mean_squared_norm(u, users) + mean_squared_norm(v, positives) + mean_squared_norm(v, negatives)
+        penalty = mean_squared_norm(u, users) + mean_squared_norm(v, positives)
+        if self.config.loss == "softmax":
+            return softmax_of_graph(u, v, users, positives, negatives, self.is_sampled) + self.config.l2 * penalty
+        penalty = penalty + mean_squared_norm(v, negatives)
         return bpr_loss_of_margins(margins(u, v, users, positives, negatives)) + self.config.l2 * penalty
 
     def item_graph(self) -> ItemGraph:

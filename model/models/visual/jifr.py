@@ -25,10 +25,18 @@ from model.data.jagged import row_positions
 from model.data.tensors import TrainingData
 from model.models.lookup import lookup
 from model.models.loss import bpr_loss, mean_squared_norm, squared_norm
+from model.models.names import Loss
 from model.models.recommender import FrameScorer, TrainableRecommender, require_features
 from model.models.segments import counts_by, softmax_by, spread_by, sum_by
+from model.models.softmax import candidates, softmax_loss, softmax_loss_of_pairs
 from model.models.static_shapes import for_gpu
-from model.models.visual.item_frames import ItemFrames, frames_of_batch, frames_of_items, n_frames_of
+from model.models.visual.item_frames import (
+    ItemFrames,
+    frames_of_batch,
+    frames_of_distinct,
+    frames_of_items,
+    n_frames_of,
+)
 from model.models.visual.jifr_scorer import JIFRScorer
 from model.models.visual.projection import FeatureScaling, ScaledFeatures
 
@@ -40,11 +48,13 @@ class JIFRConfig:
     """The settings. The paper gives d1, d2 and λ1, but no other setting.
 
     Attributes:
+        loss: `bpr`, or `softmax` instead of the paper's (`model.models.softmax`).
         collaborative_dim: d1; the paper's best is 32.
         visual_dim: d2; the paper's best is 32.
         l2: λ1, on U, V and W; the paper's best is 0.001.
         attention_l2: the same for W¹, w¹, W² and w², which the paper does not penalise. Without it,
             the rating attention memorises the training pairs.
+        visual_l2: the same for the x_i of a batch.
         projection_l2: the same for P. Without it, P outgrows the embeddings, the rating attention
             gives all weight to looks, and habit is never learnt. A larger value favours items
             over frames: on the sandbox's validation split (random weights, 4 seeds), 3e-4 instead of
@@ -59,10 +69,12 @@ class JIFRConfig:
         projection_std: the same for P and W⁰; features have norm 1 on average.
     """
 
+    loss: Loss = "bpr"
     collaborative_dim: int = 32
     visual_dim: int = 32
     l2: float = 1e-3
     attention_l2: float = 3e-3
+    visual_l2: float = 0.0
     projection_l2: float = 1e-4
     visual_attention: Attention = "att"
     rating_attention: Attention = "att"
@@ -92,6 +104,7 @@ class JIFR(TrainableRecommender):
                 f"{config.visual_dim}), because Eq. 9 shares its weights; make them equal or set rating_attention=avg"
             )
         self.config = config
+        self.scores_pairs = config.rating_attention == "att"
         self.frame_offsets: Tensor
         self.register_buffer("frame_offsets", data.frames.offsets, persistent=False)
         self.features = ScaledFeatures(require_features(data.frames, "jifr"), config.feature_scaling)  # c
@@ -120,7 +133,9 @@ class JIFR(TrainableRecommender):
         With `avg`, both weights are 1 (Eq. 2, as in VBPR). The caption of Table 2 only asks for equal
         weights; one half each would give the same ranking and half the scores.
         """
-        u, v, w, x = self._embeddings(users, items)  # (B, d1), (B, n, d1), (B, d2), (B, n, d2)
+        return self._score(*self._embeddings(users, items))  # (B, d1), (B, n, d1), (B, d2), (B, n, d2)
+
+    def _score(self, u: Tensor, v: Tensor, w: Tensor, x: Tensor) -> Tensor:
         habit = (v @ u[:, :, None]).squeeze(2)  # (B, n): u_aᵀ v_i
         looks = (x @ w[:, :, None]).squeeze(2)  # (B, n): w_aᵀ x_i
         if self.config.rating_attention == "avg":
@@ -193,19 +208,43 @@ class JIFR(TrainableRecommender):
         return {"frames": n_frames_of(self.frame_offsets, items).sum((-2, -1))}
 
     def loss(self, users: Tensor, positives: Tensor, negatives: Tensor) -> Tensor:
-        """Return the BPR loss of a batch plus λ1‖Θ1‖² with Θ1 = [U, V, W], and the penalties on the networks and P.
+        """Return the loss of a batch plus λ1‖Θ1‖² with Θ1 = [U, V, W], and the penalties on x, the networks and P.
 
-        Source: Wu et al. 2019, Eq. 3. The penalties on the networks and P are ours (see `JIFRConfig`).
+        A softmax has no penalty on its candidates.
+
+        Source: Wu et al. 2019, Eq. 3. The penalties on x, the networks and P are ours (see `JIFRConfig`).
         """
-        scores = self.score(users, torch.cat([positives[:, None], negatives], 1))  # (B, 1 + n)
+        is_softmax = self.config.loss == "softmax"
+        if is_softmax and not self.scores_pairs:
+            return self._softmax_loss(users, positives, negatives)
+        u, v, w, x = self._embeddings(users, torch.cat([positives[:, None], negatives], 1))
+        scores = self._score(u, v, w, x)  # (B, 1 + n)
+        if is_softmax:
+            loss = softmax_loss_of_pairs(scores, positives, negatives, len(self.item_collaborative))
+            return loss + self._penalty(users, [positives], x[:, 0].square().sum(1).mean())
+        of_x = x[:, 0].square().sum(1).mean() + x[:, 1:].square().sum(2).mean()
+        return bpr_loss(scores[:, 0], scores[:, 1:]) + self._penalty(users, [positives, negatives], of_x)
+
+    def _softmax_loss(self, users: Tensor, positives: Tensor, negatives: Tensor) -> Tensor:
+        """Return the loss without rating attention, where scores are inner products."""
+        among = candidates(positives, negatives, len(self.item_collaborative), self.is_sampled)
+        reserved = self.reserved_size("frames")
+        batch = frames_of_distinct(self.frame_offsets, self.features.n_frames, among.items, reserved)
+        x = self._item_visual(batch)  # (m, d2)
+        of_users = torch.cat([lookup(users, self.user_collaborative), lookup(users, self.user_visual)], 1)
+        of_items = torch.cat([among.items.taken_from(self.item_collaborative), x], 1)  # (m, d1 + d2)
+        of_x = mean_squared_norm(x, among.items.which[: len(positives)])
+        return softmax_loss(of_users, of_items, among) + self._penalty(users, [positives], of_x)
+
+    def _penalty(self, users: Tensor, occurring: list[Tensor], of_x: Tensor) -> Tensor:
+        """Return all penalties, given the `occurring` items and the mean of their ‖x_i‖²."""
         embeddings = mean_squared_norm(self.user_collaborative, users) + mean_squared_norm(self.user_visual, users)
-        for items in (positives, negatives):
+        for items in occurring:
             embeddings = embeddings + mean_squared_norm(self.item_collaborative, items)
         names = ("frame_hidden", "frame_logit", "rating_hidden", "rating_logit")  # W¹, w¹, W², w²
         networks = squared_norm(weight for name, weight in self.named_parameters() if name in names)
         penalty = self.config.l2 * embeddings + self.config.attention_l2 * networks
-        penalty = penalty + self.config.projection_l2 * squared_norm([self.projection])
-        return bpr_loss(scores[:, 0], scores[:, 1:]) + penalty
+        return penalty + self.config.visual_l2 * of_x + self.config.projection_l2 * squared_norm([self.projection])
 
     @torch.no_grad()
     def visual_attention(self, items: Tensor) -> tuple[Tensor, Tensor, Tensor]:

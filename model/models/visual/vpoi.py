@@ -27,8 +27,10 @@ from model.data.jagged import row_positions
 from model.data.tensors import TrainingData
 from model.models.lookup import lookup
 from model.models.loss import bpr_loss, mean_squared_norm, squared_norm
+from model.models.names import Loss
 from model.models.recommender import EmbeddingScorer, Scorer, TrainableRecommender, require_features
 from model.models.segments import mean_by, spread_by
+from model.models.softmax import candidates, softmax_loss
 from model.models.visual.item_frames import frames_of_batch, n_frames_of
 from model.models.visual.projection import FeatureScaling, ScaledFeatures
 
@@ -38,6 +40,7 @@ class VPOIConfig:
     """The settings.
 
     Attributes:
+        loss: `bpr`, or `softmax` (`model.models.softmax`).
         dim: size of the embeddings.
         l2: weight of the L2 penalty on the embeddings of a batch (`loss.mean_squared_norm`).
         image_weight: γ.
@@ -47,6 +50,7 @@ class VPOIConfig:
         projection_std: the same for Q; features have norm 1 on average.
     """
 
+    loss: Loss = "bpr"
     dim: int = 32
     l2: float = 1e-3
     image_weight: float = 0.1
@@ -80,16 +84,24 @@ class VPOI(TrainableRecommender):
         self.projection = normal(config.projection_std, config.dim, self.features.width)  # Q
 
     def loss(self, users: Tensor, positives: Tensor, negatives: Tensor) -> Tensor:
-        """Return the BPR loss of a batch plus the image loss and the penalties, a scalar."""
+        """Return the loss of a batch plus the image loss and the penalties, a scalar."""
+        of_images = self.config.image_weight * self.image_loss(positives, negatives[:, 0])
+        penalty = self.config.projection_l2 * squared_norm([self.projection])
+        return self._habit_loss(users, positives, negatives) + of_images + penalty
+
+    def _habit_loss(self, users: Tensor, positives: Tensor, negatives: Tensor) -> Tensor:
+        """Return the loss of the ratings with the penalty on the embeddings."""
         u = lookup(users, self.users)  # (B, d)
+        if self.config.loss == "softmax":
+            among = candidates(positives, negatives, len(self.items), self.is_sampled)
+            embeddings = mean_squared_norm(self.users, users, u) + mean_squared_norm(self.items, positives)
+            return softmax_loss(u, among.items.taken_from(self.items), among) + self.config.l2 * embeddings
         v = lookup(torch.cat([positives[:, None], negatives], 1), self.items)  # (B, 1 + n, d)
         scores = (v @ u.unsqueeze(2)).squeeze(2)  # (B, 1 + n)
         embeddings = mean_squared_norm(self.users, users, u)
         for items in (positives, negatives):
             embeddings = embeddings + mean_squared_norm(self.items, items)
-        penalty = self.config.l2 * embeddings + self.config.projection_l2 * squared_norm([self.projection])
-        of_images = self.config.image_weight * self.image_loss(positives, negatives[:, 0])
-        return bpr_loss(scores[:, 0], scores[:, 1:]) + of_images + penalty
+        return bpr_loss(scores[:, 0], scores[:, 1:]) + self.config.l2 * embeddings
 
     def batch_sizes(self, users: Tensor, positives: Tensor, negatives: Tensor) -> dict[str, Tensor]:
         """Return how many frames the positives and the first negatives have (see `TrainableRecommender`)."""

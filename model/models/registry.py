@@ -28,6 +28,7 @@ from model.models.recommender import Config, Recommender
 from model.models.visual.acf import ACF, ACFConfig
 from model.models.visual.cdl import CDL, CDLConfig
 from model.models.visual.jifr import JIFR, JIFRConfig
+from model.models.visual.jifr_plus import JIFRPlus, JIFRPlusConfig
 from model.models.visual.vbpr import VBPR, VBPRConfig
 from model.models.visual.vpoi import VPOI, VPOIConfig
 
@@ -42,13 +43,15 @@ class ModelKind:
 
 MODELS: dict[str, ModelKind] = {
     "jifr": ModelKind(JIFR, JIFRConfig()),
-    "jifr_visual": ModelKind(JIFR, JIFRConfig(rating_attention="avg")),
+    "jifr_visual": ModelKind(JIFR, JIFRConfig(collaborative_dim=64, rating_attention="avg")),
     "jifr_rating": ModelKind(JIFR, JIFRConfig(visual_attention="avg")),
-    "jifr_na": ModelKind(JIFR, JIFRConfig(visual_attention="avg", rating_attention="avg")),
+    "jifr_na": ModelKind(JIFR, JIFRConfig(collaborative_dim=64, visual_attention="avg", rating_attention="avg")),
+    "jifr_plus": ModelKind(JIFRPlus, JIFRPlusConfig()),
     "acf": ModelKind(ACF, ACFConfig()),
     "vpoi": ModelKind(VPOI, VPOIConfig()),
     "cdl": ModelKind(CDL, CDLConfig()),
     "bpr": ModelKind(BPR, BPRConfig()),
+    "softmax_mf": ModelKind(BPR, BPRConfig(loss="softmax")),
     "vbpr": ModelKind(VBPR, VBPRConfig()),
     "lightgcn": ModelKind(LightGCN, LightGCNConfig()),
     "lattice": ModelKind(LATTICE, LATTICEConfig()),

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from model.data.tensors import TrainingData
 from model.models.lookup import lookup
-from model.models.loss import bpr_loss_of_margins, mean_squared_norm
+from model.models.loss import bpr_loss_of_margins, l2_weight, mean_squared_norm
 from model.models.names import Loss
 from model.models.recommender import EmbeddingScorer, Scorer, TrainableRecommender
 from model.models.softmax import candidates, softmax_loss
@@ -18,16 +18,16 @@ class BPRConfig:
     """The settings.
 
     Attributes:
-        loss: `bpr`, or `softmax` (`model.models.softmax`).
         dim: size of the embeddings.
-        l2: weight of the L2 penalty on the embeddings of a batch (`loss.mean_squared_norm`).
+        l2: weight of the L2 penalty on the embeddings of a batch (`loss.mean_squared_norm`); None: `loss.l2_weight`.
         init_std: standard deviation of the initial embeddings, N(0, init_std²).
+        loss: `bpr`, or `softmax` (`model.models.softmax`).
     """
 
-    loss: Loss = "bpr"
     dim: int = 64
-    l2: float = 1e-3
+    l2: float | None = None
     init_std: float = 0.01
+    loss: Loss = "bpr"
 
 
 class BPR(TrainableRecommender):
@@ -36,6 +36,7 @@ class BPR(TrainableRecommender):
     def __init__(self, config: BPRConfig, data: TrainingData, generator: torch.Generator) -> None:
         super().__init__()
         self.config = config
+        self.l2 = l2_weight(config.l2, config.loss, data)
         self.users = nn.Parameter(torch.randn(data.n_users, config.dim, generator=generator) * config.init_std)
         self.items = nn.Parameter(torch.randn(data.n_items, config.dim, generator=generator) * config.init_std)
 
@@ -49,7 +50,7 @@ class BPR(TrainableRecommender):
         among = candidates(positives, negatives, len(self.items), self.is_sampled)
         u = lookup(users, self.users)  # (B, d)
         penalty = mean_squared_norm(self.users, users, u) + mean_squared_norm(self.items, positives)
-        return softmax_loss(u, among.items.taken_from(self.items), among) + self.config.l2 * penalty
+        return softmax_loss(u, among.items.taken_from(self.items), among) + self.l2 * penalty
 
     def _bpr_loss(self, users: Tensor, positives: Tensor, negatives: Tensor) -> Tensor:
         """Return BPR's loss with its penalty.
@@ -65,7 +66,7 @@ class BPR(TrainableRecommender):
         margins = (u.unsqueeze(1) * apart) @ u.new_ones(u.shape[1])  # (B, n)
         penalty = mean_squared_norm(self.users, users, u)
         penalty = penalty + mean_squared_norm(self.items, positives, v) + mean_squared_norm(self.items, others, w)
-        return bpr_loss_of_margins(margins) + self.config.l2 * penalty
+        return bpr_loss_of_margins(margins) + self.l2 * penalty
 
     def scorer(self) -> Scorer:
         """Return the inner products of the embeddings."""

@@ -37,8 +37,6 @@ class FREEDOMConfig:
     """The settings.
 
     Attributes:
-        loss: `bpr`, or `softmax` (`model.models.softmax`); the modalities' own losses stay BPR's over
-            the negatives.
         dim: d, size of the embeddings.
         n_layers: layers of the graph of users and items.
         n_item_layers: L, layers of the item graph.
@@ -49,9 +47,10 @@ class FREEDOMConfig:
         l2: weight of the L2 penalty on the layer-0 embeddings of a batch (`loss.mean_squared_norm`); MMRec has none.
         feature_scaling: how a modality's vectors are scaled for W (`projection.ScaledFeatures`).
         init_std: standard deviation of the initial embeddings, N(0, init_std²).
+        loss: `bpr`, or `softmax` (`model.models.softmax`); the modalities' own losses stay BPR's over
+            the negatives.
     """
 
-    loss: Loss = "bpr"
     dim: int = 64
     n_layers: int = 2
     n_item_layers: int = 1
@@ -62,6 +61,7 @@ class FREEDOMConfig:
     l2: float = 1e-3
     feature_scaling: FeatureScaling = "standard"
     init_std: float = 0.1
+    loss: Loss = "bpr"
 
 
 class FREEDOM(TrainableRecommender):

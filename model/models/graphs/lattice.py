@@ -36,7 +36,6 @@ class LATTICEConfig:
     """The settings.
 
     Attributes:
-        loss: `bpr`, or `softmax` (`model.models.softmax`).
         dim: d, size of the embeddings and of the projections.
         n_neighbours: k.
         raw_share: λ, share of the graph of the features as they are.
@@ -45,9 +44,9 @@ class LATTICEConfig:
         l2: weight of the L2 penalty on the propagated vectors of a batch (`loss.mean_squared_norm`).
         feature_scaling: how a modality's vectors are scaled for W (`projection.ScaledFeatures`).
         init_std: standard deviation of the initial embeddings, N(0, init_std²).
+        loss: `bpr`, or `softmax` (`model.models.softmax`).
     """
 
-    loss: Loss = "bpr"
     dim: int = 64
     n_neighbours: int = 10
     raw_share: float = 0.9
@@ -56,6 +55,7 @@ class LATTICEConfig:
     l2: float = 1e-3
     feature_scaling: FeatureScaling = "standard"
     init_std: float = 0.1
+    loss: Loss = "bpr"
 
 
 class LATTICE(TrainableRecommender):

@@ -23,18 +23,18 @@ class LightGCNConfig:
     """The settings.
 
     Attributes:
-        loss: `bpr`, or `softmax` (`model.models.softmax`).
         dim: d, size of the embeddings.
         n_layers: K.
         l2: weight of the L2 penalty on the layer-0 embeddings of a batch (`loss.mean_squared_norm`).
         init_std: standard deviation of the initial embeddings, N(0, init_std²).
+        loss: `bpr`, or `softmax` (`model.models.softmax`).
     """
 
-    loss: Loss = "bpr"
     dim: int = 64
     n_layers: int = 2
     l2: float = 1e-3
     init_std: float = 0.1
+    loss: Loss = "bpr"
 
 
 class LightGCN(TrainableRecommender):

@@ -49,7 +49,6 @@ class ACFConfig:
     """The settings.
 
     Attributes:
-        loss: `bpr`, or `softmax` (`model.models.softmax`).
         dim: size of the embeddings.
         attention_width: h, rows of each W¹ and W².
         max_history: maximum number of items per history.
@@ -58,9 +57,9 @@ class ACFConfig:
         feature_scaling: how features are scaled first (`projection.ScaledFeatures`).
         init_std: standard deviation of the initial u, v and p, N(0, init_std²).
         projection_std: the same for W¹ₓ and W²ₓ; features have norm 1 on average.
+        loss: `bpr`, or `softmax` (`model.models.softmax`).
     """
 
-    loss: Loss = "bpr"
     dim: int = 32
     attention_width: int = 32
     max_history: int = 50
@@ -69,6 +68,7 @@ class ACFConfig:
     feature_scaling: FeatureScaling = "standard"
     init_std: float = 0.01
     projection_std: float = 0.1
+    loss: Loss = "bpr"
 
 
 class ACF(TrainableRecommender):

@@ -39,7 +39,6 @@ class CDLConfig:
     """The settings.
 
     Attributes:
-        loss: `bpr`, or `softmax` (`model.models.softmax`).
         dim: d, number of dimensions of the space of users and pictures.
         hidden_dim: rows of W¹.
         l2: weight of the squared norms of the users of a batch.
@@ -47,9 +46,9 @@ class CDLConfig:
         feature_scaling: how features are scaled first (`projection.ScaledFeatures`).
         init_std: standard deviation of the initial users, N(0, init_std²).
         projection_std: the same for W¹; features have norm 1 on average.
+        loss: `bpr`, or `softmax` (`model.models.softmax`).
     """
 
-    loss: Loss = "bpr"
     dim: int = 32
     hidden_dim: int = 64
     l2: float = 1e-3
@@ -57,6 +56,7 @@ class CDLConfig:
     feature_scaling: FeatureScaling = "standard"
     init_std: float = 0.01
     projection_std: float = 0.1
+    loss: Loss = "bpr"
 
 
 class CDL(TrainableRecommender):

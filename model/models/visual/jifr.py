@@ -24,7 +24,7 @@ from dataset.errors import UsageError
 from model.data.jagged import row_positions
 from model.data.tensors import TrainingData
 from model.models.lookup import lookup
-from model.models.loss import bpr_loss, mean_squared_norm, squared_norm
+from model.models.loss import bpr_loss, l2_weight, mean_squared_norm, squared_norm, visual_l2_weight
 from model.models.names import Loss
 from model.models.recommender import FrameScorer, TrainableRecommender, require_features
 from model.models.segments import counts_by, softmax_by, spread_by, sum_by
@@ -48,17 +48,13 @@ class JIFRConfig:
     """The settings. The paper gives d1, d2 and λ1, but no other setting.
 
     Attributes:
-        loss: `bpr`, or `softmax` instead of the paper's (`model.models.softmax`).
         collaborative_dim: d1; the paper's best is 32.
         visual_dim: d2; the paper's best is 32.
-        l2: λ1, on U, V and W; the paper's best is 0.001.
+        l2: λ1, on U and V; None: `loss.l2_weight`. The paper's best is 0.001, on W too.
         attention_l2: the same for W¹, w¹, W² and w², which the paper does not penalise. Without it,
             the rating attention memorises the training pairs.
-        visual_l2: the same for the x_i of a batch.
-        projection_l2: the same for P. Without it, P outgrows the embeddings, the rating attention
-            gives all weight to looks, and habit is never learnt. A larger value favours items
-            over frames: on the sandbox's validation split (random weights, 4 seeds), 3e-4 instead of
-            1e-4 gives 8 % more NDCG@15 for items and 8 % less NDCG@3 for frames.
+        projection_l2: weight of ‖P‖². With neither it nor `visual_l2`, P outgrows the embeddings, the rating attention
+            gives all weight to looks, and habit is never learnt.
         visual_attention: `att` for Eq. 5 to 7, `avg` for Eq. 1.
         rating_attention: `att` for Eq. 8 to 10, `avg` for Eq. 2.
         reduced_dim: d0, rows of W⁰.
@@ -67,15 +63,16 @@ class JIFRConfig:
         feature_scaling: how features are scaled first (`projection.ScaledFeatures`).
         init_std: standard deviation of the initial U, V and W, N(0, init_std²).
         projection_std: the same for P and W⁰; features have norm 1 on average.
+        loss: `bpr`, or `softmax` instead of the paper's (`model.models.softmax`).
+        visual_l2: weight of the penalty on the w_a and x_i of a batch; None: `loss.visual_l2_weight`. With 0, W has l2,
+            and x_i none, as in the paper.
     """
 
-    loss: Loss = "bpr"
     collaborative_dim: int = 32
     visual_dim: int = 32
-    l2: float = 1e-3
+    l2: float | None = None
     attention_l2: float = 3e-3
-    visual_l2: float = 0.0
-    projection_l2: float = 1e-4
+    projection_l2: float = 0.0
     visual_attention: Attention = "att"
     rating_attention: Attention = "att"
     reduced_dim: int = 32
@@ -84,6 +81,8 @@ class JIFRConfig:
     feature_scaling: FeatureScaling = "standard"
     init_std: float = 0.01
     projection_std: float = 0.1
+    loss: Loss = "bpr"
+    visual_l2: float | None = None
 
 
 class JIFR(TrainableRecommender):
@@ -104,6 +103,8 @@ class JIFR(TrainableRecommender):
                 f"{config.visual_dim}), because Eq. 9 shares its weights; make them equal or set rating_attention=avg"
             )
         self.config = config
+        self.l2 = l2_weight(config.l2, config.loss, data)
+        self.visual_l2 = visual_l2_weight(config.visual_l2, config.loss)
         self.scores_pairs = config.rating_attention == "att"
         self.frame_offsets: Tensor
         self.register_buffer("frame_offsets", data.frames.offsets, persistent=False)
@@ -238,13 +239,14 @@ class JIFR(TrainableRecommender):
 
     def _penalty(self, users: Tensor, occurring: list[Tensor], of_x: Tensor) -> Tensor:
         """Return all penalties, given the `occurring` items and the mean of their ‖x_i‖²."""
-        embeddings = mean_squared_norm(self.user_collaborative, users) + mean_squared_norm(self.user_visual, users)
+        of_w = (self.visual_l2 or self.l2) * mean_squared_norm(self.user_visual, users)
+        embeddings = mean_squared_norm(self.user_collaborative, users)
         for items in occurring:
             embeddings = embeddings + mean_squared_norm(self.item_collaborative, items)
         names = ("frame_hidden", "frame_logit", "rating_hidden", "rating_logit")  # W¹, w¹, W², w²
         networks = squared_norm(weight for name, weight in self.named_parameters() if name in names)
-        penalty = self.config.l2 * embeddings + self.config.attention_l2 * networks
-        return penalty + self.config.visual_l2 * of_x + self.config.projection_l2 * squared_norm([self.projection])
+        penalty = self.l2 * embeddings + of_w + self.config.attention_l2 * networks
+        return penalty + self.visual_l2 * of_x + self.config.projection_l2 * squared_norm([self.projection])
 
     @torch.no_grad()
     def visual_attention(self, items: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from model.data.tensors import TrainingData
 from model.models.distinct import Distinct, distinct
 from model.models.lookup import lookup
-from model.models.loss import bpr_loss_of_margins, mean_squared_norm, squared_norm
+from model.models.loss import bpr_loss_of_margins, l2_weight, mean_squared_norm, squared_norm, visual_l2_weight
 from model.models.names import Loss
 from model.models.recommender import EmbeddingScorer, Scorer, TrainableRecommender, require_features
 from model.models.softmax import candidates, softmax_loss
@@ -29,26 +29,27 @@ class VBPRConfig:
     """The settings.
 
     Attributes:
-        loss: `bpr`, or `softmax` (`model.models.softmax`).
         dim: d1, size of the embeddings γ.
         visual_dim: d2, size of the visual embeddings θ.
-        l2: weight of the L2 penalty on β_i, γ and θ_u of a batch (`loss.mean_squared_norm`).
-        visual_l2: the same for the projected pictures, (β'ᵀ f_i, E f_i).
+        l2: weight of the L2 penalty on γ and β_i of a batch (`loss.mean_squared_norm`); None: `loss.l2_weight`.
         projection_l2: weight of the squared norms of E and β', which the original penalises instead.
         feature_scaling: how the items' features are scaled first (`projection.ScaledFeatures`).
         init_std: standard deviation of the initial γ and θ, N(0, init_std²).
         projection_std: the same for E; features have norm 1 on average. Biases start at 0.
+        loss: `bpr`, or `softmax` (`model.models.softmax`).
+        visual_l2: the same for θ_u and the projected pictures, (β'ᵀ f_i, E f_i); None: `loss.visual_l2_weight`. With 0,
+            θ_u has l2, and only `projection_l2` holds the pictures, as in the original.
     """
 
-    loss: Loss = "bpr"
-    dim: int = 32
+    dim: int = 64
     visual_dim: int = 32
-    l2: float = 1e-3
-    visual_l2: float = 0.0
-    projection_l2: float = 1e-4
+    l2: float | None = None
+    projection_l2: float = 0.0
     feature_scaling: FeatureScaling = "standard"
     init_std: float = 0.01
     projection_std: float = 0.1
+    loss: Loss = "bpr"
+    visual_l2: float | None = None
 
 
 class VBPR(TrainableRecommender):
@@ -65,6 +66,8 @@ class VBPR(TrainableRecommender):
     def __init__(self, config: VBPRConfig, data: TrainingData, generator: torch.Generator) -> None:
         super().__init__()
         self.config = config
+        self.l2 = l2_weight(config.l2, config.loss, data)
+        self.visual_l2 = visual_l2_weight(config.visual_l2, config.loss)
         of_items = mean_by_item(require_features(data.frames, "vbpr"), data.frames.offsets)
         self.features = ScaledFeatures(of_items, config.feature_scaling)
 
@@ -92,25 +95,29 @@ class VBPR(TrainableRecommender):
         others = lookup(of_negatives, i).view(*negatives.shape, -1)  # (B, n, D)
         apart = lookup(of_positives, i).unsqueeze(1) - others
         margins = (u.unsqueeze(1) * apart) @ u.new_ones(u.shape[1])  # (B, n)
-        penalty = mean_squared_norm(self.users, users, of_users)
-        penalty = self.config.l2 * penalty + self._item_penalty(i, of_positives) + self._item_penalty(i, of_negatives)
+        penalty = self._user_penalty(users) + self._item_penalty(i, of_positives) + self._item_penalty(i, of_negatives)
         return bpr_loss_of_margins(margins) + penalty + self.config.projection_l2 * squared_norm([self.visual])
 
     def _softmax_loss(self, users: Tensor, positives: Tensor, negatives: Tensor) -> Tensor:
         among = candidates(positives, negatives, len(self.items), self.is_sampled)
         of_users = lookup(users, self.users)
         i = self._item_vectors(among.items.taken_from(self.items), among.items)
-        penalty = self.config.l2 * mean_squared_norm(self.users, users, of_users)
-        penalty = penalty + self._item_penalty(i, among.items.which[: len(positives)])
+        penalty = self._user_penalty(users) + self._item_penalty(i, among.items.which[: len(positives)])
         penalty = penalty + self.config.projection_l2 * squared_norm([self.visual])
         return softmax_loss(self._user_vectors(of_users), i, among) + penalty
+
+    def _user_penalty(self, users: Tensor) -> Tensor:
+        """Return the penalty on the users of a batch."""
+        free, visual = torch.split(self.users, [self.config.dim, self.config.visual_dim], 1)
+        of_visual = (self.visual_l2 or self.l2) * mean_squared_norm(visual, users)
+        return self.l2 * mean_squared_norm(free, users) + of_visual
 
     def _item_penalty(self, vectors: Tensor, which: Tensor) -> Tensor:
         """Return the penalty on items, given the (m, D) vectors of distinct ones and how often they occur."""
         free, visual = torch.split(vectors, [self.config.dim + 1, self.config.visual_dim + 1], 1)
-        penalty = self.config.l2 * mean_squared_norm(free, which)
-        if self.config.visual_l2:
-            penalty = penalty + self.config.visual_l2 * mean_squared_norm(visual, which)
+        penalty = self.l2 * mean_squared_norm(free, which)
+        if self.visual_l2:
+            penalty = penalty + self.visual_l2 * mean_squared_norm(visual, which)
         return penalty
 
     def _user_vectors(self, rows: Tensor) -> Tensor:

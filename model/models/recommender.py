@@ -82,6 +82,7 @@ class TrainableRecommender(Recommender):
     Attributes:
         repeats_steps: whether all steps run the same operations, so that a GPU can record one and replay it with other
             batches (`model.training.steps`).
+        batch_factor: how many times as large as others' its batches are by default.
         scores_pairs: whether a score needs work of its own for each pair, so that a softmax is over a sample of each
             user's own, not over items that the batch shares.
         is_sampled: whether a softmax is over a sample of the items. Training sets it.
@@ -90,6 +91,7 @@ class TrainableRecommender(Recommender):
     """
 
     repeats_steps: ClassVar[bool] = True
+    batch_factor: ClassVar[int] = 1
     scores_pairs: bool = False
 
     def __init__(self) -> None:

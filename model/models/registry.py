@@ -41,11 +41,12 @@ class ModelKind:
     config: Config
 
 
+_EQUAL_WEIGHTS = JIFRConfig(collaborative_dim=64, l2=None, visual_l2=None, rating_attention="avg")
 MODELS: dict[str, ModelKind] = {
     "jifr": ModelKind(JIFR, JIFRConfig()),
-    "jifr_visual": ModelKind(JIFR, JIFRConfig(collaborative_dim=64, rating_attention="avg")),
+    "jifr_visual": ModelKind(JIFR, _EQUAL_WEIGHTS),
     "jifr_rating": ModelKind(JIFR, JIFRConfig(visual_attention="avg")),
-    "jifr_na": ModelKind(JIFR, JIFRConfig(collaborative_dim=64, visual_attention="avg", rating_attention="avg")),
+    "jifr_na": ModelKind(JIFR, replace(_EQUAL_WEIGHTS, visual_attention="avg")),
     "jifr_plus": ModelKind(JIFRPlus, JIFRPlusConfig()),
     "acf": ModelKind(ACF, ACFConfig()),
     "vpoi": ModelKind(VPOI, VPOIConfig()),

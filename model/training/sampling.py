@@ -75,7 +75,13 @@ class Comparisons:
     """
 
     def __init__(
-        self, learner: TrainableRecommender, loss: str, positives: JaggedTensor, n_items: int, training: TrainingConfig
+        self,
+        learner: TrainableRecommender,
+        loss: str,
+        positives: JaggedTensor,
+        n_items: int,
+        training: TrainingConfig,
+        batch_size: int,
     ) -> None:
         self._n = training.n_negatives
         self._sampler: NegativeSampler | UniformSampler
@@ -85,7 +91,6 @@ class Comparisons:
         self._sampler = UniformSampler(n_items)
         learner.is_sampled = learner.scores_pairs
         if not learner.scores_pairs:
-            batch_size = min(training.batch_size, len(positives.values))
             learner.is_sampled = n_items > max(training.n_candidates, batch_size)
             self._n = -(-training.n_candidates // batch_size) if learner.is_sampled else 1
 

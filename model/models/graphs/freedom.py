@@ -74,6 +74,7 @@ class FREEDOM(TrainableRecommender):
     needs_features = True
     tried = ("l2=0.0001,0.001,0.01", "edge_dropout=0.0,0.5,0.8")
     repeats_steps = False
+    batch_factor = 8  # each batch passes over the whole graph
     item_neighbours: Tensor  # (N, k · modalities)
     item_weights: Tensor
 

@@ -68,6 +68,7 @@ class LATTICE(TrainableRecommender):
     needs_features = True
     tried = ("l2=0.0001,0.001,0.01", "raw_share=0.5,0.9")
     repeats_steps = False
+    batch_factor = 8  # each batch passes over the whole graph
 
     def __init__(self, config: LATTICEConfig, data: TrainingData, generator: torch.Generator) -> None:
         super().__init__()

@@ -42,6 +42,7 @@ class LightGCN(TrainableRecommender):
 
     tried = ("l2=0.0001,0.001,0.01", "n_layers=1,2,3")
     repeats_steps = False  # not tried on a GPU
+    batch_factor = 8  # each batch passes over the whole graph
 
     def __init__(self, config: LightGCNConfig, data: TrainingData, generator: torch.Generator) -> None:
         super().__init__()

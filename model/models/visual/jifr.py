@@ -50,7 +50,8 @@ class JIFRConfig:
     Attributes:
         collaborative_dim: d1; the paper's best is 32.
         visual_dim: d2; the paper's best is 32.
-        l2: λ1, on U and V; None: `loss.l2_weight`. The paper's best is 0.001, on W too.
+        l2: λ1, on U and V; None: `loss.l2_weight`. The paper's best is 0.001, on W too. With rating attention, scores
+            are weighted means of habit and looks, and more than 0.01 is too strong, whatever the data.
         attention_l2: the same for W¹, w¹, W² and w², which the paper does not penalise. Without it,
             the rating attention memorises the training pairs.
         projection_l2: weight of ‖P‖². With neither it nor `visual_l2`, P outgrows the embeddings, the rating attention
@@ -70,7 +71,7 @@ class JIFRConfig:
 
     collaborative_dim: int = 32
     visual_dim: int = 32
-    l2: float | None = None
+    l2: float | None = 0.01
     attention_l2: float = 3e-3
     projection_l2: float = 0.0
     visual_attention: Attention = "att"
@@ -82,7 +83,7 @@ class JIFRConfig:
     init_std: float = 0.01
     projection_std: float = 0.1
     loss: Loss = "bpr"
-    visual_l2: float | None = None
+    visual_l2: float | None = 0.01
 
 
 class JIFR(TrainableRecommender):

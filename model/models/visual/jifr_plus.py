@@ -45,6 +45,8 @@ class JIFRPlusConfig(JIFRConfig):
     loss: Loss = "softmax"
     rating_attention: Attention = "avg"
     collaborative_dim: int = 64
+    l2: float | None = None
+    visual_l2: float | None = None
     linear_weight: float = 10.0
     linear_l2: float = 200.0
 

@@ -29,7 +29,7 @@ def tune_settings(
     Args:
         tried: KEY=VALUES, either choices (l2=0.001,0.01) or a range (learning_rate=0.0005..0.01); join keys
             that must have equal values with commas (collaborative_dim,visual_dim=16,32); may be repeated (if absent,
-            the paper's dimensions and penalties, or the few settings of a model that is fitted at once)
+            the few settings that matter most for the model)
         trials: number of trials, with settings from Optuna (every combination is tried if absent)
         to: the folder of the search (a folder below data/tuning if absent)
         options: the options that training and tuning share

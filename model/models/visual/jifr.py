@@ -14,7 +14,7 @@ d0 the width of a reduced feature, h the width of an attention network.
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -95,6 +95,7 @@ class JIFR(TrainableRecommender):
     """
 
     needs_features = True
+    tried: ClassVar[tuple[str, ...]] = ("l2=0.003,0.01,0.03,0.06", "visual_l2=0.003,0.01,0.04")
 
     def __init__(self, config: JIFRConfig, data: TrainingData, generator: torch.Generator) -> None:
         super().__init__()

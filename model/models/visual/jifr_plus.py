@@ -21,6 +21,7 @@ pair of a user and an item; EASE. B is fitted again when a run is loaded, so it 
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -60,7 +61,7 @@ class JIFRPlus(JIFR):
         UsageError: rating attention.
     """
 
-    tried = ("l2=0.01,0.03,0.1", "visual_l2=0.01,0.03,0.1", "linear_weight=0.0,5.0,10.0,20.0")
+    tried: ClassVar[tuple[str, ...]] = ("l2=0.03,0.1", "visual_l2=0.03,0.1", "linear_weight=0.0,5.0,20.0")
     repeats_steps = False
 
     def __init__(self, config: JIFRPlusConfig, data: TrainingData, generator: torch.Generator) -> None:

@@ -62,6 +62,7 @@ class VBPR(TrainableRecommender):
     """
 
     needs_features = True
+    tried = ("l2=0.003,0.01,0.03,0.06,0.1", "visual_l2=0.01,0.04,0.1")
 
     def __init__(self, config: VBPRConfig, data: TrainingData, generator: torch.Generator) -> None:
         super().__init__()

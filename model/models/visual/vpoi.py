@@ -68,6 +68,7 @@ class VPOI(TrainableRecommender):
     """
 
     needs_features = True
+    tried = ("l2=0.003,0.01,0.03,0.06,0.1", "image_weight=0.01,0.1")
 
     def __init__(self, config: VPOIConfig, data: TrainingData, generator: torch.Generator) -> None:
         super().__init__()

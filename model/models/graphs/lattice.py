@@ -52,7 +52,7 @@ class LATTICEConfig:
     raw_share: float = 0.9
     n_item_layers: int = 1
     n_layers: int = 2
-    l2: float = 1e-3
+    l2: float = 1e-2
     feature_scaling: FeatureScaling = "standard"
     init_std: float = 0.1
     loss: Loss = "bpr"
@@ -66,7 +66,7 @@ class LATTICE(TrainableRecommender):
     """
 
     needs_features = True
-    tried = ("l2=0.0001,0.001,0.01", "raw_share=0.5,0.9")
+    tried = ("l2=0.001,0.003,0.01,0.03", "raw_share=0.5,0.9")
     repeats_steps = False
     batch_factor = 8  # each batch passes over the whole graph
 

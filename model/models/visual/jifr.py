@@ -5,7 +5,9 @@ x_i, is an attentive sum over its frames. A second attention decides how much ha
 for this user and this item. Both are learnt from interactions with items only. The key frame is the
 frame that the user's visual embedding w_a scores highest.
 
-The scores are the paper's equations as printed; the loss differs (see `JIFR.loss` and `bpr_loss`).
+The scores are the paper's equations as printed; the loss differs (see `JIFR.loss` and `bpr_loss`). In one more
+departure, the penalty of the pictures is on w_a and the projected x_i, as that of habit is on u_a and v_i. The paper
+penalises w_a and leaves P free, but w_aᵀ P c does not change when P grows as w_a shrinks (`JIFRConfig.visual_l2`).
 `jifr_scorer` computes the same scores faster for all items at once; `projection` multiplies wide features by P and W⁰.
 
 Sizes: M users, N items, L frames, F the width of a feature, d1 and d2 the dimensions of the

@@ -171,7 +171,10 @@ class Recommendation(dy.Schema):
 
 
 class Cost(dy.Schema):
-    """What a run cost in seconds and memory. The memory is null where the system does not report it."""
+    """What a run cost in seconds and memory. The memory is null where the system does not report it.
+
+    `evaluate_s` is null until an experiment has evaluated the run.
+    """
 
     model = dy.String(primary_key=True)
     seed = dy.Int64(primary_key=True)
@@ -179,7 +182,7 @@ class Cost(dy.Schema):
     n_epochs = dy.UInt32()
     best_epoch = dy.UInt32()
     train_s = dy.Float64(min=0)
-    evaluate_s = dy.Float64(min=0)
+    evaluate_s = dy.Float64(nullable=True, min=0)
     n_threads = dy.UInt32(min=1)
     peak_memory_bytes = dy.UInt64(nullable=True)
 

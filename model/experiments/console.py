@@ -1,4 +1,4 @@
-"""Shows a running experiment on the terminal: a progress bar per run, and a line when a run has ended."""
+"""Shows a training or an experiment on the terminal: a progress bar per run, and a line when a run has ended."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -7,10 +7,59 @@ import polars as pl
 from rich.progress import Progress, TaskID
 
 from dataset.cli import printable, progress, say
-from dataset.errors import PipelineError
+from dataset.errors import PipelineError, TrainingError
+from model.data.loading import SnapshotData
+from model.experiments.run_store import lock_run
 from model.experiments.run_task import RunTask
 from model.experiments.runner import Reporter
-from model.training.trainer import Epoch
+from model.experiments.training_run import (
+    OnTraining,
+    compare_with_baselines,
+    require_resumable,
+    trained_model,
+    validation_metrics,
+)
+from model.training.trainer import Epoch, Trainer
+
+
+def train_on_console(task: RunTask, data: SnapshotData, device: str, must_resume: bool) -> None:
+    """Train a run, or find it trained, and say how it compares with the baselines on validation.
+
+    Raises:
+        MissingInputError: it must be resumed, and was not started.
+        StoppedError: Ctrl-C was pressed; the checkpoint is kept.
+        TrainingError: the loss or a score is not finite, the weights of the trained run cannot be read, or the run
+            must be resumed and its checkpoint cannot be used.
+    """
+
+    def begin(trainer: Trainer) -> None:
+        if needed := type(trainer.model).bytes_needed(data.training.n_users, data.training.n_items):
+            say(f"It needs about {needed / 2**30:.1f} GiB of memory.")
+        if trainer.epochs:
+            say(f"Resuming after epoch {len(trainer.epochs)}.")
+        bars.update(bar, total=trainer.most_epochs, completed=len(trainer.epochs), visible=True)
+
+    def restart(why: TrainingError) -> None:
+        if must_resume:
+            raise why
+        say(f"{str(why).partition(';')[0]}; training starts from the first epoch.")
+
+    def epoch(done: Epoch) -> None:
+        bars.update(bar, completed=done.epoch, note=str(done))
+
+    waiting = f"Another process works on {task.folder.name}; waiting until it ends."
+    with lock_run(task.folder, lambda: say(waiting)):
+        if must_resume:
+            require_resumable(task)
+        with progress("epochs") as bars:
+            bar = bars.add_task("training", total=None, visible=False, note="")
+            on = OnTraining(begin, restart, epoch)
+            model, is_new = trained_model(task, data, device, on)
+        if not is_new:
+            say("This run is trained already; --fresh trains another one beside it.")
+        metrics = validation_metrics(task, model, data, device)
+    if metrics is not None:
+        say("On validation:", *compare_with_baselines(metrics, data, task.model_name, task.seed), sep="\n  ")
 
 
 @contextmanager

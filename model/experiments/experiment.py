@@ -33,8 +33,8 @@ from model.experiments.compare import labels
 from model.experiments.config import ExperimentConfig
 from model.experiments.memory import usable_cores
 from model.experiments.recommend import recommend
-from model.experiments.run_folder import describe_run, open_run, run_folder
-from model.experiments.run_task import RunTask
+from model.experiments.run_folder import open_run
+from model.experiments.run_task import RunTask, ask_for
 from model.experiments.runner import Reporter, load_cached, run_all
 from model.models.recommender import FittedRecommender, Recommender
 from model.models.registry import MODELS, default_config
@@ -102,14 +102,7 @@ def _tasks(sets: Sequence[Snapshot], config: ExperimentConfig, runs: Path) -> li
             "add a model that needs none, such as bpr"
         )
     return [
-        RunTask(
-            run_folder(runs, name, snapshot, seed),
-            snapshot.path,
-            describe_run(name, default_config(name), config.training, seed, snapshot),
-            default_config(name),
-            config.training,
-            config.evaluation,
-        )
+        ask_for(runs, snapshot, name, default_config(name), config.training, seed, config.evaluation)
         for (_, name), snapshot in chosen.items()
         for seed in dict.fromkeys(config.seeds)
     ]

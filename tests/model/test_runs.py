@@ -110,7 +110,7 @@ def test_the_hash_depends_on_no_machine_and_no_way_of_writing() -> None:
 
 
 def test_trainings_that_differ_in_a_setting_leave_one_run_each(command) -> None:
-    for options in (["dim=8"], ["dim=9"], ["dim=8", "--seed", "1"], ["dim=8", "--epochs", "2"]):
+    for options in (["dim=8"], ["dim=9"], ["dim=8", "--seed", "1"], ["dim=8", "--set", "patience=2"]):
         assert command(train, *SMALL, "--epochs", "1", "--set", *options)[0] == 0
     names = sorted(path.name for path in Path("data/runs").iterdir())
     assert len(names) == 4
@@ -146,7 +146,7 @@ def test_an_experiment_evaluates_the_run_that_train_has_made_and_train_finds_the
     assert status == 0, err
     assert (folder / "model.pt").stat().st_mtime_ns == weights
     assert len(list(Path("data/runs").iterdir())) == 2
-    status, out, _ = command(train, *SMALL, "--epochs", "2", "--model", "popular")
+    status, out, _ = command(train, "--model", "popular", *SMALL[2:], "--epochs", "2")
     assert (status, "trained already" in out) == (0, True)
 
 
@@ -215,10 +215,8 @@ def test_a_checkpoint_that_cannot_be_used_is_said_and_training_starts_again(
 
 
 def _weights_equal(one: Path, other: Path) -> bool:
-    states = [torch.load(next(folder.glob("*/model.pt")), weights_only=True) for folder in (one, other)]
-    return states[0].keys() == states[1].keys() and all(
-        torch.equal(states[0][key], states[1][key]) for key in states[0]
-    )
+    first, second = (torch.load(next(folder.glob("*/model.pt")), weights_only=True) for folder in (one, other))
+    return all(torch.equal(first[key], second[key]) for key in {*first, *second})
 
 
 TRAIN_WITH_CHECKPOINTS = """

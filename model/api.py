@@ -25,7 +25,7 @@ from model.experiments.recommend import recommend as recommend_with
 from model.experiments.recommend import user_indices
 from model.experiments.run_folder import Run
 from model.experiments.run_folder import open_run as open_run_folder
-from model.experiments.run_store import find_run
+from model.experiments.runs.store import find_run
 from model.experiments.settings import apply_settings
 from model.models.names import MODEL_NAMES
 from model.models.registry import default_config

@@ -32,7 +32,7 @@ def compare(
     """
     from dataset.tables import write_table
     from model.experiments.compare import compare_runs
-    from model.experiments.run_store import find_run
+    from model.experiments.runs.store import find_run
     from model.schema import Comparison
 
     evaluated = sorted(path.parent for path in DEFAULT_RUNS.glob("*/user_metrics.parquet"))

@@ -38,7 +38,7 @@ def evaluate_run(
     """
     from model.evaluation.evaluate import evaluate
     from model.experiments.run_folder import open_run, write_evaluation
-    from model.experiments.run_store import find_run, lock_run
+    from model.experiments.runs.store import find_run, lock_run
     from model.training.device import use_device
 
     use_device(device)

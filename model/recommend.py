@@ -37,7 +37,7 @@ def recommend_movies(
     from dataset.tables import read_table, write_table
     from model.experiments.recommend import recommend, user_indices
     from model.experiments.run_folder import open_run
-    from model.experiments.run_store import find_run
+    from model.experiments.runs.store import find_run
     from model.schema import NewFrame, Recommendation
     from model.training.device import use_device
 

@@ -39,8 +39,8 @@ def runs_command(
         return
     if yes:
         raise UsageError("--yes is for rm; omit it to list runs")
-    from model.experiments.run_list import list_runs
-    from model.experiments.run_store import find_run
+    from model.experiments.runs.listing import list_runs
+    from model.experiments.runs.store import find_run
 
     wanted = {find_run(name, runs).resolve() for name in names}
     found = [one for one in list_runs(runs) if not names or Path(one.folder).resolve() in wanted]
@@ -54,7 +54,7 @@ def runs_command(
 
 def _remove(names: Sequence[str], runs: Path, yes: bool, json: bool) -> None:
     """Remove runs, after all of them were checked."""
-    from model.experiments.run_store import find_run, remove_run, require_removable
+    from model.experiments.runs.store import find_run, remove_run, require_removable
 
     if not names or json:
         raise UsageError("rm takes the names of the runs to remove, and no --json; `python -m model runs` lists them")

@@ -1,6 +1,6 @@
 """Run folders: the files of a trained model.
 
-    data/runs/<model>-<snapshot>-v<version>[-<feature set>]-<seed>-<hash>/   (see `run_name`)
+    data/runs/<model>-<snapshot>-v<version>[-<feature set>]-<seed>-<hash>/   (see `runs.naming`)
         config.json            model, settings, seed and code version; the snapshot's name, version and digest; and
                                from its manifest how it was built, its extractor and the provenance of the crawl
         checkpoint.pt          everything that an epoch changes; a stopped training continues from it
@@ -42,7 +42,7 @@ from model.data.loading import SnapshotData, data_from_tables, read_tables
 from model.data.tables import with_new_frames
 from model.evaluation.config import EvaluationConfig
 from model.evaluation.results import EVALUATION_TABLES, Evaluation
-from model.experiments.run_name import RESULTS_VERSION, evaluation_digest, run_digest
+from model.experiments.runs.naming import RESULTS_VERSION, evaluation_digest, run_digest
 from model.experiments.settings import apply_settings
 from model.models.recommender import Config, Recommender
 from model.models.registry import default_config, make_model

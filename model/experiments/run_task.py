@@ -7,7 +7,7 @@ from typing import Any
 from dataset.snapshots.snapshot import Snapshot
 from model.evaluation.config import EvaluationConfig
 from model.experiments.run_folder import describe_run, is_evaluated, is_trained
-from model.experiments.run_store import folder_of
+from model.experiments.runs.store import folder_of
 from model.models.recommender import Config
 from model.training.config import TrainingConfig
 
@@ -23,6 +23,7 @@ class RunTask:
         config: the model's settings.
         training: the settings of training.
         evaluation: the settings of evaluation.
+        label: the model's name in the tables of an experiment.
     """
 
     folder: Path
@@ -31,6 +32,7 @@ class RunTask:
     config: Config
     training: TrainingConfig
     evaluation: EvaluationConfig
+    label: str = ""
 
     @property
     def model_name(self) -> str:
@@ -64,8 +66,7 @@ class RunTask:
         return is_evaluated(self.folder, self.description, self.evaluation)
 
     def __str__(self) -> str:
-        on = f", features {self.feature_set}" if self.feature_set else ""
-        return f"{self.model_name}{on}, seed {self.seed}"
+        return f"{self.label or self.model_name}, seed {self.seed}"
 
 
 def ask_for(

@@ -30,8 +30,8 @@ from dataset.tables import read_table, write_table
 from model.data.loading import SnapshotData, load
 from model.evaluation.evaluate import evaluate
 from model.experiments.run_folder import write_evaluation
-from model.experiments.run_store import lock_run
 from model.experiments.run_task import RunTask
+from model.experiments.runs.store import lock_run
 from model.experiments.training_run import OnTraining, trained_model
 from model.schema import Cost
 from model.training.trainer import Epoch
@@ -71,6 +71,15 @@ class Reporter:
 
     def kept(self, n_kept: int, n_runs: int) -> None:
         """Report that `n_kept` of `n_runs` runs were finished earlier and are not repeated."""
+
+    def searching(self, label: str, n_done: int, n_trials: int) -> None:
+        """Report the begin of a search for a model's settings; `n_done` of its trials ended earlier."""
+
+    def searched(self, label: str) -> None:
+        """Report the end of a trial."""
+
+    def chosen(self, label: str, settings: Mapping[str, Any], n_trials: int) -> None:
+        """Report the settings that a search has chosen."""
 
     def epoch(self, task: RunTask, epoch: Epoch) -> None:
         """Report an epoch of a run."""

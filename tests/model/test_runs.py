@@ -21,9 +21,10 @@ from dataset.snapshots.snapshot import Snapshot
 from model import __main__ as program
 from model import compare, evaluate, experiment, recommend, runs, train
 from model.data.tables import Tables
-from model.experiments import run_name, training_run
-from model.experiments.run_name import run_digest
-from model.experiments.run_store import find_run, lock_run
+from model.experiments import training_run
+from model.experiments.runs import naming
+from model.experiments.runs.naming import run_digest
+from model.experiments.runs.store import find_run, lock_run
 from model.models.registry import MODELS
 from model.training.config import TrainingConfig
 
@@ -50,7 +51,7 @@ def _described(model: str = "bpr", **changed: Any) -> dict[str, Any]:
     training = dataclasses.asdict(TrainingConfig())
     snapshot = {"name": "toy", "version": 1, "content_digest": "a" * 64, "path": "/data/toy/v0001"}
     whole = {"model": model, "config": config, "training": training, "seed": 0, "snapshot": snapshot}
-    return whole | {"results_version": run_name.RESULTS_VERSION} | changed
+    return whole | {"results_version": naming.RESULTS_VERSION} | changed
 
 
 def _others(value: Any, kind: Any) -> list[Any]:

@@ -1,7 +1,7 @@
 """The folder of all runs: which folder a request has, and runs by name.
 
-A request is what makes a run (see `run_name`). Its folder is `<name>`, and `<name>-2`, `<name>-3`, … are the runs that
-`--fresh` starts beside it. The newest of them is the one that the request finds.
+A request is what makes a run (see `runs.naming`). Its folder is `<name>`, and `<name>-2`, `<name>-3`, … are the runs
+that `--fresh` starts beside it. The newest of them is the one that the request finds.
 """
 
 import glob
@@ -16,7 +16,7 @@ from dataset.errors import MissingInputError, PipelineError, UsageError
 from dataset.files import explain_write_errors, waiting_lock
 from model.experiments.folders import DEFAULT_RUNS
 from model.experiments.run_folder import RUN_FILES, read_description
-from model.experiments.run_name import run_digest, run_name
+from model.experiments.runs.naming import run_digest, run_name
 
 _MOST_NAMED = 4
 

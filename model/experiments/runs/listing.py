@@ -9,7 +9,7 @@ import polars as pl
 
 from dataset.errors import PipelineError
 from model.experiments.run_folder import evaluation_path, read_description
-from model.experiments.run_store import is_in_use, run_folders
+from model.experiments.runs.store import is_in_use, run_folders
 from model.models.registry import default_config
 from model.training.config import TrainingConfig
 

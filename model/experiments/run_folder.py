@@ -42,7 +42,7 @@ from model.data.loading import SnapshotData, data_from_tables, read_tables
 from model.data.tables import with_new_frames
 from model.evaluation.config import EvaluationConfig
 from model.evaluation.results import EVALUATION_TABLES, Evaluation
-from model.experiments.runs.naming import RESULTS_VERSION, evaluation_digest, run_digest
+from model.experiments.runs.naming import RESULTS_VERSION, evaluation_digest, own_code, run_digest
 from model.experiments.settings import apply_settings
 from model.models.recommender import Config, Recommender
 from model.models.registry import default_config, make_model
@@ -139,6 +139,7 @@ def describe_run(
         "extractor": snapshot.extractor,
         **({"features": snapshot.feature_set} if snapshot.feature_set else {}),
         "results_version": RESULTS_VERSION,
+        **own_code(model_name),
         "code_version": code_version(),
         "torch_version": torch.__version__,
     }

@@ -373,3 +373,16 @@ def test_the_digest_of_older_runs_stays_what_it_was() -> None:
         "features": "clip", "snapshot": {"content_digest": "a" * 64},
     }  # fmt: skip
     assert run_digest(description) == "08c7eeca129bfd34b702d2c44fe20e3326e0a98ec3bc0a969f44e48164d2ef05"
+
+
+def test_the_hash_of_a_model_of_ones_own_depends_on_its_code_or_the_version_that_it_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    found = []
+    for number, code in enumerate(
+        ("class Mine: pass", "class Mine: pass  # other", "class Mine:\n results_version = 3")
+    ):
+        (tmp_path / f"mine{number}.py").write_text(code)
+        found.append(naming.own_code(f"mine{number}:Mine")["model_code"])
+    assert (len(set(found)), found[2], naming.own_code("jifr")) == (3, "3", {})

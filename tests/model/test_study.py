@@ -187,9 +187,9 @@ def test_a_trial_that_is_worse_than_the_others_ends_early_and_is_not_chosen(comm
         ("seed = 1\n[models.bpr]", "unknown key 'seed'; choose from snapshots, features, seeds, training"),
         (
             "[models.bpr]\n[evaluation]\nprotocl = 'full'",
-            "unknown key 'evaluation.protocl'; choose from protocol, item_",
+            "unknown key 'evaluation.protocl'; choose from protocol",
         ),
-        ("[models.bpr]\n[statistics]\nalpha = 1", "unknown key 'statistics.alpha'; choose from n_bootstrap, baseline"),
+        ("[models.bpr]\n[statistics]\nalpha = 1", "unknown key 'statistics.alpha'; choose from n_bootstrap"),
         ("[models.bpr]\n[evaluation]\nprotocol = 'best'", "evaluation.protocol: Input should be 'exact', 'sampled' or"),
         ("[models.bpr]\n[evaluation]\nitem_ks = 10", "evaluation.item_ks: Input should be a valid list"),
         ("[models.bpr]\n[evaluation]\nitem_ks = []", "evaluation.item_ks: List should have at least 1 item"),

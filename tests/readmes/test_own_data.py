@@ -93,9 +93,17 @@ def test_the_python_example(mine, monkeypatch):
 
 def test_the_models_commands(mine):
     jifr, bpr = (next(mine.path.glob(f"data/runs/{model}*")).name for model in ("jifr", "bpr"))
-    train, experiment, tune, evaluate, compare, recommend = commands(ROOT / "model" / "README.md")
+    train, experiment, study, tune, runs, evaluate, compare, recommend = commands(ROOT / "model" / "README.md")
     assert {train, experiment} <= {*commands(ROOT / "flows" / "README.md")}  # run there
+    (example,) = blocks(ROOT / "model" / "README.md", "toml")
+    small = example.replace("trials = 6", "trials = 2").replace("patience = 20", "epochs = 1")
+    (mine.path / "study.toml").write_text(small)
+    told = mine.here(study)
+    for name in ("bpr", "vbpr", "jifr"):
+        assert f"Chosen for {name} on validation, best of 2 trials" in told
+    assert (mine.path / "data/experiments/study/report.html").is_file()
     mine.here(tune)
+    assert jifr in mine.here(runs)
     mine.here(evaluate, run=jifr)
     mine.here(evaluate, run=bpr)
     mine.here(compare, A=jifr, B=bpr)

@@ -7,8 +7,13 @@ finds the same folder, and another request never touches it.
 """
 
 import hashlib
+import inspect
 import json
+from importlib import import_module
+from pathlib import Path
 from typing import Any
+
+from dataset.files import sha256_of_file
 
 RESULTS_VERSION = 1
 """Raise it when the code no longer gives the same results for the same settings: no earlier run is then found."""
@@ -28,6 +33,23 @@ def run_digest(description: dict[str, Any]) -> str:
     if "results_version" in content:
         content = _canonical(content)
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def own_code(model_name: str) -> dict[str, str]:
+    """Return what tells the code of a model of one's own (`package.module:Class`) from an earlier one; {} for ours.
+
+    That is the class's `results_version`, if it has one, and else the SHA-256 of the file that defines it. What
+    that file imports is not part of it.
+    """
+    module, colon, name = model_name.partition(":")
+    if not colon:
+        return {}
+    model_class = getattr(import_module(module), name)
+    version = getattr(model_class, "results_version", None)
+    if version is not None:
+        return {"model_code": str(version)}
+    file = inspect.getsourcefile(model_class)
+    return {"model_code": sha256_of_file(Path(file))} if file else {}
 
 
 def evaluation_digest(description: dict[str, Any], evaluation: dict[str, Any]) -> str:

@@ -161,8 +161,6 @@ def _is_of_union(part: int | str) -> bool:
 def _model(path: Path, name: str, table: _Model, training: Mapping[str, Any]) -> StudyModel:
     """Return a model of the file, its settings and search space checked."""
     place = f"{path}: models.{name}"
-    if not _NAME.fullmatch(name) and table.model is None and ":" not in name:
-        raise UsageError(f"{place}: a name has up to 64 letters, digits, dots, - and _; write another one")
     try:
         from_config = read_settings(Path(table.config), ()) if table.config else {}
         model_name = table.model or str(from_config.get("model", name))
@@ -170,6 +168,8 @@ def _model(path: Path, name: str, table: _Model, training: Mapping[str, Any]) ->
     except PipelineError as error:
         hint = f', or write model = "…" below [models.{name}]' if table.model is None and table.config is None else ""
         raise UsageError(f"{place}: {error}{hint}") from None
+    if name != model_name and not _NAME.fullmatch(name):
+        raise UsageError(f"{place}: a name has up to 64 letters, digits, dots, - and _; write another one")
     from_config.pop("model", None)
     settings = {**training, **from_config, **(table.model_extra or {})}
     label = model_name if name == model_name else f"{model_name} {name}"

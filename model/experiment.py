@@ -30,6 +30,7 @@ def experiment(
     to: Path | None = None,
     runs: Path = DEFAULT_RUNS,
     searches: Path = DEFAULT_TUNING,
+    shard: str | None = None,
 ) -> None:
     """Train and evaluate several models, and write a report; to continue a stopped experiment, run it again.
 
@@ -39,17 +40,20 @@ def experiment(
         settings: a setting as KEY=VALUE that all the models have, for example epochs=50; may be repeated
         snapshot: a snapshot's folder (the newest if absent)
         raw: the folder of raw tables and pictures (data/<name>/raw if absent)
-        to: the folder to write (data/experiments/<name>-<version> if absent, or data/experiments/<study>)
+        to: the folder to write (data/experiments/[<study>/]<name>-<version> if absent)
         runs: the parent of all run folders
         searches: the parent of the folders of all searches
+        shard: run only this part of the runs, for example 2/8, and write no report; when all parts have ended, the
+            same command without it writes the report
     """
     from model.experiments.console import console_reporter
-    from model.experiments.experiment import Folders, run_study
+    from model.experiments.experiment import Folders, run_shard, run_study
     from model.experiments.run_folder import data_name, find_snapshot
     from model.experiments.settings import read_settings
-    from model.experiments.studies.study import study_of
+    from model.experiments.studies.study import Shard, study_of
     from model.experiments.studies.study_file import read_study
 
+    part = Shard.parse(shard) if shard else None
     if raw and not (raw / "images.parquet").is_file():
         raise MissingInputError(f"{raw}: no images.parquet there; --raw takes the folder of raw tables")
     if study is None:
@@ -60,10 +64,17 @@ def experiment(
         asked = replace(asked, jobs=config.jobs, threads=config.threads)
     first_set = next(iter(asked.features), None)
     opened = [find_snapshot(place, first_set) for place in places or (snapshot,)]
-    destination = to or DEFAULT_EXPERIMENTS / (study.stem if study else data_name(opened[0], asked.features))
-    for one in opened:
-        folder = destination / data_name(one, asked.features) if len(opened) > 1 else destination
+    names = [data_name(one, asked.features) for one in opened]
+    if len(set(names)) < len(names):
+        raise UsageError(f"{study}: two of the snapshots are called {names[-1]}; give each a study of its own")
+    parent = (to or DEFAULT_EXPERIMENTS) / (study.stem if study and not to else "")
+    for one, name in zip(opened, names, strict=True):
+        folder = to if to and len(opened) == 1 else parent / name
         with console_reporter() as reporter:
+            if part:
+                n_runs = run_shard(one, asked, Folders(runs, searches), part, reporter)
+                say(f"Part {shard} of {name} is finished ({n_runs} runs). The report: this command without --shard.")
+                continue
             pictures = raw or Path("data") / one.name / "raw"
             report = run_study(one, asked, folder, Folders(runs, searches), pictures, reporter)
         say(f"The report is {report}; the tables are beside it.")

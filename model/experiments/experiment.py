@@ -18,9 +18,10 @@ If it is run again, a stopped experiment continues with the unfinished runs (see
 
 import json
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,7 @@ from model.experiments.run_folder import open_run
 from model.experiments.run_task import RunTask, ask_for
 from model.experiments.runner import Reporter, load_cached, run_all
 from model.experiments.studies.searching import Chosen, settle
-from model.experiments.studies.study import Study, StudyModel, study_of
+from model.experiments.studies.study import WHOLE, Shard, Study, StudyModel, study_of
 from model.models.recommender import FittedRecommender, Recommender
 from model.models.registry import MODELS
 from model.report.gallery_cases import write_cases
@@ -106,29 +107,50 @@ def run_study(
         PipelineError: a run failed; the finished runs are kept.
     """
     _require_own(destination, study)
+    tasks, chosen = _run(snapshot, study, folders, reporter or Reporter())
+    _write_tables(tasks, study, destination)
+    _write_provenance(tasks, study, chosen, destination)
+    _write_gallery_tables(tasks, destination)
+    return write_report(destination, snapshot, raw)
+
+
+def run_shard(
+    snapshot: Snapshot, study: Study, folders: Folders, shard: Shard, reporter: Reporter | None = None
+) -> int:
+    """Run one part of a study's runs, and the searches that they need; return how many runs it has.
+
+    The parts may run at the same time, on machines that share the folders. If two need the same search, one waits for
+    the other. `run_study` then finds all runs finished, and gives the same numbers as without parts.
+
+    Raises:
+        PipelineError: as `run_study`.
+    """
+    return len(_run(snapshot, study, folders, reporter or Reporter(), shard)[0])
+
+
+def _run(
+    snapshot: Snapshot, study: Study, folders: Folders, reporter: Reporter, shard: Shard = WHOLE
+) -> tuple[list[RunTask], list[Chosen]]:
+    """Run the unfinished searches and runs; return the runs, and what the searches have chosen."""
     sets = [snapshot.with_features(name) for name in study.features] or [snapshot]
-    reporter = reporter or Reporter()
     entries = _entries(sets, study)
     if left_out := _left_out(sets[0], study.models):
         reporter.left_out(left_out)
     jobs, threads = _jobs_and_threads(sets, study, [model for model, _, _ in entries])
-    with _threads(threads * jobs):
-        settled = [
-            settle(model, label, one, study.seeds[0], folders.searches, reporter) for model, label, one in entries
-        ]
-    tasks = [
-        ask_for(folders.runs, one.snapshot, one.model_name, one.config, one.training, seed, study.evaluation)
-        for one in settled
-        for seed in dict.fromkeys(study.seeds)
-    ]
-    labels = [one.label for one in settled for _ in dict.fromkeys(study.seeds)]
-    tasks = [replace(task, label=label) for task, label in zip(tasks, labels, strict=True)]
+    tasks: list[RunTask] = []
+    chosen: list[Chosen] = []
+    asked = shard.of([(entry, seed) for entry in entries for seed in dict.fromkeys(study.seeds)])
+    for (model, label, one), seeds in groupby(asked, key=lambda pair: pair[0]):
+        with _threads(threads * jobs):
+            settled = settle(model, label, one, study.seeds[0], folders.searches, reporter)
+        chosen += [settled.chosen] if settled.chosen else []
+        for _, seed in seeds:
+            task = ask_for(
+                folders.runs, one, settled.model_name, settled.config, settled.training, seed, study.evaluation
+            )
+            tasks.append(replace(task, label=label, is_baseline=model.label == study.baseline))
     run_all(tasks, jobs, threads, reporter)
-    baselines = {label for model, label, _ in entries if model.label == study.baseline}
-    _write_tables(tasks, study, baselines, destination)
-    _write_provenance(tasks, study, [one.chosen for one in settled if one.chosen], destination)
-    _write_gallery_tables(tasks, destination)
-    return write_report(destination, snapshot, raw)
+    return tasks, chosen
 
 
 def _require_own(destination: Path, study: Study) -> None:
@@ -213,7 +235,7 @@ def _jobs_and_threads(sets: Sequence[Snapshot], study: Study, models: Sequence[S
     return jobs, study.threads or max(1, cores // jobs)
 
 
-def _write_tables(tasks: Sequence[RunTask], study: Study, baselines: Collection[str], destination: Path) -> None:
+def _write_tables(tasks: Sequence[RunTask], study: Study, destination: Path) -> None:
     """Write the tables of all runs together, each model under its label, and the comparisons if there are two.
 
     Raises:
@@ -234,6 +256,7 @@ def _write_tables(tasks: Sequence[RunTask], study: Study, baselines: Collection[
     if len({task.label for task in tasks}) > 1:
         judged = read_table(destination / "user_metrics.parquet", UserMetric)
         compared = judged.filter(pl.col("metric").is_in(study.metrics)) if study.metrics else judged
+        baselines = {task.label for task in tasks if task.is_baseline}
         write_table(compare(compared, baselines), Comparison, destination / "comparisons.parquet")
 
 

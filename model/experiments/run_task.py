@@ -24,6 +24,7 @@ class RunTask:
         training: the settings of training.
         evaluation: the settings of evaluation.
         label: the model's name in the tables of an experiment.
+        is_baseline: whether the experiment compares all others with this model.
     """
 
     folder: Path
@@ -33,6 +34,7 @@ class RunTask:
     training: TrainingConfig
     evaluation: EvaluationConfig
     label: str = ""
+    is_baseline: bool = False
 
     @property
     def model_name(self) -> str:

@@ -32,17 +32,24 @@ ROOT = Path(__file__).resolve().parents[2]
 SMALL = ["--model", "bpr", "--set", "learning_rate=0.02", "--set", "batch_size=32"]
 
 
+@pytest.fixture(scope="module")
+def snapshots(
+    publish_below: Callable[[Path, Tables], Snapshot], tables: Tables, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """A folder with one snapshot, for all tests of this file."""
+    home = tmp_path_factory.mktemp("published")
+    publish_below(home, tables)
+    return home / "snapshots"
+
+
 @pytest.fixture
 def command(
-    run_command: Callable[..., tuple[int, str, str]],
-    publish_below: Callable[[Path, Tables], Snapshot],
-    tables: Tables,
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
+    run_command: Callable[..., tuple[int, str, str]], snapshots: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):
     """Run a module's command in a folder with a snapshot; return exit status, stdout and stderr."""
     monkeypatch.chdir(tmp_path)
-    publish_below(tmp_path / "data", tables)
+    Path("data").mkdir()
+    Path("data/snapshots").symlink_to(snapshots)
     return lambda module, *arguments: run_command(module.app, *arguments)
 
 

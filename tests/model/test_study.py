@@ -1,6 +1,9 @@
 """Studies: a TOML file that is checked as a whole, searches on validation, and a report of what was chosen."""
 
 import json
+import os
+import subprocess
+import sys
 import tomllib
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,14 +14,17 @@ import polars as pl
 import pytest
 
 from dataset.errors import UsageError
+from dataset.snapshots.publish import publish
 from dataset.snapshots.snapshot import Snapshot
 from dataset.tables import read_table
 from model import experiment, train, tune
 from model.data.tables import Tables
 from model.experiments import runner, tuning
+from model.experiments.studies.study import Shard
 from model.experiments.studies.study_file import read_study
 from model.schema import Comparison, Metric, Training, Tuning
 
+ROOT = Path(__file__).resolve().parents[2]
 SMALL = """
 seeds = [0, 1]
 
@@ -50,17 +56,24 @@ dim = 4
 """
 
 
+@pytest.fixture(scope="module")
+def snapshots(
+    publish_below: Callable[[Path, Tables], Snapshot], tables: Tables, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """A folder with one snapshot, for all tests of this file."""
+    home = tmp_path_factory.mktemp("published")
+    publish_below(home, tables)
+    return home / "snapshots"
+
+
 @pytest.fixture
 def command(
-    run_command: Callable[..., tuple[int, str, str]],
-    publish_below: Callable[[Path, Tables], Snapshot],
-    tables: Tables,
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
+    run_command: Callable[..., tuple[int, str, str]], snapshots: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):
     """Run a module's command in a folder with a snapshot; return exit status, stdout and stderr."""
     monkeypatch.chdir(tmp_path)
-    publish_below(tmp_path / "data", tables)
+    Path("data").mkdir()
+    Path("data/snapshots").symlink_to(snapshots)
     return lambda module, *arguments: run_command(module.app, *arguments)
 
 
@@ -76,7 +89,7 @@ def test_a_study_tunes_on_validation_judges_on_test_and_says_what_it_chose(
     status, out, err = command(experiment, study, "--jobs", "1", "--threads", "1")
     assert status == 0, err
     assert "Chosen for jifr on validation, best of 2 trials: " in out
-    folder = Path("data/experiments/small")
+    folder = Path("data/experiments/small/toy-v0001")
     metrics = read_table(folder / "metrics.parquet", Metric)
     assert metrics.select("model", "seed").unique().height == 2 * 4
     assert set(metrics["model"]) == {"bpr", "jifr", "bpr small", "popular"}
@@ -98,7 +111,7 @@ def test_a_study_tunes_on_validation_judges_on_test_and_says_what_it_chose(
     page = (folder / "report.html").read_text(encoding="utf-8")
     assert "Settings chosen on validation" in page
     assert "NDCG@10" in page
-    (snapshot,) = Path("data/snapshots/toy").iterdir()
+    snapshot = Path("data/snapshots/toy/v0001")
     assert ask_again(page, folder, snapshot, documents={"paper.json": {}}) > 40
     did: list[str] = []
     monkeypatch.setattr(tuning, "_run_trial", lambda *_: did.append("trial"))
@@ -281,7 +294,7 @@ def test_the_report_of_another_study_is_not_overwritten_and_several_snapshots_ha
 ) -> None:
     fewer = replace(tables, frame_likes=tables.frame_likes.head(0))
     publish_below(tmp_path / "more", fewer)
-    places = [str(tmp_path / name / "snapshots/toy/v0001") for name in ("data", "more")]
+    places = ["data/snapshots/toy/v0001", "more/snapshots/toy/v0001"]
     options = ["--jobs", "1", "--threads", "1"]
     one = _study(f"snapshots = ['{places[0]}']\n[models.popular]\n", "one.toml")
     assert command(experiment, one, *options, "--to", "report")[0] == 0
@@ -293,3 +306,47 @@ def test_the_report_of_another_study_is_not_overwritten_and_several_snapshots_ha
         True,
     )
     assert Path("report/report.html").read_bytes() == before
+    status, _, err = command(experiment, _study(f"snapshots = {places}\n[models.popular]\n"), *options)
+    assert (status, "two of the snapshots are called toy-v0001; give each a study of its own" in err) == (2, True)
+    publish(Path("more/dataset"), "other", Path("more"))
+    places[1] = "more/other/v0001"
+    assert command(experiment, _study(f"snapshots = {places}\n[models.popular]\n"), *options)[0] == 0
+    assert {path.parent.name for path in Path("data/experiments/small").glob("*/report.html")} == {
+        "toy-v0001", "other-v0001",
+    }  # fmt: skip
+
+
+@pytest.mark.long
+def test_parts_of_a_study_at_the_same_time_give_the_same_numbers_as_without(command) -> None:
+    text = SMALL.replace("seeds = [0, 1]", "seeds = [0, 1, 2]")
+    study, options = _study(text), ["--jobs", "1", "--threads", "1"]
+    places = ["--runs", "parts/runs", "--searches", "parts/searches"]
+    children = [_shard(study, f"{number}/5", *options, *places) for number in (1, 2, 3, 4, 5)]
+    assert [child.wait(200) for child in children] == [0] * 5
+    status, out, err = command(experiment, study, *options, *places, "--to", "parts/report")
+    assert status == 0, err
+    assert "12 of 12 runs are already finished" in out
+    assert len(list(Path("parts/searches").iterdir())) == 1
+    command(experiment, study, *options, "--runs", "whole/runs", "--searches", "whole/searches", "--to", "whole/report")
+    for table, schema in (("metrics", Metric), ("tuning", Tuning)):
+        parts, whole = (read_table(Path(name) / "report" / f"{table}.parquet", schema) for name in ("parts", "whole"))
+        assert parts.drop("seconds", strict=False).equals(whole.drop("seconds", strict=False)), table
+
+
+def _shard(study: str, shard: str, *options: str) -> subprocess.Popen[bytes]:
+    path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    command = [sys.executable, "-m", "model.experiment", study, "--shard", shard, *options]
+    return subprocess.Popen(command, env={**os.environ, "PYTHONPATH": path}, stdout=subprocess.DEVNULL)
+
+
+@pytest.mark.parametrize("text", ["0/3", "4/3", "2", "a/b", "1/0", "-1/3", ""])
+def test_a_part_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="is no part; write for example 2/8"):
+        Shard.parse(text)
+
+
+def test_the_parts_are_disjoint_and_are_the_whole() -> None:
+    for n_things, count in ((0, 3), (2, 5), (7, 3), (9, 3)):
+        things = list(range(n_things))
+        parts = [Shard(number, count).of(things) for number in range(1, count + 1)]
+        assert [thing for part in parts for thing in part] == things

@@ -101,7 +101,7 @@ def test_the_models_commands(mine):
     told = mine.here(study)
     for name in ("bpr", "vbpr", "jifr"):
         assert f"Chosen for {name} on validation, best of 2 trials" in told
-    assert (mine.path / "data/experiments/study/report.html").is_file()
+    assert (mine.path / "data/experiments/study/mine-v0001/report.html").is_file()
     mine.here(tune)
     assert jifr in mine.here(runs)
     mine.here(evaluate, run=jifr)

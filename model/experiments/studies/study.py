@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Any, TypeVar
 
 from optuna.distributions import BaseDistribution
 
@@ -13,6 +13,8 @@ from model.experiments.settings import apply_settings
 from model.models.recommender import Config
 from model.models.registry import default_config
 from model.training.config import TrainingConfig
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,34 @@ class StudyModel:
         configs = (default_config(self.model_name), TrainingConfig())
         config, training = apply_settings(settings, *configs, strict=strict)
         return config, training
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One of several parts of a study: number `number` of `count`, counted from 1."""
+
+    number: int
+    count: int
+
+    @classmethod
+    def parse(cls, text: str) -> "Shard":
+        """Return the part that a text such as `2/8` names.
+
+        Raises:
+            UsageError: it names none.
+        """
+        number, _, count = text.partition("/")
+        if not (number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
+            raise UsageError(f"--shard {text!r} is no part; write for example 2/8 for the second of eight")
+        return cls(int(number), int(count))
+
+    def of(self, things: Sequence[T]) -> Sequence[T]:
+        """Return this part of a sequence; the parts are disjoint, adjacent and of nearly equal length."""
+        return things[(self.number - 1) * len(things) // self.count : self.number * len(things) // self.count]
+
+
+WHOLE = Shard(1, 1)
+"""All of a study."""
 
 
 @dataclass(frozen=True)

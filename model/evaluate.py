@@ -3,6 +3,7 @@
 The metrics and their names are described in `evaluation/evaluate.py`.
 """
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
@@ -46,13 +47,14 @@ def evaluate_run(
     opened, data = open_run(folder, snapshot, device)
     scorer, n_users = opened.model.scorer(), len(data.ids.users)
     is_long = n_users * len(data.ids.movies) > _MANY_SCORES
+    started = time.perf_counter()
     with progress("users") as bar:
         task = bar.add_task(f"Evaluating {opened.model_name}", total=n_users, visible=is_long, note="")
         evaluation = evaluate(
             scorer, data.tables, split, opened.model_name, opened.seed, config, device, lambda n: bar.advance(task, n)
         )
     with lock_run(folder):
-        path = write_evaluation(folder, split, evaluation, config)
+        path = write_evaluation(folder, split, evaluation, config, time.perf_counter() - started)
     say(f"{opened.model_name} on {data.label}, {split} split:")
     say(_lines(evaluation.metrics, config.protocol))
     say(f"All metrics: {path}")

@@ -178,7 +178,7 @@ class Recommendation(dy.Schema):
 class Cost(dy.Schema):
     """What a run cost in seconds and memory. The memory is null where the system does not report it.
 
-    `evaluate_s` is null until an experiment has evaluated the run.
+    `evaluate_s` is null until the run was evaluated on the test split.
     """
 
     model = dy.String(primary_key=True)

@@ -31,7 +31,6 @@ def train_on_console(task: RunTask, data: SnapshotData, device: str, must_resume
 
     Raises:
         MissingInputError: it must be resumed, and was not started.
-        StoppedError: Ctrl-C was pressed; the checkpoint is kept.
         TrainingError: the loss or a score is not finite, the weights of the trained run cannot be read, or the run
             must be resumed and its checkpoint cannot be used.
     """

@@ -185,13 +185,29 @@ def write_run(folder: Path, model_name: str, seed: int, trained: TrainedRun, cos
     (folder / "checkpoint.pt").unlink(missing_ok=True)
 
 
-def write_evaluation(folder: Path, split: str, evaluation: Evaluation, config: EvaluationConfig) -> Path:
-    """Write the result tables of a split and, for the test split, their digest; return the path of the averages."""
+def write_evaluation(
+    folder: Path, split: str, evaluation: Evaluation, config: EvaluationConfig, seconds: float
+) -> Path:
+    """Write the result tables of a split and, for the test split, their digest and cost.
+
+    Args:
+        folder: the run folder.
+        split: "validation" or "test".
+        evaluation: the tables.
+        config: the settings of the evaluation.
+        seconds: what it took.
+
+    Returns:
+        The path of the averages.
+    """
     is_test = split == "test"
     if is_test:
         (folder / "done.json").unlink(missing_ok=True)
     for name, schema in EVALUATION_TABLES.items():
         write_table(getattr(evaluation, name), schema, evaluation_path(folder, split, name))
+    if is_test and (folder / "costs.parquet").is_file():
+        costs = read_table(folder / "costs.parquet", Cost).with_columns(evaluate_s=pl.lit(seconds))
+        write_table(costs, Cost, folder / "costs.parquet")
     if is_test:
         digest = evaluation_digest(read_description(folder), asdict(config))
         write_json(folder / "done.json", {"digest": digest})

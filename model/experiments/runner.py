@@ -21,19 +21,16 @@ from pathlib import Path
 from typing import Any
 
 import loky
-import polars as pl
 import torch
 
 from dataset.errors import MissingInputError, PipelineError, TrainingError
 from dataset.snapshots.snapshot import open_snapshot
-from dataset.tables import read_table, write_table
 from model.data.loading import SnapshotData, load
 from model.evaluation.evaluate import evaluate
 from model.experiments.run_folder import write_evaluation
 from model.experiments.run_task import RunTask
 from model.experiments.runs.store import lock_run
 from model.experiments.training_run import OnTraining, trained_model
-from model.schema import Cost
 from model.training.trainer import Epoch
 
 OnEpoch = Callable[[Epoch], None]
@@ -57,10 +54,7 @@ def train_and_evaluate(task: RunTask, on_epoch: OnEpoch = lambda epoch: None) ->
         started = time.perf_counter()
         scorer = model.scorer()
         evaluation = evaluate(scorer, data.tables, "test", task.model_name, task.seed, task.evaluation)
-        evaluate_s = time.perf_counter() - started
-        costs = read_table(task.folder / "costs.parquet", Cost).with_columns(evaluate_s=pl.lit(evaluate_s))
-        write_table(costs, Cost, task.folder / "costs.parquet")
-        write_evaluation(task.folder, "test", evaluation, task.evaluation)
+        write_evaluation(task.folder, "test", evaluation, task.evaluation, time.perf_counter() - started)
 
 
 class Reporter:

@@ -9,7 +9,7 @@ from pathlib import Path
 import polars as pl
 import torch
 
-from dataset.errors import MissingInputError, PipelineError, TooLittleDataError, TrainingError
+from dataset.errors import MissingInputError, TooLittleDataError, TrainingError
 from dataset.tables import read_table
 from model.data.loading import SnapshotData
 from model.evaluation.config import EvaluationConfig
@@ -37,12 +37,6 @@ _VALIDATION = EvaluationConfig(protocol="full")
 _ON_PAIRS = ("epochs", "batch_size", "learning_rate", "n_negatives")
 
 
-class StoppedError(PipelineError):
-    """Training was stopped with Ctrl-C. The exit status is 130, as in a shell."""
-
-    exit_status = 130
-
-
 @dataclass
 class OnTraining:
     """What is called while a run is trained; by default nothing.
@@ -67,7 +61,6 @@ def trained_model(
     ends with the same weights as one that was never stopped. The caller holds the run's lock.
 
     Raises:
-        StoppedError: Ctrl-C was pressed; the checkpoint is kept.
         TrainingError: the loss is not finite, or the weights of the trained run cannot be read.
     """
     if task.is_trained:
@@ -78,10 +71,7 @@ def trained_model(
     _start_or_resume(task, trainer, on)
     on.begin(trainer)
     checkpoints = _Checkpoints(task.folder, trainer, on.epoch)
-    try:
-        trained = trainer.run(checkpoints.after_epoch)
-    except KeyboardInterrupt:
-        raise StoppedError(f"stopped; the same command continues after epoch {checkpoints.n_kept}") from None
+    trained = trainer.run(checkpoints.after_epoch)
     write_run(task.folder, task.model_name, task.seed, trained, _cost(task, trained))
     return trained.model, True
 
@@ -115,12 +105,11 @@ class _Checkpoints:
     def __init__(self, folder: Path, trainer: Trainer, on_epoch: Callable[[Epoch], None]) -> None:
         self._folder, self._trainer, self._on_epoch = folder, trainer, on_epoch
         self._written = -math.inf
-        self.n_kept = len(trainer.epochs)
 
     def after_epoch(self, epoch: Epoch) -> None:
         if not self._trainer.is_finished and time.monotonic() - self._written >= CHECKPOINT_EVERY_S:
             write_checkpoint(self._folder, self._trainer)
-            self._written, self.n_kept = time.monotonic(), epoch.epoch
+            self._written = time.monotonic()
         self._on_epoch(epoch)
 
 
@@ -152,13 +141,14 @@ def validation_metrics(
     path = evaluation_path(task.folder, "validation", "metrics")
     if path.is_file():
         return read_table(path, Metric)
+    started = time.perf_counter()
     try:
         evaluation = evaluate(
             model.scorer(), data.tables, "validation", task.model_name, task.seed, _VALIDATION, device
         )
     except TooLittleDataError:
         return None
-    write_evaluation(task.folder, "validation", evaluation, _VALIDATION)
+    write_evaluation(task.folder, "validation", evaluation, _VALIDATION, time.perf_counter() - started)
     return evaluation.metrics
 
 

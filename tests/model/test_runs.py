@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
+import polars as pl
 import pytest
 import torch
 
@@ -176,6 +177,14 @@ def test_metrics_of_another_protocol_are_measured_again_for_an_experiment(comman
     assert "1 of 1 runs are already finished" in command(experiment, *asked)[1]
 
 
+def test_an_experiment_takes_the_test_metrics_of_evaluate_and_what_they_cost(command) -> None:
+    command(train, "--model", "popular")
+    command(evaluate, "--run", "popular")
+    status, out, err = command(experiment, "--models", "popular", "--jobs", "1", "--threads", "1")
+    assert (status, "1 of 1 runs are already finished" in out) == (0, True), err
+    assert pl.read_parquet("data/experiments/toy-v0001/costs.parquet")["evaluate_s"].null_count() == 0
+
+
 def test_a_stopped_training_says_how_it_continues_and_continues_by_itself(
     command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -192,7 +201,7 @@ def test_a_stopped_training_says_how_it_continues_and_continues_by_itself(
     for options in ([], ["--resume"]):
         monkeypatch.setattr(training_run, "write_checkpoint", stop_after_two)
         status, _, err = command(train, *asked, "--runs", f"stopped{len(options)}")
-        assert (status, "the same command continues after epoch" in err) == (130, True)
+        assert (status, "stopped; run the same command again to continue" in err) == (130, True)
         (unfinished,) = Path(f"stopped{len(options)}").iterdir()
         status, _, err = command(evaluate, "--run", unfinished)
         assert (status, "training has not finished; run the command that started it again" in err) == (1, True)

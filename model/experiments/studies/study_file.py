@@ -30,6 +30,7 @@ Paths are relative to the current folder, as on command lines.
 import re
 import tomllib
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -45,6 +46,7 @@ from model.experiments.search_space import make_space, read_space
 from model.experiments.settings import read_settings
 from model.experiments.studies.study import Study, StudyModel
 from model.models.registry import default_config
+from model.training.config import TrainingConfig
 
 _Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED)]
 _Ks = Annotated[list[Annotated[int, Field(ge=1, le=100_000)]], Field(min_length=1)]
@@ -172,6 +174,12 @@ def _model(path: Path, name: str, table: _Model, training: Mapping[str, Any]) ->
         raise UsageError(f"{place}: a name has up to 64 letters, digits, dots, - and _; write another one")
     from_config.pop("model", None)
     settings = {**training, **from_config, **(table.model_extra or {})}
+    own = (*fields(default_config(model_name)), *fields(TrainingConfig))
+    if unknown := sorted(settings.keys() - {field.name for field in own}):
+        known = ", ".join(sorted(field.name for field in own))
+        raise UsageError(
+            f"{place}: setting {unknown[0]!r} is unknown; choose from {known}, or from {', '.join(_OWN_KEYS)}"
+        )
     label = model_name if name == model_name else f"{model_name} {name}"
     try:
         space = _space(table, model_name)

@@ -20,7 +20,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -107,10 +107,10 @@ def run_study(
         PipelineError: a run failed; the finished runs are kept.
     """
     _require_own(destination, study)
-    tasks, chosen = _run(snapshot, study, folders, reporter or Reporter())
-    _write_tables(tasks, study, destination)
-    _write_provenance(tasks, study, chosen, destination)
-    _write_gallery_tables(tasks, destination)
+    ran = _run(snapshot, study, folders, reporter or Reporter())
+    _write_tables(ran.tasks, study, destination)
+    _write_provenance(ran, study, destination)
+    _write_gallery_tables(ran.tasks, destination)
     return write_report(destination, snapshot, raw)
 
 
@@ -125,13 +125,20 @@ def run_shard(
     Raises:
         PipelineError: as `run_study`.
     """
-    return len(_run(snapshot, study, folders, reporter or Reporter(), shard)[0])
+    return len(_run(snapshot, study, folders, reporter or Reporter(), shard).tasks)
 
 
-def _run(
-    snapshot: Snapshot, study: Study, folders: Folders, reporter: Reporter, shard: Shard = WHOLE
-) -> tuple[list[RunTask], list[Chosen]]:
-    """Run the unfinished searches and runs; return the runs, and what the searches have chosen."""
+@dataclass(frozen=True)
+class _Ran:
+    """The runs of a study, what its searches have chosen, and the models that were left out, with what they lack."""
+
+    tasks: list[RunTask]
+    chosen: list[Chosen]
+    left_out: dict[str, str]
+
+
+def _run(snapshot: Snapshot, study: Study, folders: Folders, reporter: Reporter, shard: Shard = WHOLE) -> _Ran:
+    """Run the unfinished searches and runs."""
     sets = [snapshot.with_features(name) for name in study.features] or [snapshot]
     entries = _entries(sets, study)
     if left_out := _left_out(sets[0], study.models):
@@ -150,7 +157,7 @@ def _run(
             )
             tasks.append(replace(task, label=label, is_baseline=model.label == study.baseline))
     run_all(tasks, jobs, threads, reporter)
-    return tasks, chosen
+    return _Ran(tasks, chosen, left_out)
 
 
 def _require_own(destination: Path, study: Study) -> None:
@@ -260,20 +267,22 @@ def _write_tables(tasks: Sequence[RunTask], study: Study, destination: Path) -> 
         write_table(compare(compared, baselines), Comparison, destination / "comparisons.parquet")
 
 
-def _write_provenance(tasks: Sequence[RunTask], study: Study, chosen: Sequence[Chosen], destination: Path) -> None:
+def _write_provenance(ran: _Ran, study: Study, destination: Path) -> None:
     """Write where the tables come from: the runs, the study's file, and what its searches have chosen."""
     for name in ("tuning.parquet", "study.toml"):
         (destination / name).unlink(missing_ok=True)
     described: dict[str, Any] = {
-        "runs": [{**task.description, "label": task.label, "run": task.folder.name} for task in tasks]
+        "runs": [{**task.description, "label": task.label, "run": task.folder.name} for task in ran.tasks],
+        "left_out": ran.left_out,
+        "evaluation": asdict(study.evaluation),
     }
     if study.text is not None:
         compared = {"baseline": study.baseline, "metrics": list(study.metrics)}
         described["study"] = {"file": study.file, "text": study.text, "compared": compared}
         write_text(destination / "study.toml", study.text)
-    if chosen:
-        described["chosen"] = [one.description for one in chosen]
-        write_table(pl.concat([one.trials for one in chosen]), Tuning, destination / "tuning.parquet")
+    if ran.chosen:
+        described["chosen"] = [one.description for one in ran.chosen]
+        write_table(pl.concat([one.trials for one in ran.chosen]), Tuning, destination / "tuning.parquet")
     write_json(destination / "experiment.json", described)
 
 

@@ -186,7 +186,11 @@ def write_run(folder: Path, model_name: str, seed: int, trained: TrainedRun, cos
 
 
 def write_evaluation(
-    folder: Path, split: str, evaluation: Evaluation, config: EvaluationConfig, seconds: float
+    folder: Path,
+    split: str,
+    evaluation: Evaluation,
+    config: EvaluationConfig | None = None,
+    seconds: float | None = None,
 ) -> Path:
     """Write the result tables of a split and, for the test split, their digest and cost.
 
@@ -194,8 +198,8 @@ def write_evaluation(
         folder: the run folder.
         split: "validation" or "test".
         evaluation: the tables.
-        config: the settings of the evaluation.
-        seconds: what it took.
+        config: the settings of the evaluation; None for results that no experiment takes as its own.
+        seconds: what it took; None if that is not known.
 
     Returns:
         The path of the averages.
@@ -205,10 +209,10 @@ def write_evaluation(
         (folder / "done.json").unlink(missing_ok=True)
     for name, schema in EVALUATION_TABLES.items():
         write_table(getattr(evaluation, name), schema, evaluation_path(folder, split, name))
-    if is_test and (folder / "costs.parquet").is_file():
+    if is_test and seconds is not None and (folder / "costs.parquet").is_file():
         costs = read_table(folder / "costs.parquet", Cost).with_columns(evaluate_s=pl.lit(seconds))
         write_table(costs, Cost, folder / "costs.parquet")
-    if is_test:
+    if is_test and config is not None:
         digest = evaluation_digest(read_description(folder), asdict(config))
         write_json(folder / "done.json", {"digest": digest})
     return evaluation_path(folder, split, "metrics")
@@ -312,6 +316,7 @@ RUN_FILES = (
     "training.parquet",
     "costs.parquet",
     "recommendations.parquet",
+    "new_people.parquet",
     *(evaluation_path(Path(), split, name).name for split in HELD_OUT_SPLITS for name in EVALUATION_TABLES),
 )
 """All files that a run folder may hold."""

@@ -35,6 +35,9 @@ PUBLIC = {
     "sandbox_movies": 120,
     "sandbox_port": 8801,
     "dates": None,
+    "split": "stable",
+    "max_loss": 0.05,
+    "release": None,
 }
 
 

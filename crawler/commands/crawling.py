@@ -11,6 +11,7 @@ from cyclopts import Parameter
 from pydantic import Field
 
 from crawler.commands.options import CrawlOptions
+from crawler.commands.status import alarm_lines
 from crawler.forecast import Forecast, cost_of_source, duration, forecast, seconds_needed
 from crawler.kinds import KINDS, PERSONAL_KINDS
 from crawler.ledger import reports
@@ -151,10 +152,13 @@ def _run_stage(stage: str, crawl: CrawlSettings, ages_days: dict[str, float] | N
             say(f"{n:,} pages that the site refused are requested again.")
         result = run_stage(stage, crawl, ledger)
         contents = reports.contents(ledger, stage)
+        alarmed = alarm_lines(ledger, kinds_of(stage))
     others = {"gone": result.gone, "not shown to us": result.unavailable}
     of_them = ", ".join(f"{n:,} of them {what}" for what, n in others.items() if n)
     pages = f"{result.done + sum(others.values()):,} pages{f' ({of_them})' if of_them else ''}"
     say(f"{stage}: read {pages} in {duration(result.seconds)}. The crawl now has {contents}.")
+    if alarmed:
+        say(*alarmed, sep="\n")
     if result.set_aside:
         say(
             f"{result.set_aside:,} pages are set aside, because the site refuses them but answers others: "

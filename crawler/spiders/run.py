@@ -18,6 +18,7 @@ from twisted.python.failure import Failure
 
 from crawler.archive.records import Origin
 from crawler.archive.warc import Archive
+from crawler.forecast import duration
 from crawler.kinds import KINDS
 from crawler.kinds.kind import CrawlContext, PageKind
 from crawler.ledger.ledger import Ledger
@@ -139,6 +140,12 @@ def _raise_if_incomplete(pages: StagePages, ledger: Ledger, kinds: Sequence[str]
         raise RefusedError(
             f"the {host} host refuses us ({sign}), so the crawl has stopped; nothing is lost: wait a day or more, "
             "raise --delay-s, then run the same command again (it begins with other pages)"
+        )
+    if pages.unreached and (n := ledger.count(kinds, "pending")):
+        host, waited_s = next(iter(pages.unreached.items()))
+        raise UnfinishedError(
+            f"the {host} host could not be reached for {duration(waited_s)}; {n:,} known pages are left, nothing is "
+            "lost: run the same command again to continue"
         )
     set_aside = ledger.n_set_aside(kinds)
     if refused := ledger.n_disallowed(kinds):

@@ -15,6 +15,7 @@ from scrapy.http import Response
 
 from crawler.alarms import alarms
 from crawler.archive.warc import Archive
+from crawler.forecast import duration
 from crawler.kinds import KINDS
 from crawler.kinds.kind import CrawlContext
 from crawler.page import Answer, Page, TooMuch
@@ -22,6 +23,7 @@ from crawler.process import Outcome, parse_answer, process, settle
 from crawler.spiders.closed import close_host
 from crawler.spiders.fetch import ascii_header
 from crawler.spiders.pages import StagePages
+from crawler.spiders.rest import cannot_be_reached
 from crawler.spiders.robots import HostRules
 from crawler.spiders.settings import CrawlSettings
 from dataset.cli import say
@@ -97,8 +99,21 @@ class StageSpider(scrapy.Spider):
             return
         self.pages.answered(page)
         cause = _cause_of(failure.value, kind.max_bytes, self.crawl.politeness.timeout_s)
+        if cannot_be_reached(failure.value):
+            self._wait_for_host(page, cause)
+            return
         self.context.ledger.mark(page, "failed", cause)
         self._report(page, Outcome("failed", cause, may_recover=True))
+
+    def _wait_for_host(self, page: Page, cause: str) -> None:
+        host, wait_s = KINDS[page.key.kind].host, self.pages.wait_for_host(page, cause)
+        self._count("waited")
+        if wait_s:
+            say(
+                f"PAUSED: the {host} host cannot be reached ({cause}); next try in {duration(wait_s)}, or stop the "
+                "command and run it again later",
+                file=sys.stderr,
+            )
 
     def on_defect(self, failure: Any) -> None:
         """Stop after an exception in a callback: a bug, or a file that cannot be written."""

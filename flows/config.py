@@ -95,6 +95,7 @@ class BuildConfig:
         sandbox_port: first of the sandbox's four ports
         split: how the pairs are split into train, validation and test; with stable, a pair keeps its place when the
             dataset grows
+        allow_missing: go on although pages failed, if they are at most this share of their stage's pages, such as 0.01
 
     Raises:
         UsageError: `douban` without a contact or without ids to start from, or an unknown source in `via`.
@@ -125,6 +126,7 @@ class BuildConfig:
     sandbox_port: Annotated[int, Field(ge=1, le=65532)] = 8801
     dates: PublishedDates = None
     split: Strategy = "stable"
+    allow_missing: Annotated[float, Field(ge=0, le=1)] = 0.0
     max_loss: MaxLoss = GateConfig.max_loss
     release: Release = None
 
@@ -159,7 +161,8 @@ class BuildConfig:
             site = {"site_urls": self.site_urls} if self.site_urls else {"site": "douban"}
             site |= {"contact": self.contact, "via": self.via or None}
         start = {"movies": self.movies, "users": self.users, "users_file": self.users_file}
-        return {**site, **start, "k": self.k, "delay_s": self.delay_s}
+        missing = {"allow_missing": self.allow_missing or None}
+        return {**site, **start, "k": self.k, "delay_s": self.delay_s, **missing}
 
     @property
     def dataset_config(self) -> DatasetConfig:

@@ -157,6 +157,8 @@ def _run_stage(stage: str, crawl: CrawlSettings, ages_days: dict[str, float] | N
     of_them = ", ".join(f"{n:,} of them {what}" for what, n in others.items() if n)
     pages = f"{result.done + sum(others.values()):,} pages{f' ({of_them})' if of_them else ''}"
     say(f"{stage}: read {pages} in {duration(result.seconds)}. The crawl now has {contents}.")
+    if result.missing:
+        say(f"{result.missing:,} pages failed and are missing, as --allow-missing says; another run tries them again.")
     if alarmed:
         say(*alarmed, sep="\n")
     if result.set_aside:

@@ -213,6 +213,7 @@ class CrawlOptions:
         attempts: number of attempts before a page is marked as failed
         stop_after_not_understood: number of pages in a row that no parser understands, after which a host is left alone
         patience_h: hours to wait in all for a host that cannot be reached
+        allow_missing: end a stage although pages failed, if they are at most this share of its pages
         scope: what is crawled
     """
 
@@ -220,6 +221,7 @@ class CrawlOptions:
     site: Annotated[SiteOptions, FLAT] = SiteOptions()
     attempts: Count = 5
     stop_after_not_understood: Count = MOST_NOT_UNDERSTOOD
+    allow_missing: Annotated[float, Field(ge=0, le=1)] = 0.0
     patience_h: Hours = PATIENCE_S / 3600
     scope: Annotated[ScopeOptions, FLAT] = ScopeOptions()
 
@@ -235,7 +237,7 @@ class CrawlOptions:
         scope = self.scope.resolve(default_movies, preferred, has_json=bool(site.mobile))
         politeness = self.site.politeness(site, self.attempts, self.stop_after_not_understood)
         politeness = replace(politeness, patience_s=3600 * self.patience_h)
-        return CrawlSettings(self.crawl, site, source, politeness, scope)
+        return CrawlSettings(self.crawl, site, source, politeness, scope, self.allow_missing)
 
 
 def _ids_in(path: Path | None, of: str) -> list[str]:

@@ -36,6 +36,7 @@ PUBLIC = {
     "sandbox_port": 8801,
     "dates": None,
     "split": "stable",
+    "allow_missing": 0.0,
     "max_loss": 0.05,
     "release": None,
 }

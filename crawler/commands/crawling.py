@@ -56,13 +56,17 @@ def plan_lines(forecasts: list[Forecast], seconds_per_request: Callable[[str], f
         lines.append(f"{one.stage:<8} {one.kind:<13} {one.known:>9,} {expected:>13}   {time_needed}".rstrip())
     requests = sum(one.requests for one in forecasts)
     open_stages = dict.fromkeys(one.stage for one in forecasts if one.expected is None)
-    least = "At least" if open_stages else "About"
     needed = duration(seconds_needed(forecasts, seconds_per_request))
-    lines.append(f"{least} {requests:,} requests; {needed}, with the hosts of a stage in parallel.")
-    if open_stages:
-        lines.append(
-            f"Not all counts are known yet; run plan again when these stages have read pages: {', '.join(open_stages)}."
-        )
+    if not open_stages:
+        lines.append(f"About {requests:,} requests; {needed}, with the hosts of a stage in parallel.")
+        return lines
+    unknown = [one.kind for one in forecasts if one.expected is None]
+    slowest = max(seconds_per_request(KINDS[kind].host) for kind in unknown)
+    lines.append(f"Known so far: {requests:,} requests; {needed}. The rest, usually most of a crawl, is not known yet:")
+    lines.append(
+        f"how many {', '.join(unknown)} pages follow; each 1,000 of a kind take {duration(1000 * slowest)}. Run plan "
+        f"again when these stages have read pages: {', '.join(open_stages)}."
+    )
     return lines
 
 

@@ -45,7 +45,7 @@ def train(
 
     if resume and fresh:
         raise UsageError("--resume and --fresh exclude each other; give one of them")
-    settings = read_settings(options.config, options.set) | ({} if epochs is None else {"epochs": epochs})
+    settings = read_settings(options.config, options.assignments) | ({} if epochs is None else {"epochs": epochs})
     model_name = take_model_name(settings, options.model)
     config, training = apply_settings(settings, default_config(model_name), TrainingConfig())
     use_device(options.device, options.threads)

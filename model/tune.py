@@ -30,7 +30,7 @@ def tune_settings(
     Args:
         tried: KEY=VALUES, either choices (l2=0.001,0.01) or a range (learning_rate=0.0005..0.01); join keys
             that must have equal values with commas (collaborative_dim,visual_dim=16,32); may be repeated (if absent,
-            the paper's dimensions and penalties, or the few settings of a model that is fitted at once)
+            the few settings that matter most for the model)
         trials: number of trials, with settings from Optuna (every combination is tried if absent)
         prune: end a trial early if it is worse than most others
         to: the folder of the search (a folder below data/tuning if absent)
@@ -45,7 +45,7 @@ def tune_settings(
     from model.experiments.tuning import Search, search_name
     from model.training.device import use_device
 
-    base = read_settings(options.config, options.set)
+    base = read_settings(options.config, options.assignments)
     model_name = take_model_name(base, options.model)
     space = read_space(tried, model_name)
     search = Search(model_name, base, space, trials, options.seed, prune)

@@ -12,7 +12,8 @@ from dataset.errors import MissingInputError, UsageError
 from model.training.config import Size
 
 # The values that a field of type int or float may have.
-_BOUNDED: dict[Any, Any] = {int: Size, float: Annotated[float, Field(ge=0, allow_inf_nan=False)]}
+_Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+_BOUNDED: dict[Any, Any] = {int: Size, float: _Weight, float | None: _Weight | None}
 
 
 def read_settings(config_file: Path | None, assignments: Iterable[str]) -> dict[str, Any]:

@@ -130,8 +130,8 @@ def difference(numbers: NumberSource, model: str, other: str, **where: Any) -> D
 
 
 _SIMPLER = (
-    "jifr_na", "bpr", "ease", "slim", "itemknn", "userknn", "rp3beta", "ials", "visrank", "mean_frame", "first_frame",
-    "site_order", "most_liked", "popular", "random",
+    "jifr_na", "bpr", "softmax_mf", "ease", "slim", "itemknn", "userknn", "rp3beta", "ials", "visrank", "mean_frame",
+    "first_frame", "site_order", "most_liked", "popular", "random",
 )  # fmt: skip
 
 

@@ -7,7 +7,7 @@ It writes the run folders (see `run_folder`) and, into the experiment's folder:
 
     report.html               one file that needs no network
     charts/                   its charts as SVG and PNG, for papers
-    experiment.json           the description of every run
+    experiment.json           the description of every run, and the models that were left out and why
     metrics, user_metrics, held_out_ranks, slices, comparisons, training, costs, recommendations,
     cases, case_frames, case_movies (.parquet)
 
@@ -78,7 +78,7 @@ def run_experiment(
     named = labels([task.description for task in tasks])
     _write_tables(tasks, named, destination)
     described = [{**task.description, "label": label} for task, label in zip(tasks, named, strict=True)]
-    write_json(destination / "experiment.json", {"runs": described})
+    write_json(destination / "experiment.json", {"runs": described, "left_out": left_out})
     _write_gallery_tables(tasks, destination)
     return write_report(destination, snapshot, raw)
 

@@ -89,14 +89,19 @@ def test_a_browser_finds_charts_and_pictures_and_nothing_to_complain_of(
         "namelessCharts": 0,
         "images": 23,
         "brokenImages": 0,
+        "lazyImages": 0,
         "namelessImages": 0,
         "overlaps": [],
+        "clipped": [],
+        "outside": [],
+        "silentTables": [],
         "complaints": [],
         "requests": [],
         "sideways": 0,
     }
     assert len(list((path.parent / "charts").glob("*.svg"))) == 9
     assert len(list((path.parent / "charts").glob("*.png"))) == 9
+    assert len(list((path.parent / "charts").glob("*.pdf"))) == 9
 
 
 def test_pictures_that_say_nothing_are_counted_and_shown(
@@ -149,7 +154,7 @@ def test_the_mean_of_frames_says_that_it_is_of_movies_with_frames(
         ("frame_likes", "There are no frame likes for testing"),
         ("frames", "The dataset has no frames"),
         ("images", "No pictures are available"),
-        (None, "so there is no crawl to report on"),
+        (None, "How easily people are found"),
     ],
 )
 def test_what_is_missing_is_said(

@@ -31,7 +31,7 @@ from model.experiments import runner
 from model.experiments.config import ExperimentConfig
 from model.experiments.experiment import run_experiment
 from model.experiments.runner import Reporter
-from model.report.charts import moved_apart
+from model.report.curves import moved_apart
 from model.report.page import PAPER_GAINS
 from model.schema import Case, CaseFrame, Comparison, Cost, Metric, Recommendation, UserMetric
 from model.training.config import TrainingConfig
@@ -142,8 +142,12 @@ def test_a_browser_finds_charts_and_pictures_and_nothing_to_complain_of(
         "emptyCharts": 0,
         "namelessCharts": 0,
         "brokenImages": 0,
+        "lazyImages": 0,
         "namelessImages": 0,
         "overlaps": [],
+        "clipped": [],
+        "outside": [],
+        "silentTables": [],
         "complaints": [],
         "requests": [],
         "sideways": 0,

@@ -52,6 +52,8 @@ def experiment(
     with console_reporter() as reporter:
         report = run_experiment(opened, replace(config, training=training), destination, runs, pictures, reporter)
     say(f"The report is {report}; the tables are beside it.")
+    say(f"For a paper: tables in LaTeX, Markdown and CSV, methods and BibTeX in {report.parent / 'tables'};")
+    say(f"  charts in PDF and SVG in {report.parent / 'charts'}.")
 
 
 def main(argv: Sequence[str]) -> None:

@@ -334,7 +334,7 @@ def look_at(browser: Any) -> Callable[[Path], dict[str, Any]]:
             tab.close()
         outside = [url for url in requests if not url.startswith(("data:", page.as_uri()))]
         found = {
-            key: sum((view[key] for view in seen), []) if isinstance(value, list) else max(v[key] for v in seen)
+            key: [one for view in seen for one in view[key]] if isinstance(value, list) else max(v[key] for v in seen)
             for key, value in seen[0].items()
         }
         return {**found, "complaints": complaints, "requests": outside, "sideways": max(widths)}

@@ -147,8 +147,8 @@ def concentration_chart(numbers: NumberSource, wording: Wording) -> Chart:
     return Chart(
         "concentration",
         "How concentrated the interactions are",
-        f"If all {wording.items} or people had equally many interactions, the curve would be the dotted line. The higher "
-        "a curve, the more of the interactions belong to a few.",
+        f"If all {wording.items} or people had equally many interactions, the curve would be the dotted line. The "
+        "higher a curve, the more of the interactions belong to a few.",
         f"Two curves: the share of all interactions that the most popular {wording.items} and most active people have.",
         render_svg(lines + even, height=260),
         table,

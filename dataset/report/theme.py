@@ -149,7 +149,7 @@ def category_axis(labels: Sequence[str], width_px: float) -> alt.Axis:
         width_px: the width of the chart.
     """
     room_px = width_px / max(1, len(labels))
-    plain = {"grid": False, "ticks": False, "labelOverlap": False}
+    plain: dict[str, Any] = {"grid": False, "ticks": False, "labelOverlap": False}
     if _widest_px(labels) <= room_px:
         return alt.Axis(labelAngle=0, **plain)
     halves = [half for label in labels for half in label.replace("–", "–\n").split("\n")]

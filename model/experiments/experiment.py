@@ -6,8 +6,9 @@ tables: `vbpr features=clip`.
 It writes the run folders (see `run_folder`) and, into the experiment's folder:
 
     report.html               one file that needs no network
-    charts/                   its charts as SVG and PNG, for papers
-    experiment.json           the description of every run, and the models that were left out and why
+    charts/                   its charts as PDF and SVG in the size of a paper's, and as PNG
+    tables/                   its tables as LaTeX, Markdown and CSV; the methods in words, and BibTeX
+    experiment.json           the description of every run, the models that were left out, and the evaluation
     metrics, user_metrics, held_out_ranks, slices, comparisons, training, costs, recommendations,
     cases, case_frames, case_movies (.parquet)
 
@@ -15,6 +16,7 @@ If it is run again, a stopped experiment continues with the unfinished runs (see
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import dataframely as dy
@@ -78,7 +80,8 @@ def run_experiment(
     named = labels([task.description for task in tasks])
     _write_tables(tasks, named, destination)
     described = [{**task.description, "label": label} for task, label in zip(tasks, named, strict=True)]
-    write_json(destination / "experiment.json", {"runs": described, "left_out": left_out})
+    facts = {"runs": described, "left_out": left_out, "evaluation": asdict(config.evaluation)}
+    write_json(destination / "experiment.json", facts)
     _write_gallery_tables(tasks, destination)
     return write_report(destination, snapshot, raw)
 

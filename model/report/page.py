@@ -26,6 +26,7 @@ from model.report.curves import metric_curves
 from model.report.gallery import gallery
 from model.report.headlines import TASKS, Difference, difference, headline, ranked, surprises
 from model.report.model_styles import base_of, in_order, style_of
+from model.report.paper.write import write_paper
 
 TABLES = ("metrics", "slices", "comparisons", "training", "costs", "cases", "case_frames", "case_movies")
 PAPER_GAINS = {
@@ -64,7 +65,7 @@ class AblationRow:
 
 
 def write_report(folder: Path, snapshot: Snapshot, raw: Path | None) -> Path:
-    """Write `report.html` and `charts/` into an experiment's folder from its tables; return the page's path.
+    """Write `report.html`, `charts/` and `tables/` into an experiment's folder from its tables; return the page's path.
 
     Args:
         folder: the experiment's folder.
@@ -84,6 +85,8 @@ def write_report(folder: Path, snapshot: Snapshot, raw: Path | None) -> Path:
     models = in_order({run["label"] for run in runs})
     sets = list(dict.fromkeys(run.get("features") for run in runs))
     on = f" features={sets[0] or MAIN}" if len(sets) > 1 else ""
+    written = write_paper(folder / "tables", snapshot.manifest, experiment, numbers, wording)
+    charts = [training, *(chart for task in tasks if task for chart in [*task["charts"], *task["slices"]])]
     page = render(
         "model.report",
         "report.html.j2",
@@ -107,10 +110,11 @@ def write_report(folder: Path, snapshot: Snapshot, raw: Path | None) -> Path:
         cases=gallery(numbers, dict(movies.select("movie_id", "title").iter_rows()), Thumbnails(raw)),
         runs=runs,
         settings=_settings(runs),
+        downloads=_downloads(written),
+        all_charts=[chart for chart in charts if chart is not None],
         style_of=style_of,
         interval=interval,
     )
-    charts = [training, *(chart for task in tasks if task for chart in [*task["charts"], *task["slices"]])]
     for chart in charts:
         if chart is not None:
             chart.write(folder / "charts")
@@ -126,6 +130,14 @@ def _cover_the_same(snapshot: Snapshot, sets: Sequence[str | None]) -> bool:
         for table in tables
     ]
     return all(one.equals(frames[0]) for one in frames)
+
+
+def _downloads(written: Sequence[Path]) -> dict[str, list[str]]:
+    """Return the files by what they hold, each as a path from the page."""
+    found: dict[str, list[str]] = {}
+    for path in written:
+        found.setdefault(path.stem.replace("_", " "), []).append(f"{path.parent.name}/{path.name}")
+    return found
 
 
 def _left_out(models: dict[str, str]) -> list[tuple[str, list[str]]]:
@@ -269,5 +281,6 @@ _CONTENTS = [
     ("gallery", "Gallery"),
     ("slices", "Results by group"),
     ("training", "Training, time, memory"),
+    ("download", "Download"),
     ("origin", "Data and code"),
 ]

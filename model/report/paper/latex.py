@@ -36,7 +36,7 @@ _SMALL = {
     *("rho", "sigma", "tau", "upsilon", "phi", "chi", "psi", "omega"),
 }
 _CAPITAL = {"gamma", "delta", "theta", "xi", "pi", "sigma", "upsilon", "phi", "psi", "omega"}
-_MARKDOWN = re.compile(r"([\\`*_{}\[\]<>()#+\-.!|~$&])")
+_MARKDOWN = re.compile(r"([\\`*_\[\]<>#|~$&])")
 
 
 def latex(text: str) -> str:

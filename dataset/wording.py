@@ -44,6 +44,10 @@ class Wording:
         """Return a text with `{item}`, `{items}`, `{a_item}`, `{do}` and `{did}` replaced by these words."""
         return text.format(item=self.item, items=self.items, a_item=self.a_item, do=self.do, did=self.did)
 
+    def of_tables(self, text: str) -> str:
+        """Return a text that names tables and reasons, which say movie, with the word for these items."""
+        return re.sub(r"\bmovie(s?)\b", lambda found: self.items if found[1] else self.item, text)
+
     @property
     def a_item(self) -> str:
         """One item with its article, for example "a movie" or "an item"."""

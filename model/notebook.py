@@ -12,9 +12,8 @@
 
 # %%
 import altair as alt
-import polars as pl
-
 import douban_keyframes as dk
+import polars as pl
 
 snapshot = dk.newest_snapshot()
 data = dk.load(snapshot)

@@ -111,7 +111,7 @@ def write_dataset_report(snapshot: Snapshot, raw: Path | None, destination: Path
         settings=list(flatten_settings(snapshot.manifest.config).items()),
         n=_named_numbers(numbers),
         compared=_compared(numbers, wording, is_of_the_kind),
-        dropped=_dropped(numbers),
+        dropped=_dropped(numbers, wording),
         dates=IN_WORDS[snapshot.manifest.dates],
         risk=_risk(numbers, wording, manifest["risk_figures"]),
         charts=charts,
@@ -163,7 +163,7 @@ def _charts(numbers: NumberSource, wording: Wording) -> dict[str, Chart | None]:
         received = _received(numbers, table, of)
         if received.value:
             attrition[name] = attrition_chart(
-                name, f"What happened to the {what}", what, received, _reasons(numbers, table), kept
+                name, f"What happened to the {what}", what, received, _reasons(numbers, table, wording), kept
             )
     return {
         **attrition,
@@ -182,11 +182,11 @@ def _received(numbers: NumberSource, table: str, of: str) -> Number:
     return kept if dropped is None else total(kept, dropped)
 
 
-def _reasons(numbers: NumberSource, table: str) -> list[tuple[str, Number]]:
+def _reasons(numbers: NumberSource, table: str, wording: Wording) -> list[tuple[str, Number]]:
     rows = numbers.rows(_QUARANTINED)
     reasons = rows.filter(pl.col("table") == table)["reason"].to_list() if rows.height else []
     counts = [(reason, numbers.of(_QUARANTINED, "rows", table=table, reason=reason)) for reason in reasons]
-    return [(reason, number) for reason, number in counts if number is not None]
+    return [(wording.of_tables(reason), number) for reason, number in counts if number is not None]
 
 
 def _compared(numbers: NumberSource, wording: Wording, with_paper: bool) -> NumberTable:
@@ -203,7 +203,7 @@ def _compared(numbers: NumberSource, wording: Wording, with_paper: bool) -> Numb
     return NumberTable("This dataset compared with the paper’s dataset", "", ["this dataset", "Wu et al. 2019"], rows)
 
 
-def _dropped(numbers: NumberSource) -> NumberTable | None:
+def _dropped(numbers: NumberSource, wording: Wording) -> NumberTable | None:
     rows = numbers.rows(_QUARANTINED)
     if rows.is_empty():
         return None
@@ -213,7 +213,7 @@ def _dropped(numbers: NumberSource) -> NumberTable | None:
         ["rows"],
         [
             Row(
-                f"{table.replace('_', ' ')}: {reason}",
+                wording.of_tables(f"{table.replace('_', ' ')}: {reason}"),
                 [(numbers.of(_QUARANTINED, "rows", table=table, reason=reason), ",d")],
             )
             for table, reason in rows.select("table", "reason").iter_rows()
@@ -227,7 +227,7 @@ def _risk(numbers: NumberSource, wording: Wording, figures: list[dict[str, Any]]
     keys = ("table", "known", "points", "chosen")
     rows = [
         Row(
-            f"{row.table.replace('_', ' ')}: {row.known.replace('movie', wording.item)}",
+            f"{row.table.replace('_', ' ')}: {wording.of_tables(row.known)}",
             [(numbers.of(_RISK, "share", **{key: figure[key] for key in keys}), ".1%") for figure in row.figures],
         )
         for row in words.rows(figures)

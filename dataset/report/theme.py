@@ -38,6 +38,9 @@ WIDTH_PX = 380
 _CHARACTER_PX = 8.2
 """The width of a digit, of the widest font that a page may be shown in."""
 
+_TURNED_PX = 1.4 * _FONT_PX
+"""The distance of turned labels at which they do not touch."""
+
 _PAPER_FONT_PT, _COLUMN_PT = 8, 243
 """The size of a paper's figure: text of 8 pt, and at most a column of a page with two (3.375 inches)."""
 
@@ -142,7 +145,7 @@ def render_svg(chart: Any, width: int = WIDTH_PX, height: int = 240) -> str:
 
 
 def category_axis(labels: Sequence[str], width_px: float) -> alt.Axis:
-    """Return an x axis whose labels never touch: in one line, or else in two lines, or else turned.
+    """Return an x axis whose labels never touch: in one line, else in two, else turned, and then as many as fit.
 
     Args:
         labels: the labels from left to right, such as `160–319`; a second line starts after the dash.
@@ -155,7 +158,10 @@ def category_axis(labels: Sequence[str], width_px: float) -> alt.Axis:
     halves = [half for label in labels for half in label.replace("–", "–\n").split("\n")]
     if any("–" in label for label in labels) and _widest_px(halves) <= room_px:
         return alt.Axis(labelAngle=0, labelExpr="split(replace(datum.label, '–', '–|'), '|')", **plain)
-    return alt.Axis(labelAngle=-50, labelAlign="right", labelBaseline="middle", labelLimit=0, **plain)
+    shown = list(labels)[:: math.ceil(_TURNED_PX / room_px)]
+    return alt.Axis(
+        labelAngle=-50, labelAlign="right", labelBaseline="middle", labelLimit=0, titlePadding=14, values=shown, **plain
+    )
 
 
 def year_axis(years: Sequence[str], width_px: float) -> alt.Axis:

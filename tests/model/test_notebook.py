@@ -2,7 +2,6 @@
 
 import re
 import runpy
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 

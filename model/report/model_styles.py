@@ -33,6 +33,7 @@ STYLES = {
         "diamond",
     ),
     "jifr_na": Style("JIFR_NA", "habit and looks with equal weights, without attention", _SKY, _SOLID, "triangle-up"),
+    "jifr_plus": Style("JIFR+", "habit, looks and EASE, learnt with a softmax", _BLUE, (9, 3, 2, 3), "cross"),
     "acf": Style(
         "ACF", "habit, with attention to the {items} that they {did} before and their frames", _RED, _SOLID, "square"
     ),
@@ -44,6 +45,7 @@ STYLES = {
     "bm3": Style("BM3", "habit and looks that predict each other, without negatives", _RED, _DASHED, "cross"),
     "cdl": Style("CDL", "looks alone, learnt by comparing {items}", _AMBER, _SOLID, "triangle-up"),
     "bpr": Style("BPR", "habit alone: matrix factorisation", INK, _SOLID, "cross"),
+    "softmax_mf": Style("softmax MF", "matrix factorisation with a softmax over {items}", INK, _DOTTED, "square"),
     "ease": Style("EASE", "a linear model from {items} to {items}, in closed form", _SKY, _DASHED, "circle"),
     "slim": Style("SLIM", "a sparse linear model from {items} to {items}", _SKY, _DOTTED, "square"),
     "itemknn": Style("ItemKNN", "{items} that the same people {did}", _GREEN, _DASHED, "circle"),

@@ -24,7 +24,7 @@ from model.models.registry import MODELS
 from model.report.charts import interval_chart, slice_chart, training_curves
 from model.report.curves import metric_curves
 from model.report.gallery import gallery
-from model.report.headlines import TASKS, Difference, difference, headline, ranked, surprises
+from model.report.headlines import TASKS, Difference, difference, headline, headline_k, ranked, surprises
 from model.report.model_styles import base_of, in_order, style_of
 from model.report.paper.write import write_paper
 
@@ -73,7 +73,7 @@ def write_report(folder: Path, snapshot: Snapshot, raw: Path | None) -> Path:
         raw: the raw folder with pictures, which may be None or missing; the report then says so.
     """
     manifest = asdict(snapshot.manifest)
-    experiment = json.loads((folder / "experiment.json").read_text(encoding="utf-8"))
+    experiment: dict[str, Any] = json.loads((folder / "experiment.json").read_text(encoding="utf-8"))
     runs: list[dict[str, Any]] = experiment["runs"]
     found = {name: folder / f"{name}.parquet" for name in TABLES}
     tables = {f"{name}.parquet": read_parquet(path) for name, path in found.items() if path.is_file()}
@@ -112,6 +112,8 @@ def write_report(folder: Path, snapshot: Snapshot, raw: Path | None) -> Path:
         settings=_settings(runs),
         downloads=_downloads(written),
         all_charts=[chart for chart in charts if chart is not None],
+        study=experiment.get("study"),
+        chosen=experiment.get("chosen", []),
         style_of=style_of,
         interval=interval,
     )
@@ -235,7 +237,8 @@ def _ablation(numbers: NumberSource, on: str) -> list[AblationRow]:
     rows = []
     for model, gains in PAPER_GAINS.items():
         cells, differences = [], {}
-        for task, (_, k) in TASKS.items():
+        for task in TASKS:
+            k = headline_k(numbers, task)
             for metric in ("hr", "ndcg"):
                 where = {"task": task, "metric": metric, "k": k}
                 ours, base = (

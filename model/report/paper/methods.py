@@ -8,11 +8,12 @@ from dataset.snapshots.citation import cite
 from dataset.snapshots.feature_words import describe_extractor
 from dataset.snapshots.manifest import Manifest
 from dataset.wording import Wording
-from model.models.recommender import FittedRecommender
+from model.models.recommender import TrainableRecommender
 from model.models.registry import MODELS
-from model.report.model_styles import base_of, in_order, style_of
+from model.report.model_styles import in_order, style_of
 from model.report.paper.latex import latex, markdown
 from model.report.paper.references import ADAM, HOLM, NDCG, VGG, bibtex, key_of
+from model.training.config import TrainingConfig
 
 _SPLITS = {
     "random": "drawn uniformly at random",
@@ -52,14 +53,15 @@ def methods(manifest: Manifest, experiment: Mapping[str, Any], wording: Wording)
         wording: what items are called.
     """
     runs: Sequence[Mapping[str, Any]] = experiment["runs"]
-    models, judged = in_order({run["label"] for run in runs}), experiment.get("evaluation") or {}
+    names = {run["label"]: run["model"] for run in runs}
+    models, judged = in_order(set(names)), experiment.get("evaluation") or {}
     entry = cite(manifest)
     sentences = [
         _data(manifest, wording, entry.partition("{")[2].partition(",")[0]),
         _split(manifest, wording),
         *_features(runs),
-        f"We compare {_listed([_cited(model) for model in models])}.",
-        *_training(runs),
+        f"We compare {_listed([_cited(model, names[model]) for model in models])}.",
+        *_training(runs, manifest.statistics["n_train_interactions"]),
         *_protocol(judged, manifest, wording),
         *_tests(len(models), judged),
     ]
@@ -86,9 +88,9 @@ def _reference(key: str) -> str:
     return f" {_START}{key}{_END}"
 
 
-def _cited(model: str) -> str:
-    key = key_of(base_of(model))
-    title = style_of(model).title.replace(_START, "").replace(_END, "")
+def _cited(label: str, model: str) -> str:
+    key = key_of(model)
+    title = style_of(label).title.replace(_START, "").replace(_END, "")
     return title + (_reference(key) if key else "")
 
 
@@ -131,23 +133,25 @@ def _split(manifest: Manifest, wording: Wording) -> str:
 def _features(runs: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return what the pictures are described by, if a model reads features."""
     made_by = {describe_extractor(run["extractor"]): run["extractor"] for run in runs if run.get("extractor")}
-    if not made_by or not any(_reads_features(base_of(run["label"])) for run in runs):
+    if not made_by or not any(_reads_features(run["model"]) for run in runs):
         return []
     is_vgg = any(str(extractor.get("architecture", "")).endswith("vgg19") for extractor in made_by.values())
     return [f"Models that read pictures use {_listed(list(made_by))}{_reference(VGG) if is_vgg else ''}."]
 
 
-def _training(runs: Sequence[Mapping[str, Any]]) -> list[str]:
+def _training(runs: Sequence[Mapping[str, Any]], n_train: int) -> list[str]:
     seeds = sorted({run["seed"] for run in runs})
     times = "once" if len(seeds) == 1 else f"{len(seeds)} times"
     listed = f"seed{'' if len(seeds) == 1 else 's'} {_listed([str(seed) for seed in seeds])}"
     said = [f"Each model is trained {times} ({listed})."]
-    trained = [run["training"] for run in runs if not _is_fitted(base_of(run["label"]))]
-    if trained and all(one == trained[0] for one in trained):
-        t = trained[0]
+    trained = [run for run in runs if _is_trained(run["model"])]
+    if trained and all(run["training"] == trained[0]["training"] for run in trained):
+        t = trained[0]["training"]
+        steps = [_steps(run["model"], t, n_train) for run in trained]
+        batches, rates = (_range([values[place] for values in steps]) for place in (0, 1))
         said.append(
             f"Models that are trained on pairs use Adam{_reference(ADAM)} with a learning rate of "
-            f"{t['learning_rate']:g}, batches of {t['batch_size']} positives and {t['n_negatives']} negatives "
+            f"{rates}, batches of {batches} positives and {t['n_negatives']} negatives "
             f"per positive, for at most {t['epochs']} epochs. Training stops after {t['patience']} validations "
             f"without a better NDCG@{t['validation_k']}, and the best epoch is kept."
         )
@@ -179,7 +183,7 @@ def _tests(n_models: int, judged: Mapping[str, Any]) -> list[str]:
     if n_models > 1:
         said.append(
             "Whether two models differ is tested with a paired t-test over users on their means over seeds; p-values "
-            f"are corrected for all pairs of models{_reference(HOLM)}, and differences with p < 0.05 "
+            f"are corrected for all pairs that were compared{_reference(HOLM)}, and differences with p < 0.05 "
             "count as significant."
         )
     return said
@@ -190,6 +194,18 @@ def _reads_features(model: str) -> bool:
     return model in MODELS and MODELS[model].model_class.needs_features
 
 
-def _is_fitted(model: str) -> bool:
-    """Return whether a model is fitted in one go, without epochs."""
-    return model in MODELS and issubclass(MODELS[model].model_class, FittedRecommender)
+def _is_trained(model: str) -> bool:
+    """Return whether a model is trained on pairs, in epochs."""
+    return model in MODELS and issubclass(MODELS[model].model_class, TrainableRecommender)
+
+
+def _steps(model: str, training: Mapping[str, Any], n_train: int) -> tuple[float, float]:
+    """Return the batch size and the learning rate of a model, which follow from the data unless they are set."""
+    known = {key: training[key] for key in ("batch_size", "learning_rate") if training.get(key) is not None}
+    factor = getattr(MODELS[model].model_class, "batch_factor", 1)
+    return TrainingConfig(**known).steps_of(n_train, factor)
+
+
+def _range(values: Sequence[float]) -> str:
+    low, high = min(values), max(values)
+    return f"{low:g}" if low == high else f"{low:g} to {high:g}"

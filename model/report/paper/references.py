@@ -181,7 +181,7 @@ _ENTRIES = {_PAPER_KEY: PAPER} | dict(
 )
 
 _OF_MODEL = {
-    "jifr": _PAPER_KEY, "jifr_visual": _PAPER_KEY, "jifr_rating": _PAPER_KEY, "jifr_na": _PAPER_KEY,
+    "jifr": _PAPER_KEY, "jifr_plus": _PAPER_KEY, "jifr_visual": _PAPER_KEY, "jifr_rating": _PAPER_KEY, "jifr_na": _PAPER_KEY,
     "acf": "chen2017acf", "vpoi": "wang2017vpoi", "cdl": "lei2016cdl", "bpr": "rendle2009bpr", "vbpr": "he2016vbpr",
     "lightgcn": "he2020lightgcn", "lattice": "zhang2021lattice", "freedom": "zhou2023freedom", "bm3": "zhou2023bm3",
     "ease": "steck2019ease", "slim": "ning2011slim", "itemknn": "sarwar2001item", "userknn": "herlocker1999user",

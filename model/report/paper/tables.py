@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from dataset.report.numbers import Number, NumberSource
 from dataset.wording import Wording
-from model.report.headlines import TASKS, difference, ranked
+from model.report.headlines import TASKS, difference, headline_k, ranked
 from model.report.model_styles import style_of
 
 DIGITS = 4
@@ -62,19 +62,19 @@ def paper_tables(
     """
     sizes = [(words, [Cell(number, spec)]) for words, number, spec in statistics if number is not None]
     tables = [PaperTable("dataset", f"The dataset {data}.", "", ["number"], sizes)]
-    for task, (what, k) in TASKS.items():
+    for task, (what, _) in TASKS.items():
         if order := ranked(numbers, task):
             words = wording.fill(what)
             tables.append(_results(numbers, task, order, words, n_seeds, data))
-            if len(order) > 1 and numbers.has("comparisons.parquet"):
-                tables.append(_significance(numbers, task, order, words, k))
+            significance = _significance(numbers, task, order, words)
+            tables += [significance] if significance.rows else []
     return tables
 
 
 def _results(numbers: NumberSource, task: str, order: list[str], what: str, n_seeds: int, data: str) -> PaperTable:
     """Return HR and NDCG of all models at three K: the smallest, the headline's, and the largest."""
     ks = sorted(set(numbers.rows("metrics.parquet", task=task, metric="ndcg")["k"]))
-    chosen = sorted({ks[0], TASKS[task][1], ks[-1]} & set(ks))
+    chosen = sorted({ks[0], headline_k(numbers, task), ks[-1]})
     columns = [(metric, k) for metric in _METRICS for k in chosen]
     cells = [_column(numbers, task, metric, k, order, n_seeds > 1) for metric, k in columns]
     caption = [f"Ranking {what} on the test split of {data}, best model first."]
@@ -83,7 +83,7 @@ def _results(numbers: NumberSource, task: str, order: list[str], what: str, n_se
     if numbers.has("comparisons.parquet"):
         caption += [
             f"{BETTER}: better than the second best by more than chance; {WORSE}: worse than the best by more than "
-            "chance (paired t-test over users, Holm correction over all pairs of models, p < 0.05)."
+            "chance (paired t-test over users, Holm correction over all compared pairs, p < 0.05)."
         ]
     return PaperTable(
         _FILES[task],
@@ -111,17 +111,24 @@ def _column(numbers: NumberSource, task: str, metric: str, k: int, models: list[
     return cells
 
 
-def _significance(numbers: NumberSource, task: str, order: list[str], what: str, k: int) -> PaperTable:
-    """Return the best model against each other one: the difference in NDCG, its interval, and the p-value."""
+def _significance(numbers: NumberSource, task: str, order: list[str], what: str) -> PaperTable:
+    """Return a model against each other one: the difference in NDCG, its interval, and the p-value.
+
+    The model is the best, unless only other pairs were compared, as with a baseline.
+    """
+    k = headline_k(numbers, task)
+    where = {"task": task, "metric": "ndcg", "k": k}
+    told = {one: [difference(numbers, one, other, **where) for other in order if other != one] for one in order}
+    one = max(order, key=lambda model: sum(found is not None for found in told[model]))  # the first of several
     rows = []
-    for model in order[1:]:
-        if told := difference(numbers, order[0], model, task=task, metric="ndcg", k=k):
-            signed = [Cell(number, f"+.{DIGITS}f") for number in (told.amount, told.low, told.high)]
-            rows.append((style_of(model).title, [*signed, Cell(told.p_holm, "p", rank=1 if told.is_real else None)]))
+    for found in told[one]:
+        if found is not None:
+            signed = [Cell(number, f"+.{DIGITS}f") for number in (found.amount, found.low, found.high)]
+            rows.append((style_of(found.other).title, [*signed, Cell(found.p_holm, "p", rank=int(found.is_real))]))
     return PaperTable(
         f"{_FILES[task]}_significance",
-        f"NDCG@{k} of {what}: {style_of(order[0]).title} minus each other model, with 95 % intervals (paired t-test "
-        "over users; p after Holm's correction over all pairs of models, in bold below 0.05).",
+        f"NDCG@{k} of {what}: {style_of(one).title} minus each other model, with 95 % intervals (paired t-test "
+        "over users; p after Holm's correction over all compared pairs, in bold below 0.05).",
         "model",
         ["difference", "from", "to", "p"],
         rows,

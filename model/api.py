@@ -21,6 +21,7 @@ from model.data.loading import SnapshotData, load
 from model.evaluation.config import EvaluationConfig
 from model.evaluation.evaluate import evaluate as evaluate_scorer
 from model.evaluation.results import Evaluation
+from model.evaluation.uncertainty import compare as compare_users
 from model.experiments.recommend import recommend as recommend_with
 from model.experiments.recommend import user_indices
 from model.experiments.run_folder import Run
@@ -41,6 +42,7 @@ __all__ = [
     "Run",
     "Snapshot",
     "SnapshotData",
+    "compare",
     "evaluate",
     "load",
     "open_run",
@@ -118,6 +120,20 @@ def evaluate(run: Run, data: SnapshotData, split: str = "test", config: Evaluati
     """
     scorer = run.model.scorer()
     return evaluate_scorer(scorer, data.tables, split, run.model_name, run.seed, config, run.device)
+
+
+def compare(evaluations: Sequence[Evaluation]) -> pl.DataFrame:
+    """Return the `comparisons` table: whether models differ by more than chance, for every pair and every metric.
+
+    Args:
+        evaluations: those of two models or more on the same split; several seeds of a model count as one model.
+
+    Raises:
+        TooLittleDataError: there are fewer than two models, or fewer than two users.
+        UsageError: two models were not evaluated on the same users and movies.
+    """
+    tables = [evaluation.user_metrics for evaluation in evaluations]
+    return compare_users(pl.concat(tables) if tables else pl.DataFrame(schema={"model": pl.String}))
 
 
 def recommend(run: Run, data: SnapshotData, n: int = 10, users: Sequence[str] | None = None) -> pl.DataFrame:

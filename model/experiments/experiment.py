@@ -6,7 +6,8 @@ tables: `vbpr features=clip`.
 It writes the run folders (see `run_folder`) and, into the experiment's folder:
 
     report.html               one file that needs no network
-    charts/                   its charts as SVG and PNG, for papers
+    charts/                   its charts as PDF and SVG in the size of a paper's, and as PNG
+    tables/                   its tables as LaTeX, Markdown and CSV; the methods in words, and BibTeX
     experiment.json           the description of every run; of a study, its file and the settings that searches chose
     study.toml                the study's file, if there is one
     tuning.parquet            the trials of all searches, if there are some

@@ -11,7 +11,7 @@ from model.data.tensors import TrainingData
 from model.models.names import Loss
 from model.models.static_shapes import for_gpu
 
-SOFTMAX_L2, _MOST_L2 = 0.1, 0.05
+_SOFTMAX_L2, _MOST_L2 = 0.1, 0.05
 _VISUAL_L2 = {"bpr": 0.04, "softmax": 0.1}
 
 
@@ -43,7 +43,7 @@ def l2_weight(l2: float | None, loss: Loss, data: TrainingData) -> float:
     if l2 is not None:
         return l2
     if loss == "softmax":
-        return SOFTMAX_L2
+        return _SOFTMAX_L2
     per_user = len(data.positives.values) / max(1, data.n_users)
     return min(_MOST_L2, 0.32 / float(max(1.0, per_user) ** 0.75))
 

@@ -171,7 +171,11 @@ class Recommendation(dy.Schema):
 
 
 class Cost(dy.Schema):
-    """What a run cost in seconds and memory. The memory is null where the system does not report it."""
+    """What a run cost in seconds and memory. The memory is null where the system does not report it.
+
+    `n_parameters` counts all numbers that the model has learnt, also those of models without gradients: EASE's weights
+    from every item to every item, or the counts of the most popular.
+    """
 
     model = dy.String(primary_key=True)
     seed = dy.Int64(primary_key=True)

@@ -29,16 +29,14 @@ def train(
     """
     from model.data.loading import load
     from model.experiments.run_folder import describe_run, find_snapshot, resume_run, run_folder, start_run
-    from model.experiments.settings import apply_settings, read_settings, take_model_name
+    from model.experiments.settings import read_settings, settings_of_model, take_model_name
     from model.experiments.training_run import compare_with_baselines, settings_without_effect, train_and_validate
-    from model.models.registry import default_config
-    from model.training.config import TrainingConfig
     from model.training.device import use_device
     from model.training.trainer import Epoch, Trainer
 
     settings = read_settings(options.config, options.set) | ({} if epochs is None else {"epochs": epochs})
     model_name = take_model_name(settings, options.model)
-    config, training = apply_settings(settings, default_config(model_name), TrainingConfig())
+    config, training = settings_of_model(settings, model_name)
     use_device(options.device, options.threads)
     snapshot = find_snapshot(options.snapshot, options.features)
     data = load(snapshot)
@@ -48,7 +46,7 @@ def train(
     say(
         f"Training {model_name} on {data.label}: {data.training.n_users:,} users, "
         f"{data.training.n_items:,} movies, {len(data.training.positives.values):,} train interactions.",
-        *settings_without_effect(settings, trainer.model, model_name, config),
+        *settings_without_effect(settings, model_name),
         sep="\n",
     )
     if needed := type(trainer.model).bytes_needed(data.training.n_users, data.training.n_items):

@@ -220,7 +220,7 @@ def _cost(task: RunTask, trained: TrainedRun, evaluate_s: float) -> pl.DataFrame
     row = {
         "model": task.model_name,
         "seed": task.seed,
-        "n_parameters": sum(parameter.numel() for parameter in trained.model.parameters()),
+        "n_parameters": trained.model.n_weights,
         "n_epochs": len(trained.epochs),
         "best_epoch": trained.best_epoch,
         "train_s": float(sum(epoch.seconds for epoch in trained.epochs)),

@@ -7,10 +7,9 @@ from typing import Any
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from dataset.errors import UsageError
-from model.experiments.settings import apply_settings
+from model.experiments.settings import settings_of_model
 from model.models.recommender import FittedRecommender, TrainableRecommender
 from model.models.registry import MODELS, default_config
-from model.training.config import TrainingConfig
 
 _PAPER_DIMS = "16,32,64"
 _PAPER_L2 = "0.0001,0.001,0.01,0.1"
@@ -47,7 +46,7 @@ def read_space(texts: Sequence[str], model_name: str) -> dict[str, BaseDistribut
 
 def _parsed(model_name: str, keys: list[str], value: str) -> Any:
     """Return a value, converted to the type of its settings."""
-    configs = apply_settings(dict.fromkeys(keys, value), default_config(model_name), TrainingConfig())
+    configs = settings_of_model(dict.fromkeys(keys, value), model_name)
     return next(getattr(config, keys[0]) for config in configs if hasattr(config, keys[0]))
 
 

@@ -1,7 +1,6 @@
 """Trains a model into its run folder and evaluates it on validation."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import fields
 from pathlib import Path
 
 import polars as pl
@@ -12,14 +11,13 @@ from model.evaluation.config import EvaluationConfig
 from model.evaluation.evaluate import evaluate
 from model.evaluation.results import Evaluation
 from model.experiments.run_folder import write_checkpoint, write_evaluation, write_run
-from model.models.recommender import Config, Recommender, TrainableRecommender
+from model.experiments.settings import unread_settings
 from model.models.registry import default_config, make_model
 from model.training.trainer import Epoch, Trainer
 
 _BASELINES = {"popular": "most popular", "random": "random"}
 _SHOWN = (("item", "full_ndcg", 15), ("frame", "ndcg", 3))
 _VALIDATION = EvaluationConfig(protocol="full")
-_ON_PAIRS = ("epochs", "batch_size", "learning_rate", "n_negatives")
 
 
 class StoppedError(PipelineError):
@@ -68,13 +66,11 @@ def train_and_validate(
     return evaluation
 
 
-def settings_without_effect(settings: Iterable[str], model: Recommender, name: str, config: Config) -> list[str]:
-    """Return a line that names the settings of training on pairs if the model is not trained so; none without such."""
-    own = {field.name for field in fields(config)}
-    unread = [key for key in _ON_PAIRS if key in settings and key not in own]
-    if not unread or isinstance(model, TrainableRecommender):
-        return []
-    return [f"Without effect, as {name} is not trained on pairs: {', '.join(unread)}"]
+def settings_without_effect(settings: Iterable[str], name: str) -> list[str]:
+    """Return a line that names the settings without effect on a model; none without such."""
+    given = set(settings)
+    unread = [key for key in unread_settings(name) if key in given]
+    return [f"Without effect, as {name} is not trained on pairs: {', '.join(unread)}"] if unread else []
 
 
 def compare_with_baselines(metrics: pl.DataFrame, data: SnapshotData, model_name: str, seed: int) -> list[str]:

@@ -31,8 +31,7 @@ from dataset.snapshots.snapshot import Snapshot
 from dataset.tables import validate, write_table
 from model.data.tensors import HeldOutItems, TrainingData
 from model.experiments.run_folder import describe_run, read_description
-from model.experiments.settings import apply_settings
-from model.models.registry import default_config
+from model.experiments.settings import settings_of_model
 from model.schema import Tuning
 from model.training.config import TrainingConfig
 from model.training.trainer import Epoch, Trainer
@@ -69,8 +68,7 @@ class Search:
 
     def configs(self, params: dict[str, Any]) -> tuple[Any, TrainingConfig]:
         """Return the model's and the training's config of a trial."""
-        config, training = apply_settings(self.settings(params), default_config(self.model_name), TrainingConfig())
-        return config, training
+        return settings_of_model(self.settings(params), self.model_name)
 
 
 def tune(

@@ -71,6 +71,13 @@ class Recommender(nn.Module, ABC):
         """Return the memory that the model needs if it is so much that the user must know before training, else 0."""
         return 0
 
+    @property
+    def n_weights(self) -> int:
+        """How many numbers it has learnt: its parameters, and the decimal numbers that it counted or solved for."""
+        parameters = sum(weight.numel() for weight in self.parameters())
+        saved = (one for name, one in self.named_buffers(recurse=False) if name not in self._non_persistent_buffers_set)
+        return parameters + sum(buffer.numel() for buffer in saved if buffer.is_floating_point())
+
     @abstractmethod
     def scorer(self) -> Scorer:
         """Return the model as it is now, frozen and without gradients."""
@@ -134,9 +141,11 @@ class FittedRecommender(Recommender):
 
     Attributes:
         n_fits: how many times `fit` is called; each call counts as an epoch.
+        fits_in_steps: whether `n_fits` may be above 1, so that validation can stop it early.
     """
 
     n_fits: int = 1
+    fits_in_steps: ClassVar[bool] = False
 
     @abstractmethod
     def fit(self, data: TrainingData) -> float | None:

@@ -228,7 +228,7 @@ def _costs(numbers: NumberSource, models: list[str]) -> NumberTable | None:
     return NumberTable(
         "Time and memory of each model: means over seeds; for memory, the highest peak",
         "model",
-        ["parameters", "epochs", "training, s", "evaluation, s", "peak memory"],
+        ["learnt weights", "epochs", "training, s", "evaluation, s", "peak memory"],
         [
             Row(style_of(model).title, [(numbers.of(file, what, model=model), form) for what, form in asked])
             for model in models

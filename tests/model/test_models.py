@@ -130,3 +130,15 @@ def test_random_scores_are_uniform() -> None:
 def test_an_unknown_model_is_refused_with_the_list_of_names() -> None:
     with pytest.raises(UsageError, match="'jifrr' is unknown; choose one of jifr, jifr_visual, jifr_rating, jifr_na"):
         default_config("jifrr")
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"), [("ease", 24 * 24), ("popular", 24), ("ials", (30 + 24) * 64), ("bpr", (30 + 24) * 64)]
+)
+def test_all_numbers_that_a_model_has_learnt_count_as_its_weights(name: str, expected: int, trained: Trained) -> None:
+    assert trained(name).n_weights == expected
+
+
+@pytest.mark.parametrize("name", LEARNING)
+def test_every_model_that_learns_has_weights(name: str, trained: Trained) -> None:
+    assert trained(name).n_weights > 0

@@ -28,7 +28,8 @@ from dataset.folders import link_or_copy
 
 FILE_NAME = "dataset.json"
 TABLE_FILES = tuple(
-    f"{name}.parquet" for name in ("movies", "frames", "interactions", "frame_likes", "quarantine", "users")
+    f"{name}.parquet"
+    for name in ("movies", "frames", "interactions", "frame_likes", "frame_likes_train", "quarantine", "users")
 )
 """The tables that a build writes; `users` only if the raw tables say who was read."""
 

@@ -60,6 +60,7 @@ _of_publication = _attributes(PublicationConfig)
 Licence = Annotated[str | None, Parameter(help=_of_publication["licence"])]
 Publisher = Annotated[str | None, Parameter(help=_of_publication["publisher"])]
 Contact = Annotated[str | None, Parameter(help=_of_publication["contact"])]
+TrainLikes = Annotated[bool, Parameter(help=_of_publication["train_likes"])]
 PublishedDates = Annotated[Dates | None, Parameter(help=_of_publication["dates"])]
 
 
@@ -229,11 +230,12 @@ class PublishConfig:
     publisher: Publisher = None
     contact: Contact = None
     dates: PublishedDates = None
+    train_likes: TrainLikes = False
 
     @property
     def publication(self) -> PublicationConfig:
         """What the publisher decides, and states on the card."""
-        return PublicationConfig(self.licence, self.publisher, self.contact, self.dates)
+        return PublicationConfig(self.licence, self.publisher, self.contact, self.dates, self.train_likes)
 
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)

@@ -51,6 +51,8 @@ def train(
     )
     if needed := type(trainer.model).bytes_needed(data.training.n_users, data.training.n_items):
         say(f"It needs about {needed / 2**30:.1f} GiB of memory.")
+    if reason := trainer.model.upper_bound:
+        say(f"An upper bound: {reason}.")
     if resume:
         say(f"Resuming after epoch {resume_run(folder, description, trainer)}.")
     else:

@@ -1,4 +1,4 @@
-"""What a publisher decides when publishing a snapshot: the licence, their name and contact, and how exact dates are."""
+"""What a publisher decides when publishing a snapshot: licence, name and contact, exactness of dates, train likes."""
 
 import re
 from typing import Annotated
@@ -41,9 +41,11 @@ class PublicationConfig:
         contact: e-mail or web address for questions, and for people who want to be removed
         dates: how exactly the dates of people's acts are published (order: no dates, only the order of each user's
             ratings); by default the month, and as exactly as the source has them for invented people and imported files
+        train_likes: also publish who likes which frames of train pairs (frame_likes_train), for kfr, an upper bound
     """
 
     licence: Annotated[Line, AfterValidator(_known_licence)] | None = None
     publisher: Line | None = None
     contact: Annotated[Line, AfterValidator(_reachable)] | None = None
     dates: Dates | None = None
+    train_likes: bool = False

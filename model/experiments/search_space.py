@@ -28,6 +28,11 @@ def read_space(texts: Sequence[str], model_name: str) -> dict[str, BaseDistribut
     default, model_class = default_config(model_name), MODELS[model_name].model_class
     if not issubclass(model_class, TrainableRecommender | FittedRecommender):
         raise UsageError(f"model {model_name!r} learns nothing, so there is nothing to tune")
+    if not model_class.ranks_items:
+        raise UsageError(
+            f"model {model_name!r} ranks no movies, and a search compares how movies are ranked; "
+            "train it with `python -m model.train --set …` and compare its runs"
+        )
     known = {field.name for field in fields(default)}
     dims = ",".join(name for name in ("collaborative_dim", "visual_dim", "dim") if name in known)
     space = {}

@@ -1,10 +1,15 @@
 """The names of the models in `registry.py`. Reading them imports no torch, so `--help` can list them."""
 
 _PAPER = ("jifr", "jifr_visual", "jifr_rating", "jifr_na", "acf", "vpoi", "cdl", "bpr", "vbpr")
+_OF_HISTORIES = ("svdpp", "nais")
 _GRAPHS = ("lightgcn", "lattice", "freedom", "bm3")
 _WITHOUT_GRADIENTS = ("ease", "slim", "itemknn", "userknn", "rp3beta", "ials")
 _RANKERS_OF_FRAMES = ("visrank", "mean_frame", "first_frame", "site_order")
 
-MODEL_NAMES = (*_PAPER, *_GRAPHS, *_WITHOUT_GRADIENTS, *_RANKERS_OF_FRAMES, "most_liked", "popular", "random")
+_FROM_LIKES = ("most_liked", "kfr", "most_liked_upper_bound")
+
+MODEL_NAMES = (
+    *_PAPER, *_OF_HISTORIES, *_GRAPHS, *_WITHOUT_GRADIENTS, *_RANKERS_OF_FRAMES, *_FROM_LIKES, "popular", "random",
+)  # fmt: skip
 DEFAULT_MODELS = (*_PAPER, "ease", *_RANKERS_OF_FRAMES, "popular", "random")
 """What an experiment compares by default: the paper's models, and models that are fast to train and hard to beat."""

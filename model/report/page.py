@@ -22,7 +22,7 @@ from model.models.registry import MODELS
 from model.report.charts import interval_chart, metric_curves, slice_chart, training_curves
 from model.report.gallery import gallery
 from model.report.headlines import TASKS, Difference, difference, headline, ranked, surprises
-from model.report.model_styles import base_of, in_order, style_of
+from model.report.model_styles import GIVEN_LIKES, base_of, in_order, style_of
 
 TABLES = ("metrics", "slices", "comparisons", "training", "costs", "cases", "case_frames", "case_movies")
 PAPER_GAINS = {
@@ -95,7 +95,7 @@ def write_report(folder: Path, snapshot: Snapshot, raw: Path | None) -> Path:
         tasks=tasks,
         surprises=surprises(numbers, on),
         models=[_model_row(numbers, model) for model in models],
-        gives_likes="most_liked" in map(base_of, models),
+        given_likes=_given_likes(models),
         seeds=sorted({run["seed"] for run in runs}),
         ablation=_ablation(numbers, on),
         training=training,
@@ -212,6 +212,13 @@ def _ablation(numbers: NumberSource, on: str) -> list[AblationRow]:
         )
         rows.append(AblationRow(style_of(model).title, *words, cells, differences))
     return rows
+
+
+def _given_likes(models: list[str]) -> str:
+    """Return which of the models are given likes of train pairs, in words; empty if none is."""
+    given = dict.fromkeys(base_of(model) for model in models if base_of(model) in GIVEN_LIKES)
+    titles = [style_of(model).title for model in given]
+    return f"{' and '.join(titles)} {'are' if len(titles) > 1 else 'is'} given likes of train pairs" if titles else ""
 
 
 def _costs(numbers: NumberSource, models: list[str]) -> NumberTable | None:

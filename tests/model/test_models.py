@@ -24,7 +24,16 @@ LEARNING = [
     name for name, kind in MODELS.items() if issubclass(kind.model_class, TrainableRecommender | FittedRecommender)
 ]
 OF_FRAMES_ONLY = {"mean_frame", "first_frame", "site_order", "most_liked", "most_liked_upper_bound", "kfr"}
-PROJECTS_PICTURES = {"jifr", "jifr_visual", "jifr_rating", "jifr_na", "cdl", "freedom", "bm3"}  # to where users are
+PROJECTS_PICTURES = {
+    "jifr_plus",
+    "jifr",
+    "jifr_visual",
+    "jifr_rating",
+    "jifr_na",
+    "cdl",
+    "freedom",
+    "bm3",
+}  # to where users are
 RANKS_FRAMES = PROJECTS_PICTURES | OF_FRAMES_ONLY | {"random", "visrank"}
 DRAWN = {"random", "ials", "kfr"}  # besides those that train on pairs: what a seed changes
 

@@ -8,8 +8,8 @@ A user is the weighted sum of the items that they have already, and the weights 
 R(a) are the items of user a in train, without i itself. With β below 1, a longer history gives a larger sum.
 
 Differences from the original:
-- The loss is BPR's, on pairs, as for all models here (originally: the log loss of positives and negatives), and the
-  start is random (originally: the vectors of a trained FISM).
+- The loss is BPR's or a softmax (originally: the log loss of positives and negatives), and the start is random
+  (originally: the vectors of a trained FISM).
 - A positive is left out of the history that predicts it and its negatives alike.
 - A history longer than `max_history` is represented by that many items, sampled once. Time and memory grow with it.
 
@@ -27,7 +27,9 @@ from model.data.tensors import TrainingData
 from model.models.history import bounded, padded
 from model.models.lookup import lookup
 from model.models.loss import bpr_loss, mean_squared_norm, squared_norm
+from model.models.names import Loss
 from model.models.recommender import Scorer, TrainableRecommender
+from model.models.softmax import softmax_loss_of_pairs
 
 _BLOCK_NUMBERS = 1 << 24  # hidden numbers at once in the scorer
 _NEVER = -1e9  # the logit of padding
@@ -45,6 +47,7 @@ class NAISConfig:
         l2: weight of the L2 penalty on the embeddings of a batch (`loss.mean_squared_norm`), biases and q included.
         attention_l2: weight of the squared norms of W and h.
         init_std: standard deviation of the initial p and q, N(0, init_std²).
+        loss: `bpr`, or `softmax` (`model.models.softmax`).
     """
 
     dim: int = 64
@@ -54,12 +57,14 @@ class NAISConfig:
     l2: float = 1e-2
     attention_l2: float = 1e-4
     init_std: float = 0.01
+    loss: Loss = "bpr"
 
 
 class NAIS(TrainableRecommender):
     """The model. A user without history has the items' biases alone."""
 
     tried = ("dim=32,64", "l2=0.003,0.01,0.03", "smoothing=0.3,0.5,0.7")
+    scores_pairs = True
     history: Tensor
 
     def __init__(self, config: NAISConfig, data: TrainingData, generator: torch.Generator) -> None:
@@ -80,17 +85,20 @@ class NAIS(TrainableRecommender):
         self.logit = nn.Parameter(normal(h**-0.5, h))  # h
 
     def loss(self, users: Tensor, positives: Tensor, negatives: Tensor) -> Tensor:
-        """Return the BPR loss of a batch with its penalties, a scalar."""
+        """Return the loss of a batch with its penalties, a scalar."""
         items, (history, counts) = torch.cat([positives[:, None], negatives], 1), self._histories(users)
         counts = counts & (history != positives[:, None])  # (B, L)
         rows, q = lookup(items, self.items), lookup(history, self.watched)  # (B, 1 + n, d + 1), (B, L, d)
         scores = self._scores(rows, q, counts)  # (B, 1 + n)
         weights = counts / counts.sum(1, keepdim=True).clamp_min(1)
-        embeddings = (weights * q.square().sum(2)).sum() / len(users)
-        for of_items in (positives, negatives):
-            embeddings = embeddings + mean_squared_norm(self.items, of_items)
+        embeddings = (weights * q.square().sum(2)).sum() / len(users) + mean_squared_norm(self.items, positives)
+        if self.config.loss == "softmax":
+            loss = softmax_loss_of_pairs(scores, positives, negatives, len(self.items))
+        else:
+            loss = bpr_loss(scores[:, 0], scores[:, 1:])
+            embeddings = embeddings + mean_squared_norm(self.items, negatives)
         attention = self.config.attention_l2 * squared_norm([self.attention, self.logit])
-        return bpr_loss(scores[:, 0], scores[:, 1:]) + self.config.l2 * embeddings + attention
+        return loss + self.config.l2 * embeddings + attention
 
     def _histories(self, users: Tensor) -> tuple[Tensor, Tensor]:
         """Return (B, L) int64 items, 0 for padding, and (B, L) bool: whether each is an item of the user."""

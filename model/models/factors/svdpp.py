@@ -5,7 +5,7 @@
 R(a) are the items of user a in train. ACF weighs the same sum by attention (`visual.acf`).
 
 Differences from the original:
-- It ranks: the loss is BPR's, not the squared error of stars, so there are no mean and no bias of the user.
+- It ranks: the loss is BPR's or a softmax, not the squared error of stars, so there are no mean and no bias of users.
 - In training, a positive is left out of the history that predicts it, as in FISM and NAIS. Otherwise y_i learns to
   point at v_i, which helps no held-out item.
 """
@@ -20,8 +20,10 @@ from model.data.tensors import TrainingData
 from model.models.distinct import distinct
 from model.models.lookup import lookup
 from model.models.loss import bpr_loss, mean_squared_norm
+from model.models.names import Loss
 from model.models.recommender import EmbeddingScorer, Scorer, TrainableRecommender
 from model.models.segments import sum_by
+from model.models.softmax import candidates, softmax_loss
 
 _BLOCK_USERS = 512  # users per block in the scorer
 
@@ -35,12 +37,14 @@ class SVDPPConfig:
         l2: weight of the L2 penalty on the embeddings of a batch (`loss.mean_squared_norm`), biases included.
         history_l2: the same for y: the mean of ‖y_l‖² over a user's history.
         init_std: standard deviation of the initial u, v and y, N(0, init_std²).
+        loss: `bpr`, or `softmax` (`model.models.softmax`).
     """
 
     dim: int = 64
     l2: float = 1e-2
     history_l2: float = 1e-2
     init_std: float = 0.01
+    loss: Loss = "bpr"
 
 
 class SVDPP(TrainableRecommender):
@@ -64,7 +68,7 @@ class SVDPP(TrainableRecommender):
         self.watched = nn.Parameter(normal(data.n_items))  # y
 
     def loss(self, users: Tensor, positives: Tensor, negatives: Tensor) -> Tensor:
-        """Return the BPR loss of a batch with its penalties, a scalar. Each user's history is summed once."""
+        """Return the loss of a batch with its penalties, a scalar. Each user's history is summed once."""
         rows = distinct(users, len(self.users))
         where, owners = self._history(rows.rows, len(self.history) if rows.are_all else self.reserved_size("history"))
         y = lookup(self.history[where], self.watched)  # (m, d)
@@ -74,12 +78,16 @@ class SVDPP(TrainableRecommender):
         u = lookup(users, self.users)
         profiles = u + (rows.of_each(sums) - own) * others.rsqrt()  # (B, d)
         of_history = ((rows.of_each(squares) - own.square().sum(1, keepdim=True)) / others).mean()
-        v = lookup(torch.cat([positives[:, None], negatives], 1), self.items)  # (B, 1 + n, d + 1)
-        scores = (v @ _with_one(profiles).unsqueeze(2)).squeeze(2)  # (B, 1 + n)
-        penalty = mean_squared_norm(self.users, users, u)
-        penalty = penalty + mean_squared_norm(self.items, positives) + mean_squared_norm(self.items, negatives)
-        regularised = self.config.l2 * penalty + self.config.history_l2 * of_history
-        return bpr_loss(scores[:, 0], scores[:, 1:]) + regularised
+        penalty = mean_squared_norm(self.users, users, u) + mean_squared_norm(self.items, positives)
+        if self.config.loss == "softmax":
+            among = candidates(positives, negatives, len(self.items), self.is_sampled)
+            loss = softmax_loss(_with_one(profiles), among.items.taken_from(self.items), among)
+        else:
+            v = lookup(torch.cat([positives[:, None], negatives], 1), self.items)  # (B, 1 + n, d + 1)
+            scores = (v @ _with_one(profiles).unsqueeze(2)).squeeze(2)  # (B, 1 + n)
+            loss = bpr_loss(scores[:, 0], scores[:, 1:])
+            penalty = penalty + mean_squared_norm(self.items, negatives)
+        return loss + self.config.l2 * penalty + self.config.history_l2 * of_history
 
     def batch_sizes(self, users: Tensor, positives: Tensor, negatives: Tensor) -> dict[str, Tensor]:
         """Return how many items the histories of a batch have (see `TrainableRecommender`)."""

@@ -90,7 +90,7 @@ def training_curves(numbers: NumberSource) -> Chart | None:
         alt.Chart(thin)
         .mark_line(strokeWidth=1.6)
         .encode(
-            alt.X("epoch:Q", title=None, axis=alt.Axis(tickCount=3, format="d")),
+            alt.X("epoch:Q", title=None, axis=alt.Axis(tickCount=3, tickMinStep=1, format="d")),
             alt.Y("validation_ndcg:Q", title=None, axis=alt.Axis(tickCount=3)),
             _colour(models),
             alt.Detail("seed:N"),

@@ -24,10 +24,10 @@ from dataset.snapshots.publish import publish, version_place
 from dataset.snapshots.snapshot import Snapshot, snapshot_at
 from dataset.version import code_version
 from features.config import ExtractorConfig
-from flows.artifacts import show_held, show_snapshot
 from flows.children import StageError, options_from, run_stage
-from flows.events import HELD, PUBLISHED, REFUSED, emit
 from flows.extraction import extract_features
+from flows.messages.artifacts import show_held, show_snapshot
+from flows.messages.events import HELD, PUBLISHED, REFUSED, emit
 from flows.runners import LOCAL, task_runner
 from flows.stamps import Stamp, digests_of_files
 

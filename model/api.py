@@ -27,10 +27,8 @@ from model.experiments.recommend import user_indices
 from model.experiments.run_folder import Run
 from model.experiments.run_folder import open_run as open_run_folder
 from model.experiments.runs.store import find_run
-from model.experiments.settings import apply_settings
+from model.experiments.settings import settings_of_model
 from model.models.names import MODEL_NAMES
-from model.models.registry import default_config
-from model.training.config import TrainingConfig
 from model.training.device import use_device
 from model.training.trainer import Epoch, Trainer, training_table
 
@@ -85,7 +83,7 @@ def train(
         TrainingError: the loss is not finite.
     """
     use_device(device)
-    config, training = apply_settings(settings or {}, default_config(model_name), TrainingConfig())
+    config, training = settings_of_model(settings or {}, model_name)
     trained = Trainer(data.training, data.validation, model_name, config, training, seed, device).run(on_epoch)
     return Run(model_name, seed, trained.model, training_table(model_name, seed, trained.epochs), device)
 

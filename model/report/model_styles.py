@@ -39,6 +39,10 @@ STYLES = {
     ),
     "vpoi": Style("VPOI", "habit, with pictures as a regulariser of the {items}", _PURPLE, _SOLID, "diamond"),
     "vbpr": Style("VBPR", "habit and looks, with biases", _GREEN, _SOLID, "triangle-down"),
+    "svdpp": Style("SVD++", "habit, and the sum of the {items} that they {did} before", INK, _DASHED, "triangle-up"),
+    "nais": Style(
+        "NAIS", "the {items} that they {did} before, weighted by attention to each other one", _RED, _DOTTED, "square"
+    ),
     "lightgcn": Style("LightGCN", "habit, spread over the graph of people and {items}", INK, _DASHED, "circle"),
     "lattice": Style("LATTICE", "LightGCN, and a learnt graph of {items} that look alike", _GREEN, _DASHED, "square"),
     "freedom": Style("FREEDOM", "LightGCN, and a fixed graph of {items} that look alike", _PURPLE, _DASHED, "diamond"),
@@ -65,9 +69,26 @@ STYLES = {
         _DOTTED,
         "cross",
     ),
+    "kfr": Style(
+        "KFR (upper bound)", "who liked which frame of train pairs, which no other model sees", _RED, _SOLID, "cross"
+    ),
+    "most_liked_upper_bound": Style(
+        "most liked on the site (upper bound)",
+        "how many people like the frame on the site, test likes included",
+        _PURPLE,
+        _SOLID,
+        "cross",
+    ),
     "popular": Style("most popular", "how many people {did} it; the same list for everyone", _GREY, _DASHED, "square"),
     "random": Style("random", "guessing", _GREY, _DOTTED, "circle"),
 }
+
+
+GIVEN_LIKES = ("most_liked", "kfr")
+"""Models that are given likes of train pairs."""
+
+UPPER_BOUNDS = ("kfr", "most_liked_upper_bound")
+"""Models that see likes of the kind that the test asks for: shown, but never called the best."""
 
 
 def base_of(label: str) -> str:

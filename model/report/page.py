@@ -25,7 +25,7 @@ from model.report.charts import interval_chart, slice_chart, training_curves
 from model.report.curves import metric_curves
 from model.report.gallery import gallery
 from model.report.headlines import TASKS, Difference, difference, headline, headline_k, ranked, surprises
-from model.report.model_styles import base_of, in_order, style_of
+from model.report.model_styles import GIVEN_LIKES, base_of, in_order, style_of
 from model.report.paper.write import write_paper
 
 TABLES = ("metrics", "slices", "comparisons", "training", "costs", "cases", "case_frames", "case_movies")
@@ -102,7 +102,7 @@ def write_report(folder: Path, snapshot: Snapshot, raw: Path | None) -> Path:
         surprises=surprises(numbers, wording, on),
         models=[_model_row(numbers, model, wording) for model in models],
         left_out=_left_out(experiment.get("left_out", {})),
-        gives_likes="most_liked" in map(base_of, models),
+        given_likes=_given_likes(models),
         seeds=sorted({run["seed"] for run in runs}),
         ablation=_ablation(numbers, on),
         training=training,
@@ -251,6 +251,13 @@ def _ablation(numbers: NumberSource, on: str) -> list[AblationRow]:
     return rows
 
 
+def _given_likes(models: list[str]) -> str:
+    """Return which of the models are given likes of train pairs, in words; empty if none is."""
+    given = dict.fromkeys(base_of(model) for model in models if base_of(model) in GIVEN_LIKES)
+    titles = [style_of(model).title for model in given]
+    return f"{' and '.join(titles)} {'are' if len(titles) > 1 else 'is'} given likes of train pairs" if titles else ""
+
+
 def _costs(numbers: NumberSource, models: list[str]) -> NumberTable | None:
     file = "costs.parquet"
     if not numbers.has(file):
@@ -265,7 +272,7 @@ def _costs(numbers: NumberSource, models: list[str]) -> NumberTable | None:
     return NumberTable(
         "Time and memory of each model: means over seeds; for memory, the highest peak",
         "model",
-        ["parameters", "epochs", "training, s", "evaluation, s", "peak memory"],
+        ["learnt weights", "epochs", "training, s", "evaluation, s", "peak memory"],
         [
             Row(style_of(model).title, [(numbers.of(file, what, model=model), form) for what, form in asked])
             for model in models

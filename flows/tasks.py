@@ -164,14 +164,14 @@ def extract_here(
 def publish_dataset(
     dataset: Path,
     name: str,
-    root: Path,
+    root: str | Path,
     config: PublicationConfig = PublicationConfig(),  # noqa: B008 - it is frozen
 ) -> Snapshot:
     """Publish a built dataset unless it equals the newest version; show the snapshot in Prefect's page."""
     snapshot, is_new = publish(dataset, name, root, config)
     if is_new:
         say(
-            f"Published snapshot {snapshot.label} in {snapshot.path}, with the dates of people's acts by "
+            f"Published snapshot {snapshot.label} in {snapshot.folder}, with the dates of people's acts by "
             f"{snapshot.manifest.dates}."
         )
     else:

@@ -1,4 +1,4 @@
-"""What a publisher decides when publishing a snapshot: the licence, their name and contact, and how exact dates are."""
+"""What a publisher decides when publishing a snapshot: licence, name, contact, description, how exact dates are."""
 
 import re
 from typing import Annotated
@@ -39,6 +39,7 @@ class PublicationConfig:
         licence: the licence: an SPDX name such as CC-BY-4.0, an address or a sentence
         publisher: the person or organisation that publishes the dataset
         contact: e-mail or web address for questions, and for people who want to be removed
+        description: what the dataset is and is for, in a sentence or two
         dates: how exactly the dates of people's acts are published (order: no dates, only the order of each user's
             ratings); by default the month, and as exactly as the source has them for invented people and imported files
     """
@@ -47,3 +48,4 @@ class PublicationConfig:
     publisher: Line | None = None
     contact: Annotated[Line, AfterValidator(_reachable)] | None = None
     dates: Dates | None = None
+    description: Line | None = None

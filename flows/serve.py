@@ -33,7 +33,8 @@ def serve(
 
     Args:
         config: a TOML file with parameters of build-dataset; lab.toml is served as build-dataset/lab
-        allow: a TOML file with the folders, runners, weights and site_urls that runs may use besides those in --config
+        allow: a TOML file with the folders, runners, weights, site_urls and models that runs may use besides those in
+            --config
         pool: register the deployments in this work pool for its workers, then exit
         image: with --pool: a container image with this project
     """

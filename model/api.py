@@ -18,6 +18,7 @@ import polars as pl
 from dataset.snapshots.snapshot import Snapshot
 from dataset.snapshots.snapshot import open_snapshot as open_snapshot_at
 from model.data.loading import SnapshotData, load
+from model.data.tensors import TrainingData
 from model.evaluation.config import EvaluationConfig
 from model.evaluation.evaluate import evaluate as evaluate_scorer
 from model.evaluation.results import Evaluation
@@ -27,19 +28,31 @@ from model.experiments.run_folder import Run
 from model.experiments.run_folder import open_run as open_run_folder
 from model.experiments.settings import apply_settings
 from model.models.names import MODEL_NAMES
-from model.models.registry import default_config
+from model.models.recommender import (
+    EmbeddingScorer,
+    FittedRecommender,
+    Recommender,
+    Scorer,
+    TrainableRecommender,
+)
+from model.models.registry import default_config, name_of
 from model.training.config import TrainingConfig
 from model.training.device import use_device
 from model.training.trainer import Epoch, Trainer, training_table
 
 __all__ = [
     "MODEL_NAMES",
+    "EmbeddingScorer",
     "Epoch",
     "Evaluation",
     "EvaluationConfig",
+    "FittedRecommender",
     "Run",
+    "Scorer",
     "Snapshot",
     "SnapshotData",
+    "TrainableRecommender",
+    "TrainingData",
     "evaluate",
     "load",
     "open_run",
@@ -59,7 +72,7 @@ def open_snapshot(path: str | Path) -> Snapshot:
 
 
 def train(
-    model_name: str,
+    model_name: str | type[Recommender],
     data: SnapshotData,
     seed: int = 0,
     settings: Mapping[str, Any] | None = None,
@@ -69,7 +82,8 @@ def train(
     """Train a model; validation decides when training stops.
 
     Args:
-        model_name: for example "jifr" or "bpr"; the error for an unknown name lists all names.
+        model_name: for example "jifr" or "bpr"; the error for an unknown name lists all names. For a model of your own,
+            its class or `package.module:Class`.
         data: what `load` returned.
         seed: for the initial values, the batches and the negatives. The same seed gives the same model.
         settings: model or training settings by name, such as `{"visual_dim": 64, "epochs": 50}`.
@@ -77,14 +91,15 @@ def train(
         on_epoch: called after every epoch.
 
     Raises:
-        UsageError: the model or a setting is unknown, or there is no such device.
+        UsageError: the model or a setting is unknown, the class is no model, or there is no such device.
         MissingInputError: the model needs frame features and the snapshot has none.
         TrainingError: the loss is not finite.
     """
     use_device(device)
-    config, training = apply_settings(settings or {}, default_config(model_name), TrainingConfig())
-    trained = Trainer(data.training, data.validation, model_name, config, training, seed, device).run(on_epoch)
-    return Run(model_name, seed, trained.model, training_table(model_name, seed, trained.epochs), device)
+    name = model_name if isinstance(model_name, str) else name_of(model_name)
+    config, training = apply_settings(settings or {}, default_config(name), TrainingConfig())
+    trained = Trainer(data.training, data.validation, name, config, training, seed, device).run(on_epoch)
+    return Run(name, seed, trained.model, training_table(name, seed, trained.epochs), device)
 
 
 def open_run(folder: str | Path, device: str = "cpu") -> tuple[Run, SnapshotData]:

@@ -40,6 +40,7 @@ def tune_settings(
     from model.experiments.search_space import read_space
     from model.experiments.settings import read_settings, take_model_name
     from model.experiments.tuning import Search, finished_trials, open_search, remaining_trials, tune, write_search
+    from model.models.names import name_in_paths
     from model.training.device import use_device
     from model.training.trainer import Epoch
 
@@ -58,7 +59,7 @@ def tune_settings(
             "interactions: 0 rows in split 'validation', which a search needs; "
             "build the dataset with a larger --validation-share"
         )
-    folder = to or DEFAULT_TUNING / f"{model_name}-{data_name(snapshot)}-{options.seed}"
+    folder = to or DEFAULT_TUNING / f"{name_in_paths(model_name)}-{data_name(snapshot)}-{options.seed}"
     study = open_search(folder, search, snapshot)
     with progress("trials") as bar:
         n_done, n_left = len(finished_trials(study)), len(remaining_trials(search, study))

@@ -43,6 +43,7 @@ from model.data.loading import SnapshotData, data_from_tables, read_tables
 from model.data.tables import with_new_frames
 from model.evaluation.results import EVALUATION_TABLES, Evaluation
 from model.experiments.settings import apply_settings
+from model.models.names import name_in_paths
 from model.models.recommender import Config, Recommender
 from model.models.registry import default_config, make_model
 from model.schema import Training
@@ -117,7 +118,7 @@ def data_name(snapshot: Snapshot, features: Sequence[str] = ()) -> str:
 
 def run_folder(runs: Path, model_name: str, snapshot: Snapshot, seed: int) -> Path:
     """Return the folder of a run."""
-    return runs / f"{model_name}-{data_name(snapshot)}-{seed}"
+    return runs / f"{name_in_paths(model_name)}-{data_name(snapshot)}-{seed}"
 
 
 def describe_run(

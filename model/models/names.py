@@ -8,3 +8,13 @@ _RANKERS_OF_FRAMES = ("visrank", "mean_frame", "first_frame", "site_order")
 MODEL_NAMES = (*_PAPER, *_GRAPHS, *_WITHOUT_GRADIENTS, *_RANKERS_OF_FRAMES, "most_liked", "popular", "random")
 DEFAULT_MODELS = (*_PAPER, "ease", *_RANKERS_OF_FRAMES, "popular", "random")
 """What an experiment compares by default: the paper's models, and models that are fast to train and hard to beat."""
+
+
+def is_own(name: str) -> bool:
+    """Return whether a model's name means a class of the user's: `package.module:Class`."""
+    return ":" in name
+
+
+def name_in_paths(name: str) -> str:
+    """Return a model's name as it stands in the names of files and folders."""
+    return name.replace(":", ".")

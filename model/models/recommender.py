@@ -57,6 +57,9 @@ class Recommender(nn.Module, ABC):
         learns_from_interactions: whether its scores depend on the train interactions.
         ranks_items: whether its scorer ranks items.
         tried: what `model.tune` tries unless told otherwise, as texts of its option `--try`.
+        title: for a model of the user's own, its name in the report; the class's name if empty.
+        description: the same: a few words on what it ranks by.
+        colour: the same: its colour in the charts, such as `#0072b2`; grey if empty.
     """
 
     needs_features: ClassVar[bool] = False
@@ -65,6 +68,9 @@ class Recommender(nn.Module, ABC):
     learns_from_interactions: ClassVar[bool] = True
     ranks_items: ClassVar[bool] = True
     tried: ClassVar[tuple[str, ...]] = ()
+    title: ClassVar[str] = ""
+    description: ClassVar[str] = ""
+    colour: ClassVar[str] = ""
 
     @classmethod
     def bytes_needed(cls, n_users: int, n_items: int) -> int:

@@ -1,4 +1,7 @@
-"""The models by name. To add a model, register it here and add its name to `names.py`."""
+"""The models by name. To add a model, register it here and add its name to `names.py`.
+
+A model of the user's own needs no line here: its name is `package.module:Class` (`own.py`).
+"""
 
 from dataclasses import dataclass, replace
 
@@ -21,9 +24,11 @@ from model.models.graphs.lattice import LATTICE, LATTICEConfig
 from model.models.graphs.lightgcn import LightGCN, LightGCNConfig
 from model.models.linear.ease import EASE, EASEConfig
 from model.models.linear.slim import SLIM, SLIMConfig
+from model.models.names import is_own
 from model.models.neighbours.itemknn import ItemKNN, ItemKNNConfig
 from model.models.neighbours.rp3beta import RP3Beta, RP3BetaConfig
 from model.models.neighbours.userknn import UserKNN, UserKNNConfig
+from model.models.own import check_class, default_settings, own_class
 from model.models.recommender import Config, Recommender
 from model.models.visual.acf import ACF, ACFConfig
 from model.models.visual.cdl import CDL, CDLConfig
@@ -70,25 +75,58 @@ MODELS: dict[str, ModelKind] = {
 }
 
 
+_OWN: dict[str, ModelKind] = {}
+
+
+def kind_of(name: str) -> ModelKind:
+    """Return the class and the default config of a model, ours or the user's own.
+
+    Raises:
+        UsageError: there is no such model, or the user's class cannot be used.
+    """
+    if name in MODELS:
+        return MODELS[name]
+    if not is_own(name):
+        raise UsageError(
+            f"model {name!r} is unknown; choose one of {', '.join(MODELS)}, or your own as package.module:Class"
+        )
+    if name not in _OWN:
+        model_class = own_class(name)
+        for ours, kind in MODELS.items():
+            if kind.model_class is model_class:
+                raise UsageError(f"model {name!r}: is not your own; use --model {ours}")
+        _OWN[name] = ModelKind(model_class, default_settings(model_class, name))
+    return _OWN[name]
+
+
+def name_of(model_class: type[Recommender]) -> str:
+    """Return the name of a class of the user's, by which it can be used from now on, even if it cannot be imported.
+
+    Raises:
+        UsageError: the class cannot be used.
+    """
+    name = f"{model_class.__module__}:{model_class.__name__}"
+    _OWN[name] = ModelKind(check_class(model_class, name), default_settings(model_class, name))
+    return name
+
+
 def default_config(name: str) -> Config:
     """Return the default config of a model.
 
     Raises:
         UsageError: there is no such model.
     """
-    if name not in MODELS:
-        raise UsageError(f"model {name!r} is unknown; choose one of {', '.join(MODELS)}")
-    return MODELS[name].config
+    return kind_of(name).config
 
 
 def make_model(name: str, config: Config, data: TrainingData, seed: int) -> Recommender:
     """Return an untrained model whose initial values are drawn with `seed`."""
-    default_config(name)
-    return MODELS[name].model_class(config, data_for(name, data), torch.Generator().manual_seed(seed))
+    model_class = kind_of(name).model_class
+    return model_class(config, data_for(name, data), torch.Generator().manual_seed(seed))
 
 
 def data_for(name: str, data: TrainingData) -> TrainingData:
     """Return what a model may learn from: `data` without likes, unless its class declares that it learns from them."""
-    if MODELS[name].model_class.learns_from_likes:
+    if kind_of(name).model_class.learns_from_likes:
         return data
     return replace(data, frames=replace(data.frames, train_likes=None))

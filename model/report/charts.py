@@ -9,14 +9,12 @@ import polars as pl
 from dataset.report.numbers import NumberSource, NumberTable, Row
 from dataset.report.theme import SOFT, Chart, render_svg, y_title
 from model.models.recommender import FittedRecommender
-from model.models.registry import MODELS
-from model.report.model_styles import in_order, style_of
+from model.report.model_styles import base_of, class_of, in_order, style_of
 
 METRIC_TITLES = {"hr": "HR", "ndcg": "NDCG"}
 _WHAT = {"item": "movies", "frame": "key frames"}
 _WIDTH, _HEIGHT, _LABEL_GAP_PX = 300, 270, 16
 _MOST_POINTS = 60
-_FITTED = [name for name, kind in MODELS.items() if issubclass(kind.model_class, FittedRecommender)]
 
 
 def metric_curves(numbers: NumberSource, task: str, metric: str, figure: str) -> Chart:
@@ -162,7 +160,8 @@ def training_curves(numbers: NumberSource) -> Chart | None:
     """
     rows = numbers.rows("training.parquet")
     if rows.height:
-        in_one_go = pl.col("model").is_in(_FITTED) & (pl.col("epoch").max().over("model") == 1)
+        fitted = [m for m in set(rows["model"]) if issubclass(class_of(base_of(m)) or object, FittedRecommender)]
+        in_one_go = pl.col("model").is_in(fitted) & (pl.col("epoch").max().over("model") == 1)
         rows = rows.filter(pl.col("validation_ndcg").is_not_null() & ~in_one_go)
     if rows.is_empty():
         return None

@@ -18,11 +18,11 @@ from dataset.report.thumbnails import Thumbnails
 from dataset.snapshots.feature_words import describe_extractor
 from dataset.snapshots.snapshot import Snapshot
 from dataset.tables import read_parquet
-from model.models.registry import MODELS
+from model.models.names import is_own
 from model.report.charts import interval_chart, metric_curves, slice_chart, training_curves
 from model.report.gallery import gallery
 from model.report.headlines import TASKS, Difference, difference, headline, ranked, surprises
-from model.report.model_styles import base_of, in_order, style_of
+from model.report.model_styles import base_of, class_of, in_order, style_of
 
 TABLES = ("metrics", "slices", "comparisons", "training", "costs", "cases", "case_frames", "case_movies")
 PAPER_GAINS = {
@@ -134,7 +134,8 @@ def _task(numbers: NumberSource, task: str) -> dict[str, Any] | None:
         return None
     order = ranked(numbers, task)
     usual = ["jifr", "jifr_na", "bpr", "ease", "first_frame", "popular", "random"]
-    compared = [model for name in usual for model in order if base_of(model) == name]
+    own = [model for model in order if is_own(base_of(model))]
+    compared = own + [model for name in usual for model in order if base_of(model) == name]
     sliced = list(dict.fromkeys([order[0], *compared]))[:_MOST_SLICED]
     slices = [
         slice_chart(numbers, task, by, top.k, sliced) for by in ("user_activity", "item_popularity", "item_frames")
@@ -176,11 +177,11 @@ def _result_row(numbers: NumberSource, task: str, model: str, k: int) -> dict[st
 def _model_row(numbers: NumberSource, model: str) -> dict[str, Any]:
     """Return a row of Table 1: what a model learns from, and what it was evaluated on."""
     judged = {task: numbers.rows("metrics.parquet", model=model, task=task).height > 0 for task in TASKS}
-    kind = MODELS.get(base_of(model))
+    kind = class_of(base_of(model))
     return {
         "look": style_of(model),
-        "ratings": kind is not None and kind.model_class.learns_from_interactions,
-        "images": kind is not None and kind.model_class.needs_features,
+        "ratings": kind is not None and kind.learns_from_interactions,
+        "images": kind is not None and kind.needs_features,
         **judged,
     }
 

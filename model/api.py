@@ -22,6 +22,8 @@ from model.data.tensors import TrainingData
 from model.evaluation.config import EvaluationConfig
 from model.evaluation.evaluate import evaluate as evaluate_scorer
 from model.evaluation.results import Evaluation
+from model.experiments.new_people import new_people
+from model.experiments.new_people import recommend_to_new as recommend_to_people
 from model.experiments.recommend import recommend as recommend_with
 from model.experiments.recommend import user_indices
 from model.experiments.run_folder import Run
@@ -58,6 +60,7 @@ __all__ = [
     "open_run",
     "open_snapshot",
     "recommend",
+    "recommend_to_new",
     "train",
 ]
 
@@ -144,3 +147,22 @@ def recommend(run: Run, data: SnapshotData, n: int = 10, users: Sequence[str] | 
     chosen = user_indices(users, data.ids, data.label)
     scorer, train_items = run.model.scorer(), data.training.positives
     return recommend_with(scorer, data.training, data.ids, chosen, train_items, n, run.device)
+
+
+def recommend_to_new(run: Run, data: SnapshotData, interactions: pl.DataFrame, n: int = 10) -> pl.DataFrame:
+    """Return the `recommendations` table of people who were not in training: `n` movies that are new to them.
+
+    Their embeddings are fitted to their interactions; nothing else of the model changes, and the run stays as it is.
+    Interactions with movies that the snapshot does not have do not count, and people without any other get no rows.
+
+    Args:
+        run: what `train` returned.
+        data: the snapshot that it was trained on.
+        interactions: the columns user_id and movie_id. For a user of the snapshot, their train interactions count too.
+        n: movies per user.
+
+    Raises:
+        UsageError: the model cannot recommend to new people.
+        TooLittleDataError: no interaction is with a movie of the snapshot.
+    """
+    return recommend_to_people(run, data, new_people(interactions, data), n)

@@ -46,7 +46,7 @@ class Tuning(dy.Schema):
 
 
 class NewFrame(dy.Schema):
-    """The feature of a new picture of a known movie, read by `python -m model.recommend --frames`."""
+    """The feature of a new picture of a known or a new movie, read by `python -m model.recommend --frames`."""
 
     frame_id = dy.String(primary_key=True, min_length=1)
     movie_id = dy.String(min_length=1)

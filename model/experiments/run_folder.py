@@ -10,7 +10,7 @@
         user_metrics.parquet   the same per user
         held_out_ranks.parquet the rank of every held-out positive, from which the ranking metrics follow
         slices.parquet         metrics by users' activity, and by movies' popularity and number of frames
-        recommendations.parquet  written by `python -m model.recommend`
+        recommendations.parquet  written by `python -m model.recommend`; with --interactions, new_people.parquet
         costs.parquet          epochs, seconds and memory (runs of an experiment)
         done.json              digest of everything that determines the results (runs of an experiment; written last)
 
@@ -42,6 +42,7 @@ from dataset.version import code_version
 from model.data.loading import SnapshotData, data_from_tables, read_tables
 from model.data.tables import with_new_frames
 from model.evaluation.results import EVALUATION_TABLES, Evaluation
+from model.experiments.new_items import with_new_items
 from model.experiments.settings import apply_settings
 from model.models.names import name_in_paths
 from model.models.recommender import Config, Recommender
@@ -221,18 +222,20 @@ def open_run(
 ) -> tuple[Run, SnapshotData]:
     """Load a trained model, and the snapshot that it was trained on.
 
-    A model can rank pictures that it has not seen, because their features are its input.
+    A model can rank pictures that it has not seen, because their features are its input, and some models can rank
+    movies that they have not seen, by their pictures alone.
 
     Args:
         folder: the run folder.
         snapshot_path: its snapshot; None if it is where it was when the run was trained.
         device: "cpu" or "cuda".
-        new_frames: `NewFrame` rows: more frames of the snapshot's movies.
+        new_frames: `NewFrame` rows: more frames of the snapshot's movies, or frames of new movies.
 
     Raises:
         MissingInputError: the folder is not a run, or its training has not finished.
         InvalidSnapshotError: the snapshot's content is not what the run was trained on.
         TrainingError: the weights cannot be read, or do not fit this version's model.
+        UsageError: the model has no score for a new movie.
     """
     description = read_description(folder)
     if not (folder / "model.pt").is_file():
@@ -249,7 +252,9 @@ def open_run(
         )
     tables = read_tables(snapshot.with_features(description.get("features")))
     if new_frames is not None:
+        known = tables.movies["movie_id"]
         tables = with_new_frames(tables, new_frames)
+        state = with_new_items(state, description["model"], known, tables.movies["movie_id"])
     data = data_from_tables(tables, snapshot.label)
     model = make_model(description["model"], config, data.training, description["seed"])
     _restore(model.load_state_dict, state, folder / "model.pt")
@@ -273,6 +278,7 @@ _RESULTS = (
     "costs.parquet",
     "done.json",
     "recommendations.parquet",
+    "new_people.parquet",
     *(evaluation_path(Path(), split, name).name for split in HELD_OUT_SPLITS for name in EVALUATION_TABLES),
 )
 

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from model.api import load as load
     from model.api import open_run as open_run
     from model.api import recommend as recommend
+    from model.api import recommend_to_new as recommend_to_new
     from model.api import train as train
     from model.training.config import TrainingConfig as TrainingConfig
 
@@ -63,6 +64,7 @@ _MODULES = {
         "load",
         "open_run",
         "recommend",
+        "recommend_to_new",
         "train",
     ],
     "model.training.config": ["TrainingConfig"],

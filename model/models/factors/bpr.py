@@ -29,6 +29,8 @@ class BPRConfig:
 class BPR(TrainableRecommender):
     """Free embeddings of users and items."""
 
+    user_parameters = ("users",)
+
     def __init__(self, config: BPRConfig, data: TrainingData, generator: torch.Generator) -> None:
         super().__init__()
         self.config = config

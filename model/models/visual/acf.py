@@ -75,6 +75,7 @@ class ACF(TrainableRecommender):
     """
 
     needs_features = True
+    user_parameters = ("users",)
 
     def __init__(self, config: ACFConfig, data: TrainingData, generator: torch.Generator) -> None:
         super().__init__()
@@ -100,6 +101,11 @@ class ACF(TrainableRecommender):
         self.frame_attention = normal(d**-0.5, h, d)  # W²ᵤ
         self.frame_bias, self.frame_logit = nn.Parameter(torch.zeros(h)), normal(h**-0.5, h)  # b², w²
         self.projection = normal(config.projection_std, 2 * h, self.features.width)  # W¹ₓ, W²ₓ
+
+    def replace_users(self, histories: JaggedTensor, generator: torch.Generator) -> None:
+        """Keep these histories, the longest ones sampled."""
+        history = _bounded(histories, self.config.max_history, generator)
+        self.history_offsets, self.history = history.offsets, history.values
 
     def loss(self, users: Tensor, positives: Tensor, negatives: Tensor) -> Tensor:
         """Return the BPR loss of a batch with its penalties, a scalar."""

@@ -66,6 +66,8 @@ class CDL(TrainableRecommender):
     """
 
     needs_features = True
+    user_parameters = ("users",)
+    item_parameters = ()
 
     def __init__(self, config: CDLConfig, data: TrainingData, generator: torch.Generator) -> None:
         super().__init__()

@@ -83,6 +83,8 @@ class JIFR(TrainableRecommender):
     """
 
     needs_features = True
+    user_parameters = ("user_collaborative", "user_visual")
+    item_parameters = ("item_collaborative",)
 
     def __init__(self, config: JIFRConfig, data: TrainingData, generator: torch.Generator) -> None:
         super().__init__()

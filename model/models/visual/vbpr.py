@@ -55,6 +55,8 @@ class VBPR(TrainableRecommender):
     """
 
     needs_features = True
+    user_parameters = ("users",)
+    item_parameters = ("items",)
 
     def __init__(self, config: VBPRConfig, data: TrainingData, generator: torch.Generator) -> None:
         super().__init__()

@@ -64,6 +64,7 @@ class VPOI(TrainableRecommender):
     """
 
     needs_features = True
+    user_parameters = ("users",)
 
     def __init__(self, config: VPOIConfig, data: TrainingData, generator: torch.Generator) -> None:
         super().__init__()

@@ -1,0 +1,41 @@
+"""Weights of a trained model for items that were not in training, which only their pictures describe."""
+
+from typing import Any
+
+import polars as pl
+import torch
+
+from dataset.errors import UsageError
+from model.models.registry import MODELS, kind_of
+
+
+def with_new_items(state: dict[str, Any], model_name: str, known: pl.Series, every: pl.Series) -> dict[str, Any]:
+    """Return a model's weights with rows of zeros for new items.
+
+    Args:
+        state: the weights.
+        model_name: the model.
+        known: the items' ids in training.
+        every: the ids of these and of new items.
+
+    Raises:
+        UsageError: there are new items, and the model has no score for them.
+    """
+    ids = every.sort()
+    is_known = ids.is_in(known.implode())
+    if is_known.all():
+        return state
+    names = kind_of(model_name).model_class.item_parameters
+    if names is None:
+        able = ", ".join(name for name, kind in MODELS.items() if kind.model_class.item_parameters is not None)
+        new = ids.filter(~is_known)
+        raise UsageError(
+            f"{model_name} has no score for a movie by its pictures alone: {len(new):,} movies of the new frames are "
+            f"not in the snapshot, for example {new[0]!r}; leave them out, or use a run of {able}"
+        )
+    rows = torch.from_numpy(is_known.to_numpy())
+    padded = {}
+    for name in names:
+        padded[name] = state[name].new_zeros(len(ids), *state[name].shape[1:])
+        padded[name][rows] = state[name]
+    return state | padded

@@ -20,6 +20,7 @@ from dataset.snapshots.snapshot import Snapshot
 from dataset.tables import read_parquet
 from model.models.names import is_own
 from model.report.charts import interval_chart, metric_curves, slice_chart, training_curves
+from model.report.cold import cold_movies
 from model.report.gallery import gallery
 from model.report.headlines import TASKS, Difference, difference, headline, ranked, surprises
 from model.report.model_styles import base_of, class_of, in_order, style_of
@@ -97,6 +98,7 @@ def write_report(folder: Path, snapshot: Snapshot, raw: Path | None) -> Path:
         models=[_model_row(numbers, model) for model in models],
         gives_likes="most_liked" in map(base_of, models),
         seeds=sorted({run["seed"] for run in runs}),
+        cold=cold_movies(numbers, TASKS["item"][1], ranked(numbers, "item")) if tasks[0] else None,
         ablation=_ablation(numbers, on),
         training=training,
         costs=_costs(numbers, models),

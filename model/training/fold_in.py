@@ -31,14 +31,16 @@ class FoldInConfig:
     """How the embeddings of new people are fitted.
 
     Attributes:
-        epochs: passes over their interactions.
+        epochs: passes over their interactions; more if there are few, see `steps`.
+        steps: steps of Adam at least.
         batch_size: interactions per step.
         learning_rate: Adam's learning rate in the first epoch.
         n_negatives: negatives per interaction, drawn again every epoch.
     """
 
-    epochs: int = 200
-    batch_size: int = 4096
+    epochs: int = 30
+    steps: int = 200
+    batch_size: int = 1024
     learning_rate: float = 0.03
     n_negatives: int = 10
 
@@ -97,9 +99,10 @@ def _fit(
     optimizer = torch.optim.Adam(embeddings, lr=config.learning_rate)
     steps = Steps(twin, optimizer, config.batch_size)
     twin.begin_epoch(torch.Generator(device).manual_seed(generator.initial_seed()))
-    for epoch in range(config.epochs):
+    n_epochs = max(config.epochs, -(-config.steps // -(-len(users) // config.batch_size)))
+    for epoch in range(n_epochs):
         for group in optimizer.param_groups:
-            group["lr"] = config.learning_rate * (1 - epoch / config.epochs)
+            group["lr"] = config.learning_rate * (1 - epoch / n_epochs)
         order = torch.randperm(len(users), generator=generator).to(device)
         negatives = sampler.sample_all(users, config.n_negatives, generator)
         steps.run(users[order], positives[order], negatives[order])

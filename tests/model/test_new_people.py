@@ -20,7 +20,7 @@ from model.training.fold_in import FoldInConfig, fold_in
 from model.training.trainer import Trainer
 
 TRAINING = TrainingConfig(epochs=20, batch_size=32, learning_rate=0.02, n_negatives=4)
-SHORT = FoldInConfig(epochs=60, learning_rate=0.05)
+SHORT = FoldInConfig(steps=60, learning_rate=0.05)
 TAKES = [name for name, kind in MODELS.items() if kind.model_class.takes_new_people()]
 REFUSES = [name for name in MODELS if name not in TAKES]
 FITTED = [name for name in TAKES if MODELS[name].model_class.user_parameters]
@@ -78,7 +78,7 @@ def test_train_users_who_come_again_are_recommended_what_the_trained_model_recom
 def test_folding_in_changes_nothing_of_the_model_and_a_seed_repeats_it(
     name: str, trained: Trained, data: SnapshotData
 ) -> None:
-    model, histories, few = trained(name), histories_of(SOME, data.training.positives), FoldInConfig(epochs=2)
+    model, histories, few = trained(name), histories_of(SOME, data.training.positives), FoldInConfig(epochs=2, steps=2)
     model.zero_grad()
     before = {key: tensor.clone() for key, tensor in [*model.named_parameters(), *model.named_buffers()]}
     first, second = (fold_in(model, histories, data.training.n_items, 7, few).scorer() for _ in range(2))

@@ -37,7 +37,7 @@ from model.experiments.run_folder import describe_run, open_run, run_folder
 from model.experiments.run_task import RunTask
 from model.experiments.runner import Reporter, load_cached, run_all
 from model.models.recommender import FittedRecommender, Recommender
-from model.models.registry import default_config, kind_of
+from model.models.registry import MODELS, default_config
 from model.report.gallery_cases import write_cases
 from model.report.page import write_report
 from model.schema import Comparison, Cost, Recommendation, Training, UserMetric
@@ -87,7 +87,7 @@ def _tasks(sets: Sequence[Snapshot], config: ExperimentConfig, runs: Path) -> li
     """Return a task per model, seed and feature set; a model that reads no features runs with the first set only."""
     for name in config.models:
         default_config(name)  # raises an error for an unknown name before anything runs
-    needs = {name: kind_of(name).model_class.needs_features for name in config.models}
+    needs = {name: MODELS[name].model_class.needs_features for name in config.models}
     left_out = {snapshot.feature_set: _left_out(snapshot, config.models) for snapshot in sets}
     chosen = {
         (snapshot.feature_set, name): snapshot
@@ -119,7 +119,7 @@ def _left_out(snapshot: Snapshot, models: Sequence[str]) -> dict[str, str]:
     """Return the models that cannot run on the snapshot, each with what the snapshot lacks."""
     lacking = _lacking(snapshot)
     missing = {
-        name: [words for words, is_needed in lacking.items() if is_needed(kind_of(name).model_class)] for name in models
+        name: [words for words, is_needed in lacking.items() if is_needed(MODELS[name].model_class)] for name in models
     }
     return {name: " and ".join(words) for name, words in missing.items() if words}
 
@@ -147,7 +147,7 @@ def _jobs_and_threads(sets: Sequence[Snapshot], config: ExperimentConfig, tasks:
         tables = (one.manifest.tables.get(one.feature_table or "") for one in sets)
         known = sets[0].manifest.statistics
         sizes = int(known.get("n_users", 0)), int(known.get("n_movies", 0))
-        of_model = max(kind_of(task.model_name).model_class.bytes_needed(*sizes) for task in tasks)
+        of_model = max(MODELS[task.model_name].model_class.bytes_needed(*sizes) for task in tasks)
         needed = _GIB + of_model + 4 * max(table.size_bytes if table else 0 for table in tables)
         available = available_memory_bytes()
         fitting = len(tasks) if available is None else available // needed
@@ -175,7 +175,7 @@ def _write_gallery_tables(tasks: Sequence[RunTask], destination: Path) -> None:
 
     The cases are of all models of the same seed and feature set.
     """
-    shown = next((task for task in tasks if kind_of(task.model_name).model_class.ranks_items), tasks[0])
+    shown = next((task for task in tasks if MODELS[task.model_name].model_class.ranks_items), tasks[0])
     data = load_cached(shown.snapshot, shown.snapshot_digest, shown.feature_set)
     models = {
         task.model_name: open_run(task.folder, shown.snapshot)[0].model
@@ -194,4 +194,4 @@ def _write_gallery_tables(tasks: Sequence[RunTask], destination: Path) -> None:
 
 
 def _is_fitted(task: RunTask) -> bool:
-    return issubclass(kind_of(task.model_name).model_class, FittedRecommender)
+    return issubclass(MODELS[task.model_name].model_class, FittedRecommender)

@@ -6,7 +6,7 @@ import polars as pl
 import torch
 
 from dataset.errors import UsageError
-from model.models.registry import MODELS, kind_of
+from model.models.registry import MODELS
 
 
 def with_new_items(state: dict[str, Any], model_name: str, known: pl.Series, every: pl.Series) -> dict[str, Any]:
@@ -25,7 +25,7 @@ def with_new_items(state: dict[str, Any], model_name: str, known: pl.Series, eve
     is_known = ids.is_in(known.implode())
     if is_known.all():
         return state
-    names = kind_of(model_name).model_class.item_parameters
+    names = MODELS[model_name].model_class.item_parameters
     if names is None:
         able = ", ".join(name for name, kind in MODELS.items() if kind.model_class.item_parameters is not None)
         new = ids.filter(~is_known)

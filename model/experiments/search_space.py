@@ -9,7 +9,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from dataset.errors import UsageError
 from model.experiments.settings import apply_settings
 from model.models.recommender import FittedRecommender, TrainableRecommender
-from model.models.registry import default_config, kind_of
+from model.models.registry import MODELS, default_config
 from model.training.config import TrainingConfig
 
 _PAPER_DIMS = "16,32,64"
@@ -26,7 +26,7 @@ def read_space(texts: Sequence[str], model_name: str) -> dict[str, BaseDistribut
     Raises:
         UsageError: a key is unknown, or a value is invalid.
     """
-    default, model_class = default_config(model_name), kind_of(model_name).model_class
+    default, model_class = default_config(model_name), MODELS[model_name].model_class
     if not issubclass(model_class, TrainableRecommender | FittedRecommender):
         raise UsageError(f"model {model_name!r} learns nothing, so there is nothing to tune")
     known = {field.name for field in fields(default)}

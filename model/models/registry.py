@@ -45,58 +45,58 @@ class ModelKind:
     config: Config
 
 
-MODELS: dict[str, ModelKind] = {
-    "jifr": ModelKind(JIFR, JIFRConfig()),
-    "jifr_visual": ModelKind(JIFR, JIFRConfig(rating_attention="avg")),
-    "jifr_rating": ModelKind(JIFR, JIFRConfig(visual_attention="avg")),
-    "jifr_na": ModelKind(JIFR, JIFRConfig(visual_attention="avg", rating_attention="avg")),
-    "acf": ModelKind(ACF, ACFConfig()),
-    "vpoi": ModelKind(VPOI, VPOIConfig()),
-    "cdl": ModelKind(CDL, CDLConfig()),
-    "bpr": ModelKind(BPR, BPRConfig()),
-    "vbpr": ModelKind(VBPR, VBPRConfig()),
-    "lightgcn": ModelKind(LightGCN, LightGCNConfig()),
-    "lattice": ModelKind(LATTICE, LATTICEConfig()),
-    "freedom": ModelKind(FREEDOM, FREEDOMConfig()),
-    "bm3": ModelKind(BM3, BM3Config()),
-    "ease": ModelKind(EASE, EASEConfig()),
-    "slim": ModelKind(SLIM, SLIMConfig()),
-    "itemknn": ModelKind(ItemKNN, ItemKNNConfig()),
-    "userknn": ModelKind(UserKNN, UserKNNConfig()),
-    "rp3beta": ModelKind(RP3Beta, RP3BetaConfig()),
-    "ials": ModelKind(IALS, IALSConfig()),
-    "visrank": ModelKind(VisRank, VisRankConfig()),
-    "mean_frame": ModelKind(MeanFrame, MeanFrameConfig()),
-    "first_frame": ModelKind(FirstFrame, FirstFrameConfig()),
-    "site_order": ModelKind(SiteOrder, SiteOrderConfig()),
-    "most_liked": ModelKind(MostLiked, MostLikedConfig()),
-    "popular": ModelKind(Popular, PopularConfig()),
-    "random": ModelKind(Random, RandomConfig()),
-}
+class _Models(dict[str, ModelKind]):
+    """Our models by name. The name of a class of the user's, `package.module:Class`, is looked up but not listed."""
+
+    def __init__(self, ours: dict[str, ModelKind]) -> None:
+        super().__init__(ours)
+        self.own: dict[str, ModelKind] = {}
+
+    def __missing__(self, name: str) -> ModelKind:
+        if not is_own(name):
+            raise UsageError(
+                f"model {name!r} is unknown; choose one of {', '.join(self)}, or your own as package.module:Class"
+            )
+        if name not in self.own:
+            model_class = own_class(name)
+            for ours, kind in self.items():
+                if kind.model_class is model_class:
+                    raise UsageError(f"model {name!r}: is not your own; use --model {ours}")
+            self.own[name] = ModelKind(model_class, default_settings(model_class, name))
+        return self.own[name]
 
 
-_OWN: dict[str, ModelKind] = {}
-
-
-def kind_of(name: str) -> ModelKind:
-    """Return the class and the default config of a model, ours or the user's own.
-
-    Raises:
-        UsageError: there is no such model, or the user's class cannot be used.
-    """
-    if name in MODELS:
-        return MODELS[name]
-    if not is_own(name):
-        raise UsageError(
-            f"model {name!r} is unknown; choose one of {', '.join(MODELS)}, or your own as package.module:Class"
-        )
-    if name not in _OWN:
-        model_class = own_class(name)
-        for ours, kind in MODELS.items():
-            if kind.model_class is model_class:
-                raise UsageError(f"model {name!r}: is not your own; use --model {ours}")
-        _OWN[name] = ModelKind(model_class, default_settings(model_class, name))
-    return _OWN[name]
+MODELS = _Models(
+    {
+        "jifr": ModelKind(JIFR, JIFRConfig()),
+        "jifr_visual": ModelKind(JIFR, JIFRConfig(rating_attention="avg")),
+        "jifr_rating": ModelKind(JIFR, JIFRConfig(visual_attention="avg")),
+        "jifr_na": ModelKind(JIFR, JIFRConfig(visual_attention="avg", rating_attention="avg")),
+        "acf": ModelKind(ACF, ACFConfig()),
+        "vpoi": ModelKind(VPOI, VPOIConfig()),
+        "cdl": ModelKind(CDL, CDLConfig()),
+        "bpr": ModelKind(BPR, BPRConfig()),
+        "vbpr": ModelKind(VBPR, VBPRConfig()),
+        "lightgcn": ModelKind(LightGCN, LightGCNConfig()),
+        "lattice": ModelKind(LATTICE, LATTICEConfig()),
+        "freedom": ModelKind(FREEDOM, FREEDOMConfig()),
+        "bm3": ModelKind(BM3, BM3Config()),
+        "ease": ModelKind(EASE, EASEConfig()),
+        "slim": ModelKind(SLIM, SLIMConfig()),
+        "itemknn": ModelKind(ItemKNN, ItemKNNConfig()),
+        "userknn": ModelKind(UserKNN, UserKNNConfig()),
+        "rp3beta": ModelKind(RP3Beta, RP3BetaConfig()),
+        "ials": ModelKind(IALS, IALSConfig()),
+        "visrank": ModelKind(VisRank, VisRankConfig()),
+        "mean_frame": ModelKind(MeanFrame, MeanFrameConfig()),
+        "first_frame": ModelKind(FirstFrame, FirstFrameConfig()),
+        "site_order": ModelKind(SiteOrder, SiteOrderConfig()),
+        "most_liked": ModelKind(MostLiked, MostLikedConfig()),
+        "popular": ModelKind(Popular, PopularConfig()),
+        "random": ModelKind(Random, RandomConfig()),
+    }
+)
+"""The models by name. `MODELS[name]` raises a `UsageError` for a name that is unknown, or a class that is no model."""
 
 
 def name_of(model_class: type[Recommender]) -> str:
@@ -106,7 +106,7 @@ def name_of(model_class: type[Recommender]) -> str:
         UsageError: the class cannot be used.
     """
     name = f"{model_class.__module__}:{model_class.__name__}"
-    _OWN[name] = ModelKind(check_class(model_class, name), default_settings(model_class, name))
+    MODELS.own[name] = ModelKind(check_class(model_class, name), default_settings(model_class, name))
     return name
 
 
@@ -116,17 +116,16 @@ def default_config(name: str) -> Config:
     Raises:
         UsageError: there is no such model.
     """
-    return kind_of(name).config
+    return MODELS[name].config
 
 
 def make_model(name: str, config: Config, data: TrainingData, seed: int) -> Recommender:
     """Return an untrained model whose initial values are drawn with `seed`."""
-    model_class = kind_of(name).model_class
-    return model_class(config, data_for(name, data), torch.Generator().manual_seed(seed))
+    return MODELS[name].model_class(config, data_for(name, data), torch.Generator().manual_seed(seed))
 
 
 def data_for(name: str, data: TrainingData) -> TrainingData:
     """Return what a model may learn from: `data` without likes, unless its class declares that it learns from them."""
-    if kind_of(name).model_class.learns_from_likes:
+    if MODELS[name].model_class.learns_from_likes:
         return data
     return replace(data, frames=replace(data.frames, train_likes=None))

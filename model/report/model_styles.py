@@ -7,7 +7,7 @@ from dataset.errors import UsageError
 from dataset.report.theme import INK, SERIES
 from model.models.names import is_own
 from model.models.recommender import Recommender
-from model.models.registry import kind_of
+from model.models.registry import MODELS
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def base_of(label: str) -> str:
 def class_of(name: str) -> type[Recommender] | None:
     """Return the class of a model by name; None if there is no such model here, as for an older run."""
     try:
-        return kind_of(name).model_class
+        return MODELS[name].model_class
     except UsageError:
         return None
 

@@ -15,7 +15,7 @@ from model import api, compare, evaluate, experiment, recommend, train, tune
 from model.data.tables import Tables, index_ids
 from model.data.tensors import training_data
 from model.models.recommender import Recommender
-from model.models.registry import data_for, default_config, kind_of
+from model.models.registry import MODELS, data_for, default_config
 from model.report.model_styles import style_of
 
 README = Path(__file__).resolve().parents[2] / "model" / "README.md"
@@ -34,7 +34,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder that a user works in, which is on Python's path as under `python -m`."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr("model.models.registry._OWN", {})
+    monkeypatch.setattr(MODELS, "own", {})
     before = set(sys.modules)
     (tmp_path / "my_models.py").write_text(example())
     yield tmp_path
@@ -211,7 +211,7 @@ def test_types_that_are_texts_are_read_too(folder: Path) -> None:
 
 def test_a_subclass_of_ours_takes_its_settings(folder: Path) -> None:
     (folder / "sub.py").write_text("from model.models.factors.bpr import BPR\nclass Mine(BPR):\n    pass\n")
-    kind = kind_of("sub:Mine")
+    kind = MODELS["sub:Mine"]
     assert issubclass(kind.model_class, Recommender)
     assert kind.config == default_config("bpr")
     assert torch.nn.Module in kind.model_class.__mro__

@@ -53,6 +53,8 @@ RUN = {
     "python -m dataset import interactions.csv --split-column x_label --to data/mine/raw": "--replace",
     "python -m dataset pictures data/mine/raw --to contact-sheet.png": "",
     "python -m dataset build --raw data/mine/raw --to data/mine/dataset --drop-placeholders": "",
+    "python -m dataset import --recipe list": "",
+    "python -m dataset import ml-latest-small --recipe movielens-latest-small --to data/small/raw": "",
     "python -m dataset import u1.base --format movielens-100k --test u1.test --to data/ml/raw": "",
     "python -m dataset import train.txt --test test.txt --format lightgcn --to data/gowalla/raw": "",
     "python -m dataset build --raw data/gowalla/raw --to data/gowalla/dataset --split given --k-user 0 --k-item 0": "",

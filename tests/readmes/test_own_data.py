@@ -63,9 +63,21 @@ def test_pictures_that_say_nothing_are_shown_and_left_out(folder):
     assert "dropped from frames: 1 (placeholder: picture blank)" in folder.here(build)
 
 
+def test_a_data_set_is_imported_by_its_name(folder):
+    (folder.path / "ml-latest-small").mkdir()
+    (folder.path / "ml-latest-small" / "ratings.csv").write_text("userId,movieId,rating,timestamp\n1,9,5,1147880044\n")
+    listed, imported = (line for line in commands(ROOT / "dataset" / "README.md") if "--recipe" in line)
+    assert "movielens-latest-small: MovieLens Latest Small" in folder.here(listed)
+    assert "the published data set has 610 users, this one 1" in folder.here(imported)
+
+
 def test_a_published_split_is_imported_and_built(folder):
     pairs = {"train": [(0, 1), (0, 2), (1, 1)], "test": [(0, 3), (1, 2)]}
     rows = [f"{user},{item},{2 * (split == 'test')}" for split in pairs for user, item in pairs[split]]
+    (folder.path / "ml-latest-small").mkdir()
+    (folder.path / "ml-latest-small" / "ratings.csv").write_text(
+        "userId,movieId,rating,timestamp\n1,296,0.5,1147880044\n"
+    )
     (folder.path / "interactions.csv").write_text("\n".join(["user,item,x_label", *rows]))
     for split, name in (("train", "u1.base"), ("test", "u1.test")):
         lines = [f"{user}\t{item}\t5\t88125094{item}\n" for user, item in pairs[split]]

@@ -48,8 +48,8 @@ class ModelKind:
 class _Models(dict[str, ModelKind]):
     """Our models by name. The name of a class of the user's, `package.module:Class`, is looked up but not listed."""
 
-    def __init__(self, ours: dict[str, ModelKind]) -> None:
-        super().__init__(ours)
+    def __init__(self) -> None:
+        super().__init__()
         self.own: dict[str, ModelKind] = {}
 
     def __missing__(self, name: str) -> ModelKind:
@@ -66,37 +66,36 @@ class _Models(dict[str, ModelKind]):
         return self.own[name]
 
 
-MODELS = _Models(
-    {
-        "jifr": ModelKind(JIFR, JIFRConfig()),
-        "jifr_visual": ModelKind(JIFR, JIFRConfig(rating_attention="avg")),
-        "jifr_rating": ModelKind(JIFR, JIFRConfig(visual_attention="avg")),
-        "jifr_na": ModelKind(JIFR, JIFRConfig(visual_attention="avg", rating_attention="avg")),
-        "acf": ModelKind(ACF, ACFConfig()),
-        "vpoi": ModelKind(VPOI, VPOIConfig()),
-        "cdl": ModelKind(CDL, CDLConfig()),
-        "bpr": ModelKind(BPR, BPRConfig()),
-        "vbpr": ModelKind(VBPR, VBPRConfig()),
-        "lightgcn": ModelKind(LightGCN, LightGCNConfig()),
-        "lattice": ModelKind(LATTICE, LATTICEConfig()),
-        "freedom": ModelKind(FREEDOM, FREEDOMConfig()),
-        "bm3": ModelKind(BM3, BM3Config()),
-        "ease": ModelKind(EASE, EASEConfig()),
-        "slim": ModelKind(SLIM, SLIMConfig()),
-        "itemknn": ModelKind(ItemKNN, ItemKNNConfig()),
-        "userknn": ModelKind(UserKNN, UserKNNConfig()),
-        "rp3beta": ModelKind(RP3Beta, RP3BetaConfig()),
-        "ials": ModelKind(IALS, IALSConfig()),
-        "visrank": ModelKind(VisRank, VisRankConfig()),
-        "mean_frame": ModelKind(MeanFrame, MeanFrameConfig()),
-        "first_frame": ModelKind(FirstFrame, FirstFrameConfig()),
-        "site_order": ModelKind(SiteOrder, SiteOrderConfig()),
-        "most_liked": ModelKind(MostLiked, MostLikedConfig()),
-        "popular": ModelKind(Popular, PopularConfig()),
-        "random": ModelKind(Random, RandomConfig()),
-    }
-)
+MODELS = _Models()
 """The models by name. `MODELS[name]` raises a `UsageError` for a name that is unknown, or a class that is no model."""
+MODELS |= {
+    "jifr": ModelKind(JIFR, JIFRConfig()),
+    "jifr_visual": ModelKind(JIFR, JIFRConfig(rating_attention="avg")),
+    "jifr_rating": ModelKind(JIFR, JIFRConfig(visual_attention="avg")),
+    "jifr_na": ModelKind(JIFR, JIFRConfig(visual_attention="avg", rating_attention="avg")),
+    "acf": ModelKind(ACF, ACFConfig()),
+    "vpoi": ModelKind(VPOI, VPOIConfig()),
+    "cdl": ModelKind(CDL, CDLConfig()),
+    "bpr": ModelKind(BPR, BPRConfig()),
+    "vbpr": ModelKind(VBPR, VBPRConfig()),
+    "lightgcn": ModelKind(LightGCN, LightGCNConfig()),
+    "lattice": ModelKind(LATTICE, LATTICEConfig()),
+    "freedom": ModelKind(FREEDOM, FREEDOMConfig()),
+    "bm3": ModelKind(BM3, BM3Config()),
+    "ease": ModelKind(EASE, EASEConfig()),
+    "slim": ModelKind(SLIM, SLIMConfig()),
+    "itemknn": ModelKind(ItemKNN, ItemKNNConfig()),
+    "userknn": ModelKind(UserKNN, UserKNNConfig()),
+    "rp3beta": ModelKind(RP3Beta, RP3BetaConfig()),
+    "ials": ModelKind(IALS, IALSConfig()),
+    "visrank": ModelKind(VisRank, VisRankConfig()),
+    "mean_frame": ModelKind(MeanFrame, MeanFrameConfig()),
+    "first_frame": ModelKind(FirstFrame, FirstFrameConfig()),
+    "site_order": ModelKind(SiteOrder, SiteOrderConfig()),
+    "most_liked": ModelKind(MostLiked, MostLikedConfig()),
+    "popular": ModelKind(Popular, PopularConfig()),
+    "random": ModelKind(Random, RandomConfig()),
+}
 
 
 def name_of(model_class: type[Recommender]) -> str:

@@ -41,8 +41,8 @@ class VisRank(Recommender):
         MissingInputError: the data have no frame features.
     """
 
-    needs_features = True
     item_parameters = ()
+    needs_features = True
     history_offsets: Tensor
     history_items: Tensor
     frame_offsets: Tensor

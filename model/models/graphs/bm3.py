@@ -57,8 +57,8 @@ class BM3(TrainableRecommender):
         MissingInputError: the data have no frame features.
     """
 
-    needs_features = True
     user_parameters = ("users",)
+    needs_features = True
     tried = ("reg_weight=0.001,0.01,0.1", "n_layers=1,2", "dropout=0.3,0.5")
     repeats_steps = False
 

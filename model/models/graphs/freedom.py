@@ -68,8 +68,8 @@ class FREEDOM(TrainableRecommender):
         MissingInputError: the data have no frame features.
     """
 
-    needs_features = True
     user_parameters = ("users",)
+    needs_features = True
     tried = ("l2=0.0001,0.001,0.01", "edge_dropout=0.0,0.5,0.8")
     repeats_steps = False
     item_neighbours: Tensor  # (N, k · modalities)

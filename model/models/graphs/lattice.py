@@ -63,8 +63,8 @@ class LATTICE(TrainableRecommender):
         MissingInputError: the data have no frame features.
     """
 
-    needs_features = True
     user_parameters = ("users",)
+    needs_features = True
     tried = ("l2=0.0001,0.001,0.01", "raw_share=0.5,0.9")
     repeats_steps = False
 

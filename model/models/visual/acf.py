@@ -74,8 +74,8 @@ class ACF(TrainableRecommender):
         MissingInputError: the data have no frame features.
     """
 
-    needs_features = True
     user_parameters = ("users",)
+    needs_features = True
 
     def __init__(self, config: ACFConfig, data: TrainingData, generator: torch.Generator) -> None:
         super().__init__()

@@ -65,9 +65,9 @@ class CDL(TrainableRecommender):
         MissingInputError: the data have no frame features.
     """
 
-    needs_features = True
     user_parameters = ("users",)
     item_parameters = ()
+    needs_features = True
 
     def __init__(self, config: CDLConfig, data: TrainingData, generator: torch.Generator) -> None:
         super().__init__()

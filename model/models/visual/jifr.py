@@ -82,9 +82,9 @@ class JIFR(TrainableRecommender):
         UsageError: rating attention with d1 ≠ d2; Eq. 9 applies one W² to [u, v] and to [w, x].
     """
 
-    needs_features = True
     user_parameters = ("user_collaborative", "user_visual")
     item_parameters = ("item_collaborative",)
+    needs_features = True
 
     def __init__(self, config: JIFRConfig, data: TrainingData, generator: torch.Generator) -> None:
         super().__init__()

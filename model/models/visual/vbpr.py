@@ -54,9 +54,9 @@ class VBPR(TrainableRecommender):
         MissingInputError: the data have no frame features.
     """
 
-    needs_features = True
     user_parameters = ("users",)
     item_parameters = ("items",)
+    needs_features = True
 
     def __init__(self, config: VBPRConfig, data: TrainingData, generator: torch.Generator) -> None:
         super().__init__()

@@ -63,8 +63,8 @@ class VPOI(TrainableRecommender):
         MissingInputError: the data have no frame features.
     """
 
-    needs_features = True
     user_parameters = ("users",)
+    needs_features = True
 
     def __init__(self, config: VPOIConfig, data: TrainingData, generator: torch.Generator) -> None:
         super().__init__()

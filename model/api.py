@@ -22,13 +22,15 @@ from model.data.tensors import TrainingData
 from model.evaluation.config import EvaluationConfig
 from model.evaluation.evaluate import evaluate as evaluate_scorer
 from model.evaluation.results import Evaluation
+from model.evaluation.uncertainty import compare as compare_users
 from model.experiments.new_people import new_people
 from model.experiments.new_people import recommend_to_new as recommend_to_people
 from model.experiments.recommend import recommend as recommend_with
 from model.experiments.recommend import user_indices
 from model.experiments.run_folder import Run
 from model.experiments.run_folder import open_run as open_run_folder
-from model.experiments.settings import apply_settings
+from model.experiments.runs.store import find_run
+from model.experiments.settings import settings_of_model
 from model.models.names import MODEL_NAMES
 from model.models.recommender import (
     EmbeddingScorer,
@@ -37,8 +39,7 @@ from model.models.recommender import (
     Scorer,
     TrainableRecommender,
 )
-from model.models.registry import default_config, name_of
-from model.training.config import TrainingConfig
+from model.models.registry import name_of
 from model.training.device import use_device
 from model.training.trainer import Epoch, Trainer, training_table
 
@@ -55,6 +56,7 @@ __all__ = [
     "SnapshotData",
     "TrainableRecommender",
     "TrainingData",
+    "compare",
     "evaluate",
     "load",
     "open_run",
@@ -100,7 +102,7 @@ def train(
     """
     use_device(device)
     name = model_name if isinstance(model_name, str) else name_of(model_name)
-    config, training = apply_settings(settings or {}, default_config(name), TrainingConfig())
+    config, training = settings_of_model(settings or {}, name)
     trained = Trainer(data.training, data.validation, name, config, training, seed, device).run(on_epoch)
     return Run(name, seed, trained.model, training_table(name, seed, trained.epochs), device)
 
@@ -108,11 +110,16 @@ def train(
 def open_run(folder: str | Path, device: str = "cpu") -> tuple[Run, SnapshotData]:
     """Open a run that `python -m model.train` trained, with the snapshot that it was trained on.
 
+    Args:
+        folder: its folder or name, or the start of its name.
+        device: "cpu" or "cuda".
+
     Raises:
+        UsageError: several runs start so.
         MissingInputError: the folder is not a run, or its training has not finished.
         InvalidSnapshotError: the snapshot has changed since training.
     """
-    return open_run_folder(Path(folder), device=device)
+    return open_run_folder(find_run(folder), device=device)
 
 
 def evaluate(run: Run, data: SnapshotData, split: str = "test", config: EvaluationConfig | None = None) -> Evaluation:
@@ -130,6 +137,20 @@ def evaluate(run: Run, data: SnapshotData, split: str = "test", config: Evaluati
     """
     scorer = run.model.scorer()
     return evaluate_scorer(scorer, data.tables, split, run.model_name, run.seed, config, run.device)
+
+
+def compare(evaluations: Sequence[Evaluation]) -> pl.DataFrame:
+    """Return the `comparisons` table: whether models differ by more than chance, for every pair and every metric.
+
+    Args:
+        evaluations: those of two models or more on the same split; several seeds of a model count as one model.
+
+    Raises:
+        TooLittleDataError: there are fewer than two models, or fewer than two users.
+        UsageError: two models were not evaluated on the same users and movies.
+    """
+    tables = [evaluation.user_metrics for evaluation in evaluations]
+    return compare_users(pl.concat(tables) if tables else pl.DataFrame(schema={"model": pl.String}))
 
 
 def recommend(run: Run, data: SnapshotData, n: int = 10, users: Sequence[str] | None = None) -> pl.DataFrame:

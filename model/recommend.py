@@ -20,7 +20,7 @@ app = command_line("python -m model.recommend")
 
 @app.default
 def recommend_movies(
-    run: Path,
+    run: str,
     *,
     snapshot: Path | None = None,
     user: list[str] | None = None,
@@ -34,7 +34,7 @@ def recommend_movies(
     """Recommend movies, each with a key frame, with a trained run.
 
     Args:
-        run: the run folder (python -m model.train makes it)
+        run: a run's folder or name, or the start of its name (python -m model runs lists them)
         snapshot: the run's snapshot, if the snapshot was moved after training
         user: a user_id; may be repeated (all users if absent)
         interactions: a file of what people who joined after training have watched, read as an import reads ratings;
@@ -52,6 +52,7 @@ def recommend_movies(
     from model.experiments.new_people import new_people, read_interactions, recommend_to_new
     from model.experiments.recommend import recommend, user_indices
     from model.experiments.run_folder import open_run
+    from model.experiments.runs.store import find_run
     from model.schema import NewFrame, Recommendation
     from model.training.device import use_device
 
@@ -60,16 +61,17 @@ def recommend_movies(
     use_device(device)
     read = None if interactions is None else read_interactions(interactions, reading)
     new_frames = None if frames is None else read_table(frames, NewFrame)
-    opened, data = open_run(run, snapshot, device, new_frames)
+    folder = find_run(run)
+    opened, data = open_run(folder, snapshot, device, new_frames)
     if read is None:
         users = user_indices(user, data.ids, data.label)
         table = recommend(opened.model.scorer(), data.training, data.ids, users, data.training.positives, k, device)
-        n_users, path = len(users), to or run / "recommendations.parquet"
+        n_users, path = len(users), to or folder / "recommendations.parquet"
     else:
         people = new_people(read.rows, data)
         say(*people.words(), *_about_file(read), sep="\n")
         table = recommend_to_new(opened, data, people, k)
-        n_users, path = len(people.ids.users), to or run / "new_people.parquet"
+        n_users, path = len(people.ids.users), to or folder / "new_people.parquet"
     write_table(table, Recommendation, path)
     say(f"{table.height:,} recommendations for {n_users:,} users: {path}")
     if new_frames is not None:

@@ -1,9 +1,9 @@
-"""What a publisher decides when publishing a snapshot: the licence, their name and contact, and how exact dates are."""
+"""What a publisher decides: licence, name, contact, exactness of dates, train likes; what a new version may lose."""
 
 import re
 from typing import Annotated
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, Field
 from pydantic.dataclasses import dataclass
 
 from dataset.dates import Dates
@@ -41,9 +41,25 @@ class PublicationConfig:
         contact: e-mail or web address for questions, and for people who want to be removed
         dates: how exactly the dates of people's acts are published (order: no dates, only the order of each user's
             ratings); by default the month, and as exactly as the source has them for invented people and imported files
+        train_likes: also publish who likes which frames of train pairs (frame_likes_train), for kfr, an upper bound
     """
 
     licence: Annotated[Line, AfterValidator(_known_licence)] | None = None
     publisher: Line | None = None
     contact: Annotated[Line, AfterValidator(_reachable)] | None = None
     dates: Dates | None = None
+    train_likes: bool = False
+
+
+@dataclass(frozen=True)
+class GateConfig:
+    """When a new version is held instead of published.
+
+    Attributes:
+        max_loss: hold a version that loses a larger share of its parent's users, movies, interactions, frames, likes,
+            features, or values of a column
+        release: publish a held version: the start of its digest, as the message about it says
+    """
+
+    max_loss: Annotated[float, Field(ge=0, le=1)] = 0.05
+    release: Annotated[str, Field(pattern="^[0-9a-f]{12,64}$")] | None = None

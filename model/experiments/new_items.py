@@ -2,38 +2,30 @@
 
 from typing import Any
 
-import polars as pl
 import torch
 
 from dataset.errors import UsageError
+from model.data.loading import SnapshotData
 from model.models.registry import MODELS
 
 
-def with_new_items(state: dict[str, Any], model_name: str, known: pl.Series, every: pl.Series) -> dict[str, Any]:
-    """Return a model's weights with rows of zeros for new items.
-
-    Args:
-        state: the weights.
-        model_name: the model.
-        known: the items' ids in training.
-        every: the ids of these and of new items.
+def with_new_items(state: dict[str, Any], model_name: str, data: SnapshotData) -> dict[str, Any]:
+    """Return a model's weights with rows of zeros for the items that are new in `data`.
 
     Raises:
         UsageError: there are new items, and the model has no score for them.
     """
-    ids = every.sort()
-    is_known = ids.is_in(known.implode())
-    if is_known.all():
+    ids, new = data.ids.movies, data.tables.new_movies
+    if new.is_empty():
         return state
     names = MODELS[model_name].model_class.item_parameters
     if names is None:
         able = ", ".join(name for name, kind in MODELS.items() if kind.model_class.item_parameters is not None)
-        new = ids.filter(~is_known)
         raise UsageError(
             f"{model_name} has no score for a movie by its pictures alone: {len(new):,} movies of the new frames are "
             f"not in the snapshot, for example {new[0]!r}; leave them out, or use a run of {able}"
         )
-    rows = torch.from_numpy(is_known.to_numpy())
+    rows = torch.from_numpy((~ids.is_in(new.implode())).to_numpy())
     padded = {}
     for name in names:
         padded[name] = state[name].new_zeros(len(ids), *state[name].shape[1:])

@@ -54,7 +54,11 @@ class Recommender(nn.Module, ABC):
     Attributes:
         needs_features: whether it needs the features of frames.
         needs_places: whether it needs the place of a frame in the site's list.
-        learns_from_likes: whether it is given how many likes of train pairs each frame has.
+        learns_from_likes: whether it is given the likes of train pairs: how many each frame has and, if the snapshot
+            says so, whose they are.
+        needs_liked_pairs: whether it needs to know whose these likes are.
+        sees_held_out_likes: whether it is given the site's like counts, which hold the likes of test pairs.
+        upper_bound: why its results are an upper bound and no fair competitor's; empty if they are not.
         learns_from_interactions: whether its scores depend on the train interactions.
         ranks_items: whether its scorer ranks items.
         user_parameters: the names of the parameters with one row per user. For people who were not in training they
@@ -70,6 +74,9 @@ class Recommender(nn.Module, ABC):
     needs_features: ClassVar[bool] = False
     needs_places: ClassVar[bool] = False
     learns_from_likes: ClassVar[bool] = False
+    needs_liked_pairs: ClassVar[bool] = False
+    sees_held_out_likes: ClassVar[bool] = False
+    upper_bound: ClassVar[str] = ""
     learns_from_interactions: ClassVar[bool] = True
     ranks_items: ClassVar[bool] = True
     user_parameters: ClassVar[tuple[str, ...]] = ()
@@ -101,6 +108,13 @@ class Recommender(nn.Module, ABC):
         replaces = cls.replace_users is not Recommender.replace_users
         return cls.ranks_items and (bool(cls.user_parameters) or replaces or not cls.learns_from_interactions)
 
+    @property
+    def n_weights(self) -> int:
+        """How many numbers it has learnt: its parameters, and the decimal numbers that it counted or solved for."""
+        parameters = sum(weight.numel() for weight in self.parameters())
+        saved = (one for name, one in self.named_buffers(recurse=False) if name not in self._non_persistent_buffers_set)
+        return parameters + sum(buffer.numel() for buffer in saved if buffer.is_floating_point())
+
     @abstractmethod
     def scorer(self) -> Scorer:
         """Return the model as it is now, frozen and without gradients."""
@@ -112,14 +126,21 @@ class TrainableRecommender(Recommender):
     Attributes:
         repeats_steps: whether all steps run the same operations, so that a GPU can record one and replay it with other
             batches (`model.training.steps`).
+        batch_factor: how many times as large as others' its batches are by default.
+        scores_pairs: whether a score needs work of its own for each pair, so that a softmax is over a sample of each
+            user's own, not over items that the batch shares.
+        is_sampled: whether a softmax is over a sample of the items. Training sets it.
         reserved: the sizes that a batch's tensors have with static shapes (`model.models.static_shapes`): for
             each name of `batch_sizes` at least the largest value of any batch. Training sets them.
     """
 
     repeats_steps: ClassVar[bool] = True
+    batch_factor: ClassVar[int] = 1
+    scores_pairs: bool = False
 
     def __init__(self) -> None:
         super().__init__()
+        self.is_sampled = False
         self.reserved: dict[str, int] = {}
 
     def reserved_size(self, name: str) -> int | None:
@@ -153,7 +174,8 @@ class TrainableRecommender(Recommender):
         Args:
             users: (B,) int64.
             positives: (B,) int64 items.
-            negatives: (B, n) int64 items.
+            negatives: (B, n) int64 items: for BPR's loss negatives of each user; for a softmax over a sample, drawn
+                uniformly from all items; for one over all items, one such item.
         """
 
 
@@ -164,9 +186,11 @@ class FittedRecommender(Recommender):
 
     Attributes:
         n_fits: how many times `fit` is called; each call counts as an epoch.
+        fits_in_steps: whether `n_fits` may be above 1, so that validation can stop it early.
     """
 
     n_fits: int = 1
+    fits_in_steps: ClassVar[bool] = False
 
     @abstractmethod
     def fit(self, data: TrainingData) -> float | None:

@@ -6,10 +6,11 @@ from typing import Any
 import polars as pl
 
 from dataset.report.numbers import Number, NumberSource, relative_gain
-from model.report.model_styles import style_of
+from dataset.wording import Wording
+from model.report.model_styles import UPPER_BOUNDS, base_of, style_of
 
-TASKS = {"item": ("movies", 15), "frame": ("key frames", 3)}
-"""For each task: what is ranked, and the K of its headline (as in the paper's Table 2)."""
+TASKS = {"item": ("{items}", 15), "frame": ("key frames", 3)}
+"""For each task: what is ranked (for `Wording.fill`), and the K of its headline (as in the paper's Table 2)."""
 
 
 @dataclass(frozen=True)
@@ -68,11 +69,11 @@ class Headline:
     random_first_hit: Number | None
 
 
-def headline(numbers: NumberSource, task: str) -> Headline | None:
+def headline(numbers: NumberSource, task: str, wording: Wording) -> Headline | None:
     """Return the headline of a task, or None if nothing was evaluated."""
-    what, k = TASKS[task]
+    what, k = wording.fill(TASKS[task][0]), headline_k(numbers, task)
     where = {"task": task, "metric": "ndcg", "k": k}
-    order = ranked(numbers, task)
+    order = [model for model in ranked(numbers, task) if base_of(model) not in UPPER_BOUNDS]
     if not order:
         return None
     best, second = order[0], order[1] if len(order) > 1 else None
@@ -98,9 +99,16 @@ def headline(numbers: NumberSource, task: str) -> Headline | None:
     )
 
 
+def headline_k(numbers: NumberSource, task: str) -> int:
+    """Return the K of the headline: the paper's, or else the largest evaluated one below it, or the smallest."""
+    usual = TASKS[task][1]
+    ks = numbers.rows("metrics.parquet", task=task, metric="ndcg")["k"].to_list()
+    return usual if usual in ks or not ks else max((k for k in ks if k < usual), default=min(ks))
+
+
 def ranked(numbers: NumberSource, task: str) -> list[str]:
     """Return the models that were evaluated on a task, from the best to the worst NDCG at the headline's K."""
-    rows = numbers.rows("metrics.parquet", task=task, metric="ndcg", k=TASKS[task][1])
+    rows = numbers.rows("metrics.parquet", task=task, metric="ndcg", k=headline_k(numbers, task))
     if rows.is_empty():
         return []
     means = rows.group_by("model").agg(pl.col("value").mean()).sort("value", "model", descending=[True, False])
@@ -123,16 +131,17 @@ def difference(numbers: NumberSource, model: str, other: str, **where: Any) -> D
 
 
 _SIMPLER = (
-    "jifr_na", "bpr", "ease", "slim", "itemknn", "userknn", "rp3beta", "ials", "visrank", "mean_frame", "first_frame",
-    "site_order", "most_liked", "popular", "random",
+    "jifr_na", "bpr", "softmax_mf", "ease", "slim", "itemknn", "userknn", "rp3beta", "ials", "visrank", "mean_frame",
+    "first_frame", "site_order", "most_liked", "popular", "random",
 )  # fmt: skip
 
 
-def surprises(numbers: NumberSource, on: str = "") -> list[tuple[str, str, str]]:
+def surprises(numbers: NumberSource, wording: Wording, on: str = "") -> list[tuple[str, str, str]]:
     """Return (what is ranked, JIFR, simpler model) for each simpler model that JIFR does not beat.
 
     Args:
         numbers: a source that has `metrics.parquet`.
+        wording: what items are called.
         on: the end of the labels of models on the feature set to look at, if there are several.
     """
     found, jifr = [], f"jifr{on}"
@@ -141,7 +150,7 @@ def surprises(numbers: NumberSource, on: str = "") -> list[tuple[str, str, str]]
         for name in _SIMPLER:
             simpler = f"{name}{on}" if f"{name}{on}" in order else name
             if jifr in order and simpler in order and order.index(simpler) < order.index(jifr):
-                found.append((what, style_of(jifr).title, style_of(simpler).title))
+                found.append((wording.fill(what), style_of(jifr).title, style_of(simpler).title))
     return found
 
 

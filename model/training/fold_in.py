@@ -20,7 +20,8 @@ from dataset.errors import UsageError
 from model.data.jagged import JaggedTensor
 from model.models.recommender import Recommender, TrainableRecommender
 from model.models.visual.projection import FixedProjection, ScaledFeatures
-from model.training.sampling import NegativeSampler
+from model.training.config import TrainingConfig
+from model.training.sampling import Comparisons
 from model.training.steps import Steps
 
 _Module = TypeVar("_Module", bound=nn.Module)
@@ -95,7 +96,9 @@ def _fit(
 ) -> None:
     """Fit the embeddings of the people to their histories."""
     users, positives, device = histories.owners, histories.values, histories.values.device
-    sampler = NegativeSampler(histories, n_items)
+    loss = getattr(getattr(twin, "config", None), "loss", "bpr")
+    training = TrainingConfig(n_negatives=config.n_negatives)
+    comparisons = Comparisons(twin, loss, histories, n_items, training, config.batch_size)
     optimizer = torch.optim.Adam(embeddings, lr=config.learning_rate)
     steps = Steps(twin, optimizer, config.batch_size)
     twin.begin_epoch(torch.Generator(device).manual_seed(generator.initial_seed()))
@@ -104,7 +107,7 @@ def _fit(
         for group in optimizer.param_groups:
             group["lr"] = config.learning_rate * (1 - epoch / n_epochs)
         order = torch.randperm(len(users), generator=generator).to(device)
-        negatives = sampler.sample_all(users, config.n_negatives, generator)
+        negatives = comparisons.draw(users, generator)
         steps.run(users[order], positives[order], negatives[order])
 
 

@@ -30,15 +30,18 @@ def home(
     return home
 
 
+def run_of(home: Path, name: str) -> Path:
+    (folder,) = (home / "runs").glob(f"{name}-toy-*")
+    return folder
+
+
 @pytest.fixture
 def command(
     run_command: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, home: Path
 ) -> Callable[..., tuple[int, str, str]]:
     """Recommend with a run by its model's name, in an empty folder."""
     monkeypatch.chdir(tmp_path)
-    return lambda name, *options: run_command(
-        recommend.app, home / "runs" / f"{name}-toy-v0001-0", *options, "--to", "out.parquet"
-    )
+    return lambda name, *options: run_command(recommend.app, run_of(home, name), *options, "--to", "out.parquet")
 
 
 def table(pairs: list[tuple[str, int]] = HISTORY, users: str = "user_id", items: str = "movie_id") -> pl.DataFrame:
@@ -87,7 +90,7 @@ def test_nobody_is_recommended_what_they_have_watched(
 def test_without_a_name_of_a_file_the_list_is_beside_the_run(
     run_command: Callable[..., tuple[int, str, str]], home: Path, tmp_path: Path
 ) -> None:
-    run = shutil.copytree(home / "runs" / "ease-toy-v0001-0", tmp_path / "run")
+    run = shutil.copytree(run_of(home, "ease"), tmp_path / "run")
     table().write_csv(tmp_path / "new.csv")
     status, out, _ = run_command(recommend.app, "--run", run, "--interactions", tmp_path / "new.csv")
     assert status == 0

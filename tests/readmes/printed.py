@@ -71,6 +71,8 @@ RUN = {
     "python -m dataset diff s3://bucket/datasets/mine/v0001 s3://bucket/datasets/mine/v0002": "",
     "python -m dataset pull s3://bucket/datasets/mine": "",
     "python -m model.tune --model jifr": "--trials 2 --set epochs=1 --try collaborative_dim,visual_dim=4,8 --threads 1",
+    "python -m model.experiment study.toml": "--jobs 1 --threads 1",
+    "python -m model runs": "",
     "python -m model.evaluate --run data/runs/<run>": "",
     "python -m model.compare --runs data/runs/<A> data/runs/<B>": "",
     "python -m model.recommend --run data/runs/<run>": "--k 2",

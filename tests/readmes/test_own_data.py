@@ -32,7 +32,7 @@ def test_vectors_of_ones_own_take_the_place_of_an_extraction_in_three_lines(fold
     imported, published, _ = [folder.here(command) for command in OWN_VECTORS]
     assert "Imported 20 of 20 vectors" in imported
     assert "Published mine v0001" in published
-    assert list(folder.path.glob("data/runs/vbpr-mine-v0001-0/model.pt"))
+    assert list(folder.path.glob("data/runs/vbpr-mine-v0001-0-*/model.pt"))
 
 
 def test_a_snapshot_is_described_exported_and_read_by_other_libraries(mine):
@@ -105,9 +105,17 @@ def test_the_python_example(mine, monkeypatch):
 
 def test_the_models_commands(mine):
     jifr, bpr = (next(mine.path.glob(f"data/runs/{model}*")).name for model in ("jifr", "bpr"))
-    train, experiment, tune, evaluate, compare, recommend = commands(ROOT / "model" / "README.md")
+    train, experiment, study, tune, runs, evaluate, compare, recommend = commands(ROOT / "model" / "README.md")
     assert {train, experiment} <= {*commands(ROOT / "flows" / "README.md")}  # run there
+    (example,) = blocks(ROOT / "model" / "README.md", "toml")
+    small = example.replace("trials = 6", "trials = 2").replace("patience = 20", "epochs = 1")
+    (mine.path / "study.toml").write_text(small)
+    told = mine.here(study)
+    for name in ("bpr", "vbpr", "jifr"):
+        assert f"Chosen for {name} on validation, best of 2 trials" in told
+    assert (mine.path / "data/experiments/study/mine-v0001/report.html").is_file()
     mine.here(tune)
+    assert jifr in mine.here(runs)
     mine.here(evaluate, run=jifr)
     mine.here(evaluate, run=bpr)
     mine.here(compare, A=jifr, B=bpr)

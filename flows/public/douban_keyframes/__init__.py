@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from model.api import SnapshotData as SnapshotData
     from model.api import TrainableRecommender as TrainableRecommender
     from model.api import TrainingData as TrainingData
+    from model.api import compare as compare
     from model.api import evaluate as evaluate
     from model.api import load as load
     from model.api import open_run as open_run
@@ -60,6 +61,7 @@ _MODULES = {
         "SnapshotData",
         "TrainableRecommender",
         "TrainingData",
+        "compare",
         "evaluate",
         "load",
         "open_run",

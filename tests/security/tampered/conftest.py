@@ -18,7 +18,7 @@ from dataset.building.build import DatasetConfig, build
 from dataset.building.split import SplitConfig
 from dataset.cli import run
 from dataset.description import read_description, write_description
-from dataset.schema import FrameFeature
+from dataset.feature_schema import FrameFeature
 from dataset.snapshots.publish import publish
 from dataset.tables import write_table
 
@@ -59,7 +59,8 @@ class World(NamedTuple):
 
     @property
     def run(self) -> Path:
-        return self.home / "runs" / "bpr-toy-v0001-0"
+        (folder,) = (self.home / "runs").glob("bpr-toy-v0001-0-*")
+        return folder
 
 
 @pytest.fixture

@@ -25,13 +25,14 @@ class ColdMovies:
     leaders: list[tuple[str, str, Number, Number]]
 
 
-def cold_movies(numbers: NumberSource, k: int, order: list[str]) -> ColdMovies | None:
+def cold_movies(numbers: NumberSource, k: int, order: list[str], items: str = "movies") -> ColdMovies | None:
     """Return the comparison; None if no held-out movie is cold.
 
     Args:
         numbers: a source that may have `slices.parquet`.
         k: the K of NDCG@K.
         order: the models, best first.
+        items: what the data call their items.
     """
     where = {"task": "item", "slice_by": "item_popularity", "metric": "ndcg", "k": k}
     rows = numbers.rows(_FILE, **where)
@@ -41,7 +42,7 @@ def cold_movies(numbers: NumberSource, k: int, order: list[str]) -> ColdMovies |
         return None
     columns = [column for words in groups.values() for column in (words, "from", "to")]
     table = NumberTable(
-        f"NDCG@{k} of movies by their train interactions, mean over seeds, with its 95 % interval",
+        f"NDCG@{k} of {items} by their train interactions, mean over seeds, with its 95 % interval",
         "model",
         columns,
         [

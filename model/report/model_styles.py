@@ -126,6 +126,7 @@ def _own_style(name: str) -> Style:
     """Return the style of a model that `STYLES` does not have: what its class says of itself, else its name."""
     kind = class_of(name) if is_own(name) else None
     title, words, colour = (kind.title, kind.description, kind.colour) if kind else ("", "", "")
+    words = words.replace("{", "{{").replace("}", "}}")  # `Wording.fill` reads it
     return Style(title or name.rpartition(":")[2], words, colour or _GREY, _SOLID, "cross")
 
 

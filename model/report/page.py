@@ -105,7 +105,7 @@ def write_report(folder: Path, snapshot: Snapshot, raw: Path | None) -> Path:
         left_out=_left_out(experiment.get("left_out", {})),
         given_likes=_given_likes(models),
         seeds=sorted({run["seed"] for run in runs}),
-        cold=cold_movies(numbers, TASKS["item"][1], ranked(numbers, "item")) if tasks[0] else None,
+        cold=cold_movies(numbers, tasks[0]["headline"].k, ranked(numbers, "item"), wording.items) if tasks[0] else None,
         ablation=_ablation(numbers, on),
         training=training,
         costs=_costs(numbers, models),

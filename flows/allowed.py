@@ -1,8 +1,9 @@
 """What runs of a deployment may use.
 
 Whoever may start a run chooses its parameters. A run that was started through a deployment (Prefect's form, its API,
-`prefect deployment run`, a schedule) uses only the folders, runners, weights and sites that the operator of
-`python -m flows.serve` allowed. A flow that is called on a command line or in Python may use everything.
+`prefect deployment run`, a schedule) uses only the folders, runners, weights, sites and own models that the operator of
+`python -m flows.serve` allowed; a model of one's own, `package.module:Class`, is code that would be imported. A flow
+that is called on a command line or in Python may use everything.
 """
 
 import os
@@ -18,6 +19,7 @@ from pydantic.dataclasses import dataclass
 
 from dataset.errors import UsageError
 from flows.runners import LOCAL
+from model.models.names import is_own
 
 VARIABLE = "DOUBAN_KEYFRAMES_ALLOWED"
 """The environment variable through which a served flow's process gets the list, as JSON."""
@@ -34,6 +36,7 @@ class Allowed:
         runners: where features may be computed: local, dask, dask:<address>
         weights: files of weights; auto, torchvision's names and random:<seed> are always allowed
         site_urls: base addresses of other sites: movie,www,images, and mobile if it has JSON
+        models: models of one's own that runs may import: package.module:Class
     """
 
     folders: tuple[Path, ...] = (Path("data"),)
@@ -41,6 +44,7 @@ class Allowed:
     runners: tuple[str, ...] = (LOCAL,)
     weights: tuple[str, ...] = ()
     site_urls: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
 
     def with_values_of(self, configs: Iterable[Any]) -> "Allowed":
         """Return a list that also allows what these configs use."""
@@ -55,6 +59,7 @@ class Allowed:
                 runners=allowed.runners + _given(chosen, "runner"),
                 weights=allowed.weights + _given(chosen, "weights"),
                 site_urls=allowed.site_urls + _given(chosen, "site_urls"),
+                models=allowed.models + tuple(name for name in chosen.get("models") or () if is_own(name)),
             )
         return allowed
 
@@ -87,6 +92,8 @@ class Allowed:
             return bool(re.fullmatch(_HARMLESS_WEIGHTS, value)) or value in self.weights
         if name == "site_urls":
             return _spelled(value) in map(_spelled, self.site_urls)
+        if name == "models":
+            return all(model in self.models for model in value if is_own(model))
         return name != "runner" or value in self.runners
 
 

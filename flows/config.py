@@ -324,7 +324,7 @@ class RunExperimentConfig:
 
     Attributes:
         snapshot: a snapshot's folder; none: the newest snapshot
-        models: names of models; none: those of `python -m model.experiment`
+        models: names of models, your own as package.module:Class; none: those of `python -m model.experiment`
         seeds: each model is trained once per seed
         epochs: maximum number of epochs; none: the model's default
         jobs: runs at the same time; none: as cores and memory allow

@@ -47,8 +47,8 @@ def serve(
 
     Args:
         settings: a TOML file with parameters of build-dataset and its schedule; lab.toml is served as build-dataset/lab
-        allow: a TOML file with the folders, roots, runners, weights and site_urls that runs may use besides those in
-            --settings
+        allow: a TOML file with the folders, roots, runners, weights, site_urls and models that runs may use besides
+            those in --settings
         suffix: add this to the names of the deployments (sandbox-b), because another checkout serves the plain names
         adopt: take over deployments that another checkout has registered, because it has moved here
         pool: register the deployments in this work pool for its workers, then exit

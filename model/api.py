@@ -18,10 +18,13 @@ import polars as pl
 from dataset.snapshots.snapshot import Snapshot
 from dataset.snapshots.snapshot import open_snapshot as open_snapshot_at
 from model.data.loading import SnapshotData, load
+from model.data.tensors import TrainingData
 from model.evaluation.config import EvaluationConfig
 from model.evaluation.evaluate import evaluate as evaluate_scorer
 from model.evaluation.results import Evaluation
 from model.evaluation.uncertainty import compare as compare_users
+from model.experiments.new_people import new_people
+from model.experiments.new_people import recommend_to_new as recommend_to_people
 from model.experiments.recommend import recommend as recommend_with
 from model.experiments.recommend import user_indices
 from model.experiments.run_folder import Run
@@ -29,23 +32,37 @@ from model.experiments.run_folder import open_run as open_run_folder
 from model.experiments.runs.store import find_run
 from model.experiments.settings import settings_of_model
 from model.models.names import MODEL_NAMES
+from model.models.recommender import (
+    EmbeddingScorer,
+    FittedRecommender,
+    Recommender,
+    Scorer,
+    TrainableRecommender,
+)
+from model.models.registry import name_of
 from model.training.device import use_device
 from model.training.trainer import Epoch, Trainer, training_table
 
 __all__ = [
     "MODEL_NAMES",
+    "EmbeddingScorer",
     "Epoch",
     "Evaluation",
     "EvaluationConfig",
+    "FittedRecommender",
     "Run",
+    "Scorer",
     "Snapshot",
     "SnapshotData",
+    "TrainableRecommender",
+    "TrainingData",
     "compare",
     "evaluate",
     "load",
     "open_run",
     "open_snapshot",
     "recommend",
+    "recommend_to_new",
     "train",
 ]
 
@@ -60,7 +77,7 @@ def open_snapshot(path: str | Path) -> Snapshot:
 
 
 def train(
-    model_name: str,
+    model_name: str | type[Recommender],
     data: SnapshotData,
     seed: int = 0,
     settings: Mapping[str, Any] | None = None,
@@ -70,7 +87,8 @@ def train(
     """Train a model; validation decides when training stops.
 
     Args:
-        model_name: for example "jifr" or "bpr"; the error for an unknown name lists all names.
+        model_name: for example "jifr" or "bpr"; the error for an unknown name lists all names. For a model of your own,
+            its class or `package.module:Class`.
         data: what `load` returned.
         seed: for the initial values, the batches and the negatives. The same seed gives the same model.
         settings: model or training settings by name, such as `{"visual_dim": 64, "epochs": 50}`.
@@ -78,14 +96,15 @@ def train(
         on_epoch: called after every epoch.
 
     Raises:
-        UsageError: the model or a setting is unknown, or there is no such device.
+        UsageError: the model or a setting is unknown, the class is no model, or there is no such device.
         MissingInputError: the model needs frame features and the snapshot has none.
         TrainingError: the loss is not finite.
     """
     use_device(device)
-    config, training = settings_of_model(settings or {}, model_name)
-    trained = Trainer(data.training, data.validation, model_name, config, training, seed, device).run(on_epoch)
-    return Run(model_name, seed, trained.model, training_table(model_name, seed, trained.epochs), device)
+    name = model_name if isinstance(model_name, str) else name_of(model_name)
+    config, training = settings_of_model(settings or {}, name)
+    trained = Trainer(data.training, data.validation, name, config, training, seed, device).run(on_epoch)
+    return Run(name, seed, trained.model, training_table(name, seed, trained.epochs), device)
 
 
 def open_run(folder: str | Path, device: str = "cpu") -> tuple[Run, SnapshotData]:
@@ -149,3 +168,22 @@ def recommend(run: Run, data: SnapshotData, n: int = 10, users: Sequence[str] | 
     chosen = user_indices(users, data.ids, data.label)
     scorer, train_items = run.model.scorer(), data.training.positives
     return recommend_with(scorer, data.training, data.ids, chosen, train_items, n, run.device)
+
+
+def recommend_to_new(run: Run, data: SnapshotData, interactions: pl.DataFrame, n: int = 10) -> pl.DataFrame:
+    """Return the `recommendations` table of people who were not in training: `n` movies that are new to them.
+
+    Their embeddings are fitted to their interactions; nothing else of the model changes, and the run stays as it is.
+    Interactions with movies that the snapshot does not have do not count, and people without any other get no rows.
+
+    Args:
+        run: what `train` returned.
+        data: the snapshot that it was trained on.
+        interactions: the columns user_id and movie_id. For a user of the snapshot, their train interactions count too.
+        n: movies per user.
+
+    Raises:
+        UsageError: the model cannot recommend to new people.
+        TooLittleDataError: no interaction is with a movie of the snapshot.
+    """
+    return recommend_to_people(run, data, new_people(interactions, data), n)

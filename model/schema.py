@@ -51,7 +51,7 @@ class Tuning(dy.Schema):
 
 
 class NewFrame(dy.Schema):
-    """The feature of a new picture of a known movie, read by `python -m model.recommend --frames`."""
+    """The feature of a new picture of a known or a new movie, read by `python -m model.recommend --frames`."""
 
     frame_id = dy.String(primary_key=True, min_length=1)
     movie_id = dy.String(min_length=1)
@@ -123,8 +123,8 @@ class SliceMetric(ModelMetric):
     """A metric over the held-out positives whose `slice_by` value is between `low` and `high`, both included.
 
     `user_activity` is the user's number of train interactions, `item_popularity` the movie's (0 to 0
-    are the cold movies), and `item_frames` the movie's number of frames. A user contributes the
-    positives that are in the slice, ranked among all candidates. `n_users` and the interval are as
+    are the cold movies, 1 to 5 the nearly cold ones), and `item_frames` the movie's number of frames. A user
+    contributes the positives that are in the slice, ranked among all candidates. `n_users` and the interval are as
     in `Metric`.
     """
 

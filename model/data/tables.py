@@ -15,7 +15,8 @@ class Tables:
     """The tables of a snapshot that the models use. `frame_features` is None if the snapshot has no features.
 
     `item_features` holds `movie_id` and `feature` of each modality of the items, such as text.
-    `frame_likes_train` is None if the snapshot does not have it.
+    `frame_likes_train` is None if the snapshot does not have it. `new_movies` has the ids of movies that were added to
+    the snapshot's.
     """
 
     movies: pl.DataFrame
@@ -25,6 +26,7 @@ class Tables:
     frame_features: pl.DataFrame | None
     item_features: Mapping[str, pl.DataFrame] = field(default_factory=dict)
     frame_likes_train: pl.DataFrame | None = None
+    new_movies: pl.Series = field(default_factory=lambda: pl.Series(dtype=pl.String))
 
 
 @dataclass(frozen=True)
@@ -42,10 +44,10 @@ class Ids:
 
 
 def with_new_frames(tables: Tables, new: pl.DataFrame) -> Tables:
-    """Return `tables` with `NewFrame` rows added as frames of their movies.
+    """Return `tables` with `NewFrame` rows added as frames of their movies; a movie that is new is added too.
 
     Raises:
-        InvalidTableError: a movie is unknown, a frame is already known, or a feature has another width or is not
+        InvalidTableError: a frame is already known, or a feature has another width or is not
             finite.
         MissingInputError: the snapshot has no features.
     """
@@ -53,7 +55,6 @@ def with_new_frames(tables: Tables, new: pl.DataFrame) -> Tables:
         raise MissingInputError(
             "the snapshot has no frame features, so no picture can be scored; publish a snapshot with features"
         )
-    require_references(new, tables.movies, ["movie_id"], "new frames", "the snapshot's movies")
     known = new.join(tables.frames, on="frame_id", how="semi")
     if known.height:
         raise InvalidTableError(
@@ -72,9 +73,11 @@ def with_new_frames(tables: Tables, new: pl.DataFrame) -> Tables:
             f"new frames: {int((~finite).sum()):,} of {new.height:,} features are not finite, for example of frame "
             f"{new['frame_id'][int(finite.argmin())]!r}; extract them again"
         )
+    added = new.select("movie_id").unique().join(tables.movies, on="movie_id", how="anti").sort("movie_id")
     frames = pl.concat([tables.frames, new.select("frame_id", "movie_id")], how="diagonal")
     features = pl.concat([tables.frame_features, new.select("frame_id", "feature")], how="diagonal")
-    return replace(tables, frames=frames, frame_features=features)
+    movies = pl.concat([tables.movies, added], how="diagonal")
+    return replace(tables, movies=movies, frames=frames, frame_features=features, new_movies=added["movie_id"])
 
 
 def require_train_likes(tables: Tables) -> None:

@@ -171,7 +171,11 @@ def held_out_likes(tables: Tables, ids: Ids, split: str) -> HeldOutLikes:
 
 
 def _user_items(tables: Tables, ids: Ids, splits: list[str]) -> JaggedTensor:
-    rows = tables.interactions.filter(pl.col("split").cast(pl.String).is_in(splits))
+    return user_items(tables.interactions.filter(pl.col("split").cast(pl.String).is_in(splits)), ids)
+
+
+def user_items(rows: pl.DataFrame, ids: Ids) -> JaggedTensor:
+    """Return the items of each user by rows of `user_id` and `movie_id`, all of which `ids` has."""
     return group_by_row(_index(rows["user_id"], ids.users), _index(rows["movie_id"], ids.movies), len(ids.users))
 
 

@@ -13,6 +13,8 @@ from model.schema import SLICES, SliceMetric
 
 _METRICS = ("hr", "ndcg")
 _QUARTILES = (0.25, 0.5, 0.75)
+FEW = 5
+"""A movie with at most so many train interactions is nearly cold."""
 
 
 def slice_values(tables: Tables, users: pl.Series, movies: pl.Series) -> pl.DataFrame:
@@ -46,8 +48,9 @@ def slice_metrics(
 ) -> pl.DataFrame:
     """Return the `slices` table of one task and run, without `model`, `seed` and `task`.
 
-    The value 0 (cold) is a slice of its own. The other values are cut at the quartiles of the users
-    (`user_activity`) or of the positives; equal values stay together.
+    The value 0 (cold) is a slice of its own; of `item_popularity`, so are the values from 1 to `FEW`. The other values
+    are cut at the quartiles of the users (`user_activity`) or of the positives; equal values stay together. A slice
+    without a positive is left out.
 
     Args:
         ranks: of all positives.
@@ -61,7 +64,8 @@ def slice_metrics(
     for name in SLICES:
         of_positives = values[name].to_numpy()
         of_owners = of_positives[np.unique(ranks.owners.numpy(), return_index=True)[1]]
-        for low, high in _bounds(of_owners if name == "user_activity" else of_positives):
+        few = FEW if name == "item_popularity" else 0
+        for low, high in _bounds(of_owners if name == "user_activity" else of_positives, few):
             chosen = torch.from_numpy((of_positives >= low) & (of_positives <= high))
             part, owners = _restricted(ranks, chosen)
             ranking = expected_ranking(part, max(ks), n_sampled)
@@ -77,10 +81,10 @@ def slice_metrics(
     return pl.DataFrame(rows, schema={name: SliceMetric.columns()[name].dtype for name in names}, orient="row")
 
 
-def _bounds(values: np.ndarray) -> list[tuple[int, int]]:
-    """Return the lowest and highest value of each slice."""
-    rest = np.sort(values[values > 0])
-    bounds = [(0, 0)] if len(rest) < len(values) else []
+def _bounds(values: np.ndarray, few: int) -> list[tuple[int, int]]:
+    """Return the lowest and highest value of each slice; 0 is one, and 1 to `few`, unless that is 0, another."""
+    bounds = [(low, high) for low, high in ((0, 0), (1, few)) if ((values >= low) & (values <= high)).any()]
+    rest = np.sort(values[values > few])
     if not len(rest):
         return bounds
     edges = np.unique([*np.quantile(rest, _QUARTILES, method="lower"), rest[-1]])

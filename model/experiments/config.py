@@ -22,7 +22,8 @@ class ExperimentConfig:
     """Which models are trained and how; models that need features are left out if the snapshot has none.
 
     Attributes:
-        models: names, separated by commas; the report's gallery shows what the first one recommends
+        models: names, separated by commas (your own as package.module:Class); the report's gallery shows what the first
+            one recommends
         seeds: whole numbers, separated by commas; one run per model and seed
         training: the same for all models
         evaluation: the same for all models

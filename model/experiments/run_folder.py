@@ -11,7 +11,7 @@
         user_metrics.parquet   the same per user
         held_out_ranks.parquet the rank of every held-out positive, from which the ranking metrics follow
         slices.parquet         metrics by users' activity, and by movies' popularity and number of frames
-        recommendations.parquet  written by `python -m model.recommend`
+        recommendations.parquet  written by `python -m model.recommend`; with --interactions, new_people.parquet
         done.json              digest of everything that determines the test metrics (written after them)
 
 `model.pt` and `checkpoint.pt` hold the digest of the model, settings, seed and data of their training. So no
@@ -42,6 +42,7 @@ from model.data.loading import SnapshotData, data_from_tables, read_tables
 from model.data.tables import with_new_frames
 from model.evaluation.config import EvaluationConfig
 from model.evaluation.results import EVALUATION_TABLES, Evaluation
+from model.experiments.new_items import with_new_items
 from model.experiments.runs.naming import RESULTS_VERSION, evaluation_digest, own_code, run_digest
 from model.experiments.settings import apply_settings
 from model.models.recommender import Config, Recommender
@@ -252,18 +253,20 @@ def open_run(
 ) -> tuple[Run, SnapshotData]:
     """Load a trained model, and the snapshot that it was trained on.
 
-    A model can rank pictures that it has not seen, because their features are its input.
+    A model can rank pictures that it has not seen, because their features are its input, and some models can rank
+    movies that they have not seen, by their pictures alone.
 
     Args:
         folder: the run folder.
         snapshot_path: its snapshot; None if it is where it was when the run was trained.
         device: "cpu" or "cuda".
-        new_frames: `NewFrame` rows: more frames of the snapshot's movies.
+        new_frames: `NewFrame` rows: more frames of the snapshot's movies, or frames of new movies.
 
     Raises:
         MissingInputError: the folder is not a run, or its training has not finished.
         InvalidSnapshotError: the snapshot's content is not what the run was trained on.
         TrainingError: the weights cannot be read, or do not fit this version's model.
+        UsageError: the model has no score for a new movie.
     """
     description = read_description(folder)
     if not (folder / "model.pt").is_file():
@@ -290,8 +293,9 @@ def load_model(folder: Path, description: dict[str, Any], data: SnapshotData) ->
 
     Raises:
         TrainingError: the weights cannot be read, or do not fit this version's model.
+        UsageError: the data have a new movie, and the model has no score for it.
     """
-    state = _load(folder, "model.pt", description)
+    state = with_new_items(_load(folder, "model.pt", description), description["model"], data)
     model = make_model(description["model"], _config(folder, description), data.training, description["seed"])
     _restore(model.load_state_dict, state, folder / "model.pt")
     return model

@@ -26,7 +26,10 @@ class TrainingOptions:
         threads: CPU threads (all if absent); one thread is faster for a small dataset on a busy machine
     """
 
-    model: Annotated[str | None, Parameter(help=f"one of {', '.join(MODEL_NAMES)} (jifr if absent)")] = None
+    model: Annotated[
+        str | None,
+        Parameter(help=f"one of {', '.join(MODEL_NAMES)}, or your own as package.module:Class (jifr if absent)"),
+    ] = None
     snapshot: Path | None = None
     features: str | None = None
     loss: Loss | None = None

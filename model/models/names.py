@@ -27,3 +27,8 @@ MODEL_NAMES = (
 )
 DEFAULT_MODELS = (*_PAPER, "ease", *_RANKERS_OF_FRAMES, "popular", "random")
 """What an experiment compares by default: the paper's models, and models that are fast to train and hard to beat."""
+
+
+def is_own(name: str) -> bool:
+    """Return whether a model's name means a class of the user's: `package.module:Class`."""
+    return ":" in name

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 from torch import Generator, Tensor, nn
 
 from dataset.errors import MissingInputError, UsageError
+from model.data.jagged import JaggedTensor
 from model.data.tensors import Frames, TrainingData
 from model.models.static_shapes import are_static
 
@@ -60,7 +61,14 @@ class Recommender(nn.Module, ABC):
         upper_bound: why its results are an upper bound and no fair competitor's; empty if they are not.
         learns_from_interactions: whether its scores depend on the train interactions.
         ranks_items: whether its scorer ranks items.
+        user_parameters: the names of the parameters with one row per user. For people who were not in training they
+            are fitted, and the rest stays as it is (`model.training.fold_in`).
+        item_parameters: the names of the parameters with one row per item, which are 0 for an item that was not in
+            training, if its pictures alone give it a score; None if they do not.
         tried: what `model.tune` tries unless told otherwise, as texts of its option `--try`.
+        title: for a model of the user's own, its name in the report; the class's name if empty.
+        description: the same: a few words on what it ranks by.
+        colour: the same: its colour in the charts, such as `#0072b2`; grey if empty.
     """
 
     needs_features: ClassVar[bool] = False
@@ -71,12 +79,34 @@ class Recommender(nn.Module, ABC):
     upper_bound: ClassVar[str] = ""
     learns_from_interactions: ClassVar[bool] = True
     ranks_items: ClassVar[bool] = True
+    user_parameters: ClassVar[tuple[str, ...]] = ()
+    item_parameters: ClassVar[tuple[str, ...] | None] = None
     tried: ClassVar[tuple[str, ...]] = ()
+    title: ClassVar[str] = ""
+    description: ClassVar[str] = ""
+    colour: ClassVar[str] = ""
 
     @classmethod
     def bytes_needed(cls, n_users: int, n_items: int) -> int:
         """Return the memory that the model needs if it is so much that the user must know before training, else 0."""
         return 0
+
+    def replace_users(self, histories: JaggedTensor, generator: Generator) -> None:
+        """Put other people in the place of the train users, in all that is kept of users but `user_parameters`.
+
+        A model that reads the interactions of users when it scores keeps `histories` from now on; a model that solves
+        for its users solves for these. By default there is nothing to replace.
+
+        Args:
+            histories: for each of the people, the items that they have interacted with, on the CPU.
+            generator: for random choices.
+        """
+
+    @classmethod
+    def takes_new_people(cls) -> bool:
+        """Return whether the model recommends to people who were not in training."""
+        replaces = cls.replace_users is not Recommender.replace_users
+        return cls.ranks_items and (bool(cls.user_parameters) or replaces or not cls.learns_from_interactions)
 
     @property
     def n_weights(self) -> int:

@@ -1,4 +1,7 @@
-"""The models by name. To add a model, register it here and add its name to `names.py`."""
+"""The models by name. To add a model, register it here and add its name to `names.py`.
+
+A model of the user's own needs no line here: its name is `package.module:Class` (`own.py`).
+"""
 
 from dataclasses import dataclass, replace
 
@@ -24,9 +27,11 @@ from model.models.graphs.lattice import LATTICE, LATTICEConfig
 from model.models.graphs.lightgcn import LightGCN, LightGCNConfig
 from model.models.linear.ease import EASE, EASEConfig
 from model.models.linear.slim import SLIM, SLIMConfig
+from model.models.names import is_own
 from model.models.neighbours.itemknn import ItemKNN, ItemKNNConfig
 from model.models.neighbours.rp3beta import RP3Beta, RP3BetaConfig
 from model.models.neighbours.userknn import UserKNN, UserKNNConfig
+from model.models.own import check_class, default_settings, own_class
 from model.models.recommender import Config, Recommender
 from model.models.visual.acf import ACF, ACFConfig
 from model.models.visual.cdl import CDL, CDLConfig
@@ -45,7 +50,32 @@ class ModelKind:
 
 
 _EQUAL_WEIGHTS = JIFRConfig(collaborative_dim=64, l2=None, visual_l2=None, rating_attention="avg")
-MODELS: dict[str, ModelKind] = {
+
+
+class _Models(dict[str, ModelKind]):
+    """Our models by name. The name of a class of the user's, `package.module:Class`, is looked up but not listed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.own: dict[str, ModelKind] = {}
+
+    def __missing__(self, name: str) -> ModelKind:
+        if not is_own(name):
+            raise UsageError(
+                f"model {name!r} is unknown; choose one of {', '.join(self)}, or your own as package.module:Class"
+            )
+        if name not in self.own:
+            model_class = own_class(name)
+            for ours, kind in self.items():
+                if kind.model_class is model_class:
+                    raise UsageError(f"model {name!r}: is not your own; use --model {ours}")
+            self.own[name] = ModelKind(model_class, default_settings(model_class, name))
+        return self.own[name]
+
+
+MODELS = _Models()
+"""The models by name. `MODELS[name]` raises a `UsageError` for a name that is unknown, or a class that is no model."""
+MODELS |= {
     "jifr": ModelKind(JIFR, JIFRConfig()),
     "jifr_visual": ModelKind(JIFR, _EQUAL_WEIGHTS),
     "jifr_rating": ModelKind(JIFR, JIFRConfig(visual_attention="avg")),
@@ -81,20 +111,28 @@ MODELS: dict[str, ModelKind] = {
 }
 
 
+def name_of(model_class: type[Recommender]) -> str:
+    """Return the name of a class of the user's, by which it can be used from now on, even if it cannot be imported.
+
+    Raises:
+        UsageError: the class cannot be used.
+    """
+    name = f"{model_class.__module__}:{model_class.__name__}"
+    MODELS.own[name] = ModelKind(check_class(model_class, name), default_settings(model_class, name))
+    return name
+
+
 def default_config(name: str) -> Config:
     """Return the default config of a model.
 
     Raises:
         UsageError: there is no such model.
     """
-    if name not in MODELS:
-        raise UsageError(f"model {name!r} is unknown; choose one of {', '.join(MODELS)}")
     return MODELS[name].config
 
 
 def make_model(name: str, config: Config, data: TrainingData, seed: int) -> Recommender:
     """Return an untrained model whose initial values are drawn with `seed`."""
-    default_config(name)
     return MODELS[name].model_class(config, data_for(name, data), torch.Generator().manual_seed(seed))
 
 

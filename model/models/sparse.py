@@ -14,7 +14,7 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
-from model.data.jagged import row_positions
+from model.data.jagged import JaggedTensor, row_positions
 from model.data.tensors import TrainingData
 from model.models.recommender import Config, FittedRecommender, Scorer
 
@@ -94,6 +94,10 @@ class SparseRecommender(FittedRecommender):
         self.weight_columns = torch.from_numpy(weights.indices.astype(np.int64)).to(device)
         self.weight_values = torch.from_numpy(weights.data.astype(np.float32)).to(device)
 
+    def replace_users(self, histories: JaggedTensor, generator: torch.Generator) -> None:
+        """Keep these histories."""
+        self.history_offsets, self.history_items = histories.offsets, histories.values
+
     @property
     def history(self) -> SparseRows:
         """X, (M, N)."""
@@ -111,8 +115,13 @@ class SparseRecommender(FittedRecommender):
 
 def interaction_matrix(data: TrainingData) -> Csr:
     """Return X, (M, N) float64: 1 for every train interaction."""
-    offsets, items = data.positives.offsets.cpu().numpy(), data.positives.values.cpu().numpy()
-    return sparse.csr_array((np.ones(len(items)), items, offsets), shape=(data.n_users, data.n_items))
+    return matrix_of(data.positives, data.n_items)
+
+
+def matrix_of(rows: JaggedTensor, width: int) -> Csr:
+    """Return (R, width) float64: 1 in the columns that the R rows name."""
+    offsets, columns = rows.offsets.cpu().numpy(), rows.values.cpu().numpy()
+    return sparse.csr_array((np.ones(len(columns)), columns, offsets), shape=(len(offsets) - 1, width))
 
 
 def cosine(counts: Floats, shrink: float = 0.0) -> Callable[[Indices, Indices, Floats], Floats]:
@@ -120,8 +129,10 @@ def cosine(counts: Floats, shrink: float = 0.0) -> Callable[[Indices, Indices, F
     return lambda rows, columns, both: both / (np.sqrt(counts[rows] * counts[columns]) + shrink)
 
 
-def strongest_products(left: Csr, right: Csr, k: int, weigh: Callable[[Indices, Indices, Floats], Floats]) -> Csr:
-    """Return the k largest positive entries of each row of `weigh(left · right)`, without the diagonal.
+def strongest_products(
+    left: Csr, right: Csr, k: int, weigh: Callable[[Indices, Indices, Floats], Floats], has_diagonal: bool = False
+) -> Csr:
+    """Return the k largest positive entries of each row of `weigh(left · right)`, by default without the diagonal.
 
     Of equal entries, those in the first columns are kept. The product is computed in blocks of rows, so that memory is
     bounded.
@@ -131,6 +142,7 @@ def strongest_products(left: Csr, right: Csr, k: int, weigh: Callable[[Indices, 
         right: (m, n).
         k: entries per row; fewer if fewer are positive.
         weigh: maps the rows, columns and values of all entries of a block to new values.
+        has_diagonal: whether the diagonal counts, as it does if rows and columns are of different things.
     """
     parts = []
     for start, end in _blocks(left, right):
@@ -138,7 +150,8 @@ def strongest_products(left: Csr, right: Csr, k: int, weigh: Callable[[Indices, 
         product.sort_indices()
         rows = np.repeat(np.arange(start, end), np.diff(product.indptr))
         values = weigh(rows, product.indices, product.data)
-        values[rows == product.indices] = 0
+        if not has_diagonal:
+            values[rows == product.indices] = 0
         parts.append(_strongest(rows - start, product.indices, values, k, product.shape))
     return sparse.vstack(parts, format="csr")
 

@@ -7,14 +7,12 @@ from dataset.report.numbers import NumberSource, NumberTable, Row
 from dataset.report.theme import SOFT, Chart, category_axis, render_svg, y_title
 from dataset.wording import Wording
 from model.models.recommender import FittedRecommender
-from model.models.registry import MODELS
 from model.report.curves import METRIC_TITLES
-from model.report.model_styles import in_order, style_of
+from model.report.model_styles import base_of, class_of, in_order, style_of
 
 _WIDTH, _SLICES_WIDTH = 300, 340
 _MOST_POINTS = 60
 _FEW_COLUMNS, _FEW_PANELS = 2, 6
-_FITTED = [name for name, kind in MODELS.items() if issubclass(kind.model_class, FittedRecommender)]
 
 
 def interval_chart(numbers: NumberSource, task: str, metric: str, k: int, what: str) -> Chart:
@@ -71,7 +69,8 @@ def training_curves(numbers: NumberSource) -> Chart | None:
     """
     rows = numbers.rows("training.parquet")
     if rows.height:
-        in_one_go = pl.col("model").is_in(_FITTED) & (pl.col("epoch").max().over("model") == 1)
+        fitted = [m for m in set(rows["model"]) if issubclass(class_of(base_of(m)) or object, FittedRecommender)]
+        in_one_go = pl.col("model").is_in(fitted) & (pl.col("epoch").max().over("model") == 1)
         rows = rows.filter(pl.col("validation_ndcg").is_not_null() & ~in_one_go)
     if rows.is_empty():
         return None

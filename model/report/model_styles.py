@@ -3,7 +3,11 @@
 import zlib
 from dataclasses import dataclass, replace
 
+from dataset.errors import UsageError
 from dataset.report.theme import INK, SERIES
+from model.models.names import is_own
+from model.models.recommender import Recommender
+from model.models.registry import MODELS
 
 
 @dataclass(frozen=True)
@@ -96,18 +100,34 @@ def base_of(label: str) -> str:
     return label.partition(" ")[0]
 
 
+def class_of(name: str) -> type[Recommender] | None:
+    """Return the class of a model by name; None if there is no such model here, as for an older run."""
+    try:
+        return MODELS[name].model_class
+    except UsageError:
+        return None
+
+
 def style_of(model: str) -> Style:
-    """Return the style of a model or of its label; an unknown model is shown by its name.
+    """Return the style of a model or of its label; an unknown model is shown by its name, your own as its class says.
 
     A model on one of several feature sets has its name and colour, and a dash and marker of the set's.
     """
     base, _, setting = model.partition(" ")
-    style = STYLES.get(base, Style(base, "", _GREY, _SOLID, "cross"))
+    style = STYLES.get(base) or _own_style(base)
     if not setting:
         return style
     name = setting.removeprefix("features=")
     dash, shape = _LOOKS_OF_SETS[zlib.crc32(name.encode()) % len(_LOOKS_OF_SETS)]
     return replace(style, title=f"{style.title} ({name})", dash=dash, shape=shape)
+
+
+def _own_style(name: str) -> Style:
+    """Return the style of a model that `STYLES` does not have: what its class says of itself, else its name."""
+    kind = class_of(name) if is_own(name) else None
+    title, words, colour = (kind.title, kind.description, kind.colour) if kind else ("", "", "")
+    words = words.replace("{", "{{").replace("}", "}}")  # `Wording.fill` reads it
+    return Style(title or name.rpartition(":")[2], words, colour or _GREY, _SOLID, "cross")
 
 
 def in_order(models: set[str]) -> list[str]:

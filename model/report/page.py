@@ -20,12 +20,13 @@ from dataset.snapshots.feature_words import describe_extractor
 from dataset.snapshots.snapshot import Snapshot
 from dataset.tables import read_parquet
 from dataset.wording import Wording, is_of_the_papers_kind, wording_of
-from model.models.registry import MODELS
+from model.models.names import is_own
 from model.report.charts import interval_chart, slice_chart, training_curves
+from model.report.cold import cold_movies
 from model.report.curves import metric_curves
 from model.report.gallery import gallery
 from model.report.headlines import TASKS, Difference, difference, headline, headline_k, ranked, surprises
-from model.report.model_styles import GIVEN_LIKES, base_of, in_order, style_of
+from model.report.model_styles import GIVEN_LIKES, base_of, class_of, in_order, style_of
 from model.report.paper.write import write_paper
 
 TABLES = ("metrics", "slices", "comparisons", "training", "costs", "cases", "case_frames", "case_movies")
@@ -104,6 +105,7 @@ def write_report(folder: Path, snapshot: Snapshot, raw: Path | None) -> Path:
         left_out=_left_out(experiment.get("left_out", {})),
         given_likes=_given_likes(models),
         seeds=sorted({run["seed"] for run in runs}),
+        cold=cold_movies(numbers, tasks[0]["headline"].k, ranked(numbers, "item"), wording.items) if tasks[0] else None,
         ablation=_ablation(numbers, on),
         training=training,
         costs=_costs(numbers, models),
@@ -165,7 +167,8 @@ def _task(numbers: NumberSource, task: str, wording: Wording, is_of_the_kind: bo
         return None
     order = ranked(numbers, task)
     usual = ["jifr", "jifr_na", "bpr", "ease", "first_frame", "popular", "random"]
-    compared = [model for name in usual for model in order if base_of(model) == name]
+    own = [model for model in order if is_own(base_of(model))]
+    compared = own + [model for name in usual for model in order if base_of(model) == name]
     sliced = list(dict.fromkeys([order[0], *compared]))[:_MOST_SLICED]
     slices = [
         slice_chart(numbers, task, by, top.k, sliced, top.what, wording)
@@ -215,12 +218,12 @@ def _is_same(full: Number | None, sampled: Number | None) -> bool:
 def _model_row(numbers: NumberSource, model: str, wording: Wording) -> dict[str, Any]:
     """Return a row of Table 1: what a model learns from, and what it was evaluated on."""
     judged = {task: numbers.rows("metrics.parquet", model=model, task=task).height > 0 for task in TASKS}
-    kind = MODELS.get(base_of(model))
+    kind = class_of(base_of(model))
     return {
         "title": style_of(model).title,
         "words": wording.fill(style_of(model).words),
-        "ratings": kind is not None and kind.model_class.learns_from_interactions,
-        "images": kind is not None and kind.model_class.needs_features,
+        "ratings": kind is not None and kind.learns_from_interactions,
+        "images": kind is not None and kind.needs_features,
         **judged,
     }
 

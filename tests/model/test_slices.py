@@ -35,14 +35,39 @@ def test_each_slice_has_the_metrics_of_its_own_positives_at_their_ranks_among_al
         ("user_activity", 5, 5, "hr", 2): (1 / 2, 1, 2),
         ("user_activity", 5, 5, "ndcg", 2): (1 / (1 + DISCOUNT), 1, 2),
         ("item_popularity", 0, 0, "hr", 1): (1, 1, 1),
-        ("item_popularity", 4, 4, "hr", 2): (1 / 2, 2, 2),
-        ("item_popularity", 4, 4, "ndcg", 2): (DISCOUNT / 2, 2, 2),
+        ("item_popularity", 1, 5, "hr", 2): (1 / 2, 2, 2),
+        ("item_popularity", 1, 5, "ndcg", 2): (DISCOUNT / 2, 2, 2),
         ("item_frames", 1, 1, "hr", 2): (1 / 2, 1, 2),
         ("item_frames", 9, 9, "ndcg", 2): (DISCOUNT, 1, 1),
     }
     for key, value in expected.items():
         assert got[key] == pytest.approx(value), key
     assert len(got) == (2 + 2 + 2) * 2 * 2  # slices, metrics, K
+
+
+@pytest.mark.parametrize(
+    ("popularity", "slices"),
+    [
+        ([0, 0, 0, 0], [(0, 0)]),
+        ([1, 5, 3, 2], [(1, 5)]),
+        ([6, 9, 9, 40], [(6, 6), (9, 9), (40, 40)]),
+        ([0, 2, 6, 7], [(0, 0), (1, 5), (6, 6), (7, 7)]),
+    ],
+)
+def test_movies_with_no_or_few_train_interactions_are_slices_of_their_own(
+    popularity: list[int], slices: list[tuple[int, int]]
+) -> None:
+    every = torch.arange(4)
+    ranks = RankCounts(
+        owners=every, positives_before=every * 0, negatives_above=every, negatives_tied=every * 0, place=every * 0,
+        group_size=every * 0 + 1, n_positives=every * 0 + 1, n_negatives=every * 0 + 10,
+    )  # fmt: skip
+    numbers = pl.DataFrame({"user_activity": popularity, "item_popularity": popularity, "item_frames": popularity})
+    table = slice_metrics(ranks, pl.Series(list("abcd")), numbers, (1,), None, Bootstrap(10, 0))
+    found = (
+        table.filter(pl.col("slice_by") == "item_popularity", metric="hr").select("low", "high").unique().sort("low")
+    )
+    assert found.rows() == slices
 
 
 def test_slice_values_count_train_interactions_and_frames_only(tables: Tables) -> None:

@@ -87,6 +87,12 @@ NOT_RUN = {
     "python -m dataset import ratings.csv --videos trailers/ --video-frames 12 --to data/mine/raw": (
         "test_importing_videos.py runs it"
     ),
+    "python -m model.train --model my_models:BiasedMF": "test_own_model.py runs it",
+    "python -m model.experiment --models my_models:BiasedMF,bpr,popular": "test_own_model.py runs it",
+    "python -m model.recommend data/runs/<run> --interactions new.csv": "test_recommend_new.py runs it",
+    "python -m model.recommend data/runs/<run> --interactions new.csv --frames new.parquet": (
+        "test_recommend_new.py runs it"
+    ),
     "make demo": "its recipe, `python -m flows.demo`, is run",
     "python -m flows.serve": "the fixture `served` of test_serve.py runs it",
     "prefect deployment run build-dataset/sandbox --watch": "test_serve.py runs it with sizes",

@@ -28,7 +28,7 @@ CONFIGS = {
 FLOWS = {deployment.flow.name: deployment.flow for deployment in DEPLOYMENTS}
 NEEDED = {"publish-snapshot": {"dataset": "data/sandbox/dataset", "name": "sandbox"}}
 OUTSIDE = ("/etc", "../elsewhere", "data/../..", "data/link/x", "data\0x", "datasets")
-REFUSED = {
+REFUSED: dict[str, tuple[object, ...]] = {
     "runner": ("dask", "dask:tcp://192.0.2.1:8786", "dask:tls://127.0.0.1:1", "dask:data"),
     "weights": (
         "/tmp/weights.pth",
@@ -52,6 +52,7 @@ REFUSED = {
         "s3://bucket/datasets//x",
         "s3://bucket",
     ),
+    "models": (("os:getcwd",), ("jifr", "my_models:Mine"), ("this:x",), (":",), ("jifr:",)),
     "site_urls": ("http://192.0.2.1,http://192.0.2.1,http://192.0.2.1", "http://127.0.0.1:1", "file:///etc,a,b"),
 }
 # Values of a fixed list, numbers, and names that the config itself checks.
@@ -88,8 +89,8 @@ def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "data" / "link").symlink_to("/usr")
 
 
-def values() -> Iterator[tuple[str, str, str]]:
-    """Every parameter of every flow that leads to a file, a cluster or a site, with values that nobody allowed."""
+def values() -> Iterator[tuple[str, str, Any]]:
+    """Every parameter that leads to a file, a cluster, a site or code, with values that nobody allowed."""
     for flow, config in CONFIGS.items():
         for one in fields(config):
             is_path = one.type in (Path, Path | None)
@@ -104,7 +105,7 @@ def test_every_flow_that_is_served_is_tried_here() -> None:
 
 @pytest.mark.parametrize(("flow", "name", "value"), list(values()))
 def test_a_run_of_a_deployment_uses_nothing_that_is_not_allowed(
-    flow: str, name: str, value: str, tmp_path: Path
+    flow: str, name: str, value: Any, tmp_path: Path
 ) -> None:
     before = sorted(tmp_path.rglob("*"))
     allowed = Allowed(roots=("s3://bucket/datasets/",)).to_json()
@@ -142,9 +143,12 @@ def test_what_the_file_allows_is_allowed_and_nothing_else(tmp_path: Path) -> Non
     file = tmp_path / "allow.toml"
     file.write_text(
         'folders = ["data", "/srv/lab"]\nrunners = ["local", "dask"]\nweights = ["/srv/vgg.pth"]\n'
-        'site_urls = ["http://a,http://b,http://c"]\n'
+        'site_urls = ["http://a,http://b,http://c"]\nmodels = ["lab.models:Mine"]\n'
     )
     allowed = read_toml(Allowed, file)
+    allowed.check(RunExperimentConfig(models=("jifr", "lab.models:Mine")))
+    with pytest.raises(UsageError, match=r"^models="):
+        allowed.check(RunExperimentConfig(models=("lab.models:Mine", "lab.models:Other")))
     config = {"data": Path("/srv/lab/x"), "runner": "dask", "weights": "/srv/vgg.pth"}
     allowed.check(BuildConfig(**config, site_urls="http://a/, http://b/,http://c"))
     for name, value in {"data": Path("/srv/lab2"), "runner": "dask:x", "weights": "/srv/vgg.pth.bak"}.items():
@@ -185,7 +189,7 @@ def test_what_the_operators_own_file_uses_is_allowed() -> None:
 
 
 def test_every_parameter_is_a_bounded_value_or_is_checked() -> None:
-    free_text = {"name", "contact", "movies", "users", "extractor", "models", "licence", "publisher", "description"}
+    free_text = {"name", "contact", "movies", "users", "extractor", "licence", "publisher", "description"}
     for config in CONFIGS.values():
         for one in fields(config):
             if isinstance(one.default, str) or one.default in (None, MISSING) or one.type is Path:

@@ -23,16 +23,22 @@ if TYPE_CHECKING:
     from dataset.snapshots.snapshot import newest_snapshot as newest_snapshot
     from dataset.snapshots.snapshot import open_snapshot as open_snapshot
     from model.api import MODEL_NAMES as MODEL_NAMES
+    from model.api import EmbeddingScorer as EmbeddingScorer
     from model.api import Epoch as Epoch
     from model.api import Evaluation as Evaluation
     from model.api import EvaluationConfig as EvaluationConfig
+    from model.api import FittedRecommender as FittedRecommender
     from model.api import Run as Run
+    from model.api import Scorer as Scorer
     from model.api import SnapshotData as SnapshotData
+    from model.api import TrainableRecommender as TrainableRecommender
+    from model.api import TrainingData as TrainingData
     from model.api import compare as compare
     from model.api import evaluate as evaluate
     from model.api import load as load
     from model.api import open_run as open_run
     from model.api import recommend as recommend
+    from model.api import recommend_to_new as recommend_to_new
     from model.api import train as train
     from model.training.config import TrainingConfig as TrainingConfig
 
@@ -45,16 +51,22 @@ _MODULES = {
     "dataset.snapshots.snapshot": ["Snapshot", "list_snapshots", "newest_snapshot", "open_snapshot"],
     "model.api": [
         "MODEL_NAMES",
+        "EmbeddingScorer",
         "Epoch",
         "Evaluation",
         "EvaluationConfig",
+        "FittedRecommender",
         "Run",
+        "Scorer",
         "SnapshotData",
+        "TrainableRecommender",
+        "TrainingData",
         "compare",
         "evaluate",
         "load",
         "open_run",
         "recommend",
+        "recommend_to_new",
         "train",
     ],
     "model.training.config": ["TrainingConfig"],

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from model.data.jagged import JaggedTensor
 from model.data.tensors import TrainingData
 from model.models.recommender import Recommender, Scorer
 
@@ -25,6 +26,9 @@ class Popular(Recommender):
     def __init__(self, config: PopularConfig, data: TrainingData, generator: torch.Generator) -> None:
         super().__init__()
         self.register_buffer("counts", torch.bincount(data.positives.values, minlength=data.n_items).float())
+
+    def replace_users(self, histories: JaggedTensor, generator: torch.Generator) -> None:
+        """Change nothing: the ranking is the same for everyone."""
 
     def scorer(self) -> Scorer:
         """Return the counts as scores."""

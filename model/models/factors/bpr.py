@@ -33,6 +33,7 @@ class BPRConfig:
 class BPR(TrainableRecommender):
     """Free embeddings of users and items."""
 
+    user_parameters = ("users",)
     tried = ("l2=0.003,0.01,0.03,0.06,0.1", "dim=32,64")
 
     def __init__(self, config: BPRConfig, data: TrainingData, generator: torch.Generator) -> None:

@@ -72,6 +72,10 @@ class IALS(FittedRecommender):
         self.items = self._solved(self.users, of_item)
         return self._loss(of_user) / len(of_user.values)
 
+    def replace_users(self, histories: JaggedTensor, generator: torch.Generator) -> None:
+        """Solve these people's embeddings, with the items as they are."""
+        self.users = self._solved(self.items, histories)
+
     def scorer(self) -> Scorer:
         """Return the inner products of the embeddings."""
         return EmbeddingScorer(self.users, self.items)

@@ -23,6 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import relu
 
+from model.data.jagged import JaggedTensor
 from model.data.tensors import TrainingData
 from model.models.history import bounded, padded
 from model.models.lookup import lookup
@@ -83,6 +84,10 @@ class NAIS(TrainableRecommender):
         self.attention = nn.Parameter(normal(d**-0.5, h, d))  # W
         self.bias = nn.Parameter(torch.zeros(h))  # b of the attention
         self.logit = nn.Parameter(normal(h**-0.5, h))  # h
+
+    def replace_users(self, histories: JaggedTensor, generator: torch.Generator) -> None:
+        """Keep these histories, the longest ones sampled."""
+        self.history = padded(bounded(histories, self.config.max_history, generator), len(self.items))
 
     def loss(self, users: Tensor, positives: Tensor, negatives: Tensor) -> Tensor:
         """Return the loss of a batch with its penalties, a scalar."""

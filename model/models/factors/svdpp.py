@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from model.data.jagged import row_positions
+from model.data.jagged import JaggedTensor, row_positions
 from model.data.tensors import TrainingData
 from model.models.distinct import distinct
 from model.models.lookup import lookup
@@ -50,6 +50,7 @@ class SVDPPConfig:
 class SVDPP(TrainableRecommender):
     """Free embeddings of users, of items, and of items as parts of a history."""
 
+    user_parameters = ("users",)
     tried = ("dim=32,64,128", "l2=0.003,0.01,0.03", "history_l2=0.003,0.01,0.03")
     history_offsets: Tensor
     history: Tensor
@@ -66,6 +67,10 @@ class SVDPP(TrainableRecommender):
         self.users = nn.Parameter(normal(data.n_users))  # u
         self.items = nn.Parameter(torch.cat([normal(data.n_items), torch.zeros(data.n_items, 1)], 1))  # v, b
         self.watched = nn.Parameter(normal(data.n_items))  # y
+
+    def replace_users(self, histories: JaggedTensor, generator: torch.Generator) -> None:
+        """Keep these histories."""
+        self.history_offsets, self.history = histories.offsets, histories.values
 
     def loss(self, users: Tensor, positives: Tensor, negatives: Tensor) -> Tensor:
         """Return the loss of a batch with its penalties, a scalar. Each user's history is summed once."""

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import embedding_bag, normalize
 
-from model.data.jagged import row_positions
+from model.data.jagged import JaggedTensor, row_positions
 from model.data.tensors import TrainingData
 from model.models.recommender import FrameScorer, Recommender, require_features
 from model.models.visual.projection import FeatureScaling, ScaledFeatures, mean_by_item
@@ -41,6 +41,7 @@ class VisRank(Recommender):
         MissingInputError: the data have no frame features.
     """
 
+    item_parameters = ()
     needs_features = True
     history_offsets: Tensor
     history_items: Tensor
@@ -52,6 +53,10 @@ class VisRank(Recommender):
         self.register_buffer("history_offsets", data.positives.offsets, persistent=False)
         self.register_buffer("history_items", data.positives.values, persistent=False)
         self.register_buffer("frame_offsets", data.frames.offsets, persistent=False)
+
+    def replace_users(self, histories: JaggedTensor, generator: torch.Generator) -> None:
+        """Keep these histories."""
+        self.history_offsets, self.history_items = histories.offsets, histories.values
 
     @torch.no_grad()
     def scorer(self) -> FrameScorer:

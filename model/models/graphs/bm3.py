@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cosine_similarity, embedding
 
+from model.data.jagged import JaggedTensor
 from model.data.tensors import TrainingData
 from model.models.graphs.modalities import PICTURES, Projections, item_vectors
 from model.models.graphs.user_item_graph import UserItemGraph
@@ -56,6 +57,7 @@ class BM3(TrainableRecommender):
         MissingInputError: the data have no frame features.
     """
 
+    user_parameters = ("users",)
     needs_features = True
     tried = ("reg_weight=0.001,0.01,0.1", "n_layers=1,2", "dropout=0.3,0.5")
     repeats_steps = False
@@ -73,6 +75,10 @@ class BM3(TrainableRecommender):
         self.users = nn.Parameter(torch.randn(data.n_users, config.dim, generator=generator) * config.init_std)
         self.items = nn.Parameter(torch.randn(data.n_items, config.dim, generator=generator) * config.init_std)
         self._dropout: torch.Generator | None = None
+
+    def replace_users(self, histories: JaggedTensor, generator: torch.Generator) -> None:
+        """Make these people users whom the graph leads to, but who change nothing in it."""
+        self.graph = self.graph.of_new_people(histories, self.users)
 
     def begin_epoch(self, generator: torch.Generator) -> None:
         """Start the dropout of an epoch."""

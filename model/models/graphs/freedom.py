@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import embedding
 
+from model.data.jagged import JaggedTensor
 from model.data.tensors import ItemFeatures, TrainingData
 from model.models.graphs.item_graph import ItemGraph, mixed, nearest
 from model.models.graphs.lightgcn import margins, softmax_of_graph
@@ -71,6 +72,7 @@ class FREEDOM(TrainableRecommender):
         MissingInputError: the data have no frame features.
     """
 
+    user_parameters = ("users",)
     needs_features = True
     tried = ("l2=0.0001,0.001,0.01", "edge_dropout=0.0,0.5,0.8")
     repeats_steps = False
@@ -91,6 +93,11 @@ class FREEDOM(TrainableRecommender):
         self.users = nn.Parameter(torch.randn(data.n_users, config.dim, generator=generator) * config.init_std)
         self.items = nn.Parameter(torch.randn(data.n_items, config.dim, generator=generator) * config.init_std)
         self.projections = Projections(modalities, config.dim, config.feature_scaling, generator)
+
+    def replace_users(self, histories: JaggedTensor, generator: torch.Generator) -> None:
+        """Make these people users whom the graph leads to, but who change nothing in it."""
+        self.graph = self.graph.of_new_people(histories, self.users)
+        self.thinned = self.graph
 
     def begin_epoch(self, generator: torch.Generator) -> None:
         """Draw the interactions that stay in the graph."""

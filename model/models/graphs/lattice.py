@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
+from model.data.jagged import JaggedTensor
 from model.data.tensors import TrainingData
 from model.models.graphs.item_graph import ItemGraph, cosines, mixed, nearest, symmetric
 from model.models.graphs.lightgcn import margins, softmax_of_graph
@@ -65,6 +66,7 @@ class LATTICE(TrainableRecommender):
         MissingInputError: the data have no frame features.
     """
 
+    user_parameters = ("users",)
     needs_features = True
     tried = ("l2=0.001,0.003,0.01,0.03", "raw_share=0.5,0.9")
     repeats_steps = False
@@ -87,6 +89,10 @@ class LATTICE(TrainableRecommender):
         self.users = nn.Parameter(torch.randn(data.n_users, config.dim, generator=generator) * config.init_std)
         self.items = nn.Parameter(torch.randn(data.n_items, config.dim, generator=generator) * config.init_std)
         self._item_graph: ItemGraph | None = None
+
+    def replace_users(self, histories: JaggedTensor, generator: torch.Generator) -> None:
+        """Make these people users whom the graph leads to, but who change nothing in it."""
+        self.graph = self.graph.of_new_people(histories, self.users)
 
     def begin_epoch(self, generator: torch.Generator) -> None:
         """Let the first batch make the item graph again."""

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import embedding
 
+from model.data.jagged import JaggedTensor
 from model.data.tensors import TrainingData
 from model.models.graphs.user_item_graph import UserItemGraph
 from model.models.loss import bpr_loss_of_margins, mean_squared_norm
@@ -40,6 +41,7 @@ class LightGCNConfig:
 class LightGCN(TrainableRecommender):
     """The model. A new pass over the whole graph is made for each batch, so large batches are faster."""
 
+    user_parameters = ("users",)
     tried = ("l2=0.0001,0.001,0.01", "n_layers=1,2,3")
     repeats_steps = False  # not tried on a GPU
     batch_factor = 8  # each batch passes over the whole graph
@@ -50,6 +52,10 @@ class LightGCN(TrainableRecommender):
         self.graph = UserItemGraph(data.positives, data.n_items)
         self.users = nn.Parameter(torch.randn(data.n_users, config.dim, generator=generator) * config.init_std)
         self.items = nn.Parameter(torch.randn(data.n_items, config.dim, generator=generator) * config.init_std)
+
+    def replace_users(self, histories: JaggedTensor, generator: torch.Generator) -> None:
+        """Make these people users whom the graph leads to, but who change nothing in it."""
+        self.graph = self.graph.of_new_people(histories, self.users)
 
     def loss(self, users: Tensor, positives: Tensor, negatives: Tensor) -> Tensor:
         """Return the loss of a batch with its penalty, a scalar."""

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn.functional import embedding_bag
 
 from dataset.errors import TrainingError
-from model.data.jagged import row_positions
+from model.data.jagged import JaggedTensor, row_positions
 from model.data.memory import require_memory
 from model.data.tensors import TrainingData
 from model.models.recommender import FittedRecommender, Scorer
@@ -88,6 +88,10 @@ class EASE(FittedRecommender):
             "train slim or itemknn, which keep a few weights of each item, or build the dataset with fewer movies",
             device,
         )
+
+    def replace_users(self, histories: JaggedTensor, generator: torch.Generator) -> None:
+        """Keep these histories."""
+        self.history_offsets, self.history_items = histories.offsets, histories.values
 
     def scorer(self) -> Scorer:
         """Return the sums of the rows of B that belong to a user's items."""

@@ -29,7 +29,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import embedding, relu
 
-from model.data.jagged import row_positions
+from model.data.jagged import JaggedTensor, row_positions
 from model.data.tensors import TrainingData
 from model.models.history import bounded
 from model.models.lookup import lookup
@@ -79,6 +79,7 @@ class ACF(TrainableRecommender):
         MissingInputError: the data have no frame features.
     """
 
+    user_parameters = ("users",)
     needs_features = True
 
     def __init__(self, config: ACFConfig, data: TrainingData, generator: torch.Generator) -> None:
@@ -105,6 +106,11 @@ class ACF(TrainableRecommender):
         self.frame_attention = normal(d**-0.5, h, d)  # W²ᵤ
         self.frame_bias, self.frame_logit = nn.Parameter(torch.zeros(h)), normal(h**-0.5, h)  # b², w²
         self.projection = normal(config.projection_std, 2 * h, self.features.width)  # W¹ₓ, W²ₓ
+
+    def replace_users(self, histories: JaggedTensor, generator: torch.Generator) -> None:
+        """Keep these histories, the longest ones sampled."""
+        history = bounded(histories, self.config.max_history, generator)
+        self.history_offsets, self.history = history.offsets, history.values
 
     def loss(self, users: Tensor, positives: Tensor, negatives: Tensor) -> Tensor:
         """Return the loss of a batch with its penalties, a scalar."""

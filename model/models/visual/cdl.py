@@ -69,6 +69,8 @@ class CDL(TrainableRecommender):
         MissingInputError: the data have no frame features.
     """
 
+    user_parameters = ("users",)
+    item_parameters = ()
     needs_features = True
 
     def __init__(self, config: CDLConfig, data: TrainingData, generator: torch.Generator) -> None:

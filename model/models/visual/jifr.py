@@ -96,6 +96,8 @@ class JIFR(TrainableRecommender):
         UsageError: rating attention with d1 ≠ d2; Eq. 9 applies one W² to [u, v] and to [w, x].
     """
 
+    user_parameters = ("user_collaborative", "user_visual")
+    item_parameters = ("item_collaborative",)
     needs_features = True
     tried: ClassVar[tuple[str, ...]] = ("l2=0.003,0.01,0.03,0.06", "visual_l2=0.003,0.01,0.04")
 

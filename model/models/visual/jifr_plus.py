@@ -20,6 +20,7 @@ Differences from JIFR: the loss; no rating attention, which would need a network
 pair of a user and an item; EASE. B is fitted again when a run is loaded, so it is no part of the weights.
 """
 
+import copy
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -27,6 +28,7 @@ import torch
 from torch import Tensor
 
 from dataset.errors import UsageError
+from model.data.jagged import JaggedTensor
 from model.data.tensors import TrainingData
 from model.models.linear.ease import EASE, EASEConfig
 from model.models.names import Loss
@@ -78,6 +80,11 @@ class JIFRPlus(JIFR):
         """Return what EASE needs."""
         return EASE.bytes_needed(n_users, n_items)
 
+    def replace_users(self, histories: JaggedTensor, generator: torch.Generator) -> None:
+        """Keep these histories for EASE."""
+        if self._linear is not None:
+            self._linear = self._linear.of_new_people(histories, generator)
+
     @torch.no_grad()
     def scorer(self) -> FrameScorer:
         """Return the frozen model."""
@@ -92,6 +99,12 @@ class _FittedWhenNeeded:
 
     def __init__(self, ease: EASE, data: TrainingData) -> None:
         self._ease, self._data = ease, data
+
+    def of_new_people(self, histories: JaggedTensor, generator: torch.Generator) -> "_FittedWhenNeeded":
+        ease = copy.copy(self._ease)
+        ease._buffers = dict(self._ease._buffers)  # what is replaced there stays here
+        ease.replace_users(histories, generator)
+        return _FittedWhenNeeded(ease, self._data)
 
     def scorer(self, device: torch.device) -> Scorer:
         self._ease.to(device)

@@ -122,6 +122,28 @@ class ScaledFeatures(nn.Module):
         return kept
 
 
+class FixedProjection(ScaledFeatures):
+    """Features that are projected by weights which do not change, so all frames are projected once for each weight.
+
+    Args:
+        features: the features.
+    """
+
+    def __init__(self, features: ScaledFeatures) -> None:
+        nn.Module.__init__(self)
+        self.features = features.features
+        self.register_buffer("shift", features.shift)
+        self.register_buffer("inverse_scale", features.inverse_scale)
+        self._project, self._weight, self._projected = features.project, torch.zeros(0), torch.zeros(0)
+
+    @torch.no_grad()
+    def project(self, weight: Tensor, frames: Tensor | None) -> Tensor:
+        """Return (m, d) rows W c_k for (d, F) `weight` and (m,) int64 `frames`; None for all frames in order."""
+        if not torch.equal(weight, self._weight):
+            self._weight, self._projected = weight.clone(), self._project(weight, None)
+        return self._projected if frames is None else embedding(frames, self._projected)
+
+
 @cache
 def multiplies_bfloat16(device_type: str) -> bool:
     """Return whether a "cpu" or "cuda" device multiplies bfloat16 matrices natively."""

@@ -61,6 +61,8 @@ class VBPR(TrainableRecommender):
         MissingInputError: the data have no frame features.
     """
 
+    user_parameters = ("users",)
+    item_parameters = ("items",)
     needs_features = True
     tried = ("l2=0.003,0.01,0.03,0.06,0.1", "visual_l2=0.01,0.04,0.1")
 

@@ -67,6 +67,7 @@ class VPOI(TrainableRecommender):
         MissingInputError: the data have no frame features.
     """
 
+    user_parameters = ("users",)
     needs_features = True
     tried = ("l2=0.003,0.01,0.03,0.06,0.1", "image_weight=0.01,0.1")
 

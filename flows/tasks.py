@@ -172,7 +172,7 @@ def extract_here(
 def publish_dataset(
     dataset: Path,
     name: str,
-    root: Path,
+    root: str | Path,
     config: PublicationConfig = PublicationConfig(),  # noqa: B008 - it is frozen
     gate: GateConfig = GateConfig(),  # noqa: B008
 ) -> Snapshot:
@@ -191,7 +191,7 @@ def publish_dataset(
         lost = _lost_by(snapshot, root)
         emit(PUBLISHED, name, version=snapshot.version, digest=snapshot.content_digest, lost=lost)
         say(
-            f"Published snapshot {snapshot.label} in {snapshot.path}, with the dates of people's acts by "
+            f"Published snapshot {snapshot.label} in {snapshot.folder}, with the dates of people's acts by "
             f"{snapshot.manifest.dates}."
         )
     else:

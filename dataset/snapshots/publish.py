@@ -68,6 +68,7 @@ class _Prepared:
             licence=config.licence,
             publisher=config.publisher,
             contact=config.contact,
+            description=config.description,
             dates=self.dates,
             risk_figures=[figure.to_json() for figure in self.risk],
         )
@@ -98,8 +99,8 @@ def publish(
     Dates of people's acts are made as coarse as `config.dates` says (`dataset.dates`): by default, only the month of
     people who were crawled is published.
 
-    A version says the same if it has the same content, and if the licence, publisher, contact and exactness of dates
-    are the same or are not stated now.
+    A version says the same if it has the same content, and if the licence, publisher, contact, description and
+    exactness of dates are the same or are not stated now.
 
     Args:
         dataset: the dataset folder.

@@ -9,8 +9,9 @@ from typing import Annotated, Literal
 
 import polars as pl
 
-from dataset.cli import FLAT, command_line, execute, progress, say
+from dataset.cli import FLAT, command_line, execute, say
 from dataset.cli import run as run_command
+from dataset.progress import progress
 from model.evaluation.config import EvaluationConfig, Protocol
 
 app = command_line("python -m model.evaluate")
@@ -45,7 +46,7 @@ def evaluate_run(
     scorer, n_users = opened.model.scorer(), len(data.ids.users)
     is_long = n_users * len(data.ids.movies) > _MANY_SCORES
     with progress("users") as bar:
-        task = bar.add_task(f"Evaluating {opened.model_name}", total=n_users, visible=is_long, note="")
+        task = bar.add_task(f"Evaluating {opened.model_name}", total=n_users, visible=is_long)
         evaluation = evaluate(
             scorer, data.tables, split, opened.model_name, opened.seed, config, device, lambda n: bar.advance(task, n)
         )

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
-from dataset.cli import FLAT, CountOrZero, command_line, execute, progress, run, say
+from dataset.cli import FLAT, CountOrZero, command_line, execute, run, say
+from dataset.progress import progress
 from model.experiments.folders import DEFAULT_RUNS
 from model.experiments.training_options import TrainingOptions
 
@@ -58,8 +59,9 @@ def train(
     else:
         start_run(folder, description)
 
-    with progress("epochs") as bar:
-        task = bar.add_task("training", total=trainer.most_epochs, completed=len(trainer.epochs), note="")
+    with progress("epochs", each=True) as bar:
+        n_done, at = len(trainer.epochs), trainer.position
+        task = bar.add_task(f"Training {model_name}", total=trainer.most_epochs, completed=n_done, now=at)
 
         def on_epoch(epoch: Epoch) -> None:
             bar.update(task, completed=epoch.epoch, note=str(epoch))

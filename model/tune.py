@@ -9,7 +9,8 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from dataset.cli import FLAT, Count, command_line, execute, progress, run, say
+from dataset.cli import FLAT, Count, command_line, execute, run, say
+from dataset.progress import progress
 from model.experiments.folders import DEFAULT_TUNING
 from model.experiments.training_options import TrainingOptions
 
@@ -60,9 +61,9 @@ def tune_settings(
         )
     folder = to or DEFAULT_TUNING / f"{model_name}-{data_name(snapshot)}-{options.seed}"
     study = open_search(folder, search, snapshot)
-    with progress("trials") as bar:
+    with progress("trials", each=True) as bar:
         n_done, n_left = len(finished_trials(study)), len(remaining_trials(search, study))
-        task = bar.add_task(f"Tuning {model_name}", total=n_done + n_left, completed=n_done, note="")
+        task = bar.add_task(f"Tuning {model_name}", total=n_done + n_left, completed=n_done)
 
         def on_epoch(epoch: Epoch) -> None:
             bar.update(task, note=f"epoch {epoch.epoch}, {epoch}")

@@ -28,8 +28,8 @@ from crawler.spiders.politeness import Politeness, user_agent
 from crawler.spiders.robots import HostRules, read_robots
 from crawler.spiders.settings import CrawlSettings, scrapy_settings
 from crawler.spiders.spider import StageSpider
-from dataset.cli import progress
 from dataset.errors import RefusedError, UnfinishedError
+from dataset.progress import progress
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from dataset.description import PAPER_STATISTICS, flatten_settings
 from dataset.files import write_json, write_text
 from dataset.placeholders.config import thresholds_of
 from dataset.placeholders.raw_folder import judge_raw
+from dataset.progress import stage
 from dataset.report.charts import attrition_chart, concentration_chart, histogram
 from dataset.report.distributions import concentration, distributions
 from dataset.report.health import crawl_health, crawl_pace
@@ -62,6 +63,7 @@ class SheetFrame:
     kind: str
 
 
+@stage("Writing the report")
 def write_dataset_report(snapshot: Snapshot, raw: Path | None, destination: Path) -> Path:
     """Write the report on a snapshot, its charts and their tables; return the path of the page.
 

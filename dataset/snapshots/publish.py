@@ -15,6 +15,7 @@ from dataset.documents import is_folder_name
 from dataset.errors import InvalidTableError, UsageError
 from dataset.feature_sets import makers_of_tables
 from dataset.files import FileState, explain_write_errors
+from dataset.progress import stage
 from dataset.risk.figures import RiskFigure, risk_figures
 from dataset.snapshots.card import SPLIT_TABLES, split_file, write_card
 from dataset.snapshots.coarse import coarse_tables, exactness
@@ -41,6 +42,7 @@ class _Prepared:
     risk: list[RiskFigure]
 
 
+@stage("Publishing")
 def publish(
     dataset: Path,
     name: str,

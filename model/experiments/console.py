@@ -4,10 +4,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import polars as pl
-from rich.progress import Progress, TaskID
+from rich.progress import TaskID
 
-from dataset.cli import printable, progress, say
+from dataset.cli import say
 from dataset.errors import PipelineError
+from dataset.progress import Bars, progress
 from model.experiments.run_task import RunTask
 from model.experiments.runner import Reporter
 from model.training.trainer import Epoch
@@ -16,12 +17,12 @@ from model.training.trainer import Epoch
 @contextmanager
 def console_reporter() -> Iterator[Reporter]:
     """Yield a reporter that writes to the terminal; bars are shown until the block ends."""
-    with progress("epochs") as bars:
+    with progress("epochs", each=True) as bars:
         yield _ConsoleReporter(bars)
 
 
 class _ConsoleReporter(Reporter):
-    def __init__(self, bars: Progress) -> None:
+    def __init__(self, bars: Bars) -> None:
         self._bars = bars
         self._bar_of: dict[str, TaskID] = {}
 
@@ -36,14 +37,14 @@ class _ConsoleReporter(Reporter):
     def epoch(self, task: RunTask, epoch: Epoch) -> None:
         name = str(task)
         if name not in self._bar_of:
-            self._bar_of[name] = self._bars.add_task(name, total=task.training.epochs, note="")
+            self._bar_of[name] = self._bars.add_task(name, total=task.training.epochs)
         self._bars.update(self._bar_of[name], completed=epoch.epoch, note=str(epoch))
 
     def ended(self, task: RunTask, error: PipelineError | None, n_done: int, n_runs: int) -> None:
         if str(task) in self._bar_of:
             self._bars.remove_task(self._bar_of.pop(str(task)))
         line = f"[{n_done}/{n_runs}] {task}: {f'failed: {error}' if error else _results(task)}"
-        self._bars.console.print(printable(line), markup=False, highlight=False, soft_wrap=True)
+        self._bars.say(line)
 
 
 def _results(task: RunTask) -> str:

@@ -234,6 +234,8 @@ def open_run(
         TrainingError: the weights cannot be read, or do not fit this version's model.
     """
     description = read_description(folder)
+    if "recommendations" in description:
+        raise UsageError(f"{folder}: holds the results of another tool's recommendations, so there is no model to load")
     if not (folder / "model.pt").is_file():
         raise MissingInputError(
             f"{folder}: training has not finished; continue it with `python -m model.train --resume`"

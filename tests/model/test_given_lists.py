@@ -187,7 +187,7 @@ BAD = {
     ),
     "seen": (_seen, InvalidTableError, r"1 of .* in an earlier split.* 'm00' to user 'u00'"),
     "only unknown users": (
-        lambda rows: rows.with_columns("7" + pl.col("user")),
+        lambda rows: rows.with_columns(pl.format("x{}", "user").alias("user")),
         TooLittleDataError,
         "none of its users",
     ),

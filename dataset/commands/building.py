@@ -16,6 +16,7 @@ from dataset.formats.exporting import export
 from dataset.formats.import_config import ImportConfig
 from dataset.formats.importing import import_ratings
 from dataset.formats.videos import ImportedVideos
+from dataset.snapshots.datasheet import split_in_words
 from dataset.snapshots.manifest import FILE_NAME as MANIFEST
 from dataset.snapshots.snapshot import open_snapshot
 
@@ -115,6 +116,7 @@ def build_dataset(
     )
     for note in built.notes:
         say(f"  {note}")
+    say(f"  split: {split_in_words(built.description['config'])}")
     if config.split.strategy == "given":
         say(f"  {_about_given_split(built.description['provenance']['given_split'])}")
     if built.removed_features:

@@ -125,7 +125,7 @@ def write_dataset_report(snapshot: Snapshot, raw: Path | None, destination: Path
 
 def _with_code(sentence: str) -> Markup:
     """Return a sentence in which numbers of the configuration are marked as such: they are no statistics."""
-    return Markup(re.sub(r"\d[\d.:-]*\d|\d", r"<code>\g<0></code>", escape(sentence)))
+    return Markup(re.sub(r"\d[\d.:-]*\d|\d", r"<code>\g<0></code>", str(escape(sentence))))
 
 
 def contact_sheet(frames: pl.DataFrame, movies: pl.DataFrame, thumbnails: Thumbnails) -> list[SheetFrame]:

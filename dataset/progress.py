@@ -57,9 +57,14 @@ def stage(description: str) -> Iterator[None]:
 
 
 class Bars(Progress):
-    """Shows tasks. The field `note` of a task is free text at the end of its line, for example the last metric.
+    """Shows tasks.
 
-    The field `now` may be a function: it is called when a line is written, and returns what the work is at.
+    Fields of a task:
+
+    - `note`: free text at the end of its line, for example the last metric.
+    - `now`: a function that returns what the work is at; it is called for a line that no note has caused.
+    - `unit`: what the task counts, if it is something else.
+    - `first`: what was done before, so that it does not count for the rate.
     """
 
     def __init__(self, unit: str, each: bool, clock: Callable[[], float]) -> None:
@@ -118,8 +123,8 @@ class Bars(Progress):
         super().start()
 
     def add_task(self, description: str, *args: Any, **fields: Any) -> TaskID:
-        """Add a task. Its arguments are those of `rich.progress.Progress.add_task`, and the fields `note` and `now`."""
-        fields = {"note": "", "first": fields.get("completed", 0), **fields}
+        """Add a task. Its arguments are those of `rich.progress.Progress.add_task`, and the fields below."""
+        fields = {"note": "", "unit": self._unit, "first": fields.get("completed", 0), **fields}
         return super().add_task(description, *args, **fields)
 
     def update(self, task_id: TaskID, **changes: Any) -> None:
@@ -157,13 +162,13 @@ class Bars(Progress):
 
     def _write(self, task: Task, at: str = "") -> None:
         self._last_line = self._clock()
-        say(_line_of(task, self._unit, at), file=sys.stderr)
+        say(_line_of(task, at), file=sys.stderr)
 
 
-def _line_of(task: Task, unit: str, at: str) -> str:
+def _line_of(task: Task, at: str) -> str:
     """Return a task as a line: what, done of total, rate, time left, what it is at, and the last metric."""
     facts = []
-    done, total = task.completed, task.total
+    done, total, unit = task.completed, task.total, task.fields["unit"]
     if total is not None:
         facts.append(f"{done:,.0f} of {total:,.0f} {unit} ({100 * done / total if total else 100:.0f} %)")
     elif done:
@@ -213,7 +218,7 @@ def _columns(unit: str, is_wide: bool) -> list[Any]:
     return [
         *bar,
         MofNCompleteColumn(),
-        TextColumn(unit),
+        TextColumn("{task.fields[unit]}"),
         *([_RateColumn(), TimeElapsedColumn()] if is_wide else []),
         TextColumn("left"),
         TimeRemainingColumn(),

@@ -23,12 +23,12 @@ from crawler.commands.sources import sources_of
 from crawler.sandbox.world import WorldConfig
 from crawler.scope import PREFERRED
 from dataset.building.build import DatasetConfig
-from dataset.building.split import SplitConfig
+from dataset.building.split import SplitConfig, Strategy
 from dataset.cli import Count, CountOrZero
 from dataset.dates import Dates
 from dataset.errors import MissingInputError, UsageError
 from dataset.feature_sets import require_set_name
-from dataset.snapshots.publication import PublicationConfig
+from dataset.snapshots.publication import GateConfig, PublicationConfig
 from features.config import DEFAULT_STORE, ExtractorConfig
 from flows.allowed import check_run
 from flows.runners import LOCAL
@@ -62,6 +62,10 @@ Publisher = Annotated[str | None, Parameter(help=_of_publication["publisher"])]
 Contact = Annotated[str | None, Parameter(help=_of_publication["contact"])]
 PublishedDates = Annotated[Dates | None, Parameter(help=_of_publication["dates"])]
 
+_of_gate = _attributes(GateConfig)
+MaxLoss = Annotated[float, Field(ge=0, le=1), Parameter(help=_of_gate["max_loss"])]
+Release = Annotated[str | None, Field(pattern="^[0-9a-f]{12,64}$"), Parameter(help=_of_gate["release"])]
+
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
 class BuildConfig:
@@ -89,6 +93,9 @@ class BuildConfig:
         sandbox_users: number of users in the sandbox
         sandbox_movies: number of movies in the sandbox
         sandbox_port: first of the sandbox's four ports
+        split: how the pairs are split into train, validation and test; with stable, a pair keeps its place when the
+            dataset grows
+        allow_missing: go on although pages failed, if they are at most this share of their stage's pages, such as 0.01
 
     Raises:
         UsageError: `douban` without a contact or without ids to start from, or an unknown source in `via`.
@@ -118,6 +125,10 @@ class BuildConfig:
     sandbox_movies: SandboxSize = WorldConfig.n_movies
     sandbox_port: Annotated[int, Field(ge=1, le=65532)] = 8801
     dates: PublishedDates = None
+    split: Strategy = "stable"
+    allow_missing: Annotated[float, Field(ge=0, le=1)] = 0.0
+    max_loss: MaxLoss = GateConfig.max_loss
+    release: Release = None
 
     def __post_init__(self) -> None:
         """Refuse to crawl the real site without a contact and ids, and names of sources or sets that cannot exist."""
@@ -150,7 +161,8 @@ class BuildConfig:
             site = {"site_urls": self.site_urls} if self.site_urls else {"site": "douban"}
             site |= {"contact": self.contact, "via": self.via or None}
         start = {"movies": self.movies, "users": self.users, "users_file": self.users_file}
-        return {**site, **start, "k": self.k, "delay_s": self.delay_s}
+        missing = {"allow_missing": self.allow_missing or None}
+        return {**site, **start, "k": self.k, "delay_s": self.delay_s, **missing}
 
     @property
     def dataset_config(self) -> DatasetConfig:
@@ -158,7 +170,7 @@ class BuildConfig:
         return DatasetConfig(
             k_user=self.k,
             k_item=self.k,
-            split=SplitConfig(seed=self.seed),
+            split=SplitConfig(seed=self.seed, strategy=self.split),
             drop_placeholders=self.drop_placeholders,
         )
 
@@ -171,6 +183,11 @@ class BuildConfig:
     def publication(self) -> PublicationConfig:
         """How exact the published dates are."""
         return PublicationConfig(dates=self.dates)
+
+    @property
+    def gate(self) -> GateConfig:
+        """When a new version is held."""
+        return GateConfig(self.max_loss, self.release)
 
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
@@ -229,11 +246,18 @@ class PublishConfig:
     publisher: Publisher = None
     contact: Contact = None
     dates: PublishedDates = None
+    max_loss: MaxLoss = GateConfig.max_loss
+    release: Release = None
 
     @property
     def publication(self) -> PublicationConfig:
         """What the publisher decides, and states on the card."""
         return PublicationConfig(self.licence, self.publisher, self.contact, self.dates)
+
+    @property
+    def gate(self) -> GateConfig:
+        """When a new version is held."""
+        return GateConfig(self.max_loss, self.release)
 
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)

@@ -20,6 +20,7 @@ from flows.allowed import VARIABLE, Allowed
 from flows.config import BuildConfig, read_toml
 from flows.deployments import DEPLOYMENTS, deploy_to_pool, deployment_from, served_deployments
 from flows.server.home import LOGIN_FILE, prefect_home
+from flows.server.killed import end_killed_runs
 from flows.server.start import current_api_url, prefect_server
 
 app = command_line("python -m flows.serve")
@@ -53,6 +54,8 @@ def serve(
         address = server.api_url.removesuffix("/api")
         say(f"Prefect server {'started' if server.is_started else 'found'} at {address}")
         say(*_how_to_log_in(home, known_login), sep="\n")
+        for run in end_killed_runs() if server.is_started else ():
+            say(f"{run.name}: was killed together with the server before; it is marked as crashed.")
         os.environ[VARIABLE] = allowed.to_json()  # the processes of the runs read it
         serve_deployments(*served_deployments(deployments))
 

@@ -3,6 +3,7 @@
 The metrics and their names are described in `evaluation/evaluate.py`.
 """
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
@@ -25,7 +26,7 @@ _HEADLINE_K = 15
 @app.default
 def evaluate_run(
     *,
-    run: Path | None = None,
+    run: str | None = None,
     recommendations: Path | None = None,
     name: str | None = None,
     run_seed: CountOrZero = 0,
@@ -39,7 +40,7 @@ def evaluate_run(
     """Evaluate a trained run, or recommendations that another tool has made, on held-out data.
 
     Args:
-        run: the run folder (python -m model.train makes it)
+        run: a run's folder or name, or the start of its name (python -m model runs lists them)
         recommendations: a file of recommendations, in place of a run: a user, an item, and a score or rank per row
         name: what results call the recommendations
         run_seed: the seed that the other tool was run with; files of one name and several seeds count as one model
@@ -90,21 +91,25 @@ def _evaluate_recommendations(
     say(f"All metrics: {judged.folder / 'metrics.parquet'}\nNext: python -m model.compare --runs {judged.folder} <run>")
 
 
-def _evaluate_run(run: Path, snapshot: Path | None, split: str, config: EvaluationConfig, device: str) -> None:
+def _evaluate_run(run: str, snapshot: Path | None, split: str, config: EvaluationConfig, device: str) -> None:
     from model.evaluation.evaluate import evaluate
     from model.experiments.run_folder import open_run, write_evaluation
+    from model.experiments.runs.store import find_run, lock_run
     from model.training.device import use_device
 
     use_device(device)
-    opened, data = open_run(run, snapshot, device)
+    folder = find_run(run)
+    opened, data = open_run(folder, snapshot, device)
     scorer, n_users = opened.model.scorer(), len(data.ids.users)
     is_long = n_users * len(data.ids.movies) > _MANY_SCORES
+    started = time.perf_counter()
     with progress("users") as bar:
         task = bar.add_task(f"Evaluating {opened.model_name}", total=n_users, visible=is_long)
         evaluation = evaluate(
             scorer, data.tables, split, opened.model_name, opened.seed, config, device, lambda n: bar.advance(task, n)
         )
-    path = write_evaluation(run, split, evaluation)
+    with lock_run(folder):
+        path = write_evaluation(folder, split, evaluation, config, time.perf_counter() - started)
     say(f"{opened.model_name} on {data.label}, {split} split:")
     say(_lines(evaluation.metrics, config.protocol))
     say(f"All metrics: {path}")

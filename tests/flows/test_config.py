@@ -35,6 +35,10 @@ PUBLIC = {
     "sandbox_movies": 120,
     "sandbox_port": 8801,
     "dates": None,
+    "split": "stable",
+    "allow_missing": 0.0,
+    "max_loss": 0.05,
+    "release": None,
 }
 
 

@@ -40,7 +40,19 @@ REFUSED = {
     "site_urls": ("http://192.0.2.1,http://192.0.2.1,http://192.0.2.1", "http://127.0.0.1:1", "file:///etc,a,b"),
 }
 # Values of a fixed list, numbers, and names that the config itself checks.
-BOUNDED = {"source", "precision", "decoding", "dates", "epochs", "jobs", "via", "feature_set", "features"}
+BOUNDED = {
+    "source",
+    "precision",
+    "decoding",
+    "dates",
+    "split",
+    "release",
+    "epochs",
+    "jobs",
+    "via",
+    "feature_set",
+    "features",
+}
 
 
 @contextmanager

@@ -38,6 +38,7 @@ def train(
     from model.experiments.run_folder import find_snapshot
     from model.experiments.run_task import ask_for
     from model.experiments.settings import apply_settings, read_settings, take_model_name
+    from model.experiments.tracking import open_tracker, require_tool
     from model.experiments.training_run import settings_without_effect
     from model.models.registry import default_config
     from model.training.config import TrainingConfig
@@ -45,6 +46,7 @@ def train(
 
     if resume and fresh:
         raise UsageError("--resume and --fresh exclude each other; give one of them")
+    require_tool(options.log)
     settings = read_settings(options.config, options.assignments) | ({} if epochs is None else {"epochs": epochs})
     model_name = take_model_name(settings, options.model)
     config, training = apply_settings(settings, default_config(model_name), TrainingConfig())
@@ -58,7 +60,8 @@ def train(
         *settings_without_effect(settings, model_name, config),
         sep="\n",
     )
-    train_on_console(task, data, options.device, resume)
+    with open_tracker(options.log) as tracker:
+        train_on_console(task, data, options.device, resume, tracker)
     say(f"Run: {task.folder}\nNext: python -m model.evaluate --run {task.folder}")
 
 

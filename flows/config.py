@@ -60,6 +60,7 @@ _of_publication = _attributes(PublicationConfig)
 Licence = Annotated[str | None, Parameter(help=_of_publication["licence"])]
 Publisher = Annotated[str | None, Parameter(help=_of_publication["publisher"])]
 Contact = Annotated[str | None, Parameter(help=_of_publication["contact"])]
+TrainLikes = Annotated[bool, Parameter(help=_of_publication["train_likes"])]
 PublishedDates = Annotated[Dates | None, Parameter(help=_of_publication["dates"])]
 
 _of_gate = _attributes(GateConfig)
@@ -246,13 +247,14 @@ class PublishConfig:
     publisher: Publisher = None
     contact: Contact = None
     dates: PublishedDates = None
+    train_likes: TrainLikes = False
     max_loss: MaxLoss = GateConfig.max_loss
     release: Release = None
 
     @property
     def publication(self) -> PublicationConfig:
         """What the publisher decides, and states on the card."""
-        return PublicationConfig(self.licence, self.publisher, self.contact, self.dates)
+        return PublicationConfig(self.licence, self.publisher, self.contact, self.dates, self.train_likes)
 
     @property
     def gate(self) -> GateConfig:

@@ -112,6 +112,8 @@ def _evaluate_run(run: str, snapshot: Path | None, split: str, config: Evaluatio
         path = write_evaluation(folder, split, evaluation, config, time.perf_counter() - started)
     say(f"{opened.model_name} on {data.label}, {split} split:")
     say(_lines(evaluation.metrics, config.protocol))
+    if reason := opened.model.upper_bound:
+        say(f"  an upper bound: {reason}")
     say(f"All metrics: {path}")
 
 

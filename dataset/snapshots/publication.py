@@ -1,4 +1,4 @@
-"""What a publisher decides: licence, name, contact, how exact dates are, and how much a new version may lose."""
+"""What a publisher decides: licence, name, contact, exactness of dates, train likes; what a new version may lose."""
 
 import re
 from typing import Annotated
@@ -41,12 +41,14 @@ class PublicationConfig:
         contact: e-mail or web address for questions, and for people who want to be removed
         dates: how exactly the dates of people's acts are published (order: no dates, only the order of each user's
             ratings); by default the month, and as exactly as the source has them for invented people and imported files
+        train_likes: also publish who likes which frames of train pairs (frame_likes_train), for kfr, an upper bound
     """
 
     licence: Annotated[Line, AfterValidator(_known_licence)] | None = None
     publisher: Line | None = None
     contact: Annotated[Line, AfterValidator(_reachable)] | None = None
     dates: Dates | None = None
+    train_likes: bool = False
 
 
 @dataclass(frozen=True)

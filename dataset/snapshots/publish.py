@@ -17,6 +17,7 @@ from dataset.documents import is_folder_name
 from dataset.errors import InvalidTableError, MissingInputError, TooLittleDataError, UsageError
 from dataset.feature_sets import makers_of_tables
 from dataset.files import FileState, explain_write_errors
+from dataset.progress import stage
 from dataset.risk.figures import RiskFigure, risk_figures
 from dataset.schema import TRAIN_LIKES
 from dataset.snapshots.card import SPLIT_TABLES, split_file, write_card
@@ -87,6 +88,7 @@ class _Candidate(Snapshot):
             yield file
 
 
+@stage("Publishing")
 def publish(
     dataset: Path,
     name: str,

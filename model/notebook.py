@@ -11,9 +11,12 @@
 # A snapshot is a folder of Parquet tables, read as polars frames. `load` makes indices and tensors of them for training.
 
 # %%
+from dataclasses import dataclass
+
 import altair as alt
 import douban_keyframes as dk
 import polars as pl
+import torch
 
 snapshot = dk.newest_snapshot()
 data = dk.load(snapshot)
@@ -33,6 +36,40 @@ names = ["jifr", "vbpr", "bpr", "popular"] if snapshot.feature_table else ["bpr"
 runs = {name: dk.train(name, data, seed=0, settings={"epochs": 10}) for name in names}
 learnt = pl.concat([run.training for run in runs.values()])
 print(learnt.group_by("model", maintain_order=True).agg(pl.len().alias("epochs"), pl.col("validation_ndcg").max()))
+
+# %% [markdown]
+# ## A model of one's own
+#
+# A class with a loss and a scorer is a model: `dk.train` takes the class itself, and commands take it as
+# `--model package.module:Class`.
+
+
+# %%
+@dataclass(frozen=True)
+class SmallConfig:
+    """The settings of `SmallFactors`."""
+
+    dim: int = 16
+
+
+class SmallFactors(dk.TrainableRecommender):
+    """Matrix factorisation trained with BPR."""
+
+    def __init__(self, config: SmallConfig, data: dk.TrainingData, generator: torch.Generator) -> None:
+        super().__init__()
+        self.users = torch.nn.Parameter(0.1 * torch.randn(data.n_users, config.dim, generator=generator))
+        self.items = torch.nn.Parameter(0.1 * torch.randn(data.n_items, config.dim, generator=generator))
+
+    def loss(self, users: torch.Tensor, positives: torch.Tensor, negatives: torch.Tensor) -> torch.Tensor:
+        chosen = torch.cat([positives[:, None], negatives], dim=1)  # (B, 1 + n)
+        scores = (self.items[chosen] @ self.users[users][:, :, None]).squeeze(2)
+        return -torch.nn.functional.logsigmoid(scores[:, :1] - scores[:, 1:]).mean()
+
+    def scorer(self) -> dk.EmbeddingScorer:
+        return dk.EmbeddingScorer(self.users.detach(), self.items.detach())
+
+
+runs["mine"] = dk.train(SmallFactors, data, seed=0, settings={"epochs": 10})
 
 # %% [markdown]
 # ## Evaluation

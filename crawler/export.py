@@ -16,6 +16,7 @@ from typing import Any
 
 import polars as pl
 
+from crawler.alarms import alarms
 from crawler.archive.warc import read_origins
 from crawler.kinds import KINDS
 from crawler.kinds.estimates import surviving
@@ -175,6 +176,7 @@ def _provenance(ledger: Ledger, counts: dict[str, int], is_local: bool) -> dict[
         "claimed_and_seen": raw_rows.claimed_and_seen(ledger),
         "not_shown": reports.n_not_shown(ledger),
         "rows": counts,
+        "alarms": alarms(ledger),
     }
 
 

@@ -126,6 +126,9 @@ def settle(page: Page, parsed: ParsedAnswer, context: CrawlContext, archive: Arc
                 outcome = _outcome_of(problem, page, parsed.answer)
                 ledger.mark(page, outcome.state, outcome.cause, at)
                 return outcome
+            fills = KINDS[page.key.kind].fills
+            if fills is not None:
+                ledger.set_fills(page, *fills.values_in(parsed.content))
             if "noimageai" in parsed.opt_outs:
                 _give_up_pictures(context, parsed.content, at)
     except (PageGone, Unavailable, Merged, Refused, NotUnderstood, TooMuch, BadPicture) as problem:

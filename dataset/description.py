@@ -79,6 +79,7 @@ class _KnownProvenance(BaseModel):
     last_request_at: Moment | None = None
     pages: dict[str, dict[str, Whole]] | None = None
     causes: dict[str, Whole] | None = None
+    alarms: list[str] = []
     claimed_and_seen: dict[str, dict[str, Whole]] | None = None
 
 

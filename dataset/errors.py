@@ -34,6 +34,18 @@ class AlreadyPublishedError(PipelineError):
     """The version already exists; a published version is immutable. Exit status 1."""
 
 
+class HeldError(PipelineError):
+    """A version is held: against its parent it loses too much, or the crawl was alarmed. Exit status 1.
+
+    Attributes:
+        changes: what differs from the parent, in words, one line each.
+    """
+
+    def __init__(self, message: str, changes: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.changes = changes
+
+
 class StorageError(PipelineError):
     """An object store refuses access, cannot be reached, or lacks a file. Exit status 1."""
 

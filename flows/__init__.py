@@ -13,7 +13,11 @@ except ModuleNotFoundError as error:  # with a name, `python -m` prints it as on
 refuse_shadowed_packages()
 require_extra(__name__)
 
+from flows.logs import log_errors_in_one_line  # noqa: E402 - after the check of the extra
+
 # Before Prefect is imported: it sends no usage statistics, and starts no server for a single run, which would ask for
 # no login.
 os.environ.setdefault("DO_NOT_TRACK", "1")
 os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_ENABLED", "false")
+
+log_errors_in_one_line()

@@ -28,6 +28,7 @@ def build_dataset(config: BuildConfig) -> Snapshot:
 
     Raises:
         UsageError: `douban` without a contact or without ids to start from.
+        HeldError: the new version loses too much of the one before; Prefect's page shows what.
         PipelineError: a stage failed; run the flow again to continue where it stopped.
     """
     if config.source != "import":
@@ -38,7 +39,7 @@ def build_dataset(config: BuildConfig) -> Snapshot:
     numbers = build_tables(config.home, config.dataset_config)
     if numbers["n_frames"] > numbers["n_frames_without_picture"]:
         extract(config.home, config.extractor_config, config.data / "features", config.runner, config.feature_set)
-    return publish_dataset(config.home / "dataset", config.name, config.snapshots, config.publication)
+    return publish_dataset(config.home / "dataset", config.name, config.snapshots, config.publication, config.gate)
 
 
 def _is_scheduled() -> bool:

@@ -22,7 +22,15 @@ _LOGINS = ("PREFECT_API_AUTH_STRING", "PREFECT_API_KEY", "PREFECT_SERVER_API_AUT
 
 
 class StageError(PipelineError):
-    """A stage that ran as a child process has failed; the last line of its output says why."""
+    """A stage that ran as a child process has failed; the last line of its output says why.
+
+    Attributes:
+        exit_status: the child's.
+    """
+
+    def __init__(self, message: str, exit_status: int = 1) -> None:
+        super().__init__(message)
+        self.exit_status = exit_status
 
 
 def run_stage(arguments: list[str]) -> str:
@@ -43,7 +51,8 @@ def run_stage(arguments: list[str]) -> str:
     if child.returncode:
         last_line = (errors or "its message is above").strip().splitlines()[-1:]
         raise StageError(
-            f"`python -m {' '.join(arguments[:2])}` ended with exit status {child.returncode}: {' '.join(last_line)}"
+            f"`python -m {' '.join(arguments[:2])}` ended with exit status {child.returncode}: {' '.join(last_line)}",
+            child.returncode,
         )
     return str(output).partition("\nNext:")[0].strip()
 

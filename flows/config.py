@@ -22,12 +22,12 @@ from crawler.commands.sources import sources_of
 from crawler.sandbox.world import WorldConfig
 from crawler.scope import PREFERRED
 from dataset.building.build import DatasetConfig
-from dataset.building.split import SplitConfig
+from dataset.building.split import SplitConfig, Strategy
 from dataset.cli import Count, CountOrZero
 from dataset.dates import Dates
 from dataset.errors import UsageError
 from dataset.feature_sets import require_set_name
-from dataset.snapshots.publication import PublicationConfig
+from dataset.snapshots.publication import GateConfig, PublicationConfig
 from features.config import DEFAULT_STORE, ExtractorConfig
 from flows.allowed import check_run
 from flows.runners import LOCAL
@@ -76,6 +76,10 @@ Description = Annotated[str | None, Parameter(help=_of_publication["description"
 PublishedDates = Annotated[Dates | None, Parameter(help=_of_publication["dates"])]
 Root = Annotated[str, AfterValidator(_without_login)]
 
+_of_gate = _attributes(GateConfig)
+MaxLoss = Annotated[float, Field(ge=0, le=1), Parameter(help=_of_gate["max_loss"])]
+Release = Annotated[str | None, Field(pattern="^[0-9a-f]{12,64}$"), Parameter(help=_of_gate["release"])]
+
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class BuildConfig:
@@ -100,7 +104,10 @@ class BuildConfig:
         photo_kinds: which pictures become frames: some of still, poster, wallpaper
         runner: where features are computed: local, dask, dask:<address>
         feature_set: name of a further feature set, beside the main one, such as small
+        allow_missing: go on although pages failed, if they are at most this share of their stage's pages, such as 0.01
         k: the k of the k-core, for users and movies
+        split: how the pairs are split into train, validation and test; with stable, a pair keeps its place when the
+            dataset grows
         seed: seed of the split
         drop_placeholders: leave out frames whose picture says nothing about its movie (tiny, blank, or shared by many)
         root: folder or address (s3://bucket/prefix, gs://, az://) of all snapshots; none: snapshots in `data`
@@ -128,7 +135,9 @@ class BuildConfig:
     max_users: Count | None = None
     max_movies: Count | None = None
     photo_kinds: Annotated[tuple[PhotoKind, ...], Field(min_length=1)] = ScopeOptions.photo_kinds
+    allow_missing: Annotated[float, Field(ge=0, le=1)] = 0.0
     k: Annotated[CountOrZero, Group("The tables")] = DatasetConfig.k_user
+    split: Strategy = "stable"
     seed: CountOrZero = SplitConfig.seed
     drop_placeholders: bool = DatasetConfig.drop_placeholders
     extractor: Annotated[Extractor, Group("Features")] = ExtractorConfig.name
@@ -141,6 +150,8 @@ class BuildConfig:
     publisher: Publisher = None
     description: Description = None
     dates: PublishedDates = None
+    max_loss: MaxLoss = GateConfig.max_loss
+    release: Release = None
     sandbox_seed: Annotated[CountOrZero, Group("The sandbox")] = WorldConfig.seed
     sandbox_users: SandboxSize = WorldConfig.n_users
     sandbox_movies: SandboxSize = WorldConfig.n_movies
@@ -197,7 +208,8 @@ class BuildConfig:
             "k",
             "delay_s",
         )
-        return site | {name: getattr(self, name) for name in names}
+        missing = {"allow_missing": self.allow_missing or None}
+        return site | {name: getattr(self, name) for name in names} | missing
 
     @property
     def dataset_config(self) -> DatasetConfig:
@@ -205,7 +217,7 @@ class BuildConfig:
         return DatasetConfig(
             k_user=self.k,
             k_item=self.k,
-            split=SplitConfig(seed=self.seed),
+            split=SplitConfig(seed=self.seed, strategy=self.split),
             drop_placeholders=self.drop_placeholders,
         )
 
@@ -219,6 +231,11 @@ class BuildConfig:
         """What the publisher decides, and states on the card: the contact only beside their name."""
         contact = self.contact if self.publisher else None
         return _publication(self, contact)
+
+    @property
+    def gate(self) -> GateConfig:
+        """When a new version is held."""
+        return GateConfig(self.max_loss, self.release)
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -281,6 +298,8 @@ class PublishConfig:
     contact: Contact = None
     dates: PublishedDates = None
     description: Description = None
+    max_loss: MaxLoss = GateConfig.max_loss
+    release: Release = None
 
     def __post_init__(self) -> None:
         """Check what the card will state."""
@@ -290,6 +309,11 @@ class PublishConfig:
     def publication(self) -> PublicationConfig:
         """What the publisher decides, and states on the card."""
         return _publication(self, self.contact)
+
+    @property
+    def gate(self) -> GateConfig:
+        """When a new version is held."""
+        return GateConfig(self.max_loss, self.release)
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

@@ -63,6 +63,7 @@ def demo(
             sandbox_users=users,
             sandbox_movies=movies,
             sandbox_port=port,
+            split="random",  # as in the paper
         )
     _heading(3, "Training and evaluating JIFR and the other models")
     page, report = _write_reports(snapshot, epochs)

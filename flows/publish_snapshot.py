@@ -13,6 +13,7 @@ def publish_snapshot(config: PublishConfig) -> Snapshot:
     """Publish a built dataset as the next version of `name`, unless nothing has changed.
 
     Raises:
+        HeldError: the version loses too much of the one before.
         PipelineError: the dataset is incomplete, or `root` cannot be written.
     """
-    return publish_dataset(config.dataset, config.name, config.root, config.publication)
+    return publish_dataset(config.dataset, config.name, config.root, config.publication, config.gate)

@@ -22,6 +22,7 @@ from dataset.cli import command_line, execute, run, say
 from dataset.errors import UsageError
 from flows.allowed import VARIABLE, Allowed
 from flows.server.home import LOGIN_FILE, prefect_home
+from flows.server.killed import end_killed_runs
 from flows.server.start import current_api_url, prefect_server
 from flows.serving.deployments import DEPLOYMENTS, deployment_from
 from flows.serving.registration import Pool, register
@@ -71,8 +72,9 @@ def serve(
         address = server.api_url.removesuffix("/api")
         say(f"Prefect server {'started' if server.is_started else 'found'} at {address}")
         say(*_how_to_log_in(home, known_login, deployments[0].label), sep="\n")
+        interrupted = end_killed_runs() if server.is_started else []
         os.environ[VARIABLE] = allowed.to_json()  # the processes of the runs read it
-        serve_deployments(*register(deployments, adopt, is_alone=server.is_started), pause_on_shutdown=False)
+        serve_deployments(*register(deployments, adopt, interrupted=interrupted), pause_on_shutdown=False)
 
 
 def _how_to_log_in(home: Path, known_login: Path, label: str) -> list[str]:

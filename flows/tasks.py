@@ -14,17 +14,18 @@ from crawler.plan import STAGES, kinds_of
 from dataset.building.build import DatasetConfig, build
 from dataset.cli import progress, say
 from dataset.description import TABLE_FILES, read_description
-from dataset.errors import MissingInputError
+from dataset.errors import HeldError, MissingInputError, RefusedError
 from dataset.feature_sets import files_of_set
 from dataset.placeholders.fingerprints import FILE_NAME as FINGERPRINTS
 from dataset.schema import OPTIONAL_RAW_TABLES, RAW_TABLES
-from dataset.snapshots.publication import PublicationConfig
+from dataset.snapshots.publication import GateConfig, PublicationConfig
 from dataset.snapshots.publish import publish
 from dataset.snapshots.snapshot import Snapshot
 from dataset.version import code_version
 from features.config import ExtractorConfig
-from flows.artifacts import show_snapshot
-from flows.children import options_from, run_stage
+from flows.artifacts import show_held, show_snapshot
+from flows.children import StageError, options_from, run_stage
+from flows.events import HELD, PUBLISHED, REFUSED, emit
 from flows.extraction import extract_features
 from flows.runners import LOCAL, task_runner
 from flows.stamps import Stamp, digests_of_files
@@ -53,7 +54,12 @@ def crawl(stage: str, home: Path, options: dict[str, Any], refresh: bool = False
     if not refresh and _crawl_stamp(stage, home, options).is_current() and _is_all_read(folder, stage):
         say(f"Skipped crawling {stage}: the scope is the same, and all its pages have been read.")
         return
-    say(run_stage(["crawler", stage, *options_from(crawl=folder, **options, refresh=refresh)]))
+    try:
+        say(run_stage(["crawler", stage, *options_from(crawl=folder, **options, refresh=refresh)]))
+    except StageError as error:
+        if error.exit_status == RefusedError.exit_status:
+            emit(REFUSED, home.name, stage=stage, reason=str(error))
+        raise
     _crawl_stamp(stage, home, options).write()
 
 
@@ -166,10 +172,21 @@ def publish_dataset(
     name: str,
     root: str | Path,
     config: PublicationConfig = PublicationConfig(),  # noqa: B008 - it is frozen
+    gate: GateConfig = GateConfig(),  # noqa: B008
 ) -> Snapshot:
-    """Publish a built dataset unless it equals the newest version; show the snapshot in Prefect's page."""
-    snapshot, is_new = publish(dataset, name, root, config)
+    """Publish a built dataset unless it equals the newest version; show the snapshot in Prefect's page.
+
+    Raises:
+        HeldError: the version loses too much of the one before; Prefect's page shows what.
+    """
+    try:
+        snapshot, is_new = publish(dataset, name, root, config, gate)
+    except HeldError as held:
+        show_held(held, name)
+        emit(HELD, name, reason=str(held))
+        raise
     if is_new:
+        emit(PUBLISHED, name, version=snapshot.version, digest=snapshot.content_digest)
         say(
             f"Published snapshot {snapshot.label} in {snapshot.folder}, with the dates of people's acts by "
             f"{snapshot.manifest.dates}."

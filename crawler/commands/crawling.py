@@ -11,6 +11,7 @@ from cyclopts import Parameter
 from pydantic import Field
 
 from crawler.commands.options import CrawlOptions
+from crawler.commands.status import alarm_lines
 from crawler.forecast import Forecast, cost_of_source, duration, forecast, seconds_needed
 from crawler.kinds import KINDS, PERSONAL_KINDS
 from crawler.ledger import reports
@@ -55,13 +56,17 @@ def plan_lines(forecasts: list[Forecast], seconds_per_request: Callable[[str], f
         lines.append(f"{one.stage:<8} {one.kind:<13} {one.known:>9,} {expected:>13}   {time_needed}".rstrip())
     requests = sum(one.requests for one in forecasts)
     open_stages = dict.fromkeys(one.stage for one in forecasts if one.expected is None)
-    least = "At least" if open_stages else "About"
     needed = duration(seconds_needed(forecasts, seconds_per_request))
-    lines.append(f"{least} {requests:,} requests; {needed}, with the hosts of a stage in parallel.")
-    if open_stages:
-        lines.append(
-            f"Not all counts are known yet; run plan again when these stages have read pages: {', '.join(open_stages)}."
-        )
+    if not open_stages:
+        lines.append(f"About {requests:,} requests; {needed}, with the hosts of a stage in parallel.")
+        return lines
+    unknown = [one.kind for one in forecasts if one.expected is None]
+    slowest = max(seconds_per_request(KINDS[kind].host) for kind in unknown)
+    lines.append(f"Known so far: {requests:,} requests; {needed}. The rest, usually most of a crawl, is not known yet:")
+    lines.append(
+        f"how many {', '.join(unknown)} pages follow; each 1,000 of a kind take {duration(1000 * slowest)}. Run plan "
+        f"again when these stages have read pages: {', '.join(open_stages)}."
+    )
     return lines
 
 
@@ -151,10 +156,15 @@ def _run_stage(stage: str, crawl: CrawlSettings, ages_days: dict[str, float] | N
             say(f"{n:,} pages that the site refused are requested again.")
         result = run_stage(stage, crawl, ledger)
         contents = reports.contents(ledger, stage)
+        alarmed = alarm_lines(ledger, kinds_of(stage))
     others = {"gone": result.gone, "not shown to us": result.unavailable}
     of_them = ", ".join(f"{n:,} of them {what}" for what, n in others.items() if n)
     pages = f"{result.done + sum(others.values()):,} pages{f' ({of_them})' if of_them else ''}"
     say(f"{stage}: read {pages} in {duration(result.seconds)}. The crawl now has {contents}.")
+    if result.missing:
+        say(f"{result.missing:,} pages failed and are missing, as --allow-missing says; another run tries them again.")
+    if alarmed:
+        say(*alarmed, sep="\n")
     if result.set_aside:
         say(
             f"{result.set_aside:,} pages are set aside, because the site refuses them but answers others: "

@@ -1,6 +1,7 @@
 """The options that several commands share, and the crawl settings they give."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -12,7 +13,7 @@ from crawler.commands.sources import preferred_sources, sources_of
 from crawler.page import is_number, is_uid
 from crawler.scope import LIKER_SOURCES, PREFERRED, Scope, Source, Via
 from crawler.sites import Site, is_base
-from crawler.spiders.politeness import MOST_NOT_UNDERSTOOD, Politeness, politeness_for
+from crawler.spiders.politeness import MOST_NOT_UNDERSTOOD, PATIENCE_S, Politeness, politeness_for
 from crawler.spiders.settings import CrawlSettings
 from dataset.cli import FLAT, Count
 from dataset.documents import Settings, read_document
@@ -48,6 +49,7 @@ class SandboxFields(BaseModel):
 
 
 Seconds = Annotated[float, Field(ge=0, lt=86_400, allow_inf_nan=False)]
+Hours = Annotated[float, Field(ge=0, le=8760, allow_inf_nan=False)]
 Ids = Annotated[tuple[str, ...], BeforeValidator(separated), Parameter(n_tokens=1, metavar="ID,…")]
 
 
@@ -210,6 +212,8 @@ class CrawlOptions:
         site: the site and how politely it is read
         attempts: number of attempts before a page is marked as failed
         stop_after_not_understood: number of pages in a row that no parser understands, after which a host is left alone
+        patience_h: hours to wait in all for a host that cannot be reached
+        allow_missing: end a stage although pages failed, if they are at most this share of its pages
         scope: what is crawled
     """
 
@@ -217,6 +221,8 @@ class CrawlOptions:
     site: Annotated[SiteOptions, FLAT] = SiteOptions()
     attempts: Count = 5
     stop_after_not_understood: Count = MOST_NOT_UNDERSTOOD
+    allow_missing: Annotated[float, Field(ge=0, le=1)] = 0.0
+    patience_h: Hours = PATIENCE_S / 3600
     scope: Annotated[ScopeOptions, FLAT] = ScopeOptions()
 
     def resolve(self) -> CrawlSettings:
@@ -230,7 +236,8 @@ class CrawlOptions:
         preferred = preferred_sources(self.crawl, source)
         scope = self.scope.resolve(default_movies, preferred, has_json=bool(site.mobile))
         politeness = self.site.politeness(site, self.attempts, self.stop_after_not_understood)
-        return CrawlSettings(self.crawl, site, source, politeness, scope)
+        politeness = replace(politeness, patience_s=3600 * self.patience_h)
+        return CrawlSettings(self.crawl, site, source, politeness, scope, self.allow_missing)
 
 
 def _ids_in(path: Path | None, of: str) -> list[str]:

@@ -1,13 +1,16 @@
 """The command status: how much of a crawl is done, and what failed."""
 
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 from rich.live import Live
 from rich.text import Text
 
+from crawler.alarms import alarms
 from crawler.commands.options import DEFAULT_CRAWL
 from crawler.forecast import duration
+from crawler.kinds import KINDS
 from crawler.ledger import reports
 from crawler.ledger.claims import n_contradictions
 from crawler.ledger.ledger import Ledger
@@ -61,9 +64,20 @@ def status_lines(ledger: Ledger, now: float, is_crawling: bool) -> list[str]:
     for kind in sorted({kind for kind, _ in counts}):
         lines.append(f"{kind:<13}" + "".join(f"{counts.get((kind, state), 0):>12,}" for state in STATES))
     lines += _causes(ledger)
+    lines += alarm_lines(ledger)
     lines += _pace(ledger, now, sum(n for (_, state), n in counts.items() if state == "pending"))
     lines += [reports.contents(ledger, stage) for stage in STAGES]
     return [*lines, "A command is crawling right now." if is_crawling else "No command is crawling right now."]
+
+
+def alarm_lines(ledger: Ledger, kinds: Iterable[str] = tuple(KINDS)) -> list[str]:
+    """Return a line for each alarm, and one that says what to do."""
+    found = [f"ALARM: {alarm}" for alarm in alarms(ledger, kinds)]
+    remedy = (
+        "Compare such a page with its parser in crawler/kinds; after a fix: python -m crawler reparse. A version with "
+        "these rows is held."
+    )
+    return [*found, remedy] if found else []
 
 
 def _causes(ledger: Ledger) -> list[str]:

@@ -16,7 +16,7 @@ from lxml import etree
 
 from crawler.kinds.document import Document
 from crawler.kinds.html import HtmlKind
-from crawler.kinds.kind import CrawlContext
+from crawler.kinds.kind import CrawlContext, Fills
 from crawler.kinds.next_page import next_key
 from crawler.kinds.sources import n_people_to_come
 from crawler.kinds.tree import one_line, select, text_of, title_of
@@ -280,5 +280,6 @@ COLLECTION = HtmlKind(
     first_pages=_first_pages,
     unplanned=n_people_to_come,
     places=lambda scope: PER_PAGE[scope.collection_mode],
+    fills=Fills(lambda parsed: parsed.ratings, {"stars": 0.3, "rated_on": 0.3}),
     refresh_days=7.0,
 )

@@ -1,7 +1,7 @@
 """`PageKind`: everything the crawler has to know about a kind of page."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -35,6 +35,23 @@ class CrawlContext(NamedTuple):
     scope: Scope
 
 
+class Fills(NamedTuple):
+    """How often the fields of a page's rows have a value.
+
+    Attributes:
+        rows: gives the rows of a page's content.
+        at_least: for each field, the share of rows that have a value as long as the page is what its parser expects.
+    """
+
+    rows: Callable[[Any], Sequence[Any]]
+    at_least: Mapping[str, float]
+
+    def values_in(self, content: Any) -> tuple[int, dict[str, int]]:
+        """Return the number of rows, and how many of them have a value in each field."""
+        rows = self.rows(content)
+        return len(rows), {name: sum(getattr(row, name) not in (None, ()) for row in rows) for name in self.at_least}
+
+
 def not_yet_known(ledger: Ledger, scope: Scope) -> float | None:
     """Return None: nothing can be estimated."""
     return None
@@ -65,6 +82,7 @@ class PageKind(ABC):
         first_pages: gives the pages to plan when the phase begins; the ledger ignores known ones.
         unplanned: estimates how many lists (or single pages) will be planned beyond the known ones, None if unknown.
         pages_per_list: estimates how many pages a list has, for use before any list was read to its end.
+        fills: how often the fields of its rows have a value; None: always.
         places: gives how many items fit on a page; None if the number of pages does not follow from a list's total.
         like_source: the kind is read only if `Scope.liker_sources` has this name; None: always.
         refresh_days: the default age from which `--refresh` reads pages again; None: never.
@@ -89,6 +107,7 @@ class PageKind(ABC):
     first_pages: Callable[[Ledger, Scope], Iterable[Key]]
     unplanned: Callable[[Ledger, Scope], float | None] = not_yet_known
     pages_per_list: Callable[[Ledger, Scope], float | None] = not_yet_known
+    fills: Fills | None = None
     places: Callable[[Scope], int] | None = None
     like_source: str | None = None
     refresh_days: float | None = None

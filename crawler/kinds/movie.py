@@ -9,7 +9,7 @@ from lxml import etree
 from crawler.kinds.document import Document
 from crawler.kinds.estimates import surviving, unread_movies
 from crawler.kinds.html import HtmlKind
-from crawler.kinds.kind import CrawlContext, one_page
+from crawler.kinds.kind import CrawlContext, Fills, one_page
 from crawler.kinds.movie_row import YEARS, MovieRow, folded, store_movie
 from crawler.kinds.tree import compiled, one_line, select, text_of, title_of
 from crawler.ledger.ledger import Ledger
@@ -270,5 +270,6 @@ MOVIE = HtmlKind(
     first_pages=_first_pages,
     unplanned=unread_movies,
     pages_per_list=one_page,
+    fills=Fills(lambda parsed: (parsed.movie,), {"year": 0.8, "genres": 0.8, "directors": 0.7, "rating_mean": 0.5}),
     refresh_days=90.0,
 )

@@ -116,6 +116,10 @@ class PageTable(Database):
             (at, seen, claimed, sum(left_out.values()), reasons, last_item, page.page_id),
         )
 
+    def set_fills(self, page: Page, n_rows: int, fills: Mapping[str, int]) -> None:
+        """Store how many rows a page gave, and how many of them have a value in each field."""
+        self.execute("UPDATE pages SET fills = ? WHERE page_id = ?", (json.dumps([n_rows, fills]), page.page_id))
+
     def mark(self, page: Page, state: str, cause: str, at: float | None = None) -> None:
         """Mark a page as `gone`, `unavailable`, `refused`, `failed` or still `pending`, with the cause."""
         self.execute(

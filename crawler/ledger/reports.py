@@ -62,6 +62,21 @@ def n_unseen(ledger: Ledger) -> int:
     return ledger.value("SELECT sum(unseen) FROM pages WHERE unseen > 0") or 0
 
 
+def last_fills(ledger: Ledger, kind: str, limit: int) -> tuple[int, Counter[str]]:
+    """Return how many rows the pages of a kind that were answered last gave, and how many have a value, by field."""
+    rows = ledger.execute(
+        "SELECT fills FROM pages WHERE kind = ? AND state = 'done' AND fills IS NOT NULL "
+        "ORDER BY fetched_at DESC, page_id DESC LIMIT ?",
+        (kind, limit),
+    )
+    n_rows, filled = 0, Counter[str]()
+    for (text,) in rows:
+        n, of_page = json.loads(text)
+        n_rows += n
+        filled.update(of_page)
+    return n_rows, filled
+
+
 def n_not_shown(ledger: Ledger) -> dict[str, int]:
     """Return how many ratings and likes were not shown when their list was last read."""
     return {

@@ -13,7 +13,7 @@ from pathlib import Path
 from crawler.ledger.database import Database
 from dataset.errors import PipelineError
 
-VERSION = 3
+VERSION = 4
 # SQLite cannot change a CHECK, so the table is written again.
 _PAGES_OF_2 = (
     "page_id, kind, subject, variant, start, state, attempts, next_try_at, cause, fetched_at, claimed, seen, left_out, "
@@ -55,7 +55,7 @@ CREATE TABLE contradictions (
 INSERT INTO movie_claims SELECT movie_id, 'html', year, kind, rating_count, crawled_at FROM movies
 """
 # For each older version, the statements that migrate it to the next one: {3: "ALTER TABLE pages ADD COLUMN …; …"}.
-MIGRATIONS: Mapping[int, str] = {2: _FROM_2}
+MIGRATIONS: Mapping[int, str] = {2: _FROM_2, 3: "ALTER TABLE pages ADD COLUMN fills TEXT"}
 
 _TABLES = Path(__file__).with_name("schema.sql")
 

@@ -35,6 +35,7 @@ CREATE TABLE pages (
     -- of any page:
     refusals    INTEGER NOT NULL DEFAULT 0, -- in how many runs this page was the refused one, since it was last read
     refused_alone INTEGER NOT NULL DEFAULT 0, -- in how many of these runs the host answered other pages
+    fills       TEXT,                       -- how many of its rows have a value, by field, as JSON (version 4)
     UNIQUE (kind, subject, variant, start)
 );
 CREATE INDEX pages_by_state ON pages (state, page_id);

@@ -22,6 +22,7 @@ from crawler.spiders.closed import require_open
 from crawler.spiders.pace import HostPace
 from crawler.spiders.politeness import OF_ROLE, Politeness
 from crawler.spiders.queue import PageQueue
+from crawler.spiders.rest import Rest
 from crawler.spiders.robots import HostRules
 from dataset.errors import RefusedError
 
@@ -51,6 +52,7 @@ class StagePages:
 
     Attributes:
         refusals: the sign of refusal, by host; a host in it gets no request.
+        unreached: for how many seconds a host was waited for in vain, by host; a host in it gets no request.
         defect: an exception in our code (a bug, or a file that cannot be written); it ends the crawl.
         n_requests: how many requests were sent.
         is_over: whether no page is left to hand out.
@@ -65,6 +67,7 @@ class StagePages:
         refusals: Mapping[str, str] | None = None,
     ) -> None:
         self.refusals: dict[str, str] = {**(refusals or {})}
+        self.unreached: dict[str, float] = {}
         self.defect: Exception | None = None
         self.n_requests = 0
         self.is_over = False
@@ -79,6 +82,7 @@ class StagePages:
         self._phase: Phase = ()
         self._n_merged = len(context.ledger.aliases())
         self._answered_pages: dict[str, int] = {}  # how many pages of a host were understood
+        self._rests: dict[str, Rest] = {}  # of hosts that cannot be reached
         self._odd: dict[str, list[Page]] = {}  # the last pages of a host, if none of them was understood
         for host, rule in rules.items():
             delay_s = delay_of(host, rules)
@@ -134,6 +138,8 @@ class StagePages:
         host = KINDS[page.key.kind].host
         self._clocks[host].end()
         self._paces[host].ended(time.monotonic(), latency_s, is_ok)
+        if latency_s is not None:
+            self._rests.pop(host, None)
 
     def finish(self, page: Page, following: Key | None = None) -> None:
         """Take back a finished page; `following` is the page of its list to request next."""
@@ -147,6 +153,23 @@ class StagePages:
         postponed = self._context.ledger.postpone(page, cause, time.time() + wait_s)
         self._queue(page).retry(postponed, time.monotonic() + wait_s)
         return True
+
+    def wait_for_host(self, page: Page, cause: str) -> float | None:
+        """Take back a page whose host cannot be reached, and leave the host alone for a while; no attempt is counted.
+
+        Returns:
+            How long the wait is that begins now; 0 if one has begun already, None if the patience has ended.
+        """
+        host, now = KINDS[page.key.kind].host, time.monotonic()
+        rest = self._rests.setdefault(host, Rest(self._politeness.backoff_s, self._politeness.patience_s))
+        wait_s = rest.begin(now)
+        if wait_s is None:
+            self.unreached[host] = rest.waited_s
+        self._context.ledger.mark(page, "pending", cause)
+        self._queue(page).retry(page, rest.until)
+        pace = self._paces[host]
+        pace.free_at = max(pace.free_at, rest.until)
+        return wait_s
 
     def refuse(self, host: str, cause: str, pages: Sequence[Page] = ()) -> None:
         """Stop a host, because it refuses us; `pages` are the refused ones, which count only at the first refusal."""
@@ -200,10 +223,15 @@ class StagePages:
     def _must_stop(self) -> bool:
         limit = self._context.scope.max_requests
         is_at_limit = limit is not None and self.n_requests >= limit
-        return self.defect is not None or is_at_limit or not may_go_on(self._kinds, self.refusals)
+        return self.defect is not None or is_at_limit or not may_go_on(self._kinds, self._closed)
 
     def _open_queues(self) -> dict[str, PageQueue]:
-        return {host: queue for host, queue in self._queues.items() if host not in self.refusals}
+        return {host: queue for host, queue in self._queues.items() if host not in self._closed}
+
+    @property
+    def _closed(self) -> set[str]:
+        """The hosts that get no request any more."""
+        return {*self.refusals, *self.unreached}
 
     def _begin_next_phase(self) -> None:
         n_merged = len(self._context.ledger.aliases())

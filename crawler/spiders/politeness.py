@@ -22,6 +22,7 @@ OF_ROLE = {"mobile": (6.0, 8)}  # the same two bounds of a host that has its own
 MINUTE_S = 60.0
 SANDBOX_CONCURRENCY = 16
 MOST_NOT_UNDERSTOOD = 3
+PATIENCE_S = 8 * 3600.0
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class Politeness:
         is_slow: whether there is a delay (always, except on loopback without `--delay-s`).
         delay_s: the minimum time between two requests to a host; robots.txt can only raise it.
         minute_s: how long a minute is, in which a host gets at most a number of requests.
+        patience_s: how long a host that cannot be reached is waited for in all.
         concurrency: the number of simultaneous requests to a host.
         contact: the e-mail or web address in the User-Agent.
         timeout_s: how long to wait for an answer.
@@ -49,6 +51,7 @@ class Politeness:
     backoff_s: float
     stop_after_not_understood: int = MOST_NOT_UNDERSTOOD
     minute_s: float = MINUTE_S
+    patience_s: float = PATIENCE_S
 
     def delay_of(self, role: str) -> float:
         """Return the minimum time between two requests to the host of a role."""

@@ -6,6 +6,7 @@ as a child process.
 
 import gc
 import logging
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,9 +19,11 @@ from twisted.python.failure import Failure
 
 from crawler.archive.records import Origin
 from crawler.archive.warc import Archive
+from crawler.forecast import duration
 from crawler.kinds import KINDS
 from crawler.kinds.kind import CrawlContext, PageKind
 from crawler.ledger.ledger import Ledger
+from crawler.ledger.pages import STATES
 from crawler.plan import drop_settled, kinds_of, phases_of
 from crawler.spiders.meter import Meter
 from crawler.spiders.pages import StagePages, may_go_on
@@ -42,6 +45,7 @@ class StageResult:
         unavailable: pages that the site does not show to us.
         left: pages left because of `--max-requests`.
         set_aside: pages that the site refused in several runs, in which it answered others.
+        missing: pages that failed, and may be missing.
         seconds: how long it took.
     """
 
@@ -50,6 +54,7 @@ class StageResult:
     unavailable: int
     left: int
     set_aside: int
+    missing: int
     seconds: float
 
 
@@ -77,10 +82,10 @@ def run_stage(stage: str, crawl: CrawlSettings, ledger: Ledger) -> StageResult:
         meter.draw()
     with ledger.transaction():
         drop_settled(ledger, crawl.scope)
-    _raise_if_incomplete(pages, ledger, kinds, politeness.attempts)
+    missing = _raise_if_incomplete(pages, ledger, kinds, crawl)
     done, gone, unavailable = (stats.get_value(f"pages/{state}", 0) for state in ("done", "gone", "unavailable"))
     left, set_aside = ledger.count(kinds, "pending"), ledger.n_set_aside(kinds)
-    return StageResult(done, gone, unavailable, left, set_aside, time.monotonic() - started)
+    return StageResult(done, gone, unavailable, left, set_aside, missing, time.monotonic() - started)
 
 
 def _read_rules(
@@ -133,21 +138,38 @@ def _crawl(
     return crawler.stats
 
 
-def _raise_if_incomplete(pages: StagePages, ledger: Ledger, kinds: Sequence[str], attempts: int) -> None:
+def _raise_if_incomplete(pages: StagePages, ledger: Ledger, kinds: Sequence[str], crawl: CrawlSettings) -> int:
+    """Raise unless all pages are finished, or so few failed that they may be missing; return how many failed."""
     if pages.refusals and (pages.is_cut_short or ledger.count(kinds, "pending", "refused")):
         host, sign = next(iter(pages.refusals.items()))
         raise RefusedError(
             f"the {host} host refuses us ({sign}), so the crawl has stopped; nothing is lost: wait a day or more, "
             "raise --delay-s, then run the same command again (it begins with other pages)"
         )
+    if pages.unreached and (n := ledger.count(kinds, "pending")):
+        host, waited_s = next(iter(pages.unreached.items()))
+        raise UnfinishedError(
+            f"the {host} host could not be reached for {duration(waited_s)}; {n:,} known pages are left, nothing is "
+            "lost: run the same command again to continue"
+        )
     set_aside = ledger.n_set_aside(kinds)
+    failed, known = ledger.count(kinds, "refused", "failed") - set_aside, ledger.count(kinds, *STATES)
+    if failed <= crawl.allow_missing * known:
+        return failed
     if refused := ledger.n_disallowed(kinds):
         raise RefusedError(
             f"{refused:,} pages were not requested because robots.txt disallows them; all other pages are finished "
-            "(python -m crawler status counts them by kind)"
+            "(python -m crawler status counts them by kind); to go on without them: "
+            f"--allow-missing {_rounded_up(failed / known):g}"
         )
-    if failed := ledger.count(kinds, "refused", "failed") - set_aside:
-        raise UnfinishedError(
-            f"{failed:,} pages failed {attempts} times each (mostly: {ledger.commonest_cause('failed')}); "
-            "run the same command again to retry them"
-        )
+    raise UnfinishedError(
+        f"{failed:,} pages failed {crawl.politeness.attempts} times each (mostly: "
+        f"{ledger.commonest_cause('failed')}); run the same command again to retry them, or go on without them: "
+        f"--allow-missing {_rounded_up(failed / known):g} (a share of the stage's {known:,} pages)"
+    )
+
+
+def _rounded_up(share: float) -> float:
+    """Return a share with two digits, not below it."""
+    step = 10.0 ** (math.floor(math.log10(share)) - 1)
+    return round(math.ceil(share / step - 1e-9) * step, 12)

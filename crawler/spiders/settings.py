@@ -20,6 +20,7 @@ class CrawlSettings:
     source: Source
     politeness: Politeness
     scope: Scope = field(default_factory=Scope)
+    allow_missing: float = 0.0
 
 
 def scrapy_settings(crawl: CrawlSettings, rules: dict[str, HostRules]) -> dict[str, Any]:

@@ -1,6 +1,8 @@
 """The spider of a stage: passes each answer to `crawler.process`, and the outcome to `StagePages`."""
 
 import asyncio
+import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any, Self
@@ -11,7 +13,9 @@ from scrapy.crawler import Crawler
 from scrapy.exceptions import DownloadCancelledError, DownloadTimeoutError, IgnoreRequest
 from scrapy.http import Response
 
+from crawler.alarms import alarms
 from crawler.archive.warc import Archive
+from crawler.forecast import duration
 from crawler.kinds import KINDS
 from crawler.kinds.kind import CrawlContext
 from crawler.page import Answer, Page, TooMuch
@@ -19,8 +23,12 @@ from crawler.process import Outcome, parse_answer, process, settle
 from crawler.spiders.closed import close_host
 from crawler.spiders.fetch import ascii_header
 from crawler.spiders.pages import StagePages
+from crawler.spiders.rest import cannot_be_reached
 from crawler.spiders.robots import HostRules
 from crawler.spiders.settings import CrawlSettings
+from dataset.cli import say
+
+_LOOK_EVERY_S = 600.0
 
 
 class NotSent(IgnoreRequest):
@@ -56,6 +64,8 @@ class StageSpider(scrapy.Spider):
         self.pages = pages
         self.close_reason = ""
         self._thread = ThreadPoolExecutor(max_workers=1)
+        self._alarmed: set[str] = set()
+        self._next_look_at = time.monotonic() + _LOOK_EVERY_S
 
     @classmethod
     def from_crawler(cls, crawler: Crawler, *args: Any, **kwargs: Any) -> Self:
@@ -89,8 +99,21 @@ class StageSpider(scrapy.Spider):
             return
         self.pages.answered(page)
         cause = _cause_of(failure.value, kind.max_bytes, self.crawl.politeness.timeout_s)
+        if cannot_be_reached(failure.value):
+            self._wait_for_host(page, cause)
+            return
         self.context.ledger.mark(page, "failed", cause)
         self._report(page, Outcome("failed", cause, may_recover=True))
+
+    def _wait_for_host(self, page: Page, cause: str) -> None:
+        host, wait_s = KINDS[page.key.kind].host, self.pages.wait_for_host(page, cause)
+        self._count("waited")
+        if wait_s:
+            say(
+                f"PAUSED: the {host} host cannot be reached ({cause}); next try in {duration(wait_s)}, or stop the "
+                "command and run it again later",
+                file=sys.stderr,
+            )
 
     def on_defect(self, failure: Any) -> None:
         """Stop after an exception in a callback: a bug, or a file that cannot be written."""
@@ -120,8 +143,20 @@ class StageSpider(scrapy.Spider):
         else:
             self._count(outcome.state)
             self.pages.finish(page, outcome.following)
+        if time.monotonic() > self._next_look_at:
+            self._look_for_alarms()
         if outcome.is_odd:
             self.pages.not_understood(page, outcome.cause)
+
+    def _look_for_alarms(self) -> None:
+        """Print new alarms on stderr: the crawl goes on, because its pages are archived."""
+        self._next_look_at = time.monotonic() + _LOOK_EVERY_S
+        kinds = [kind.name for kind in KINDS.values() if kind.host in self.rules]
+        for alarm in alarms(self.context.ledger, kinds):
+            what = alarm.partition(" has a value")[0]
+            if what not in self._alarmed:
+                self._alarmed.add(what)
+                say(f"ALARM: {alarm}; see python -m crawler status", file=sys.stderr)
 
     def _count(self, what: str) -> None:
         self.crawler.stats.inc_value(f"pages/{what}")

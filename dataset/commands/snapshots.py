@@ -13,16 +13,17 @@ from typing import Annotated, Any
 from dataset.cli import FLAT, progress, say
 from dataset.columns import describe_table
 from dataset.dates import IN_WORDS, Dates, describe_published
-from dataset.errors import InvalidSnapshotError, MissingInputError
+from dataset.errors import HeldError, InvalidSnapshotError, MissingInputError
 from dataset.files import atomic_path
 from dataset.risk import words
 from dataset.schema import is_known, schema_of
 from dataset.snapshots.diff import describe_changes, diff_tables
 from dataset.snapshots.feature_words import describe_features
 from dataset.snapshots.licences import describe_licence
+from dataset.snapshots.losses import moved_pairs
 from dataset.snapshots.manifest import version_folder
-from dataset.snapshots.publication import PublicationConfig
-from dataset.snapshots.publish import finer_versions, publish
+from dataset.snapshots.publication import GateConfig, PublicationConfig
+from dataset.snapshots.publish import finer_versions, publish, version_place
 from dataset.snapshots.pull import file_sizes, pull
 from dataset.snapshots.snapshot import DEFAULT_ROOT, Snapshot, list_snapshots, newest_snapshot, snapshot_at
 from dataset.snapshots.verify import verify
@@ -35,20 +36,30 @@ def publish_dataset(
     name: str = "sandbox",
     root: str = str(DEFAULT_ROOT),
     publication: Annotated[PublicationConfig, FLAT] = PublicationConfig(),  # noqa: B008 - it is frozen
+    gate: Annotated[GateConfig, FLAT] = GateConfig(),  # noqa: B008 - it is frozen
 ) -> None:
-    """Publish a built dataset as the next version.
+    """Publish a built dataset as the next version. A version that loses much of the one before is held.
 
     Args:
         dataset: the dataset folder
         name: the snapshot's name
         root: folder or address (s3://bucket/prefix, gs://, az://) of all snapshots
         publication: what to state on the dataset card, and how exact dates are
+        gate: when a version is held
     """
-    snapshot, is_new = publish(dataset, name, root, publication)
+    try:
+        snapshot, is_new = publish(dataset, name, root, publication, gate)
+    except HeldError as held:
+        say(*held.changes, sep="\n")
+        raise
     if is_new:
         say(f"Published {snapshot.label} in {snapshot.folder}, content {snapshot.content_digest[:12]}.")
         say(f"  dates of people's acts: {IN_WORDS[snapshot.manifest.dates]}")
         say(f"  {words.in_short(snapshot.manifest.risk_figures)}")
+        if parent := snapshot.manifest.parent:
+            moved = moved_pairs(snapshot_at(version_place(root, name, parent)), snapshot)
+            if moved.lost:
+                say(f"  note: {moved}; with --split stable, a build keeps every pair where it is")
         if finer := finer_versions(snapshot, root):
             say(
                 f"  note: {', '.join(one.label for one in finer)} may have more exact dates under the same user ids; "

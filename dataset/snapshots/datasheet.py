@@ -54,12 +54,12 @@ def describe_source(manifest: Manifest) -> str:
     if source_of(manifest) == "invented":
         return (
             "The data were read from the sandbox, an invented site on the publisher's machine: its people, films and "
-            "pictures do not exist."
+            f"pictures do not exist.{_missing(told)}"
         )
     if source_of(manifest) == "crawl":
         return (
             f"The data were read from public pages of {_site(told)}{_period(told)}, by a crawler that did not log in, "
-            "obeyed robots.txt and waited between its requests."
+            f"obeyed robots.txt and waited between its requests.{_missing(told)}"
         )
     if source_of(manifest) == "import":
         videos = told.get("videos") or {}
@@ -73,6 +73,14 @@ def describe_source(manifest: Manifest) -> str:
         )
         return f"The publisher imported a file of their own ({told.get('file', 'unnamed')}){''.join(with_these)}."
     return f"The source is not recorded beyond its name: {told.get('source', 'unknown')}."
+
+
+def _missing(told: Mapping[str, Any]) -> str:
+    """Return in a sentence how many pages could not be read; nothing if all were."""
+    states = [state for of_kind in (told.get("pages") or {}).values() for state in of_kind.items()]
+    n_missing = sum(n for state, n in states if state in ("failed", "refused"))
+    n_all = sum(n for _, n in states)
+    return f" {n_missing:,} of {n_all:,} pages could not be read, so what they show is missing." if n_missing else ""
 
 
 def describe_sampling(manifest: Manifest) -> str:

@@ -1,14 +1,12 @@
 """Compares two snapshots: which rows differ, and a summary in words."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import polars as pl
-import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dataset.claims import require_plausible
 from dataset.description import flatten_settings
 from dataset.errors import InvalidTableError
 from dataset.feature_sets import is_feature_table, is_item_table
@@ -32,11 +30,13 @@ class TableDiff:
         rows: one row per differing row: its key, `change` (added, removed, changed) and, for a changed row,
             `columns`: the names of the columns that differ.
         is_hidden: whether the rows are equal except for vectors, so `rows` is empty; vectors are not compared.
+        moves: how many rows that both snapshots have went from one split to another, by the two splits.
     """
 
     table: str
     rows: pl.DataFrame
     is_hidden: bool = False
+    moves: dict[tuple[str, str], int] = field(default_factory=dict)
 
 
 def diff_tables(before: Snapshot, after: Snapshot) -> list[TableDiff]:
@@ -55,13 +55,13 @@ def diff_tables(before: Snapshot, after: Snapshot) -> list[TableDiff]:
         if one == other or (one and other and one.content_sha256 == other.content_sha256):
             continue
         try:
-            rows = _compare(_comparable(before, table), _comparable(after, table), table)
+            rows, moves = _compare(_comparable(before, table), _comparable(after, table), table)
         except pl.exceptions.PolarsError as error:  # a key of another type
             reason = " ".join(str(error).split())[:200]
             raise InvalidTableError(f"{after}: {table} cannot be compared with {before}'s ({reason})") from None
         is_hidden = rows.is_empty() and _has_vectors(one or other)
         if is_hidden or not rows.is_empty():
-            found.append(TableDiff(table, rows, is_hidden))
+            found.append(TableDiff(table, rows, is_hidden, moves))
     return found
 
 
@@ -106,22 +106,12 @@ def _has_vectors(entry: TableEntry | None) -> bool:
 
 
 def _read_columns(snapshot: Snapshot, name: str, columns: list[str]) -> pl.DataFrame:
-    if snapshot.folder.path is not None:
-        require_plausible(snapshot.path / name)
-    try:
-        with snapshot.folder.open(name) as file:
-            return pl.DataFrame(
-                pl.from_arrow(pq.read_table(file, columns=columns, use_threads=False, pre_buffer=False))
-            )
-    except (OSError, pa.ArrowException) as error:
-        raise InvalidTableError(
-            f"{snapshot.folder}/{name}: cannot be read as Parquet ({error}); "
-            f"check it with `python -m dataset verify {snapshot.folder}`"
-        ) from None
+    with snapshot.open_file(name) as file:
+        return pl.DataFrame(pl.from_arrow(pq.read_table(file, columns=columns, use_threads=False, pre_buffer=False)))
 
 
-def _compare(before: pl.DataFrame, after: pl.DataFrame, table: str) -> pl.DataFrame:
-    """Return the keys of the rows that differ, with `change` and the differing `columns`."""
+def _compare(before: pl.DataFrame, after: pl.DataFrame, table: str) -> tuple[pl.DataFrame, dict[tuple[str, str], int]]:
+    """Return the keys of the rows that differ, with `change` the differing `columns`, and the moves (`TableDiff`)."""
     keys = schema_of(table).primary_key()
     columns = [column for column in after.columns if column in before.columns and column not in keys]
     joined = before.with_columns(_in=True).join(
@@ -142,7 +132,15 @@ def _compare(before: pl.DataFrame, after: pl.DataFrame, table: str) -> pl.DataFr
     rows = joined.with_columns(columns=changed).with_columns(change=change)
     kept = rows.filter(pl.col("change").is_not_null())
     only_changed = pl.when(pl.col("change") == "changed").then(pl.col("columns"))
-    return kept.select(*keys, "change", columns=only_changed).sort(keys)
+    return kept.select(*keys, "change", columns=only_changed).sort(keys), _moves(kept)
+
+
+def _moves(changed: pl.DataFrame) -> dict[tuple[str, str], int]:
+    if not {"split", "split after"} <= set(changed.columns):
+        return {}
+    sides = changed.select(pl.col("split", "split after").cast(pl.String)).drop_nulls()
+    moved = sides.filter(pl.col("split") != pl.col("split after")).group_by("split", "split after").len()
+    return {(one, other): n for one, other, n in moved.sort("len", descending=True).rows()}
 
 
 def _describe_rows(diff: TableDiff, before: Snapshot, after: Snapshot) -> Iterator[str]:
@@ -159,6 +157,9 @@ def _describe_rows(diff: TableDiff, before: Snapshot, after: Snapshot) -> Iterat
         examples = rows.drop("change", "columns").head(_EXAMPLES).rows()
         shown = ", ".join("/".join(map(str, key)) for key in examples) + (" …" if rows.height > len(examples) else "")
         yield f"  {rows.height:,} {change}{where}: {shown}"
+    if diff.moves:
+        sides = ", ".join(f"{n:,} {one} → {other}" for (one, other), n in diff.moves.items())
+        yield f"  {sum(diff.moves.values()):,} changed sides: {sides}"
 
 
 def _describe_values(what: str, before: dict[str, Any], after: dict[str, Any]) -> Iterator[str]:

@@ -1,9 +1,9 @@
-"""What a publisher decides when publishing a snapshot: licence, name, contact, description, how exact dates are."""
+"""What a publisher decides: licence, name, contact, description, how exact dates are, and when a version is held."""
 
 import re
 from typing import Annotated
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, Field
 from pydantic.dataclasses import dataclass
 
 from dataset.dates import Dates
@@ -49,3 +49,17 @@ class PublicationConfig:
     contact: Annotated[Line, AfterValidator(_reachable)] | None = None
     dates: Dates | None = None
     description: Line | None = None
+
+
+@dataclass(frozen=True)
+class GateConfig:
+    """When a new version is held instead of published.
+
+    Attributes:
+        max_loss: hold a version that loses a larger share of its parent's users, movies, interactions, frames, likes,
+            features, or values of a column
+        release: publish a held version: the start of its digest, as the message about it says
+    """
+
+    max_loss: Annotated[float, Field(ge=0, le=1)] = 0.05
+    release: Annotated[str, Field(pattern="^[0-9a-f]{12,64}$")] | None = None

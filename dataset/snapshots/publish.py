@@ -2,10 +2,12 @@
 
 import logging
 import tempfile
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import polars as pl
 
@@ -20,8 +22,9 @@ from dataset.snapshots.card import SPLIT_TABLES, split_file, write_card
 from dataset.snapshots.coarse import coarse_tables, exactness
 from dataset.snapshots.contents import TableContent, content_digest, read_contents
 from dataset.snapshots.croissant import write_croissant
+from dataset.snapshots.losses import require_little_loss
 from dataset.snapshots.manifest import FORMAT_VERSION, Manifest, TableEntry, TableFile, version_folder
-from dataset.snapshots.publication import PublicationConfig
+from dataset.snapshots.publication import GateConfig, PublicationConfig
 from dataset.snapshots.snapshot import DEFAULT_ROOT, Snapshot, latest, list_snapshots, snapshot_at
 from dataset.snapshots.writer import SnapshotWriter, open_writer
 from dataset.storage import Folder
@@ -40,12 +43,55 @@ class _Prepared:
     dates: Dates
     risk: list[RiskFigure]
 
+    def manifest(
+        self, name: str, number: int, parent: Snapshot | None, tables: dict[str, TableEntry], config: PublicationConfig
+    ) -> Manifest:
+        """Return the manifest of a version with these tables; `files` is still empty."""
+        description = self.description
+        return Manifest(
+            format_version=FORMAT_VERSION,
+            name=name,
+            version=number,
+            parent=parent.version if parent else None,
+            content_digest=self.digest,
+            created_at=datetime.now(UTC).isoformat(timespec="microseconds"),
+            code_version=code_version(),
+            config=description["config"],
+            provenance=description["provenance"],
+            extractor=description.get("extractor"),
+            feature_sets=description.get("feature_sets") or {},
+            item_features=description.get("item_features") or {},
+            statistics=description["statistics"],
+            quarantined=description["quarantined"],
+            tables=tables,
+            licence=config.licence,
+            publisher=config.publisher,
+            contact=config.contact,
+            description=config.description,
+            dates=self.dates,
+            risk_figures=[figure.to_json() for figure in self.risk],
+        )
+
+
+@dataclass(frozen=True)
+class _Candidate(Snapshot):
+    """A version that is not published yet; its tables are files of a dataset folder."""
+
+    sources: dict[str, Path] = field(default_factory=dict)
+
+    @contextmanager
+    def open_file(self, name: str, is_read_whole: bool = True) -> Iterator[IO[bytes]]:
+        """Open the file of a table, which was checked already."""
+        with self.sources[name].open("rb") as file:
+            yield file
+
 
 def publish(
     dataset: Path,
     name: str,
     root: str | Path = DEFAULT_ROOT,
     config: PublicationConfig = PublicationConfig(),  # noqa: B008 - it is frozen
+    gate: GateConfig | None = None,
 ) -> tuple[Snapshot, bool]:
     """Publish a built dataset as the next version of `name`, unless the newest version says the same already.
 
@@ -60,12 +106,14 @@ def publish(
         name: the name of the snapshot.
         root: the folder of all snapshots, or its address in an object store.
         config: what the publisher decides and states.
+        gate: when a new version is held; None: never.
 
     Returns:
         The snapshot, and whether it is new (False: the newest version says the same).
 
     Raises:
         UsageError: `name` is not a valid folder name.
+        HeldError: the version loses too much of its parent, or the crawl raised an alarm, and it is not released.
         MissingInputError, InvalidTableError: `dataset` is incomplete or invalid.
         PipelineError: `root` cannot be written.
     """
@@ -85,8 +133,24 @@ def publish(
             _log.info("not published: the content equals %s", parent.label)
             return parent, False
         prepared = _Prepared(contents, description, digest, dates, _risk(contents, dates))
+        if gate is not None:
+            require_little_loss(parent, _candidate(prepared, name, parent, stated), gate)
         with explain_write_errors(f"{root}/{name}"), open_writer(Folder.at(root) / name) as writer:
             return _publish(writer, prepared, name, root, stated)
+
+
+def _candidate(prepared: _Prepared, name: str, parent: Snapshot | None, config: PublicationConfig) -> _Candidate:
+    tables = {
+        table: TableEntry(
+            (TableFile(one.source.name, one.rows, one.state.size_bytes, one.content_sha256),),  # no file is hashed yet
+            one.content_sha256,
+            one.columns,
+        )
+        for table, one in prepared.contents.items()
+    }
+    manifest = prepared.manifest(name, parent.version + 1 if parent else 1, parent, tables, config)
+    sources = {one.source.name: one.source for one in prepared.contents.values()}
+    return _Candidate(Folder.at(next(iter(sources.values())).parent), manifest, sources=sources)
 
 
 def finer_versions(snapshot: Snapshot, root: str | Path = DEFAULT_ROOT) -> list[Snapshot]:
@@ -117,7 +181,7 @@ def _publish(
     config: PublicationConfig,
 ) -> tuple[Snapshot, bool]:
     """Write the files of a version, then its manifest under the next free number."""
-    contents, description = prepared.contents, prepared.description
+    contents = prepared.contents
     tables = {table: _add(writer, content) for table, content in contents.items()}
     files = _add_splits(writer, contents)
     while True:
@@ -125,30 +189,7 @@ def _publish(
         if parent and _says_the_same(parent, prepared.digest, config):
             return parent, False  # another publisher has just published the same content
         version = writer.number_after(parent.version if parent else 0)
-        manifest = Manifest(
-            format_version=FORMAT_VERSION,
-            name=name,
-            version=version,
-            parent=parent.version if parent else None,
-            content_digest=prepared.digest,
-            created_at=datetime.now(UTC).isoformat(timespec="microseconds"),
-            code_version=code_version(),
-            config=description["config"],
-            provenance=description["provenance"],
-            extractor=description.get("extractor"),
-            feature_sets=description.get("feature_sets") or {},
-            item_features=description.get("item_features") or {},
-            statistics=description["statistics"],
-            quarantined=description["quarantined"],
-            tables=tables,
-            files=files,
-            licence=config.licence,
-            publisher=config.publisher,
-            contact=config.contact,
-            description=config.description,
-            dates=prepared.dates,
-            risk_figures=[figure.to_json() for figure in prepared.risk],
-        )
+        manifest = replace(prepared.manifest(name, version, parent, tables, config), files=files)
         documents = write_card(manifest, contents["interactions"].source, writer.scratch)
         documents.append(write_croissant(manifest, writer.scratch))
         described = {file: writer.add(writer.scratch / file, file) for file in documents}

@@ -14,13 +14,17 @@ The layout is the same on a disk and in an object store. A version appears atomi
 rows and the configuration, so equal content has the same digest on any machine.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import polars as pl
+import pyarrow as pa
 
-from dataset.errors import InvalidSnapshotError, MissingInputError, UsageError
+from dataset.claims import require_plausible
+from dataset.errors import InvalidSnapshotError, InvalidTableError, MissingInputError, UsageError
 from dataset.feature_sets import MAIN, is_feature_table, table_of_set
 from dataset.files import path_below, sha256_of_file
 from dataset.schema import schema_of
@@ -137,6 +141,29 @@ class Snapshot:
             )
         self.require_published(table)
         return read_published(self.paths_of(table), schema_of(table))
+
+    @contextmanager
+    def open_file(self, name: str, is_read_whole: bool = True) -> Iterator[IO[bytes]]:
+        """Open one of its Parquet files, on a disk or in an object store.
+
+        Args:
+            name: the file.
+            is_read_whole: whether it is read into memory as a whole, so that it has to fit.
+
+        Raises:
+            InvalidTableError: the file cannot be read as Parquet inside this context.
+            StorageError: the object store cannot be reached.
+        """
+        if self.folder.path is not None:
+            require_plausible(self.path / name, is_read_whole)
+        try:
+            with self.folder.open(name) as file:
+                yield file
+        except (OSError, pa.ArrowException) as error:
+            raise InvalidTableError(
+                f"{self.folder}/{name}: cannot be read as Parquet ({error}); "
+                f"check it with `python -m dataset verify {self.folder}`"
+            ) from None
 
     def paths_of(self, table: str) -> list[Path]:
         """Return the Parquet files of a table, in the order of the rows.

@@ -1,1 +1,1 @@
-"""Our Prefect server: its private folder and login, how it starts, its process, and the history that it keeps."""
+"""Our Prefect server: its private folder and login, its process, its history, and the runs killed with it."""

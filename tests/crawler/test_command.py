@@ -131,9 +131,12 @@ def test_the_plan_counts_what_is_known_and_estimates_the_rest_without_a_request(
     assert lines[1].split() == ["ratings", "comments", "0", "1", "2", "s"]
     # Two users are begun and three more are expected, with two pages each like ann: 2 + 2 · 1 + 3 · 2.
     assert lines[2].split() == ["ratings", "collection", "2", "8", "24", "s"]  # 2.4 s each: ten in a minute of 24 s
-    assert lines[-3].startswith("At least 11 requests; 26 s")
+    assert lines[-3].startswith("Known so far: 11 requests; 26 s. The rest, usually most of a crawl, is not known yet")
     assert lines[3].split() == ["ratings", "movie", "0", "not", "yet", "known"]
-    assert "run plan again when these stages have read pages: ratings, frames, likes." in lines[-2]
+    assert lines[-2].startswith(
+        "how many movie, photos, picture, photo pages follow; each 1,000 of a kind take 40 min."
+    )
+    assert lines[-2].endswith("Run plan again when these stages have read pages: ratings, frames, likes.")
     assert lines[-1].startswith("collection: html (15 per page, 10 requests, 24 s); list instead (30 per page, ")
 
 

@@ -1,6 +1,7 @@
 """Whole crawls of the sandbox, each stage in a child process, compared with the truth and the request log."""
 
 import gzip
+import re
 import signal
 import time
 from collections import Counter
@@ -93,6 +94,9 @@ def test_a_page_that_fails_repeatedly_leaves_the_stage_unfinished_until_it_succe
     message = crawl.run("ratings", "--attempts", "3", status=4)
     assert message.startswith("python -m crawler: 1 pages failed 3 times each (mostly: ")
     assert Counter(crawl.requests())[("movie", broken[0])] == 3
+    allowed = re.search(r"--allow-missing (\S+) \(a share of", message)[1]
+    assert "1 pages failed and are missing" in crawl.run("ratings", "--attempts", "1", "--allow-missing", allowed)
+    assert crawl.run("ratings", "--attempts", "1", "--allow-missing", str(float(allowed) / 2), status=4)
     broken[0] = "healed"
     crawl.run("ratings")
     assert crawl.pages("failed") == set()

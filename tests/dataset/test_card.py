@@ -272,6 +272,10 @@ CRAWL = {"source": "crawl", "site": "douban", "is_invented": False}
 TIMES = {"first_request_at": "2025-01-02T03:04:05+00:00", "last_request_at": "2025-03-04T03:04:05+00:00"}
 SOURCES = [
     (CRAWL | TIMES, ("public pages of douban from 2025-01-02 to 2025-03-04", "neither asked nor told", "HMAC-SHA256")),
+    (
+        CRAWL | {"pages": {"movie": {"done": 998, "failed": 1}, "collection": {"done": 2_000, "refused": 1}}},
+        ("2 of 3,000 pages could not be read", "neither asked nor told", "HMAC-SHA256"),
+    ),
     (CRAWL | {"is_invented": True}, ("an invented site", "all users are invented", "no real person")),
     (
         {"source": "import", "file": "mine.csv", "has_pictures": True},

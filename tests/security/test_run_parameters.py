@@ -60,6 +60,8 @@ BOUNDED = {
     "precision",
     "decoding",
     "dates",
+    "split",
+    "release",
     "max_users",
     "max_movies",
     "epochs",

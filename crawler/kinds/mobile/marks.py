@@ -12,7 +12,7 @@ from pydantic import BeforeValidator
 
 from crawler.kinds.collection import RatingRow, store_ratings, title_to_keep
 from crawler.kinds.items import read_shown_items
-from crawler.kinds.kind import CrawlContext
+from crawler.kinds.kind import CrawlContext, Fills
 from crawler.kinds.mobile import API
 from crawler.kinds.mobile.json_kind import JsonKind
 from crawler.kinds.mobile.paging import (
@@ -148,5 +148,6 @@ MARKS_JSON = JsonKind(
     first_pages=_first_pages,
     unplanned=n_people_to_come,
     places=lambda scope: MARKS_PER_PAGE,
+    fills=Fills(lambda parsed: parsed.ratings, {"stars": 0.3, "rated_on": 0.3}),
     refresh_days=7.0,
 )

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator
 
 from crawler.kinds.estimates import surviving, unread_movies
-from crawler.kinds.kind import CrawlContext, one_page
+from crawler.kinds.kind import CrawlContext, Fills, one_page
 from crawler.kinds.mobile import API
 from crawler.kinds.mobile.json_kind import JsonKind
 from crawler.kinds.mobile.paging import Place, with_detours
@@ -134,5 +134,6 @@ MOVIE_JSON = JsonKind(
     first_pages=_first_pages,
     unplanned=unread_movies,
     pages_per_list=one_page,
+    fills=Fills(lambda parsed: (parsed,), {"year": 0.8, "genres": 0.8, "directors": 0.7, "rating_mean": 0.5}),
     refresh_days=90.0,
 )

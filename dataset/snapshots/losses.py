@@ -1,0 +1,177 @@
+"""Counts what a version loses of its parent: rows, users, values of columns, and the sides of pairs.
+
+A row is lost if the new version has none with its key, whatever else it has: as many other users do not make up for the
+lost ones. A value is lost if its row is still there and the value is not. Rows are compared by 64-bit hashes of their
+keys, so that only these stay in memory.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import polars as pl
+import pyarrow.parquet as pq
+
+from dataset.dates import personal_dates
+from dataset.errors import HeldError
+from dataset.schema import SPLITS, is_known, schema_of
+from dataset.snapshots.diff import describe_changes, diff_tables
+from dataset.snapshots.publication import GateConfig
+from dataset.snapshots.snapshot import Snapshot
+from dataset.tables import Schema
+
+_KEEPS_SIDES = ("stable", "given")
+_OF = {"interactions": ["user_id"], "frame_likes": ["user_id", "movie_id"]}
+_OF_SPLIT = "train_"  # columns that are computed from the pairs in train begin so
+_BATCH_ROWS = 262_144
+_DIGITS = 12
+
+
+@dataclass(frozen=True)
+class Loss:
+    """What a version loses of one kind of thing: how many its parent has, and how many of them are lost."""
+
+    what: str
+    before: int
+    lost: int
+
+    @property
+    def share(self) -> float:
+        """The lost share."""
+        return self.lost / self.before if self.before else 0.0
+
+    def __str__(self) -> str:
+        return f"{self.lost:,} of {self.before:,} {self.what} ({100 * self.share:.1f} %)"
+
+
+def losses(before: Snapshot, after: Snapshot) -> list[Loss]:
+    """Return what `after` loses of `before`, the largest shares first; nothing where nothing is lost.
+
+    Raises:
+        InvalidTableError: a file cannot be read.
+        StorageError: the object store cannot be reached.
+    """
+    found: list[Loss] = []
+    for table, entry in before.manifest.tables.items():
+        other = after.manifest.tables.get(table)
+        if is_known(table) and not (other and other.content_sha256 == entry.content_sha256):
+            found += _losses_of(table, before, after)
+    return sorted((loss for loss in found if loss.lost), key=lambda loss: -loss.share)
+
+
+def moved_pairs(before: Snapshot, after: Snapshot) -> Loss:
+    """Return how many pairs that both versions have are in another split now."""
+    one, other = before.manifest.tables["interactions"], after.manifest.tables["interactions"]
+    if one.content_sha256 == other.content_sha256:
+        return Loss("pairs in another split", one.rows, 0)
+    both = _digest(before, "interactions", ["split"]).join(_digest(after, "interactions", ["split"]), on="key")
+    return Loss("pairs in another split", both.height, both.filter(pl.col("split") != pl.col("split_right")).height)
+
+
+def require_little_loss(before: Snapshot | None, after: Snapshot, gate: GateConfig) -> None:
+    """Check that a version may follow its parent.
+
+    Args:
+        before: the parent, None if there is none.
+        after: the version that is not published yet.
+        gate: how much it may lose.
+
+    Raises:
+        HeldError: it loses more, or its crawl raised an alarm, and it is not released.
+    """
+    reasons = [str(alarm) for alarm in after.manifest.provenance.get("alarms") or []]
+    if before is not None:
+        found = losses(before, after)
+        if _keeps_sides(before) and _keeps_sides(after):
+            found.append(moved_pairs(before, after))
+        reasons += [str(loss) for loss in found if loss.share > gate.max_loss]
+    digest = after.content_digest
+    if not reasons or (gate.release and digest.startswith(gate.release)):
+        return
+    changes = () if before is None else tuple(describe_changes(before, after, diff_tables(before, after)))
+    against = f" against {before.label}" if before else ""
+    others = f" (--release {gate.release} names another content)" if gate.release else ""
+    raise HeldError(
+        f"{after.name}: held, not published{against}: {'; '.join(reasons)}; a version may lose "
+        f"{100 * gate.max_loss:g} % (--max-loss); if this is right, publish again with --release "
+        f"{digest[:_DIGITS]}{others}",
+        changes,
+    )
+
+
+def _keeps_sides(snapshot: Snapshot) -> bool:
+    """Return whether a version's split promises that a pair stays where it is."""
+    split = snapshot.manifest.config.get("split")
+    return isinstance(split, dict) and split.get("strategy") in _KEEPS_SIDES
+
+
+def _losses_of(table: str, before: Snapshot, after: Snapshot) -> Iterator[Loss]:
+    schema = schema_of(table)
+    columns = _compared(before, after, table, schema)
+    one = _digest(before, table, columns)
+    other = _digest(after, table, columns)
+    if table == "frame_likes":  # likes of pairs in train are not published
+        pairs = _digest(after, "interactions", ["split"])
+        one = one.filter(~pl.col("of").is_in(pairs.filter(pl.col("split") == 0)["key"].implode()))
+    yield Loss(_in_words(table), one.height, one.join(other, on="key", how="anti").height)
+    if table == "interactions":
+        users = one["of"].unique()
+        yield Loss("users", len(users), len(users.filter(~users.is_in(other["of"].unique().implode()))))
+    both = one.join(other, on="key")
+    for column in columns:
+        lost = both.filter(pl.col(column) & ~pl.col(f"{column}_right")).height
+        yield Loss(f"values of {table}.{column}", both.filter(pl.col(column)).height, lost)
+
+
+def _compared(before: Snapshot, after: Snapshot, table: str, schema: Schema) -> list[str]:
+    """Return the columns whose values can be lost: not keys, vectors, or what the split or `--dates` decides."""
+    left_out = {*schema.primary_key(), "split"}
+    if before.manifest.dates != after.manifest.dates:
+        acts = personal_dates(schema)
+        left_out |= {column for columns in acts.values() for column in columns} | {f"{act}_rank" for act in acts}
+    return [
+        column
+        for column, dtype in before.manifest.tables[table].columns.items()
+        if column not in left_out and not column.startswith(_OF_SPLIT) and not dtype.startswith("Array")
+    ]
+
+
+def _digest(snapshot: Snapshot, table: str, columns: list[str]) -> pl.DataFrame:
+    """Return for each row the hash of its key, what it is `of` (`_OF`), and which columns have a value.
+
+    Of the column `split`, the place in `SPLITS` is returned.
+    """
+    keys = schema_of(table).primary_key()
+    of = _OF.get(table, keys)
+    types: dict[str, type[pl.DataType]] = {"key": pl.UInt64, "of": pl.UInt64}
+    types |= {column: pl.UInt8 if column == "split" else pl.Boolean for column in columns}
+    entry = snapshot.manifest.tables.get(table)
+    if entry is None:
+        return pl.DataFrame(schema=types)
+    present = [column for column in columns if column in entry.columns]
+    parts = [pl.DataFrame(schema=types)]
+    for name in entry.names:
+        with snapshot.open_file(name, is_read_whole=False) as file:
+            for batch in pq.ParquetFile(file).iter_batches(_BATCH_ROWS, columns=list({*keys, *of, *present})):
+                rows = pl.DataFrame(pl.from_arrow(batch))
+                has = [
+                    _has_value(rows, column) if column in present else pl.lit(False).alias(column) for column in columns
+                ]
+                parts.append(rows.select(_hash(keys).alias("key"), _hash(of).alias("of"), *has).cast(pl.Schema(types)))
+    return pl.concat(parts)
+
+
+def _hash(columns: list[str]) -> pl.Expr:
+    return pl.struct(pl.col(columns).cast(pl.String)).hash()
+
+
+def _has_value(rows: pl.DataFrame, column: str) -> pl.Expr:
+    value, dtype = pl.col(column), rows.schema[column]
+    if column == "split":
+        return value.cast(pl.String).cast(pl.Enum(SPLITS)).to_physical()
+    if isinstance(dtype, pl.List):
+        return (value.list.len() > 0).fill_null(value=False)
+    return (value.is_not_null() & (value != "")) if dtype == pl.String else value.is_not_null()
+
+
+def _in_words(table: str) -> str:
+    return f"rows of {table}" if table == "users" else table.replace("_", " ")

@@ -7,6 +7,7 @@ command with one line and a non-zero exit status.
 
 import os
 import re
+import shlex
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, TextIO
@@ -159,6 +160,9 @@ def _in_words(error: cyclopts.CycloptsError) -> str:
             + problem["msg"].removeprefix("Value error, ")  # pydantic's prefix for a validator of ours
             for problem in cause.errors()
         )
+    if isinstance(error, cyclopts.UnusedCliTokensError):
+        unused = " ".join(map(shlex.quote, error.unused_tokens or []))
+        return f"not understood: {unused} (several values of one option are separated by commas; quote spaces)"
     words = " ".join(str(error).split())
     return words if words.endswith("...") else words.rstrip(" .,")  # "...": cyclopts lists only some commands
 

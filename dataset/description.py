@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
+import polars as pl
+import polars.selectors as cs
 from pydantic import AfterValidator, BaseModel, Discriminator, Field, Tag
 
 from dataset.documents import FileName, Moment, Settings, Sha256, Whole, holds, read_document
@@ -41,6 +43,9 @@ _EXTRACT_AGAIN = "run `python -m features extract`, `import` or `text` again"
 _OF_FRAMES = ("frames.parquet", "features_of", ("extractor", "feature_sets"))
 _OF_ITEMS = ("movies.parquet", "item_features_of", ("item_features",))
 """The file whose rows have features, the key with its SHA-256, and the keys that say what made the features."""
+
+_OF_SPLIT = "train_"
+"""How the names of columns begin that depend on the split: counts and means over the train split."""
 
 PAPER_STATISTICS: dict[str, int] = {
     "n_users": 16_166,
@@ -241,6 +246,8 @@ def parent_of(table: str) -> tuple[str, str]:
 def keep_features(before: Path, after: Path) -> list[str]:
     """Add features to a new build: those of frames if it has the same frames, those of items if it has the same movies.
 
+    They are the same if nothing but their counts in the train split differs, as after another split.
+
     Args:
         before: the dataset folder; it may not exist or have no features.
         after: a folder with the tables and the `dataset.json` of the new build.
@@ -257,16 +264,28 @@ def keep_features(before: Path, after: Path) -> list[str]:
     for parent, key, made_by in (_OF_FRAMES, _OF_ITEMS):
         of_features = {name: old[name] for name in (*made_by, key) if old.get(name)}
         tables = list(makers_of_tables(of_features))
-        if tables and old.get(key) != new["tables"][parent]:
+        if not tables:
+            continue
+        if old.get(key) != old["tables"].get(parent) or not _have_same_rows(before / parent, after / parent):
             removed += tables
             continue
-        described |= of_features
+        described |= of_features | {key: new["tables"][parent]}
         for file in (file for table in tables for file in files_of_table(table)):
             if file in old["tables"] and (before / file).is_file():
                 link_or_copy(before / file, after / file)
                 digests[file] = old["tables"][file]
     write_json(after / FILE_NAME, {**described, "tables": digests})
     return removed
+
+
+def _have_same_rows(before: Path, after: Path) -> bool:
+    """Return whether two tables of frames or of movies are equal, apart from the columns that depend on the split."""
+    if not before.is_file():
+        return False
+    if sha256_of_file(before) == sha256_of_file(after):
+        return True
+    old, new = (pl.scan_parquet(path).drop(cs.starts_with(_OF_SPLIT)).collect() for path in (before, after))
+    return old.equals(new)
 
 
 def require_only_a_dataset(folder: Path) -> None:

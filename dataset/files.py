@@ -4,20 +4,24 @@ A write is atomic: a reader sees the old file or the whole new one, never a part
 never edit them, so a file's size and modification time show whether it has changed (`FileState`).
 """
 
+import errno
 import hashlib
 import json
 import os
 import re
 import shutil
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TextIO
 
 from dataset.errors import PipelineError
 
 _READ_SIZE_BYTES = 1 << 20
 _COPY_SIZE_BYTES = 1 << 30
+_WAIT_S = 0.1
+_NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP)
 
 
 class FileState(NamedTuple):
@@ -126,16 +130,80 @@ def exclusive_lock(path: Path, refusal: str) -> Iterator[None]:
         PipelineError: another process holds the lock (the message is `refusal`), or the system is not POSIX.
     """
     try:
-        import fcntl
+        file = _try_lock(path)
     except ImportError:
         raise PipelineError(f"{path}: file locks need Linux or macOS; on Windows, use WSL") from None
-    with path.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise PipelineError(refusal) from None
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+        raise PipelineError(f"{path}: cannot be locked ({error.strerror}); choose a folder on another disk") from None
+    if file is None:
+        raise PipelineError(refusal)
+    with file:
         yield
         path.unlink(missing_ok=True)
+
+
+@contextmanager
+def waiting_lock(path: Path, on_wait: Callable[[], None]) -> Iterator[None]:
+    """Hold a lock on the file `path` inside this context; wait while another process holds it.
+
+    Where a system or a file system has no locks, nothing is locked.
+
+    Args:
+        path: the file; its folder is made if it is missing.
+        on_wait: called once, before the wait.
+    """
+    with explain_write_errors(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = _wait_for_lock(path, on_wait)
+    try:
+        yield
+    finally:
+        if file is not None:
+            path.unlink(missing_ok=True)
+            file.close()
+
+
+def _wait_for_lock(path: Path, on_wait: Callable[[], None]) -> TextIO | None:
+    """Return the locked file, None where there are no locks."""
+    is_said = False
+    while True:
+        try:
+            file = _try_lock(path)
+        except ImportError:
+            return None
+        except OSError as error:
+            if error.errno in _NO_LOCKS:
+                return None
+            raise
+        if file is not None:
+            return file
+        if not is_said:
+            on_wait()
+        is_said = True
+        time.sleep(_WAIT_S)
+
+
+def _try_lock(path: Path) -> TextIO | None:
+    """Return the locked file, None if another process holds the lock."""
+    import fcntl
+
+    while True:
+        file = path.open("w")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.fstat(file.fileno()).st_ino == path.stat().st_ino:
+                return file
+        except FileNotFoundError:  # the holder has deleted the file that we opened
+            pass
+        except BlockingIOError:
+            file.close()
+            return None
+        except OSError:
+            file.close()
+            raise
+        file.close()
 
 
 def is_below(name: str) -> bool:

@@ -18,9 +18,10 @@ from dataset.errors import HeldError, MissingInputError, RefusedError
 from dataset.feature_sets import files_of_set
 from dataset.placeholders.fingerprints import FILE_NAME as FINGERPRINTS
 from dataset.schema import OPTIONAL_RAW_TABLES, RAW_TABLES
+from dataset.snapshots.losses import losses
 from dataset.snapshots.publication import GateConfig, PublicationConfig
-from dataset.snapshots.publish import publish
-from dataset.snapshots.snapshot import Snapshot
+from dataset.snapshots.publish import publish, version_place
+from dataset.snapshots.snapshot import Snapshot, snapshot_at
 from dataset.version import code_version
 from features.config import ExtractorConfig
 from flows.artifacts import show_held, show_snapshot
@@ -30,6 +31,7 @@ from flows.extraction import extract_features
 from flows.runners import LOCAL, task_runner
 from flows.stamps import Stamp, digests_of_files
 
+_MOST_LOSSES = 5
 _RAW_FILES = (
     *(f"{name}.parquet" for name in (*RAW_TABLES, *OPTIONAL_RAW_TABLES)),
     FINGERPRINTS,
@@ -186,7 +188,8 @@ def publish_dataset(
         emit(HELD, name, reason=str(held))
         raise
     if is_new:
-        emit(PUBLISHED, name, version=snapshot.version, digest=snapshot.content_digest)
+        lost = _lost_by(snapshot, root)
+        emit(PUBLISHED, name, version=snapshot.version, digest=snapshot.content_digest, lost=lost)
         say(
             f"Published snapshot {snapshot.label} in {snapshot.folder}, with the dates of people's acts by "
             f"{snapshot.manifest.dates}."
@@ -195,6 +198,17 @@ def publish_dataset(
         say(f"Nothing changed since snapshot {snapshot.label}; nothing published.")
     show_snapshot(snapshot)
     return snapshot
+
+
+def _lost_by(snapshot: Snapshot, root: str | Path) -> str:
+    """Return in words what a version has lost of the one before, and say it; nothing if there is none."""
+    if snapshot.manifest.parent is None:
+        return ""
+    parent = snapshot_at(version_place(root, snapshot.name, snapshot.manifest.parent))
+    lost = "; ".join(map(str, losses(parent, snapshot)[:_MOST_LOSSES]))
+    if lost:
+        say(f"It has lost {lost} of {parent.label}.")
+    return lost
 
 
 def _crawl_stamp(stage: str, home: Path, options: dict[str, Any]) -> Stamp:

@@ -13,6 +13,7 @@ app = command_line(
         "recommend": ("model.recommend:recommend_movies", "Recommend movies, each with a key frame."),
         "experiment": ("model.experiment:experiment", "Train and evaluate several models, and write a report."),
         "tune": ("model.tune:tune_settings", "Search for a model's best settings on validation."),
+        "runs": ("model.runs:runs_command", "List the runs, or remove some."),
         "compare": ("model.compare:compare", "Show which runs differ by more than chance."),
     },
 )

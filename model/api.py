@@ -25,6 +25,7 @@ from model.experiments.recommend import recommend as recommend_with
 from model.experiments.recommend import user_indices
 from model.experiments.run_folder import Run
 from model.experiments.run_folder import open_run as open_run_folder
+from model.experiments.runs.store import find_run
 from model.experiments.settings import apply_settings
 from model.models.names import MODEL_NAMES
 from model.models.registry import default_config
@@ -90,11 +91,16 @@ def train(
 def open_run(folder: str | Path, device: str = "cpu") -> tuple[Run, SnapshotData]:
     """Open a run that `python -m model.train` trained, with the snapshot that it was trained on.
 
+    Args:
+        folder: its folder or name, or the start of its name.
+        device: "cpu" or "cuda".
+
     Raises:
+        UsageError: several runs start so.
         MissingInputError: the folder is not a run, or its training has not finished.
         InvalidSnapshotError: the snapshot has changed since training.
     """
-    return open_run_folder(Path(folder), device=device)
+    return open_run_folder(find_run(folder), device=device)
 
 
 def evaluate(run: Run, data: SnapshotData, split: str = "test", config: EvaluationConfig | None = None) -> Evaluation:

@@ -17,7 +17,7 @@ app = command_line("python -m model.compare")
 @app.default
 def compare(
     *,
-    runs: Annotated[tuple[Path, ...], Parameter(consume_multiple=True)] = (),
+    runs: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = (),
     split: Literal["test", "validation"] = "test",
     to: Path | None = None,
 ) -> None:
@@ -26,15 +26,17 @@ def compare(
     Every pair of models is tested in every metric; the `comparisons` table holds them all.
 
     Args:
-        runs: run folders (all below data/runs if absent)
+        runs: folders or names of runs, or the starts of their names (all below data/runs if absent)
         split: the split that the runs were evaluated on
         to: the file to write (comparisons.parquet beside the first run if absent)
     """
     from dataset.tables import write_table
     from model.experiments.compare import compare_runs
+    from model.experiments.runs.store import find_run
     from model.schema import Comparison
 
-    folders = runs or tuple(sorted(path.parent for path in DEFAULT_RUNS.glob("*/user_metrics.parquet")))
+    evaluated = sorted(path.parent for path in DEFAULT_RUNS.glob("*/user_metrics.parquet"))
+    folders = [find_run(run) for run in runs] if runs else evaluated
     if not folders:
         raise MissingInputError(f"{DEFAULT_RUNS}: no evaluated run there; run `python -m model.evaluate` first")
     comparisons = compare_runs(folders, split)

@@ -3,6 +3,7 @@
 The metrics and their names are described in `evaluation/evaluate.py`.
 """
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
@@ -21,7 +22,7 @@ _PAPER_METRICS = ("hr", "ndcg")
 @app.default
 def evaluate_run(
     *,
-    run: Path,
+    run: str,
     snapshot: Path | None = None,
     split: Literal["test", "validation"] = "test",
     config: Annotated[EvaluationConfig, FLAT] = EvaluationConfig(),  # noqa: B008 - frozen
@@ -30,7 +31,7 @@ def evaluate_run(
     """Evaluate a trained run on held-out data.
 
     Args:
-        run: the run folder (python -m model.train makes it)
+        run: a run's folder or name, or the start of its name (python -m model runs lists them)
         snapshot: the run's snapshot, if the snapshot was moved after training
         split: the split to evaluate on
         config: the protocol
@@ -38,18 +39,22 @@ def evaluate_run(
     """
     from model.evaluation.evaluate import evaluate
     from model.experiments.run_folder import open_run, write_evaluation
+    from model.experiments.runs.store import find_run, lock_run
     from model.training.device import use_device
 
     use_device(device)
-    opened, data = open_run(run, snapshot, device)
+    folder = find_run(run)
+    opened, data = open_run(folder, snapshot, device)
     scorer, n_users = opened.model.scorer(), len(data.ids.users)
     is_long = n_users * len(data.ids.movies) > _MANY_SCORES
+    started = time.perf_counter()
     with progress("users") as bar:
         task = bar.add_task(f"Evaluating {opened.model_name}", total=n_users, visible=is_long, note="")
         evaluation = evaluate(
             scorer, data.tables, split, opened.model_name, opened.seed, config, device, lambda n: bar.advance(task, n)
         )
-    path = write_evaluation(run, split, evaluation)
+    with lock_run(folder):
+        path = write_evaluation(folder, split, evaluation, config, time.perf_counter() - started)
     say(f"{opened.model_name} on {data.label}, {split} split:")
     say(_lines(evaluation.metrics, config.protocol))
     say(f"All metrics: {path}")

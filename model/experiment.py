@@ -11,15 +11,17 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from dataset.cli import FLAT, command_line, execute, run, say
-from dataset.errors import MissingInputError
+from dataset.errors import MissingInputError, UsageError
 from model.experiments.config import ExperimentConfig
-from model.experiments.folders import DEFAULT_EXPERIMENTS, DEFAULT_RUNS
+from model.experiments.folders import DEFAULT_EXPERIMENTS, DEFAULT_RUNS, DEFAULT_TUNING
 
 app = command_line("python -m model.experiment")
 
 
 @app.default
 def experiment(
+    study: Path | None = None,
+    /,
     *,
     config: Annotated[ExperimentConfig, FLAT] = ExperimentConfig(),  # noqa: B008 - frozen
     settings: Annotated[tuple[str, ...], Parameter(name="--set")] = (),
@@ -27,31 +29,68 @@ def experiment(
     raw: Path | None = None,
     to: Path | None = None,
     runs: Path = DEFAULT_RUNS,
+    searches: Path = DEFAULT_TUNING,
+    shard: str | None = None,
 ) -> None:
     """Train and evaluate several models, and write a report; to continue a stopped experiment, run it again.
 
     Args:
+        study: a TOML file with the models, their settings or searches, and how they are judged (see model/README.md)
         config: the models and seeds
-        settings: a training setting for all models as KEY=VALUE, for example epochs=50; may be repeated
+        settings: a setting as KEY=VALUE that all the models have, for example epochs=50; may be repeated
         snapshot: a snapshot's folder (the newest if absent)
         raw: the folder of raw tables and pictures (data/<name>/raw if absent)
-        to: the folder to write (data/experiments/<name>-<version> if absent)
+        to: the folder to write (data/experiments/[<study>/]<name>-<version> if absent)
         runs: the parent of all run folders
+        searches: the parent of the folders of all searches
+        shard: run only this part of the runs, for example 2/8, and write no report; when all parts have ended, the
+            same command without it writes the report
     """
     from model.experiments.console import console_reporter
-    from model.experiments.experiment import run_experiment
+    from model.experiments.experiment import Folders, run_shard, run_study
     from model.experiments.run_folder import data_name, find_snapshot
-    from model.experiments.settings import apply_settings, read_settings
+    from model.experiments.settings import read_settings
+    from model.experiments.studies.study import Shard, study_of
+    from model.experiments.studies.study_file import read_study
 
-    (training,) = apply_settings(read_settings(None, settings), config.training)
-    opened = find_snapshot(snapshot, next(iter(config.features), None))
-    pictures = raw or Path("data") / opened.name / "raw"
+    part = Shard.parse(shard) if shard else None
     if raw and not (raw / "images.parquet").is_file():
         raise MissingInputError(f"{raw}: no images.parquet there; --raw takes the folder of raw tables")
-    destination = to or DEFAULT_EXPERIMENTS / data_name(opened, config.features)
-    with console_reporter() as reporter:
-        report = run_experiment(opened, replace(config, training=training), destination, runs, pictures, reporter)
-    say(f"The report is {report}; the tables are beside it.")
+    if study is None:
+        asked, places = study_of(config, read_settings(None, settings)), None
+    else:
+        _require_in_file(study, config, settings, snapshot)
+        asked, places = read_study(study)
+        asked = replace(asked, jobs=config.jobs, threads=config.threads)
+    first_set = next(iter(asked.features), None)
+    opened = [find_snapshot(place, first_set) for place in places or (snapshot,)]
+    names = [data_name(one, asked.features) for one in opened]
+    if len(set(names)) < len(names):
+        raise UsageError(f"{study}: two of the snapshots are called {names[-1]}; give each a study of its own")
+    parent = (to or DEFAULT_EXPERIMENTS) / (study.stem if study and not to else "")
+    for one, name in zip(opened, names, strict=True):
+        folder = to if to and len(opened) == 1 else parent / name
+        with console_reporter() as reporter:
+            if part:
+                n_runs = run_shard(one, asked, Folders(runs, searches), part, reporter)
+                say(f"Part {shard} of {name} is finished ({n_runs} runs). The report: this command without --shard.")
+                continue
+            pictures = raw or Path("data") / one.name / "raw"
+            report = run_study(one, asked, folder, Folders(runs, searches), pictures, reporter)
+        say(f"The report is {report}; the tables are beside it.")
+
+
+def _require_in_file(study: Path, config: ExperimentConfig, settings: Sequence[str], snapshot: Path | None) -> None:
+    """Check that no option says what the study file says."""
+    default = ExperimentConfig()
+    given = [
+        f"--{name.replace('_', '-')}"
+        for name in ("models", "seeds", "features", "evaluation")
+        if getattr(config, name) != getattr(default, name)
+    ]
+    given += ["--set"] * bool(settings) + ["--snapshot"] * bool(snapshot)
+    if given:
+        raise UsageError(f"{given[0]} does not go with a study file; write it into {study}")
 
 
 def main(argv: Sequence[str]) -> None:

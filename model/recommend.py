@@ -14,7 +14,7 @@ app = command_line("python -m model.recommend")
 @app.default
 def recommend_movies(
     *,
-    run: Path,
+    run: str,
     snapshot: Path | None = None,
     user: list[str] | None = None,
     frames: Path | None = None,
@@ -25,7 +25,7 @@ def recommend_movies(
     """Recommend movies, each with a key frame, with a trained run.
 
     Args:
-        run: the run folder (python -m model.train makes it)
+        run: a run's folder or name, or the start of its name (python -m model runs lists them)
         snapshot: the run's snapshot, if the snapshot was moved after training
         user: a user_id; may be repeated (all users if absent)
         frames: a Parquet file of new pictures of known movies (frame_id, movie_id, feature), scored without
@@ -37,16 +37,18 @@ def recommend_movies(
     from dataset.tables import read_table, write_table
     from model.experiments.recommend import recommend, user_indices
     from model.experiments.run_folder import open_run
+    from model.experiments.runs.store import find_run
     from model.schema import NewFrame, Recommendation
     from model.training.device import use_device
 
     use_device(device)
     new_frames = None if frames is None else read_table(frames, NewFrame)
-    opened, data = open_run(run, snapshot, device, new_frames)
+    folder = find_run(run)
+    opened, data = open_run(folder, snapshot, device, new_frames)
     users = user_indices(user, data.ids, data.label)
     train_items = data.training.positives
     table = recommend(opened.model.scorer(), data.training, data.ids, users, train_items, k, device)
-    path = to or run / "recommendations.parquet"
+    path = to or folder / "recommendations.parquet"
     write_table(table, Recommendation, path)
     say(f"{table.height:,} recommendations for {len(users):,} users: {path}")
     if new_frames is not None:

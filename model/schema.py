@@ -32,13 +32,18 @@ class Training(dy.Schema):
 
 
 class Tuning(dy.Schema):
-    """One trial of a search for settings. `settings` is a JSON object; `error` says why a trial failed to train."""
+    """One trial of a search for settings.
+
+    `settings` is a JSON object; `error` says why a trial failed to train. A trial that was `pruned` ended early, as it
+    was worse than others.
+    """
 
     model = dy.String(primary_key=True)
     seed = dy.Int64(primary_key=True)
     trial = dy.UInt32(primary_key=True)
     settings = dy.String(min_length=2)
     validation_ndcg = dy.Float64(nullable=True, min=0, max=1)
+    pruned = dy.Bool()
     best_epoch = dy.UInt32(nullable=True, min=1)
     epochs = dy.UInt32()
     seconds = dy.Float64(min=0)
@@ -171,7 +176,10 @@ class Recommendation(dy.Schema):
 
 
 class Cost(dy.Schema):
-    """What a run cost in seconds and memory. The memory is null where the system does not report it."""
+    """What a run cost in seconds and memory. The memory is null where the system does not report it.
+
+    `evaluate_s` is null until the run was evaluated on the test split.
+    """
 
     model = dy.String(primary_key=True)
     seed = dy.Int64(primary_key=True)
@@ -179,7 +187,7 @@ class Cost(dy.Schema):
     n_epochs = dy.UInt32()
     best_epoch = dy.UInt32()
     train_s = dy.Float64(min=0)
-    evaluate_s = dy.Float64(min=0)
+    evaluate_s = dy.Float64(nullable=True, min=0)
     n_threads = dy.UInt32(min=1)
     peak_memory_bytes = dy.UInt64(nullable=True)
 

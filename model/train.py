@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
-from dataset.cli import FLAT, CountOrZero, command_line, execute, progress, run, say
+from dataset.cli import FLAT, CountOrZero, command_line, execute, run, say
+from dataset.errors import UsageError
 from model.experiments.folders import DEFAULT_RUNS
 from model.experiments.training_options import TrainingOptions
 
@@ -17,58 +18,48 @@ def train(
     options: Annotated[TrainingOptions, FLAT] = TrainingOptions(),  # noqa: B008 - frozen
     epochs: CountOrZero | None = None,
     resume: bool = False,
+    fresh: bool = False,
     runs: Path = DEFAULT_RUNS,
 ) -> None:
     """Train a model on a snapshot; by default JIFR, on the newest snapshot below data/snapshots.
 
+    The same command again finds the finished run, or continues the unfinished one. Other settings are another run.
+
     Args:
         epochs: maximum number of epochs; the same as --set epochs=…
-        resume: continue the stopped run of this model, snapshot and seed
+        resume: only continue the stopped run of these settings; an error if there is none
+        fresh: train another run of the same settings beside the one that is there
         runs: the parent of all run folders
         options: the options that training and tuning share
     """
     from model.data.loading import load
-    from model.experiments.run_folder import describe_run, find_snapshot, resume_run, run_folder, start_run
+    from model.evaluation.config import EvaluationConfig
+    from model.experiments.console import train_on_console
+    from model.experiments.run_folder import find_snapshot
+    from model.experiments.run_task import ask_for
     from model.experiments.settings import apply_settings, read_settings, take_model_name
-    from model.experiments.training_run import compare_with_baselines, settings_without_effect, train_and_validate
+    from model.experiments.training_run import settings_without_effect
     from model.models.registry import default_config
     from model.training.config import TrainingConfig
     from model.training.device import use_device
-    from model.training.trainer import Epoch, Trainer
 
-    settings = read_settings(options.config, options.set) | ({} if epochs is None else {"epochs": epochs})
+    if resume and fresh:
+        raise UsageError("--resume and --fresh exclude each other; give one of them")
+    settings = read_settings(options.config, options.assignments) | ({} if epochs is None else {"epochs": epochs})
     model_name = take_model_name(settings, options.model)
     config, training = apply_settings(settings, default_config(model_name), TrainingConfig())
     use_device(options.device, options.threads)
     snapshot = find_snapshot(options.snapshot, options.features)
     data = load(snapshot)
-    trainer = Trainer(data.training, data.validation, model_name, config, training, options.seed, options.device)
-    folder = run_folder(runs, model_name, snapshot, options.seed)
-    description = describe_run(model_name, config, training, options.seed, snapshot)
+    task = ask_for(runs, snapshot, model_name, config, training, options.seed, EvaluationConfig(), fresh)
     say(
         f"Training {model_name} on {data.label}: {data.training.n_users:,} users, "
         f"{data.training.n_items:,} movies, {len(data.training.positives.values):,} train interactions.",
-        *settings_without_effect(settings, trainer.model, model_name, config),
+        *settings_without_effect(settings, model_name, config),
         sep="\n",
     )
-    if needed := type(trainer.model).bytes_needed(data.training.n_users, data.training.n_items):
-        say(f"It needs about {needed / 2**30:.1f} GiB of memory.")
-    if resume:
-        say(f"Resuming after epoch {resume_run(folder, description, trainer)}.")
-    else:
-        start_run(folder, description)
-
-    with progress("epochs") as bar:
-        task = bar.add_task("training", total=trainer.most_epochs, completed=len(trainer.epochs), note="")
-
-        def on_epoch(epoch: Epoch) -> None:
-            bar.update(task, completed=epoch.epoch, note=str(epoch))
-
-        evaluation = train_and_validate(folder, trainer, data, model_name, options.seed, options.device, on_epoch)
-        bar.update(task, total=len(trainer.epochs))
-    if evaluation is not None:
-        say("On validation:", *compare_with_baselines(evaluation.metrics, data, model_name, options.seed), sep="\n  ")
-    say(f"Run: {folder}\nNext: python -m model.evaluate --run {folder}")
+    train_on_console(task, data, options.device, resume)
+    say(f"Run: {task.folder}\nNext: python -m model.evaluate --run {task.folder}")
 
 
 def main(argv: Sequence[str]) -> None:

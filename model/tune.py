@@ -9,7 +9,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from dataset.cli import FLAT, Count, command_line, execute, progress, run, say
+from dataset.cli import FLAT, Count, command_line, execute, run, say
 from model.experiments.folders import DEFAULT_TUNING
 from model.experiments.training_options import TrainingOptions
 
@@ -22,6 +22,7 @@ def tune_settings(
     options: Annotated[TrainingOptions, FLAT] = TrainingOptions(),  # noqa: B008 - frozen
     tried: Annotated[tuple[str, ...], Parameter(name="--try")] = (),
     trials: Count | None = None,
+    prune: bool = False,
     to: Path | None = None,
 ) -> None:
     """Search for a model's best settings by validation NDCG; to continue a stopped search, run it again.
@@ -29,52 +30,37 @@ def tune_settings(
     Args:
         tried: KEY=VALUES, either choices (l2=0.001,0.01) or a range (learning_rate=0.0005..0.01); join keys
             that must have equal values with commas (collaborative_dim,visual_dim=16,32); may be repeated (if absent,
-            the paper's dimensions and penalties, or the few settings of a model that is fitted at once)
+            the few settings that matter most for the model)
         trials: number of trials, with settings from Optuna (every combination is tried if absent)
+        prune: end a trial early if it is worse than most others
         to: the folder of the search (a folder below data/tuning if absent)
         options: the options that training and tuning share
     """
-    from dataset.errors import TooLittleDataError, UsageError
+    from dataset.errors import UsageError
     from model.data.loading import load
-    from model.experiments.run_folder import data_name, find_snapshot
+    from model.experiments.console import search_on_console
+    from model.experiments.run_folder import find_snapshot
     from model.experiments.search_space import read_space
     from model.experiments.settings import read_settings, take_model_name
-    from model.experiments.tuning import Search, finished_trials, open_search, remaining_trials, tune, write_search
+    from model.experiments.tuning import Search, search_name
     from model.training.device import use_device
-    from model.training.trainer import Epoch
 
-    base = read_settings(options.config, options.set)
+    base = read_settings(options.config, options.assignments)
     model_name = take_model_name(base, options.model)
     space = read_space(tried, model_name)
-    search = Search(model_name, base, space, trials, options.seed)
+    search = Search(model_name, base, space, trials, options.seed, prune)
     if search.is_unbounded:
         raise UsageError("--try with a range has infinitely many combinations; set the number of trials with --trials")
     search.configs({})  # raises an error for an invalid setting before anything is read
     use_device(options.device, options.threads)
     snapshot = find_snapshot(options.snapshot, options.features)
-    data = load(snapshot)
-    if data.validation is None:
-        raise TooLittleDataError(
-            "interactions: 0 rows in split 'validation', which a search needs; "
-            "build the dataset with a larger --validation-share"
-        )
-    folder = to or DEFAULT_TUNING / f"{model_name}-{data_name(snapshot)}-{options.seed}"
-    study = open_search(folder, search, snapshot)
-    with progress("trials") as bar:
-        n_done, n_left = len(finished_trials(study)), len(remaining_trials(search, study))
-        task = bar.add_task(f"Tuning {model_name}", total=n_done + n_left, completed=n_done, note="")
-
-        def on_epoch(epoch: Epoch) -> None:
-            bar.update(task, note=f"epoch {epoch.epoch}, {epoch}")
-
-        tune(search, data.training, data.validation, study, options.device, on_epoch, lambda _: bar.advance(task))
-    table = write_search(folder, search, study)
-    failed = table["error"].drop_nulls()
-    if len(failed):
-        say(f"{len(failed)} of {table.height} trials could not be trained; for example: {failed[0]}")
+    folder = to or DEFAULT_TUNING / search_name(search, snapshot)
+    search_on_console(folder, search, snapshot, load(snapshot), options.device)
+    best = folder / "best.toml"
     say(
-        f"{(folder / 'best.toml').read_text(encoding='utf-8')}\n"
-        f"Trials: {folder / 'trials.parquet'}\nNext: python -m model.train --config {folder / 'best.toml'}"
+        f"{best.read_text(encoding='utf-8')}\nTrials: {folder / 'trials.parquet'}\n"
+        f"Next: python -m model.train --config {best}\n"
+        f'In a study: config = "{best}" below [models.{model_name}]'
     )
 
 

@@ -11,47 +11,70 @@ from dataset.cli import FLAT, CountOrZero, say
 from dataset.dates import IN_WORDS, default_dates
 from dataset.description import FILE_NAME as DESCRIPTION
 from dataset.description import read_description
+from dataset.errors import UsageError
 from dataset.formats.export_formats import ExportFormat
 from dataset.formats.exporting import export
 from dataset.formats.import_config import ImportConfig
-from dataset.formats.importing import import_ratings
+from dataset.formats.importing import Imported, import_ratings
 from dataset.formats.videos import ImportedVideos
+from dataset.recipes.importing import Given, import_by_recipe, next_commands
+from dataset.recipes.recipe import list_recipes
 from dataset.snapshots.manifest import FILE_NAME as MANIFEST
 from dataset.snapshots.snapshot import open_snapshot
 
 
 def import_ratings_file(
-    ratings: Path,
+    ratings: Path | None = None,
     /,
     *,
-    to: Path,
+    to: Path | None = None,
+    recipe: str | None = None,
     pictures: Path | None = None,
     items: Path | None = None,
     replace: bool = False,
     config: Annotated[ImportConfig, FLAT] = ImportConfig(),  # noqa: B008 - frozen
 ) -> None:
-    """Make raw tables from a ratings file of your own.
+    """Make raw tables from a ratings file of your own, or from a data set that the field knows by name.
 
     The file is a text table (CSV, TSV, .dat, .inter, …, also compressed) or Parquet.
 
     Args:
-        ratings: the ratings file
+        ratings: the ratings file; with --recipe, the folder of the data set, or its ratings file
         to: the raw folder to write
+        recipe: a data set by name, such as movielens-100k, or a recipe of your own (.toml); list shows them
         pictures: folder with <item>.jpg or <item>/<any>.jpg
         items: a file of titles (found automatically beside MovieLens and RecBole ratings)
         replace: replace the tables in --to, also if they come from another file or from a crawl
         config: how to read the files
     """
-    done = import_ratings(
-        ratings,
-        config.ratings_format(ratings),
-        pictures,
-        to,
-        config.items_file(ratings, items),
-        replace,
-        config.split,
-        config.videos,
-    )
+    if recipe == "list":
+        list_recipes(say)
+        return
+    if ratings is None or to is None:
+        raise UsageError("name the ratings file, and with --to the raw folder to write")
+    if recipe:
+        done = import_by_recipe(recipe, ratings, to, Given(config, pictures, items, replace))
+    else:
+        done = import_ratings(
+            ratings,
+            config.ratings_format(ratings),
+            pictures,
+            to,
+            config.items_file(ratings, items),
+            replace,
+            config.split,
+            config.videos,
+        )
+    _say_imported(done, config)
+    if recipe:
+        for command in next_commands(recipe, ratings, done.path):
+            say(f"Next: {command}")
+        return
+    as_given = " --split given --k-user 0 --k-item 0" if config.ratings.split_column or config.split.test else ""
+    say(f"Next: python -m dataset build --raw {shlex.quote(str(done.path))} --to <folder>{as_given}")
+
+
+def _say_imported(done: Imported, config: ImportConfig) -> None:
     titles = f" ({done.n_titles:,} with a title)" if done.has_items_file else ""
     say(
         f"Imported {done.n_ratings:,} ratings of {done.n_items:,} items{titles} and {done.n_pictures:,} pictures "
@@ -65,8 +88,6 @@ def import_ratings_file(
         say(f"  dropped: {n_rows:,} ({reason})")
     for note in done.notes:
         say(f"  note: {note}")
-    as_given = " --split given --k-user 0 --k-item 0" if config.ratings.split_column or config.split.test else ""
-    say(f"Next: python -m dataset build --raw {shlex.quote(str(done.path))} --to <folder>{as_given}")
 
 
 def _about_videos(done: ImportedVideos) -> str:

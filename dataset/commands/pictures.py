@@ -31,9 +31,16 @@ def show_pictures(
         to: a contact sheet to write, .svg or .png: the pictures that most items share
         config: which pictures say nothing
     """
-    from dataset.report.placeholders import GROUP_WORDS, picture_groups, write_contact_sheet  # loads the chart library
+    from dataset.report.placeholders import (  # loads the chart library
+        GROUP_WORDS,
+        picture_groups,
+        require_sheet_name,
+        write_contact_sheet,
+    )
     from dataset.report.thumbnails import Thumbnails
 
+    if to is not None:
+        require_sheet_name(to)
     write_fingerprints(raw, read_images(raw))
     judged = judge_raw(raw, config)
     counts = judged.counts

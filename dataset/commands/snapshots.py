@@ -25,6 +25,7 @@ from dataset.snapshots.manifest import version_folder
 from dataset.snapshots.publication import GateConfig, PublicationConfig
 from dataset.snapshots.publish import finer_versions, publish, version_place
 from dataset.snapshots.pull import file_sizes, pull
+from dataset.snapshots.responsible_ai import unanswered
 from dataset.snapshots.snapshot import DEFAULT_ROOT, Snapshot, list_snapshots, newest_snapshot, snapshot_at
 from dataset.snapshots.verify import verify
 from dataset.tables import Schema
@@ -56,6 +57,10 @@ def publish_dataset(
         say(f"Published {snapshot.label} in {snapshot.folder}, content {snapshot.content_digest[:12]}.")
         say(f"  dates of people's acts: {IN_WORDS[snapshot.manifest.dates]}")
         say(f"  {words.in_short(snapshot.manifest.risk_figures)}")
+        if fields := unanswered(snapshot.manifest):
+            say(
+                f"  croissant.json leaves out {', '.join(fields)}: only you know the answer; state it where you publish"
+            )
         if parent := snapshot.manifest.parent:
             moved = moved_pairs(snapshot_at(version_place(root, name, parent)), snapshot)
             if moved.lost:

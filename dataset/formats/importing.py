@@ -8,6 +8,7 @@ with the reason; `provenance.json` holds the files' SHA-256, how they were read 
 
 import json
 import logging
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,7 @@ class Imported:
 
     path: Path
     n_ratings: int
+    n_users: int
     n_items: int
     n_titles: int
     n_pictures: int
@@ -70,6 +72,7 @@ def import_ratings(
     replace: bool = False,
     split: GivenSplit = GivenSplit(),  # noqa: B008 - frozen
     videos: Videos = Videos(),  # noqa: B008 - frozen
+    origin: Mapping[str, Any] | None = None,
 ) -> Imported:
     """Write a raw folder (see `dataset.building.build`) from a ratings file, pictures, videos and an items file.
 
@@ -83,6 +86,7 @@ def import_ratings(
         split: the other files of a published split, if there are any.
         videos: the folder of videos, if there is one. If it is also the folder of pictures, a file's name decides
             whether it is read as a video or as a picture.
+        origin: more for `provenance.json`, such as the name of the published data set.
 
     Raises:
         MissingInputError: a file or a folder is missing.
@@ -128,6 +132,7 @@ def import_ratings(
             **_provenance_of_split(ratings, file_format, split),
             "has_pictures": pictures is not None,
             **filmed.provenance(videos),
+            **(origin or {}),
             "code_version": code_version(),
         },
     )
@@ -142,6 +147,7 @@ def import_ratings(
     return Imported(
         path=destination,
         n_ratings=read.rows.height,
+        n_users=read.rows["user_id"].n_unique(),
         n_items=len(items),
         n_titles=n_titles,
         n_pictures=found.images.height,

@@ -10,7 +10,7 @@ import pydantic
 from cyclopts import Group, Parameter
 
 from dataset.formats.ids import IdRules, read_ids
-from dataset.formats.ratings import FormatName
+from dataset.formats.ratings import FormatName, updated
 from dataset.formats.values import as_text, require_type
 from dataset.reading.content import COMPRESSED_SUFFIXES
 from dataset.reading.open import open_user_file
@@ -52,6 +52,10 @@ class ItemsFormat:
     encoding: Annotated[str | None, Parameter(name="--items-encoding", group=_GROUP)] = None
     quote: Annotated[Literal['"', "'", "none"] | None, Parameter(name="--items-quote", group=_GROUP)] = None
     fallback_encoding: Annotated[str | None, Parameter(parse=False)] = None
+
+    def updated(self, options: "ItemsFormat") -> "ItemsFormat":
+        """Return this format with the fields that differ from their default in `options`."""
+        return updated(self, options)
 
     @property
     def file_options(self) -> FileOptions:

@@ -1,9 +1,9 @@
 """Reads a user's ratings file as `Rating` rows; defines the known formats."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 import polars as pl
 import pydantic
@@ -23,6 +23,8 @@ from dataset.schema import Rating
 from dataset.tables import quarantine_rows, validate
 
 FormatName = Literal["movielens-csv", "movielens-dat", "movielens-100k", "recbole", "lightgcn"]
+
+T = TypeVar("T")
 
 _COLUMNS, _TEXT, _VALUES = (
     Group.create_ordered(name)
@@ -93,11 +95,15 @@ class RatingsFormat:
 
     def updated(self, options: "RatingsFormat") -> "RatingsFormat":
         """Return this format with the fields that differ from their default in `options`."""
-        default = RatingsFormat()
-        names = self.__dataclass_fields__
-        return replace(self, **{
-            name: value for name in names if (value := getattr(options, name)) != getattr(default, name)
-        })  # fmt: skip
+        return updated(self, options)
+
+
+def updated(config: T, options: T) -> T:
+    """Return a dataclass with the fields that differ from their default in `options`."""
+    default = type(options)()
+    names = [field.name for field in fields(options)]  # type: ignore[arg-type]
+    changed = {name: value for name in names if (value := getattr(options, name)) != getattr(default, name)}
+    return replace(config, **changed)  # type: ignore[type-var]
 
 
 FORMATS: Mapping[FormatName, RatingsFormat] = {

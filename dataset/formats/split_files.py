@@ -11,7 +11,7 @@ from pydantic.dataclasses import dataclass
 
 from dataset.errors import UsageError
 from dataset.formats.ratings import RatingsFormat, ReadRatings, read_ratings
-from dataset.formats.splits import separate_splits
+from dataset.formats.splits import separate_splits, without_cold_users
 from dataset.schema import SPLITS
 
 _GROUP = Group.create_ordered("A published split (for build --split given; see also --split-column)")
@@ -26,11 +26,13 @@ class GivenSplit:
         test: the test ratings, in such a file
         drop_overlap: keep a pair that is in several splits only in the last of them (test, then validation); by
             default it is refused
+        drop_cold_users: leave out the validation and test ratings of users without a train rating
     """
 
     validation: Annotated[Path | None, Parameter(group=_GROUP)] = None
     test: Annotated[Path | None, Parameter(group=_GROUP)] = None
     drop_overlap: Annotated[bool, Parameter(group=_GROUP)] = False
+    drop_cold_users: Annotated[bool, Parameter(group=_GROUP)] = False
 
     def __post_init__(self) -> None:
         """Reject a split without test ratings."""
@@ -56,14 +58,19 @@ def read_given(ratings: Path, file_format: RatingsFormat, split: GivenSplit) -> 
     if files and file_format.split_column:
         raise UsageError("--split-column names the split of each row; leave out --validation and --test")
     if not files and not file_format.split_column:
+        if split.drop_cold_users:
+            raise UsageError("--drop-cold-users needs a published split: --test, or --split-column")
         return read_ratings(ratings, file_format)
     read = _read_files(files, file_format) if files else read_ratings(ratings, file_format)
     where = ", ".join(str(path) for path in files.values()) or str(ratings)
-    rows, dropped = separate_splits(read.rows, split.drop_overlap, where)
+    rows, overlapping = separate_splits(read.rows, split.drop_overlap, where)
+    rows, cold = without_cold_users(rows) if split.drop_cold_users else (rows, overlapping.clear())
     numbers = dict(rows.group_by(pl.col("given_split").cast(pl.String)).len().iter_rows())
     counted = ", ".join(f"{numbers[name]:,} {name}" for name in SPLITS if name in numbers)
     note = f"the given split has {counted} ratings, which build uses with --split given"
-    return replace(read, rows=rows, quarantine=pl.concat([read.quarantine, dropped]), notes=[*read.notes, note])
+    return replace(
+        read, rows=rows, quarantine=pl.concat([read.quarantine, overlapping, cold]), notes=[*read.notes, note]
+    )
 
 
 def _read_files(files: Mapping[str, Path], file_format: RatingsFormat) -> ReadRatings:

@@ -69,3 +69,13 @@ def separate_splits(rows: pl.DataFrame, drop_overlap: bool, where: str) -> tuple
         )
     reason = pl.format("pair is also in the given split's {}", "last")
     return rows.filter(~is_other), quarantine_rows(others.with_columns(reason=reason), "ratings")
+
+
+def without_cold_users(rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return the `Rating` rows without held-out ones of users who have no train row, and those as `Quarantine` rows.
+
+    Source: MMRec (https://github.com/enoche/MMRec), `filter_out_cod_start_users`, which is on by default.
+    """
+    is_cold = (pl.col("given_split") != "train").all().over("user_id")
+    cold = rows.filter(is_cold).with_columns(reason=pl.lit("held out, but its user has no training rating (cold)"))
+    return rows.filter(~is_cold), quarantine_rows(cold, "ratings")

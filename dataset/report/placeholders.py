@@ -85,6 +85,16 @@ def counts_by_kind(numbers: NumberSource) -> NumberTable | None:
     return NumberTable("Frames whose picture says nothing, by kind", "kind", ["frames"], rows) if rows else None
 
 
+def require_sheet_name(path: Path) -> None:
+    """Check that a file's name is that of a contact sheet.
+
+    Raises:
+        UsageError: it does not end in .svg or .png.
+    """
+    if path.suffix.lower() not in (".svg", ".png"):
+        raise UsageError(f"{path}: a contact sheet is a .svg or .png file; name one")
+
+
 def write_contact_sheet(groups: pl.DataFrame, thumbnails: Thumbnails, path: Path) -> None:
     """Write a picture of the groups that most items share, with the number of items of each, as SVG or PNG.
 
@@ -97,8 +107,7 @@ def write_contact_sheet(groups: pl.DataFrame, thumbnails: Thumbnails, path: Path
         UsageError: the name ends in something else.
         PipelineError: the file cannot be written.
     """
-    if path.suffix.lower() not in (".svg", ".png"):
-        raise UsageError(f"{path}: a contact sheet is a .svg or .png file; name one")
+    require_sheet_name(path)
     svg = _draw(largest_groups(groups, thumbnails))
     if path.suffix.lower() == ".svg":
         write_text(path, svg)

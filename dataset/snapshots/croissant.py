@@ -15,16 +15,10 @@ from dataset.dates import Dates, describe_published
 from dataset.files import write_json
 from dataset.schema import schema_of
 from dataset.snapshots.citation import cite
-from dataset.snapshots.datasheet import (
-    PURPOSE,
-    describe_dates,
-    describe_privacy,
-    describe_removal,
-    describe_risk,
-    describe_source,
-)
+from dataset.snapshots.datasheet import PURPOSE
 from dataset.snapshots.licences import NO_LICENCE, parse_licence
 from dataset.snapshots.manifest import Manifest, TableEntry, TableFile
+from dataset.snapshots.responsible_ai import responsible_ai
 
 FILE_NAME = "croissant.json"
 _TYPES = {
@@ -81,10 +75,7 @@ def croissant(manifest: Manifest) -> dict[str, Any]:
         "citeAs": cite(manifest),
         "keywords": ["recommendation", "implicit feedback", "multimedia", "key frame"],
         "isLiveDataset": False,
-        "rai:personalSensitiveInformation": f"{describe_privacy(manifest)} {describe_risk(manifest)}",
-        "rai:dataPreprocessingProtocol": describe_dates(manifest),
-        "rai:dataCollection": describe_source(manifest),
-        "rai:dataReleaseMaintenancePlan": describe_removal(manifest),
+        **responsible_ai(manifest),
         "distribution": [_file(file) for entry in manifest.tables.values() for file in entry.files],
         "recordSet": [_records(name, entry, manifest.dates) for name, entry in manifest.tables.items()],
     }

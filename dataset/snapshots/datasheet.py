@@ -29,6 +29,7 @@ _FEATURES_SHOW_TEXTS = (
     "Largely: published work reconstructs short texts from the vectors of sentence encoders (Morris et al. 2023, Text "
     "Embeddings Reveal (Almost) As Much As Text). manifest.json names the columns of the text."
 )
+NOT_RECORDED = "This is not recorded; ask the publisher of the dataset."
 NO_PERSON = "All users are invented. This dataset describes no real person."
 
 
@@ -86,7 +87,7 @@ def _missing(told: Mapping[str, Any]) -> str:
 def describe_sampling(manifest: Manifest) -> str:
     """Return how the people in a snapshot were sampled, and what that favours."""
     if source_of(manifest) in ("import", "unknown"):
-        return "This is not recorded; ask the publisher of the dataset."
+        return NOT_RECORDED
     users = (
         " The table users says for each person how they were found, in which month their list was read, and whether it "
         "was read to its end."
@@ -98,6 +99,59 @@ def describe_sampling(manifest: Manifest) -> str:
         "that the publisher named, or were named by the publisher. This favours people who write comments, who are "
         "active at the time of the crawl, who mark many movies, and who like movies of the sort that was named. People "
         f"with fewer interactions than the k-core asks for are left out.{users}"
+    )
+
+
+def describe_biases(manifest: Manifest) -> str:
+    """Return whom and what a snapshot favours, as far as this is known."""
+    if source_of(manifest) == "invented":
+        return f"The simulator decides who is active, what is popular and what people like. {_core(manifest)}"
+    sampling = describe_sampling(manifest)
+    return NOT_RECORDED if sampling == NOT_RECORDED else f"{sampling} {_core(manifest)}"
+
+
+def describe_annotation(manifest: Manifest) -> str:
+    """Return who judged movies and frames, and how."""
+    invented = " Here, a simulator did so in their place." if source_of(manifest) == "invented" else ""
+    stars = "Users rated movies, or marked them as watched, for themselves; nobody was hired or asked to."
+    if "frame_likes" not in manifest.tables:
+        return f"{stars}{invented}"
+    return (
+        f"{stars} A like of a frame is a click on the picture's Like button on its own page. No click is no judgement: "
+        f"most people never open a picture's page.{invented}"
+    )
+
+
+def describe_limits(manifest: Manifest) -> str:
+    """Return what a snapshot cannot show."""
+    invented = "Nobody in it exists, so it proves nothing about people. " if source_of(manifest) == "invented" else ""
+    likes = (
+        "Likes of frames are few, so figures about frames have wide intervals. "
+        if "frame_likes" in manifest.tables
+        else ""
+    )
+    return (
+        f"{invented}That a person did not rate or like something does not mean that they dislike it. {likes}It shows "
+        "what people chose among what they were shown, not what they would have chosen among all movies."
+    )
+
+
+def describe_impact(manifest: Manifest) -> str:
+    """Return what the use of a snapshot may do to people."""
+    people = "" if source_of(manifest) == "invented" else "It shows what people watch, which can reveal more of them. "
+    return (
+        f"{people}A recommender that is trained on it repeats what is popular in it, and may hide films that few "
+        "people know. Pictures that are chosen for a person can mislead them about what a movie is like."
+    )
+
+
+def _core(manifest: Manifest) -> str:
+    k_user, k_item = (manifest.config.get(k, 0) for k in ("k_user", "k_item"))
+    if max(k_user, k_item) <= 1:
+        return "The build kept all users and movies with an interaction."
+    return (
+        f"The build kept users with at least {k_user} and movies with at least {k_item} interactions (the k-core), so "
+        "active users and popular movies are over-represented."
     )
 
 
@@ -182,18 +236,12 @@ def _motivation(manifest: Manifest) -> dict[str, str]:
 
 
 def _composition(manifest: Manifest) -> dict[str, str]:
-    k_user, k_item = (manifest.config.get(k, 0) for k in ("k_user", "k_item"))
-    core = (
-        f"the build kept users with at least {k_user} and movies with at least {k_item} interactions (the k-core), so "
-        "active users and popular movies are over-represented"
-        if max(k_user, k_item) > 1
-        else "the build kept all users and movies with an interaction"
-    )
+    core = _core(manifest)
     sample = {
-        "invented": f"The sandbox made its world from a seed; {core}.",
-        "crawl": f"Yes. It holds users and movies that the crawl reached from the ids it started with; {core}.",
-        "import": f"How the imported file was sampled is for the publisher to say. From it, {core}.",
-        "unknown": f"How the source was sampled is not recorded. From it, {core}.",
+        "invented": f"The sandbox made its world from a seed. {core}",
+        "crawl": f"Yes. It holds users and movies that the crawl reached from the ids it started with. {core}",
+        "import": f"How the imported file was sampled is for the publisher to say. {core}",
+        "unknown": f"How the source was sampled is not recorded. {core}",
     }
     dropped = sum(row["rows"] for row in manifest.quarantined)
     missing = (
@@ -203,6 +251,7 @@ def _composition(manifest: Manifest) -> dict[str, str]:
     return {
         "Is it a sample of a larger set?": sample[source_of(manifest)],
         "Is any information missing?": missing,
+        "Whom and what does it favour?": describe_biases(manifest),
         "Are there recommended splits?": "Yes, the column `split`. Frame likes exist for validation and test only.",
         "Does it relate to people?": describe_privacy(manifest),
         "Can people be identified from it?": f"{describe_dates(manifest)} {describe_risk(manifest)} All figures are "
@@ -214,12 +263,13 @@ def _collection(manifest: Manifest) -> dict[str, str]:
     consent = {
         "invented": "There is nobody to ask: all users are invented.",
         "crawl": "No. They put their ratings and likes on public pages, and were neither asked nor told.",
-        "import": "This is not recorded; ask the publisher of the dataset.",
-        "unknown": "This is not recorded; ask the publisher of the dataset.",
+        "import": NOT_RECORDED,
+        "unknown": NOT_RECORDED,
     }
     return {
         "How were the data acquired?": describe_source(manifest),
         "How were the people in it chosen?": describe_sampling(manifest),
+        "Who judged the movies and frames?": describe_annotation(manifest),
         "Did the people in it consent?": consent[source_of(manifest)],
         "How can someone be removed?": describe_removal(manifest),
     }
@@ -236,6 +286,8 @@ def _uses(manifest: Manifest) -> dict[str, str]:
         "What can it be used for?": "Research on recommendation from implicit feedback and from pictures, and on "
         "choosing a picture for a person.",
         "What should it not be used for?": unfit[source_of(manifest)],
+        "What can it not show?": describe_limits(manifest),
+        "What may its use do to people?": describe_impact(manifest),
     }
     if manifest.extractors:
         answers["Can pictures be recovered from the features?"] = FEATURES_SHOW_PICTURES

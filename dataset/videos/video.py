@@ -55,7 +55,7 @@ class Video:
 
     def __init__(self, path: Path) -> None:
         if n_missing := n_missing_bytes(path):
-            raise UnreadablePicture(f"cut off: the file claims to have {n_missing:,} more bytes")
+            raise UnreadablePicture(f"cut off: at least {n_missing:,} bytes are missing")
         self._path = path
         self._open()
 

@@ -6,6 +6,7 @@ one user (task `frame`) are not independent, so they stay together: the mean ove
 """
 
 import itertools
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -77,8 +78,10 @@ def by_user(rows: pl.DataFrame) -> pl.DataFrame:
     return rows.group_by("user_id").agg(pl.col("value").sum().alias("sum"), pl.len().alias("n")).sort("user_id")
 
 
-def compare(user_metrics: pl.DataFrame) -> pl.DataFrame:
+def compare(user_metrics: pl.DataFrame, baselines: Collection[str] = ()) -> pl.DataFrame:
     """Return the `comparisons` table: a paired t-test over users for every pair of models and every metric.
+
+    With `baselines`, only the pairs of one of them and another model are tested, so fewer tests are corrected for.
 
     A model's value for a user is the mean over its seeds. The variance of the difference is the
     variance over users plus, for a model with several seeds, the variance of its mean between
@@ -104,7 +107,8 @@ def compare(user_metrics: pl.DataFrame) -> pl.DataFrame:
         by_model = {
             str(model): _ModelValues.of(part) for (model,), part in group.group_by("model", maintain_order=True)
         }
-        pairs = list(itertools.combinations(sorted(by_model), 2))
+        every = itertools.combinations(sorted(by_model), 2)
+        pairs = [pair for pair in every if not baselines or len({*pair} & {*baselines}) == 1]
         tested = [_test(by_model[model], by_model[other], model, other) for model, other in pairs]
         corrected = holm([test.p_value for test in tested])
         for (model, other), test, p_holm in zip(pairs, tested, corrected, strict=True):

@@ -1,16 +1,91 @@
-"""Shows a running experiment on the terminal: a progress bar per run, and a line when a run has ended."""
+"""Shows a training or an experiment on the terminal: a progress bar per run, and a line when a run has ended."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 import polars as pl
 from rich.progress import Progress, TaskID
 
 from dataset.cli import printable, progress, say
-from dataset.errors import PipelineError
+from dataset.errors import PipelineError, TrainingError
+from dataset.snapshots.snapshot import Snapshot
+from model.data.loading import SnapshotData
 from model.experiments.run_task import RunTask
 from model.experiments.runner import Reporter
-from model.training.trainer import Epoch
+from model.experiments.runs.store import lock_run
+from model.experiments.training_run import (
+    OnTraining,
+    compare_with_baselines,
+    require_resumable,
+    trained_model,
+    validation_metrics,
+)
+from model.experiments.tuning import OnSearch, Search, run_search, tuning_table
+from model.training.trainer import Epoch, Trainer
+
+
+def train_on_console(task: RunTask, data: SnapshotData, device: str, must_resume: bool) -> None:
+    """Train a run, or find it trained, and say how it compares with the baselines on validation.
+
+    Raises:
+        MissingInputError: it must be resumed, and was not started.
+        TrainingError: the loss or a score is not finite, the weights of the trained run cannot be read, or the run
+            must be resumed and its checkpoint cannot be used.
+    """
+
+    def begin(trainer: Trainer) -> None:
+        if needed := type(trainer.model).bytes_needed(data.training.n_users, data.training.n_items):
+            say(f"It needs about {needed / 2**30:.1f} GiB of memory.")
+        if trainer.epochs:
+            say(f"Resuming after epoch {len(trainer.epochs)}.")
+        bars.update(bar, total=trainer.most_epochs, completed=len(trainer.epochs), visible=True)
+
+    def restart(why: TrainingError) -> None:
+        if must_resume:
+            raise why
+        say(f"{str(why).partition(';')[0]}; training starts from the first epoch.")
+
+    def epoch(done: Epoch) -> None:
+        bars.update(bar, completed=done.epoch, note=str(done))
+
+    waiting = f"Another process works on {task.folder.name}; waiting until it ends."
+    with lock_run(task.folder, lambda: say(waiting)):
+        if must_resume:
+            require_resumable(task)
+        with progress("epochs") as bars:
+            bar = bars.add_task("training", total=None, visible=False, note="")
+            on = OnTraining(begin, restart, epoch)
+            model, is_new = trained_model(task, data, device, on)
+        if not is_new:
+            say("This run is trained already; --fresh trains another one beside it.")
+        metrics = validation_metrics(task, model, data, device)
+    if metrics is not None:
+        say("On validation:", *compare_with_baselines(metrics, data, task.model_name, task.seed), sep="\n  ")
+
+
+def search_on_console(folder: Path, search: Search, snapshot: Snapshot, data: SnapshotData, device: str) -> None:
+    """Run a search with a progress bar, and say how many trials could not be trained.
+
+    Raises:
+        UsageError: the folder holds another search.
+        TooLittleDataError: there is no validation split.
+        TrainingError: no trial could be trained.
+    """
+    with progress("trials") as bars:
+        bar = bars.add_task(f"Tuning {search.model_name}", total=None, note="")
+        on = OnSearch(
+            wait=lambda: say(f"Another process runs this search ({folder}); waiting until it ends."),
+            begin=lambda n_done, n_trials: bars.update(bar, completed=n_done, total=n_trials),
+            epoch=lambda epoch: bars.update(bar, note=f"epoch {epoch.epoch}, {epoch}"),
+            trial=lambda _: bars.advance(bar),
+        )
+        study = run_search(folder, search, snapshot, data, device, on)
+    table = tuning_table(search, study)
+    failed = table["error"].drop_nulls()
+    if len(failed):
+        say(f"{len(failed)} of {table.height} trials could not be trained; for example: {failed[0]}")
 
 
 @contextmanager
@@ -32,6 +107,18 @@ class _ConsoleReporter(Reporter):
 
     def kept(self, n_kept: int, n_runs: int) -> None:
         say(f"{n_kept} of {n_runs} runs are already finished and are not repeated.")
+
+    def searching(self, label: str, n_done: int, n_trials: int) -> None:
+        name = f"Tuning {label}"
+        self._bar_of[name] = self._bars.add_task(name, total=n_trials, completed=n_done, note="trials")
+
+    def searched(self, label: str) -> None:
+        self._bars.advance(self._bar_of[f"Tuning {label}"])
+
+    def chosen(self, label: str, settings: Mapping[str, Any], n_trials: int) -> None:
+        self._bars.remove_task(self._bar_of.pop(f"Tuning {label}"))
+        words = ", ".join(f"{key}={value}" for key, value in settings.items())
+        say(f"Chosen for {label} on validation, best of {n_trials} trials: {words}")
 
     def epoch(self, task: RunTask, epoch: Epoch) -> None:
         name = str(task)

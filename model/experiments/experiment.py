@@ -7,40 +7,51 @@ It writes the run folders (see `run_folder`) and, into the experiment's folder:
 
     report.html               one file that needs no network
     charts/                   its charts as SVG and PNG, for papers
-    experiment.json           the description of every run
+    experiment.json           the description of every run; of a study, its file and the settings that searches chose
+    study.toml                the study's file, if there is one
+    tuning.parquet            the trials of all searches, if there are some
     metrics, user_metrics, held_out_ranks, slices, comparisons, training, costs, recommendations,
     cases, case_frames, case_movies (.parquet)
 
 If it is run again, a stopped experiment continues with the unfinished runs (see `runner`).
 """
 
-from collections.abc import Callable, Sequence
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import dataframely as dy
 import polars as pl
 import torch
 
-from dataset.errors import UsageError
-from dataset.files import write_json
+from dataset.errors import PipelineError, UsageError
+from dataset.feature_sets import MAIN
+from dataset.files import write_json, write_text
 from dataset.snapshots.snapshot import Snapshot
 from dataset.tables import empty, read_table, write_table
 from model.data.memory import available_memory_bytes
 from model.data.tensors import held_out_items
 from model.evaluation.results import EVALUATION_TABLES
 from model.evaluation.uncertainty import compare
-from model.experiments.compare import labels
 from model.experiments.config import ExperimentConfig
+from model.experiments.folders import DEFAULT_RUNS, DEFAULT_TUNING
 from model.experiments.memory import usable_cores
 from model.experiments.recommend import recommend
-from model.experiments.run_folder import describe_run, open_run, run_folder
-from model.experiments.run_task import RunTask
+from model.experiments.run_folder import open_run
+from model.experiments.run_task import RunTask, ask_for
 from model.experiments.runner import Reporter, load_cached, run_all
+from model.experiments.studies.searching import Chosen, settle
+from model.experiments.studies.study import WHOLE, Shard, Study, StudyModel, study_of
 from model.models.recommender import FittedRecommender, Recommender
-from model.models.registry import MODELS, default_config
+from model.models.registry import MODELS
 from model.report.gallery_cases import write_cases
 from model.report.page import write_report
-from model.schema import Comparison, Cost, Recommendation, Training, UserMetric
+from model.schema import Comparison, Cost, Recommendation, Training, Tuning, UserMetric
 
 _CORES_PER_RUN = 4
 _GIB = 1 << 30
@@ -54,74 +65,149 @@ def run_experiment(
     raw: Path | None,
     reporter: Reporter | None = None,
 ) -> Path:
-    """Run the unfinished tasks, write the tables of all runs, and return the path of the report.
+    """Run a study of models that share their settings; see `run_study`."""
+    return run_study(snapshot, study_of(config), destination, Folders(runs), raw, reporter)
+
+
+@dataclass(frozen=True)
+class Folders:
+    """Where runs and searches are kept.
+
+    Attributes:
+        runs: the parent of all run folders.
+        searches: the parent of the folders of all searches.
+    """
+
+    runs: Path = DEFAULT_RUNS
+    searches: Path = DEFAULT_TUNING
+
+
+def run_study(
+    snapshot: Snapshot,
+    study: Study,
+    destination: Path,
+    folders: Folders,
+    raw: Path | None,
+    reporter: Reporter | None = None,
+) -> Path:
+    """Search for settings, run the unfinished tasks, write the tables of all runs, and return the path of the report.
 
     Args:
-        snapshot: the data, with the feature set that models read if `config` names none.
-        config: the models, seeds and feature sets.
+        snapshot: the data, with the feature set that models read if the study names none.
+        study: the models, seeds and feature sets.
         destination: the experiment's folder.
-        runs: the parent of all run folders.
+        folders: where runs and searches are kept.
         raw: the raw folder with the gallery's pictures; None for a report without pictures.
         reporter: receives the progress; None for no output.
 
     Raises:
-        UsageError: a model or feature set is unknown, or all models need features and the snapshot has none.
+        UsageError: a feature set is unknown, all models need features and the snapshot has none, the baseline cannot
+            run, or the destination holds another study.
+        TooLittleDataError: a search needs a validation split, and there is none.
         PipelineError: a run failed; the finished runs are kept.
     """
-    sets = [snapshot.with_features(name) for name in config.features] or [snapshot]
-    tasks = _tasks(sets, config, runs)
-    jobs, threads = _jobs_and_threads(sets, config, tasks)
-    reporter = reporter or Reporter()
-    if left_out := _left_out(sets[0], config.models):
-        reporter.left_out(left_out)
-    run_all(tasks, jobs, threads, reporter)
-    named = labels([task.description for task in tasks])
-    _write_tables(tasks, named, destination)
-    described = [{**task.description, "label": label} for task, label in zip(tasks, named, strict=True)]
-    write_json(destination / "experiment.json", {"runs": described})
-    _write_gallery_tables(tasks, destination)
+    _require_own(destination, study)
+    ran = _run(snapshot, study, folders, reporter or Reporter())
+    _write_tables(ran.tasks, study, destination)
+    _write_provenance(ran, study, destination)
+    _write_gallery_tables(ran.tasks, destination)
     return write_report(destination, snapshot, raw)
 
 
-def _tasks(sets: Sequence[Snapshot], config: ExperimentConfig, runs: Path) -> list[RunTask]:
-    """Return a task per model, seed and feature set; a model that reads no features runs with the first set only."""
-    for name in config.models:
-        default_config(name)  # raises an error for an unknown name before anything runs
-    needs = {name: MODELS[name].model_class.needs_features for name in config.models}
-    left_out = {snapshot.feature_set: _left_out(snapshot, config.models) for snapshot in sets}
-    chosen = {
-        (snapshot.feature_set, name): snapshot
-        for snapshot in sets
-        for name in config.models
-        if (needs[name] or snapshot is sets[0]) and name not in left_out[snapshot.feature_set]
-    }
+def run_shard(
+    snapshot: Snapshot, study: Study, folders: Folders, shard: Shard, reporter: Reporter | None = None
+) -> int:
+    """Run one part of a study's runs, and the searches that they need; return how many runs it has.
+
+    The parts may run at the same time, on machines that share the folders. If two need the same search, one waits for
+    the other. `run_study` then finds all runs finished, and gives the same numbers as without parts.
+
+    Raises:
+        PipelineError: as `run_study`.
+    """
+    return len(_run(snapshot, study, folders, reporter or Reporter(), shard).tasks)
+
+
+@dataclass(frozen=True)
+class _Ran:
+    """The runs of a study, what its searches have chosen, and the models that were left out, with what they lack."""
+
+    tasks: list[RunTask]
+    chosen: list[Chosen]
+    left_out: dict[str, str]
+
+
+def _run(snapshot: Snapshot, study: Study, folders: Folders, reporter: Reporter, shard: Shard = WHOLE) -> _Ran:
+    """Run the unfinished searches and runs."""
+    sets = [snapshot.with_features(name) for name in study.features] or [snapshot]
+    entries = _entries(sets, study)
+    if left_out := _left_out(sets[0], study.models):
+        reporter.left_out(left_out)
+    jobs, threads = _jobs_and_threads(sets, study, [model for model, _, _ in entries])
+    tasks: list[RunTask] = []
+    chosen: list[Chosen] = []
+    asked = shard.of([(entry, seed) for entry in entries for seed in dict.fromkeys(study.seeds)])
+    for (model, label, one), seeds in groupby(asked, key=lambda pair: pair[0]):
+        with _threads(threads * jobs):
+            settled = settle(model, label, one, study.seeds[0], folders.searches, reporter)
+        chosen += [settled.chosen] if settled.chosen else []
+        for _, seed in seeds:
+            task = ask_for(
+                folders.runs, one, settled.model_name, settled.config, settled.training, seed, study.evaluation
+            )
+            tasks.append(replace(task, label=label, is_baseline=model.label == study.baseline))
+    run_all(tasks, jobs, threads, reporter)
+    return _Ran(tasks, chosen, left_out)
+
+
+def _require_own(destination: Path, study: Study) -> None:
+    """Check that the destination does not hold the report of another study file."""
+    path = destination / "experiment.json"
+    if not path.is_file():
+        return
+    try:
+        before = json.loads(path.read_text(encoding="utf-8")).get("study", {}).get("file")
+    except (OSError, ValueError, AttributeError):
+        before = None
+    if before != study.file:
+        held = f"the report of the study {before}" if before else "a report that is not of a study file"
+        raise UsageError(f"{destination}: holds {held}; choose another folder with --to")
+
+
+def _entries(sets: Sequence[Snapshot], study: Study) -> list[tuple[StudyModel, str, Snapshot]]:
+    """Return each model with its label and data; a model that reads no features runs with the first set only."""
+    left_out = {one.feature_set: _left_out(one, study.models) for one in sets}
+    chosen = [
+        (model, one)
+        for one in sets
+        for model in study.models
+        if (MODELS[model.model_name].model_class.needs_features or one is sets[0])
+        and model.label not in left_out[one.feature_set]
+    ]
     if not chosen:
         raise UsageError(
-            f"{sets[0].path}: {' and '.join(_lacking(sets[0]))}, so none of {', '.join(config.models)} can "
-            "run; "
-            "add a model that needs none, such as bpr"
+            f"{sets[0].path}: {' and '.join(_lacking(sets[0]))}, so none of "
+            f"{', '.join(model.label for model in study.models)} can run; add a model that needs none, such as bpr"
         )
+    if study.baseline and study.baseline not in {model.label for model, _ in chosen}:
+        why = left_out[sets[0].feature_set][study.baseline]
+        raise UsageError(f"{sets[0].path}: {why}, so the baseline {study.baseline} cannot run; choose another baseline")
+    times = Counter(model.label for model, _ in chosen)
     return [
-        RunTask(
-            run_folder(runs, name, snapshot, seed),
-            snapshot.path,
-            describe_run(name, default_config(name), config.training, seed, snapshot),
-            default_config(name),
-            config.training,
-            config.evaluation,
-        )
-        for (_, name), snapshot in chosen.items()
-        for seed in dict.fromkeys(config.seeds)
+        (model, model.label if times[model.label] == 1 else f"{model.label} features={one.feature_set or MAIN}", one)
+        for model, one in chosen
     ]
 
 
-def _left_out(snapshot: Snapshot, models: Sequence[str]) -> dict[str, str]:
-    """Return the models that cannot run on the snapshot, each with what the snapshot lacks."""
+def _left_out(snapshot: Snapshot, models: Sequence[StudyModel]) -> dict[str, str]:
+    """Return the labels of models that cannot run on the snapshot, each with what the snapshot lacks."""
     lacking = _lacking(snapshot)
+    classes = {model.label: MODELS[model.model_name].model_class for model in models}
     missing = {
-        name: [words for words, is_needed in lacking.items() if is_needed(MODELS[name].model_class)] for name in models
+        label: [words for words, is_needed in lacking.items() if is_needed(model_class)]
+        for label, model_class in classes.items()
     }
-    return {name: " and ".join(words) for name, words in missing.items() if words}
+    return {label: " and ".join(words) for label, words in missing.items() if words}
 
 
 def _lacking(snapshot: Snapshot) -> dict[str, Callable[[type[Recommender]], bool]]:
@@ -140,34 +226,64 @@ def _lacking(snapshot: Snapshot) -> dict[str, Callable[[type[Recommender]], bool
     return lacking
 
 
-def _jobs_and_threads(sets: Sequence[Snapshot], config: ExperimentConfig, tasks: Sequence[RunTask]) -> tuple[int, int]:
+def _jobs_and_threads(sets: Sequence[Snapshot], study: Study, models: Sequence[StudyModel]) -> tuple[int, int]:
     """Return the number of runs at the same time and the threads per run: one run per four cores, if memory allows."""
-    cores, jobs = usable_cores(), config.jobs
+    cores, jobs = usable_cores(), study.jobs
     if jobs is None:
         tables = (one.manifest.tables.get(one.feature_table or "") for one in sets)
         known = sets[0].manifest.statistics
         sizes = int(known.get("n_users", 0)), int(known.get("n_movies", 0))
-        of_model = max(MODELS[task.model_name].model_class.bytes_needed(*sizes) for task in tasks)
+        of_model = max(MODELS[model.model_name].model_class.bytes_needed(*sizes) for model in models)
         needed = _GIB + of_model + 4 * max(table.size_bytes if table else 0 for table in tables)
         available = available_memory_bytes()
-        fitting = len(tasks) if available is None else available // needed
-        jobs = max(1, min(len(tasks), cores // _CORES_PER_RUN, fitting))
-    return jobs, config.threads or max(1, cores // jobs)
+        n_runs = len(models) * len(set(study.seeds))
+        fitting = n_runs if available is None else available // needed
+        jobs = max(1, min(n_runs, cores // _CORES_PER_RUN, fitting))
+    return jobs, study.threads or max(1, cores // jobs)
 
 
-def _write_tables(tasks: Sequence[RunTask], named: Sequence[str], destination: Path) -> None:
-    """Write the tables of all runs together, each model under its label, and the comparisons if there are two."""
+def _write_tables(tasks: Sequence[RunTask], study: Study, destination: Path) -> None:
+    """Write the tables of all runs together, each model under its label, and the comparisons if there are two.
+
+    Raises:
+        PipelineError: another command has evaluated one of the runs in another way meanwhile.
+    """
+    if changed := [task for task in tasks if not task.is_done]:
+        raise PipelineError(
+            f"{changed[0].folder}: another command has evaluated it with other settings meanwhile; "
+            "run the same command again"
+        )
     schemas: dict[str, type[dy.Schema]] = {"training": Training, "costs": Cost, **EVALUATION_TABLES}
     for name, schema in schemas.items():
         parts = [
-            read_table(task.folder / f"{name}.parquet", schema).with_columns(model=pl.lit(label))
-            for task, label in zip(tasks, named, strict=True)
+            read_table(task.folder / f"{name}.parquet", schema).with_columns(model=pl.lit(task.label)) for task in tasks
         ]
         write_table(pl.concat(parts), schema, destination / f"{name}.parquet")
     (destination / "comparisons.parquet").unlink(missing_ok=True)
-    if len(set(named)) > 1:
+    if len({task.label for task in tasks}) > 1:
         judged = read_table(destination / "user_metrics.parquet", UserMetric)
-        write_table(compare(judged), Comparison, destination / "comparisons.parquet")
+        compared = judged.filter(pl.col("metric").is_in(study.metrics)) if study.metrics else judged
+        baselines = {task.label for task in tasks if task.is_baseline}
+        write_table(compare(compared, baselines), Comparison, destination / "comparisons.parquet")
+
+
+def _write_provenance(ran: _Ran, study: Study, destination: Path) -> None:
+    """Write where the tables come from: the runs, the study's file, and what its searches have chosen."""
+    for name in ("tuning.parquet", "study.toml"):
+        (destination / name).unlink(missing_ok=True)
+    described: dict[str, Any] = {
+        "runs": [{**task.description, "label": task.label, "run": task.folder.name} for task in ran.tasks],
+        "left_out": ran.left_out,
+        "evaluation": asdict(study.evaluation),
+    }
+    if study.text is not None:
+        compared = {"baseline": study.baseline, "metrics": list(study.metrics)}
+        described["study"] = {"file": study.file, "text": study.text, "compared": compared}
+        write_text(destination / "study.toml", study.text)
+    if ran.chosen:
+        described["chosen"] = [one.description for one in ran.chosen]
+        write_table(pl.concat([one.trials for one in ran.chosen]), Tuning, destination / "tuning.parquet")
+    write_json(destination / "experiment.json", described)
 
 
 def _write_gallery_tables(tasks: Sequence[RunTask], destination: Path) -> None:
@@ -178,19 +294,30 @@ def _write_gallery_tables(tasks: Sequence[RunTask], destination: Path) -> None:
     shown = next((task for task in tasks if MODELS[task.model_name].model_class.ranks_items), tasks[0])
     data = load_cached(shown.snapshot, shown.snapshot_digest, shown.feature_set)
     models = {
-        task.model_name: open_run(task.folder, shown.snapshot)[0].model
+        task.label.partition(" features=")[0]: open_run(task.folder, shown.snapshot)[0].model
         for task in tasks
         if task.seed == shown.seed
         and task.feature_set == shown.feature_set
         and (task == shown or not _is_fitted(task))  # none of these ranks frames
     }
     known = held_out_items(data.tables, data.ids, "test").known
-    users, scorer = torch.arange(len(data.ids.users)), models[shown.model_name].scorer()
+    users, scorer = torch.arange(len(data.ids.users)), models[shown.label.partition(" features=")[0]].scorer()
     table = empty(Recommendation)
     if scorer.ranks_items:
         table = recommend(scorer, data.training, data.ids, users, known, k=10)
     write_table(table, Recommendation, destination / "recommendations.parquet")
     write_cases(destination, models, shown.seed, data.tables, data.ids)
+
+
+@contextmanager
+def _threads(threads: int) -> Iterator[None]:
+    """Inside the block, let torch use this many threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _is_fitted(task: RunTask) -> bool:

@@ -1,18 +1,18 @@
 """Run folders: the files of a trained model.
 
-    data/runs/<model>-<snapshot>-v<version>[-<feature set>]-<seed>/
+    data/runs/<model>-<snapshot>-v<version>[-<feature set>]-<seed>-<hash>/   (see `runs.naming`)
         config.json            model, settings, seed and code version; the snapshot's name, version and digest; and
                                from its manifest how it was built, its extractor and the provenance of the crawl
-        checkpoint.pt          everything that an epoch changes; --resume continues from it
+        checkpoint.pt          everything that an epoch changes; a stopped training continues from it
         training.parquet       one row per epoch
-        model.pt               the best weights
+        costs.parquet          epochs, seconds and memory
+        model.pt               the best weights; a run with them is trained
         metrics.parquet        test metrics, once evaluated (validation: validation_metrics.parquet)
         user_metrics.parquet   the same per user
         held_out_ranks.parquet the rank of every held-out positive, from which the ranking metrics follow
         slices.parquet         metrics by users' activity, and by movies' popularity and number of frames
         recommendations.parquet  written by `python -m model.recommend`
-        costs.parquet          epochs, seconds and memory (runs of an experiment)
-        done.json              digest of everything that determines the results (runs of an experiment; written last)
+        done.json              digest of everything that determines the test metrics (written after them)
 
 `model.pt` and `checkpoint.pt` hold the digest of the model, settings, seed and data of their training. So no
 weights are used with the `config.json` of another training.
@@ -20,7 +20,6 @@ weights are used with the `config.json` of another training.
 Every number in a report can be traced back: metrics → config.json → snapshot digest → crawl.
 """
 
-import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -41,11 +40,13 @@ from dataset.tables import read_table, write_table
 from dataset.version import code_version
 from model.data.loading import SnapshotData, data_from_tables, read_tables
 from model.data.tables import with_new_frames
+from model.evaluation.config import EvaluationConfig
 from model.evaluation.results import EVALUATION_TABLES, Evaluation
+from model.experiments.runs.naming import RESULTS_VERSION, evaluation_digest, own_code, run_digest
 from model.experiments.settings import apply_settings
 from model.models.recommender import Config, Recommender
 from model.models.registry import default_config, make_model
-from model.schema import Training
+from model.schema import Cost, Training
 from model.training.config import TrainingConfig
 from model.training.trainer import TrainedRun, Trainer, training_table
 
@@ -90,7 +91,10 @@ class _KnownDescription(BaseModel):
 
 _Description = Annotated[Settings, holds(_KnownDescription)]
 _TRAINING = "training_sha256"
-_AGAIN = "train again without --resume"
+_AGAIN = {
+    "model.pt": "train another one with `python -m model.train --fresh`",
+    "checkpoint.pt": "omit --resume to train from the first epoch",
+}
 
 
 def find_snapshot(path: Path | None, features: str | None = None) -> Snapshot:
@@ -115,11 +119,6 @@ def data_name(snapshot: Snapshot, features: Sequence[str] = ()) -> str:
     return name if snapshot.feature_set is None else f"{name}-{snapshot.feature_set}"
 
 
-def run_folder(runs: Path, model_name: str, snapshot: Snapshot, seed: int) -> Path:
-    """Return the folder of a run."""
-    return runs / f"{model_name}-{data_name(snapshot)}-{seed}"
-
-
 def describe_run(
     model_name: str, config: Config, training: TrainingConfig, seed: int, snapshot: Snapshot
 ) -> dict[str, Any]:
@@ -139,43 +138,38 @@ def describe_run(
         "provenance": snapshot.manifest.provenance,
         "extractor": snapshot.extractor,
         **({"features": snapshot.feature_set} if snapshot.feature_set else {}),
+        "results_version": RESULTS_VERSION,
+        **own_code(model_name),
         "code_version": code_version(),
         "torch_version": torch.__version__,
     }
 
 
 def start_run(folder: Path, description: dict[str, Any]) -> None:
-    """Make a run folder, and delete the results of an earlier run of the same name."""
-    for name in ("checkpoint.pt", "model.pt", *_RESULTS):
-        with explain_write_errors(folder):
-            (folder / name).unlink(missing_ok=True)
+    """Make a run folder, and delete what an earlier version left in it."""
+    for name in RUN_FILES:
+        if name != "config.json":
+            with explain_write_errors(folder):
+                (folder / name).unlink(missing_ok=True)
     write_json(folder / "config.json", description)
 
 
-def resume_run(folder: Path, description: dict[str, Any], trainer: Trainer) -> int:
-    """Restore a trainer from the folder's checkpoint; return the number of finished epochs.
+def is_trained(folder: Path, description: dict[str, Any]) -> bool:
+    """Return whether the folder holds the weights of the run that the description describes."""
+    try:
+        is_same = run_digest(read_description(folder)) == run_digest(description)
+    except MissingInputError:
+        return False
+    return is_same and (folder / "model.pt").is_file()
+
+
+def resume_run(folder: Path, description: dict[str, Any], trainer: Trainer) -> None:
+    """Restore a trainer from the folder's checkpoint.
 
     Raises:
-        MissingInputError: there is no run.
-        TrainingError: the run has other settings, is an experiment's finished run (which has no checkpoint), or its
-            checkpoint cannot be read or does not fit the model.
+        TrainingError: the checkpoint cannot be read, is of another request, or does not fit the model.
     """
-    before = read_description(folder)
-    for key in ("model", "config", "training", "seed", "features"):
-        if before.get(key) != description.get(key):
-            raise TrainingError(
-                f"{folder}: was started with another {key} ({before.get(key)}); use the same {key}, or omit --resume"
-            )
-    if before["snapshot"]["content_digest"] != description["snapshot"]["content_digest"]:
-        raise TrainingError(f"{folder}: was started on another snapshot; use that snapshot, or omit --resume")
-    checkpoint = folder / "checkpoint.pt"
-    if checkpoint.is_file():
-        _restore(trainer.load_state_dict, _load(folder, "checkpoint.pt", before), checkpoint)
-    elif (folder / "model.pt").is_file():
-        raise TrainingError(
-            f"{folder}: training has finished, so nothing is left to resume; omit --resume to train again"
-        )
-    return len(trainer.epochs)
+    _restore(trainer.load_state_dict, _load(folder, "checkpoint.pt", description), folder / "checkpoint.pt")
 
 
 def write_checkpoint(folder: Path, trainer: Trainer) -> None:
@@ -183,17 +177,55 @@ def write_checkpoint(folder: Path, trainer: Trainer) -> None:
     _save(folder, "checkpoint.pt", trainer.state_dict())
 
 
-def write_run(folder: Path, model_name: str, seed: int, trained: TrainedRun) -> None:
-    """Write the trained weights and the `training` table."""
+def write_run(folder: Path, model_name: str, seed: int, trained: TrainedRun, costs: pl.DataFrame) -> None:
+    """Write the `training` and `costs` tables and the trained weights, and delete the checkpoint."""
     write_table(training_table(model_name, seed, trained.epochs), Training, folder / "training.parquet")
+    write_table(costs, Cost, folder / "costs.parquet")
     _save(folder, "model.pt", trained.model.state_dict())
+    (folder / "checkpoint.pt").unlink(missing_ok=True)
 
 
-def write_evaluation(folder: Path, split: str, evaluation: Evaluation) -> Path:
-    """Write the result tables of a split; return the path of the averages."""
+def write_evaluation(
+    folder: Path,
+    split: str,
+    evaluation: Evaluation,
+    config: EvaluationConfig | None = None,
+    seconds: float | None = None,
+) -> Path:
+    """Write the result tables of a split and, for the test split, their digest and cost.
+
+    Args:
+        folder: the run folder.
+        split: "validation" or "test".
+        evaluation: the tables.
+        config: the settings of the evaluation; None for results that no experiment takes as its own.
+        seconds: what it took; None if that is not known.
+
+    Returns:
+        The path of the averages.
+    """
+    is_test = split == "test"
+    if is_test:
+        (folder / "done.json").unlink(missing_ok=True)
     for name, schema in EVALUATION_TABLES.items():
         write_table(getattr(evaluation, name), schema, evaluation_path(folder, split, name))
+    if is_test and seconds is not None and (folder / "costs.parquet").is_file():
+        costs = read_table(folder / "costs.parquet", Cost).with_columns(evaluate_s=pl.lit(seconds))
+        write_table(costs, Cost, folder / "costs.parquet")
+    if is_test and config is not None:
+        digest = evaluation_digest(read_description(folder), asdict(config))
+        write_json(folder / "done.json", {"digest": digest})
     return evaluation_path(folder, split, "metrics")
+
+
+def is_evaluated(folder: Path, description: dict[str, Any], config: EvaluationConfig) -> bool:
+    """Return whether the folder's test metrics are those of this run and of these settings of evaluation."""
+    try:
+        done = json.loads((folder / "done.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    expected = evaluation_digest(description, asdict(config))
+    return isinstance(done, dict) and done.get("digest") == expected and is_trained(folder, description)
 
 
 def evaluation_path(folder: Path, split: str, table: str) -> Path:
@@ -235,11 +267,9 @@ def open_run(
     """
     description = read_description(folder)
     if not (folder / "model.pt").is_file():
-        raise MissingInputError(
-            f"{folder}: training has not finished; continue it with `python -m model.train --resume`"
-        )
-    config, expected = _config(folder, description), description["snapshot"]
-    state = _load(folder, "model.pt", description)
+        raise MissingInputError(f"{folder}: training has not finished; run the command that started it again")
+    _config(folder, description)
+    expected = description["snapshot"]
     snapshot = open_snapshot(snapshot_path or Path(expected["path"]))
     if snapshot.content_digest != expected["content_digest"]:
         raise InvalidSnapshotError(
@@ -250,10 +280,21 @@ def open_run(
     if new_frames is not None:
         tables = with_new_frames(tables, new_frames)
     data = data_from_tables(tables, snapshot.label)
-    model = make_model(description["model"], config, data.training, description["seed"])
-    _restore(model.load_state_dict, state, folder / "model.pt")
+    model = load_model(folder, description, data)
     training = read_table(folder / "training.parquet", Training)
     return Run(description["model"], description["seed"], model.to(device), training, device), data
+
+
+def load_model(folder: Path, description: dict[str, Any], data: SnapshotData) -> Recommender:
+    """Return the model of a trained run, on the CPU.
+
+    Raises:
+        TrainingError: the weights cannot be read, or do not fit this version's model.
+    """
+    state = _load(folder, "model.pt", description)
+    model = make_model(description["model"], _config(folder, description), data.training, description["seed"])
+    _restore(model.load_state_dict, state, folder / "model.pt")
+    return model
 
 
 def _config(folder: Path, description: dict[str, Any]) -> Config:
@@ -267,21 +308,23 @@ def _config(folder: Path, description: dict[str, Any]) -> Config:
         ) from None
 
 
-_RESULTS = (
+RUN_FILES = (
+    "config.json",
+    "done.json",
+    "checkpoint.pt",
+    "model.pt",
     "training.parquet",
     "costs.parquet",
-    "done.json",
     "recommendations.parquet",
+    "new_people.parquet",
     *(evaluation_path(Path(), split, name).name for split in HELD_OUT_SPLITS for name in EVALUATION_TABLES),
 )
+"""All files that a run folder may hold."""
 
 
 def _digest_of_training(description: dict[str, Any]) -> torch.Tensor:
     """Return the SHA-256 of what determines the weights, (32,) uint8."""
-    keys = ("model", "config", "training", "seed", "features")
-    content: dict[str, Any] = {key: description[key] for key in keys if key in description}
-    content["snapshot"] = description["snapshot"]["content_digest"]
-    return torch.tensor(list(hashlib.sha256(json.dumps(content, sort_keys=True).encode()).digest()), dtype=torch.uint8)
+    return torch.tensor(list(bytes.fromhex(run_digest(description))), dtype=torch.uint8)
 
 
 def _save(folder: Path, name: str, state: dict[str, Any]) -> None:
@@ -298,11 +341,11 @@ def _load(folder: Path, name: str, description: dict[str, Any]) -> dict[str, Any
         found = state.pop(_TRAINING, None)
         is_of_training = found is not None and torch.equal(found, _digest_of_training(description))
     except Exception as error:  # torch.load raises many kinds of errors
-        raise TrainingError(f"{path}: cannot be read ({describe_load_error(error)}); {_AGAIN}") from None
+        raise TrainingError(f"{path}: cannot be read ({describe_load_error(error)}); {_AGAIN[name]}") from None
     if found is None:
-        raise TrainingError(f"{path}: does not say which training wrote it, as older files do not; {_AGAIN}")
+        raise TrainingError(f"{path}: does not say which training wrote it, as older files do not; {_AGAIN[name]}")
     if not is_of_training:
-        raise TrainingError(f"{path}: is not of the training that {folder / 'config.json'} describes; {_AGAIN}")
+        raise TrainingError(f"{path}: is not of the training that {folder / 'config.json'} describes; {_AGAIN[name]}")
     return state
 
 
@@ -312,4 +355,4 @@ def _restore(load_state_dict: Callable[[dict[str, Any]], object], state: dict[st
         load_state_dict(state)
     except (RuntimeError, KeyError, ValueError, TypeError, AttributeError) as error:
         what = " ".join(str(error).split())[:120]
-        raise TrainingError(f"{path}: does not fit this version's model ({what}); {_AGAIN}") from error
+        raise TrainingError(f"{path}: does not fit this version's model ({what}); {_AGAIN[path.name]}") from error

@@ -1,26 +1,20 @@
-"""One run of an experiment: what determines its results, whether it is finished, and how it resumes."""
+"""A run that is asked for: one model to train with one seed, and the folder that it has."""
 
-import hashlib
-import json
-import logging
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dataset.errors import MissingInputError, TrainingError
+from dataset.snapshots.snapshot import Snapshot
 from model.evaluation.config import EvaluationConfig
-from model.experiments.run_folder import read_description, resume_run, start_run
+from model.experiments.run_folder import describe_run, is_evaluated, is_trained
+from model.experiments.runs.store import folder_of
 from model.models.recommender import Config
 from model.training.config import TrainingConfig
-from model.training.trainer import Trainer
-
-_LEFT_OUT_OF_DIGEST = ("code_version", "torch_version", "provenance", "dataset")
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class RunTask:
-    """One model to train and evaluate with one seed. It is small and can be sent to any process.
+    """One model to train with one seed, and to evaluate. It is small and can be sent to any process.
 
     Attributes:
         folder: the run folder.
@@ -29,6 +23,8 @@ class RunTask:
         config: the model's settings.
         training: the settings of training.
         evaluation: the settings of evaluation.
+        label: the model's name in the tables of an experiment.
+        is_baseline: whether the experiment compares all others with this model.
     """
 
     folder: Path
@@ -37,6 +33,8 @@ class RunTask:
     config: Config
     training: TrainingConfig
     evaluation: EvaluationConfig
+    label: str = ""
+    is_baseline: bool = False
 
     @property
     def model_name(self) -> str:
@@ -60,42 +58,41 @@ class RunTask:
         return None if name is None else str(name)
 
     @property
-    def digest(self) -> str:
-        """The SHA-256 of everything that determines the results, except the versions of the code and of torch."""
-        return _digest(self.description, self.evaluation)
+    def is_trained(self) -> bool:
+        """Whether the folder holds the weights of exactly this run."""
+        return is_trained(self.folder, self.description)
 
     @property
     def is_done(self) -> bool:
-        """Whether the folder holds the results of exactly this run."""
-        try:
-            done = json.loads((self.folder / "done.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return False
-        return bool(done.get("digest") == self.digest)
-
-    def start_or_resume(self, trainer: Trainer) -> None:
-        """Restore the trainer from the folder's checkpoint if the same run wrote it; otherwise delete old results."""
-        if (self.folder / "checkpoint.pt").is_file() and self._is_same_run():
-            try:
-                resume_run(self.folder, self.description, trainer)
-                return
-            except TrainingError as error:
-                _log.info("%s; training starts from the first epoch", error)
-        start_run(self.folder, self.description)
-
-    def _is_same_run(self) -> bool:
-        try:
-            return _digest(read_description(self.folder), self.evaluation) == self.digest
-        except MissingInputError:
-            return False
+        """Whether the folder holds the test metrics of exactly this run, with these settings of evaluation."""
+        return is_evaluated(self.folder, self.description, self.evaluation)
 
     def __str__(self) -> str:
-        on = f", features {self.feature_set}" if self.feature_set else ""
-        return f"{self.model_name}{on}, seed {self.seed}"
+        return f"{self.label or self.model_name}, seed {self.seed}"
 
 
-def _digest(description: dict[str, Any], evaluation: EvaluationConfig) -> str:
-    content = {key: value for key, value in description.items() if key not in _LEFT_OUT_OF_DIGEST}
-    content["snapshot"] = description["snapshot"]["content_digest"]
-    content["evaluation"] = asdict(evaluation)
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+def ask_for(
+    runs: Path,
+    snapshot: Snapshot,
+    model_name: str,
+    config: Config,
+    training: TrainingConfig,
+    seed: int,
+    evaluation: EvaluationConfig,
+    is_fresh: bool = False,
+) -> RunTask:
+    """Return the run that these settings ask for: the one that is there, or a new one.
+
+    Args:
+        runs: the parent of all run folders.
+        snapshot: the data, with the feature set that the model reads.
+        model_name: a name of `registry.MODELS`.
+        config: the model's settings.
+        training: the settings of training.
+        seed: the seed.
+        evaluation: the settings of evaluation.
+        is_fresh: ask for a new run beside the one that is there.
+    """
+    description = describe_run(model_name, config, training, seed, snapshot)
+    folder = folder_of(runs, description, is_fresh)
+    return RunTask(folder, snapshot.path, description, config, training, evaluation)

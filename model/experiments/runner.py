@@ -1,11 +1,12 @@
 """Runs an experiment's tasks: each trains and evaluates one model with one seed.
 
-A run is finished when its folder holds `done.json` with the digest of everything that determines its
-results: model, settings, seed, the snapshot's content and the settings of evaluation. Finished runs are not
-repeated, and a stopped run continues from its last checkpoint.
+A run is finished when its folder holds the test metrics of exactly this request (`done.json`). Finished runs are not
+repeated, a run that `python -m model.train` has trained is only evaluated, and a stopped run continues from its
+last checkpoint.
 """
 
 import functools
+import logging
 import multiprocessing
 import multiprocessing.resource_tracker
 import os
@@ -20,45 +21,40 @@ from pathlib import Path
 from typing import Any
 
 import loky
-import polars as pl
 import torch
 
 from dataset.errors import MissingInputError, PipelineError, TrainingError
-from dataset.files import write_json
 from dataset.snapshots.snapshot import open_snapshot
-from dataset.tables import write_table
 from model.data.loading import SnapshotData, load
 from model.evaluation.evaluate import evaluate
-from model.experiments.memory import peak_memory_bytes, reset_peak_memory
-from model.experiments.run_folder import write_checkpoint, write_evaluation, write_run
+from model.experiments.run_folder import write_evaluation
 from model.experiments.run_task import RunTask
-from model.schema import Cost
-from model.training.trainer import Epoch, TrainedRun, Trainer
+from model.experiments.runs.store import lock_run
+from model.experiments.training_run import OnTraining, trained_model
+from model.training.trainer import Epoch
 
 OnEpoch = Callable[[Epoch], None]
-_CHECKPOINT_EVERY_S = 10.0
 _POLL_S = 0.2
+_log = logging.getLogger(__name__)
 
 
 def train_and_evaluate(task: RunTask, on_epoch: OnEpoch = lambda epoch: None) -> None:
-    """Train one model, evaluate it on the test split and write its run folder.
+    """Train one model and evaluate it on the test split, as far as its run folder does not hold that yet.
+
+    If another process trains or evaluates the same run, this waits until it ends.
 
     Raises:
         TrainingError: the loss or a score is not finite.
     """
-    data = load_cached(task.snapshot, task.snapshot_digest, task.feature_set)
-    reset_peak_memory()
-    trainer = Trainer(data.training, data.validation, task.model_name, task.config, task.training, task.seed)
-    task.start_or_resume(trainer)
-    trained = trainer.run(_with_checkpoints(task, trainer, on_epoch))
-    write_run(task.folder, task.model_name, task.seed, trained)
-    started = time.perf_counter()
-    scorer = trained.model.scorer()
-    evaluation = evaluate(scorer, data.tables, "test", task.model_name, task.seed, task.evaluation)
-    write_evaluation(task.folder, "test", evaluation)
-    write_table(_cost(task, trained, time.perf_counter() - started), Cost, task.folder / "costs.parquet")
-    (task.folder / "checkpoint.pt").unlink(missing_ok=True)
-    write_json(task.folder / "done.json", {"digest": task.digest})
+    with lock_run(task.folder, lambda: _log.info("%s: another process works on it; waiting", task)):
+        if task.is_done:
+            return
+        data = load_cached(task.snapshot, task.snapshot_digest, task.feature_set)
+        model, _ = trained_model(task, data, on=OnTraining(epoch=on_epoch))
+        started = time.perf_counter()
+        scorer = model.scorer()
+        evaluation = evaluate(scorer, data.tables, "test", task.model_name, task.seed, task.evaluation)
+        write_evaluation(task.folder, "test", evaluation, task.evaluation, time.perf_counter() - started)
 
 
 class Reporter:
@@ -69,6 +65,15 @@ class Reporter:
 
     def kept(self, n_kept: int, n_runs: int) -> None:
         """Report that `n_kept` of `n_runs` runs were finished earlier and are not repeated."""
+
+    def searching(self, label: str, n_done: int, n_trials: int) -> None:
+        """Report the begin of a search for a model's settings; `n_done` of its trials ended earlier."""
+
+    def searched(self, label: str) -> None:
+        """Report the end of a trial."""
+
+    def chosen(self, label: str, settings: Mapping[str, Any], n_trials: int) -> None:
+        """Report the settings that a search has chosen."""
 
     def epoch(self, task: RunTask, epoch: Epoch) -> None:
         """Report an epoch of a run."""
@@ -200,32 +205,3 @@ def load_cached(snapshot: Path, content_digest: str, feature_set: str | None) ->
             f"{snapshot}: its content has changed since the experiment began; run the experiment again"
         )
     return load(opened.with_features(feature_set))
-
-
-def _with_checkpoints(task: RunTask, trainer: Trainer, on_epoch: OnEpoch) -> OnEpoch:
-    """Return `on_epoch`, followed by a checkpoint if the last one is old enough."""
-    written = time.monotonic()
-
-    def after_epoch(epoch: Epoch) -> None:
-        nonlocal written
-        on_epoch(epoch)
-        if time.monotonic() - written > _CHECKPOINT_EVERY_S:
-            write_checkpoint(task.folder, trainer)
-            written = time.monotonic()
-
-    return after_epoch
-
-
-def _cost(task: RunTask, trained: TrainedRun, evaluate_s: float) -> pl.DataFrame:
-    row = {
-        "model": task.model_name,
-        "seed": task.seed,
-        "n_parameters": sum(parameter.numel() for parameter in trained.model.parameters()),
-        "n_epochs": len(trained.epochs),
-        "best_epoch": trained.best_epoch,
-        "train_s": float(sum(epoch.seconds for epoch in trained.epochs)),
-        "evaluate_s": evaluate_s,
-        "n_threads": torch.get_num_threads(),
-        "peak_memory_bytes": peak_memory_bytes(),
-    }
-    return pl.DataFrame([row], schema={name: column.dtype for name, column in Cost.columns().items()})

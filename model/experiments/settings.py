@@ -12,7 +12,8 @@ from dataset.errors import MissingInputError, UsageError
 from model.training.config import Size
 
 # The values that a field of type int or float may have.
-_BOUNDED: dict[Any, Any] = {int: Size, float: Annotated[float, Field(ge=0, allow_inf_nan=False)]}
+_Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+_BOUNDED: dict[Any, Any] = {int: Size, float: _Weight, float | None: _Weight | None}
 
 
 def read_settings(config_file: Path | None, assignments: Iterable[str]) -> dict[str, Any]:
@@ -44,8 +45,13 @@ def take_model_name(settings: dict[str, Any], model_name: str | None) -> str:
     return str(model_name or named)
 
 
-def apply_settings(settings: Mapping[str, Any], *configs: Any) -> tuple[Any, ...]:
+def apply_settings(settings: Mapping[str, Any], *configs: Any, strict: bool = False) -> tuple[Any, ...]:
     """Return the configs with the settings that belong to each.
+
+    Args:
+        settings: values by the names of fields, or texts that are read as such values.
+        configs: dataclasses.
+        strict: refuse a text for a number.
 
     Raises:
         UsageError: no config has the key, or its type does not allow the value; the message names the known keys or
@@ -58,16 +64,18 @@ def apply_settings(settings: Mapping[str, Any], *configs: Any) -> tuple[Any, ...
     for config in configs:
         hints = get_type_hints(type(config), include_extras=True)
         own = {field.name for field in dataclasses.fields(config)} & settings.keys()
-        changed.append(dataclasses.replace(config, **{key: _parse(key, settings[key], hints[key]) for key in own}))
+        changed.append(
+            dataclasses.replace(config, **{key: _parse(key, settings[key], hints[key], strict) for key in own})
+        )
     return tuple(changed)
 
 
-def _parse(key: str, value: Any, kind: Any) -> Any:
+def _parse(key: str, value: Any, kind: Any, strict: bool) -> Any:
     """Return `value` (text, or a value of the right type) as `kind`, the annotation of a config's field."""
     try:
-        if isinstance(value, bool):  # TOML's true would become 1
+        if isinstance(value, bool) and kind is not bool:  # TOML's true would become 1
             raise ValueError
-        return TypeAdapter(_BOUNDED.get(kind, kind)).validate_python(value)
+        return TypeAdapter(_BOUNDED.get(kind, kind)).validate_python(value, strict=strict)
     except ValidationError as error:
         reason = error.errors()[0]["msg"]
     except ValueError:

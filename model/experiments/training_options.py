@@ -7,7 +7,7 @@ from cyclopts import Parameter
 from pydantic.dataclasses import dataclass
 
 from dataset.cli import Count, CountOrZero
-from model.models.names import MODEL_NAMES
+from model.models.names import MODEL_NAMES, Loss
 
 
 @dataclass(frozen=True)
@@ -18,6 +18,7 @@ class TrainingOptions:
         model: the model's name; jifr if absent
         snapshot: a snapshot's folder (the newest if absent)
         features: the name of the snapshot's feature set (the main one if absent)
+        loss: what a model that learns from pairs minimises (its own if absent); the same as --set loss=…
         seed: for the initial values, the batches and the negatives
         set: a setting as KEY=VALUE, for example visual_dim=64; may be repeated
         config: a TOML file of settings; --set overrides it
@@ -28,8 +29,14 @@ class TrainingOptions:
     model: Annotated[str | None, Parameter(help=f"one of {', '.join(MODEL_NAMES)} (jifr if absent)")] = None
     snapshot: Path | None = None
     features: str | None = None
+    loss: Loss | None = None
     seed: CountOrZero = 0
     set: Annotated[tuple[str, ...], Parameter(consume_multiple=False)] = ()
     config: Path | None = None
     device: str = "cpu"
     threads: Count | None = None
+
+    @property
+    def assignments(self) -> tuple[str, ...]:
+        """The settings as KEY=VALUE."""
+        return (*self.set, *([f"loss={self.loss}"] if self.loss else []))

@@ -1,4 +1,4 @@
-"""The objective that all pairwise models share: BPR with an L2 penalty."""
+"""The objective that pairwise models share: BPR with an L2 penalty. `softmax.py` has the other loss."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -7,7 +7,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import embedding, logsigmoid
 
+from model.data.tensors import TrainingData
+from model.models.names import Loss
 from model.models.static_shapes import for_gpu
+
+SOFTMAX_L2, _MOST_L2 = 0.1, 0.05
+_VISUAL_L2 = {"bpr": 0.04, "softmax": 0.1}
 
 
 def bpr_loss(positive: Tensor, negative: Tensor) -> Tensor:
@@ -27,6 +32,28 @@ def bpr_loss(positive: Tensor, negative: Tensor) -> Tensor:
 def bpr_loss_of_margins(margins: Tensor) -> Tensor:
     """Return `bpr_loss` from (B, n) differences r̂_ai − r̂_aj, for models that compute them faster than both scores."""
     return -logsigmoid(margins).mean()
+
+
+def l2_weight(l2: float | None, loss: Loss, data: TrainingData) -> float:
+    """Return `l2`, or without one the weight of the penalty on free embeddings that suits the loss and the data.
+
+    It is 0.1 for a softmax. For BPR's loss it is 0.32 / n^(3/4) with n train interactions per user, and at most 0.05:
+    0.01 where n is 100, 0.05 where it is 12.
+    """
+    if l2 is not None:
+        return l2
+    if loss == "softmax":
+        return SOFTMAX_L2
+    per_user = len(data.positives.values) / max(1, data.n_users)
+    return min(_MOST_L2, 0.32 / float(max(1.0, per_user) ** 0.75))
+
+
+def visual_l2_weight(visual_l2: float | None, loss: Loss) -> float:
+    """Return `visual_l2`, or without one the weight of the penalty on the visual embeddings of users and items.
+
+    It is on the projected pictures, not on the projection: wᵀ P c does not change when P grows as w shrinks.
+    """
+    return _VISUAL_L2[loss] if visual_l2 is None else visual_l2
 
 
 def mean_squared_norm(table: Tensor, rows: Tensor, taken: Tensor | None = None) -> Tensor:

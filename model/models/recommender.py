@@ -82,14 +82,21 @@ class TrainableRecommender(Recommender):
     Attributes:
         repeats_steps: whether all steps run the same operations, so that a GPU can record one and replay it with other
             batches (`model.training.steps`).
+        batch_factor: how many times as large as others' its batches are by default.
+        scores_pairs: whether a score needs work of its own for each pair, so that a softmax is over a sample of each
+            user's own, not over items that the batch shares.
+        is_sampled: whether a softmax is over a sample of the items. Training sets it.
         reserved: the sizes that a batch's tensors have with static shapes (`model.models.static_shapes`): for
             each name of `batch_sizes` at least the largest value of any batch. Training sets them.
     """
 
     repeats_steps: ClassVar[bool] = True
+    batch_factor: ClassVar[int] = 1
+    scores_pairs: bool = False
 
     def __init__(self) -> None:
         super().__init__()
+        self.is_sampled = False
         self.reserved: dict[str, int] = {}
 
     def reserved_size(self, name: str) -> int | None:
@@ -123,7 +130,8 @@ class TrainableRecommender(Recommender):
         Args:
             users: (B,) int64.
             positives: (B,) int64 items.
-            negatives: (B, n) int64 items.
+            negatives: (B, n) int64 items: for BPR's loss negatives of each user; for a softmax over a sample, drawn
+                uniformly from all items; for one over all items, one such item.
         """
 
 

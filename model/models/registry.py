@@ -28,6 +28,7 @@ from model.models.recommender import Config, Recommender
 from model.models.visual.acf import ACF, ACFConfig
 from model.models.visual.cdl import CDL, CDLConfig
 from model.models.visual.jifr import JIFR, JIFRConfig
+from model.models.visual.jifr_plus import JIFRPlus, JIFRPlusConfig
 from model.models.visual.vbpr import VBPR, VBPRConfig
 from model.models.visual.vpoi import VPOI, VPOIConfig
 
@@ -40,16 +41,19 @@ class ModelKind:
     config: Config
 
 
+_EQUAL_WEIGHTS = JIFRConfig(collaborative_dim=64, l2=None, visual_l2=None, rating_attention="avg")
 MODELS: dict[str, ModelKind] = {
     "jifr": ModelKind(JIFR, JIFRConfig()),
-    "jifr_visual": ModelKind(JIFR, JIFRConfig(rating_attention="avg")),
+    "jifr_visual": ModelKind(JIFR, _EQUAL_WEIGHTS),
     "jifr_rating": ModelKind(JIFR, JIFRConfig(visual_attention="avg")),
-    "jifr_na": ModelKind(JIFR, JIFRConfig(visual_attention="avg", rating_attention="avg")),
+    "jifr_na": ModelKind(JIFR, replace(_EQUAL_WEIGHTS, visual_attention="avg")),
     "acf": ModelKind(ACF, ACFConfig()),
     "vpoi": ModelKind(VPOI, VPOIConfig()),
     "cdl": ModelKind(CDL, CDLConfig()),
     "bpr": ModelKind(BPR, BPRConfig()),
     "vbpr": ModelKind(VBPR, VBPRConfig()),
+    "jifr_plus": ModelKind(JIFRPlus, JIFRPlusConfig()),
+    "softmax_mf": ModelKind(BPR, BPRConfig(loss="softmax")),
     "lightgcn": ModelKind(LightGCN, LightGCNConfig()),
     "lattice": ModelKind(LATTICE, LATTICEConfig()),
     "freedom": ModelKind(FREEDOM, FREEDOMConfig()),

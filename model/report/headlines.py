@@ -70,7 +70,7 @@ class Headline:
 
 def headline(numbers: NumberSource, task: str) -> Headline | None:
     """Return the headline of a task, or None if nothing was evaluated."""
-    what, k = TASKS[task]
+    what, k = TASKS[task][0], headline_k(numbers, task)
     where = {"task": task, "metric": "ndcg", "k": k}
     order = ranked(numbers, task)
     if not order:
@@ -98,9 +98,16 @@ def headline(numbers: NumberSource, task: str) -> Headline | None:
     )
 
 
+def headline_k(numbers: NumberSource, task: str) -> int:
+    """Return the K of the headline: the paper's, or else the largest evaluated one below it, or the smallest."""
+    usual = TASKS[task][1]
+    ks = numbers.rows("metrics.parquet", task=task, metric="ndcg")["k"].to_list()
+    return usual if usual in ks or not ks else max((k for k in ks if k < usual), default=min(ks))
+
+
 def ranked(numbers: NumberSource, task: str) -> list[str]:
     """Return the models that were evaluated on a task, from the best to the worst NDCG at the headline's K."""
-    rows = numbers.rows("metrics.parquet", task=task, metric="ndcg", k=TASKS[task][1])
+    rows = numbers.rows("metrics.parquet", task=task, metric="ndcg", k=headline_k(numbers, task))
     if rows.is_empty():
         return []
     means = rows.group_by("model").agg(pl.col("value").mean()).sort("value", "model", descending=[True, False])
@@ -123,8 +130,8 @@ def difference(numbers: NumberSource, model: str, other: str, **where: Any) -> D
 
 
 _SIMPLER = (
-    "jifr_na", "bpr", "ease", "slim", "itemknn", "userknn", "rp3beta", "ials", "visrank", "mean_frame", "first_frame",
-    "site_order", "most_liked", "popular", "random",
+    "jifr_na", "bpr", "softmax_mf", "ease", "slim", "itemknn", "userknn", "rp3beta", "ials", "visrank", "mean_frame",
+    "first_frame", "site_order", "most_liked", "popular", "random",
 )  # fmt: skip
 
 

@@ -21,7 +21,7 @@ from dataset.tables import read_parquet
 from model.models.registry import MODELS
 from model.report.charts import interval_chart, metric_curves, slice_chart, training_curves
 from model.report.gallery import gallery
-from model.report.headlines import TASKS, Difference, difference, headline, ranked, surprises
+from model.report.headlines import TASKS, Difference, difference, headline, headline_k, ranked, surprises
 from model.report.model_styles import base_of, in_order, style_of
 
 TABLES = ("metrics", "slices", "comparisons", "training", "costs", "cases", "case_frames", "case_movies")
@@ -73,7 +73,8 @@ def write_report(folder: Path, snapshot: Snapshot, raw: Path | None) -> Path:
         raw: the raw folder with pictures, which may be None or missing; the report then says so.
     """
     manifest = asdict(snapshot.manifest)
-    runs: list[dict[str, Any]] = json.loads((folder / "experiment.json").read_text(encoding="utf-8"))["runs"]
+    experiment: dict[str, Any] = json.loads((folder / "experiment.json").read_text(encoding="utf-8"))
+    runs: list[dict[str, Any]] = experiment["runs"]
     found = {name: folder / f"{name}.parquet" for name in TABLES}
     tables = {f"{name}.parquet": read_parquet(path) for name, path in found.items() if path.is_file()}
     movies = snapshot.read("movies")
@@ -102,6 +103,8 @@ def write_report(folder: Path, snapshot: Snapshot, raw: Path | None) -> Path:
         costs=_costs(numbers, models),
         cases=gallery(numbers, dict(movies.select("movie_id", "title").iter_rows()), Thumbnails(raw)),
         runs=[run | {"settings": _flat_items(run["config"]), "training": _flat_items(run["training"])} for run in runs],
+        study=experiment.get("study"),
+        chosen=experiment.get("chosen", []),
         style_of=style_of,
         interval=interval,
     )
@@ -197,7 +200,8 @@ def _ablation(numbers: NumberSource, on: str) -> list[AblationRow]:
     rows = []
     for model, gains in PAPER_GAINS.items():
         cells, differences = [], {}
-        for task, (_, k) in TASKS.items():
+        for task in TASKS:
+            k = headline_k(numbers, task)
             for metric in ("hr", "ndcg"):
                 where = {"task": task, "metric": metric, "k": k}
                 ours, base = (

@@ -1,10 +1,12 @@
-"""Negative items for pairwise training, uniform over the items that a user has not interacted with."""
+"""The items that positives are compared with: a user's negatives for BPR's loss, or any items for a softmax."""
 
 import torch
 from torch import Tensor
 
 from dataset.errors import TooLittleDataError
 from model.data.jagged import JaggedTensor
+from model.models.recommender import TrainableRecommender
+from model.training.config import TrainingConfig
 
 _BLOCK_USERS = 1 << 16
 
@@ -48,3 +50,50 @@ class NegativeSampler:
         """
         parts = torch.split(users, _BLOCK_USERS)
         return torch.cat([self.sample(part, n_negatives, generator).int() for part in parts])
+
+
+class UniformSampler:
+    """Draws items uniformly from all `n_items`, whatever a user has interacted with, as a sampled softmax needs."""
+
+    def __init__(self, n_items: int) -> None:
+        self._n_items = n_items
+
+    def sample_all(self, users: Tensor, n: int, generator: torch.Generator) -> Tensor:
+        """Return (len(users), n) int32 items on the device of `users`."""
+        shape = (len(users), n)
+        drawn = torch.randint(self._n_items, shape, generator=generator, device=generator.device, dtype=torch.int32)
+        return drawn.to(users.device)
+
+
+class Comparisons:
+    """Draws what a model's loss compares the positives of an epoch with.
+
+    A softmax is over all items if there are at most `n_candidates`, or if a sample would have as many. Then a positive
+    still gets one item, as VPOI's pictures need. Else the items that are drawn for the positives of a batch are the
+    candidates of the whole batch, so each positive gets its share; a model that scores pair by pair has `n_negatives`
+    for each positive instead.
+    """
+
+    def __init__(
+        self,
+        learner: TrainableRecommender,
+        loss: str,
+        positives: JaggedTensor,
+        n_items: int,
+        training: TrainingConfig,
+        batch_size: int,
+    ) -> None:
+        self._n = training.n_negatives
+        self._sampler: NegativeSampler | UniformSampler
+        if loss == "bpr":
+            self._sampler = NegativeSampler(positives, n_items)
+            return
+        self._sampler = UniformSampler(n_items)
+        learner.is_sampled = learner.scores_pairs
+        if not learner.scores_pairs:
+            learner.is_sampled = n_items > max(training.n_candidates, batch_size)
+            self._n = -(-training.n_candidates // batch_size) if learner.is_sampled else 1
+
+    def draw(self, users: Tensor, generator: torch.Generator) -> Tensor:
+        """Return (n, k) int32 items for the (n,) `users` of an epoch, which ascend."""
+        return self._sampler.sample_all(users, self._n, generator)

@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from model.models.recommender import TrainableRecommender
 from model.models.static_shapes import static_shapes
 from model.models.visual.projection import ScaledFeatures
-from model.training.config import TrainingConfig
 
 _WARM_UP = 3  # steps before a graph is recorded, so that libraries are set up
 _SPARE = 1.02  # reserved sizes are larger than needed by this factor, so that later epochs rarely need more
@@ -149,11 +148,11 @@ class StaticSteps(Steps):
         self._graph = graph
 
 
-def numbers_per_step(model: nn.Module, training: TrainingConfig) -> int:
-    """Return about how many numbers a step reads at most: all weights, all features and the batch's samples."""
+def numbers_per_step(model: nn.Module, n_samples: int) -> int:
+    """Return about how many numbers a step reads at most: all weights, all features and the batch's `n_samples`."""
     weights = sum(weight.numel() for weight in model.parameters())
     features = sum(module.features.numel() for module in model.modules() if isinstance(module, ScaledFeatures))
-    return weights + features + training.batch_size * (1 + training.n_negatives)
+    return weights + features + n_samples
 
 
 def make_steps(learner: TrainableRecommender, optimizer: torch.optim.Optimizer, batch_size: int, device: str) -> Steps:

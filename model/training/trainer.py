@@ -29,7 +29,7 @@ from model.models.registry import data_for, make_model
 from model.schema import Training
 from model.training.config import TrainingConfig
 from model.training.device import threads_for
-from model.training.sampling import NegativeSampler
+from model.training.sampling import Comparisons
 from model.training.steps import StaticSteps, make_steps, numbers_per_step
 
 logger = logging.getLogger(__name__)
@@ -96,11 +96,16 @@ class Trainer:
         if isinstance(self.model, TrainableRecommender):
             self._positives = data.positives.to(device)
             self._users = self._positives.owners
-            self._sampler = NegativeSampler(self._positives, data.n_items)
-            self._optimizer = torch.optim.Adam(
-                self.model.parameters(), lr=training.learning_rate, fused=True, capturable=device == "cuda"
+            n_pairs = len(self._users)
+            self._batch_size, self._rate = training.steps_of(n_pairs, self.model.batch_factor)
+            loss = getattr(config, "loss", "bpr")
+            self._comparisons = Comparisons(
+                self.model, loss, self._positives, data.n_items, training, min(self._batch_size, n_pairs)
             )
-            self._steps = make_steps(self.model, self._optimizer, training.batch_size, device)
+            self._optimizer = torch.optim.Adam(
+                self.model.parameters(), lr=self._rate, fused=True, capturable=device == "cuda"
+            )
+            self._steps = make_steps(self.model, self._optimizer, self._batch_size, device)
 
     @property
     def most_epochs(self) -> int:
@@ -191,14 +196,14 @@ class Trainer:
         learner.begin_epoch(self._generator)
         draws = self._generator.device
         order = torch.randperm(len(self._users), generator=self._generator, device=draws).to(self._device)
-        all_negatives = self._sampler.sample_all(self._users, self._training.n_negatives, self._generator)
-        with threads_for(numbers_per_step(learner, self._training)):
+        all_negatives = self._comparisons.draw(self._users, self._generator)
+        with threads_for(numbers_per_step(learner, self._batch_size * (1 + all_negatives.shape[1]))):
             total = self._steps.run(self._users[order], self._positives.values[order], all_negatives[order])
         mean = float(total) / len(order)
         if not torch.isfinite(torch.tensor(mean)):
             raise TrainingError(
                 f"training: the loss of epoch {len(self.epochs) + 1} is {mean}; "
-                f"lower learning_rate (it is {self._training.learning_rate}) or scale the features"
+                f"lower learning_rate (it is {self._rate:.3g}) or scale the features"
             )
         return mean
 

@@ -3,8 +3,9 @@
     make bench ONLY=attention
 
 In this world, 3 of 10 frames show a movie's theme. The weight of looks differs between users (0.15 or
-0.85) or is the same for all (0.5). Each result compares the item NDCG@15 or frame NDCG@3 of a variant
-with that of JIFR_NA (both attentions `avg`). Values are means of 3 seeds, printed with their standard
+0.85) or is the same for all (0.5). All have a penalty on P, as
+`test_planted.py` does. Each result compares the item NDCG@15 or frame NDCG@3 of a variant with that of
+JIFR_NA (both attentions `avg`). Values are means of 3 seeds, printed with their standard
 deviation. It takes some minutes on one core.
 """
 
@@ -51,7 +52,7 @@ def measure() -> list[Result]:
 
 def _judge(planted, visual, rating, seed, world):
     """Train a variant; return its item NDCG@15 and frame NDCG@3 on test."""
-    config = replace(default_config("jifr"), visual_attention=visual, rating_attention=rating)
+    config = replace(default_config("jifr"), visual_attention=visual, rating_attention=rating, **planted.PAPER)
     training = replace(planted.TRAINING, patience=8)
     trained = Trainer(world.data, world.validation, "jifr", config, training, seed).run()
     scorer = trained.model.scorer()

@@ -13,10 +13,12 @@ import pandas as pd
 import polars as pl
 import pytest
 
+from dataset.__main__ import main
 from dataset.building.build import DatasetConfig, build
 from dataset.columns import ColumnType, describe_columns, describe_table, leaking_columns
 from dataset.commands.snapshots import show
 from dataset.description import read_description, write_description
+from dataset.files import write_json
 from dataset.schema import SNAPSHOT_TABLES, FrameFeature, SnapshotFrame, SnapshotMovie
 from dataset.snapshots.card import render_card
 from dataset.snapshots.manifest import Manifest
@@ -325,3 +327,39 @@ def test_no_cell_of_a_table_is_cut_by_a_sign_of_markdown(snapshot: Snapshot) -> 
     dropped = [{"table": "ratings", "reason": "odd | id\nof a user", "rows": 3}]
     card = render_card(replace(snapshot.manifest, quarantined=dropped))
     assert "| ratings | odd \\| id of a user | 3 |" in card
+
+
+ORIGINS = {
+    "invented": {"source": "crawl", "site": "sandbox.invalid", "is_invented": True},
+    "crawl": {"source": "crawl", "site": "films.example"},
+    "import": {"source": "import", "file": "a.csv"},
+    "unknown": {},
+}
+
+
+@pytest.mark.parametrize(
+    ("source", "left_out"),
+    [("invented", []), ("crawl", []), ("import", ["rai:dataBiases"]),
+     ("unknown", ["rai:dataCollectionType", "rai:dataBiases"])],
+)  # fmt: skip
+def test_croissants_fields_on_responsible_ai_are_the_cards_answers_and_unknown_ones_are_named(
+    source: str, left_out: list[str], make_raw: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    raw = make_raw()
+    (raw / "provenance.json").unlink(missing_ok=True)
+    if ORIGINS[source]:
+        write_json(raw / "provenance.json", ORIGINS[source])
+    dataset = build(raw, tmp_path / "dataset", DatasetConfig()).path
+    main(["publish", "--dataset", str(dataset), "--name", "toy", "--root", str(tmp_path / "snapshots")])
+    folder = tmp_path / "snapshots" / "toy" / "v0001"
+    fields = {key: value for key, value in json.loads((folder / "croissant.json").read_text("utf-8")).items()
+              if key.startswith("rai:")}  # fmt: skip
+    expected = {"dataCollection", "dataCollectionType", "dataBiases", "dataLimitations", "dataUseCases",
+                "dataSocialImpact", "dataAnnotationProtocol", "personalSensitiveInformation",
+                "dataReleaseMaintenancePlan", "dataCollectionMissingData", "dataPreprocessingProtocol"}  # fmt: skip
+    assert set(fields) == {f"rai:{name}" for name in expected} - set(left_out)
+    said = [line for line in capsys.readouterr().out.splitlines() if "croissant.json leaves out" in line]
+    assert [", ".join(left_out) in line for line in said] == ([True] if left_out else [])
+    card = (folder / "README.md").read_text("utf-8")
+    for field in ("dataBiases", "dataAnnotationProtocol", "dataSocialImpact", "dataUseCases"):
+        assert fields.get(f"rai:{field}", "") in card

@@ -59,7 +59,7 @@ ids = st.sampled_from(["1", "01", "1.0", "NA", " ", '"', "\t", "电影", "a b"])
 any_split = st.dictionaries(st.tuples(ids, ids), st.sampled_from(SPLITS), min_size=2, max_size=30)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=12)
 @given(any_split, st.integers(0, 3))
 def test_every_pair_of_a_published_split_stays_where_it_was(pairs: Pairs, seed: int) -> None:
     pairs |= {("x", "y"): "train", ("x", "z"): "test", ("y", "z"): "validation"}
@@ -71,7 +71,7 @@ def test_every_pair_of_a_published_split_stays_where_it_was(pairs: Pairs, seed: 
         assert told["validation_drawn_from_train"] is None
 
 
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=12)
 @given(any_split, st.sampled_from([0.0, 0.1, 0.5]), st.integers(0, 3))
 def test_validation_that_was_not_published_is_drawn_from_train_alone(pairs: Pairs, share: float, seed: int) -> None:
     pairs = {pair: "train" if split == "validation" else split for pair, split in pairs.items()}

@@ -204,6 +204,13 @@ def test_a_contact_sheet_is_written(suffix: str, raw: Path, capsys: pytest.Captu
             assert len(sheet.convert("RGB").getcolors(1 << 24) or []) > 100
 
 
+def test_a_contact_sheet_of_another_kind_is_refused_before_pictures_are_opened(raw: Path) -> None:
+    (raw / "fingerprints.parquet").unlink(missing_ok=True)
+    with pytest.raises(UsageError, match=r"sheet\.pdf: a contact sheet is a \.svg or \.png file"):
+        main(["pictures", str(raw), "--to", str(raw.parent / "sheet.pdf")])
+    assert not (raw / "fingerprints.parquet").exists()
+
+
 def test_a_contact_sheet_of_nothing_says_so(raw: Path) -> None:
     pl.read_parquet(raw / "images.parquet").clear().write_parquet(raw / "images.parquet")
     main(["pictures", str(raw), "--to", str(raw.parent / "sheet.svg")])

@@ -112,6 +112,11 @@ def test_mlcroissant_finds_nothing_to_say_of_croissant_json_and_reads_the_record
     assert [(by.name, by.email) for by in described.metadata.publisher] == [("Lab of Examples", "data@example.org")]
     assert described.metadata.version == "1.0.0"
     assert described.metadata.cite_as.startswith("@misc{dataset_v0001,\n")
+    told = described.metadata
+    for known in (told.data_use_cases, told.data_limitations, told.data_social_impact, told.data_collection,
+                  told.personal_sensitive_information, told.data_annotation_protocol,
+                  told.machine_annotation_tools):  # fmt: skip
+        assert known
     for name, entry in snapshot.manifest.tables.items():
         records = list(described.records(name))
         assert len(records) == entry.rows

@@ -57,13 +57,22 @@ def test_a_build_keeps_features_of_items_if_the_movies_are_the_same(
     before = state_of(described)
     assert build(raw, described, DatasetConfig()).removed_features == ()
     assert state_of(described) == before
-    assert build(raw, described, DatasetConfig(split=SplitConfig(seed=5))).removed_features == ("item_features-text",)
+    vectors = vectors_of(described)
+    assert build(raw, described, DatasetConfig(split=SplitConfig(seed=5))).removed_features == ()  # other counts
+    assert set(read_proven(described)["item_features"]) == {"text"}
+    assert vectors_of(described) == vectors
+    movies = pl.read_parquet(raw / "movies.parquet")
+    movies.with_columns(title=pl.col("title") + "!").write_parquet(raw / "movies.parquet")
+    assert build(raw, described, DatasetConfig()).removed_features == ("item_features-text",)
     assert "item_features" not in read_proven(described)
 
 
 def test_a_build_says_which_features_it_removed(described: Path, made: Made, tmp_path: Path, capsys) -> None:
+    raw = tmp_path / "raw-0-False"
     encode_texts(described, TextConfig())
-    dataset_main(["build", "--raw", str(tmp_path / "raw-0-False"), "--to", str(described), "--seed", "5"])
+    movies = pl.read_parquet(raw / "movies.parquet")
+    movies.with_columns(title=pl.col("title") + "!").write_parquet(raw / "movies.parquet")
+    dataset_main(["build", "--raw", str(raw), "--to", str(described)])
     assert "(item_features-text); run `python -m features" in capsys.readouterr().out
 
 

@@ -47,7 +47,7 @@ def test_a_run_of_the_command_line_opens_with_its_data_and_is_the_one_trained_he
     snapshot = publish_tables(tables)
     options = [text for key, value in FAST.items() for text in ("--set", f"{key}={value}")]
     train.main(["--model", "bpr", "--snapshot", str(snapshot.path), "--runs", str(tmp_path), *options])
-    opened, data = dk.open_run(tmp_path / "bpr-toy-v0001-0")
+    opened, data = dk.open_run(tmp_path / "bpr")
     here = dk.train("bpr", dk.load(snapshot), settings=FAST)
     assert dk.recommend(opened, data).equals(dk.recommend(here, data))
     assert opened.training.drop("seconds").equals(here.training.drop("seconds"))

@@ -136,8 +136,14 @@ def test_the_fast_scorer_gives_the_scores_of_the_equations(config: JIFRConfig, s
                 torch.testing.assert_close(scorer.frame_scores(users, some), expected, rtol=tolerance, atol=tolerance)
 
 
+@pytest.mark.parametrize(
+    "penalties", [{"visual_l2": 0.0, "projection_l2": 0.2}, {"visual_l2": 0.3, "projection_l2": 0.0}]
+)
 @pytest.mark.parametrize("config", CONFIGS)
-def test_the_loss_equals_eq_3_with_minus_ln_sigma_and_the_penalties(config: JIFRConfig) -> None:
+def test_the_loss_equals_eq_3_with_minus_ln_sigma_and_the_penalties(
+    config: JIFRConfig, visual_l2: float, projection_l2: float
+) -> None:
+    config = replace(config, l2=0.1, visual_l2=visual_l2, projection_l2=projection_l2)
     jifr = _jifr(config)
     reference = Reference(jifr)
     users, positives, negatives = [2, 0, 0], [3, 2, 0], [[1, 1, 0], [3, 1, 1], [1, 3, 2]]
@@ -146,9 +152,11 @@ def test_the_loss_equals_eq_3_with_minus_ln_sigma_and_the_penalties(config: JIFR
         for negative in others:
             difference = reference.score(user, positive) - reference.score(user, negative)
             expected += -math.log(1 / (1 + math.exp(-difference))) / 9
-            vectors = [p["user_collaborative"][user], p["user_visual"][user]]
-            vectors += [p["item_collaborative"][item] for item in (positive, negative)]
-            expected += config.l2 * sum(_dot(vector, vector) for vector in vectors) / 9
+            pair = (positive, negative)
+            vectors = [p["user_collaborative"][user], *(p["item_collaborative"][item] for item in pair)]
+            visual = [p["user_visual"][user], *(reference.x(item) for item in pair if visual_l2)]
+            expected += 0.1 * sum(_dot(vector, vector) for vector in vectors) / 9
+            expected += (visual_l2 or 0.1) * sum(_dot(vector, vector) for vector in visual) / 9
     for name in ("frame_hidden", "frame_logit", "rating_hidden", "rating_logit"):
         if name in p:
             expected += config.attention_l2 * torch.tensor(p[name]).double().square().sum().item()

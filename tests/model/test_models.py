@@ -24,7 +24,16 @@ LEARNING = [
 ]
 RANKS_ITEMS = [name for name, kind in MODELS.items() if kind.model_class.ranks_items]
 OF_FRAMES_ONLY = {"mean_frame", "first_frame", "site_order", "most_liked"}
-PROJECTS_PICTURES = {"jifr", "jifr_visual", "jifr_rating", "jifr_na", "cdl", "freedom", "bm3"}  # to where users are
+PROJECTS_PICTURES = {
+    "jifr_plus",
+    "jifr",
+    "jifr_visual",
+    "jifr_rating",
+    "jifr_na",
+    "cdl",
+    "freedom",
+    "bm3",
+}  # to where users are
 RANKS_FRAMES = PROJECTS_PICTURES | OF_FRAMES_ONLY | {"random", "visrank"}
 DRAWN = {"random", "ials"}  # besides those that train on pairs: what a seed changes
 

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -27,6 +28,8 @@ from model.training.steps import StaticSteps
 from model.training.trainer import Trainer
 
 LEARNING = [name for name, kind in MODELS.items() if issubclass(kind.model_class, TrainableRecommender)]
+SOFTMAX = [name for name in LEARNING if hasattr(default_config(name), "loss")]
+CASES = [(name, None, False) for name in LEARNING] + [(n, "softmax", s) for n in SOFTMAX for s in (False, True)]
 N_USERS, N_ITEMS, WIDTH, BATCH = 20, 30, 8, 12
 
 # Operations whose result's size or whose next step depends on values: on a GPU, the host waits for them.
@@ -86,20 +89,31 @@ def _many(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> No
         monkeypatch.setattr(module, "MANY", request.param)
 
 
+def _model(case: tuple[str, str | None, bool], data: TrainingData) -> TrainableRecommender:
+    """Return the model of a case: its name, its loss (None: its own), and whether a softmax is sampled."""
+    name, loss, is_sampled = case
+    config = default_config(name) if loss is None else replace(default_config(name), loss=loss)
+    model = make_model(name, config, data, 0)
+    assert isinstance(model, TrainableRecommender)
+    model.is_sampled = is_sampled
+    return model
+
+
 def _reserve(model: TrainableRecommender, batch: tuple[Tensor, ...], spare: int) -> None:
     model.reserved.update({name: int(size) + spare for name, size in model.batch_sizes(*batch).items()})
 
 
 @pytest.mark.usefixtures("_many")
 @pytest.mark.parametrize("spare", [0, 13])
-@pytest.mark.parametrize("name", LEARNING)
-def test_with_static_shapes_a_batch_has_the_same_loss_and_gradients(name: str, spare: int) -> None:
+@pytest.mark.parametrize("case", CASES)
+def test_with_static_shapes_a_batch_has_the_same_loss_and_gradients(
+    case: tuple[str, str | None, bool], spare: int
+) -> None:
     data = _made()
     batch = _batch(data)
     found = []
     for is_static in (False, True):
-        model = make_model(name, default_config(name), data, 0).double()
-        assert isinstance(model, TrainableRecommender)
+        model = _model(case, data).double()
         with torch.no_grad():
             generator = torch.Generator().manual_seed(2)
             for weight in model.parameters():
@@ -116,11 +130,10 @@ def test_with_static_shapes_a_batch_has_the_same_loss_and_gradients(name: str, s
 
 
 @pytest.mark.usefixtures("_many")
-@pytest.mark.parametrize("name", LEARNING)
-def test_a_step_of_training_on_a_gpu_never_waits_for_a_value(name: str) -> None:
+@pytest.mark.parametrize("case", CASES)
+def test_a_step_of_training_on_a_gpu_never_waits_for_a_value(case: tuple[str, str | None, bool]) -> None:
     data = _made()
-    model = make_model(name, default_config(name), data, 0)
-    assert isinstance(model, TrainableRecommender)
+    model = _model(case, data)
     optimizer = torch.optim.Adam(model.parameters(), fused=True)
     batch = _batch(data)
     _reserve(model, batch, 5)

@@ -61,19 +61,26 @@ def test_scores_equal_eq_4_number_by_number() -> None:
         assert scores[user, item].item() == pytest.approx(reference.score(user, item), abs=1e-6)  # features are rounded
 
 
-def test_the_loss_is_bpr_with_penalties_on_all_parameters() -> None:
+@pytest.mark.parametrize("visual_l2", [0.0, 0.3])
+def test_the_loss_is_bpr_with_penalties_on_all_parameters_and_on_projected_pictures(visual_l2: float) -> None:
     vbpr = _vbpr()
-    scores, p = vbpr.scorer().item_scores(torch.arange(USERS)).tolist(), Reference(vbpr).p
+    vbpr.visual_l2 = visual_l2
+    reference = Reference(vbpr)
+    scores, p = vbpr.scorer().item_scores(torch.arange(USERS)).tolist(), reference.p
     users, positives, negatives = [2, 0, 0], [3, 2, 0], [[1, 1, 0], [3, 1, 1], [1, 3, 2]]
     expected = 0.0
     for user, positive, others in zip(users, positives, negatives, strict=True):
         for negative in others:
             expected += math.log1p(math.exp(scores[user][negative] - scores[user][positive])) / 9
-            vectors = [p["users"][user], p["items"][positive], p["items"][negative]]
-            expected += CONFIG.l2 * sum(_dot(vector, vector) for vector in vectors) / 9
+            vectors = [p["users"][user][:4], p["items"][positive], p["items"][negative]]
+            visual = [p["users"][user][4:]]
+            if visual_l2:
+                visual += [[_dot(row, reference.f[item]) for row in p["visual"]] for item in (positive, negative)]
+            expected += 0.01 * sum(_dot(vector, vector) for vector in vectors) / 9
+            expected += (visual_l2 or 0.01) * sum(_dot(vector, vector) for vector in visual) / 9
     of_projection = sum(_dot(row, row) for row in p["visual"])
     loss = vbpr.loss(torch.tensor(users), torch.tensor(positives), torch.tensor(negatives))
-    assert loss.item() == pytest.approx(expected + CONFIG.projection_l2 * of_projection, abs=1e-10)
+    assert loss.item() == pytest.approx(expected + CONFIG.projection_l2 * of_projection, abs=1e-6)
 
 
 def test_gradients_equal_finite_differences() -> None:

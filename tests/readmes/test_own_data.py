@@ -32,7 +32,7 @@ def test_vectors_of_ones_own_take_the_place_of_an_extraction_in_three_lines(fold
     imported, published, _ = [folder.here(command) for command in OWN_VECTORS]
     assert "Imported 20 of 20 vectors" in imported
     assert "Published mine v0001" in published
-    assert list(folder.path.glob("data/runs/vbpr-mine-v0001-0/model.pt"))
+    assert list(folder.path.glob("data/runs/vbpr-mine-v0001-0-*/model.pt"))
 
 
 def test_a_snapshot_is_described_exported_and_read_by_other_libraries(mine):
@@ -63,9 +63,21 @@ def test_pictures_that_say_nothing_are_shown_and_left_out(folder):
     assert "dropped from frames: 1 (placeholder: picture blank)" in folder.here(build)
 
 
+def test_a_data_set_is_imported_by_its_name(folder):
+    (folder.path / "ml-latest-small").mkdir()
+    (folder.path / "ml-latest-small" / "ratings.csv").write_text("userId,movieId,rating,timestamp\n1,9,5,1147880044\n")
+    listed, imported = (line for line in commands(ROOT / "dataset" / "README.md") if "--recipe" in line)
+    assert "movielens-latest-small: MovieLens Latest Small" in folder.here(listed)
+    assert "the published data set has 610 users, this one 1" in folder.here(imported)
+
+
 def test_a_published_split_is_imported_and_built(folder):
     pairs = {"train": [(0, 1), (0, 2), (1, 1)], "test": [(0, 3), (1, 2)]}
     rows = [f"{user},{item},{2 * (split == 'test')}" for split in pairs for user, item in pairs[split]]
+    (folder.path / "ml-latest-small").mkdir()
+    (folder.path / "ml-latest-small" / "ratings.csv").write_text(
+        "userId,movieId,rating,timestamp\n1,296,0.5,1147880044\n"
+    )
     (folder.path / "interactions.csv").write_text("\n".join(["user,item,x_label", *rows]))
     for split, name in (("train", "u1.base"), ("test", "u1.test")):
         lines = [f"{user}\t{item}\t5\t88125094{item}\n" for user, item in pairs[split]]
@@ -93,9 +105,17 @@ def test_the_python_example(mine, monkeypatch):
 
 def test_the_models_commands(mine):
     jifr, bpr = (next(mine.path.glob(f"data/runs/{model}*")).name for model in ("jifr", "bpr"))
-    train, experiment, tune, evaluate, compare, recommend = commands(ROOT / "model" / "README.md")
+    train, experiment, study, tune, runs, evaluate, compare, recommend = commands(ROOT / "model" / "README.md")
     assert {train, experiment} <= {*commands(ROOT / "flows" / "README.md")}  # run there
+    (example,) = blocks(ROOT / "model" / "README.md", "toml")
+    small = example.replace("trials = 6", "trials = 2").replace("patience = 20", "epochs = 1")
+    (mine.path / "study.toml").write_text(small)
+    told = mine.here(study)
+    for name in ("bpr", "vbpr", "jifr"):
+        assert f"Chosen for {name} on validation, best of 2 trials" in told
+    assert (mine.path / "data/experiments/study/mine-v0001/report.html").is_file()
     mine.here(tune)
+    assert jifr in mine.here(runs)
     mine.here(evaluate, run=jifr)
     mine.here(evaluate, run=bpr)
     mine.here(compare, A=jifr, B=bpr)

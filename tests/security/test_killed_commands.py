@@ -190,7 +190,15 @@ def test_features_stay_with_the_frames_they_are_of_and_with_no_others(
     assert not build(raw_once, built, DatasetConfig()).removed_features
     assert (built / "frame_features.parquet").read_bytes() == features
     assert read_proven(built)["extractor"]["weights"] == "random:0"
-    removed = build(raw_once, built, DatasetConfig(split=SplitConfig(seed=5))).removed_features  # other like counts
+    assert not build(
+        raw_once, built, DatasetConfig(split=SplitConfig(seed=5))
+    ).removed_features  # other train_like_count
+    assert (built / "frame_features.parquet").read_bytes() == features
+    assert read_proven(built)["extractor"]["weights"] == "random:0"
+    shutil.copytree(raw_once, raw_once.parent / "fewer")
+    frames = pl.read_parquet(raw_once / "frames.parquet")
+    frames.slice(1).write_parquet(raw_once.parent / "fewer" / "frames.parquet")
+    removed = build(raw_once.parent / "fewer", built, DatasetConfig()).removed_features
     assert removed == ("frame_features",)
     assert not (built / "frame_features.parquet").exists()
     assert "extractor" not in read_proven(built)

@@ -59,6 +59,7 @@ class BM3(TrainableRecommender):
     needs_features = True
     tried = ("reg_weight=0.001,0.01,0.1", "n_layers=1,2", "dropout=0.3,0.5")
     repeats_steps = False
+    batch_factor = 8  # each batch passes over the whole graph
 
     def __init__(self, config: BM3Config, data: TrainingData, generator: torch.Generator) -> None:
         super().__init__()

@@ -23,10 +23,11 @@ from torch.nn.functional import embedding
 
 from model.data.tensors import ItemFeatures, TrainingData
 from model.models.graphs.item_graph import ItemGraph, mixed, nearest
-from model.models.graphs.lightgcn import margins
+from model.models.graphs.lightgcn import margins, softmax_of_graph
 from model.models.graphs.modalities import PICTURES, Projections, item_vectors
 from model.models.graphs.user_item_graph import UserItemGraph
 from model.models.loss import bpr_loss_of_margins, mean_squared_norm
+from model.models.names import Loss
 from model.models.recommender import FrameScorer, ItemAndFrameVectors, TrainableRecommender, require_features
 from model.models.visual.projection import FeatureScaling
 
@@ -46,6 +47,8 @@ class FREEDOMConfig:
         l2: weight of the L2 penalty on the layer-0 embeddings of a batch (`loss.mean_squared_norm`); MMRec has none.
         feature_scaling: how a modality's vectors are scaled for W (`projection.ScaledFeatures`).
         init_std: standard deviation of the initial embeddings, N(0, init_std²).
+        loss: `bpr`, or `softmax` (`model.models.softmax`); the modalities' own losses stay BPR's over
+            the negatives.
     """
 
     dim: int = 64
@@ -58,6 +61,7 @@ class FREEDOMConfig:
     l2: float = 1e-3
     feature_scaling: FeatureScaling = "standard"
     init_std: float = 0.1
+    loss: Loss = "bpr"
 
 
 class FREEDOM(TrainableRecommender):
@@ -70,6 +74,7 @@ class FREEDOM(TrainableRecommender):
     needs_features = True
     tried = ("l2=0.0001,0.001,0.01", "edge_dropout=0.0,0.5,0.8")
     repeats_steps = False
+    batch_factor = 8  # each batch passes over the whole graph
     item_neighbours: Tensor  # (N, k · modalities)
     item_weights: Tensor
 
@@ -93,11 +98,16 @@ class FREEDOM(TrainableRecommender):
             self.thinned = self.graph.thinned(1 - self.config.edge_dropout, generator)
 
     def loss(self, users: Tensor, positives: Tensor, negatives: Tensor) -> Tensor:
-        """Return the BPR loss of a batch plus those of the modalities, a scalar."""
+        """Return the loss of a batch plus those of the modalities, a scalar."""
         u, v = self._propagated(self.thinned)
-        loss = bpr_loss_of_margins(margins(u, v + self._of_similar_items(), users, positives, negatives))
+        vectors = v + self._of_similar_items()
         penalty = mean_squared_norm(self.users, users) + mean_squared_norm(self.items, positives)
-        loss = loss + self.config.l2 * (penalty + mean_squared_norm(self.items, negatives))
+        if self.config.loss == "softmax":
+            loss = softmax_of_graph(u, vectors, users, positives, negatives, self.is_sampled)
+        else:
+            loss = bpr_loss_of_margins(margins(u, vectors, users, positives, negatives))
+            penalty = penalty + mean_squared_norm(self.items, negatives)
+        loss = loss + self.config.l2 * penalty
         of_users = embedding(users, u).unsqueeze(2)  # (B, d, 1)
         items = torch.cat([positives[:, None], negatives], 1)  # (B, 1 + n)
         for projection in self.projections.by_name().values():

@@ -22,10 +22,11 @@ from torch.nn.functional import normalize
 
 from model.data.tensors import TrainingData
 from model.models.graphs.item_graph import ItemGraph, cosines, mixed, nearest, symmetric
-from model.models.graphs.lightgcn import margins
+from model.models.graphs.lightgcn import margins, softmax_of_graph
 from model.models.graphs.modalities import Projections, item_vectors
 from model.models.graphs.user_item_graph import UserItemGraph
 from model.models.loss import bpr_loss_of_margins, mean_squared_norm
+from model.models.names import Loss
 from model.models.recommender import EmbeddingScorer, Scorer, TrainableRecommender
 from model.models.visual.projection import FeatureScaling
 
@@ -43,6 +44,7 @@ class LATTICEConfig:
         l2: weight of the L2 penalty on the propagated vectors of a batch (`loss.mean_squared_norm`).
         feature_scaling: how a modality's vectors are scaled for W (`projection.ScaledFeatures`).
         init_std: standard deviation of the initial embeddings, N(0, init_std²).
+        loss: `bpr`, or `softmax` (`model.models.softmax`).
     """
 
     dim: int = 64
@@ -50,9 +52,10 @@ class LATTICEConfig:
     raw_share: float = 0.9
     n_item_layers: int = 1
     n_layers: int = 2
-    l2: float = 1e-3
+    l2: float = 1e-2
     feature_scaling: FeatureScaling = "standard"
     init_std: float = 0.1
+    loss: Loss = "bpr"
 
 
 class LATTICE(TrainableRecommender):
@@ -63,8 +66,9 @@ class LATTICE(TrainableRecommender):
     """
 
     needs_features = True
-    tried = ("l2=0.0001,0.001,0.01", "raw_share=0.5,0.9")
+    tried = ("l2=0.001,0.003,0.01,0.03", "raw_share=0.5,0.9")
     repeats_steps = False
+    batch_factor = 8  # each batch passes over the whole graph
 
     def __init__(self, config: LATTICEConfig, data: TrainingData, generator: torch.Generator) -> None:
         super().__init__()
@@ -89,11 +93,14 @@ class LATTICE(TrainableRecommender):
         self._item_graph = None
 
     def loss(self, users: Tensor, positives: Tensor, negatives: Tensor) -> Tensor:
-        """Return the BPR loss of a batch with its penalty, a scalar."""
+        """Return the loss of a batch with its penalty, a scalar."""
         graph = self.item_graph() if self._item_graph is None else self._item_graph
         self._item_graph = graph.detach()
         u, v = self._vectors(graph)
-        penalty = mean_squared_norm(u, users) + mean_squared_norm(v, positives) + mean_squared_norm(v, negatives)
+        penalty = mean_squared_norm(u, users) + mean_squared_norm(v, positives)
+        if self.config.loss == "softmax":
+            return softmax_of_graph(u, v, users, positives, negatives, self.is_sampled) + self.config.l2 * penalty
+        penalty = penalty + mean_squared_norm(v, negatives)
         return bpr_loss_of_margins(margins(u, v, users, positives, negatives)) + self.config.l2 * penalty
 
     def item_graph(self) -> ItemGraph:

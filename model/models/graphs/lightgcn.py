@@ -1,7 +1,7 @@
 """LightGCN (He et al., SIGIR 2020): embeddings propagated over the graph of users and items.
 
 r̂_ai = u_aᵀ v_i, with u and v the means of K + 1 layers (`user_item_graph`). Only layer 0 is learnt, with the BPR
-loss and an L2 penalty on the layer-0 embeddings of the batch (Eq. 15).
+loss and an L2 penalty on the layer-0 embeddings of the batch (Eq. 15), or with a softmax.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,9 @@ from torch.nn.functional import embedding
 from model.data.tensors import TrainingData
 from model.models.graphs.user_item_graph import UserItemGraph
 from model.models.loss import bpr_loss_of_margins, mean_squared_norm
+from model.models.names import Loss
 from model.models.recommender import EmbeddingScorer, Scorer, TrainableRecommender
+from model.models.softmax import candidates, softmax_loss
 
 
 @dataclass(frozen=True)
@@ -25,12 +27,14 @@ class LightGCNConfig:
         n_layers: K.
         l2: weight of the L2 penalty on the layer-0 embeddings of a batch (`loss.mean_squared_norm`).
         init_std: standard deviation of the initial embeddings, N(0, init_std²).
+        loss: `bpr`, or `softmax` (`model.models.softmax`).
     """
 
     dim: int = 64
     n_layers: int = 2
     l2: float = 1e-3
     init_std: float = 0.1
+    loss: Loss = "bpr"
 
 
 class LightGCN(TrainableRecommender):
@@ -38,6 +42,7 @@ class LightGCN(TrainableRecommender):
 
     tried = ("l2=0.0001,0.001,0.01", "n_layers=1,2,3")
     repeats_steps = False  # not tried on a GPU
+    batch_factor = 8  # each batch passes over the whole graph
 
     def __init__(self, config: LightGCNConfig, data: TrainingData, generator: torch.Generator) -> None:
         super().__init__()
@@ -47,9 +52,11 @@ class LightGCN(TrainableRecommender):
         self.items = nn.Parameter(torch.randn(data.n_items, config.dim, generator=generator) * config.init_std)
 
     def loss(self, users: Tensor, positives: Tensor, negatives: Tensor) -> Tensor:
-        """Return the BPR loss of a batch with its penalty, a scalar."""
+        """Return the loss of a batch with its penalty, a scalar."""
         u, v = self.graph.propagate(self.users, self.items, self.config.n_layers)
         penalty = mean_squared_norm(self.users, users) + mean_squared_norm(self.items, positives)
+        if self.config.loss == "softmax":
+            return softmax_of_graph(u, v, users, positives, negatives, self.is_sampled) + self.config.l2 * penalty
         penalty = penalty + mean_squared_norm(self.items, negatives)
         return bpr_loss_of_margins(margins(u, v, users, positives, negatives)) + self.config.l2 * penalty
 
@@ -63,3 +70,11 @@ def margins(u: Tensor, v: Tensor, users: Tensor, positives: Tensor, negatives: T
     """Return (B, n) u_aᵀ (v_i − v_j) for (M, d) `u` and (N, d) `v`."""
     apart = embedding(positives, v).unsqueeze(1) - embedding(negatives, v)  # (B, n, d)
     return (apart @ embedding(users, u).unsqueeze(2)).squeeze(2)
+
+
+def softmax_of_graph(
+    u: Tensor, v: Tensor, users: Tensor, positives: Tensor, negatives: Tensor, is_sampled: bool
+) -> Tensor:
+    """Return the softmax loss of the scores u_aᵀ v_i for (M, d) `u` and (N, d) `v`, a scalar."""
+    among = candidates(positives, negatives, len(v), is_sampled)
+    return softmax_loss(embedding(users, u), among.items.taken_from(v), among)

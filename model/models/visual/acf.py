@@ -33,8 +33,10 @@ from model.data.jagged import JaggedTensor, row_positions
 from model.data.tensors import TrainingData
 from model.models.lookup import lookup
 from model.models.loss import bpr_loss, mean_squared_norm, squared_norm
+from model.models.names import Loss
 from model.models.recommender import EmbeddingScorer, Scorer, TrainableRecommender, require_features
 from model.models.segments import softmax_by, spread_by, spread_through, sum_by
+from model.models.softmax import candidates, softmax_loss
 from model.models.static_shapes import are_static
 from model.models.visual.item_frames import frames_of_batch, n_frames_of
 from model.models.visual.projection import FeatureScaling, ScaledFeatures
@@ -55,6 +57,7 @@ class ACFConfig:
         feature_scaling: how features are scaled first (`projection.ScaledFeatures`).
         init_std: standard deviation of the initial u, v and p, N(0, init_std²).
         projection_std: the same for W¹ₓ and W²ₓ; features have norm 1 on average.
+        loss: `bpr`, or `softmax` (`model.models.softmax`).
     """
 
     dim: int = 32
@@ -65,6 +68,7 @@ class ACFConfig:
     feature_scaling: FeatureScaling = "standard"
     init_std: float = 0.01
     projection_std: float = 0.1
+    loss: Loss = "bpr"
 
 
 class ACF(TrainableRecommender):
@@ -102,19 +106,23 @@ class ACF(TrainableRecommender):
         self.projection = normal(config.projection_std, 2 * h, self.features.width)  # W¹ₓ, W²ₓ
 
     def loss(self, users: Tensor, positives: Tensor, negatives: Tensor) -> Tensor:
-        """Return the BPR loss of a batch with its penalties, a scalar."""
+        """Return the loss of a batch with its penalties, a scalar."""
         history, owners, is_other = self._history(users, positives)
         u, p = lookup(users, self.users), lookup(history, self.watched)  # (B, d), (m, d)
         alpha = self._attend(u, history, owners, p, is_other)
         profile = u + sum_by(owners, alpha[:, None] * p, len(users))  # (B, d)
-        v = lookup(torch.cat([positives[:, None], negatives], 1), self.items)  # (B, 1 + n, d)
-        scores = (v @ profile.unsqueeze(2)).squeeze(2)  # (B, 1 + n)
         embeddings = mean_squared_norm(self.users, users, u) + (alpha * p.square().sum(1)).sum() / len(users)
-        for items in (positives, negatives):
-            embeddings = embeddings + mean_squared_norm(self.items, items)
+        embeddings = embeddings + mean_squared_norm(self.items, positives)
+        if self.config.loss == "softmax":
+            among = candidates(positives, negatives, len(self.items), self.is_sampled)
+            loss = softmax_loss(profile, among.items.taken_from(self.items), among)
+        else:
+            v = lookup(torch.cat([positives[:, None], negatives], 1), self.items)  # (B, 1 + n, d)
+            scores = (v @ profile.unsqueeze(2)).squeeze(2)  # (B, 1 + n)
+            loss = bpr_loss(scores[:, 0], scores[:, 1:])
+            embeddings = embeddings + mean_squared_norm(self.items, negatives)
         attention = (self.item_attention, self.frame_attention, self.projection, self.item_logit, self.frame_logit)
-        penalty = self.config.l2 * embeddings + self.config.attention_l2 * squared_norm(attention)
-        return bpr_loss(scores[:, 0], scores[:, 1:]) + penalty
+        return loss + self.config.l2 * embeddings + self.config.attention_l2 * squared_norm(attention)
 
     def batch_sizes(self, users: Tensor, positives: Tensor, negatives: Tensor) -> dict[str, Tensor]:
         """Return how many items the histories of a batch have, and these items' frames (see `TrainableRecommender`)."""

@@ -26,9 +26,11 @@ from model.data.jagged import row_positions
 from model.data.tensors import TrainingData
 from model.models.lookup import lookup
 from model.models.loss import bpr_loss, mean_squared_norm, squared_norm
+from model.models.names import Loss
 from model.models.recommender import FrameScorer, TrainableRecommender, require_features
 from model.models.segments import mean_by
-from model.models.visual.item_frames import frames_of_batch, n_frames_of
+from model.models.softmax import candidates, softmax_loss
+from model.models.visual.item_frames import ItemFrames, frames_of_batch, frames_of_distinct, n_frames_of
 from model.models.visual.projection import FeatureScaling, ScaledFeatures
 
 
@@ -44,6 +46,7 @@ class CDLConfig:
         feature_scaling: how features are scaled first (`projection.ScaledFeatures`).
         init_std: standard deviation of the initial users, N(0, init_std²).
         projection_std: the same for W¹; features have norm 1 on average.
+        loss: `bpr`, or `softmax` (`model.models.softmax`).
     """
 
     dim: int = 32
@@ -53,6 +56,7 @@ class CDLConfig:
     feature_scaling: FeatureScaling = "standard"
     init_std: float = 0.01
     projection_std: float = 0.1
+    loss: Loss = "bpr"
 
 
 class CDL(TrainableRecommender):
@@ -85,16 +89,25 @@ class CDL(TrainableRecommender):
         self.last_bias = nn.Parameter(torch.zeros(d))  # b²
 
     def loss(self, users: Tensor, positives: Tensor, negatives: Tensor) -> Tensor:
-        """Return the mean of −ln σ(D(a, j) − D(a, i)) over all pairs, with its penalty."""
-        items = torch.cat([positives[:, None], negatives], 1)  # (B, 1 + n)
-        batch = frames_of_batch(self.frame_offsets, self.features.n_frames, items, self.reserved_size("frames"))
-        x, s = _means(self._points(batch.frames), batch.owners, batch.n_items)
+        """Return the mean of −ln σ(D(a, j) − D(a, i)) over all pairs, or a softmax of −D, with its penalty."""
         w = lookup(users, self.users)  # (B, d)
-        both = batch.items.of_each(torch.cat([x, s[:, None]], 1))  # (B, 1 + n, d + 1)
-        scores = 2 * (both[..., :-1] @ w.unsqueeze(2)).squeeze(2) - both[..., -1]  # ‖w‖² cancels
         penalty = self.config.l2 * mean_squared_norm(self.users, users, w)
         penalty = penalty + self.config.projection_l2 * squared_norm([self.hidden, self.last])
+        size, reserved = self.features.n_frames, self.reserved_size("frames")
+        if self.config.loss == "softmax":
+            among = candidates(positives, negatives, len(self.frame_offsets) - 1, self.is_sampled)
+            both = self._item_vectors(frames_of_distinct(self.frame_offsets, size, among.items, reserved))
+            return softmax_loss(torch.cat([2 * w, -w.new_ones(len(w), 1)], 1), both, among) + penalty
+        items = torch.cat([positives[:, None], negatives], 1)  # (B, 1 + n)
+        batch = frames_of_batch(self.frame_offsets, size, items, reserved)
+        both = batch.items.of_each(self._item_vectors(batch))  # (B, 1 + n, d + 1)
+        scores = 2 * (both[..., :-1] @ w.unsqueeze(2)).squeeze(2) - both[..., -1]  # ‖w‖² cancels
         return bpr_loss(scores[:, 0], scores[:, 1:]) + penalty
+
+    def _item_vectors(self, batch: ItemFrames) -> Tensor:
+        """Return (m, d + 1) [x_i, s_i] of the items of `batch`."""
+        x, s = _means(self._points(batch.frames), batch.owners, batch.n_items)
+        return torch.cat([x, s[:, None]], 1)
 
     def batch_sizes(self, users: Tensor, positives: Tensor, negatives: Tensor) -> dict[str, Tensor]:
         """Return how many frames the items of a batch have, repeats included (see `TrainableRecommender`)."""

@@ -54,14 +54,15 @@ def frames_of_batch(offsets: Tensor, n_frames: int, items: Tensor, reserved: int
         items: int64 of any shape.
         reserved: with static shapes, how many frames a batch's items have at most, repeats included.
     """
-    n_items = len(offsets) - 1
-    if not are_static():
-        found = distinct(items, n_items)
-        return ItemFrames(found, *row_positions(offsets, found.rows))
-    found = distinct(items, n_items, prefers_all=reserved is None or reserved >= MANY * n_frames)
+    prefers_all = are_static() and (reserved is None or reserved >= MANY * n_frames)
+    return frames_of_distinct(offsets, n_frames, distinct(items, len(offsets) - 1, prefers_all), reserved)
+
+
+def frames_of_distinct(offsets: Tensor, n_frames: int, found: Distinct, reserved: int | None) -> ItemFrames:
+    """Return the frames of distinct items; the other arguments are those of `frames_of_batch`."""
     if found.are_all:
         return ItemFrames(found, None, torch.repeat_interleave(offsets.diff(), output_size=n_frames))
-    return ItemFrames(found, *row_positions(offsets, found.rows, reserved))
+    return ItemFrames(found, *row_positions(offsets, found.rows, reserved if are_static() else None))
 
 
 def n_frames_of(offsets: Tensor, items: Tensor) -> Tensor:

@@ -5,7 +5,9 @@ x_i, is an attentive sum over its frames. A second attention decides how much ha
 for this user and this item. Both are learnt from interactions with items only. The key frame is the
 frame that the user's visual embedding w_a scores highest.
 
-The scores are the paper's equations as printed; the loss differs (see `JIFR.loss` and `bpr_loss`).
+The scores are the paper's equations as printed; the loss differs (see `JIFR.loss` and `bpr_loss`). In one more
+departure, the penalty of the pictures is on w_a and the projected x_i, as that of habit is on u_a and v_i. The paper
+penalises w_a and leaves P free, but w_aᵀ P c does not change when P grows as w_a shrinks (`JIFRConfig.visual_l2`).
 `jifr_scorer` computes the same scores faster for all items at once; `projection` multiplies wide features by P and W⁰.
 
 Sizes: M users, N items, L frames, F the width of a feature, d1 and d2 the dimensions of the
@@ -14,7 +16,7 @@ d0 the width of a reduced feature, h the width of an attention network.
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -24,11 +26,19 @@ from dataset.errors import UsageError
 from model.data.jagged import row_positions
 from model.data.tensors import TrainingData
 from model.models.lookup import lookup
-from model.models.loss import bpr_loss, mean_squared_norm, squared_norm
+from model.models.loss import bpr_loss, l2_weight, mean_squared_norm, squared_norm, visual_l2_weight
+from model.models.names import Loss
 from model.models.recommender import FrameScorer, TrainableRecommender, require_features
 from model.models.segments import counts_by, softmax_by, spread_by, sum_by
+from model.models.softmax import candidates, softmax_loss, softmax_loss_of_pairs
 from model.models.static_shapes import for_gpu
-from model.models.visual.item_frames import ItemFrames, frames_of_batch, frames_of_items, n_frames_of
+from model.models.visual.item_frames import (
+    ItemFrames,
+    frames_of_batch,
+    frames_of_distinct,
+    frames_of_items,
+    n_frames_of,
+)
 from model.models.visual.jifr_scorer import JIFRScorer
 from model.models.visual.projection import FeatureScaling, ScaledFeatures
 
@@ -42,13 +52,12 @@ class JIFRConfig:
     Attributes:
         collaborative_dim: d1; the paper's best is 32.
         visual_dim: d2; the paper's best is 32.
-        l2: λ1, on U, V and W; the paper's best is 0.001.
+        l2: λ1, on U and V; None: `loss.l2_weight`. The paper's best is 0.001, on W too. With rating attention, scores
+            are weighted means of habit and looks, and more than 0.01 is too strong, whatever the data.
         attention_l2: the same for W¹, w¹, W² and w², which the paper does not penalise. Without it,
             the rating attention memorises the training pairs.
-        projection_l2: the same for P. Without it, P outgrows the embeddings, the rating attention
-            gives all weight to looks, and habit is never learnt. A larger value favours items
-            over frames: on the sandbox's validation split (random weights, 4 seeds), 3e-4 instead of
-            1e-4 gives 8 % more NDCG@15 for items and 8 % less NDCG@3 for frames.
+        projection_l2: weight of ‖P‖². With neither it nor `visual_l2`, P outgrows the embeddings, the rating attention
+            gives all weight to looks, and habit is never learnt.
         visual_attention: `att` for Eq. 5 to 7, `avg` for Eq. 1.
         rating_attention: `att` for Eq. 8 to 10, `avg` for Eq. 2.
         reduced_dim: d0, rows of W⁰.
@@ -57,13 +66,16 @@ class JIFRConfig:
         feature_scaling: how features are scaled first (`projection.ScaledFeatures`).
         init_std: standard deviation of the initial U, V and W, N(0, init_std²).
         projection_std: the same for P and W⁰; features have norm 1 on average.
+        loss: `bpr`, or `softmax` instead of the paper's (`model.models.softmax`).
+        visual_l2: weight of the penalty on the w_a and x_i of a batch; None: `loss.visual_l2_weight`. With 0, W has l2,
+            and x_i none, as in the paper.
     """
 
     collaborative_dim: int = 32
     visual_dim: int = 32
-    l2: float = 1e-3
+    l2: float | None = 0.01
     attention_l2: float = 3e-3
-    projection_l2: float = 1e-4
+    projection_l2: float = 0.0
     visual_attention: Attention = "att"
     rating_attention: Attention = "att"
     reduced_dim: int = 32
@@ -72,6 +84,8 @@ class JIFRConfig:
     feature_scaling: FeatureScaling = "standard"
     init_std: float = 0.01
     projection_std: float = 0.1
+    loss: Loss = "bpr"
+    visual_l2: float | None = 0.01
 
 
 class JIFR(TrainableRecommender):
@@ -83,6 +97,7 @@ class JIFR(TrainableRecommender):
     """
 
     needs_features = True
+    tried: ClassVar[tuple[str, ...]] = ("l2=0.003,0.01,0.03,0.06", "visual_l2=0.003,0.01,0.04")
 
     def __init__(self, config: JIFRConfig, data: TrainingData, generator: torch.Generator) -> None:
         super().__init__()
@@ -92,6 +107,9 @@ class JIFR(TrainableRecommender):
                 f"{config.visual_dim}), because Eq. 9 shares its weights; make them equal or set rating_attention=avg"
             )
         self.config = config
+        self.l2 = l2_weight(config.l2, config.loss, data)
+        self.visual_l2 = visual_l2_weight(config.visual_l2, config.loss)
+        self.scores_pairs = config.rating_attention == "att"
         self.frame_offsets: Tensor
         self.register_buffer("frame_offsets", data.frames.offsets, persistent=False)
         self.features = ScaledFeatures(require_features(data.frames, "jifr"), config.feature_scaling)  # c
@@ -120,7 +138,9 @@ class JIFR(TrainableRecommender):
         With `avg`, both weights are 1 (Eq. 2, as in VBPR). The caption of Table 2 only asks for equal
         weights; one half each would give the same ranking and half the scores.
         """
-        u, v, w, x = self._embeddings(users, items)  # (B, d1), (B, n, d1), (B, d2), (B, n, d2)
+        return self._score(*self._embeddings(users, items))  # (B, d1), (B, n, d1), (B, d2), (B, n, d2)
+
+    def _score(self, u: Tensor, v: Tensor, w: Tensor, x: Tensor) -> Tensor:
         habit = (v @ u[:, :, None]).squeeze(2)  # (B, n): u_aᵀ v_i
         looks = (x @ w[:, :, None]).squeeze(2)  # (B, n): w_aᵀ x_i
         if self.config.rating_attention == "avg":
@@ -193,19 +213,44 @@ class JIFR(TrainableRecommender):
         return {"frames": n_frames_of(self.frame_offsets, items).sum((-2, -1))}
 
     def loss(self, users: Tensor, positives: Tensor, negatives: Tensor) -> Tensor:
-        """Return the BPR loss of a batch plus λ1‖Θ1‖² with Θ1 = [U, V, W], and the penalties on the networks and P.
+        """Return the loss of a batch plus λ1‖Θ1‖² with Θ1 = [U, V, W], and the penalties on x, the networks and P.
 
-        Source: Wu et al. 2019, Eq. 3. The penalties on the networks and P are ours (see `JIFRConfig`).
+        A softmax has no penalty on its candidates.
+
+        Source: Wu et al. 2019, Eq. 3. The penalties on x, the networks and P are ours (see `JIFRConfig`).
         """
-        scores = self.score(users, torch.cat([positives[:, None], negatives], 1))  # (B, 1 + n)
-        embeddings = mean_squared_norm(self.user_collaborative, users) + mean_squared_norm(self.user_visual, users)
-        for items in (positives, negatives):
+        is_softmax = self.config.loss == "softmax"
+        if is_softmax and not self.scores_pairs:
+            return self._softmax_loss(users, positives, negatives)
+        u, v, w, x = self._embeddings(users, torch.cat([positives[:, None], negatives], 1))
+        scores = self._score(u, v, w, x)  # (B, 1 + n)
+        if is_softmax:
+            loss = softmax_loss_of_pairs(scores, positives, negatives, len(self.item_collaborative))
+            return loss + self._penalty(users, [positives], x[:, 0].square().sum(1).mean())
+        of_x = x[:, 0].square().sum(1).mean() + x[:, 1:].square().sum(2).mean()
+        return bpr_loss(scores[:, 0], scores[:, 1:]) + self._penalty(users, [positives, negatives], of_x)
+
+    def _softmax_loss(self, users: Tensor, positives: Tensor, negatives: Tensor) -> Tensor:
+        """Return the loss without rating attention, where scores are inner products."""
+        among = candidates(positives, negatives, len(self.item_collaborative), self.is_sampled)
+        reserved = self.reserved_size("frames")
+        batch = frames_of_distinct(self.frame_offsets, self.features.n_frames, among.items, reserved)
+        x = self._item_visual(batch)  # (m, d2)
+        of_users = torch.cat([lookup(users, self.user_collaborative), lookup(users, self.user_visual)], 1)
+        of_items = torch.cat([among.items.taken_from(self.item_collaborative), x], 1)  # (m, d1 + d2)
+        of_x = mean_squared_norm(x, among.items.which[: len(positives)])
+        return softmax_loss(of_users, of_items, among) + self._penalty(users, [positives], of_x)
+
+    def _penalty(self, users: Tensor, occurring: list[Tensor], of_x: Tensor) -> Tensor:
+        """Return all penalties, given the `occurring` items and the mean of their ‖x_i‖²."""
+        of_w = (self.visual_l2 or self.l2) * mean_squared_norm(self.user_visual, users)
+        embeddings = mean_squared_norm(self.user_collaborative, users)
+        for items in occurring:
             embeddings = embeddings + mean_squared_norm(self.item_collaborative, items)
         names = ("frame_hidden", "frame_logit", "rating_hidden", "rating_logit")  # W¹, w¹, W², w²
         networks = squared_norm(weight for name, weight in self.named_parameters() if name in names)
-        penalty = self.config.l2 * embeddings + self.config.attention_l2 * networks
-        penalty = penalty + self.config.projection_l2 * squared_norm([self.projection])
-        return bpr_loss(scores[:, 0], scores[:, 1:]) + penalty
+        penalty = self.l2 * embeddings + of_w + self.config.attention_l2 * networks
+        return penalty + self.visual_l2 * of_x + self.config.projection_l2 * squared_norm([self.projection])
 
     @torch.no_grad()
     def visual_attention(self, items: Tensor) -> tuple[Tensor, Tensor, Tensor]:

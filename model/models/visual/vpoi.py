@@ -26,9 +26,11 @@ from torch.nn.functional import logsigmoid
 from model.data.jagged import row_positions
 from model.data.tensors import TrainingData
 from model.models.lookup import lookup
-from model.models.loss import bpr_loss, mean_squared_norm, squared_norm
+from model.models.loss import bpr_loss, l2_weight, mean_squared_norm, squared_norm
+from model.models.names import Loss
 from model.models.recommender import EmbeddingScorer, Scorer, TrainableRecommender, require_features
 from model.models.segments import mean_by, spread_by
+from model.models.softmax import candidates, softmax_loss
 from model.models.visual.item_frames import frames_of_batch, n_frames_of
 from model.models.visual.projection import FeatureScaling, ScaledFeatures
 
@@ -39,21 +41,23 @@ class VPOIConfig:
 
     Attributes:
         dim: size of the embeddings.
-        l2: weight of the L2 penalty on the embeddings of a batch (`loss.mean_squared_norm`).
+        l2: weight of the L2 penalty on the embeddings of a batch (`loss.mean_squared_norm`); None: `loss.l2_weight`.
         image_weight: γ.
         projection_l2: weight of ‖Q‖².
         feature_scaling: how features are scaled first (`projection.ScaledFeatures`).
         init_std: standard deviation of the initial embeddings, N(0, init_std²).
         projection_std: the same for Q; features have norm 1 on average.
+        loss: `bpr`, or `softmax` (`model.models.softmax`).
     """
 
-    dim: int = 32
-    l2: float = 1e-3
+    dim: int = 64
+    l2: float | None = None
     image_weight: float = 0.1
     projection_l2: float = 1e-4
     feature_scaling: FeatureScaling = "standard"
     init_std: float = 0.01
     projection_std: float = 0.1
+    loss: Loss = "bpr"
 
 
 class VPOI(TrainableRecommender):
@@ -64,10 +68,12 @@ class VPOI(TrainableRecommender):
     """
 
     needs_features = True
+    tried = ("l2=0.003,0.01,0.03,0.06,0.1", "image_weight=0.01,0.1")
 
     def __init__(self, config: VPOIConfig, data: TrainingData, generator: torch.Generator) -> None:
         super().__init__()
         self.config = config
+        self.l2 = l2_weight(config.l2, config.loss, data)
         self.frame_offsets: Tensor
         self.register_buffer("frame_offsets", data.frames.offsets, persistent=False)
         self.features = ScaledFeatures(require_features(data.frames, "vpoi"), config.feature_scaling)
@@ -80,16 +86,24 @@ class VPOI(TrainableRecommender):
         self.projection = normal(config.projection_std, config.dim, self.features.width)  # Q
 
     def loss(self, users: Tensor, positives: Tensor, negatives: Tensor) -> Tensor:
-        """Return the BPR loss of a batch plus the image loss and the penalties, a scalar."""
+        """Return the loss of a batch plus the image loss and the penalties, a scalar."""
+        of_images = self.config.image_weight * self.image_loss(positives, negatives[:, 0])
+        penalty = self.config.projection_l2 * squared_norm([self.projection])
+        return self._habit_loss(users, positives, negatives) + of_images + penalty
+
+    def _habit_loss(self, users: Tensor, positives: Tensor, negatives: Tensor) -> Tensor:
+        """Return the loss of the ratings with the penalty on the embeddings."""
         u = lookup(users, self.users)  # (B, d)
+        if self.config.loss == "softmax":
+            among = candidates(positives, negatives, len(self.items), self.is_sampled)
+            embeddings = mean_squared_norm(self.users, users, u) + mean_squared_norm(self.items, positives)
+            return softmax_loss(u, among.items.taken_from(self.items), among) + self.l2 * embeddings
         v = lookup(torch.cat([positives[:, None], negatives], 1), self.items)  # (B, 1 + n, d)
         scores = (v @ u.unsqueeze(2)).squeeze(2)  # (B, 1 + n)
         embeddings = mean_squared_norm(self.users, users, u)
         for items in (positives, negatives):
             embeddings = embeddings + mean_squared_norm(self.items, items)
-        penalty = self.config.l2 * embeddings + self.config.projection_l2 * squared_norm([self.projection])
-        of_images = self.config.image_weight * self.image_loss(positives, negatives[:, 0])
-        return bpr_loss(scores[:, 0], scores[:, 1:]) + of_images + penalty
+        return bpr_loss(scores[:, 0], scores[:, 1:]) + self.l2 * embeddings
 
     def batch_sizes(self, users: Tensor, positives: Tensor, negatives: Tensor) -> dict[str, Tensor]:
         """Return how many frames the positives and the first negatives have (see `TrainableRecommender`)."""

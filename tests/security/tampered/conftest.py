@@ -59,7 +59,8 @@ class World(NamedTuple):
 
     @property
     def run(self) -> Path:
-        return self.home / "runs" / "bpr-toy-v0001-0"
+        (folder,) = (self.home / "runs").glob("bpr-toy-v0001-0-*")
+        return folder
 
 
 @pytest.fixture

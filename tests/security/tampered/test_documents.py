@@ -173,7 +173,6 @@ def test_no_tampered_run_ends_in_a_traceback(
     ]
     for content in [*RAW_JSON, *tampered]:
         file.write_bytes(content)
-        shutil.copy(trained.run / "checkpoint.pt", world.run)
         for program in ("evaluate", "recommend"):
             command(program, "--run", world.run)
         command(
@@ -196,11 +195,12 @@ def test_no_weights_are_used_with_the_config_of_another_training(
     shutil.copytree(trained.home / "runs", world.home / "runs", dirs_exist_ok=True)
     other = ["--model", "bpr", "--set", "dim=4", "--snapshot", trained.snapshot, "--epochs", 2]
     assert command("train", *other, "--runs", world.home / "other").status == 0
-    for name in ("model.pt", "checkpoint.pt"):
-        shutil.copy(world.home / "other" / world.run.name / name, world.run)
+    weights = next((world.home / "other").glob("*/model.pt"))
+    shutil.copy(weights, world.run)
     for program in ("evaluate", "recommend"):
         done = command(program, "--run", world.run)
         assert (done.status, "model.pt: is not of the training that" in done.err) == (1, True), done.err
+    (world.run / "model.pt").rename(world.run / "checkpoint.pt")
     done = command("train", "--model", "bpr", "--set", "dim=4", "--snapshot", trained.snapshot, "--epochs", 1,
         "--resume", "--runs", world.home / "runs",
     )  # fmt: skip

@@ -1,0 +1,62 @@
+"""The fields of Croissant's responsible-AI extension, filled from the datasheet's answers.
+
+Source: https://docs.mlcommons.org/croissant/docs/croissant-rai-spec.html (version 1.0).
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from dataset.snapshots.datasheet import (
+    NOT_RECORDED,
+    Source,
+    datasheet,
+    describe_annotation,
+    describe_biases,
+    describe_dates,
+    describe_impact,
+    describe_limits,
+    describe_privacy,
+    describe_removal,
+    describe_risk,
+    describe_source,
+    source_of,
+)
+from dataset.snapshots.feature_words import describe_extractor
+from dataset.snapshots.manifest import Manifest
+
+_TYPES: Mapping[Source, list[str]] = {
+    "invented": ["Software Collection"],
+    "crawl": ["Web Scraping", "User-generated content data"],
+    "import": ["Secondary Data analysis"],
+    "unknown": [],
+}
+"""How the data were collected, in the words of the extension."""
+
+
+def responsible_ai(manifest: Manifest) -> dict[str, Any]:
+    """Return the fields of a snapshot that are known, by their names in `croissant.json`."""
+    return {f"rai:{name}": answer for name, answer in _answers(manifest).items() if answer and answer != NOT_RECORDED}
+
+
+def unanswered(manifest: Manifest) -> list[str]:
+    """Return the names of the fields that only the publisher can fill."""
+    return [f"rai:{name}" for name, answer in _answers(manifest).items() if not answer or answer == NOT_RECORDED]
+
+
+def _answers(manifest: Manifest) -> dict[str, Any]:
+    answers = {answer.question: answer.answer for section in datasheet(manifest).values() for answer in section}
+    tools = [describe_extractor(made_by, is_full=True) for made_by in manifest.makers.values()]
+    return {
+        "dataCollection": describe_source(manifest),
+        "dataCollectionType": _TYPES[source_of(manifest)],
+        "dataCollectionMissingData": answers["Is any information missing?"],
+        "dataPreprocessingProtocol": describe_dates(manifest),
+        "dataAnnotationProtocol": describe_annotation(manifest),
+        **({"machineAnnotationTools": tools} if tools else {}),
+        "dataBiases": describe_biases(manifest),
+        "dataUseCases": answers["What can it be used for?"],
+        "dataLimitations": f"{answers['What should it not be used for?']} {describe_limits(manifest)}",
+        "dataSocialImpact": describe_impact(manifest),
+        "personalSensitiveInformation": f"{describe_privacy(manifest)} {describe_risk(manifest)}",
+        "dataReleaseMaintenancePlan": describe_removal(manifest),
+    }

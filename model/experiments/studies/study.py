@@ -1,0 +1,139 @@
+"""What a study is: models with their settings or search spaces, seeds, feature sets, evaluation and comparisons."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any, TypeVar
+
+from optuna.distributions import BaseDistribution
+
+from dataset.errors import UsageError
+from model.evaluation.config import EvaluationConfig
+from model.experiments.config import ExperimentConfig
+from model.experiments.settings import apply_settings
+from model.models.recommender import Config
+from model.models.registry import default_config
+from model.training.config import TrainingConfig
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class StudyModel:
+    """A model of a study.
+
+    Attributes:
+        label: its name in all tables: the model's name, and a name of its own if the study has the model several times.
+        model_name: a name of `registry.MODELS`.
+        settings: settings of the model and of its training that differ from the defaults.
+        space: the values that a search on validation tries; empty for no search.
+        n_trials: the number of trials of the search; None for every combination.
+        prune: whether a trial ends early if it is worse than the others.
+    """
+
+    label: str
+    model_name: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    space: Mapping[str, BaseDistribution] = field(default_factory=dict)
+    n_trials: int | None = None
+    prune: bool = True
+
+    def configs(self, settings: Mapping[str, Any], strict: bool = False) -> tuple[Config, TrainingConfig]:
+        """Return the configs with these settings.
+
+        Args:
+            settings: settings of the model and of its training.
+            strict: refuse a text for a number.
+
+        Raises:
+            UsageError: a setting is unknown or invalid.
+        """
+        configs = (default_config(self.model_name), TrainingConfig())
+        config, training = apply_settings(settings, *configs, strict=strict)
+        return config, training
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One of several parts of a study: number `number` of `count`, counted from 1."""
+
+    number: int
+    count: int
+
+    @classmethod
+    def parse(cls, text: str) -> "Shard":
+        """Return the part that a text such as `2/8` names.
+
+        Raises:
+            UsageError: it names none.
+        """
+        number, _, count = text.partition("/")
+        if not (number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
+            raise UsageError(f"--shard {text!r} is no part; write for example 2/8 for the second of eight")
+        return cls(int(number), int(count))
+
+    def of(self, things: Sequence[T]) -> Sequence[T]:
+        """Return this part of a sequence; the parts are disjoint, adjacent and of nearly equal length."""
+        return things[(self.number - 1) * len(things) // self.count : self.number * len(things) // self.count]
+
+
+WHOLE = Shard(1, 1)
+"""All of a study."""
+
+
+@dataclass(frozen=True)
+class Study:
+    """What is trained, evaluated and compared.
+
+    Attributes:
+        models: at least one; the report's gallery shows what the first one recommends.
+        seeds: one run per model and seed; a search uses the first.
+        features: names of feature sets; none for the one that the snapshot was opened with.
+        evaluation: the settings of evaluation, the same for all models.
+        baseline: the label of the model that all others are compared with; None for all pairs.
+        metrics: the metrics that are compared; none for all.
+        jobs: number of runs at the same time (None: one per four cores, as memory allows).
+        threads: CPU threads per run (None: its share of the cores).
+        file: the name of the study's file, None without one.
+        text: the file's content.
+    """
+
+    models: tuple[StudyModel, ...]
+    seeds: tuple[int, ...] = (0,)
+    features: tuple[str, ...] = ()
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    baseline: str | None = None
+    metrics: tuple[str, ...] = ()
+    jobs: int | None = None
+    threads: int | None = None
+    file: str | None = None
+    text: str | None = None
+
+
+def study_of(config: ExperimentConfig, settings: Mapping[str, Any] | None = None) -> Study:
+    """Return the study of models that share their settings.
+
+    Args:
+        config: the models and seeds.
+        settings: settings of training, and such that all the models have.
+
+    Raises:
+        UsageError: a model or setting is unknown, or only some of the models have the setting.
+    """
+    shared = {one.name: getattr(config.training, one.name) for one in fields(TrainingConfig)}
+    names = tuple(dict.fromkeys(config.models))
+    _require_shared(settings or {}, names)
+    models = tuple(StudyModel(name, name, shared | dict(settings or {})) for name in names)
+    for model in models:
+        model.configs(model.settings)
+    return Study(models, config.seeds, config.features, config.evaluation, jobs=config.jobs, threads=config.threads)
+
+
+def _require_shared(settings: Mapping[str, Any], names: Sequence[str]) -> None:
+    known = {name: {one.name for one in fields(default_config(name))} for name in names}
+    for key, value in settings.items():
+        having = [name for name in names if key in known[name]]
+        if having and len(having) < len(names) and key not in {one.name for one in fields(TrainingConfig)}:
+            raise UsageError(
+                f"--set {key}={value}: only {', '.join(having)} of the models have this setting; write it below "
+                f"[models.{having[0]}] in a study file and run `python -m model.experiment study.toml`"
+            )

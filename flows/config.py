@@ -33,17 +33,6 @@ from flows.allowed import check_run
 from flows.runners import LOCAL
 
 PICTURES_A_SHARD = 256
-_OF_THE_CRAWL = (
-    "movies",
-    "movies_file",
-    "users",
-    "users_file",
-    "max_users",
-    "max_movies",
-    "photo_kinds",
-    "k",
-    "delay_s",
-)
 
 SnapshotName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]
 SandboxSize = Annotated[int, Field(ge=10)]
@@ -209,7 +198,9 @@ class BuildConfig:
             site = {"site_urls": self.site_urls} if self.site_urls else {"site": "douban"}
             site |= {"contact": self.contact, "via": self.via or None}
         missing = {"allow_missing": self.allow_missing or None}
-        return site | {name: getattr(self, name) for name in _OF_THE_CRAWL} | missing
+        seeds = ("movies", "movies_file", "users", "users_file")
+        limits = ("max_users", "max_movies", "photo_kinds", "k", "delay_s")
+        return site | {name: getattr(self, name) for name in (*seeds, *limits)} | missing
 
     @property
     def dataset_config(self) -> DatasetConfig:

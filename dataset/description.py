@@ -30,7 +30,8 @@ from dataset.folders import link_or_copy
 
 FILE_NAME = "dataset.json"
 TABLE_FILES = tuple(
-    f"{name}.parquet" for name in ("movies", "frames", "interactions", "frame_likes", "quarantine", "users")
+    f"{name}.parquet"
+    for name in ("movies", "frames", "interactions", "frame_likes", "frame_likes_train", "quarantine", "users")
 )
 """The tables that a build writes; `users` only if the raw tables say who was read."""
 
@@ -259,6 +260,7 @@ def keep_features(before: Path, after: Path) -> list[str]:
         old, new = read_description(before), read_description(after)
     except PipelineError:
         return [path.stem for path in sorted(before.glob("*.parquet")) if is_feature_table(path.stem)]
+    known = old.get("tables") or {}  # an old version wrote none
     removed: list[str] = []
     described, digests = dict(new), dict(new["tables"])
     for parent, key, made_by in (_OF_FRAMES, _OF_ITEMS):
@@ -266,14 +268,15 @@ def keep_features(before: Path, after: Path) -> list[str]:
         tables = list(makers_of_tables(of_features))
         if not tables:
             continue
-        if old.get(key) != old["tables"].get(parent) or not _have_same_rows(before / parent, after / parent):
+        of_parent = known.get(parent)
+        if of_parent is None or old.get(key) != of_parent or not _have_same_rows(before / parent, after / parent):
             removed += tables
             continue
         described |= of_features | {key: new["tables"][parent]}
         for file in (file for table in tables for file in files_of_table(table)):
-            if file in old["tables"] and (before / file).is_file():
+            if file in known and (before / file).is_file():
                 link_or_copy(before / file, after / file)
-                digests[file] = old["tables"][file]
+                digests[file] = known[file]
     write_json(after / FILE_NAME, {**described, "tables": digests})
     return removed
 
@@ -284,7 +287,7 @@ def _have_same_rows(before: Path, after: Path) -> bool:
         return False
     if sha256_of_file(before) == sha256_of_file(after):
         return True
-    old, new = (pl.scan_parquet(path).drop(cs.starts_with(_OF_SPLIT)).collect() for path in (before, after))
+    old, new = (pl.scan_parquet(path, glob=False).drop(cs.starts_with(_OF_SPLIT)).collect() for path in (before, after))
     return old.equals(new)
 
 

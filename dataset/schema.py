@@ -5,7 +5,7 @@ keyed pseudonym. Contiguous row numbers (`*_idx`) exist only inside `model/`.
 
 Raw tables (private):         `Movie`, `Rating`, `Frame`, `Image`, `RawFrameLike`, `RawUser`, `Contradiction`
 Snapshot tables (published):  `SnapshotMovie`, `SnapshotFrame`, `SnapshotInteraction`, `FrameLike`, `SnapshotUser`, and
-                              `FrameFeature` per feature set, `ItemFeature` per modality (`dataset.feature_sets`)
+                              on request `FrameLikeTrain`, and features (`dataset.feature_schema`)
 Dropped rows:                 `Quarantine` (with the reason)
 What pictures look like:      `dataset.placeholders.fingerprints` (private)
 Reports and models' results:  `dataset.report.schema`, `model.schema`
@@ -16,8 +16,9 @@ readers of a snapshot: its card, `croissant.json` and `python -m dataset show` r
 
 import dataframely as dy
 
-from dataset.columns import Vector, about
+from dataset.columns import about
 from dataset.errors import UsageError
+from dataset.feature_schema import FrameFeature, ItemFeature
 from dataset.feature_sets import is_feature_table, is_item_table
 
 OPTIONAL = {"optional": True}  # the metadata of a column that older tables lack; there, its value is null in every row
@@ -27,6 +28,9 @@ HELD_OUT_SPLITS = ("validation", "test")
 FRAME_KINDS = ("still", "poster", "wallpaper")
 LIKE_SOURCES = ("photo_page", "user_likes", "import")
 FOUND_THROUGH = ("comments", "interests", "given")
+TRAIN_LIKES = "frame_likes_train"
+"""The table that is published only on request."""
+
 COUNT_BINS = ("0-9", "10-29", "30-99", "100-299", "300-999", "1000-2999", "3000 or more")
 """Ranges in place of exact counts, which would name a person."""
 
@@ -313,44 +317,16 @@ class FrameLike(dy.Schema):
     split = dy.Enum(HELD_OUT_SPLITS, **about("The split of the user's interaction with the movie."))
 
 
-class FrameFeature(dy.Schema):
-    """One row per frame that has a feature: the output of a layer of an image network, or an imported vector."""
+class FrameLikeTrain(dy.Schema):
+    """One row per frame that a user likes, of train pairs. A snapshot has it only if its publisher asked for it.
 
-    frame_id = dy.String(primary_key=True, min_length=1, **about("The frame: a row of frames."))
-    image_sha256 = dy.String(
-        nullable=True,
-        regex="^[0-9a-f]{64}$",
-        **about(
-            "The SHA-256 of the picture file, as 64 hexadecimal digits; equal pictures have equal features.",
-            null="the vector was imported, and its picture is not known",
-        ),
-    )
-    feature = Vector(
-        about(
-            "The output of the network's layer or the imported vector, as it is (not scaled to length 1). "
-            "manifest.json says where it comes from: the network, its layer and its weights, or the imported file."
-        )
-    )
+    For upper bounds only: a model that learns from it knows what a model of the paper's task does not.
+    """
 
-
-class ItemFeature(dy.Schema):
-    """One row per movie that has a feature of this modality: a sentence encoder's vector, or an imported one."""
-
-    movie_id = dy.String(primary_key=True, min_length=1, **about("The movie: a row of movies."))
-    text_sha256 = dy.String(
-        nullable=True,
-        regex="^[0-9a-f]{64}$",
-        **about(
-            "The SHA-256 of the encoded text (UTF-8), as 64 hexadecimal digits; equal texts have equal features.",
-            null="the vector was imported",
-        ),
-    )
-    feature = Vector(
-        about(
-            "The encoder's output or the imported vector, as it is. manifest.json says where it comes from: the "
-            "encoder, its model and the columns of the text, or the imported file."
-        )
-    )
+    user_id = dy.String(primary_key=True, min_length=1, **about("The person, as in interactions."))
+    movie_id = dy.String(min_length=1, **about("The frame's movie: with user_id, a row of interactions."))
+    frame_id = dy.String(primary_key=True, min_length=1, **about("The frame that the user likes: a row of frames."))
+    split = dy.Enum(["train"], **about("The split of the user's interaction with the movie."))
 
 
 class Quarantine(dy.Schema):
@@ -378,9 +354,12 @@ SNAPSHOT_TABLES: dict[str, type[dy.Schema]] = {
     "frames": SnapshotFrame,
     "interactions": SnapshotInteraction,
     "frame_likes": FrameLike,
+    TRAIN_LIKES: FrameLikeTrain,
     "frame_features": FrameFeature,
     "users": SnapshotUser,
 }
+OPTIONAL_SNAPSHOT_TABLES = (TRAIN_LIKES, "users")
+"""Tables, besides features, that a snapshot may lack."""
 
 
 def is_known(table: str) -> bool:

@@ -9,9 +9,10 @@ import numpy.typing as npt
 import polars as pl
 
 from dataset.errors import InvalidTableError, TooLittleDataError
+from dataset.feature_schema import FrameFeature, ItemFeature
 from dataset.feature_sets import files_of_table, is_item_table
 from dataset.files import atomic_path
-from dataset.schema import FrameFeature, ItemFeature, Quarantine
+from dataset.schema import Quarantine
 from dataset.tables import quarantine_rows, write_table
 from features.table import ROWS_PER_GROUP, FeatureWriter
 from features.vectors.config import StoredType

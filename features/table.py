@@ -12,8 +12,8 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from dataset.feature_schema import FrameFeature, ItemFeature
 from dataset.files import atomic_path
-from dataset.schema import FrameFeature, ItemFeature
 from dataset.tables import empty, validate
 from features.ahead import each_ahead, one_ahead
 from features.store import FeatureStore

@@ -13,7 +13,7 @@ except ModuleNotFoundError as error:  # with a name, `python -m` prints it as on
 refuse_shadowed_packages()
 require_extra(__name__)
 
-from flows.logs import log_errors_in_one_line  # noqa: E402 - after the check of the extra
+from flows.messages.logs import log_errors_in_one_line  # noqa: E402 - after the check of the extra
 
 # Before Prefect is imported: it sends no usage statistics, and starts no server for a single run, which would ask for
 # no login.

@@ -73,6 +73,7 @@ Licence = Annotated[str | None, Parameter(help=_of_publication["licence"])]
 Publisher = Annotated[str | None, Parameter(help=_of_publication["publisher"])]
 Contact = Annotated[str | None, Parameter(help=_of_publication["contact"])]
 Description = Annotated[str | None, Parameter(help=_of_publication["description"])]
+TrainLikes = Annotated[bool, Parameter(help=_of_publication["train_likes"])]
 PublishedDates = Annotated[Dates | None, Parameter(help=_of_publication["dates"])]
 Root = Annotated[str, AfterValidator(_without_login)]
 
@@ -289,6 +290,7 @@ class PublishConfig:
     contact: Contact = None
     dates: PublishedDates = None
     description: Description = None
+    train_likes: TrainLikes = False
     max_loss: MaxLoss = GateConfig.max_loss
     release: Release = None
 
@@ -299,7 +301,7 @@ class PublishConfig:
     @property
     def publication(self) -> PublicationConfig:
         """What the publisher decides, and states on the card."""
-        return _publication(self, self.contact)
+        return _publication(self, self.contact, self.train_likes)
 
     @property
     def gate(self) -> GateConfig:
@@ -341,10 +343,12 @@ def in_words(error: ValidationError) -> str:
     )
 
 
-def _publication(config: BuildConfig | PublishConfig, contact: str | None) -> PublicationConfig:
+def _publication(
+    config: BuildConfig | PublishConfig, contact: str | None, train_likes: bool = False
+) -> PublicationConfig:
     stated = {name: getattr(config, name) for name in ("licence", "publisher", "dates", "description")}
     try:
-        return PublicationConfig(**stated, contact=contact)
+        return PublicationConfig(**stated, contact=contact, train_likes=train_likes)
     except ValidationError as error:
         raise UsageError(in_words(error)) from None
 

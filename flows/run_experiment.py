@@ -5,8 +5,8 @@ from pathlib import Path
 from prefect import flow
 
 from dataset.cli import say
-from flows.artifacts import show_report
 from flows.config import RunExperimentConfig, parameters_of
+from flows.messages.artifacts import show_report
 
 
 @flow(name="run-experiment", validate_parameters=True)

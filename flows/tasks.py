@@ -14,7 +14,7 @@ from crawler.plan import STAGES, kinds_of
 from dataset.building.build import DatasetConfig, build
 from dataset.cli import progress, say
 from dataset.description import TABLE_FILES, read_description
-from dataset.errors import HeldError, MissingInputError, RefusedError
+from dataset.errors import HeldError, MissingInputError, PipelineError, RefusedError
 from dataset.feature_sets import files_of_set
 from dataset.placeholders.fingerprints import FILE_NAME as FINGERPRINTS
 from dataset.schema import OPTIONAL_RAW_TABLES, RAW_TABLES
@@ -24,10 +24,10 @@ from dataset.snapshots.publish import publish, version_place
 from dataset.snapshots.snapshot import Snapshot, snapshot_at
 from dataset.version import code_version
 from features.config import ExtractorConfig
-from flows.artifacts import show_held, show_snapshot
 from flows.children import StageError, options_from, run_stage
-from flows.events import HELD, PUBLISHED, REFUSED, emit
 from flows.extraction import extract_features
+from flows.messages.artifacts import show_held, show_snapshot
+from flows.messages.events import HELD, PUBLISHED, REFUSED, emit
 from flows.runners import LOCAL, task_runner
 from flows.stamps import Stamp, digests_of_files
 
@@ -204,8 +204,11 @@ def _lost_by(snapshot: Snapshot, root: str | Path) -> str:
     """Return in words what a version has lost of the one before, and say it; nothing if there is none."""
     if snapshot.manifest.parent is None:
         return ""
-    parent = snapshot_at(version_place(root, snapshot.name, snapshot.manifest.parent))
-    lost = "; ".join(map(str, losses(parent, snapshot)[:_MOST_LOSSES]))
+    try:
+        parent = snapshot_at(version_place(root, snapshot.name, snapshot.manifest.parent))
+        lost = "; ".join(map(str, losses(parent, snapshot)[:_MOST_LOSSES]))
+    except PipelineError:  # a damaged parent is no fault of this version
+        return ""
     if lost:
         say(f"It has lost {lost} of {parent.label}.")
     return lost

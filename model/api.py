@@ -21,15 +21,14 @@ from model.data.loading import SnapshotData, load
 from model.evaluation.config import EvaluationConfig
 from model.evaluation.evaluate import evaluate as evaluate_scorer
 from model.evaluation.results import Evaluation
+from model.evaluation.uncertainty import compare as compare_users
 from model.experiments.recommend import recommend as recommend_with
 from model.experiments.recommend import user_indices
 from model.experiments.run_folder import Run
 from model.experiments.run_folder import open_run as open_run_folder
 from model.experiments.runs.store import find_run
-from model.experiments.settings import apply_settings
+from model.experiments.settings import settings_of_model
 from model.models.names import MODEL_NAMES
-from model.models.registry import default_config
-from model.training.config import TrainingConfig
 from model.training.device import use_device
 from model.training.trainer import Epoch, Trainer, training_table
 
@@ -41,6 +40,7 @@ __all__ = [
     "Run",
     "Snapshot",
     "SnapshotData",
+    "compare",
     "evaluate",
     "load",
     "open_run",
@@ -83,7 +83,7 @@ def train(
         TrainingError: the loss is not finite.
     """
     use_device(device)
-    config, training = apply_settings(settings or {}, default_config(model_name), TrainingConfig())
+    config, training = settings_of_model(settings or {}, model_name)
     trained = Trainer(data.training, data.validation, model_name, config, training, seed, device).run(on_epoch)
     return Run(model_name, seed, trained.model, training_table(model_name, seed, trained.epochs), device)
 
@@ -118,6 +118,20 @@ def evaluate(run: Run, data: SnapshotData, split: str = "test", config: Evaluati
     """
     scorer = run.model.scorer()
     return evaluate_scorer(scorer, data.tables, split, run.model_name, run.seed, config, run.device)
+
+
+def compare(evaluations: Sequence[Evaluation]) -> pl.DataFrame:
+    """Return the `comparisons` table: whether models differ by more than chance, for every pair and every metric.
+
+    Args:
+        evaluations: those of two models or more on the same split; several seeds of a model count as one model.
+
+    Raises:
+        TooLittleDataError: there are fewer than two models, or fewer than two users.
+        UsageError: two models were not evaluated on the same users and movies.
+    """
+    tables = [evaluation.user_metrics for evaluation in evaluations]
+    return compare_users(pl.concat(tables) if tables else pl.DataFrame(schema={"model": pl.String}))
 
 
 def recommend(run: Run, data: SnapshotData, n: int = 10, users: Sequence[str] | None = None) -> pl.DataFrame:

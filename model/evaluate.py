@@ -57,6 +57,8 @@ def evaluate_run(
         path = write_evaluation(folder, split, evaluation, config, time.perf_counter() - started)
     say(f"{opened.model_name} on {data.label}, {split} split:")
     say(_lines(evaluation.metrics, config.protocol))
+    if reason := opened.model.upper_bound:
+        say(f"  an upper bound: {reason}")
     say(f"All metrics: {path}")
 
 

@@ -78,6 +78,8 @@ def experiment(
             pictures = raw or Path("data") / one.name / "raw"
             report = run_study(one, asked, folder, Folders(runs, searches), pictures, reporter)
         say(f"The report is {report}; the tables are beside it.")
+        say(f"For a paper: tables in LaTeX, Markdown and CSV, methods and BibTeX in {folder / 'tables'};")
+        say(f"  charts in PDF and SVG in {folder / 'charts'}.")
 
 
 def _require_in_file(study: Path, config: ExperimentConfig, settings: Sequence[str], snapshot: Path | None) -> None:

@@ -178,7 +178,9 @@ class Recommendation(dy.Schema):
 class Cost(dy.Schema):
     """What a run cost in seconds and memory. The memory is null where the system does not report it.
 
-    `evaluate_s` is null until the run was evaluated on the test split.
+    `n_parameters` counts all numbers that the model has learnt, also those of models without gradients: EASE's weights
+    from every item to every item, or the counts of the most popular. `evaluate_s` is null until the run was evaluated
+    on the test split.
     """
 
     model = dy.String(primary_key=True)

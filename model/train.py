@@ -37,17 +37,16 @@ def train(
     from model.experiments.console import train_on_console
     from model.experiments.run_folder import find_snapshot
     from model.experiments.run_task import ask_for
-    from model.experiments.settings import apply_settings, read_settings, take_model_name
+    from model.experiments.settings import read_settings, settings_of_model, take_model_name
     from model.experiments.training_run import settings_without_effect
-    from model.models.registry import default_config
-    from model.training.config import TrainingConfig
+    from model.models.registry import MODELS
     from model.training.device import use_device
 
     if resume and fresh:
         raise UsageError("--resume and --fresh exclude each other; give one of them")
     settings = read_settings(options.config, options.assignments) | ({} if epochs is None else {"epochs": epochs})
     model_name = take_model_name(settings, options.model)
-    config, training = apply_settings(settings, default_config(model_name), TrainingConfig())
+    config, training = settings_of_model(settings, model_name)
     use_device(options.device, options.threads)
     snapshot = find_snapshot(options.snapshot, options.features)
     data = load(snapshot)
@@ -55,9 +54,11 @@ def train(
     say(
         f"Training {model_name} on {data.label}: {data.training.n_users:,} users, "
         f"{data.training.n_items:,} movies, {len(data.training.positives.values):,} train interactions.",
-        *settings_without_effect(settings, model_name, config),
+        *settings_without_effect(settings, model_name),
         sep="\n",
     )
+    if reason := MODELS[model_name].model_class.upper_bound:
+        say(f"An upper bound: {reason}.")
     train_on_console(task, data, options.device, resume)
     say(f"Run: {task.folder}\nNext: python -m model.evaluate --run {task.folder}")
 

@@ -321,9 +321,8 @@ def look_at(browser: Any) -> Callable[[Path], dict[str, Any]]:
     """Return a function that opens a page on a phone and on a desk, light and dark, and says what it found."""
 
     def look_at(page: Path) -> dict[str, Any]:
-        complaints, requests, widths = [], [], []
-        found: dict[str, Any] = {}
-        for width, scheme in ((390, "light"), (390, "dark"), (1280, "light")):
+        complaints, requests, widths, seen = [], [], [], []
+        for width, scheme in ((390, "light"), (390, "dark"), (1280, "light"), (1280, "dark")):
             tab = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
             tab.on("console", lambda message: complaints.append(message.text))
             tab.on("pageerror", lambda error: complaints.append(str(error)))
@@ -331,9 +330,13 @@ def look_at(browser: Any) -> Callable[[Path], dict[str, Any]]:
             tab.goto(page.as_uri())
             tab.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
             widths.append(tab.evaluate("document.documentElement.scrollWidth") - width)
-            found = tab.evaluate(_LOOK)
+            seen.append(tab.evaluate(_LOOK))
             tab.close()
         outside = [url for url in requests if not url.startswith(("data:", page.as_uri()))]
+        found = {
+            key: [one for view in seen for one in view[key]] if isinstance(value, list) else max(v[key] for v in seen)
+            for key, value in seen[0].items()
+        }
         return {**found, "complaints": complaints, "requests": outside, "sideways": max(widths)}
 
     return look_at

@@ -2,8 +2,9 @@
 
 A raw folder holds `movies`, `ratings`, `frames`, `images`, `frame_likes`, `fingerprints` and, after a crawl, `users`
 (`.parquet`); `provenance.json`; and the picture files. A dataset folder holds `movies`, `frames`, `interactions`,
-`frame_likes` and `users` (if the raw folder does) as they will be published, with exact dates; `quarantine.parquet`
-with every dropped row and the reason; and `dataset.json` with the configuration, the provenance and the statistics.
+`frame_likes` and `users` (if the raw folder does) as they will be published, with exact dates; `frame_likes_train`,
+which is published only on request; `quarantine.parquet` with every dropped row and the reason (also the likes of train
+pairs); and `dataset.json` with the configuration, the provenance and the statistics.
 Equal input and configuration give equal bytes. A build replaces the folder as a whole: a build that is killed leaves
 it as it was. Features of an earlier build stay if its frames are the same.
 """
@@ -25,7 +26,7 @@ from dataset.building.given_split import describe, given_pairs
 from dataset.building.kcore import k_core
 from dataset.building.split import SplitConfig, cold_interactions, split
 from dataset.building.statistics import statistics
-from dataset.building.train_counts import add_interaction_counts, add_like_counts
+from dataset.building.train_counts import add_interaction_counts, add_like_counts, train_likes
 from dataset.building.users import published_users
 from dataset.description import Provenance, keep_features, require_only_a_dataset, write_description
 from dataset.documents import read_document
@@ -37,6 +38,7 @@ from dataset.schema import (
     OPTIONAL_RAW_TABLES,
     RAW_TABLES,
     FrameLike,
+    FrameLikeTrain,
     ImplicitFeedback,
     Interaction,
     Quarantine,
@@ -138,6 +140,7 @@ def build(raw: Path, destination: Path, config: DatasetConfig) -> BuiltDataset:
     chosen = choose_frames(raw, tables, movie_ids, config.drop_placeholders, config.placeholders)
     frames = chosen.kept
     frame_likes, likes_dropped = held_out_likes(likes, frames, interactions, chosen.left_out)
+    of_train = train_likes(likes, frames, interactions)
     movies = tables["movies"].drop("crawled_at").join(movie_ids, on="movie_id", how="semi")
     users, users_dropped = published_users(tables.get("users"), interactions)
     outside = "movie outside the k-core" if cold_dropped.is_empty() else "movie outside the k-core, or cold"
@@ -169,6 +172,7 @@ def build(raw: Path, destination: Path, config: DatasetConfig) -> BuiltDataset:
         "frames": (add_like_counts(frames, likes, interactions), SnapshotFrame),
         "interactions": (interactions, Interaction),
         "frame_likes": (frame_likes, FrameLike),
+        "frame_likes_train": (of_train, FrameLikeTrain),
         "quarantine": (quarantine, Quarantine),
         "users": (users, SnapshotUser),
     }

@@ -1,8 +1,8 @@
-"""Counts of the train split: popularity and mean stars of movies, likes of frames, without any held-out row."""
+"""The train split alone: popularity and mean stars of movies, likes of frames, without any held-out row."""
 
 import polars as pl
 
-from dataset.schema import SnapshotFrame, SnapshotMovie
+from dataset.schema import FrameLikeTrain, SnapshotFrame, SnapshotMovie
 from dataset.tables import empty
 
 
@@ -30,12 +30,18 @@ def add_like_counts(frames: pl.DataFrame, frame_likes: pl.DataFrame, interaction
         frame_likes: `RawFrameLike` rows.
         interactions: `Interaction` rows.
     """
-    liked = frame_likes.join(frames.select("frame_id", "movie_id"), on="frame_id")
-    of_train = liked.join(_of_train(interactions), on=["user_id", "movie_id"], how="semi")
-    counts = of_train.group_by("frame_id").agg(count=pl.len())
+    counts = train_likes(frame_likes, frames, interactions).group_by("frame_id").agg(count=pl.len())
     known = pl.col("count") if frame_likes.is_empty() else pl.col("count").fill_null(0)
     dtype = empty(SnapshotFrame).schema["train_like_count"]
     return frames.join(counts, on="frame_id", how="left").select(*frames.columns, train_like_count=known.cast(dtype))
+
+
+def train_likes(frame_likes: pl.DataFrame, frames: pl.DataFrame, interactions: pl.DataFrame) -> pl.DataFrame:
+    """Return the likes of train pairs as `FrameLikeTrain` rows; arguments as of `add_like_counts`."""
+    liked = frame_likes.join(frames.select("frame_id", "movie_id"), on="frame_id")
+    of_train = liked.join(_of_train(interactions), on=["user_id", "movie_id"], how="semi")
+    split = pl.lit("train", empty(FrameLikeTrain).schema["split"])
+    return of_train.select("user_id", "movie_id", "frame_id", split=split)
 
 
 def _of_train(interactions: pl.DataFrame) -> pl.DataFrame:

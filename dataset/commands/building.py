@@ -21,6 +21,7 @@ from dataset.recipes.importing import Given, import_by_recipe, next_commands
 from dataset.recipes.recipe import list_recipes
 from dataset.snapshots.manifest import FILE_NAME as MANIFEST
 from dataset.snapshots.snapshot import open_snapshot
+from dataset.wording import is_of_the_papers_kind, wording_of
 
 
 def import_ratings_file(
@@ -121,18 +122,20 @@ def build_dataset(
         config: how to build the dataset
     """
     built = build(raw, to, config)
-    numbers = built.description["statistics"]
+    numbers, provenance = built.description["statistics"], built.description["provenance"]
+    items = wording_of(provenance).items
     say(
         f"Built {built.path}: {numbers['n_interactions']:,} interactions of {numbers['n_users']:,} users with "
-        f"{numbers['n_movies']:,} movies ({numbers['n_train_interactions']:,} train, "
+        f"{numbers['n_movies']:,} {items} ({numbers['n_train_interactions']:,} train, "
         f"{numbers['n_validation_interactions']:,} validation, {numbers['n_test_interactions']:,} test), "
         f"{numbers['n_frames']:,} frames, {numbers['n_test_frame_likes']:,} frame likes for test."
     )
-    for line in compare_with_paper(numbers):
-        say(f"  {line}")
+    if is_of_the_papers_kind(provenance):
+        for line in compare_with_paper(numbers):
+            say(f"  {line}")
     say(
         f"  cold interactions in validation and test: {numbers['n_cold_interactions']:,} "
-        f"({numbers['n_cold_users']:,} users and {numbers['n_cold_movies']:,} movies have no training interaction)"
+        f"({numbers['n_cold_users']:,} users and {numbers['n_cold_movies']:,} {items} have no training interaction)"
     )
     for note in built.notes:
         say(f"  {note}")

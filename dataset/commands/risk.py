@@ -11,7 +11,7 @@ from dataset.dates import IN_WORDS, LEVELS, Dates, has_times, personal_dates
 from dataset.description import FILE_NAME, read_description
 from dataset.risk import words
 from dataset.risk.figures import RiskConfig, personal_tables, risk_figures
-from dataset.schema import is_known
+from dataset.schema import OPTIONAL_SNAPSHOT_TABLES, is_known
 from dataset.snapshots.snapshot import DEFAULT_ROOT, Snapshot, newest_snapshot, snapshot_at
 from dataset.tables import read_table
 
@@ -53,7 +53,7 @@ def _tables_of_dataset(dataset: Path) -> dict[str, pl.LazyFrame]:
     return {
         name: read_table(dataset / f"{name}.parquet", schema).lazy()
         for name, schema in personal_tables().items()
-        if name != "users" or "users.parquet" in described
+        if name not in OPTIONAL_SNAPSHOT_TABLES or f"{name}.parquet" in described
     }
 
 

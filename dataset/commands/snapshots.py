@@ -7,13 +7,14 @@ import logging
 import sys
 import textwrap
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
 from dataset.cli import FLAT, progress, say
 from dataset.columns import describe_table
 from dataset.dates import IN_WORDS, Dates, describe_published
-from dataset.errors import HeldError, InvalidSnapshotError, MissingInputError
+from dataset.errors import HeldError, InvalidSnapshotError, InvalidTableError, MissingInputError, StorageError
 from dataset.files import atomic_path
 from dataset.risk import words
 from dataset.schema import is_known, schema_of
@@ -61,10 +62,7 @@ def publish_dataset(
             say(
                 f"  croissant.json leaves out {', '.join(fields)}: only you know the answer; state it where you publish"
             )
-        if parent := snapshot.manifest.parent:
-            moved = moved_pairs(snapshot_at(version_place(root, name, parent)), snapshot)
-            if moved.lost:
-                say(f"  note: {moved}; with --split stable, a build keeps every pair where it is")
+        _tell_of_moved_pairs(snapshot, root)
         if finer := finer_versions(snapshot, root):
             say(
                 f"  note: {', '.join(one.label for one in finer)} may have more exact dates under the same user ids; "
@@ -72,6 +70,16 @@ def publish_dataset(
             )
     else:
         say(f"Nothing changed since {snapshot.label} ({snapshot.folder}); nothing published.")
+
+
+def _tell_of_moved_pairs(snapshot: Snapshot, root: str) -> None:
+    parent = snapshot.manifest.parent
+    with suppress(
+        InvalidSnapshotError, InvalidTableError, StorageError
+    ):  # a damaged parent is no fault of this version
+        moved = moved_pairs(snapshot_at(version_place(root, snapshot.name, parent)), snapshot) if parent else None
+        if moved and moved.lost:
+            say(f"  note: {moved}; with --split stable, a build keeps every pair where it is")
 
 
 def list_published(*, root: str = str(DEFAULT_ROOT)) -> None:

@@ -7,7 +7,8 @@ import polars as pl
 
 from dataset.report.numbers import Number, NumberSource, NumberTable, Row
 from dataset.report.page import format_number
-from dataset.report.theme import SERIES, SOFT, Chart, render_svg, y_title
+from dataset.report.theme import SERIES, SOFT, WIDTH_PX, Chart, category_axis, render_svg, y_title, year_axis
+from dataset.wording import Wording
 
 _STEP_PX = 44
 _MOST_STEPS = 7
@@ -91,9 +92,8 @@ def histogram(
         return None
     labels = [str(low) if low == high else f"{low:,}–{high:,}" for low, high in rows.select("low", "high").iter_rows()]
     bars = rows.select("n", pl.Series("label", labels))
-    x = alt.X(
-        "label:N", sort=None, title=by, axis=alt.Axis(labelAngle=0, grid=False, labelOverlap="greedy", ticks=False)
-    )
+    axis = (year_axis if by == "year" else category_axis)(labels, WIDTH_PX)
+    x = alt.X("label:N", sort=None, title=by, axis=axis)
     chart = alt.Chart(bars).mark_bar(color=SERIES[0], cornerRadiusEnd=1).encode(x, alt.Y("n:Q", **y_title(counted)))
     file = "distributions.parquet"
     sums = [numbers.of(file, "sum(n)", distribution=distribution, low=low) for low in rows["low"]]
@@ -109,18 +109,18 @@ def histogram(
     )
 
 
-def concentration_chart(numbers: NumberSource) -> Chart:
-    """Return two curves: which share of all interactions the most popular movies and the most active people have."""
+def concentration_chart(numbers: NumberSource, wording: Wording) -> Chart:
+    """Return two curves: which share of all interactions the most popular items and the most active people have."""
     file = "concentration.parquet"
     rows = numbers.rows(file).with_columns(
-        who=pl.col("of").replace({"movie": "movies", "user": "people"}), top=pl.col("top_share"), share="share"
+        who=pl.col("of").replace({"movie": wording.items, "user": "people"}), top=pl.col("top_share"), share="share"
     )
     start = rows.group_by("who").agg(top=pl.lit(0.0), share=pl.lit(0.0))
     curve = pl.concat([start, rows.select("who", "top", "share")])
     percent = alt.Axis(format=".0%", values=[0, 0.25, 0.5, 0.75, 1])
-    domain = ["movies", "people"]
+    domain = [wording.items, "people"]
     base = alt.Chart(curve).encode(
-        alt.X("top:Q", title="top share of movies or people", axis=percent),
+        alt.X("top:Q", title=f"top share of {wording.items} or people", axis=percent),
         alt.Y(
             "share:Q", **y_title("share of all interactions") | {"axis": alt.Axis(format=".0%", titleX=0, titleY=-14)}
         ),
@@ -135,7 +135,7 @@ def concentration_chart(numbers: NumberSource) -> Chart:
     table = NumberTable(
         "Share of all interactions",
         "top",
-        ["of movies", "of people"],
+        [f"of {wording.items}", "of people"],
         [
             Row(
                 format_number(top, ".0%"),
@@ -147,9 +147,9 @@ def concentration_chart(numbers: NumberSource) -> Chart:
     return Chart(
         "concentration",
         "How concentrated the interactions are",
-        "If all movies or people had equally many interactions, the curve would be the dotted line. The higher a "
-        "curve, the more of the interactions belong to a few.",
-        "Two curves: which share of all interactions the most popular movies and the most active people have.",
+        f"If all {wording.items} or people had equally many interactions, the curve would be the dotted line. The "
+        "higher a curve, the more of the interactions belong to a few.",
+        f"Two curves: the share of all interactions that the most popular {wording.items} and most active people have.",
         render_svg(lines + even, height=260),
         table,
     )

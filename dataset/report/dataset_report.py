@@ -26,6 +26,7 @@ from dataset.schema import HELD_OUT_SPLITS, SPLITS
 from dataset.snapshots.feature_words import describe_features
 from dataset.snapshots.snapshot import Snapshot
 from dataset.tables import empty, validate, write_table
+from dataset.wording import Wording, is_of_the_papers_kind, wording_of
 
 DEFAULT_REPORTS = Path("data/reports")
 _MANIFEST, _QUARANTINED, _RISK, _PAPER = (
@@ -37,15 +38,15 @@ _MANIFEST, _QUARANTINED, _RISK, _PAPER = (
 _SHEET_FRAMES = 48
 _COMPARED = (  # statistic, its name on the page, its format
     ("n_users", "people", ",d"),
-    ("n_movies", "movies", ",d"),
+    ("n_movies", "{items}", ",d"),
     ("n_train_interactions", "training interactions", ",d"),
     ("n_validation_interactions", "validation interactions", ",d"),
     ("n_test_interactions", "test interactions", ",d"),
-    ("density", "density: share of all user-movie pairs with an interaction", ".2%"),
+    ("density", "density: share of all pairs of a person and {a_item} with an interaction", ".2%"),
     ("interactions_per_user_mean", "mean interactions per person", ",.1f"),
-    ("interactions_per_movie_mean", "mean interactions per movie", ",.1f"),
+    ("interactions_per_movie_mean", "mean interactions per {item}", ",.1f"),
     ("n_frames", "frames", ",d"),
-    ("frames_per_movie_mean", "mean frames per movie that has frames", ",.1f"),
+    ("frames_per_movie_mean", "mean frames per {item} that has frames", ",.1f"),
     ("n_frames_without_picture", "frames without a picture", ",d"),
     ("n_validation_frame_likes", "frame likes for validation", ",d"),
     ("n_test_frame_likes", "frame likes for test", ",d"),
@@ -60,6 +61,7 @@ class SheetFrame:
     picture: str
     title: str
     kind: str
+    movie_id: str
 
 
 def write_dataset_report(snapshot: Snapshot, raw: Path | None, destination: Path) -> Path:
@@ -90,19 +92,28 @@ def write_dataset_report(snapshot: Snapshot, raw: Path | None, destination: Path
         },
         {_MANIFEST: manifest, _PAPER: PAPER_STATISTICS, "crawl.json": pace},
     )
-    charts, crawl, thumbnails = _charts(numbers), crawl_health(numbers, manifest["provenance"]), Thumbnails(raw)
+    wording = wording_of(manifest["provenance"])
+    is_of_the_kind = is_of_the_papers_kind(manifest["provenance"])
+    charts, crawl, thumbnails = (
+        _charts(numbers, wording),
+        crawl_health(numbers, manifest["provenance"]),
+        Thumbnails(raw),
+    )
+    hidden = {"sizes" if is_of_the_kind else "paper", *(() if crawl else ("health",))}
     page = render(
         "dataset.report",
         "dataset.html.j2",
         m=snapshot.manifest,
         features=describe_features(snapshot.manifest),
-        contents=_CONTENTS,
+        w=wording,
+        is_of_the_papers_kind=is_of_the_kind,
+        contents=[(key, words) for key, words in _CONTENTS if key not in hidden],
         settings=list(flatten_settings(snapshot.manifest.config).items()),
         n=_named_numbers(numbers),
-        compared=_compared(numbers),
-        dropped=_dropped(numbers),
+        compared=_compared(numbers, wording, is_of_the_kind),
+        dropped=_dropped(numbers, wording),
         dates=IN_WORDS[snapshot.manifest.dates],
-        risk=_risk(numbers, manifest["risk_figures"]),
+        risk=_risk(numbers, wording, manifest["risk_figures"]),
         charts=charts,
         health=crawl,
         sheet=contact_sheet(tables["frames"], tables["movies"], thumbnails),
@@ -125,11 +136,11 @@ def contact_sheet(frames: pl.DataFrame, movies: pl.DataFrame, thumbnails: Thumbn
         round=pl.int_range(pl.len()).over("movie_id")
     )
     sheet: list[SheetFrame] = []
-    for frame, title, kind in (
-        shuffled.sort("round", maintain_order=True).select("frame_id", "title", "kind").iter_rows()
+    for frame, title, kind, movie_id in (
+        shuffled.sort("round", maintain_order=True).select("frame_id", "title", "kind", "movie_id").iter_rows()
     ):
         if len(sheet) < _SHEET_FRAMES and (picture := thumbnails.of(frame)) is not None:
-            sheet.append(SheetFrame(picture, title, kind))
+            sheet.append(SheetFrame(picture, title, kind, movie_id))
     return sheet
 
 
@@ -141,7 +152,7 @@ def _picture_groups(snapshot: Snapshot, raw: Path | None, movies: pl.DataFrame) 
     return picture_groups(judge_raw(raw, config).frames.join(movies, on="movie_id", how="semi"))
 
 
-def _charts(numbers: NumberSource) -> dict[str, Chart | None]:
+def _charts(numbers: NumberSource, wording: Wording) -> dict[str, Chart | None]:
     attrition: dict[str, Chart | None] = {"fate_of_ratings": None, "fate_of_likes": None}
     for name, table, splits, what in (
         ("fate_of_ratings", "ratings", SPLITS, "ratings"),
@@ -152,14 +163,14 @@ def _charts(numbers: NumberSource) -> dict[str, Chart | None]:
         received = _received(numbers, table, of)
         if received.value:
             attrition[name] = attrition_chart(
-                name, f"What happened to the {what}", what, received, _reasons(numbers, table), kept
+                name, f"What happened to the {what}", what, received, _reasons(numbers, table, wording), kept
             )
     return {
         **attrition,
-        "concentration": concentration_chart(numbers),
+        "concentration": concentration_chart(numbers, wording),
         **{
-            name: histogram(numbers, distribution, name, title, caption, counted, by)
-            for name, distribution, title, caption, counted, by in _HISTOGRAMS
+            name: histogram(numbers, distribution, name, *map(wording.fill, words))
+            for name, distribution, *words in _HISTOGRAMS
         },
     }
 
@@ -171,22 +182,28 @@ def _received(numbers: NumberSource, table: str, of: str) -> Number:
     return kept if dropped is None else total(kept, dropped)
 
 
-def _reasons(numbers: NumberSource, table: str) -> list[tuple[str, Number]]:
+def _reasons(numbers: NumberSource, table: str, wording: Wording) -> list[tuple[str, Number]]:
     rows = numbers.rows(_QUARANTINED)
     reasons = rows.filter(pl.col("table") == table)["reason"].to_list() if rows.height else []
     counts = [(reason, numbers.of(_QUARANTINED, "rows", table=table, reason=reason)) for reason in reasons]
-    return [(reason, number) for reason, number in counts if number is not None]
+    return [(wording.of_tables(reason), number) for reason, number in counts if number is not None]
 
 
-def _compared(numbers: NumberSource) -> NumberTable:
+def _compared(numbers: NumberSource, wording: Wording, with_paper: bool) -> NumberTable:
+    """Return the sizes of the dataset, beside those of the paper's if that is of the same kind."""
     rows = [
-        Row(words, [(numbers.at(_MANIFEST, "statistics", key), form), (numbers.at(_PAPER, key), form)])
+        Row(
+            wording.fill(words),
+            [(numbers.at(_MANIFEST, "statistics", key), form)] + [(numbers.at(_PAPER, key), form)] * with_paper,
+        )
         for key, words, form in _COMPARED
     ]
+    if not with_paper:
+        return NumberTable("The sizes of this dataset", "", ["this dataset"], rows)
     return NumberTable("This dataset compared with the paper’s dataset", "", ["this dataset", "Wu et al. 2019"], rows)
 
 
-def _dropped(numbers: NumberSource) -> NumberTable | None:
+def _dropped(numbers: NumberSource, wording: Wording) -> NumberTable | None:
     rows = numbers.rows(_QUARANTINED)
     if rows.is_empty():
         return None
@@ -196,7 +213,7 @@ def _dropped(numbers: NumberSource) -> NumberTable | None:
         ["rows"],
         [
             Row(
-                f"{table.replace('_', ' ')}: {reason}",
+                wording.of_tables(f"{table.replace('_', ' ')}: {reason}"),
                 [(numbers.of(_QUARANTINED, "rows", table=table, reason=reason), ",d")],
             )
             for table, reason in rows.select("table", "reason").iter_rows()
@@ -204,13 +221,13 @@ def _dropped(numbers: NumberSource) -> NumberTable | None:
     )
 
 
-def _risk(numbers: NumberSource, figures: list[dict[str, Any]]) -> NumberTable | None:
+def _risk(numbers: NumberSource, wording: Wording, figures: list[dict[str, Any]]) -> NumberTable | None:
     if not figures:
         return None
     keys = ("table", "known", "points", "chosen")
     rows = [
         Row(
-            f"{row.table.replace('_', ' ')}: {row.known}",
+            f"{row.table.replace('_', ' ')}: {wording.of_tables(row.known)}",
             [(numbers.of(_RISK, "share", **{key: figure[key] for key in keys}), ".1%") for figure in row.figures],
         )
         for row in words.rows(figures)
@@ -246,18 +263,18 @@ _HISTOGRAMS = (  # chart, distribution, title, caption, title of the y axis, tit
     (
         "activity",
         "interactions per user",
-        "How many movies people watch",
-        "Number of people by how many of the movies they watched.",
+        "How many {items} people {do}",
+        "Number of people by how many of the {items} they {did}.",
         "people",
         "interactions per person",
     ),
     (
         "popularity",
         "interactions per movie",
-        "How many people watch a movie",
-        "Number of movies by how many people watched them.",
-        "movies",
-        "interactions per movie",
+        "How many people {do} {a_item}",
+        "Number of {items} by how many people {did} them.",
+        "{items}",
+        "interactions per {item}",
     ),
     (
         "years",
@@ -270,16 +287,16 @@ _HISTOGRAMS = (  # chart, distribution, title, caption, title of the y axis, tit
     (
         "frames",
         "frames per movie",
-        "Frames per movie",
-        "Number of movies by how many frames they have. If a movie has few frames, a random choice is often right.",
-        "movies",
-        "frames per movie",
+        "Frames per {item}",
+        "Number of {items} by how many frames they have. If {a_item} has few frames, a random choice is often right.",
+        "{items}",
+        "frames per {item}",
     ),
     (
         "likes",
         "liked frames per pair",
         "Liked frames per pair",
-        "Number of held-out pairs of a person and a movie by how many of the movie’s frames the person liked.",
+        "Number of held-out pairs of a person and {a_item} by how many of the {item}’s frames the person liked.",
         "pairs",
         "liked frames",
     ),
@@ -288,6 +305,7 @@ _CONTENTS = [
     ("short", "Summary"),
     ("fate", "Kept and dropped rows"),
     ("paper", "Compared with the paper"),
+    ("sizes", "Sizes"),
     ("tails", "Long tails"),
     ("frames", "Frames and likes"),
     ("placeholders", "Pictures that say nothing"),

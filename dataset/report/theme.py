@@ -4,7 +4,9 @@ A chart is drawn once, in the light colours. On the page, every colour becomes a
 chart follows the reader's light or dark scheme. Files keep the light colours.
 """
 
+import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,7 +31,21 @@ _NAMES = {INK: "ink", SOFT: "soft", LINE: "line", **{colour: f"c{n}" for n, colo
 _COLOUR = re.compile("|".join(_NAMES))
 _PNG_SCALE = 2
 _LARGEST = 1.15
-_WIDTH = re.compile(r'<svg[^>]* width="([0-9.]+)"')
+_FONT_PX = 13
+WIDTH_PX = 380
+"""The width of a chart, without its axes."""
+
+_CHARACTER_PX = 8.2
+"""The width of a digit, of the widest font that a page may be shown in."""
+
+_TURNED_PX = 1.4 * _FONT_PX
+"""The distance of turned labels at which they do not touch."""
+
+_PAPER_FONT_PT, _COLUMN_PT = 8, 243
+"""The size of a paper's figure: text of 8 pt, and at most a column of a page with two (3.375 inches)."""
+
+_PAPER_FONTS = "Helvetica, Arial, Liberation Sans, sans-serif"
+_SIZE = re.compile(r'(<svg[^>]*) width="([0-9.]+)" height="([0-9.]+)"')
 
 
 @dataclass(frozen=True)
@@ -37,7 +53,7 @@ class Chart:
     """A chart on a page.
 
     Attributes:
-        name: the name of its files, `<name>.svg` and `<name>.png`.
+        name: the name of its files, `<name>.pdf`, `<name>.svg` and `<name>.png`.
         title: the title above it.
         caption: how to read it.
         alt: a description for screen readers: the kind of chart and what it shows.
@@ -55,15 +71,34 @@ class Chart:
     def inline_svg(self) -> str:
         """Return the SVG for the page: colours as CSS variables, and a label for screen readers."""
         coloured = _COLOUR.sub(lambda found: f"var(--{_NAMES[found[0]]})", self.svg)
-        width_px = _LARGEST * float(_WIDTH.findall(self.svg)[0])  # so that the font size is the same in all charts
+        width_px = _LARGEST * float(_SIZE.findall(self.svg)[0][1])  # so that the font size is the same in all charts
         named = f'<svg role="img" aria-label="{_attribute(self.alt)}" style="max-width: {width_px:.0f}px" '
         return coloured.replace("<svg ", named, 1)
 
     def write(self, folder: Path) -> None:
-        """Write `<name>.svg` and `<name>.png`, for papers and slides."""
-        write_text(folder / f"{self.name}.svg", self.svg)
-        with atomic_path(folder / f"{self.name}.png") as temporary:
-            temporary.write_bytes(vl_convert.svg_to_png(self.svg, scale=_PNG_SCALE))
+        """Write `<name>.pdf` and `<name>.svg` in the size and font of a paper, and `<name>.png` for slides."""
+        drawing = for_paper(self.svg)
+        write_text(folder / f"{self.name}.svg", drawing)
+        for suffix, content in (
+            ("pdf", vl_convert.svg_to_pdf(drawing)),
+            ("png", vl_convert.svg_to_png(self.svg, scale=_PNG_SCALE)),
+        ):
+            with atomic_path(folder / f"{self.name}.{suffix}") as temporary:
+                temporary.write_bytes(content)
+
+
+def for_paper(svg: str) -> str:
+    """Return a chart in the size of a paper's figure: text of 8 pt, or smaller so that it fits a column.
+
+    The font is Helvetica, or Liberation Sans, which has the same widths and comes with the library that writes the PDF.
+    """
+
+    def resized(found: re.Match[str]) -> str:
+        width, height = float(found[2]), float(found[3])
+        scale = min(_PAPER_FONT_PT / _FONT_PX, _COLUMN_PT / width)
+        return f'{found[1]} width="{width * scale:.2f}pt" height="{height * scale:.2f}pt"'
+
+    return _SIZE.sub(resized, svg, count=1).replace("system-ui, sans-serif", _PAPER_FONTS)
 
 
 def css_variables(dark: bool) -> str:
@@ -71,7 +106,7 @@ def css_variables(dark: bool) -> str:
     return " ".join(f"--{name}: {_DARK[light] if dark else light};" for light, name in _NAMES.items())
 
 
-def render_svg(chart: Any, width: int = 380, height: int = 240) -> str:
+def render_svg(chart: Any, width: int = WIDTH_PX, height: int = 240) -> str:
     """Render an Altair chart as SVG in the project's style; with `width` 0 it keeps its own size."""
     size = {"width": width, "height": height} if width else {}
     styled = (
@@ -84,8 +119,8 @@ def render_svg(chart: Any, width: int = 380, height: int = 240) -> str:
             domainColor=LINE,
             tickColor=LINE,
             gridColor=LINE,
-            labelFontSize=13,
-            titleFontSize=13,
+            labelFontSize=_FONT_PX,
+            titleFontSize=_FONT_PX,
             titleFontWeight="normal",
             labelLimit=220,
             labelOverlap=True,
@@ -94,13 +129,49 @@ def render_svg(chart: Any, width: int = 380, height: int = 240) -> str:
             domain=False, ticks=False, tickCount=5, titleAngle=0, titleAlign="left", titleAnchor="start", labelPadding=8
         )
         .configure_axisX(grid=False, tickSize=4)
-        .configure_text(color=INK, fontSize=13)
+        .configure_text(color=INK, fontSize=_FONT_PX)
         .configure_legend(
-            orient="top", title=None, labelColor=INK, labelFontSize=13, labelLimit=0, symbolStrokeWidth=2.4, offset=30
+            orient="top",
+            title=None,
+            labelColor=INK,
+            labelFontSize=_FONT_PX,
+            labelLimit=0,
+            symbolStrokeWidth=2.4,
+            offset=30,
         )
     )
     svg: str = vl_convert.vegalite_to_svg(styled.to_json())
     return svg.replace('font-family="sans-serif"', 'font-family="system-ui, sans-serif"')
+
+
+def category_axis(labels: Sequence[str], width_px: float) -> alt.Axis:
+    """Return an x axis whose labels never touch: in one line, else in two, else turned, and then as many as fit.
+
+    Args:
+        labels: the labels from left to right, such as `160–319`; a second line starts after the dash.
+        width_px: the width of the chart.
+    """
+    room_px = width_px / max(1, len(labels))
+    plain: dict[str, Any] = {"grid": False, "ticks": False, "labelOverlap": False}
+    if _widest_px(labels) <= room_px:
+        return alt.Axis(labelAngle=0, **plain)
+    halves = [half for label in labels for half in label.replace("–", "–\n").split("\n")]
+    if any("–" in label for label in labels) and _widest_px(halves) <= room_px:
+        return alt.Axis(labelAngle=0, labelExpr="split(replace(datum.label, '–', '–|'), '|')", **plain)
+    shown = list(labels)[:: math.ceil(_TURNED_PX / room_px)]
+    return alt.Axis(
+        labelAngle=-50, labelAlign="right", labelBaseline="middle", labelLimit=0, titlePadding=14, values=shown, **plain
+    )
+
+
+def year_axis(years: Sequence[str], width_px: float) -> alt.Axis:
+    """Return an x axis of consecutive years that labels as many of them as fit, at equal steps."""
+    step = max(1, math.ceil(len(years) * _widest_px(years) / width_px))
+    return alt.Axis(labelAngle=0, grid=False, ticks=False, labelOverlap=False, values=list(years)[::step])
+
+
+def _widest_px(labels: Sequence[str]) -> float:
+    return _CHARACTER_PX * (max(map(len, labels), default=0) + 0.5)
 
 
 def y_title(words: str) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from dataset.claims import require_plausible
 from dataset.errors import InvalidTableError
 from dataset.feature_sets import is_feature_table, is_item_table
 from dataset.files import FileState
-from dataset.schema import schema_of
+from dataset.schema import OPTIONAL_SNAPSHOT_TABLES, schema_of
 from dataset.snapshots.digest import TableDigest
 from dataset.tables import Schema, canonical, read_table, require_references, validate
 
@@ -32,6 +32,8 @@ _REFERENCES = (
     ("interactions", "movies", ["movie_id"]),
     ("frame_likes", "frames", ["frame_id", "movie_id"]),
     ("frame_likes", "interactions", ["user_id", "movie_id", "split"]),
+    ("frame_likes_train", "frames", ["frame_id", "movie_id"]),
+    ("frame_likes_train", "interactions", ["user_id", "movie_id", "split"]),
     ("users", "interactions", ["user_id"]),
 )
 
@@ -52,7 +54,7 @@ def read_contents(files: dict[str, Path]) -> dict[str, TableContent]:
     """Check all tables of a dataset and the references between them, and return their descriptions.
 
     Args:
-        files: the file of each table, by the table's name; a dataset may have no features and no users.
+        files: the file of each table, by the table's name; features and `OPTIONAL_SNAPSHOT_TABLES` may be missing.
 
     Raises:
         MissingInputError: a table is missing.
@@ -61,7 +63,7 @@ def read_contents(files: dict[str, Path]) -> dict[str, TableContent]:
     contents = {
         name: _read(path, schema_of(name))
         for name, path in files.items()
-        if path.is_file() or not (is_feature_table(name) or name == "users")
+        if path.is_file() or not (is_feature_table(name) or name in OPTIONAL_SNAPSHOT_TABLES)
     }
     of_features = [
         (name, "movies", ["movie_id"]) if is_item_table(name) else (name, "frames", ["frame_id"])

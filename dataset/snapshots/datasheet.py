@@ -252,11 +252,17 @@ def _composition(manifest: Manifest) -> dict[str, str]:
         "Is it a sample of a larger set?": sample[source_of(manifest)],
         "Is any information missing?": missing,
         "Whom and what does it favour?": describe_biases(manifest),
-        "Are there recommended splits?": "Yes, the column `split`. Frame likes exist for validation and test only.",
+        "Are there recommended splits?": f"Yes, the column `split`. {_likes(manifest)}",
         "Does it relate to people?": describe_privacy(manifest),
         "Can people be identified from it?": f"{describe_dates(manifest)} {describe_risk(manifest)} All figures are "
         "under “How easily people are found”.",
     }
+
+
+def _likes(manifest: Manifest) -> str:
+    if "frame_likes_train" in manifest.tables:
+        return "Frame likes of train pairs are in frame_likes_train, for upper bounds only; frame_likes has the others."
+    return "Frame likes exist for validation and test only."
 
 
 def _collection(manifest: Manifest) -> dict[str, str]:

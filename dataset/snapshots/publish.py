@@ -14,10 +14,11 @@ import polars as pl
 from dataset.dates import LEVELS, Dates, default_dates
 from dataset.description import read_proven
 from dataset.documents import is_folder_name
-from dataset.errors import InvalidTableError, UsageError
+from dataset.errors import InvalidTableError, MissingInputError, TooLittleDataError, UsageError
 from dataset.feature_sets import makers_of_tables
 from dataset.files import FileState, explain_write_errors
 from dataset.risk.figures import RiskFigure, risk_figures
+from dataset.schema import TRAIN_LIKES
 from dataset.snapshots.card import SPLIT_TABLES, split_file, write_card
 from dataset.snapshots.coarse import coarse_tables, exactness
 from dataset.snapshots.contents import TableContent, content_digest, read_contents
@@ -115,6 +116,7 @@ def publish(
         UsageError: `name` is not a valid folder name.
         HeldError: the version loses too much of its parent, or the crawl raised an alarm, and it is not released.
         MissingInputError, InvalidTableError: `dataset` is incomplete or invalid.
+        TooLittleDataError: likes of train pairs are asked for and there are none.
         PipelineError: `root` cannot be written.
     """
     if not is_folder_name(name):
@@ -123,8 +125,12 @@ def publish(
     with tempfile.TemporaryDirectory(prefix="douban-keyframes-") as scratch:
         wanted = config.dates or default_dates(description["provenance"])
         files = coarse_tables(dataset, wanted, Path(scratch))
+        if not config.train_likes:
+            del files[TRAIN_LIKES]
         of_features = {table: dataset / f"{table}.parquet" for table in makers_of_tables(description)}
         contents = read_contents(files | of_features)
+        if config.train_likes:
+            _require_train_likes(dataset, contents)
         digest = content_digest(contents, description)
         dates = exactness(files, wanted)
         stated = replace(config, dates=dates if config.dates else None)
@@ -164,8 +170,21 @@ def finer_versions(snapshot: Snapshot, root: str | Path = DEFAULT_ROOT) -> list[
 
 
 def _says_the_same(parent: Snapshot, digest: str, config: PublicationConfig) -> bool:
-    stated = {key: value for key, value in asdict(config).items() if value is not None}
+    stated = {key: value for key, value in asdict(config).items() if value is not None and key != "train_likes"}
     return parent.content_digest == digest and all(getattr(parent.manifest, key) == stated[key] for key in stated)
+
+
+def _require_train_likes(dataset: Path, contents: dict[str, TableContent]) -> None:
+    if TRAIN_LIKES not in contents:
+        raise MissingInputError(
+            f"{dataset}: has no {TRAIN_LIKES}.parquet, because an older version built it; build it again with "
+            "`python -m dataset build`, or publish without --train-likes"
+        )
+    if not contents[TRAIN_LIKES].rows:
+        raise TooLittleDataError(
+            f"{dataset}: no train pair has a like, so there is nothing to publish in {TRAIN_LIKES}; publish without "
+            "--train-likes"
+        )
 
 
 def _risk(contents: dict[str, TableContent], dates: Dates) -> list[RiskFigure]:

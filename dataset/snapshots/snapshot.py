@@ -2,6 +2,7 @@
 
     <root>/<name>/v0001/
         movies.parquet  frames.parquet  interactions.parquet  frame_likes.parquet
+        frame_likes_train.parquet   (if its publisher asked for it)
         frame_features.parquet   (if the dataset has features; frame_features-<name>.parquet for further sets)
         item_features-<modality>.parquet   (if its items have features, such as those of their texts)
         splits/<table>/<split>.parquet   the rows of interactions and frame_likes again, one file per split

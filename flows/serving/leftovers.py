@@ -7,7 +7,7 @@ from uuid import UUID
 
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import DeploymentFilter, FlowRunFilter
-from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.states import Cancelled, Scheduled
 
@@ -27,7 +27,8 @@ def continue_runs(client: SyncPrefectClient, interrupted: Iterable[FlowRun], dep
     """
     labels = {id_: label for label, id_ in deployments.items()}
     for run in interrupted:
-        if run.deployment_id in labels and run.run_count < _MOST_STARTS:
+        is_wanted = run.state_type != StateType.CANCELLING and run.run_count < _MOST_STARTS
+        if run.deployment_id in labels and is_wanted:
             client.set_flow_run_state(run.id, Scheduled(message="Interrupted by a stop, a kill or a reboot."), True)
             say(f"{labels[run.deployment_id]}: run {run.name} was interrupted; it continues")
         else:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from dataset.schema import TRAIN_LIKES
 from dataset.snapshots.snapshot import Snapshot
 from dataset.tables import require_references
 from model.data.feature_cache import frame_features, item_features
@@ -54,6 +55,7 @@ def read_tables(snapshot: Snapshot) -> Tables:
         interactions=interactions,
         frame_likes=frame_likes,
         frame_features=frame_features(snapshot, feature_table) if feature_table else None,
+        frame_likes_train=snapshot.read(TRAIN_LIKES) if snapshot.has(TRAIN_LIKES) else None,
         item_features={name: item_features(snapshot, name) for name in snapshot.manifest.item_features},
     )
 

@@ -15,6 +15,7 @@ class Tables:
     """The tables of a snapshot that the models use. `frame_features` is None if the snapshot has no features.
 
     `item_features` holds `movie_id` and `feature` of each modality of the items, such as text.
+    `frame_likes_train` is None if the snapshot does not have it.
     """
 
     movies: pl.DataFrame
@@ -23,6 +24,7 @@ class Tables:
     frame_likes: pl.DataFrame
     frame_features: pl.DataFrame | None
     item_features: Mapping[str, pl.DataFrame] = field(default_factory=dict)
+    frame_likes_train: pl.DataFrame | None = None
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,22 @@ def with_new_frames(tables: Tables, new: pl.DataFrame) -> Tables:
     frames = pl.concat([tables.frames, new.select("frame_id", "movie_id")], how="diagonal")
     features = pl.concat([tables.frame_features, new.select("frame_id", "feature")], how="diagonal")
     return replace(tables, frames=frames, frame_features=features)
+
+
+def require_train_likes(tables: Tables) -> None:
+    """Check that every like of `frame_likes_train` is of a train pair, and of a frame of its movie.
+
+    Raises:
+        InvalidTableError: one is not.
+    """
+    if tables.frame_likes_train is not None:
+        train = tables.interactions.filter(pl.col("split").cast(pl.String) == "train")
+        require_references(
+            tables.frame_likes_train, train, ["user_id", "movie_id"], "frame_likes_train", "the train split"
+        )
+        require_references(
+            tables.frame_likes_train, tables.frames, ["frame_id", "movie_id"], "frame_likes_train", "frames"
+        )
 
 
 def index_ids(tables: Tables) -> Ids:

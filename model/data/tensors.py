@@ -2,7 +2,7 @@
 
 The types prevent leakage: `TrainingData` has no field that could hold a held-out interaction or a
 held-out like. `HeldOutItems` and `HeldOutLikes` are built separately, and only evaluation takes them.
-The likes of train pairs are there as counts; only a model that declares them is given them
+The likes of train pairs and the site's like counts are there too, but only a model that declares them is given them
 (`model.models.registry.data_for`).
 
 Sizes: M users, N items (movies), L frames, F the width of a frame's feature.
@@ -19,7 +19,7 @@ from torch import Tensor
 from dataset.errors import TooLittleDataError
 from model.data.feature_cache import as_tensor
 from model.data.jagged import JaggedTensor, group_by_row
-from model.data.tables import Ids, Tables
+from model.data.tables import Ids, Tables, require_train_likes
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,8 @@ class Frames:
             −1 where it is not known. None if no place is known.
         train_likes: (L,) int64, the likes of each frame that belong to train interactions. None if they were not
             collected, and for every model that does not declare `learns_from_likes`.
+        like_counts: (L,) int64, the likes of each frame on the site, those of test pairs among them. None if they are
+            not known, and for every model that does not declare `sees_held_out_likes`.
     """
 
     offsets: Tensor
@@ -41,6 +43,7 @@ class Frames:
     is_poster: Tensor | None = None
     places: Tensor | None = None
     train_likes: Tensor | None = None
+    like_counts: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,19 @@ class ItemFeatures:
 
 
 @dataclass(frozen=True)
+class TrainLikes:
+    """Who likes which frame, in train pairs.
+
+    Attributes:
+        users: (n,) int64.
+        frames: (n,) int64; their items are train items of the users.
+    """
+
+    users: Tensor
+    frames: Tensor
+
+
+@dataclass(frozen=True)
 class TrainingData:
     """All that a model may train on: the train interactions, the frames of the items and the items' features.
 
@@ -65,12 +81,15 @@ class TrainingData:
         n_items: N.
         frames: the frames of the items.
         modalities: the features of the items, by modality; a model may read none, one or several.
+        likes: the likes of train pairs. None if the snapshot does not have them, and for every model that does not
+            declare `learns_from_likes`.
     """
 
     positives: JaggedTensor
     n_items: int
     frames: Frames
     modalities: Mapping[str, ItemFeatures] = field(default_factory=dict)
+    likes: TrainLikes | None = None
 
     @property
     def n_users(self) -> int:
@@ -116,6 +135,7 @@ def training_data(tables: Tables, ids: Ids) -> TrainingData:
 
     Raises:
         TooLittleDataError: there are no train interactions.
+        InvalidTableError: a like in `frame_likes_train` is of no train pair.
     """
     positives = _user_items(tables, ids, ["train"])
     if not len(positives.values):
@@ -124,7 +144,7 @@ def training_data(tables: Tables, ids: Ids) -> TrainingData:
             "add more ratings or lower k (python -m dataset build --help)"
         )
     modalities = {name: _item_features(table, ids) for name, table in tables.item_features.items()}
-    return TrainingData(positives, len(ids.movies), _frames(tables, ids), modalities)
+    return TrainingData(positives, len(ids.movies), _frames(tables, ids), modalities, _train_likes(tables, ids))
 
 
 def held_out_items(tables: Tables, ids: Ids, split: str) -> HeldOutItems:
@@ -170,6 +190,7 @@ def _frames(tables: Tables, ids: Ids) -> Frames:
         torch.from_numpy((facts["kind"].cast(pl.String) == "poster").fill_null(False).to_numpy().copy()),
         _known(facts, "position", -1),
         _known(facts, "train_like_count", 0),
+        _known(facts, "like_count", 0),
     )
 
 
@@ -178,6 +199,15 @@ def _known(facts: pl.DataFrame, column: str, missing: int) -> Tensor | None:
     if column not in facts.columns or facts[column].null_count() == facts.height:
         return None
     return _tensor(facts[column].cast(pl.Int64).fill_null(missing))
+
+
+def _train_likes(tables: Tables, ids: Ids) -> TrainLikes | None:
+    if tables.frame_likes_train is None:
+        return None
+    require_train_likes(tables)
+    table = tables.frame_likes_train
+    likes = table.filter(pl.col("frame_id").is_in(ids.frames.implode())).sort("user_id", "frame_id")
+    return TrainLikes(_index(likes["user_id"], ids.users), _index(likes["frame_id"], ids.frames))
 
 
 def _item_features(table: pl.DataFrame, ids: Ids) -> ItemFeatures:

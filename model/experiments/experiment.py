@@ -6,7 +6,8 @@ tables: `vbpr features=clip`.
 It writes the run folders (see `run_folder`) and, into the experiment's folder:
 
     report.html               one file that needs no network
-    charts/                   its charts as SVG and PNG, for papers
+    charts/                   its charts as PDF and SVG in the size of a paper's, and as PNG
+    tables/                   its tables as LaTeX, Markdown and CSV; the methods in words, and BibTeX
     experiment.json           the description of every run; of a study, its file and the settings that searches chose
     study.toml                the study's file, if there is one
     tuning.parquet            the trials of all searches, if there are some
@@ -32,6 +33,7 @@ import torch
 from dataset.errors import PipelineError, UsageError
 from dataset.feature_sets import MAIN
 from dataset.files import write_json, write_text
+from dataset.schema import TRAIN_LIKES
 from dataset.snapshots.snapshot import Snapshot
 from dataset.tables import empty, read_table, write_table
 from model.data.memory import available_memory_bytes
@@ -221,6 +223,10 @@ def _lacking(snapshot: Snapshot) -> dict[str, Callable[[type[Recommender]], bool
         lacking["no positions of frames"] = lambda kind: kind.needs_places
     if "train_like_count" not in known:
         lacking["no likes of train pairs"] = lambda kind: kind.learns_from_likes
+    if not snapshot.has(TRAIN_LIKES):
+        lacking[f"no {TRAIN_LIKES}"] = lambda kind: kind.needs_liked_pairs
+    if "like_count" not in known:
+        lacking["no like counts of the site"] = lambda kind: kind.sees_held_out_likes
     if likes.filter(pl.col("split").cast(pl.String) == "test").is_empty():
         lacking["no test likes"] = lambda kind: not kind.ranks_items
     return lacking
@@ -298,7 +304,7 @@ def _write_gallery_tables(tasks: Sequence[RunTask], destination: Path) -> None:
         for task in tasks
         if task.seed == shown.seed
         and task.feature_set == shown.feature_set
-        and (task == shown or not _is_fitted(task))  # none of these ranks frames
+        and (task == shown or not _ranks_items_alone(task))
     }
     known = held_out_items(data.tables, data.ids, "test").known
     users, scorer = torch.arange(len(data.ids.users)), models[shown.label.partition(" features=")[0]].scorer()
@@ -320,5 +326,6 @@ def _threads(threads: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _is_fitted(task: RunTask) -> bool:
-    return issubclass(MODELS[task.model_name].model_class, FittedRecommender)
+def _ranks_items_alone(task: RunTask) -> bool:
+    kind = MODELS[task.model_name].model_class
+    return issubclass(kind, FittedRecommender) and kind.ranks_items

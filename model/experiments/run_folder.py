@@ -334,10 +334,14 @@ def _save(folder: Path, name: str, state: dict[str, Any]) -> None:
 
 
 def _load(folder: Path, name: str, description: dict[str, Any]) -> dict[str, Any]:
-    """Return the state in a file, if it is of the training that the description describes."""
+    """Return the state in a file, if it is of the training that the description describes.
+
+    The file is mapped, not read: a model that keeps its weights there (EASE) needs their memory once, and can refuse
+    weights that do not fit before any are read.
+    """
     path = folder / name
     try:
-        state = dict(torch.load(path, map_location="cpu", weights_only=True))
+        state = dict(torch.load(path, map_location="cpu", weights_only=True, mmap=True))
         found = state.pop(_TRAINING, None)
         is_of_training = found is not None and torch.equal(found, _digest_of_training(description))
     except Exception as error:  # torch.load raises many kinds of errors

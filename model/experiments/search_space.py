@@ -7,10 +7,9 @@ from typing import Any
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from dataset.errors import UsageError
-from model.experiments.settings import apply_settings
+from model.experiments.settings import settings_of_model
 from model.models.recommender import FittedRecommender, TrainableRecommender
 from model.models.registry import MODELS, default_config
-from model.training.config import TrainingConfig
 
 _PAPER_DIMS = "16,32,64"
 _PAPER_L2 = "0.0001,0.001,0.01,0.1"
@@ -62,6 +61,11 @@ def make_space(tried: Mapping[str, Any], model_name: str) -> dict[str, BaseDistr
 def _require_learner(model_name: str) -> None:
     if not issubclass(MODELS[model_name].model_class, TrainableRecommender | FittedRecommender):
         raise UsageError(f"model {model_name!r} learns nothing, so there is nothing to tune")
+    if not MODELS[model_name].model_class.ranks_items:
+        raise UsageError(
+            f"model {model_name!r} ranks no movies, and a search compares how movies are ranked; "
+            "train it with `python -m model.train --set …` and compare its runs"
+        )
 
 
 def _distribution(named: str, model_name: str, keys: list[str], text: str, choices: Sequence[Any]) -> BaseDistribution:
@@ -75,7 +79,7 @@ def _distribution(named: str, model_name: str, keys: list[str], text: str, choic
 
 def _parsed(model_name: str, keys: list[str], value: Any, strict: bool = False) -> Any:
     """Return a value, converted to the type of its settings."""
-    configs = apply_settings(dict.fromkeys(keys, value), default_config(model_name), TrainingConfig(), strict=strict)
+    configs = settings_of_model(dict.fromkeys(keys, value), model_name, strict=strict)
     return next(getattr(config, keys[0]) for config in configs if hasattr(config, keys[0]))
 
 

@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
@@ -25,8 +25,9 @@ from model.experiments.run_folder import (
     write_run,
 )
 from model.experiments.run_task import RunTask
-from model.models.recommender import Config, Recommender, TrainableRecommender
-from model.models.registry import MODELS, default_config, make_model
+from model.experiments.settings import unread_settings
+from model.models.recommender import Recommender
+from model.models.registry import default_config, make_model
 from model.schema import Cost, Metric
 from model.training.trainer import Epoch, TrainedRun, Trainer
 
@@ -34,7 +35,6 @@ CHECKPOINT_EVERY_S = 10.0
 _BASELINES = {"popular": "most popular", "random": "random"}
 _SHOWN = (("item", "full_ndcg", 15), ("frame", "ndcg", 3))
 _VALIDATION = EvaluationConfig(protocol="full")
-_ON_PAIRS = ("epochs", "batch_size", "learning_rate", "n_negatives")
 
 
 @dataclass
@@ -117,7 +117,7 @@ def _cost(task: RunTask, trained: TrainedRun) -> pl.DataFrame:
     row = {
         "model": task.model_name,
         "seed": task.seed,
-        "n_parameters": sum(parameter.numel() for parameter in trained.model.parameters()),
+        "n_parameters": trained.model.n_weights,
         "n_epochs": len(trained.epochs),
         "best_epoch": trained.best_epoch,
         "train_s": float(sum(epoch.seconds for epoch in trained.epochs)),
@@ -152,13 +152,11 @@ def validation_metrics(
     return evaluation.metrics
 
 
-def settings_without_effect(settings: Iterable[str], name: str, config: Config) -> list[str]:
-    """Return a line that names the settings of training on pairs if the model is not trained so; none without such."""
-    own = {field.name for field in fields(config)}
-    unread = [key for key in _ON_PAIRS if key in settings and key not in own]
-    if not unread or issubclass(MODELS[name].model_class, TrainableRecommender):
-        return []
-    return [f"Without effect, as {name} is not trained on pairs: {', '.join(unread)}"]
+def settings_without_effect(settings: Iterable[str], name: str) -> list[str]:
+    """Return a line that names the settings without effect on a model; none without such."""
+    given = set(settings)
+    unread = [key for key in unread_settings(name) if key in given]
+    return [f"Without effect, as {name} is not trained on pairs: {', '.join(unread)}"] if unread else []
 
 
 def compare_with_baselines(metrics: pl.DataFrame, data: SnapshotData, model_name: str, seed: int) -> list[str]:

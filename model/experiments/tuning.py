@@ -41,8 +41,7 @@ from model.data.loading import SnapshotData
 from model.data.tensors import HeldOutItems, TrainingData
 from model.experiments.run_folder import describe_run, read_description
 from model.experiments.runs.naming import run_digest, run_name
-from model.experiments.settings import apply_settings
-from model.models.registry import default_config
+from model.experiments.settings import settings_of_model
 from model.schema import Tuning
 from model.training.config import TrainingConfig
 from model.training.trainer import Epoch, Trainer
@@ -84,8 +83,7 @@ class Search:
 
     def configs(self, params: dict[str, Any]) -> tuple[Any, TrainingConfig]:
         """Return the model's and the training's config of a trial."""
-        config, training = apply_settings(self.settings(params), default_config(self.model_name), TrainingConfig())
-        return config, training
+        return settings_of_model(self.settings(params), self.model_name)
 
 
 def tune(

@@ -7,17 +7,21 @@ Loss = Literal["bpr", "softmax"]
 
 _PAPER = ("jifr", "jifr_visual", "jifr_rating", "jifr_na", "acf", "vpoi", "cdl", "bpr", "vbpr")
 _SOFTMAX = ("jifr_plus", "softmax_mf")
+_OF_HISTORIES = ("svdpp", "nais")
 _GRAPHS = ("lightgcn", "lattice", "freedom", "bm3")
 _WITHOUT_GRADIENTS = ("ease", "slim", "itemknn", "userknn", "rp3beta", "ials")
 _RANKERS_OF_FRAMES = ("visrank", "mean_frame", "first_frame", "site_order")
 
+_FROM_LIKES = ("most_liked", "kfr", "most_liked_upper_bound")
+
 MODEL_NAMES = (
     *_PAPER,
     *_SOFTMAX,
+    *_OF_HISTORIES,
     *_GRAPHS,
     *_WITHOUT_GRADIENTS,
     *_RANKERS_OF_FRAMES,
-    "most_liked",
+    *_FROM_LIKES,
     "popular",
     "random",
 )

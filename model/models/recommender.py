@@ -53,7 +53,11 @@ class Recommender(nn.Module, ABC):
     Attributes:
         needs_features: whether it needs the features of frames.
         needs_places: whether it needs the place of a frame in the site's list.
-        learns_from_likes: whether it is given how many likes of train pairs each frame has.
+        learns_from_likes: whether it is given the likes of train pairs: how many each frame has and, if the snapshot
+            says so, whose they are.
+        needs_liked_pairs: whether it needs to know whose these likes are.
+        sees_held_out_likes: whether it is given the site's like counts, which hold the likes of test pairs.
+        upper_bound: why its results are an upper bound and no fair competitor's; empty if they are not.
         learns_from_interactions: whether its scores depend on the train interactions.
         ranks_items: whether its scorer ranks items.
         tried: what `model.tune` tries unless told otherwise, as texts of its option `--try`.
@@ -62,6 +66,9 @@ class Recommender(nn.Module, ABC):
     needs_features: ClassVar[bool] = False
     needs_places: ClassVar[bool] = False
     learns_from_likes: ClassVar[bool] = False
+    needs_liked_pairs: ClassVar[bool] = False
+    sees_held_out_likes: ClassVar[bool] = False
+    upper_bound: ClassVar[str] = ""
     learns_from_interactions: ClassVar[bool] = True
     ranks_items: ClassVar[bool] = True
     tried: ClassVar[tuple[str, ...]] = ()
@@ -70,6 +77,13 @@ class Recommender(nn.Module, ABC):
     def bytes_needed(cls, n_users: int, n_items: int) -> int:
         """Return the memory that the model needs if it is so much that the user must know before training, else 0."""
         return 0
+
+    @property
+    def n_weights(self) -> int:
+        """How many numbers it has learnt: its parameters, and the decimal numbers that it counted or solved for."""
+        parameters = sum(weight.numel() for weight in self.parameters())
+        saved = (one for name, one in self.named_buffers(recurse=False) if name not in self._non_persistent_buffers_set)
+        return parameters + sum(buffer.numel() for buffer in saved if buffer.is_floating_point())
 
     @abstractmethod
     def scorer(self) -> Scorer:
@@ -142,9 +156,11 @@ class FittedRecommender(Recommender):
 
     Attributes:
         n_fits: how many times `fit` is called; each call counts as an epoch.
+        fits_in_steps: whether `n_fits` may be above 1, so that validation can stop it early.
     """
 
     n_fits: int = 1
+    fits_in_steps: ClassVar[bool] = False
 
     @abstractmethod
     def fit(self, data: TrainingData) -> float | None:

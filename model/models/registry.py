@@ -10,9 +10,12 @@ from model.models.basic.popular import Popular, PopularConfig
 from model.models.basic.random import Random, RandomConfig
 from model.models.factors.bpr import BPR, BPRConfig
 from model.models.factors.ials import IALS, IALSConfig
+from model.models.factors.nais import NAIS, NAISConfig
+from model.models.factors.svdpp import SVDPP, SVDPPConfig
 from model.models.frames.first_frame import FirstFrame, FirstFrameConfig
+from model.models.frames.kfr import KFR, KFRConfig
 from model.models.frames.mean_frame import MeanFrame, MeanFrameConfig
-from model.models.frames.most_liked import MostLiked, MostLikedConfig
+from model.models.frames.most_liked import MostLiked, MostLikedConfig, MostLikedUpperBound
 from model.models.frames.site_order import SiteOrder, SiteOrderConfig
 from model.models.frames.visrank import VisRank, VisRankConfig
 from model.models.graphs.bm3 import BM3, BM3Config
@@ -54,6 +57,8 @@ MODELS: dict[str, ModelKind] = {
     "vbpr": ModelKind(VBPR, VBPRConfig()),
     "jifr_plus": ModelKind(JIFRPlus, JIFRPlusConfig()),
     "softmax_mf": ModelKind(BPR, BPRConfig(loss="softmax")),
+    "svdpp": ModelKind(SVDPP, SVDPPConfig()),
+    "nais": ModelKind(NAIS, NAISConfig()),
     "lightgcn": ModelKind(LightGCN, LightGCNConfig()),
     "lattice": ModelKind(LATTICE, LATTICEConfig()),
     "freedom": ModelKind(FREEDOM, FREEDOMConfig()),
@@ -69,6 +74,8 @@ MODELS: dict[str, ModelKind] = {
     "first_frame": ModelKind(FirstFrame, FirstFrameConfig()),
     "site_order": ModelKind(SiteOrder, SiteOrderConfig()),
     "most_liked": ModelKind(MostLiked, MostLikedConfig()),
+    "kfr": ModelKind(KFR, KFRConfig()),
+    "most_liked_upper_bound": ModelKind(MostLikedUpperBound, MostLikedConfig()),
     "popular": ModelKind(Popular, PopularConfig()),
     "random": ModelKind(Random, RandomConfig()),
 }
@@ -92,7 +99,10 @@ def make_model(name: str, config: Config, data: TrainingData, seed: int) -> Reco
 
 
 def data_for(name: str, data: TrainingData) -> TrainingData:
-    """Return what a model may learn from: `data` without likes, unless its class declares that it learns from them."""
-    if MODELS[name].model_class.learns_from_likes:
-        return data
-    return replace(data, frames=replace(data.frames, train_likes=None))
+    """Return what a model may learn from: `data` without any like that its class does not declare to learn from."""
+    kind, frames, likes = MODELS[name].model_class, data.frames, data.likes
+    if not kind.learns_from_likes:
+        frames, likes = replace(frames, train_likes=None), None
+    if not kind.sees_held_out_likes:
+        frames = replace(frames, like_counts=None)
+    return replace(data, frames=frames, likes=likes)

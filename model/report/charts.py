@@ -1,114 +1,23 @@
 """The charts of an experiment's report. The page also shows the numbers of each chart as a table."""
 
-from collections.abc import Sequence
-from typing import Any
-
 import altair as alt
 import polars as pl
 
 from dataset.report.numbers import NumberSource, NumberTable, Row
-from dataset.report.theme import SOFT, Chart, render_svg, y_title
+from dataset.report.theme import SOFT, Chart, category_axis, render_svg, y_title
+from dataset.wording import Wording
 from model.models.recommender import FittedRecommender
 from model.models.registry import MODELS
+from model.report.curves import METRIC_TITLES
 from model.report.model_styles import in_order, style_of
 
-METRIC_TITLES = {"hr": "HR", "ndcg": "NDCG"}
-_WHAT = {"item": "movies", "frame": "key frames"}
-_WIDTH, _HEIGHT, _LABEL_GAP_PX = 300, 270, 16
+_WIDTH, _SLICES_WIDTH = 300, 340
 _MOST_POINTS = 60
+_FEW_COLUMNS, _FEW_PANELS = 2, 6
 _FITTED = [name for name, kind in MODELS.items() if issubclass(kind.model_class, FittedRecommender)]
 
 
-def metric_curves(numbers: NumberSource, task: str, metric: str, figure: str) -> Chart:
-    """Return a metric over K: one line per model, named at its end, with its 95 % band.
-
-    Args:
-        numbers: a source that has `metrics.parquet`; several seeds of a model are averaged.
-        task: "item" or "frame".
-        metric: "hr" or "ndcg".
-        figure: the paper's figure of the same metric, for example "Fig. 3".
-    """
-    file = "metrics.parquet"
-    chosen = numbers.rows(file, task=task, metric=metric)
-    models, ks = in_order(set(chosen["model"])), sorted(set(chosen["k"]))
-    rows = chosen.group_by("model", "k").agg(pl.col("value", "ci_low", "ci_high").mean()).sort("model", "k")
-    rows = rows.with_columns(k=pl.col("k").cast(pl.Int64))
-    low, high = rows.select(pl.col("ci_low").min(), pl.col("ci_high").max()).row(0)
-    margin = 0.04 * (high - low) or 0.01
-    scale = alt.Scale(domain=[max(0.0, low - margin), high + margin], nice=False)
-    title = f"{METRIC_TITLES[metric]}@K"
-    x = alt.X("k:Q", title="K", scale=alt.Scale(nice=False), axis=alt.Axis(values=ks, format="d"))
-    base = alt.Chart(rows).encode(x=x)
-    band = base.mark_area(opacity=0.1).encode(
-        alt.Y("ci_low:Q", scale=scale, **y_title(title)), alt.Y2("ci_high:Q"), _colour(models)
-    )
-    line = base.mark_line(strokeWidth=2).encode(alt.Y("value:Q", scale=scale), _colour(models), _dash(models))
-    points = base.mark_point(filled=True, size=42, opacity=1).encode(
-        alt.Y("value:Q", scale=scale), _colour(models), _shape(models)
-    )
-    height = max(_HEIGHT, _LABEL_GAP_PX * (len(models) + 1))
-    ends = _end_labels(rows.filter(k=ks[-1]), (max(0.0, low - margin), high + margin), scale, models, height)
-    table = NumberTable(
-        f"{title} of {_WHAT[task]}, mean over seeds",
-        "model",
-        [f"K = {k}" for k in ks],
-        [
-            Row(
-                style_of(m).title,
-                [(numbers.of(file, "mean(value)", model=m, task=task, metric=metric, k=k), ".3f") for k in ks],
-            )
-            for m in models
-        ],
-    )
-    best = rows.filter(k=ks[-1]).sort("value", descending=True)["model"][0]
-    words = f"{title} of {_WHAT[task]} for {len(models)} models. At K = {ks[-1]} {style_of(best).title} is highest."
-    return Chart(
-        f"{task}_{metric}",
-        f"{title} of {_WHAT[task]}",
-        f"As in the paper’s {figure}. Bands are 95\u202f% intervals over people.",
-        words,
-        render_svg(alt.layer(band, line, points, ends), _WIDTH, height),
-        table,
-    )
-
-
-def _end_labels(
-    ends: pl.DataFrame, domain: tuple[float, float], scale: alt.Scale, models: list[str], height: int
-) -> Any:
-    """Name each line at its end; names that would overlap are moved apart and connected to their line."""
-    low, high = domain
-    wanted = ends.sort("value").with_columns(px=(pl.col("value") - low) / (high - low) * height)
-    placed = moved_apart(wanted["px"].to_list(), _LABEL_GAP_PX)
-    rows = wanted.with_columns(
-        placed=pl.Series([low + px / height * (high - low) for px in placed]),
-        title=pl.col("model").map_elements(lambda model: style_of(model).title, return_dtype=pl.String),
-    )
-    base = alt.Chart(rows)
-    thread = base.mark_rule(strokeWidth=1).encode(
-        alt.X(value=_WIDTH + 5),
-        alt.X2(value=_WIDTH + 18),
-        alt.Y("value:Q", scale=scale),
-        alt.Y2("placed:Q"),
-        _colour(models),
-    )
-    names = base.mark_text(align="left", baseline="middle").encode(
-        x=alt.value(_WIDTH + 22), y=alt.Y("placed:Q", scale=scale), text="title:N"
-    )
-    return alt.layer(thread, names)
-
-
-def moved_apart(places: Sequence[float], gap: float) -> list[float]:
-    """Return ascending places, moved as little as possible so that neighbours are at least `gap` apart."""
-    groups: list[tuple[float, int]] = []  # centre and size of labels that touch
-    for place in places:
-        groups.append((place, 1))
-        while len(groups) > 1 and groups[-1][0] - groups[-2][0] < gap * (groups[-1][1] + groups[-2][1]) / 2:
-            (upper, n_upper), (lower, n_lower) = groups.pop(), groups.pop()
-            groups.append(((upper * n_upper + lower * n_lower) / (n_upper + n_lower), n_upper + n_lower))
-    return [centre + gap * (i - (size - 1) / 2) for centre, size in groups for i in range(size)]
-
-
-def interval_chart(numbers: NumberSource, task: str, metric: str, k: int) -> Chart:
+def interval_chart(numbers: NumberSource, task: str, metric: str, k: int, what: str) -> Chart:
     """Return one dot per model with its 95 % interval, the best on top."""
     file = "metrics.parquet"
     rows = numbers.rows(file, task=task, metric=metric, k=k)
@@ -129,7 +38,7 @@ def interval_chart(numbers: NumberSource, task: str, metric: str, k: int) -> Cha
         alt.X("value:Q", scale=scale), _colour(models), _shape(models)
     )
     table = NumberTable(
-        f"{name} of {_WHAT[task]} with its 95\u202f% interval, means over seeds",
+        f"{name} of {what} with its 95\u202f% interval, means over seeds",
         "model",
         [name, "from", "to"],
         [
@@ -147,7 +56,7 @@ def interval_chart(numbers: NumberSource, task: str, metric: str, k: int) -> Cha
     drawing = render_svg(bars + dots, _WIDTH, 24 * rows.height)
     return Chart(
         f"{task}_intervals",
-        f"Which model ranks {_WHAT[task]} best",
+        f"Which model ranks {what} best",
         "One dot per model; the bar is the 95\u202f% interval over people.",
         words,
         drawing,
@@ -176,21 +85,22 @@ def training_curves(numbers: NumberSource) -> Chart | None:
         title=pl.col("model").map_elements(lambda model: style_of(model).title, return_dtype=pl.String),
         epoch=pl.col("epoch").cast(pl.Int64),
     )
+    columns = _FEW_COLUMNS if len(models) <= _FEW_PANELS else _FEW_COLUMNS + 1
     panel = (
         alt.Chart(thin)
         .mark_line(strokeWidth=1.6)
         .encode(
-            alt.X("epoch:Q", title=None, axis=alt.Axis(tickCount=3, format="d")),
+            alt.X("epoch:Q", title=None, axis=alt.Axis(tickCount=3, tickMinStep=1, format="d")),
             alt.Y("validation_ndcg:Q", title=None, axis=alt.Axis(tickCount=3)),
             _colour(models),
             alt.Detail("seed:N"),
         )
-        .properties(width=165, height=80)
+        .properties(width=165 if columns == _FEW_COLUMNS else 120, height=80)
     )
     header = alt.Header(
         title=None, labelFontSize=13, labelAnchor="start", labelFontWeight=600, labelPadding=4, labelColor=SOFT
     )
-    chart = panel.facet(alt.Facet("title:N", sort=titles, header=header), columns=2, spacing=14)
+    chart = panel.facet(alt.Facet("title:N", sort=titles, header=header), columns=columns, spacing=14)
     table = NumberTable(
         "Training of each model, over its seeds",
         "model",
@@ -218,7 +128,9 @@ def training_curves(numbers: NumberSource) -> Chart | None:
     )
 
 
-def slice_chart(numbers: NumberSource, task: str, by: str, k: int, models: list[str]) -> Chart | None:
+def slice_chart(
+    numbers: NumberSource, task: str, by: str, k: int, models: list[str], what: str, wording: Wording
+) -> Chart | None:
     """Return NDCG by one kind of slice, one line per model; None if there are no slices."""
     file = "slices.parquet"
     where = {"task": task, "slice_by": by, "metric": "ndcg", "k": k}
@@ -234,8 +146,9 @@ def slice_chart(numbers: NumberSource, task: str, by: str, k: int, models: list[
         label=pl.Series([label[bound] for bound in averaged.select("low", "high").rows()]),
         title=pl.col("model").map_elements(lambda model: style_of(model).title, return_dtype=pl.String),
     )
-    of, each = _SLICES[by]
-    x = alt.X("label:N", sort=list(label.values()), title=each, axis=alt.Axis(labelAngle=0, grid=False))
+    of, each = map(wording.fill, _SLICES[by])
+    axis = category_axis(list(label.values()), _SLICES_WIDTH)
+    x = alt.X("label:N", sort=list(label.values()), title=each, axis=axis)
     keyed = [
         alt.Color(
             "title:N",
@@ -252,7 +165,7 @@ def slice_chart(numbers: NumberSource, task: str, by: str, k: int, models: list[
         filled=True, size=55, opacity=1
     ).encode(*keyed[:2])
     table = NumberTable(
-        f"NDCG@{k} of {_WHAT[task]} by {of}, mean over seeds",
+        f"NDCG@{k} of {what} by {of}, mean over seeds",
         "model",
         list(label.values()),
         [
@@ -263,25 +176,19 @@ def slice_chart(numbers: NumberSource, task: str, by: str, k: int, models: list[
             for m in models
         ],
     )
-    words = f"Lines of NDCG@{k} of {_WHAT[task]} by {of}, for {', '.join(titles)}."
-    return Chart(f"{task}_by_{by}", f"By {of}", "", words, render_svg(chart, 340, 200), table)
+    words = f"Lines of NDCG@{k} of {what} by {of}, for {', '.join(titles)}."
+    return Chart(f"{task}_by_{by}", f"By {of}", "", words, render_svg(chart, _SLICES_WIDTH, 200), table)
 
 
 _SLICES = {
-    "user_activity": ("how active the person is", "the person's movies in the train split"),
-    "item_popularity": ("how popular the movie is", "people with the movie in the train split"),
-    "item_frames": ("how many frames the movie has", "frames of the movie"),
+    "user_activity": ("how active the person is", "the person's {items} in the train split"),
+    "item_popularity": ("how popular the {item} is", "people with the {item} in the train split"),
+    "item_frames": ("how many frames the {item} has", "frames of the {item}"),
 }
 
 
 def _colour(models: list[str]) -> alt.Color:
     return alt.Color("model:N", scale=alt.Scale(domain=models, range=[style_of(m).colour for m in models]), legend=None)
-
-
-def _dash(models: list[str]) -> alt.StrokeDash:
-    return alt.StrokeDash(
-        "model:N", scale=alt.Scale(domain=models, range=[list(style_of(m).dash) for m in models]), legend=None
-    )
 
 
 def _shape(models: list[str]) -> alt.Shape:

@@ -19,6 +19,7 @@ class ShownFrame:
 
     Attributes:
         title: the movie's title.
+        id: the movie's id.
         picture: a `data:` URL, or None.
         missing: why there is no picture.
         attention: the weight that JIFR's visual attention gives it, α.
@@ -30,6 +31,7 @@ class ShownFrame:
     """
 
     title: str
+    id: str
     picture: str | None
     missing: str
     attention: Number | None = None
@@ -48,7 +50,7 @@ class ShownCase:
         kind: a key of `KINDS`.
         words: what happens in cases of this kind.
         user: the first characters of the user_id.
-        movie: the movie's title.
+        shown: the movie, with its title and id.
         n_alike: the number of pairs of this kind.
         n_pairs: the number of all pairs.
         habit_share: the weight of habit for this pair; looks have the rest.
@@ -62,7 +64,7 @@ class ShownCase:
     kind: str
     words: str
     user: str
-    movie: str
+    shown: ShownFrame
     n_alike: Number | None
     n_pairs: Number | None
     habit_share: Number | None
@@ -89,18 +91,19 @@ def gallery(numbers: NumberSource, titles: dict[str, str], thumbnails: Thumbnail
 
 
 def _case(numbers: NumberSource, row: dict[str, object], titles: dict[str, str], thumbnails: Thumbnails) -> ShownCase:
-    number, movie = row["case"], titles[str(row["movie_id"])]
-    frames = _frames(numbers, number, movie, thumbnails)
+    number, movie = row["case"], str(row["movie_id"])
+    shown = ShownFrame(titles[movie], movie, None, "")
+    frames = _frames(numbers, number, shown, thumbnails)
     movies = numbers.rows("case_movies.parquet", case=number).sort("role", "rank")
     strips: dict[str, list[ShownFrame]] = {"watched": [], "recommended": []}
     for role, movie_id, frame, is_hit in movies.select("role", "movie_id", "frame_id", "is_hit").iter_rows():
         picture, missing = (None, "no frames") if frame is None else (thumbnails.of(frame), "picture not on disk")
-        strips[role].append(ShownFrame(titles[movie_id], picture, missing, is_hit=is_hit))
+        strips[role].append(ShownFrame(titles[movie_id], movie_id, picture, missing, is_hit=is_hit))
     return ShownCase(
         kind=str(row["kind"]),
         words=KINDS[str(row["kind"])],
         user=str(row["user_id"])[:8],
-        movie=movie,
+        shown=shown,
         is_right=any(frame.is_key and frame.is_liked for frame in frames),
         frames=frames[:_SHOWN_FRAMES],
         n_more=max(0, len(frames) - _SHOWN_FRAMES),
@@ -112,7 +115,7 @@ def _case(numbers: NumberSource, row: dict[str, object], titles: dict[str, str],
     )
 
 
-def _frames(numbers: NumberSource, case: object, movie: str, thumbnails: Thumbnails) -> list[ShownFrame]:
+def _frames(numbers: NumberSource, case: object, movie: ShownFrame, thumbnails: Thumbnails) -> list[ShownFrame]:
     """Return a movie's frames: first those to show, then the rest, both in JIFR's order.
 
     Frames that a model chose or the user liked are shown before others.
@@ -130,7 +133,8 @@ def _frames(numbers: NumberSource, case: object, movie: str, thumbnails: Thumbna
         where = {"case": case, "model": _REFERENCE, "frame_id": frame}
         frames.append(
             ShownFrame(
-                movie,
+                movie.title,
+                movie.id,
                 thumbnails.of(frame),
                 "picture not on disk",
                 attention=numbers.of(file, "attention", **where),

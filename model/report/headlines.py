@@ -6,10 +6,11 @@ from typing import Any
 import polars as pl
 
 from dataset.report.numbers import Number, NumberSource, relative_gain
-from model.report.model_styles import style_of
+from dataset.wording import Wording
+from model.report.model_styles import UPPER_BOUNDS, base_of, style_of
 
-TASKS = {"item": ("movies", 15), "frame": ("key frames", 3)}
-"""For each task: what is ranked, and the K of its headline (as in the paper's Table 2)."""
+TASKS = {"item": ("{items}", 15), "frame": ("key frames", 3)}
+"""For each task: what is ranked (for `Wording.fill`), and the K of its headline (as in the paper's Table 2)."""
 
 
 @dataclass(frozen=True)
@@ -68,11 +69,11 @@ class Headline:
     random_first_hit: Number | None
 
 
-def headline(numbers: NumberSource, task: str) -> Headline | None:
+def headline(numbers: NumberSource, task: str, wording: Wording) -> Headline | None:
     """Return the headline of a task, or None if nothing was evaluated."""
-    what, k = TASKS[task][0], headline_k(numbers, task)
+    what, k = wording.fill(TASKS[task][0]), headline_k(numbers, task)
     where = {"task": task, "metric": "ndcg", "k": k}
-    order = ranked(numbers, task)
+    order = [model for model in ranked(numbers, task) if base_of(model) not in UPPER_BOUNDS]
     if not order:
         return None
     best, second = order[0], order[1] if len(order) > 1 else None
@@ -135,11 +136,12 @@ _SIMPLER = (
 )  # fmt: skip
 
 
-def surprises(numbers: NumberSource, on: str = "") -> list[tuple[str, str, str]]:
+def surprises(numbers: NumberSource, wording: Wording, on: str = "") -> list[tuple[str, str, str]]:
     """Return (what is ranked, JIFR, simpler model) for each simpler model that JIFR does not beat.
 
     Args:
         numbers: a source that has `metrics.parquet`.
+        wording: what items are called.
         on: the end of the labels of models on the feature set to look at, if there are several.
     """
     found, jifr = [], f"jifr{on}"
@@ -148,7 +150,7 @@ def surprises(numbers: NumberSource, on: str = "") -> list[tuple[str, str, str]]
         for name in _SIMPLER:
             simpler = f"{name}{on}" if f"{name}{on}" in order else name
             if jifr in order and simpler in order and order.index(simpler) < order.index(jifr):
-                found.append((what, style_of(jifr).title, style_of(simpler).title))
+                found.append((wording.fill(what), style_of(jifr).title, style_of(simpler).title))
     return found
 
 

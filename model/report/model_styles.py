@@ -8,7 +8,7 @@ from dataset.report.theme import INK, SERIES
 
 @dataclass(frozen=True)
 class Style:
-    """A model's title, a few words on what it ranks by, and its colour, dash and marker."""
+    """A model's title, a few words on what it ranks by (for `Wording.fill`), and its colour, dash and marker."""
 
     title: str
     words: str
@@ -34,24 +34,32 @@ STYLES = {
     ),
     "jifr_na": Style("JIFR_NA", "habit and looks with equal weights, without attention", _SKY, _SOLID, "triangle-up"),
     "jifr_plus": Style("JIFR+", "habit, looks and EASE, learnt with a softmax", _BLUE, (9, 3, 2, 3), "cross"),
-    "acf": Style("ACF", "habit, with attention to the movies watched before and their frames", _RED, _SOLID, "square"),
-    "vpoi": Style("VPOI", "habit, with pictures as a regulariser of the movies", _PURPLE, _SOLID, "diamond"),
+    "acf": Style(
+        "ACF", "habit, with attention to the {items} that they {did} before and their frames", _RED, _SOLID, "square"
+    ),
+    "vpoi": Style("VPOI", "habit, with pictures as a regulariser of the {items}", _PURPLE, _SOLID, "diamond"),
     "vbpr": Style("VBPR", "habit and looks, with biases", _GREEN, _SOLID, "triangle-down"),
-    "lightgcn": Style("LightGCN", "habit, spread over the graph of people and movies", INK, _DASHED, "circle"),
-    "lattice": Style("LATTICE", "LightGCN, and a learnt graph of movies that look alike", _GREEN, _DASHED, "square"),
-    "freedom": Style("FREEDOM", "LightGCN, and a fixed graph of movies that look alike", _PURPLE, _DASHED, "diamond"),
+    "svdpp": Style("SVD++", "habit, and the sum of the {items} that they {did} before", INK, _DASHED, "triangle-up"),
+    "nais": Style(
+        "NAIS", "the {items} that they {did} before, weighted by attention to each other one", _RED, _DOTTED, "square"
+    ),
+    "lightgcn": Style("LightGCN", "habit, spread over the graph of people and {items}", INK, _DASHED, "circle"),
+    "lattice": Style("LATTICE", "LightGCN, and a learnt graph of {items} that look alike", _GREEN, _DASHED, "square"),
+    "freedom": Style("FREEDOM", "LightGCN, and a fixed graph of {items} that look alike", _PURPLE, _DASHED, "diamond"),
     "bm3": Style("BM3", "habit and looks that predict each other, without negatives", _RED, _DASHED, "cross"),
-    "cdl": Style("CDL", "looks alone, learnt by comparing movies", _AMBER, _SOLID, "triangle-up"),
+    "cdl": Style("CDL", "looks alone, learnt by comparing {items}", _AMBER, _SOLID, "triangle-up"),
     "bpr": Style("BPR", "habit alone: matrix factorisation", INK, _SOLID, "cross"),
-    "softmax_mf": Style("softmax MF", "matrix factorisation with a softmax over movies", INK, _DOTTED, "square"),
-    "ease": Style("EASE", "a linear model from movies to movies, in closed form", _SKY, _DASHED, "circle"),
-    "slim": Style("SLIM", "a sparse linear model from movies to movies", _SKY, _DOTTED, "square"),
-    "itemknn": Style("ItemKNN", "movies that the same people watched", _GREEN, _DASHED, "circle"),
-    "userknn": Style("UserKNN", "what the most similar people watched", _GREEN, _DOTTED, "square"),
-    "rp3beta": Style("RP³β", "random walks from movies over people to movies", _PURPLE, _DASHED, "triangle-up"),
+    "softmax_mf": Style("softmax MF", "matrix factorisation with a softmax over {items}", INK, _DOTTED, "square"),
+    "ease": Style("EASE", "a linear model from {items} to {items}, in closed form", _SKY, _DASHED, "circle"),
+    "slim": Style("SLIM", "a sparse linear model from {items} to {items}", _SKY, _DOTTED, "square"),
+    "itemknn": Style("ItemKNN", "{items} that the same people {did}", _GREEN, _DASHED, "circle"),
+    "userknn": Style("UserKNN", "what the most similar people {did}", _GREEN, _DOTTED, "square"),
+    "rp3beta": Style("RP³β", "random walks from {items} over people to {items}", _PURPLE, _DASHED, "triangle-up"),
     "ials": Style("iALS", "matrix factorisation by least squares over all pairs", INK, _DASHED, "diamond"),
-    "visrank": Style("VisRank", "what looks like the pictures of the movies watched", _AMBER, _DASHED, "square"),
-    "mean_frame": Style("typical frame", "the frame nearest to the mean of its movie", _AMBER, _DOTTED, "diamond"),
+    "visrank": Style(
+        "VisRank", "what looks like the pictures of the {items} that they {did}", _AMBER, _DASHED, "square"
+    ),
+    "mean_frame": Style("typical frame", "the frame nearest to the mean of its {item}", _AMBER, _DOTTED, "diamond"),
     "first_frame": Style("first frame", "the poster, or else the first frame", _RED, _DASHED, "triangle-down"),
     "site_order": Style("the site’s order", "frames as the site lists them", _RED, _DOTTED, "cross"),
     "most_liked": Style(
@@ -61,11 +69,26 @@ STYLES = {
         _DOTTED,
         "cross",
     ),
-    "popular": Style(
-        "most popular", "how many people watched it; the same list for everyone", _GREY, _DASHED, "square"
+    "kfr": Style(
+        "KFR (upper bound)", "who liked which frame of train pairs, which no other model sees", _RED, _SOLID, "cross"
     ),
+    "most_liked_upper_bound": Style(
+        "most liked on the site (upper bound)",
+        "how many people like the frame on the site, test likes included",
+        _PURPLE,
+        _SOLID,
+        "cross",
+    ),
+    "popular": Style("most popular", "how many people {did} it; the same list for everyone", _GREY, _DASHED, "square"),
     "random": Style("random", "guessing", _GREY, _DOTTED, "circle"),
 }
+
+
+GIVEN_LIKES = ("most_liked", "kfr")
+"""Models that are given likes of train pairs."""
+
+UPPER_BOUNDS = ("kfr", "most_liked_upper_bound")
+"""Models that see likes of the kind that the test asks for: shown, but never called the best."""
 
 
 def base_of(label: str) -> str:

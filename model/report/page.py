@@ -1,6 +1,7 @@
 """Writes the report of an experiment from the tables in its folder."""
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,11 +19,14 @@ from dataset.report.thumbnails import Thumbnails
 from dataset.snapshots.feature_words import describe_extractor
 from dataset.snapshots.snapshot import Snapshot
 from dataset.tables import read_parquet
+from dataset.wording import Wording, is_of_the_papers_kind, wording_of
 from model.models.registry import MODELS
-from model.report.charts import interval_chart, metric_curves, slice_chart, training_curves
+from model.report.charts import interval_chart, slice_chart, training_curves
+from model.report.curves import metric_curves
 from model.report.gallery import gallery
 from model.report.headlines import TASKS, Difference, difference, headline, headline_k, ranked, surprises
-from model.report.model_styles import base_of, in_order, style_of
+from model.report.model_styles import GIVEN_LIKES, base_of, in_order, style_of
+from model.report.paper.write import write_paper
 
 TABLES = ("metrics", "slices", "comparisons", "training", "costs", "cases", "case_frames", "case_movies")
 PAPER_GAINS = {
@@ -37,7 +41,7 @@ _MOST_SLICED = 6
 _MANIFEST = "manifest.json"
 _STATISTICS = (
     ("n_users", "people"),
-    ("n_movies", "movies"),
+    ("n_movies", "{items}"),
     ("n_train_interactions", "training interactions"),
     ("n_test_interactions", "test interactions"),
     ("n_frames", "frames"),
@@ -50,22 +54,18 @@ class AblationRow:
     """A row of the paper's Table 2: gains over JIFR_NA, here and in the paper, and whether the NDCG gains are real.
 
     Attributes:
-        title: the model's title.
-        visual: "att" or "avg": whether frames are weighted by attention.
-        rating: "att" or "avg": whether habit and looks are weighted by attention.
+        words: the attention that the model has.
         cells: (here, in the paper) of HR and NDCG of movies, then of key frames.
         differences: for each task, the model's NDCG minus JIFR_NA's.
     """
 
-    title: str
-    visual: str
-    rating: str
+    words: str
     cells: list[tuple[Number | None, Number | None]]
     differences: dict[str, Difference | None]
 
 
 def write_report(folder: Path, snapshot: Snapshot, raw: Path | None) -> Path:
-    """Write `report.html` and `charts/` into an experiment's folder from its tables; return the page's path.
+    """Write `report.html`, `charts/` and `tables/` into an experiment's folder from its tables; return the page's path.
 
     Args:
         folder: the experiment's folder.
@@ -79,11 +79,14 @@ def write_report(folder: Path, snapshot: Snapshot, raw: Path | None) -> Path:
     tables = {f"{name}.parquet": read_parquet(path) for name, path in found.items() if path.is_file()}
     movies = snapshot.read("movies")
     numbers = NumberSource(tables, {_MANIFEST: manifest, "paper.json": PAPER_GAINS})
-    tasks = [_task(numbers, task) for task in TASKS]
+    wording, is_of_the_kind = wording_of(manifest["provenance"]), is_of_the_papers_kind(manifest["provenance"])
+    tasks = [_task(numbers, task, wording, is_of_the_kind) for task in TASKS]
     training = training_curves(numbers)
     models = in_order({run["label"] for run in runs})
     sets = list(dict.fromkeys(run.get("features") for run in runs))
     on = f" features={sets[0] or MAIN}" if len(sets) > 1 else ""
+    written = write_paper(folder / "tables", snapshot.manifest, experiment, numbers, wording)
+    charts = [training, *(chart for task in tasks if task for chart in [*task["charts"], *task["slices"]])]
     page = render(
         "model.report",
         "report.html.j2",
@@ -91,24 +94,29 @@ def write_report(folder: Path, snapshot: Snapshot, raw: Path | None) -> Path:
         sets=[(one or MAIN, snapshot.manifest.extractors.get(one)) for one in sets],
         describe_extractor=describe_extractor,
         cover_the_same=_cover_the_same(snapshot, sets),
-        contents=_CONTENTS,
-        statistics=[(words, numbers.at(_MANIFEST, "statistics", key)) for key, words in _STATISTICS],
+        w=wording,
+        is_of_the_papers_kind=is_of_the_kind,
+        contents=[(key, wording.fill(words).capitalize()) for key, words in _CONTENTS],
+        statistics=[(wording.fill(words), numbers.at(_MANIFEST, "statistics", key)) for key, words in _STATISTICS],
         tasks=tasks,
-        surprises=surprises(numbers, on),
-        models=[_model_row(numbers, model) for model in models],
-        gives_likes="most_liked" in map(base_of, models),
+        surprises=surprises(numbers, wording, on),
+        models=[_model_row(numbers, model, wording) for model in models],
+        left_out=_left_out(experiment.get("left_out", {})),
+        given_likes=_given_likes(models),
         seeds=sorted({run["seed"] for run in runs}),
         ablation=_ablation(numbers, on),
         training=training,
         costs=_costs(numbers, models),
         cases=gallery(numbers, dict(movies.select("movie_id", "title").iter_rows()), Thumbnails(raw)),
-        runs=[run | {"settings": _flat_items(run["config"]), "training": _flat_items(run["training"])} for run in runs],
+        runs=runs,
+        settings=_settings(runs),
+        downloads=_downloads(written),
+        all_charts=[chart for chart in charts if chart is not None],
         study=experiment.get("study"),
         chosen=experiment.get("chosen", []),
         style_of=style_of,
         interval=interval,
     )
-    charts = [training, *(chart for task in tasks if task for chart in [*task["charts"], *task["slices"]])]
     for chart in charts:
         if chart is not None:
             chart.write(folder / "charts")
@@ -126,13 +134,33 @@ def _cover_the_same(snapshot: Snapshot, sets: Sequence[str | None]) -> bool:
     return all(one.equals(frames[0]) for one in frames)
 
 
-def _flat_items(settings: dict[str, Any]) -> list[tuple[str, Any]]:
-    return list(flatten_settings(settings).items())
+def _downloads(written: Sequence[Path]) -> dict[str, list[str]]:
+    """Return the files by what they hold, each as a path from the page."""
+    found: dict[str, list[str]] = {}
+    for path in written:
+        found.setdefault(path.stem.replace("_", " "), []).append(f"{path.parent.name}/{path.name}")
+    return found
 
 
-def _task(numbers: NumberSource, task: str) -> dict[str, Any] | None:
+def _left_out(models: dict[str, str]) -> list[tuple[str, list[str]]]:
+    """Return each thing that the snapshot lacks, with the titles of the models that could not run without it."""
+    reasons = dict.fromkeys(models.values())
+    return [(why, [style_of(name).title for name, reason in models.items() if reason == why]) for why in reasons]
+
+
+def _settings(runs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the settings of all runs, those that differ only in their seed together."""
+    found: dict[str, dict[str, Any]] = {}
+    for run in runs:
+        parts = {part: list(flatten_settings(run[part]).items()) for part in ("config", "training")}
+        entry = {"title": style_of(run["label"]).title, **parts, "seeds": []}
+        found.setdefault(json.dumps([run["label"], parts], default=str), entry)["seeds"].append(run["seed"])
+    return list(found.values())
+
+
+def _task(numbers: NumberSource, task: str, wording: Wording, is_of_the_kind: bool) -> dict[str, Any] | None:
     """Return what the page shows of a task, or None if nothing was evaluated."""
-    top = headline(numbers, task)
+    top = headline(numbers, task, wording)
     if top is None:
         return None
     order = ranked(numbers, task)
@@ -140,14 +168,18 @@ def _task(numbers: NumberSource, task: str) -> dict[str, Any] | None:
     compared = [model for name in usual for model in order if base_of(model) == name]
     sliced = list(dict.fromkeys([order[0], *compared]))[:_MOST_SLICED]
     slices = [
-        slice_chart(numbers, task, by, top.k, sliced) for by in ("user_activity", "item_popularity", "item_frames")
+        slice_chart(numbers, task, by, top.k, sliced, top.what, wording)
+        for by in ("user_activity", "item_popularity", "item_frames")
     ]
-    charts: list[Chart] = [interval_chart(numbers, task, "ndcg", top.k)]
-    charts += [metric_curves(numbers, task, metric, _FIGURES[task]) for metric in ("hr", "ndcg")]
+    charts: list[Chart] = [interval_chart(numbers, task, "ndcg", top.k, top.what)]
+    figure = _FIGURES[task] if is_of_the_kind else None
+    charts += [metric_curves(numbers, task, metric, top.what, figure) for metric in ("hr", "ndcg")]
+    rows = [_result_row(numbers, task, model, top.k) for model in order]
     return {
         "task": task,
         "headline": top,
-        "rows": [_result_row(numbers, task, model, top.k) for model in order],
+        "rows": rows,
+        "all_are_sampled": all(_is_same(row["full"], row["ndcg_value"]) for row in rows),
         "n": numbers.of("metrics.parquet", "max(n_users)", task=task, metric="ndcg", k=top.k),
         "left_out": numbers.of("metrics.parquet", "max(n_left_out)", task=task, metric="ndcg", k=top.k),
         "charts": charts,
@@ -176,12 +208,17 @@ def _result_row(numbers: NumberSource, task: str, model: str, k: int) -> dict[st
     }
 
 
-def _model_row(numbers: NumberSource, model: str) -> dict[str, Any]:
+def _is_same(full: Number | None, sampled: Number | None) -> bool:
+    return full is None or sampled is None or math.isclose(full.value, sampled.value, rel_tol=1e-9)
+
+
+def _model_row(numbers: NumberSource, model: str, wording: Wording) -> dict[str, Any]:
     """Return a row of Table 1: what a model learns from, and what it was evaluated on."""
     judged = {task: numbers.rows("metrics.parquet", model=model, task=task).height > 0 for task in TASKS}
     kind = MODELS.get(base_of(model))
     return {
-        "look": style_of(model),
+        "title": style_of(model).title,
+        "words": wording.fill(style_of(model).words),
         "ratings": kind is not None and kind.model_class.learns_from_interactions,
         "images": kind is not None and kind.model_class.needs_features,
         **judged,
@@ -210,12 +247,15 @@ def _ablation(numbers: NumberSource, on: str) -> list[AblationRow]:
                 paper = numbers.at("paper.json", model, task, metric) if gains else None
                 cells.append((relative_gain(ours, base) if ours and base and base.value else None, paper))
             differences[task] = difference(numbers, f"{model}{on}", f"jifr_na{on}", task=task, metric="ndcg", k=k)
-        words = (
-            "att" if model in ("jifr", "jifr_visual") else "avg",
-            "att" if model in ("jifr", "jifr_rating") else "avg",
-        )
-        rows.append(AblationRow(style_of(model).title, *words, cells, differences))
+        rows.append(AblationRow(_ATTENTION[model], cells, differences))
     return rows
+
+
+def _given_likes(models: list[str]) -> str:
+    """Return which of the models are given likes of train pairs, in words; empty if none is."""
+    given = dict.fromkeys(base_of(model) for model in models if base_of(model) in GIVEN_LIKES)
+    titles = [style_of(model).title for model in given]
+    return f"{' and '.join(titles)} {'are' if len(titles) > 1 else 'is'} given likes of train pairs" if titles else ""
 
 
 def _costs(numbers: NumberSource, models: list[str]) -> NumberTable | None:
@@ -232,7 +272,7 @@ def _costs(numbers: NumberSource, models: list[str]) -> NumberTable | None:
     return NumberTable(
         "Time and memory of each model: means over seeds; for memory, the highest peak",
         "model",
-        ["parameters", "epochs", "training, s", "evaluation, s", "peak memory"],
+        ["learnt weights", "epochs", "training, s", "evaluation, s", "peak memory"],
         [
             Row(style_of(model).title, [(numbers.of(file, what, model=model), form) for what, form in asked])
             for model in models
@@ -240,15 +280,17 @@ def _costs(numbers: NumberSource, models: list[str]) -> NumberTable | None:
     )
 
 
+_ATTENTION = {"jifr_rating": "rating attention", "jifr_visual": "visual attention", "jifr": "both"}
 _COLUMNS = {"value": "value", "low": "ci_low", "high": "ci_high"}
 _CONTENTS = [
     ("short", "Summary"),
     ("models", "The models"),
-    ("item", "Movies"),
+    ("item", "{items}"),
     ("frame", "Key frames"),
     ("attention", "What attention adds"),
     ("gallery", "Gallery"),
     ("slices", "Results by group"),
     ("training", "Training, time, memory"),
+    ("download", "Download"),
     ("origin", "Data and code"),
 ]

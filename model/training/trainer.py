@@ -88,7 +88,8 @@ class Trainer:
         self.epochs: list[Epoch] = []
         if validation is not None:
             require_no_leak(data.positives, validation)
-        self._validation, self._training, self._device = validation, training, device
+        self._validation = validation if self.model.ranks_items else None  # it holds items
+        self._training, self._device = training, device
         self._data = data_for(model_name, data)
         self._seed = seed
         self._generator = torch.Generator(device).manual_seed(seed + 1)

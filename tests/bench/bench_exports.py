@@ -14,9 +14,10 @@ import polars as pl
 from peers import run_peer
 from run import Result
 
+from dataset.feature_schema import FrameFeature, ItemFeature
 from dataset.formats.export_formats import ExportFormat
 from dataset.formats.exporting import export
-from dataset.schema import FrameFeature, Interaction, ItemFeature, SnapshotFrame, SnapshotMovie
+from dataset.schema import Interaction, SnapshotFrame, SnapshotMovie
 from dataset.tables import fill_columns, write_table
 
 IDS = [

@@ -11,8 +11,9 @@ import numpy as np
 import polars as pl
 from run import Result
 
+from dataset.feature_schema import FrameFeature
 from dataset.files import sha256_of_file
-from dataset.schema import Frame, FrameFeature
+from dataset.schema import Frame
 from dataset.tables import empty, read_table, write_table
 from features.config import ExtractorIdentity
 from features.store import FeatureStore

@@ -18,10 +18,12 @@ from dataset.building.build import DatasetConfig, build
 from dataset.columns import ColumnType, describe_columns, describe_table, leaking_columns
 from dataset.commands.snapshots import show
 from dataset.description import read_description, write_description
+from dataset.feature_schema import FrameFeature
 from dataset.files import write_json
-from dataset.schema import SNAPSHOT_TABLES, FrameFeature, SnapshotFrame, SnapshotMovie
+from dataset.schema import SNAPSHOT_TABLES, SnapshotFrame, SnapshotMovie
 from dataset.snapshots.card import render_card
 from dataset.snapshots.manifest import Manifest
+from dataset.snapshots.publication import PublicationConfig
 from dataset.snapshots.publish import publish
 from dataset.snapshots.snapshot import Snapshot
 from dataset.tables import write_table
@@ -45,7 +47,7 @@ def snapshot(raw_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Snapsh
     write_table(features, FrameFeature, dataset / "frame_features.parquet")
     extractor = {"architecture": "made", "node": "none", "weights": "random:0", "is_random": True}
     write_description(dataset, read_description(dataset) | {"extractor": extractor})
-    return publish(dataset, "toy", folder / "snapshots")[0]
+    return publish(dataset, "toy", folder / "snapshots", PublicationConfig(train_likes=True))[0]
 
 
 def card_of(snapshot: Snapshot) -> str:

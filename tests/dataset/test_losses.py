@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -192,7 +193,7 @@ def test_a_growing_dataset_keeps_every_pair_where_it_is_if_the_split_is_stable(r
 
 
 def test_the_command_shows_what_changed_and_how_to_release(
-    raw: Path, tmp_path: Path, run_command: Callable[..., object]
+    raw: Path, tmp_path: Path, run_command: Callable[..., Any]
 ) -> None:
     next_version(raw, tmp_path)
     change(raw, "ratings", without("user_id", "u00", "u01"))
@@ -208,3 +209,18 @@ def test_the_command_shows_what_changed_and_how_to_release(
     assert run_command(app, *options, "--release", release).returncode == 0
     manifest = json.loads((tmp_path / "snapshots/toy/v0002/manifest.json").read_text())
     assert manifest["content_digest"].startswith(release)
+
+
+def test_a_damaged_parent_is_one_line_and_no_obstacle_for_ever(
+    raw: Path, tmp_path: Path, run_command: Callable[..., Any]
+) -> None:
+    first = next_version(raw, tmp_path)
+    (first.path / "movies.parquet").write_bytes(b"not Parquet")
+    change(raw, "movies", PUBLISHED["another director"][1])
+    dataset = build(raw, tmp_path / "dataset", STABLE).path
+    options = ("publish", "--dataset", dataset, "--name", "toy", "--root", tmp_path / "snapshots")
+    refused = run_command(app, *options)
+    assert refused.returncode == 1
+    assert "movies.parquet: cannot be read as Parquet" in refused.stderr
+    assert refused.stderr.count("\n") == 1
+    assert run_command(app, *options, "--max-loss", "1").returncode == 0

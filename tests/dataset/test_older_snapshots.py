@@ -9,10 +9,12 @@ import polars as pl
 import pytest
 
 from dataset.__main__ import app
+from dataset.building.build import DatasetConfig, build
 from dataset.cli import execute
+from dataset.description import read_description
 from dataset.errors import UsageError
-from dataset.files import sha256_of_file
-from dataset.schema import SNAPSHOT_TABLES, Interaction, SnapshotInteraction
+from dataset.files import sha256_of_file, write_json
+from dataset.schema import OPTIONAL_SNAPSHOT_TABLES, SNAPSHOT_TABLES, Interaction, SnapshotInteraction
 from dataset.snapshots.diff import describe_changes, diff_tables
 from dataset.snapshots.manifest import TableEntry, TableFile, from_bytes, to_bytes
 from dataset.snapshots.snapshot import Snapshot, open_snapshot
@@ -31,7 +33,7 @@ def old(tmp_path: Path) -> Snapshot:
 def test_an_older_snapshot_is_verified_and_read_and_has_no_times(old: Snapshot) -> None:
     assert old.manifest.format_version == 2
     assert verify(old) == []
-    assert {name: old.read(name).height for name in SNAPSHOT_TABLES if name != "users"} == {
+    assert {name: old.read(name).height for name in SNAPSHOT_TABLES if name not in OPTIONAL_SNAPSHOT_TABLES} == {
         "movies": 8,
         "frames": 8,
         "interactions": 30,
@@ -121,3 +123,16 @@ def _in_two_files(snapshot: Snapshot, tables: list[str]) -> Snapshot:
         entry = snapshot.manifest.tables[table]
         snapshot.manifest.tables[table] = TableEntry(tuple(files), entry.content_sha256, entry.columns)
     return snapshot
+
+
+def test_a_build_over_a_dataset_of_a_version_that_wrote_no_digests_drops_its_features(
+    raw_once: Path, tmp_path: Path
+) -> None:
+    folder = build(raw_once, tmp_path / "dataset", DatasetConfig()).path
+    extractor = {"architecture": "made", "node": "none", "weights": "random:0", "is_random": True}
+    old = read_description(folder) | {"extractor": extractor}
+    write_json(folder / "dataset.json", {key: value for key, value in old.items() if key != "tables"})
+    (folder / "frame_features.parquet").write_bytes(b"old")
+    (folder / "features_quarantine.parquet").write_bytes(b"old")
+    assert build(raw_once, folder, DatasetConfig()).removed_features == ("frame_features",)
+    assert not (folder / "frame_features.parquet").exists()

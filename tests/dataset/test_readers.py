@@ -13,7 +13,7 @@ import pytest
 from dataset.building.build import DatasetConfig, build
 from dataset.building.split import SplitConfig
 from dataset.description import read_description, write_description
-from dataset.schema import FrameFeature
+from dataset.feature_schema import FrameFeature
 from dataset.snapshots.publication import PublicationConfig
 from dataset.snapshots.publish import publish
 from dataset.snapshots.snapshot import Snapshot

@@ -1,12 +1,16 @@
 """The dataset's page: every number asked again, missing parts said, and what a browser makes of it."""
 
+import itertools
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import altair as alt
 import polars as pl
 import pytest
 
+from dataset.__main__ import app as dataset_app
 from dataset.building.build import DatasetConfig, build
 from dataset.description import PAPER_STATISTICS
 from dataset.files import write_json
@@ -16,6 +20,7 @@ from dataset.report.distributions import concentration, distributions
 from dataset.report.health import crawl_pace
 from dataset.report.numbers import Number, NumberSource, relative_gain, total
 from dataset.report.page import show
+from dataset.report.theme import WIDTH_PX, Chart, category_axis, render_svg, year_axis
 from dataset.schema import RAW_TABLES
 from dataset.snapshots.publish import publish
 from dataset.snapshots.snapshot import Snapshot
@@ -89,14 +94,19 @@ def test_a_browser_finds_charts_and_pictures_and_nothing_to_complain_of(
         "namelessCharts": 0,
         "images": 23,
         "brokenImages": 0,
+        "lazyImages": 0,
         "namelessImages": 0,
         "overlaps": [],
+        "clipped": [],
+        "outside": [],
+        "silentTables": [],
         "complaints": [],
         "requests": [],
         "sideways": 0,
     }
     assert len(list((path.parent / "charts").glob("*.svg"))) == 9
     assert len(list((path.parent / "charts").glob("*.png"))) == 9
+    assert len(list((path.parent / "charts").glob("*.pdf"))) == 9
 
 
 def test_pictures_that_say_nothing_are_counted_and_shown(
@@ -149,7 +159,7 @@ def test_the_mean_of_frames_says_that_it_is_of_movies_with_frames(
         ("frame_likes", "There are no frame likes for testing"),
         ("frames", "The dataset has no frames"),
         ("images", "No pictures are available"),
-        (None, "so there is no crawl to report on"),
+        (None, "How easily people are found"),
     ],
 )
 def test_what_is_missing_is_said(
@@ -162,6 +172,75 @@ def test_what_is_missing_is_said(
     page, path = page_of(snapshot, raw, tmp_path)
     assert words in page
     assert ask_again(page, snapshot.path, path.parent, documents=DOCUMENTS) > 30
+
+
+IMPORT = {"source": "import", "file": "sales.csv", "options": {"item_column": "productId"}}
+
+
+def test_an_import_s_page_has_its_words_and_neither_the_paper_nor_a_crawl(
+    make_raw: Callable[..., Path],
+    ask_again: Callable[..., int],
+    run_command: Callable[..., tuple[int, str, str]],
+    tmp_path: Path,
+) -> None:
+    raw = make_raw()
+    write_json(raw / "provenance.json", IMPORT)
+    snapshot = published(raw, tmp_path)
+    page, path = page_of(snapshot, raw, tmp_path)
+    shown = re.sub(r"data-from=\".*?\"|(?:alt|title)=\".*?\"|<style>.*?</style>|<svg.*?>", "", page, flags=re.S)
+    assert "products" in shown
+    assert not re.findall(r"(?i)\bmovies?\b|\bwatch|Wu et al|Health of the crawl|16,166", shown)
+    assert ask_again(page, snapshot.path, path.parent, documents=DOCUMENTS) > 60
+    crawled, _ = page_of(published(make_raw(seed=1), tmp_path / "other"), None, tmp_path / "other")
+    assert "16,166" in crawled
+    status, out, _ = run_command(dataset_app, "build", "--raw", str(raw), "--to", str(tmp_path / "again"))
+    assert status == 0
+    assert "(paper:" not in out
+    assert re.search(r"with \d+ products", out)
+
+
+LABELS = {
+    "in one line": ["1", "2–3", "4–7"],
+    "in two lines": [f"{10 * 2**n}–{10 * 2 ** (n + 1) - 1}" for n in range(8)],
+    "turned": [f"{2**n:,}–{2 ** (n + 1) - 1:,}" for n in range(20)],
+    "turned, some": [str(n) * 5 for n in range(40)],
+}
+
+
+@pytest.mark.parametrize("lines", LABELS)
+def test_labels_of_large_ranges_do_not_touch(
+    lines: str, look_at: Callable[[Path], dict[str, Any]], tmp_path: Path
+) -> None:
+    labels = LABELS[lines]
+    rows = pl.DataFrame({"label": labels, "n": range(len(labels))})
+    axis = category_axis(labels, WIDTH_PX)
+    chart = alt.Chart(rows).mark_bar().encode(alt.X("label:N", sort=None, axis=axis), alt.Y("n:Q", axis=None))
+    drawn = Chart("c", "", "", "a chart", render_svg(chart)).inline_svg()
+    style = "<meta name=viewport content='width=device-width'><style>svg { width: 100% }</style>"
+    page = f"<html lang=en>{style}<body>{drawn}"
+    (tmp_path / "page.html").write_text(page, encoding="utf-8")
+    seen = look_at(tmp_path / "page.html")
+    assert (seen["overlaps"], seen["outside"]) == ([], [])
+    assert ("rotate(310" in drawn) == lines.startswith("turned")
+    assert ("<tspan" in drawn) == (lines == "in two lines")
+
+
+def test_years_are_labelled_at_equal_steps() -> None:
+    years = [str(year) for year in range(1990, 2026)]
+    shown = year_axis(years, WIDTH_PX).to_dict()["values"]
+    steps = {int(after) - int(before) for before, after in itertools.pairwise(shown)}
+    assert len(steps) == 1
+    assert 4 <= len(shown) <= 12
+    assert year_axis(years[:3], WIDTH_PX).to_dict()["values"] == years[:3]
+
+
+def test_a_frame_on_the_sheet_is_named_by_title_and_id(make_raw: Callable[..., Path], tmp_path: Path) -> None:
+    raw = make_raw()
+    movies = read_table(raw / "movies.parquet", RAW_TABLES["movies"])
+    write_table(movies.with_columns(title=pl.lit("霸王别姬")), RAW_TABLES["movies"], raw / "movies.parquet")
+    page, _ = page_of(published(raw, tmp_path), raw, tmp_path)
+    assert re.search(r'title="霸王别姬 \([^)]+\)"', page)
+    assert "PingFang SC" in page
 
 
 def test_titles_cannot_break_the_page(make_raw: Callable[..., Path], tmp_path: Path) -> None:

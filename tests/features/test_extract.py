@@ -15,8 +15,8 @@ from raw_tables import write_pictures
 from dataset.building.build import DatasetConfig, build
 from dataset.cli import run
 from dataset.description import read_proven
+from dataset.feature_schema import FrameFeature
 from dataset.files import sha256_of_file
-from dataset.schema import FrameFeature
 from dataset.snapshots.publish import publish
 from dataset.tables import read_table
 from features.__main__ import app

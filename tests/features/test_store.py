@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 
 from dataset.errors import InvalidTableError
-from dataset.schema import FrameFeature
+from dataset.feature_schema import FrameFeature
 from dataset.tables import read_table
 from features.config import ExtractorIdentity
 from features.store import FeatureStore

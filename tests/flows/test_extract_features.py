@@ -14,7 +14,7 @@ import distributed
 import pytest
 
 from dataset.errors import UsageError
-from dataset.schema import FrameFeature
+from dataset.feature_schema import FrameFeature
 from dataset.snapshots.snapshot import latest
 from dataset.tables import read_table
 from flows.config import PICTURES_A_SHARD

@@ -33,6 +33,7 @@ from dataset.snapshots.snapshot import list_snapshots
 from flows.allowed import VARIABLE, Allowed
 from flows.build_dataset import build_dataset
 from flows.server.killed import end_killed_runs
+from flows.server.start import prefect_server
 
 WEEK_S = 7 * 86_400
 ENTRYPOINT = "flows/build_dataset.py:build_dataset"
@@ -150,10 +151,22 @@ def _with_marks(world: World, keep: Callable[[list[Any]], list[Any]]) -> World:
 
 
 @pytest.fixture
-def month(server: dict[str, str], ports: Callable[[int], int], tmp_path: Path) -> Iterator[Month]:
-    login = {PREFECT_API_URL: server["PREFECT_API_URL"], PREFECT_API_AUTH_STRING: server["PREFECT_API_AUTH_STRING"]}
-    with temporary_settings(login), get_client(sync_client=True) as client:
-        yield Month(client, server, tmp_path, ports(4))
+def month(ports: Callable[[int], int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Month]:
+    monkeypatch.setenv("PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS", "2")
+    monkeypatch.setenv("PREFECT_SERVER_SERVICES_SCHEDULER_MIN_RUNS", "8")
+    environment = fast_prefect(tmp_path / "prefect", ports(1))
+    with prefect_server(tmp_path / "prefect", environment["PREFECT_API_URL"]) as server:
+        environment |= server.environment
+        known = (PREFECT_API_URL, PREFECT_API_AUTH_STRING)
+        with temporary_settings({one: environment[one.name] for one in known}), get_client(sync_client=True) as client:
+            yield Month(client, environment, tmp_path, ports(4))
+
+
+def fast_prefect(home: Path, port: int) -> dict[str, str]:
+    """Return the environment of runs on a new Prefect server."""
+    python = os.pathsep.join(map(str, [ROOT, ROOT / "flows" / "public"]))
+    mine = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    return {**mine, "PYTHONPATH": python, "PREFECT_HOME": str(home), "PREFECT_API_URL": f"http://127.0.0.1:{port}/api"}
 
 
 @pytest.mark.long

@@ -23,8 +23,8 @@ from prefect.states import Pending, Running
 
 from dataset.building.build import DatasetConfig, build
 from dataset.errors import MissingInputError
-from flows.events import HELD, PUBLISHED, REFUSED, emit
-from flows.logs import OneLine
+from flows.messages.events import HELD, PUBLISHED, REFUSED, emit
+from flows.messages.logs import OneLine
 from flows.publish_snapshot import publish_snapshot
 from flows.server.killed import end_killed_runs
 

@@ -13,6 +13,7 @@ from dataset.building.build import DatasetConfig
 from dataset.building.statistics import statistics
 from dataset.description import write_description
 from dataset.schema import SNAPSHOT_TABLES
+from dataset.snapshots.publication import PublicationConfig
 from dataset.snapshots.publish import publish
 from dataset.snapshots.snapshot import Snapshot
 from dataset.tables import empty, write_table
@@ -40,11 +41,11 @@ def tables() -> Tables:
     """Three groups of users who watch the movies of their group; the first frame of a movie shows the group."""
     generator = torch.Generator().manual_seed(0)
     shown = torch.randn(N_GROUPS, WIDTH, generator=generator) * 3
-    interactions, likes, frames, features = [], [], [], []
+    interactions, likes, train_likes, frames, features = [], [], [], [], []
     for movie in range(MOVIES):
         for frame in range(FRAMES):
             frame_id = f"m{movie:02d}f{frame}"
-            facts = {"position": frame, "train_like_count": FRAMES - frame}
+            facts = {"position": frame, "train_like_count": FRAMES - frame, "like_count": FRAMES - frame}
             frames.append({"frame_id": frame_id, "movie_id": f"m{movie:02d}", "kind": "still", **facts})
             noise = torch.randn(WIDTH, generator=generator)
             vector = noise + shown[group_of(movie)] if frame == 0 else noise
@@ -55,8 +56,7 @@ def tables() -> Tables:
             split = ("train", "validation", "test")[max(0, place - 5)]
             pair = {"user_id": f"u{user:02d}", "movie_id": f"m{movie:02d}"}
             interactions.append(pair | {"split": split})
-            if split != "train":
-                likes.append(pair | {"frame_id": f"m{movie:02d}f0", "split": split})
+            (train_likes if split == "train" else likes).append(pair | {"frame_id": f"m{movie:02d}f0", "split": split})
     movies = [{"movie_id": f"m{movie:02d}", "title": "", "genres": [], "directors": []} for movie in range(MOVIES)]
     return Tables(
         movies=_table(movies, "movies"),
@@ -67,6 +67,7 @@ def tables() -> Tables:
             features,
             schema={"frame_id": pl.String, "image_sha256": pl.String, "feature": pl.Array(pl.Float16, WIDTH)},
         ),
+        frame_likes_train=_table(train_likes, "frame_likes_train"),
     )
 
 
@@ -84,16 +85,16 @@ def sampled_rankings() -> Callable[[Scorer, HeldOutItems, int, SampledNegatives]
 
 
 @pytest.fixture
-def publish_tables(publish_below: Callable[[Path, Tables], Snapshot], tmp_path: Path) -> Callable[[Tables], Snapshot]:
+def publish_tables(publish_below: Callable[..., Snapshot], tmp_path: Path) -> Callable[..., Snapshot]:
     """Return a function that publishes tables as a snapshot named `toy` below the test's folder."""
-    return lambda tables: publish_below(tmp_path, tables)
+    return lambda tables, train_likes=False: publish_below(tmp_path, tables, train_likes)
 
 
 @pytest.fixture(scope="session")
-def publish_below() -> Callable[[Path, Tables], Snapshot]:
-    """Return a function that publishes tables as `snapshots/toy/v0001` below a folder."""
+def publish_below() -> Callable[..., Snapshot]:
+    """Return a function that publishes tables as `snapshots/toy/v0001` below a folder, on request with train likes."""
 
-    def publish_below(folder: Path, tables: Tables) -> Snapshot:
+    def publish_below(folder: Path, tables: Tables, train_likes: bool = False) -> Snapshot:
         dataset = folder / "dataset"
         for name, schema in SNAPSHOT_TABLES.items():
             if (table := getattr(tables, name, None)) is not None:
@@ -116,7 +117,7 @@ def publish_below() -> Callable[[Path, Tables], Snapshot]:
                 "precision": "fp32",
             }
         write_description(dataset, description)
-        return publish(dataset, "toy", folder / "snapshots")[0]
+        return publish(dataset, "toy", folder / "snapshots", PublicationConfig(train_likes=train_likes))[0]
 
     return publish_below
 

@@ -9,7 +9,8 @@ from torch import Tensor
 from model.data.jagged import JaggedTensor
 from model.data.tensors import Frames, TrainingData
 from model.models.factors.bpr import BPR, BPRConfig
-from model.models.visual.acf import ACF, ACFConfig, _bounded
+from model.models.history import bounded
+from model.models.visual.acf import ACF, ACFConfig
 from model.models.visual.cdl import CDL, CDLConfig
 from model.models.visual.vpoi import VPOI, VPOIConfig
 
@@ -104,11 +105,11 @@ def _acf_penalty(acf: ACF, batch: tuple[Tensor, Tensor, Tensor] = BATCH) -> floa
 
 def test_long_histories_are_sampled() -> None:
     long = JaggedTensor(torch.tensor([0, 50, 53]), torch.cat([torch.arange(50), torch.arange(3)]))
-    bounded = _bounded(long, 10, _generator())
-    assert bounded.lengths.tolist() == [10, 3]
-    assert bounded.values[10:].tolist() == [0, 1, 2]
-    assert len(bounded.values[:10].unique()) == 10
-    assert bounded.values[:10].max() > 9  # not the first ten
+    shortened = bounded(long, 10, _generator())
+    assert shortened.lengths.tolist() == [10, 3]
+    assert shortened.values[10:].tolist() == [0, 1, 2]
+    assert len(shortened.values[:10].unique()) == 10
+    assert shortened.values[:10].max() > 9  # not the first ten
 
 
 @pytest.mark.parametrize("repeats", [1, 5], ids=["fewer rows than embeddings", "more"])

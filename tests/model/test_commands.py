@@ -160,6 +160,13 @@ def test_models_without_visual_part_need_no_features_and_jifr_says_so_in_one_lin
             2,
             "setting 'visual_dims' is unknown; choose from attention_l2, batch_size, collaborative_dim",
         ),
+        (["--model", "ease", "--set", "l3=1"], 2, "setting 'l3' is unknown; choose from l2, validation_k"),
+        (
+            ["--model", "ials", "--set", "l3=1"],
+            2,
+            "choose from dim, frequency_exponent, init_std, l2, patience, sweeps, unobserved_weight, validate_every",
+        ),
+        (["--model", "popular", "--set", "l2=1"], 2, "setting 'l2' is unknown; this model has no settings"),
         (["--set", "visual_dim=wide"], 2, "visual_dim='wide' is invalid: Input should be a valid integer"),
         (["--set", "learning_rate=-1"], 2, "Input should be greater than 0"),
         (["--set", "learning_rate=0"], 2, "Input should be greater than 0"),

@@ -21,6 +21,7 @@ from PIL import Image as PillowImage
 
 from dataset.errors import PipelineError, TrainingError, UsageError
 from dataset.files import sha256_of_file
+from dataset.report.numbers import NumberSource
 from dataset.schema import Image
 from dataset.snapshots.snapshot import Snapshot
 from dataset.tables import read_table, write_table
@@ -31,7 +32,8 @@ from model.experiments import runner
 from model.experiments.config import ExperimentConfig
 from model.experiments.experiment import run_experiment
 from model.experiments.runner import Reporter
-from model.report.charts import moved_apart
+from model.report import page as page_module
+from model.report.curves import metric_curves, moved_apart
 from model.report.page import PAPER_GAINS
 from model.schema import Case, CaseFrame, Comparison, Cost, Metric, Recommendation, UserMetric
 from model.training.config import TrainingConfig
@@ -107,7 +109,7 @@ def test_every_number_of_the_report_is_found_again_in_the_tables(
     with pytest.raises(AssertionError, match="the page shows"):
         asked(ask_again, re.sub(r">0\.\d{3}</data>", ">0.999</data>", page, count=1), snapshot, folder)
     sources = re.findall(r'(?:src|href)="(.*?)"', page)
-    assert all(source.startswith(("data:", "#")) for source in sources)
+    assert all(source.startswith(("data:", "#", "tables/", "charts/")) for source in sources)
     assert "Random weights." in page
     assert "; pictures: none" in page
     assert "does <strong>not</strong> beat" in page or page.count("more than chance</b>")
@@ -142,8 +144,12 @@ def test_a_browser_finds_charts_and_pictures_and_nothing_to_complain_of(
         "emptyCharts": 0,
         "namelessCharts": 0,
         "brokenImages": 0,
+        "lazyImages": 0,
         "namelessImages": 0,
         "overlaps": [],
+        "clipped": [],
+        "outside": [],
+        "silentTables": [],
         "complaints": [],
         "requests": [],
         "sideways": 0,
@@ -183,6 +189,46 @@ def test_a_missing_part_is_said_and_does_not_stop_the_report(
     assert all(said in page for said in words)
     assert asked(ask_again, page, snapshot, folder) > 40
     assert ("JIFR" in page.split('id="models"')[1].split("</table>")[0]) == ("jifr" in models and missing != "features")
+
+
+def test_the_page_lists_the_models_that_were_left_out(publish_tables: Publish, tables: Tables, tmp_path: Path) -> None:
+    page, _ = experiment(publish_tables(replace(tables, frame_features=None)), tmp_path, "bpr", "jifr", "vbpr")
+    assert re.search(r"Left out, because the snapshot has no frame features: JIFR, VBPR\.", page)
+
+
+def test_a_column_that_would_repeat_another_is_left_out(finished: tuple[str, Path, Snapshot]) -> None:
+    page, folder, _ = finished
+    judged = read_table(folder / "metrics.parquet", Metric).filter(pl.col("task").cast(pl.String) == "item", k=15)
+    same, full = (judged.filter(metric=name).sort("model", "seed")["value"] for name in ("ndcg", "full_ndcg"))
+    assert same.to_list() == pytest.approx(full.to_list(), rel=1e-9)  # there are fewer movies than negatives
+    assert "among all movies</th>" not in page
+    assert "so the numbers are also those among all movies" in page
+
+
+def test_a_model_in_grey_is_named_when_it_is_pointed_at_or_reached_with_the_keyboard(
+    browser: Any, tmp_path: Path
+) -> None:
+    names = [f"model{n}" for n in range(12)] + ["<b>&\"'"]
+    rows = [(name, 0, "item", "ndcg", k, n / 20 + k / 100, 0.1, 0.9) for n, name in enumerate(names) for k in (5, 15)]
+    columns = ["model", "seed", "task", "metric", "k", "value", "ci_low", "ci_high"]
+    numbers = NumberSource({"metrics.parquet": pl.DataFrame(rows, schema=columns, orient="row")}, {})
+    chart = metric_curves(numbers, "item", "ndcg", "movies", None)
+    css = (Path(page_module.__file__).parent / "templates/report.css").read_text(encoding="utf-8")
+    (tmp_path / "page.html").write_text(f"<style>{css}</style>{chart.inline_svg()}", encoding="utf-8")
+    tab = browser.new_page(viewport={"width": 1280, "height": 900})
+    tab.goto((tmp_path / "page.html").as_uri())
+    assert tab.locator(".model").count() == 13
+    grey = tab.locator(".model.grey")
+    assert grey.count() == 7
+    opacity = "element => getComputedStyle(element.querySelector('text')).opacity"
+    assert {grey.nth(n).evaluate(opacity) for n in range(7)} == {"0"}
+    grey.nth(3).focus()
+    assert grey.nth(3).evaluate(opacity) == "1"
+    path = grey.nth(5).locator("path").first
+    box = path.bounding_box()
+    tab.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    assert grey.nth(5).evaluate(opacity) == "1"
+    tab.close()
 
 
 def test_titles_cannot_break_the_page(publish_tables: Publish, tables: Tables, tmp_path: Path) -> None:

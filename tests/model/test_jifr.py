@@ -136,9 +136,7 @@ def test_the_fast_scorer_gives_the_scores_of_the_equations(config: JIFRConfig, s
                 torch.testing.assert_close(scorer.frame_scores(users, some), expected, rtol=tolerance, atol=tolerance)
 
 
-@pytest.mark.parametrize(
-    "penalties", [{"visual_l2": 0.0, "projection_l2": 0.2}, {"visual_l2": 0.3, "projection_l2": 0.0}]
-)
+@pytest.mark.parametrize(("visual_l2", "projection_l2"), [(0.0, 0.2), (0.3, 0.0)])
 @pytest.mark.parametrize("config", CONFIGS)
 def test_the_loss_equals_eq_3_with_minus_ln_sigma_and_the_penalties(
     config: JIFRConfig, visual_l2: float, projection_l2: float

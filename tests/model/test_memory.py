@@ -1,11 +1,16 @@
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from dataset.errors import TrainingError
+from dataset.snapshots.snapshot import Snapshot
 from model.data import memory
 from model.data.memory import available_memory_bytes, require_memory
+from model.data.tables import Tables
+from model.evaluate import app as evaluate
 from model.experiments.memory import peak_memory_bytes
+from model.train import app as train
 
 
 def test_available_memory_is_positive_or_unknown() -> None:
@@ -50,3 +55,26 @@ def test_peak_memory_is_unknown_on_systems_without_proc(monkeypatch: pytest.Monk
 
     monkeypatch.setattr("model.experiments.memory.Path.read_text", read_text)
     assert peak_memory_bytes() is None
+
+
+def test_commands_refuse_ease_in_one_line_where_its_matrix_does_not_fit(
+    tables: Tables,
+    publish_tables: Callable[..., Snapshot],
+    run_command: Callable[..., tuple[int, str, str]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Training before it takes memory, and evaluation, perhaps on another machine, before it reads the weights."""
+    monkeypatch.chdir(tmp_path)
+    snapshot = str(publish_tables(tables).path)
+    commands = [
+        (train, "--model", "ease", "--snapshot", snapshot),
+        (evaluate, "--run", "data/runs/ease-toy-v0001-0"),
+    ]
+    assert [run_command(*one)[0] for one in commands] == [0, 0]
+    monkeypatch.setattr(memory, "available_memory_bytes", lambda: 1 << 20)
+    for one in commands:
+        status, _, told = run_command(*one)
+        assert (status, told.count("\n")) == (1, 1)
+        assert "ease: its matrix of 24 × 24 items needs about" in told
+        assert "train slim or itemknn" in told

@@ -19,11 +19,11 @@ from model.training.config import TrainingConfig
 from model.training.trainer import Trainer
 
 TRAINING = TrainingConfig(epochs=40, batch_size=32, learning_rate=0.02, n_negatives=4)
+RANKS_ITEMS = [name for name, kind in MODELS.items() if kind.model_class.ranks_items]
 LEARNING = [
     name for name, kind in MODELS.items() if issubclass(kind.model_class, TrainableRecommender | FittedRecommender)
 ]
-RANKS_ITEMS = [name for name, kind in MODELS.items() if kind.model_class.ranks_items]
-OF_FRAMES_ONLY = {"mean_frame", "first_frame", "site_order", "most_liked"}
+OF_FRAMES_ONLY = {"mean_frame", "first_frame", "site_order", "most_liked", "most_liked_upper_bound", "kfr"}
 PROJECTS_PICTURES = {
     "jifr_plus",
     "jifr",
@@ -35,7 +35,7 @@ PROJECTS_PICTURES = {
     "bm3",
 }  # to where users are
 RANKS_FRAMES = PROJECTS_PICTURES | OF_FRAMES_ONLY | {"random", "visrank"}
-DRAWN = {"random", "ials"}  # besides those that train on pairs: what a seed changes
+DRAWN = {"random", "ials", "kfr"}  # besides those that train on pairs: what a seed changes
 
 
 Trained = Callable[[str], Recommender]
@@ -60,7 +60,7 @@ def _scores(model: Recommender, tables: Tables) -> list[torch.Tensor]:
     return scores
 
 
-@pytest.mark.parametrize("name", LEARNING)
+@pytest.mark.parametrize("name", [name for name in LEARNING if name in RANKS_ITEMS])
 def test_a_trained_model_ranks_the_held_out_movies_of_the_users_group_first(
     name: str, trained: Trained, tables: Tables
 ) -> None:
@@ -139,3 +139,15 @@ def test_random_scores_are_uniform() -> None:
 def test_an_unknown_model_is_refused_with_the_list_of_names() -> None:
     with pytest.raises(UsageError, match="'jifrr' is unknown; choose one of jifr, jifr_visual, jifr_rating, jifr_na"):
         default_config("jifrr")
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"), [("ease", 24 * 24), ("popular", 24), ("ials", (30 + 24) * 64), ("bpr", (30 + 24) * 64)]
+)
+def test_all_numbers_that_a_model_has_learnt_count_as_its_weights(name: str, expected: int, trained: Trained) -> None:
+    assert trained(name).n_weights == expected
+
+
+@pytest.mark.parametrize("name", LEARNING)
+def test_every_model_that_learns_has_weights(name: str, trained: Trained) -> None:
+    assert trained(name).n_weights > 0

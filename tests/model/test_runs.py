@@ -66,6 +66,8 @@ def _described(model: str = "bpr", **changed: Any) -> dict[str, Any]:
 
 def _others(value: Any, kind: Any) -> list[Any]:
     """Return other values that a setting may have."""
+    if value is None:
+        return [1, 0.5]
     if isinstance(value, bool):
         return [not value]
     if isinstance(value, int | float):

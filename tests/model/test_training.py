@@ -1,20 +1,24 @@
 import dataclasses
 import inspect
 
+import polars as pl
 import pytest
 import torch
 
-from dataset.errors import TrainingError
+from dataset.errors import InvalidTableError, TrainingError
 from model.data.tables import Tables, index_ids
-from model.data.tensors import HeldOutLikes, TrainingData, held_out_items, training_data
+from model.data.tensors import HeldOutLikes, TrainingData, TrainLikes, held_out_items, training_data
+from model.models.names import DEFAULT_MODELS
 from model.models.recommender import FittedRecommender, TrainableRecommender
 from model.models.registry import MODELS, data_for, default_config, make_model
+from model.report.model_styles import GIVEN_LIKES, STYLES, UPPER_BOUNDS
 from model.training.config import TrainingConfig
 from model.training.trainer import Trainer, training_table
 
 TRAINING = TrainingConfig(epochs=6, batch_size=32, learning_rate=0.02, patience=3)
 LEARNING = [name for name, kind in MODELS.items() if issubclass(kind.model_class, TrainableRecommender)]
 FITTED = [name for name, kind in MODELS.items() if issubclass(kind.model_class, FittedRecommender)]
+FROM_LIKES = {"most_liked": "train_likes", "kfr": "train_likes", "most_liked_upper_bound": "like_counts"}
 
 
 def _trainer(tables: Tables, name: str = "jifr", training: TrainingConfig = TRAINING) -> Trainer:
@@ -50,7 +54,7 @@ def test_a_model_that_is_fitted_has_an_epoch_per_fit_and_its_last_is_validated(
     trainer = _trainer(tables, name, training)
     trained = trainer.run()
     assert len(trained.epochs) == trainer.most_epochs == (16 if name == "ials" else 1)
-    assert trained.epochs[-1].validation_ndcg is not None
+    assert (trained.epochs[-1].validation_ndcg is not None) == MODELS[name].model_class.ranks_items
     assert all(epoch.loss is None or epoch.loss > 0 for epoch in trained.epochs)
     assert training_table(name, 3, trained.epochs).height == len(trained.epochs)
 
@@ -58,13 +62,25 @@ def test_a_model_that_is_fitted_has_an_epoch_per_fit_and_its_last_is_validated(
 @pytest.mark.parametrize("name", MODELS)
 def test_only_a_model_that_declares_it_is_given_likes(name: str, tables: Tables) -> None:
     data = training_data(tables, index_ids(tables))
-    assert data.frames.train_likes is not None
-    of_likes = MODELS[name].model_class.learns_from_likes
-    assert of_likes == (name == "most_liked")
-    assert (data_for(name, data).frames.train_likes is None) != of_likes
-    blind = dataclasses.replace(data, frames=dataclasses.replace(data.frames, train_likes=None))
-    if not of_likes:
-        make_model(name, default_config(name), blind, 0)  # it needs none
+    assert None not in (data.likes, data.frames.train_likes, data.frames.like_counts)
+    given = data_for(name, data)
+    of_train = FROM_LIKES.get(name) == "train_likes"
+    assert MODELS[name].model_class.learns_from_likes == of_train
+    assert (given.frames.train_likes is not None) == (given.likes is not None) == of_train
+    assert (given.frames.like_counts is not None) == (FROM_LIKES.get(name) == "like_counts")
+    blind = dataclasses.replace(data.frames, train_likes=None, like_counts=None)
+    if name not in FROM_LIKES:
+        make_model(name, default_config(name), dataclasses.replace(data, frames=blind, likes=None), 0)  # it needs none
+
+
+def test_models_that_see_likes_of_held_out_pairs_or_need_whose_likes_are_upper_bounds() -> None:
+    declared = {name: kind.model_class for name, kind in MODELS.items()}
+    bounds = {name for name, kind in declared.items() if kind.upper_bound}
+    assert bounds == {name for name, kind in declared.items() if kind.needs_liked_pairs or kind.sees_held_out_likes}
+    assert bounds == {"kfr", "most_liked_upper_bound"} == set(UPPER_BOUNDS)
+    assert all(("(upper bound)" in style.title) == (name in bounds) for name, style in STYLES.items())
+    assert set(GIVEN_LIKES) == {name for name, kind in declared.items() if kind.learns_from_likes}
+    assert not bounds.intersection(DEFAULT_MODELS)
 
 
 @pytest.mark.parametrize("name", LEARNING + FITTED)
@@ -101,15 +117,29 @@ def test_a_loss_that_is_not_finite_stops_training_with_a_message(tables: Tables)
         trainer.run_epoch()
 
 
-def test_training_data_cannot_hold_a_like_or_a_held_out_pair(tables: Tables) -> None:
+def test_training_data_can_hold_no_held_out_pair_and_no_like_of_one(tables: Tables) -> None:
     fields = {field.name for field in dataclasses.fields(TrainingData)}
-    assert fields == {"positives", "n_items", "frames", "modalities"}
+    assert fields == {"positives", "n_items", "frames", "modalities", "likes"}
+    assert {field.name for field in dataclasses.fields(TrainLikes)} == {"users", "frames"}
     assert all(p.annotation is not HeldOutLikes for p in inspect.signature(Trainer.__init__).parameters.values())
     data, train = training_data(tables, index_ids(tables)), tables.interactions.filter(split="train")
     assert len(data.positives.values) == train.height
     ids = index_ids(tables)
     pairs = zip(ids.users[data.positives.owners.numpy()], ids.movies[data.positives.values.numpy()], strict=True)
     assert set(pairs) == set(train.select("user_id", "movie_id").iter_rows())
+    assert data.likes is not None
+    liked = set(zip(ids.users[data.likes.users.numpy()], ids.frames[data.likes.frames.numpy()], strict=True))
+    assert liked == set(tables.frame_likes_train.select("user_id", "frame_id").iter_rows())
+    assert not liked.intersection(tables.frame_likes.select("user_id", "frame_id").iter_rows())
+
+
+@pytest.mark.parametrize("split", ["validation", "test"])
+def test_a_like_of_a_held_out_pair_among_those_of_train_pairs_is_refused(split: str, tables: Tables) -> None:
+    leaked = tables.frame_likes.filter(split=split).head(1).with_columns(split=pl.lit("train"))
+    likes = pl.concat([tables.frame_likes_train.with_columns(pl.col("split").cast(pl.String)), leaked])
+    some = dataclasses.replace(tables, frame_likes_train=likes)
+    with pytest.raises(InvalidTableError, match="frame_likes_train: 1 rows have no match in the train split"):
+        training_data(some, index_ids(some))
 
 
 def test_the_training_table_has_one_row_per_epoch(tables: Tables) -> None:
@@ -138,8 +168,10 @@ LOSSES = {
     "bpr": [0.693910, 0.692916, 0.691775],
     "softmax_mf": [3.179295, 3.177766, 3.176138],
     "vbpr": [0.716250, 0.707274, 0.700539],
+    "svdpp": [0.692776, 0.687757, 0.678076],
+    "nais": [0.694518, 0.690471, 0.682829],
     "lightgcn": [0.670977, 0.661482, 0.649908],
-    "lattice": [0.618769, 0.587165, 0.552146],
+    "lattice": [0.648197, 0.618022, 0.584603],
     "freedom": [0.661644, 0.647758, 0.630091],
     "bm3": [5.906349, 5.550660, 5.181216],
 }

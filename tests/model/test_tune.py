@@ -140,7 +140,7 @@ def test_the_command_writes_what_train_takes_and_goes_on_where_it_stopped(
     assert command(tune, *arguments, "--trials", "2")[0] == 0
     status, out, err = command(tune, *arguments, "--trials", "3")
     assert status == 0, err
-    folder = tmp_path / "data" / "tuning" / "bpr-toy-v0001-0"
+    (folder,) = tmp_path.glob("data/tuning/bpr-toy-v0001-0-*")
     table = read_table(folder / "trials.parquet", Tuning)
     assert table["trial"].to_list() == [0, 1, 2]
     best = tomllib.loads((folder / "best.toml").read_text())
@@ -149,5 +149,5 @@ def test_the_command_writes_what_train_takes_and_goes_on_where_it_stopped(
     assert command(train, "--config", str(folder / "best.toml"), "--snapshot", snapshot)[0] == 0
     config = json.loads(next(tmp_path.glob("data/runs/*/config.json")).read_text())
     assert (config["config"]["dim"], config["config"]["l2"]) == (best["dim"], best["l2"])
-    status, _, err = command(tune, *arguments, "--trials", "3", "--set", "patience=3")
+    status, _, err = command(tune, *arguments, "--trials", "3", "--set", "patience=3", "--to", str(folder))
     assert (status, "holds a search with another training" in err) == (2, True)

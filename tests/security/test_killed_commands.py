@@ -16,8 +16,8 @@ from dataset.building.build import DatasetConfig, build
 from dataset.building.split import SplitConfig
 from dataset.description import FEATURE_FILES, TABLE_FILES, read_description, read_proven, write_description
 from dataset.errors import InvalidTableError, MissingInputError, UsageError
+from dataset.feature_schema import FrameFeature
 from dataset.folders import replaced_folder
-from dataset.schema import FrameFeature
 from dataset.snapshots.publish import publish
 from dataset.snapshots.snapshot import list_snapshots
 from dataset.snapshots.verify import verify

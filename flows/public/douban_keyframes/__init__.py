@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from model.api import EvaluationConfig as EvaluationConfig
     from model.api import Run as Run
     from model.api import SnapshotData as SnapshotData
+    from model.api import compare as compare
     from model.api import evaluate as evaluate
     from model.api import load as load
     from model.api import open_run as open_run
@@ -49,6 +50,7 @@ _MODULES = {
         "EvaluationConfig",
         "Run",
         "SnapshotData",
+        "compare",
         "evaluate",
         "load",
         "open_run",

@@ -9,7 +9,7 @@ from optuna.distributions import BaseDistribution
 from dataset.errors import UsageError
 from model.evaluation.config import EvaluationConfig
 from model.experiments.config import ExperimentConfig
-from model.experiments.settings import apply_settings
+from model.experiments.settings import settings_of_model
 from model.models.recommender import Config
 from model.models.registry import default_config
 from model.training.config import TrainingConfig
@@ -47,9 +47,7 @@ class StudyModel:
         Raises:
             UsageError: a setting is unknown or invalid.
         """
-        configs = (default_config(self.model_name), TrainingConfig())
-        config, training = apply_settings(settings, *configs, strict=strict)
-        return config, training
+        return settings_of_model(settings, self.model_name, strict)
 
 
 @dataclass(frozen=True)

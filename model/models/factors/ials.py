@@ -50,6 +50,7 @@ class IALSConfig:
 class IALS(FittedRecommender):
     """Embeddings of users and items; `fit` is one sweep."""
 
+    fits_in_steps = True
     tried = ("dim=32,64,128", "unobserved_weight=0.03,0.1,0.3", "l2=0.03,0.1,0.3")
     users: Tensor
     items: Tensor

@@ -1,7 +1,8 @@
-"""The most-liked frame: a picture's score is the number of its likes from train interactions.
+"""The most-liked frame, by likes of train pairs or, as an upper bound, by all likes that the site shows.
 
-It learns from likes, as no model of the paper does, but from none of a held-out pair. It ignores personal taste.
-(The count on the site's page would hold the likes that the test asks for.)
+A picture's score is the number of its likes: the same for everyone. `MostLiked` counts those of train interactions, and
+none of a held-out pair. The count on the site's page holds the likes that the test asks for: `MostLikedUpperBound` uses
+it, to show how far popularity alone could reach.
 """
 
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ class MostLikedConfig:
 
 
 class MostLiked(FrameRanker):
-    """Shows what most people like."""
+    """Shows what most people of train like (the column `train_like_count`)."""
 
     learns_from_likes = True
 
@@ -35,3 +36,23 @@ class MostLiked(FrameRanker):
                 "that column; build and publish it again from a crawl with likes"
             )
         return data.frames.train_likes.double()
+
+
+class MostLikedUpperBound(FrameRanker):
+    """Shows what most people on the site like (the column `like_count`), test likes included."""
+
+    sees_held_out_likes = True
+    upper_bound = "the site's like counts hold the likes that the test asks for"
+
+    def score(self, data: TrainingData) -> Tensor:
+        """Return the numbers of likes.
+
+        Raises:
+            MissingInputError: the site showed no counts.
+        """
+        if data.frames.like_counts is None:
+            raise MissingInputError(
+                "most_liked_upper_bound: no frame of the snapshot has a like_count, the number of likes on its page; "
+                "only a crawl reads them"
+            )
+        return data.frames.like_counts.double()

@@ -29,8 +29,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import embedding, relu
 
-from model.data.jagged import JaggedTensor, row_positions
+from model.data.jagged import row_positions
 from model.data.tensors import TrainingData
+from model.models.history import bounded
 from model.models.lookup import lookup
 from model.models.loss import bpr_loss, mean_squared_norm, squared_norm
 from model.models.names import Loss
@@ -84,7 +85,7 @@ class ACF(TrainableRecommender):
         super().__init__()
         self.config = config
         self.features = ScaledFeatures(require_features(data.frames, "acf"), config.feature_scaling)
-        history = _bounded(data.positives, config.max_history, generator)
+        history = bounded(data.positives, config.max_history, generator)
         self.frame_offsets: Tensor
         self.history_offsets: Tensor
         self.history: Tensor
@@ -186,14 +187,3 @@ class ACF(TrainableRecommender):
         u, p = self.users[users], self.watched[history]
         alpha = self._attend(u, history, owners, p)
         return u + sum_by(owners, alpha[:, None] * p, len(users))
-
-
-def _bounded(positives: JaggedTensor, longest: int, generator: torch.Generator) -> JaggedTensor:
-    """Return `positives` with at most `longest` values per row; longer rows are sampled uniformly."""
-    keys = torch.rand(len(positives.values), generator=generator, dtype=torch.float64)
-    order = torch.argsort(positives.owners + keys)  # shuffled within rows
-    rank = torch.empty_like(order)
-    rank[order] = torch.arange(len(order)) - positives.offsets[positives.owners]
-    kept = rank < longest
-    lengths = positives.lengths.clamp_max(longest)
-    return JaggedTensor(torch.cat([lengths.new_zeros(1), lengths.cumsum(0)]), positives.values[kept])

@@ -18,7 +18,7 @@ from dataset.building.build import DatasetConfig, build
 from dataset.building.split import SplitConfig
 from dataset.cli import run
 from dataset.description import read_description, write_description
-from dataset.schema import FrameFeature
+from dataset.feature_schema import FrameFeature
 from dataset.snapshots.publish import publish
 from dataset.tables import write_table
 

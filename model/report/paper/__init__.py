@@ -1,0 +1,1 @@
+"""What a paper on an experiment needs: tables as LaTeX, Markdown and CSV, a paragraph on the methods, and BibTeX."""

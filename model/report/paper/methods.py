@@ -1,0 +1,211 @@
+"""The paragraph on the methods of an experiment: data, models, seeds, protocol and tests, with citations."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from dataset.snapshots.citation import cite
+from dataset.snapshots.feature_words import describe_extractor
+from dataset.snapshots.manifest import Manifest
+from dataset.wording import Wording
+from model.models.recommender import TrainableRecommender
+from model.models.registry import MODELS
+from model.report.model_styles import in_order, style_of
+from model.report.paper.latex import latex, markdown
+from model.report.paper.references import ADAM, HOLM, NDCG, VGG, bibtex, key_of
+from model.training.config import TrainingConfig
+
+_SPLITS = {
+    "random": "drawn uniformly at random",
+    "per-user": "drawn per user at random",
+    "temporal": "by time, the newest for testing",
+    "stable": "by a keyed hash of the pair",
+    "given": "as published with the data",
+}
+_PROTOCOLS = {
+    "full": "For each user, the test {items} are ranked among all {items} that are new to the user.",
+    "exact": "For each user, the test {items} are ranked against NEGATIVES {items} that are new to the user; we report "
+    "the expectation over all samples of negatives, computed exactly.",
+    "sampled": "For each user, the test {items} are ranked against NEGATIVES sampled {items} that are new to the user, "
+    "REPEATS times.",
+}
+
+
+_START, _END = "\ue000", "\ue001"
+"""The signs around citations in a text; both are for private use, so no name has them."""
+
+
+@dataclass(frozen=True)
+class Methods:
+    """The methods in words: as LaTeX with citations, as Markdown, and the BibTeX of what is cited."""
+
+    latex: str
+    markdown: str
+    bibtex: str
+
+
+def methods(manifest: Manifest, experiment: Mapping[str, Any], wording: Wording) -> Methods:
+    """Return the methods of an experiment.
+
+    Args:
+        manifest: the snapshot's manifest.
+        experiment: the content of `experiment.json`.
+        wording: what items are called.
+    """
+    runs: Sequence[Mapping[str, Any]] = experiment["runs"]
+    names = {run["label"]: run["model"] for run in runs}
+    models, judged = in_order(set(names)), experiment.get("evaluation") or {}
+    entry = cite(manifest)
+    sentences = [
+        _data(manifest, wording, entry.partition("{")[2].partition(",")[0]),
+        _split(manifest, wording),
+        *_features(runs),
+        f"We compare {_listed([_cited(model, names[model]) for model in models])}.",
+        *_training(runs, manifest.statistics["n_train_interactions"]),
+        *_protocol(judged, manifest, wording),
+        *_tests(len(models), judged),
+    ]
+    text = " ".join(sentences)
+    keys = [key for part in text.split(_START)[1:] for key in part.partition(_END)[0].split(",")]
+    return Methods(
+        _with_citations(text, latex, lambda key: rf"\cite{{{key}}}", "~"),
+        _with_citations(text, markdown, lambda key: f"[@{key}]", " "),
+        bibtex(keys, entry),
+    )
+
+
+def _with_citations(text: str, written: Callable[[str], str], cited: Callable[[str], str], space: str) -> str:
+    first, *rest = text.split(_START)
+    parts = [written(first)]
+    for part in rest:
+        key, _, after = part.partition(_END)
+        parts[-1] = parts[-1].rstrip() + space
+        parts += [cited(key), written(after)]
+    return "".join(parts) + "\n"
+
+
+def _reference(key: str) -> str:
+    return f" {_START}{key}{_END}"
+
+
+def _cited(label: str, model: str) -> str:
+    key = key_of(model)
+    title = style_of(label).title.replace(_START, "").replace(_END, "")
+    return title + (_reference(key) if key else "")
+
+
+def _listed(words: Sequence[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def _data(manifest: Manifest, wording: Wording, key: str) -> str:
+    n = manifest.statistics
+    frames = f" and {n['n_frames']:,} pictures of {wording.items}" if n.get("n_frames") else ""
+    likes = (
+        f"; {n['n_test_frame_likes']:,} likes of pictures are held out for testing"
+        if n.get("n_test_frame_likes")
+        else ""
+    )
+    return (
+        f"We use {manifest.label} (content digest {manifest.content_digest[:12]}){_reference(key)}: "
+        f"{n['n_users']:,} users, {n['n_movies']:,} {wording.items}, {n['n_interactions']:,} "
+        f"interactions{frames}{likes}."
+    )
+
+
+def _split(manifest: Manifest, wording: Wording) -> str:
+    n, config = manifest.statistics, manifest.config
+    split = config.get("split") or {}
+    core = [config.get("k_user"), config.get("k_item")]
+    kept = (
+        f"Users with at least {core[0]} and {wording.items} with at least {core[1]} interactions are kept. "
+        if all(core)
+        else ""
+    )
+    how = _SPLITS.get(str(split.get("strategy")), "as the dataset has it")
+    seed = f" (seed {split['seed']})" if split.get("strategy") in ("random", "per-user", "stable") else ""
+    return (
+        f"{kept}The split is {how}{seed}: {n['n_train_interactions']:,} interactions for training, "
+        f"{n['n_validation_interactions']:,} for validation and {n['n_test_interactions']:,} for testing."
+    )
+
+
+def _features(runs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return what the pictures are described by, if a model reads features."""
+    made_by = {describe_extractor(run["extractor"]): run["extractor"] for run in runs if run.get("extractor")}
+    if not made_by or not any(_reads_features(run["model"]) for run in runs):
+        return []
+    is_vgg = any(str(extractor.get("architecture", "")).endswith("vgg19") for extractor in made_by.values())
+    return [f"Models that read pictures use {_listed(list(made_by))}{_reference(VGG) if is_vgg else ''}."]
+
+
+def _training(runs: Sequence[Mapping[str, Any]], n_train: int) -> list[str]:
+    seeds = sorted({run["seed"] for run in runs})
+    times = "once" if len(seeds) == 1 else f"{len(seeds)} times"
+    listed = f"seed{'' if len(seeds) == 1 else 's'} {_listed([str(seed) for seed in seeds])}"
+    said = [f"Each model is trained {times} ({listed})."]
+    trained = [run for run in runs if _is_trained(run["model"])]
+    if trained and all(run["training"] == trained[0]["training"] for run in trained):
+        t = trained[0]["training"]
+        steps = [_steps(run["model"], t, n_train) for run in trained]
+        batches, rates = (_range([values[place] for values in steps]) for place in (0, 1))
+        said.append(
+            f"Models that are trained on pairs use Adam{_reference(ADAM)} with a learning rate of "
+            f"{rates}, batches of {batches} positives and {t['n_negatives']} negatives "
+            f"per positive, for at most {t['epochs']} epochs. Training stops after {t['patience']} validations "
+            f"without a better NDCG@{t['validation_k']}, and the best epoch is kept."
+        )
+    return said
+
+
+def _protocol(judged: Mapping[str, Any], manifest: Manifest, wording: Wording) -> list[str]:
+    said = (
+        [
+            wording.fill(_PROTOCOLS[judged["protocol"]])
+            .replace("NEGATIVES", f"{judged['n_negatives']:,}")
+            .replace("REPEATS", str(judged["n_repeats"]))
+        ]
+        if judged.get("protocol") in _PROTOCOLS
+        else []
+    )
+    if manifest.statistics.get("n_test_frame_likes"):
+        said.append(
+            f"For key frames, all pictures of the {wording.item} are ranked for each test pair of a user and "
+            f"{wording.a_item} with a liked picture. Likes are used for evaluation only, "
+            "unless a model is said to learn from them."
+        )
+    return [*said, f"We report HR@K and NDCG@K{_reference(NDCG)} on the test split, as means over users and seeds."]
+
+
+def _tests(n_models: int, judged: Mapping[str, Any]) -> list[str]:
+    resamples = f" of {judged['n_bootstrap']:,} resamples" if judged else ""
+    said = [f"Intervals of 95 % are percentiles{resamples} of the users (bootstrap)."]
+    if n_models > 1:
+        said.append(
+            "Whether two models differ is tested with a paired t-test over users on their means over seeds; p-values "
+            f"are corrected for all pairs that were compared{_reference(HOLM)}, and differences with p < 0.05 "
+            "count as significant."
+        )
+    return said
+
+
+def _reads_features(model: str) -> bool:
+    """Return whether a model reads features of frames; an unknown model does not."""
+    return model in MODELS and MODELS[model].model_class.needs_features
+
+
+def _is_trained(model: str) -> bool:
+    """Return whether a model is trained on pairs, in epochs."""
+    return model in MODELS and issubclass(MODELS[model].model_class, TrainableRecommender)
+
+
+def _steps(model: str, training: Mapping[str, Any], n_train: int) -> tuple[float, float]:
+    """Return the batch size and the learning rate of a model, which follow from the data unless they are set."""
+    known = {key: training[key] for key in ("batch_size", "learning_rate") if training.get(key) is not None}
+    factor = getattr(MODELS[model].model_class, "batch_factor", 1)
+    return TrainingConfig(**known).steps_of(n_train, factor)
+
+
+def _range(values: Sequence[float]) -> str:
+    low, high = min(values), max(values)
+    return f"{low:g}" if low == high else f"{low:g} to {high:g}"

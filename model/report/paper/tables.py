@@ -1,0 +1,135 @@
+"""The tables of a paper: what is in each cell, from which all formats are written.
+
+In a column of a metric, the best mean is rank 1 and the second best rank 2. Means that are the same to four digits
+have the same rank.
+"""
+
+from dataclasses import dataclass
+
+from dataset.report.numbers import Number, NumberSource
+from dataset.wording import Wording
+from model.report.headlines import TASKS, difference, headline_k, ranked
+from model.report.model_styles import style_of
+
+DIGITS = 4
+_METRICS = {"hr": "HR", "ndcg": "NDCG"}
+WORSE, BETTER = "†", "*"
+_FILES = {"item": "items", "frame": "key_frames"}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell: a number, with its standard deviation over seeds, and how it compares.
+
+    Attributes:
+        value: the number; None if the model was not evaluated so.
+        spec: its format, as in `format_number`.
+        spread: the standard deviation over seeds; None for one seed.
+        rank: 1 for the best of the column, 2 for the second best.
+        mark: `*` if the best is better than the second best by more than chance; `†` if a model is worse than the best
+            by more than chance.
+    """
+
+    value: Number | None
+    spec: str = f".{DIGITS}f"
+    spread: Number | None = None
+    rank: int | None = None
+    mark: str = ""
+
+
+@dataclass(frozen=True)
+class PaperTable:
+    """A table: the name of its files, its caption in words, its columns, and a name and cells for each row."""
+
+    name: str
+    caption: str
+    rows_are: str
+    columns: list[str]
+    rows: list[tuple[str, list[Cell]]]
+
+
+def paper_tables(
+    numbers: NumberSource, statistics: list[tuple[str, Number | None, str]], n_seeds: int, wording: Wording, data: str
+) -> list[PaperTable]:
+    """Return the tables of an experiment.
+
+    Args:
+        numbers: a source that has `metrics.parquet` and, for two models and more, `comparisons.parquet`.
+        statistics: the sizes of the dataset: what is counted, the number, and its format.
+        n_seeds: how many seeds each model was trained with.
+        wording: what items are called.
+        data: the dataset's name and version.
+    """
+    sizes = [(words, [Cell(number, spec)]) for words, number, spec in statistics if number is not None]
+    tables = [PaperTable("dataset", f"The dataset {data}.", "", ["number"], sizes)]
+    for task, (what, _) in TASKS.items():
+        if order := ranked(numbers, task):
+            words = wording.fill(what)
+            tables.append(_results(numbers, task, order, words, n_seeds, data))
+            significance = _significance(numbers, task, order, words)
+            tables += [significance] if significance.rows else []
+    return tables
+
+
+def _results(numbers: NumberSource, task: str, order: list[str], what: str, n_seeds: int, data: str) -> PaperTable:
+    """Return HR and NDCG of all models at three K: the smallest, the headline's, and the largest."""
+    ks = sorted(set(numbers.rows("metrics.parquet", task=task, metric="ndcg")["k"]))
+    chosen = sorted({ks[0], headline_k(numbers, task), ks[-1]})
+    columns = [(metric, k) for metric in _METRICS for k in chosen]
+    cells = [_column(numbers, task, metric, k, order, n_seeds > 1) for metric, k in columns]
+    caption = [f"Ranking {what} on the test split of {data}, best model first."]
+    caption += [f"Means over {n_seeds} seeds ± standard deviation."] if n_seeds > 1 else ["One seed."]
+    caption += ["Best in bold, second best underlined."]
+    if numbers.has("comparisons.parquet"):
+        caption += [
+            f"{BETTER}: better than the second best by more than chance; {WORSE}: worse than the best by more than "
+            "chance (paired t-test over users, Holm correction over all compared pairs, p < 0.05)."
+        ]
+    return PaperTable(
+        _FILES[task],
+        " ".join(caption),
+        "model",
+        [f"{_METRICS[metric]}@{k}" for metric, k in columns],
+        [(style_of(model).title, [column[place] for column in cells]) for place, model in enumerate(order)],
+    )
+
+
+def _column(numbers: NumberSource, task: str, metric: str, k: int, models: list[str], has_spread: bool) -> list[Cell]:
+    where = {"task": task, "metric": metric, "k": k}
+    means = {model: numbers.of("metrics.parquet", "mean(value)", model=model, **where) for model in models}
+    shown = {model: round(mean.value, DIGITS) for model, mean in means.items() if mean is not None}
+    best_two = sorted(set(shown.values()), reverse=True)[:2]
+    by_value = sorted(shown, key=lambda model: (-(means[model] or Number(0, "")).value, model))
+    cells = []
+    for model in models:
+        rank = best_two.index(shown[model]) + 1 if shown.get(model) in best_two else None
+        against = next((other for other in by_value if other != model), None) if rank == 1 else by_value[0]
+        told = difference(numbers, model, against, **where) if against and model in shown else None
+        mark = "" if told is None or not told.is_real else BETTER if told.amount.value > 0 else WORSE
+        spread = numbers.of("metrics.parquet", "std(value)", model=model, **where) if has_spread else None
+        cells.append(Cell(means[model], spread=spread, rank=rank, mark=mark))
+    return cells
+
+
+def _significance(numbers: NumberSource, task: str, order: list[str], what: str) -> PaperTable:
+    """Return a model against each other one: the difference in NDCG, its interval, and the p-value.
+
+    The model is the best, unless only other pairs were compared, as with a baseline.
+    """
+    k = headline_k(numbers, task)
+    where = {"task": task, "metric": "ndcg", "k": k}
+    told = {one: [difference(numbers, one, other, **where) for other in order if other != one] for one in order}
+    one = max(order, key=lambda model: sum(found is not None for found in told[model]))  # the first of several
+    rows = []
+    for found in told[one]:
+        if found is not None:
+            signed = [Cell(number, f"+.{DIGITS}f") for number in (found.amount, found.low, found.high)]
+            rows.append((style_of(found.other).title, [*signed, Cell(found.p_holm, "p", rank=int(found.is_real))]))
+    return PaperTable(
+        f"{_FILES[task]}_significance",
+        f"NDCG@{k} of {what}: {style_of(one).title} minus each other model, with 95 % intervals (paired t-test "
+        "over users; p after Holm's correction over all compared pairs, in bold below 0.05).",
+        "model",
+        ["difference", "from", "to", "p"],
+        rows,
+    )

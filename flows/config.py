@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
 from cyclopts import Parameter
-from pydantic import AfterValidator, ConfigDict, Field, ValidationError
+from pydantic import BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.dataclasses import dataclass
 
 from crawler.commands.options import PhotoKind, ScopeOptions, separated
@@ -55,11 +55,11 @@ def _attributes(config: type) -> dict[str, str]:
     return {name: " ".join(text.split()) for name, text in entries}
 
 
-def _without_login(root: str) -> str:
-    """Return a folder or address unless it has a login, which Prefect's database and page would show."""
-    if re.search(r"^[a-z0-9+]+:/.*[@?#]", root, re.IGNORECASE):
+def _without_login(root: Any) -> Any:
+    """Return a path or address as a text, unless it has a login, which Prefect's database and page would show."""
+    if re.search(r"^[a-z0-9+]+:/.*[@?#]", str(root), re.IGNORECASE):
         raise ValueError("Input should be s3://bucket/prefix without a login; credentials belong in the environment")
-    return root
+    return str(root) if isinstance(root, Path) else root
 
 
 _of_extractor = _attributes(ExtractorConfig)
@@ -75,7 +75,7 @@ Contact = Annotated[str | None, Parameter(help=_of_publication["contact"])]
 Description = Annotated[str | None, Parameter(help=_of_publication["description"])]
 TrainLikes = Annotated[bool, Parameter(help=_of_publication["train_likes"])]
 PublishedDates = Annotated[Dates | None, Parameter(help=_of_publication["dates"])]
-Root = Annotated[str, AfterValidator(_without_login)]
+Root = Annotated[str, BeforeValidator(_without_login)]
 
 _of_gate = _attributes(GateConfig)
 MaxLoss = Annotated[float, Field(ge=0, le=1), Parameter(help=_of_gate["max_loss"])]

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
 from cyclopts import Parameter
-from pydantic import AfterValidator, ConfigDict, Field, ValidationError
+from pydantic import BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.dataclasses import dataclass
 
 from crawler.commands.options import PhotoKind, ScopeOptions, separated
@@ -55,11 +55,11 @@ def _attributes(config: type) -> dict[str, str]:
     return {name: " ".join(text.split()) for name, text in entries}
 
 
-def _without_login(root: str) -> str:
-    """Return a folder or address unless it has a login, which Prefect's database and page would show."""
-    if re.search(r"^[a-z0-9+]+:/.*[@?#]", root, re.IGNORECASE):
+def _without_login(root: Any) -> Any:
+    """Return a path or address as a text, unless it has a login, which Prefect's database and page would show."""
+    if re.search(r"^[a-z0-9+]+:/.*[@?#]", str(root), re.IGNORECASE):
         raise ValueError("Input should be s3://bucket/prefix without a login; credentials belong in the environment")
-    return root
+    return str(root) if isinstance(root, Path) else root
 
 
 _of_extractor = _attributes(ExtractorConfig)
@@ -72,10 +72,10 @@ _of_publication = _attributes(PublicationConfig)
 Licence = Annotated[str | None, Parameter(help=_of_publication["licence"])]
 Publisher = Annotated[str | None, Parameter(help=_of_publication["publisher"])]
 Contact = Annotated[str | None, Parameter(help=_of_publication["contact"])]
-TrainLikes = Annotated[bool, Parameter(help=_of_publication["train_likes"])]
 Description = Annotated[str | None, Parameter(help=_of_publication["description"])]
+TrainLikes = Annotated[bool, Parameter(help=_of_publication["train_likes"])]
 PublishedDates = Annotated[Dates | None, Parameter(help=_of_publication["dates"])]
-Root = Annotated[str, AfterValidator(_without_login)]
+Root = Annotated[str, BeforeValidator(_without_login)]
 
 _of_gate = _attributes(GateConfig)
 MaxLoss = Annotated[float, Field(ge=0, le=1), Parameter(help=_of_gate["max_loss"])]
@@ -107,9 +107,9 @@ class BuildConfig:
         feature_set: name of a further feature set, beside the main one, such as small
         allow_missing: go on although pages failed, if they are at most this share of their stage's pages, such as 0.01
         k: the k of the k-core, for users and movies
-        seed: seed of the split
         split: how the pairs are split into train, validation and test; with stable, a pair keeps its place when the
             dataset grows
+        seed: seed of the split
         drop_placeholders: leave out frames whose picture says nothing about its movie (tiny, blank, or shared by many)
         root: folder or address (s3://bucket/prefix, gs://, az://) of all snapshots; none: snapshots in `data`
         sandbox_seed: seed of the sandbox's world
@@ -138,8 +138,8 @@ class BuildConfig:
     photo_kinds: Annotated[tuple[PhotoKind, ...], Field(min_length=1)] = ScopeOptions.photo_kinds
     allow_missing: Annotated[float, Field(ge=0, le=1)] = 0.0
     k: Annotated[CountOrZero, Group("The tables")] = DatasetConfig.k_user
-    seed: CountOrZero = SplitConfig.seed
     split: Strategy = "stable"
+    seed: CountOrZero = SplitConfig.seed
     drop_placeholders: bool = DatasetConfig.drop_placeholders
     extractor: Annotated[Extractor, Group("Features")] = ExtractorConfig.name
     weights: Weights = ExtractorConfig.weights
@@ -198,19 +198,10 @@ class BuildConfig:
         if self.source == "douban":
             site = {"site_urls": self.site_urls} if self.site_urls else {"site": "douban"}
             site |= {"contact": self.contact, "via": self.via or None}
-        names = (
-            "movies",
-            "movies_file",
-            "users",
-            "users_file",
-            "max_users",
-            "max_movies",
-            "photo_kinds",
-            "k",
-            "delay_s",
-        )
         missing = {"allow_missing": self.allow_missing or None}
-        return site | {name: getattr(self, name) for name in names} | missing
+        seeds = ("movies", "movies_file", "users", "users_file")
+        limits = ("max_users", "max_movies", "photo_kinds", "k", "delay_s")
+        return site | {name: getattr(self, name) for name in (*seeds, *limits)} | missing
 
     @property
     def dataset_config(self) -> DatasetConfig:
@@ -298,8 +289,8 @@ class PublishConfig:
     publisher: Publisher = None
     contact: Contact = None
     dates: PublishedDates = None
-    train_likes: TrainLikes = False
     description: Description = None
+    train_likes: TrainLikes = False
     max_loss: MaxLoss = GateConfig.max_loss
     release: Release = None
 
@@ -310,7 +301,7 @@ class PublishConfig:
     @property
     def publication(self) -> PublicationConfig:
         """What the publisher decides, and states on the card."""
-        return _publication(self, self.contact)
+        return _publication(self, self.contact, self.train_likes)
 
     @property
     def gate(self) -> GateConfig:
@@ -352,10 +343,12 @@ def in_words(error: ValidationError) -> str:
     )
 
 
-def _publication(config: BuildConfig | PublishConfig, contact: str | None) -> PublicationConfig:
+def _publication(
+    config: BuildConfig | PublishConfig, contact: str | None, train_likes: bool = False
+) -> PublicationConfig:
     stated = {name: getattr(config, name) for name in ("licence", "publisher", "dates", "description")}
     try:
-        return PublicationConfig(**stated, contact=contact, train_likes=getattr(config, "train_likes", False))
+        return PublicationConfig(**stated, contact=contact, train_likes=train_likes)
     except ValidationError as error:
         raise UsageError(in_words(error)) from None
 

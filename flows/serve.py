@@ -72,10 +72,9 @@ def serve(
         address = server.api_url.removesuffix("/api")
         say(f"Prefect server {'started' if server.is_started else 'found'} at {address}")
         say(*_how_to_log_in(home, known_login, deployments[0].label), sep="\n")
-        for run in end_killed_runs() if server.is_started else ():
-            say(f"{run.name}: was killed together with the server before; it is marked as crashed.")
+        interrupted = end_killed_runs() if server.is_started else []
         os.environ[VARIABLE] = allowed.to_json()  # the processes of the runs read it
-        serve_deployments(*register(deployments, adopt, is_alone=server.is_started), pause_on_shutdown=False)
+        serve_deployments(*register(deployments, adopt, interrupted=interrupted), pause_on_shutdown=False)
 
 
 def _how_to_log_in(home: Path, known_login: Path, label: str) -> list[str]:

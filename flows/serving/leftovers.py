@@ -1,14 +1,15 @@
 """What a stop, a kill or a reboot left on the server: runs that nobody executes any more, and runs that were missed."""
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import DeploymentFilter, FlowRunFilter
-from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.client.schemas.sorting import FlowRunSort
-from prefect.states import Cancelled, Crashed, Scheduled
+from prefect.states import Cancelled, Scheduled
 
 from dataset.cli import say
 
@@ -16,19 +17,22 @@ _MOST_STARTS = 5
 """A run that was interrupted so often is not started again: it may be what stops the machine."""
 
 
-def continue_interrupted_runs(client: SyncPrefectClient, deployments: dict[str, UUID]) -> None:
-    """Start again the runs that were interrupted; each continues where it stopped.
+def continue_runs(client: SyncPrefectClient, interrupted: Iterable[FlowRun], deployments: dict[str, UUID]) -> None:
+    """Start runs again that a stop, a kill or a reboot has interrupted; each continues where it stopped.
 
     Args:
-        client: a client of a server that has just been started here, so nobody else executes its runs.
-        deployments: ids of deployments, by label.
+        client: a client of their server.
+        interrupted: the runs, which nobody executes any more.
+        deployments: ids of the deployments that are served here, by label.
     """
-    for label, id_ in deployments.items():
-        for run in _runs(client, id_, {"state": {"type": {"any_": ["PENDING", "RUNNING"]}}}):
-            is_again = run.run_count < _MOST_STARTS
-            words = "Interrupted by a stop, a kill or a reboot."
-            client.set_flow_run_state(run.id, Scheduled(message=words) if is_again else Crashed(message=words), True)
-            say(f"{label}: run {run.name} was interrupted; {'it continues' if is_again else 'it is not started again'}")
+    labels = {id_: label for label, id_ in deployments.items()}
+    for run in interrupted:
+        is_wanted = run.state_type != StateType.CANCELLING and run.run_count < _MOST_STARTS
+        if run.deployment_id in labels and is_wanted:
+            client.set_flow_run_state(run.id, Scheduled(message="Interrupted by a stop, a kill or a reboot."), True)
+            say(f"{labels[run.deployment_id]}: run {run.name} was interrupted; it continues")
+        else:
+            say(f"{run.name}: was killed together with the server before; it is marked as crashed.")
 
 
 def skip_all_but_the_last_missed_run(client: SyncPrefectClient, deployments: dict[str, UUID]) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 from uuid import UUID
 
 from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.exceptions import ObjectNotFound
 
@@ -21,7 +22,7 @@ from dataset.cli import say
 from dataset.errors import UsageError
 from flows.allowed import VARIABLE, Allowed
 from flows.serving.deployments import SLUG, Deployment
-from flows.serving.leftovers import continue_interrupted_runs, skip_all_but_the_last_missed_run
+from flows.serving.leftovers import continue_runs, skip_all_but_the_last_missed_run
 from flows.serving.schedules import in_words
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -45,7 +46,10 @@ class Pool:
 
 
 def register(
-    deployments: Sequence[Deployment], adopt: bool = False, pool: Pool | None = None, is_alone: bool = False
+    deployments: Sequence[Deployment],
+    adopt: bool = False,
+    pool: Pool | None = None,
+    interrupted: Sequence[FlowRun] = (),
 ) -> list[Any]:
     """Register deployments on the current Prefect server, and say when they run next.
 
@@ -53,7 +57,7 @@ def register(
         deployments: what to register.
         adopt: take over what another checkout has registered.
         pool: the work pool whose workers run them; None: this process will serve them.
-        is_alone: whether the server has just been started here, so that no other process executes its runs.
+        interrupted: runs that nobody executes any more (`flows.server.killed`); they are started again.
 
     Returns:
         The deployments for `prefect.serve`.
@@ -75,8 +79,7 @@ def register(
                 say(line)
         if pool is None:
             skip_all_but_the_last_missed_run(client, ids)
-        if pool is None and is_alone:
-            continue_interrupted_runs(client, ids)
+        continue_runs(client, interrupted, ids)
     return made
 
 

@@ -103,6 +103,7 @@ NOT_RUN = {
         "test_recommend_new.py runs it"
     ),
     "make demo": "its recipe, `python -m flows.demo`, is run",
+    "python -m flows run build-dataset -p sandbox_users=100": "tests/flows/test_run.py runs a flow so",
     "python -m flows.serve": "the fixture `served` of test_serve.py runs it",
     "prefect deployment run build-dataset/sandbox --watch": "test_serve.py runs it with sizes",
     "python -m dataset push data/snapshots/mine/v0001 hf://me/mine": "test_push.py runs it with a fake Hub",

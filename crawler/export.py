@@ -29,11 +29,13 @@ from crawler.scope import Scope, Source
 from dataset.errors import MissingInputError, PipelineError
 from dataset.files import atomic_path, write_json
 from dataset.placeholders.fingerprints import write_fingerprints
+from dataset.progress import stage
 from dataset.schema import Contradiction, Frame, Image, Movie, Quarantine, Rating, RawFrameLike, RawUser
 from dataset.tables import write_table
 from dataset.version import code_version
 
 
+@stage("Exporting the crawl")
 def export(crawl_dir: Path, raw_dir: Path) -> dict[str, int]:
     """Write the raw tables of a crawl and return their row counts.
 

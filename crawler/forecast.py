@@ -73,17 +73,6 @@ def cost_of_source(ledger: Ledger, scope: Scope, topic: str, source: str) -> For
     return next(one for one in forecast(ledger, alone) if one.kind == name)
 
 
-def duration(seconds: float) -> str:
-    """Return a time in words: "3 h 20 min", "4.1 days"."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if seconds < 5400:
-        return f"{seconds / 60:.0f} min"
-    if seconds < 48 * 3600:
-        return f"{seconds // 3600:.0f} h {seconds % 3600 // 60:.0f} min"
-    return f"{seconds / 86400:.1f} days"
-
-
 def _expected(kind: PageKind, ledger: Ledger, scope: Scope) -> int | None:
     """Estimate the pages that are not in the ledger yet.
 

@@ -27,6 +27,7 @@ from crawler.page import Key, TooMuch, is_uid
 from crawler.pseudonyms import Pseudonyms
 from crawler.replay import rebuild_ledger, source_of
 from dataset.errors import MissingInputError, PipelineError, UsageError
+from dataset.progress import stage
 
 _SEARCHED_ELSEWHERE = ("ledger.sqlite", forgotten.FILE_NAME, "pseudonym.key", "lock")
 
@@ -50,6 +51,7 @@ class Forgot:
     traces: Traces = field(repr=False)
 
 
+@stage("Forgetting a person")
 def forget(
     crawl_dir: Path, uid: str, published: Sequence[Path] = (), elsewhere: Callable[[Traces], bool] = lambda _: False
 ) -> Forgot:

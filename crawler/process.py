@@ -128,7 +128,9 @@ def settle(page: Page, parsed: ParsedAnswer, context: CrawlContext, archive: Arc
                 return outcome
             fills = KINDS[page.key.kind].fills
             if fills is not None:
-                ledger.set_fills(page, *fills.values_in(parsed.content))
+                n_rows, filled = fills.values_in(parsed.content)
+                if n_rows:
+                    ledger.set_fills(page, n_rows, filled)
             if "noimageai" in parsed.opt_outs:
                 _give_up_pictures(context, parsed.content, at)
     except (PageGone, Unavailable, Merged, Refused, NotUnderstood, TooMuch, BadPicture) as problem:

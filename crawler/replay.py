@@ -20,8 +20,8 @@ from crawler.page import Page
 from crawler.plan import GIVEN, drop_settled
 from crawler.process import process
 from crawler.scope import Source
-from dataset.cli import progress
 from dataset.errors import MissingInputError
+from dataset.progress import progress
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def rebuild_ledger(crawl_dir: Path, old: Ledger, folder: str = FOLDER) -> tuple[
     states: dict[int, str] = {}
     n_answers, like_scope, scope = 0, None, None
     with progress("answers") as bar:
-        task = bar.add_task("reading the archive", total=len(states_before) or None, note="")
+        task = bar.add_task("reading the archive", total=len(states_before) or None)
         for entry in read_archive(crawl_dir, folder):
             n_answers, scope = n_answers + 1, entry.origin.scope
             bar.advance(task)

@@ -1,4 +1,4 @@
-"""The command lines of all packages: how options are read, how a command ends, how it shows progress.
+"""The command lines of all packages: how options are read, how a command ends, how it prints.
 
 Each command is a function. `cyclopts` makes its options and `--help` from the function's signature, its
 docstring and the frozen config classes among its parameters. An error that a user can cause ends the
@@ -10,20 +10,12 @@ import re
 import shlex
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextvars import ContextVar
 from typing import Annotated, Any, TextIO
 
 import cyclopts
 import pydantic
 from cyclopts import App, Parameter
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 
 from dataset.errors import PipelineError, UsageError
 
@@ -34,6 +26,8 @@ LARGEST_SEED = 2**63 - 2
 """The largest seed that a table column and torch's generators can hold."""
 
 
+_QUIET = "--quiet"
+_quiet = ContextVar("_quiet", default=False)
 _OBEYED = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
@@ -80,6 +74,7 @@ def command_line(program: str, description: str = "", commands: Mapping[str, tup
     app = App(
         name=program,
         help=description or None,
+        help_epilogue=f"{_QUIET}: show no progress",
         help_format="plaintext",  # other formats drop words in angle brackets
         version=_version,
         # A flag has no --no-flag, and a list no --empty-list.
@@ -93,16 +88,26 @@ def command_line(program: str, description: str = "", commands: Mapping[str, tup
 
 
 def execute(app: App, argv: Sequence[str]) -> None:
-    """Run the command that `argv` names.
+    """Run the command that `argv` names; `--quiet` among its options silences `dataset.progress`.
 
     Raises:
         UsageError: an option, argument or command is wrong or missing.
     """
+    n_options = [*argv, "--"].index("--")
+    options = [word for word in argv[:n_options] if word != _QUIET]
+    before = _quiet.set(is_quiet() or len(options) < n_options)
     try:
-        app(argv, exit_on_error=False, print_error=False)
+        app([*options, *argv[n_options:]], exit_on_error=False, print_error=False)
     except cyclopts.CycloptsError as error:
         asked = " ".join((app.name[0], *(error.command_chain or ())))
         raise UsageError(f"{_in_words(error)}; see {asked} --help") from None
+    finally:
+        _quiet.reset(before)
+
+
+def is_quiet() -> bool:
+    """Return whether the running command was asked to show no progress."""
+    return _quiet.get()
 
 
 def run(app: App) -> None:
@@ -188,26 +193,3 @@ def _is_out_of_memory(error: Exception) -> bool:
     words = str(error).lower()
     said = ("out of memory", "can't allocate memory", "storage size calculation overflowed")
     return isinstance(error, MemoryError) or any(part in words for part in said)
-
-
-def progress(unit: str) -> Progress:
-    """Return a progress bar on stderr that counts `unit` (for example "frames") and shows the time left.
-
-    A task's field `note` is free text at the end of its line:
-    `bar.update(task, advance=1, note="loss 0.31")`.
-    """
-    console = Console(stderr=True)
-    is_wide = console.width >= 100
-    return Progress(
-        TextColumn("{task.description:<20}"),
-        BarColumn(bar_width=24 if is_wide else 8),
-        MofNCompleteColumn(),
-        TextColumn(unit),
-        *([TimeElapsedColumn()] if is_wide else []),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
-        console=console,
-        refresh_per_second=4,
-        disable=not console.is_terminal,  # in a log it would only be one useless line at the end
-    )

@@ -53,10 +53,13 @@ def require_core() -> None:
 LIBRARIES = {
     "av": "video",
     "huggingface_hub": "hub",
+    "mlflow": "mlflow",
     "open_clip": "open_clip",
     "safetensors": "timm",
     "sentence_transformers": "sentence-transformers",
+    "tensorboard": "tensorboard",
     "timm": "timm",
+    "wandb": "wandb",
     "wordllama": "text",
 }
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
-from dataset.cli import FLAT, progress, say
+from dataset.cli import FLAT, say
 from dataset.errors import UsageError
 from dataset.feature_sets import require_set_name
 from features.config import DEFAULT_STORE, ExtractOptions, ExtractorConfig
@@ -70,18 +70,8 @@ def _extract(where: _Folders, config: ExtractorConfig, device: str, retry: bool,
 
     with ThreadPoolExecutor(1) as thread:  # it reads the weights while this one imports
         extractor_later = thread.submit(Extractor, config, device, where.store / "weights.json")
-        from features.extract import compute, finish, plan
-        from features.store import FeatureStore
+        from features.extract import extract
 
         extractor = extractor_later.result()
-    feature_store = FeatureStore(where.store, extractor.identity)
-    to_do = plan(where.raw, where.dataset, feature_store, retry)
-    with progress("pictures") as bar:
-        task = bar.add_task("Extracting features", total=to_do.missing.height, note="")
-
-        def advance(n: int) -> None:
-            bar.update(task, advance=n, note=f"{bar.tasks[task].speed or 0:,.1f} per second")
-
-        if not to_do.missing.is_empty():
-            compute(where.raw, to_do.missing, extractor, feature_store, options, advance)
-    return finish(where.raw, where.dataset, to_do, feature_store, where.name).summary(extractor.identity)
+    done = extract(where.raw, where.dataset, extractor, where.store, options=options, retry=retry, name=where.name)
+    return done.summary(extractor.identity)

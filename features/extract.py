@@ -23,6 +23,7 @@ from dataset.errors import TooLittleDataError
 from dataset.feature_sets import files_of_set
 from dataset.folders import link_or_copy, replaced_folder
 from dataset.pictures.pool import PicturePool
+from dataset.progress import progress, stage
 from dataset.schema import Image, Quarantine, SnapshotFrame
 from dataset.tables import quarantine_rows, read_table, write_table
 from features.ahead import one_ahead
@@ -118,6 +119,7 @@ def pictures_of(raw: Path, dataset: Path | None) -> pl.DataFrame:
     return images.sort("image_sha256", "frame_id")
 
 
+@stage("Looking for features in the store")
 def plan(raw: Path, dataset: Path | None, store: FeatureStore, retry: bool = False) -> Plan:
     """Find the pictures whose features the store lacks. This needs neither the network nor its weights.
 
@@ -206,6 +208,7 @@ def compute(
     return n_done
 
 
+@stage("Writing the feature table")
 def finish(raw: Path, dataset: Path | None, plan: Plan, store: FeatureStore, name: str | None = None) -> Extracted:
     """Write a feature set: its table and its quarantine; for a dataset, record the extractor.
 
@@ -258,7 +261,7 @@ def extract(
     dataset: Path | None,
     extractor: Extractor,
     root: Path,
-    advance: Advance,
+    advance: Advance = lambda n: None,
     options: ExtractOptions | None = None,
     retry: bool = False,
     name: str | None = None,
@@ -266,7 +269,14 @@ def extract(
     """Run all three steps: write a feature set of a dataset's pictures, computing only what the store lacks."""
     store = FeatureStore(root, extractor.identity)
     to_do = plan(raw, dataset, store, retry)
-    compute(raw, to_do.missing, extractor, store, options or ExtractOptions(), advance)
+    with progress("pictures") as bar:
+        task = bar.add_task("Extracting features", total=to_do.missing.height)
+
+        def advance_both(n: int) -> None:
+            bar.advance(task, n)
+            advance(n)
+
+        compute(raw, to_do.missing, extractor, store, options or ExtractOptions(), advance_both)
     return finish(raw, dataset, to_do, store, name)
 
 

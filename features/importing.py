@@ -26,6 +26,7 @@ from dataset.feature_sets import (
     table_of_set,
 )
 from dataset.files import sha256_of_file
+from dataset.progress import stage
 from dataset.schema import SnapshotFrame, SnapshotMovie
 from dataset.tables import fill_columns, read_table, write_table
 from features.dataset_folder import Addition, add_feature_set, add_item_features, frames_sha256, movies_sha256
@@ -92,6 +93,7 @@ class ImportedFeatures:
     loss: Loss
 
 
+@stage("Importing vectors")
 def import_features(
     source: Path, dataset: Path, config: VectorsConfig, name: str | None = None, modality: str | None = None
 ) -> ImportedFeatures:

@@ -4,8 +4,9 @@ import shlex
 from pathlib import Path
 from typing import Annotated
 
-from dataset.cli import FLAT, progress, say
+from dataset.cli import FLAT, say
 from dataset.feature_sets import TEXT
+from dataset.progress import progress
 from features.texts.config import TextConfig
 
 
@@ -25,7 +26,7 @@ def encode_texts_of_items(
     from features.texts.encoding import encode_texts  # loads numpy and polars
 
     with progress("texts") as bar:
-        task = bar.add_task("Encoding texts", total=None, note="")
+        task = bar.add_task("Encoding texts", total=None)
         done = encode_texts(dataset, config, name, lambda n, of: bar.update(task, advance=n, total=of))
     identity = done.identity
     say(

@@ -10,6 +10,10 @@ app = command_line(
     {
         "demo": ("flows.demo:demo", "Run the whole pipeline once on invented data, in a few minutes."),
         "serve": ("flows.serve:serve", "Serve the Prefect deployments on this machine."),
+        "run": (
+            "flows.run:run_flow",
+            "Run a flow by its name, with the parameters of a deployment or a settings file.",
+        ),
         "forget": (
             "flows.forget:forget_person",
             "Remove a person from a crawl and from Prefect's history.",

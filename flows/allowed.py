@@ -32,6 +32,7 @@ class Allowed:
 
     Attributes:
         folders: folders that runs may read and write, with everything below them
+        roots: addresses in object stores (s3://bucket/prefix) where runs may publish, with everything below them
         runners: where features may be computed: local, dask, dask:<address>
         weights: files of weights; auto, torchvision's names and random:<seed> are always allowed
         site_urls: base addresses of other sites: movie,www,images, and mobile if it has JSON
@@ -39,6 +40,7 @@ class Allowed:
     """
 
     folders: tuple[Path, ...] = (Path("data"),)
+    roots: tuple[str, ...] = ()
     runners: tuple[str, ...] = (LOCAL,)
     weights: tuple[str, ...] = ()
     site_urls: tuple[str, ...] = ()
@@ -52,7 +54,8 @@ class Allowed:
             paths = tuple(value for value in chosen.values() if isinstance(value, Path))
             allowed = replace(
                 allowed,
-                folders=allowed.folders + paths,
+                folders=allowed.folders + paths + tuple(map(Path, filter(_is_path, _given(chosen, "root")))),
+                roots=allowed.roots + tuple(root for root in _given(chosen, "root") if not _is_path(root)),
                 runners=allowed.runners + _given(chosen, "runner"),
                 weights=allowed.weights + _given(chosen, "weights"),
                 site_urls=allowed.site_urls + _given(chosen, "site_urls"),
@@ -83,6 +86,8 @@ class Allowed:
             return True
         if isinstance(value, Path):
             return any(_is_below(value, folder) for folder in self.folders)
+        if name == "root":
+            return self._allows(name, Path(value)) if _is_path(value) else _is_in_store(value, self.roots)
         if name == "weights":
             return bool(re.fullmatch(_HARMLESS_WEIGHTS, value)) or value in self.weights
         if name == "site_urls":
@@ -119,6 +124,19 @@ def _is_below(path: Path, folder: Path) -> bool:
         return path.resolve().is_relative_to(folder.resolve())
     except (OSError, RuntimeError, ValueError):  # a loop of links, or a zero byte
         return False
+
+
+def _is_path(root: str) -> bool:
+    return re.match(r"[a-z][a-z0-9+.-]*:/", root, re.IGNORECASE) is None
+
+
+def _is_in_store(root: str, allowed: tuple[str, ...]) -> bool:
+    """Return whether an address leads into one of the allowed ones; a name such as `..` or `%2e` never does."""
+    parts = root.rstrip("/").split("/")
+    is_plain = all(re.fullmatch(r"[\w.=+ -]*[\w=+ -][\w.=+ -]*", part) for part in parts[2:])
+    return root in allowed or (
+        is_plain and any(parts[: len(one)] == one for one in (text.rstrip("/").split("/") for text in allowed))
+    )
 
 
 def _spelled(site_urls: str) -> str:

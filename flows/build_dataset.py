@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from prefect import flow
+from prefect.context import FlowRunContext
 
 from crawler.plan import STAGES
 from dataset.snapshots.snapshot import Snapshot
@@ -33,14 +34,18 @@ def build_dataset(config: BuildConfig) -> Snapshot:
     if config.source != "import":
         with _site(config):
             for stage in STAGES:
-                crawl(stage, config.home, config.crawl_options, config.refresh)
+                crawl(stage, config.home, config.crawl_options, refresh=config.refresh or _is_scheduled())
         export_raw(config.home)
     numbers = build_tables(config.home, config.dataset_config)
     if numbers["n_frames"] > numbers["n_frames_without_picture"]:
         extract(config.home, config.extractor_config, config.data / "features", config.runner, config.feature_set)
-    return publish_dataset(
-        config.home / "dataset", config.name, config.data / "snapshots", config.publication, config.gate
-    )
+    return publish_dataset(config.home / "dataset", config.name, config.snapshots, config.publication, config.gate)
+
+
+def _is_scheduled() -> bool:
+    """Return whether a schedule has started this run: it reads again what may have changed."""
+    context = FlowRunContext.get()
+    return bool(context and context.flow_run and context.flow_run.auto_scheduled)
 
 
 @contextmanager

@@ -6,14 +6,20 @@ Linux a child also ends when its parent is killed (`PR_SET_PDEATHSIG`). On other
 flow finishes its stage, and the next run waits for it.
 """
 
+import contextvars
 import ctypes
 import functools
 import os
 import signal
 import subprocess
 import sys
+import threading
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
+from dataset.cli import is_quiet, say
 from dataset.errors import PipelineError
 
 _STOP_TIMEOUT_S = 60  # a page in flight may take this long
@@ -36,25 +42,59 @@ class StageError(PipelineError):
 def run_stage(arguments: list[str]) -> str:
     """Run `python -m <arguments>` and return what it printed, without its hint about the next command.
 
-    The child shows its progress on our stderr if that is a terminal.
+    If our stderr is a terminal, the child shows its progress there. Otherwise its lines go through `say` as they come,
+    so they are in Prefect's log.
 
     Raises:
         StageError: the child failed; the message has its exit status and the last line of its output.
     """
-    stderr = None if sys.stderr.isatty() else subprocess.PIPE
-    with start([sys.executable, "-m", *arguments], stdout=subprocess.PIPE, stderr=stderr, text=True) as child:
-        try:
-            output, errors = _communicate(child)
-        except BaseException:
-            stop(child)
-            raise
+    command, last_line = [sys.executable, "-m", *arguments], "its message is above"
+    if sys.stderr.isatty():
+        child, output = _run(command, None)
+    else:
+        with _retold() as (stderr, lines):
+            child, output = _run(command, stderr)
+        last_line = next(reversed(lines), "")
     if child.returncode:
-        last_line = (errors or "its message is above").strip().splitlines()[-1:]
         raise StageError(
-            f"`python -m {' '.join(arguments[:2])}` ended with exit status {child.returncode}: {' '.join(last_line)}",
+            f"`python -m {' '.join(arguments[:2])}` ended with exit status {child.returncode}: {last_line}",
             child.returncode,
         )
     return str(output).partition("\nNext:")[0].strip()
+
+
+def _run(command: list[str], stderr: int | None) -> tuple["subprocess.Popen[Any]", Any]:
+    """Run a command to its end; return its process, and what it printed."""
+    with start(
+        [*command, *(["--quiet"] if is_quiet() else [])], stdout=subprocess.PIPE, stderr=stderr, text=True
+    ) as child:
+        try:
+            return child, _output(child)
+        except BaseException:
+            stop(child)
+            raise
+
+
+@contextmanager
+def _retold() -> Iterator[tuple[int, "deque[str]"]]:
+    """Yield a file descriptor to write to, and the last line that was written; say each line, but not an error's."""
+    reads, writes = os.pipe()
+    last: deque[str] = deque(maxlen=1)
+
+    def retell() -> None:
+        with os.fdopen(reads, encoding="utf-8", errors="replace") as lines:
+            for line in filter(None, map(str.strip, lines)):
+                last.append(line)
+                if not line.startswith("python -m "):  # an error, which the caller raises
+                    say(line, file=sys.stderr)
+
+    thread = threading.Thread(target=contextvars.copy_context().run, args=(retell,), daemon=True)
+    thread.start()
+    try:
+        yield writes, last
+    finally:
+        os.close(writes)
+        thread.join(_STOP_TIMEOUT_S)
 
 
 def options_from(**values: Any) -> list[str]:
@@ -91,14 +131,14 @@ def stop(child: "subprocess.Popen[Any]") -> None:
         child.wait()
 
 
-def _communicate(child: "subprocess.Popen[Any]") -> tuple[Any, Any]:
-    """Read all that a child prints.
+def _output(child: "subprocess.Popen[Any]") -> Any:
+    """Read all that a child prints on stdout.
 
     It wakes up every second, because Prefect cancels a run by raising an exception in this thread.
     """
     while True:
         try:
-            return child.communicate(timeout=1)
+            return child.communicate(timeout=1)[0]
         except subprocess.TimeoutExpired:
             continue
 

@@ -2,23 +2,22 @@
 
 A config is the only place that defines its flow's parameters: names, defaults, choices, bounds and
 descriptions. From it come the flow's form in Prefect (`parameters_of`), the options of a command line
-(`dataset.cli.FLAT`), and the check of a TOML file (`read_toml`). Defaults that belong to a stage
+(`dataset.cli.FLAT`), and the check of a settings file (`flows.serving.settings`). Defaults that belong to a stage
 come from the stage's own config.
 """
 
 import functools
 import inspect
 import re
-import tomllib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
 from cyclopts import Parameter
-from pydantic import ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, ConfigDict, Field, ValidationError
 from pydantic.dataclasses import dataclass
 
-from crawler.commands.options import separated
+from crawler.commands.options import PhotoKind, ScopeOptions, separated
 from crawler.commands.sources import sources_of
 from crawler.sandbox.world import WorldConfig
 from crawler.scope import PREFERRED
@@ -26,7 +25,7 @@ from dataset.building.build import DatasetConfig
 from dataset.building.split import SplitConfig, Strategy
 from dataset.cli import Count, CountOrZero
 from dataset.dates import Dates
-from dataset.errors import MissingInputError, UsageError
+from dataset.errors import UsageError
 from dataset.feature_sets import require_set_name
 from dataset.snapshots.publication import GateConfig, PublicationConfig
 from features.config import DEFAULT_STORE, ExtractorConfig
@@ -38,9 +37,15 @@ PICTURES_A_SHARD = 256
 SnapshotName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]
 SandboxSize = Annotated[int, Field(ge=10)]
 
-_STRICT = ConfigDict(extra="forbid")
+STRICT = ConfigDict(extra="forbid")
 _Config = TypeVar("_Config")
 _Result = TypeVar("_Result")
+
+
+class Group(NamedTuple):
+    """Annotates the first parameter of a group in a flow's form."""
+
+    title: str
 
 
 def _attributes(config: type) -> dict[str, str]:
@@ -48,6 +53,13 @@ def _attributes(config: type) -> dict[str, str]:
     _, _, section = (inspect.getdoc(config) or "").partition("Attributes:\n")
     entries = re.findall(r"^    (\w+): (.+(?:\n {8}.+)*)", section.partition("\n\n")[0], re.MULTILINE)
     return {name: " ".join(text.split()) for name, text in entries}
+
+
+def _without_login(root: str) -> str:
+    """Return a folder or address unless it has a login, which Prefect's database and page would show."""
+    if re.search(r"^[a-z0-9+]+:/.*[@?#]", root, re.IGNORECASE):
+        raise ValueError("Input should be s3://bucket/prefix without a login; credentials belong in the environment")
+    return root
 
 
 _of_extractor = _attributes(ExtractorConfig)
@@ -61,87 +73,112 @@ Licence = Annotated[str | None, Parameter(help=_of_publication["licence"])]
 Publisher = Annotated[str | None, Parameter(help=_of_publication["publisher"])]
 Contact = Annotated[str | None, Parameter(help=_of_publication["contact"])]
 TrainLikes = Annotated[bool, Parameter(help=_of_publication["train_likes"])]
+Description = Annotated[str | None, Parameter(help=_of_publication["description"])]
 PublishedDates = Annotated[Dates | None, Parameter(help=_of_publication["dates"])]
+Root = Annotated[str, AfterValidator(_without_login)]
 
 _of_gate = _attributes(GateConfig)
 MaxLoss = Annotated[float, Field(ge=0, le=1), Parameter(help=_of_gate["max_loss"])]
 Release = Annotated[str | None, Field(pattern="^[0-9a-f]{12,64}$"), Parameter(help=_of_gate["release"])]
 
 
-@dataclass(frozen=True, kw_only=True, config=_STRICT)
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class BuildConfig:
     """The parameters of `build-dataset`.
 
     Attributes:
         source: sandbox: the local invented site; douban: the real site; import: existing raw tables
-        name: name of the dataset and of its folder
-        data: folder for everything the pipeline keeps
-        contact: e-mail or URL for the User-Agent; required for douban
-        movies: movie ids to start from; the sandbox has its own
-        users: user ids to start from; Prefect's database keeps them, so a file is better
-        users_file: text file with more user ids to start from, one per line
-        refresh: request pages again if they may have changed
+        name: name of the dataset and of its folder, such as lab
+        data: folder for everything the pipeline keeps, such as data or /srv/lab
+        contact: e-mail or web address for the User-Agent and the card, such as you@example.org; required for douban
         site_urls: base addresses of another site with the same pages: movie,www,images, and mobile if it has JSON
         via: where each topic is read: html, json or auto, or pairs such as movie=json,collection=list; none: html in
             the sandbox, auto elsewhere
         delay_s: seconds between requests; at least 5 on a real host
+        refresh: request pages again if they may have changed; runs that a schedule starts always do
+        movies: movie ids to start from, such as 1292052; the sandbox has its own
+        movies_file: text file with more movie ids to start from, one per line
+        users: user ids to start from; Prefect's database keeps them, so a file is better
+        users_file: text file with more user ids to start from, one per line
+        max_users: take at most this many users
+        max_movies: take at most this many movies, the most-rated ones
+        photo_kinds: which pictures become frames: some of still, poster, wallpaper
         runner: where features are computed: local, dask, dask:<address>
-        feature_set: name of a further feature set, beside the main one
+        feature_set: name of a further feature set, beside the main one, such as small
+        allow_missing: go on although pages failed, if they are at most this share of their stage's pages, such as 0.01
         k: the k of the k-core, for users and movies
         seed: seed of the split
+        split: how the pairs are split into train, validation and test; with stable, a pair keeps its place when the
+            dataset grows
         drop_placeholders: leave out frames whose picture says nothing about its movie (tiny, blank, or shared by many)
+        root: folder or address (s3://bucket/prefix, gs://, az://) of all snapshots; none: snapshots in `data`
         sandbox_seed: seed of the sandbox's world
         sandbox_users: number of users in the sandbox
         sandbox_movies: number of movies in the sandbox
         sandbox_port: first of the sandbox's four ports
-        split: how the pairs are split into train, validation and test; with stable, a pair keeps its place when the
-            dataset grows
-        allow_missing: go on although pages failed, if they are at most this share of their stage's pages, such as 0.01
 
     Raises:
         UsageError: `douban` without a contact or without ids to start from, or an unknown source in `via`.
     """
 
-    source: Literal["sandbox", "douban", "import"] = "sandbox"
+    source: Annotated[Literal["sandbox", "douban", "import"], Group("The dataset")] = "sandbox"
     name: SnapshotName = "sandbox"
     data: Path = Path("data")
-    contact: str | None = None
-    movies: tuple[str, ...] | None = None
-    users: tuple[str, ...] | None = None
-    users_file: Path | None = None
-    refresh: bool = False
+    contact: Annotated[str | None, Group("The site")] = None
     site_urls: str | None = None
     via: str | None = None
     delay_s: Annotated[float, Field(ge=0)] = 0.0
-    extractor: Extractor = ExtractorConfig.name
+    refresh: bool = False
+    movies: Annotated[tuple[str, ...] | None, Group("The scope")] = None
+    movies_file: Path | None = None
+    users: tuple[str, ...] | None = None
+    users_file: Path | None = None
+    max_users: Count | None = None
+    max_movies: Count | None = None
+    photo_kinds: Annotated[tuple[PhotoKind, ...], Field(min_length=1)] = ScopeOptions.photo_kinds
+    allow_missing: Annotated[float, Field(ge=0, le=1)] = 0.0
+    k: Annotated[CountOrZero, Group("The tables")] = DatasetConfig.k_user
+    seed: CountOrZero = SplitConfig.seed
+    split: Strategy = "stable"
+    drop_placeholders: bool = DatasetConfig.drop_placeholders
+    extractor: Annotated[Extractor, Group("Features")] = ExtractorConfig.name
     weights: Weights = ExtractorConfig.weights
     precision: Precision = "auto"
     runner: Annotated[str, Field(pattern=r"^(local|dask(:.+)?)$")] = LOCAL
     feature_set: str | None = None
-    k: CountOrZero = DatasetConfig.k_user
-    seed: CountOrZero = SplitConfig.seed
-    drop_placeholders: bool = DatasetConfig.drop_placeholders
-    sandbox_seed: CountOrZero = WorldConfig.seed
+    root: Annotated[Root | None, Group("The snapshot")] = None
+    licence: Licence = None
+    publisher: Publisher = None
+    description: Description = None
+    dates: PublishedDates = None
+    max_loss: MaxLoss = GateConfig.max_loss
+    release: Release = None
+    sandbox_seed: Annotated[CountOrZero, Group("The sandbox")] = WorldConfig.seed
     sandbox_users: SandboxSize = WorldConfig.n_users
     sandbox_movies: SandboxSize = WorldConfig.n_movies
     sandbox_port: Annotated[int, Field(ge=1, le=65532)] = 8801
-    dates: PublishedDates = None
-    split: Strategy = "stable"
-    allow_missing: Annotated[float, Field(ge=0, le=1)] = 0.0
-    max_loss: MaxLoss = GateConfig.max_loss
-    release: Release = None
 
     def __post_init__(self) -> None:
         """Refuse to crawl the real site without a contact and ids, and names of sources or sets that cannot exist."""
         require_set_name(self.feature_set)
-        if self.source == "douban" and not (self.contact and (self.movies or self.users or self.users_file)):
+        if self.source == "douban" and not (self.contact and self._seeds):
             raise UsageError("source douban needs a contact (for the User-Agent) and movies or users to start from")
         sources_of(separated(self.via or ""), PREFERRED, has_json=True)
+        _ = self.publication  # checked before a crawl of weeks, not after it
+
+    @property
+    def _seeds(self) -> Any:
+        return self.movies or self.movies_file or self.users or self.users_file
 
     @property
     def home(self) -> Path:
         """The dataset's folder."""
         return self.data / self.name
+
+    @property
+    def snapshots(self) -> str:
+        """The folder or address of all snapshots."""
+        return self.root or str(self.data / "snapshots")
 
     @property
     def site_file(self) -> Path:
@@ -161,9 +198,19 @@ class BuildConfig:
         if self.source == "douban":
             site = {"site_urls": self.site_urls} if self.site_urls else {"site": "douban"}
             site |= {"contact": self.contact, "via": self.via or None}
-        start = {"movies": self.movies, "users": self.users, "users_file": self.users_file}
+        names = (
+            "movies",
+            "movies_file",
+            "users",
+            "users_file",
+            "max_users",
+            "max_movies",
+            "photo_kinds",
+            "k",
+            "delay_s",
+        )
         missing = {"allow_missing": self.allow_missing or None}
-        return {**site, **start, "k": self.k, "delay_s": self.delay_s, **missing}
+        return site | {name: getattr(self, name) for name in names} | missing
 
     @property
     def dataset_config(self) -> DatasetConfig:
@@ -182,8 +229,9 @@ class BuildConfig:
 
     @property
     def publication(self) -> PublicationConfig:
-        """How exact the published dates are."""
-        return PublicationConfig(dates=self.dates)
+        """What the publisher decides, and states on the card: the contact only beside their name."""
+        contact = self.contact if self.publisher else None
+        return _publication(self, contact)
 
     @property
     def gate(self) -> GateConfig:
@@ -191,7 +239,7 @@ class BuildConfig:
         return GateConfig(self.max_loss, self.release)
 
 
-@dataclass(frozen=True, kw_only=True, config=_STRICT)
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class ExtractFeaturesConfig:
     """The parameters of `extract-features`.
 
@@ -230,31 +278,39 @@ class ExtractFeaturesConfig:
         return ExtractorConfig(self.extractor, self.weights, self.precision, self.decoding)
 
 
-@dataclass(frozen=True, kw_only=True, config=_STRICT)
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class PublishConfig:
     """The parameters of `publish-snapshot`.
 
     Attributes:
-        dataset: the dataset folder (python -m dataset build)
-        name: name of the snapshot
-        root: folder of all snapshots
+        dataset: the dataset folder (python -m dataset build), such as data/lab/dataset
+        name: name of the snapshot, such as lab
+        root: folder or address (s3://bucket/prefix, gs://, az://) of all snapshots
+
+    Raises:
+        UsageError: a statement for the card is wrong.
     """
 
     dataset: Path
     name: SnapshotName
-    root: Path = Path("data/snapshots")
+    root: Root = "data/snapshots"
     licence: Licence = None
     publisher: Publisher = None
     contact: Contact = None
     dates: PublishedDates = None
     train_likes: TrainLikes = False
+    description: Description = None
     max_loss: MaxLoss = GateConfig.max_loss
     release: Release = None
+
+    def __post_init__(self) -> None:
+        """Check what the card will state."""
+        _ = self.publication
 
     @property
     def publication(self) -> PublicationConfig:
         """What the publisher decides, and states on the card."""
-        return PublicationConfig(self.licence, self.publisher, self.contact, self.dates, self.train_likes)
+        return _publication(self, self.contact)
 
     @property
     def gate(self) -> GateConfig:
@@ -262,7 +318,7 @@ class PublishConfig:
         return GateConfig(self.max_loss, self.release)
 
 
-@dataclass(frozen=True, kw_only=True, config=_STRICT)
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class RunExperimentConfig:
     """The parameters of `run-experiment`.
 
@@ -289,24 +345,19 @@ class RunExperimentConfig:
     runs: Path = Path("data/runs")
 
 
-def read_toml(config: type[_Config], path: Path) -> _Config:
-    """Read a config from a TOML file with one `name = value` per line.
+def in_words(error: ValidationError) -> str:
+    """Return the problems of parameters as one line, without their values."""
+    return "; ".join(
+        f"{'.'.join(map(str, one['loc']))}: {one['msg'].removeprefix('Value error, ')}" for one in error.errors()
+    )
 
-    Raises:
-        MissingInputError: the file cannot be read.
-        UsageError: it is not TOML, or a parameter is unknown, missing or out of bounds.
-    """
+
+def _publication(config: BuildConfig | PublishConfig, contact: str | None) -> PublicationConfig:
+    stated = {name: getattr(config, name) for name in ("licence", "publisher", "dates", "description")}
     try:
-        return config(**tomllib.loads(path.read_text(encoding="utf-8")))
-    except OSError as error:
-        raise MissingInputError(f"{path}: cannot be read ({error.strerror})") from None
+        return PublicationConfig(**stated, contact=contact, train_likes=getattr(config, "train_likes", False))
     except ValidationError as error:
-        problems = (f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
-        raise UsageError(f"{path}: {'; '.join(problems)}") from None
-    except ValueError as error:
-        raise UsageError(f"{path}: not a TOML file ({error})") from None
-    except UsageError as error:
-        raise UsageError(f"{path}: {error}") from None
+        raise UsageError(in_words(error)) from None
 
 
 def parameters_of(config: type) -> Callable[[Callable[[Any], _Result]], Callable[..., _Result]]:
@@ -325,19 +376,32 @@ def parameters_of(config: type) -> Callable[[Callable[[Any], _Result]], Callable
             check_run(chosen)
             return function(chosen)
 
-        with_parameters.__signature__ = inspect.signature(config)  # type: ignore[attr-defined]
+        with_parameters.config = config  # type: ignore[attr-defined]
+        with_parameters.__signature__ = _in_groups(inspect.signature(config))  # type: ignore[attr-defined]
         with_parameters.__doc__ = "\n".join([inspect.getdoc(function) or "", "", "Args:", *described])
         return with_parameters
 
     return decorate
 
 
+def _in_groups(signature: inspect.Signature) -> inspect.Signature:
+    """Return a signature whose form says in front of each parameter's name to which group it belongs."""
+    parameters, title = [], ""
+    for one in signature.parameters.values():
+        title = next((mark.title for mark in _marks(one.annotation, Group)), title)
+        label = Field(json_schema_extra={"title": f"{title}: {one.name}" if title else one.name})
+        parameters.append(one.replace(annotation=Annotated[one.annotation, label]))
+    return signature.replace(parameters=parameters)
+
+
 def descriptions(config: type) -> dict[str, str]:
     """Return the description of each field of a config: from the docstring's `Attributes`, or from its type."""
     documented = _attributes(config)
-    helps = {
-        name: next(str(one.help) for one in parameter.annotation.__metadata__ if isinstance(one, Parameter))
-        for name, parameter in inspect.signature(config).parameters.items()
-        if name not in documented
+    return {
+        name: documented.get(name) or next(str(mark.help) for mark in _marks(one.annotation, Parameter))
+        for name, one in inspect.signature(config).parameters.items()
     }
-    return documented | helps
+
+
+def _marks(annotation: Any, kind: type[_Config]) -> list[_Config]:
+    return [mark for mark in getattr(annotation, "__metadata__", ()) if isinstance(mark, kind)]

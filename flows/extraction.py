@@ -21,8 +21,9 @@ import polars as pl
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 
-from dataset.cli import progress, say
+from dataset.cli import say
 from dataset.errors import WeightsError
+from dataset.progress import progress
 from features.config import ExtractOptions, ExtractorConfig, ExtractorIdentity
 from features.store import FeatureStore
 from flows.config import ExtractFeaturesConfig, parameters_of
@@ -97,7 +98,7 @@ def extract_features(config: ExtractFeaturesConfig) -> str:
     pictures = to_do.missing.select("image_sha256", "path")
     shards = [part.rows() for part in pictures.iter_slices(config.pictures_a_shard)]
     with progress("pictures") as bar:
-        line = bar.add_task("Extracting features", total=pictures.height, note="")
+        line = bar.add_task("Extracting features", total=pictures.height)
         futures = [
             extract_shard.submit(number, raw, rows, shard_config, identity, root, config.threads)
             for number, rows in enumerate(shards)

@@ -12,7 +12,7 @@ from prefect import task
 from crawler.ledger.ledger import Ledger
 from crawler.plan import STAGES, kinds_of
 from dataset.building.build import DatasetConfig, build
-from dataset.cli import progress, say
+from dataset.cli import say
 from dataset.description import TABLE_FILES, read_description
 from dataset.errors import HeldError, MissingInputError, PipelineError, RefusedError
 from dataset.feature_sets import files_of_set
@@ -154,14 +154,10 @@ def extract_here(
 ) -> None:
     """Extract the features in this process, which decodes, computes and writes in parallel."""
     from features.extract import extract as extract_pictures  # imported here: torch takes seconds
-    from features.extract import pictures_of
     from features.extractor import Extractor
 
     extractor = Extractor(config, memory=store / "weights.json")
-    with progress("pictures") as bar:
-        total = pictures_of(raw, dataset)["image_sha256"].n_unique()
-        line = bar.add_task("Extracting features", total=total, note="")
-        done = extract_pictures(raw, dataset, extractor, store, lambda n: bar.update(line, advance=n), name=feature_set)
+    done = extract_pictures(raw, dataset, extractor, store, name=feature_set)
     say(
         f"Features: computed {done.n_computed:,} pictures, the others were in the store; {done.n_features:,} frames "
         f"have a feature (weights {extractor.identity.weights}, {extractor.identity.precision})."
@@ -172,7 +168,7 @@ def extract_here(
 def publish_dataset(
     dataset: Path,
     name: str,
-    root: Path,
+    root: str | Path,
     config: PublicationConfig = PublicationConfig(),  # noqa: B008 - it is frozen
     gate: GateConfig = GateConfig(),  # noqa: B008
 ) -> Snapshot:
@@ -191,7 +187,7 @@ def publish_dataset(
         lost = _lost_by(snapshot, root)
         emit(PUBLISHED, name, version=snapshot.version, digest=snapshot.content_digest, lost=lost)
         say(
-            f"Published snapshot {snapshot.label} in {snapshot.path}, with the dates of people's acts by "
+            f"Published snapshot {snapshot.label} in {snapshot.folder}, with the dates of people's acts by "
             f"{snapshot.manifest.dates}."
         )
     else:

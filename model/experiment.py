@@ -14,6 +14,7 @@ from dataset.cli import FLAT, command_line, execute, run, say
 from dataset.errors import MissingInputError, UsageError
 from model.experiments.config import ExperimentConfig
 from model.experiments.folders import DEFAULT_EXPERIMENTS, DEFAULT_RUNS, DEFAULT_TUNING
+from model.experiments.training_options import Tool
 
 app = command_line("python -m model.experiment")
 
@@ -31,6 +32,7 @@ def experiment(
     runs: Path = DEFAULT_RUNS,
     searches: Path = DEFAULT_TUNING,
     shard: str | None = None,
+    log: Tool | None = None,
 ) -> None:
     """Train and evaluate several models, and write a report; to continue a stopped experiment, run it again.
 
@@ -45,6 +47,7 @@ def experiment(
         searches: the parent of the folders of all searches
         shard: run only this part of the runs, for example 2/8, and write no report; when all parts have ended, the
             same command without it writes the report
+        log: also write every epoch for this tracking tool, into data/tracking (an extra of the same name)
     """
     from model.experiments.console import console_reporter
     from model.experiments.experiment import Folders, run_shard, run_study
@@ -52,7 +55,9 @@ def experiment(
     from model.experiments.settings import read_settings
     from model.experiments.studies.study import Shard, study_of
     from model.experiments.studies.study_file import read_study
+    from model.experiments.tracking import open_tracker, require_tool
 
+    require_tool(log)
     part = Shard.parse(shard) if shard else None
     if raw and not (raw / "images.parquet").is_file():
         raise MissingInputError(f"{raw}: no images.parquet there; --raw takes the folder of raw tables")
@@ -70,7 +75,7 @@ def experiment(
     parent = (to or DEFAULT_EXPERIMENTS) / (study.stem if study and not to else "")
     for one, name in zip(opened, names, strict=True):
         folder = to if to and len(opened) == 1 else parent / name
-        with console_reporter() as reporter:
+        with open_tracker(log) as tracker, console_reporter(tracker) as reporter:
             if part:
                 n_runs = run_shard(one, asked, Folders(runs, searches), part, reporter)
                 say(f"Part {shard} of {name} is finished ({n_runs} runs). The report: this command without --shard.")

@@ -38,12 +38,14 @@ def train(
     from model.experiments.run_folder import find_snapshot
     from model.experiments.run_task import ask_for
     from model.experiments.settings import read_settings, settings_of_model, take_model_name
+    from model.experiments.tracking import open_tracker, require_tool
     from model.experiments.training_run import settings_without_effect
     from model.models.registry import MODELS
     from model.training.device import use_device
 
     if resume and fresh:
         raise UsageError("--resume and --fresh exclude each other; give one of them")
+    require_tool(options.log)
     settings = read_settings(options.config, options.assignments) | ({} if epochs is None else {"epochs": epochs})
     model_name = take_model_name(settings, options.model)
     config, training = settings_of_model(settings, model_name)
@@ -59,7 +61,8 @@ def train(
     )
     if reason := MODELS[model_name].model_class.upper_bound:
         say(f"An upper bound: {reason}.")
-    train_on_console(task, data, options.device, resume)
+    with open_tracker(options.log) as tracker:
+        train_on_console(task, data, options.device, resume, tracker)
     say(f"Run: {task.folder}\nNext: python -m model.evaluate --run {task.folder}")
 
 

@@ -42,9 +42,11 @@ def tune_settings(
     from model.experiments.run_folder import find_snapshot
     from model.experiments.search_space import read_space
     from model.experiments.settings import read_settings, take_model_name
+    from model.experiments.tracking import open_tracker, require_tool
     from model.experiments.tuning import Search, search_name
     from model.training.device import use_device
 
+    require_tool(options.log)
     base = read_settings(options.config, options.assignments)
     model_name = take_model_name(base, options.model)
     space = read_space(tried, model_name)
@@ -55,7 +57,8 @@ def tune_settings(
     use_device(options.device, options.threads)
     snapshot = find_snapshot(options.snapshot, options.features)
     folder = to or DEFAULT_TUNING / search_name(search, snapshot)
-    search_on_console(folder, search, snapshot, load(snapshot), options.device)
+    with open_tracker(options.log) as tracker:
+        search_on_console(folder, search, snapshot, load(snapshot), options.device, tracker)
     best = folder / "best.toml"
     say(
         f"{best.read_text(encoding='utf-8')}\nTrials: {folder / 'trials.parquet'}\n"

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from crawler.commands.options import CrawlOptions
 from crawler.commands.status import alarm_lines
-from crawler.forecast import Forecast, cost_of_source, duration, forecast, seconds_needed
+from crawler.forecast import Forecast, cost_of_source, forecast, seconds_needed
 from crawler.kinds import KINDS, PERSONAL_KINDS
 from crawler.ledger import reports
 from crawler.ledger.ledger import Ledger
@@ -22,6 +22,7 @@ from crawler.scope import CHOICES, LIST
 from crawler.spiders.settings import CrawlSettings
 from dataset.cli import FLAT, say
 from dataset.errors import UsageError
+from dataset.progress import duration
 
 _NEXT = {"ratings": "frames", "frames": "likes", "likes": "export"}
 _REFRESH = "Refresh"

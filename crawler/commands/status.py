@@ -9,7 +9,6 @@ from rich.text import Text
 
 from crawler.alarms import alarms
 from crawler.commands.options import DEFAULT_CRAWL
-from crawler.forecast import duration
 from crawler.kinds import KINDS
 from crawler.ledger import reports
 from crawler.ledger.claims import n_contradictions
@@ -18,6 +17,7 @@ from crawler.ledger.lock import is_locked
 from crawler.ledger.pages import MOST_REFUSALS, STATES
 from crawler.plan import STAGES
 from dataset.cli import printable, say
+from dataset.progress import duration
 
 RECENT_S = 600.0
 _REDRAW_S = 2.0

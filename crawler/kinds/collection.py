@@ -280,6 +280,6 @@ COLLECTION = HtmlKind(
     first_pages=_first_pages,
     unplanned=n_people_to_come,
     places=lambda scope: PER_PAGE[scope.collection_mode],
-    fills=Fills(lambda parsed: parsed.ratings, {"stars": 0.3, "rated_on": 0.3}),
+    fills=Fills(CollectionPage, lambda parsed: parsed.ratings, {"stars": 0.3, "rated_on": 0.3}),
     refresh_days=7.0,
 )

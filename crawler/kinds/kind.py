@@ -39,16 +39,18 @@ class Fills(NamedTuple):
     """How often the fields of a page's rows have a value.
 
     Attributes:
+        of: the type of a page's content; an answer that says where else to read (JSON) has no rows.
         rows: gives the rows of a page's content.
         at_least: for each field, the share of rows that have a value as long as the page is what its parser expects.
     """
 
+    of: type
     rows: Callable[[Any], Sequence[Any]]
     at_least: Mapping[str, float]
 
     def values_in(self, content: Any) -> tuple[int, dict[str, int]]:
         """Return the number of rows, and how many of them have a value in each field."""
-        rows = self.rows(content)
+        rows = self.rows(content) if isinstance(content, self.of) else ()
         return len(rows), {name: sum(getattr(row, name) not in (None, ()) for row in rows) for name in self.at_least}
 
 

@@ -270,6 +270,8 @@ MOVIE = HtmlKind(
     first_pages=_first_pages,
     unplanned=unread_movies,
     pages_per_list=one_page,
-    fills=Fills(lambda parsed: (parsed.movie,), {"year": 0.8, "genres": 0.8, "directors": 0.7, "rating_mean": 0.5}),
+    fills=Fills(
+        MoviePage, lambda parsed: (parsed.movie,), {"year": 0.8, "genres": 0.8, "directors": 0.7, "rating_mean": 0.5}
+    ),
     refresh_days=90.0,
 )

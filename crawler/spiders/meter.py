@@ -1,12 +1,12 @@
-"""The progress bar of a stage: finished and known pages, pages per second, retries and failures."""
+"""The progress bar of a stage: finished and known pages, retries and failures."""
 
 import time
 from collections.abc import Sequence
 
-from rich.progress import Progress
 from scrapy.statscollectors import StatsCollector
 
 from crawler.ledger.ledger import Ledger
+from dataset.progress import Bars
 
 _REDRAW_S = 0.25
 _SETTLED = ("done", "gone", "unavailable", "refused", "failed")
@@ -15,14 +15,14 @@ _SETTLED = ("done", "gone", "unavailable", "refused", "failed")
 class Meter:
     """Draws the progress of a stage from Scrapy's stats."""
 
-    def __init__(self, bar: Progress, stage: str, ledger: Ledger, kinds: Sequence[str]) -> None:
+    def __init__(self, bar: Bars, stage: str, ledger: Ledger, kinds: Sequence[str]) -> None:
         self.stats: StatsCollector | None = None
         self._bar = bar
         self._ledger = ledger
         self._settled_before = ledger.count(kinds, "done", "gone", "unavailable")
         self._known_before = self._settled_before + ledger.count(kinds, "pending") - ledger.pages_added
-        self._task = bar.add_task(stage, total=None, completed=self._settled_before, note="")
-        self._started = self._drawn = time.monotonic()
+        self._task = bar.add_task(f"Crawling {stage}", total=None, completed=self._settled_before)
+        self._drawn = time.monotonic()
 
     def update(self) -> None:
         """Redraw, at most a few times per second."""
@@ -36,10 +36,7 @@ class Meter:
         self._drawn = time.monotonic()
         counts = {what: self.stats.get_value(f"pages/{what}", 0) for what in (*_SETTLED, "retried")}
         settled = sum(counts[state] for state in _SETTLED)
-        note = f"{settled / max(self._drawn - self._started, 1e-3):,.1f} pages/s"
-        if counts["retried"]:
-            note += f", {counts['retried']:,} retries"
-        if counts["failed"]:
-            note += f", {counts['failed']:,} failed"
+        words = {"retried": "retries", "failed": "failed"}
+        note = ", ".join(f"{counts[state]:,} {word}" for state, word in words.items() if counts[state])
         total = self._known_before + self._ledger.pages_added
         self._bar.update(self._task, completed=self._settled_before + settled, total=total, note=note)

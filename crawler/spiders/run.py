@@ -19,7 +19,6 @@ from twisted.python.failure import Failure
 
 from crawler.archive.records import Origin
 from crawler.archive.warc import Archive
-from crawler.forecast import duration
 from crawler.kinds import KINDS
 from crawler.kinds.kind import CrawlContext, PageKind
 from crawler.ledger.ledger import Ledger
@@ -31,8 +30,8 @@ from crawler.spiders.politeness import Politeness, user_agent
 from crawler.spiders.robots import HostRules, read_robots
 from crawler.spiders.settings import CrawlSettings, scrapy_settings
 from crawler.spiders.spider import StageSpider
-from dataset.cli import progress
 from dataset.errors import RefusedError, UnfinishedError
+from dataset.progress import duration, progress
 
 
 @dataclass(frozen=True)

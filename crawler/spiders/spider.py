@@ -15,7 +15,6 @@ from scrapy.http import Response
 
 from crawler.alarms import alarms
 from crawler.archive.warc import Archive
-from crawler.forecast import duration
 from crawler.kinds import KINDS
 from crawler.kinds.kind import CrawlContext
 from crawler.page import Answer, Page, TooMuch
@@ -27,6 +26,7 @@ from crawler.spiders.rest import cannot_be_reached
 from crawler.spiders.robots import HostRules
 from crawler.spiders.settings import CrawlSettings
 from dataset.cli import say
+from dataset.progress import duration
 
 _LOOK_EVERY_S = 600.0
 

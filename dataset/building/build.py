@@ -33,6 +33,7 @@ from dataset.documents import read_document
 from dataset.errors import InvalidTableError, MissingInputError, TooLittleDataError, UsageError
 from dataset.folders import replaced_folder
 from dataset.placeholders.config import PlaceholderConfig
+from dataset.progress import stage
 from dataset.schema import (
     HELD_OUT_SPLITS,
     OPTIONAL_RAW_TABLES,
@@ -108,6 +109,7 @@ def read_raw(raw: Path) -> dict[str, pl.DataFrame]:
     return {name: read_table(raw / f"{name}.parquet", schema) for name, schema in (RAW_TABLES | optional).items()}
 
 
+@stage("Building the dataset")
 def build(raw: Path, destination: Path, config: DatasetConfig) -> BuiltDataset:
     """Build a dataset folder from a raw folder.
 
@@ -129,7 +131,8 @@ def build(raw: Path, destination: Path, config: DatasetConfig) -> BuiltDataset:
     config = replace(config, feedback=config.feedback.with_last_day(tables.get("users"), ratings))
     given = given_pairs(ratings) if config.split.strategy == "given" else None
     feedback, dropped = to_implicit_feedback(ratings, tables["movies"]["movie_id"], config.feedback)
-    core = k_core(feedback, config.k_user, config.k_item)
+    with stage("Finding the k-core"):
+        core = k_core(feedback, config.k_user, config.k_item)
     if core.is_empty():
         raise TooLittleDataError(
             f"{raw}: none of {feedback.height:,} interactions is left in the k-core with k = {config.k_user} for users "

@@ -19,6 +19,7 @@ from dataset.claims import require_plausible
 from dataset.codes import Codes, dense_codes
 from dataset.errors import InvalidTableError, MissingInputError, UsageError
 from dataset.files import atomic_path
+from dataset.progress import stage
 
 _log = logging.getLogger(__name__)
 
@@ -61,6 +62,7 @@ def k_core(interactions: pl.DataFrame, k_user: int = 5, k_item: int = 5) -> pl.D
     return interactions.filter(_rows_in_core(users, movies, k_user, k_item)[0])
 
 
+@stage("Finding the k-core")
 def k_core_parquet(
     source: Path,
     destination: Path,

@@ -6,9 +6,19 @@
 | `per-user` | the same share of each user's interactions | exact, per user | seed, set of pairs |
 | `temporal` | the newest: train, then validation, then test | exact, overall | times; seed within one moment |
 | `stable` | pairs chosen by a keyed hash | close to the shares | seed and the pair alone |
+| `leave-one-out` | each user's newest, and the one before it | one per user | times; seed within one moment |
+| `leave-one-out-random` | the same in random order | one per user | seed, set of pairs |
+| `cut-off` | what is at or after a moment | as they are | times; see below |
 | `given` | what the published split holds out | as published | the split; seed if it has no validation |
 
 With `given` and no published validation, `round(validation_share * n)` of the n train rows are drawn for it.
+
+With `leave-one-out`, a user of one interaction keeps it in train, and one of two has no validation. A share of 0 leaves
+out validation or test; other shares change nothing.
+
+With `cut-off`, everything from `test_from` on is test, and everything from `validation_from` on and before it is
+validation. Without `validation_from`, the newest `round(validation_share * n)` of the n rows before `test_from` are;
+rows of the same moment are in random order.
 
 No strategy depends on the order of rows. With `stable`, an interaction keeps its split when the dataset
 grows, so no version trains on a pair that another version tests.
@@ -16,6 +26,7 @@ grows, so no version trains on a pair that another version tests.
 
 import hashlib
 from collections.abc import Callable
+from datetime import UTC, datetime, time, timedelta
 from typing import Annotated, Literal
 
 import dataframely as dy
@@ -23,7 +34,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 from cyclopts import Parameter
-from pydantic import Field
+from pydantic import AfterValidator, Field
 from pydantic.dataclasses import dataclass
 
 from dataset.codes import dense_codes
@@ -32,10 +43,20 @@ from dataset.moments import moment
 from dataset.schema import SPLITS, ImplicitFeedback, Interaction
 from dataset.tables import canonical, fill_optional, validate
 
-Strategy = Literal["random", "per-user", "temporal", "stable", "given"]
+Strategy = Literal[
+    "random", "per-user", "temporal", "stable", "given", "leave-one-out", "leave-one-out-random", "cut-off"
+]
+
+
+def _in_utc(moment: datetime) -> datetime:
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
 
 SplitCodes = npt.NDArray[np.uint8]
 """(n,) uint8, the split of each row: 0 train, 1 validation, 2 test."""
+
+Moment = Annotated[datetime, AfterValidator(_in_utc)]
+"""A moment; without a time zone, it is in UTC."""
 
 _Hashes = npt.NDArray[np.uint64]
 
@@ -49,9 +70,11 @@ class SplitConfig:
         validation_share: share of the interactions for validation (the paper: 10 %); for a given split without
             validation, the share of train
         test_share: share of the interactions for test (the paper: 20 %); a given split has its own
-        strategy: how to split: at random (as in the paper), per user, by time, by a stable hash, or as the imported
-            ratings say (given)
+        strategy: how to split: at random (as in the paper), per user, by time, by a stable hash, as the imported
+            ratings say (given), one interaction of each user (the newest, or a random one), or at a cut-off in time
         keep_cold: whether to keep held-out interactions whose user or movie has no training interaction; by default yes
+        test_from: for a cut-off, the first moment of test, in UTC: 2020-01-31 or 2020-01-31T18:00:00
+        validation_from: the first moment of validation (by default the newest --validation-share before test)
     """
 
     seed: Annotated[int, Field(ge=0, lt=2**64)] = 0
@@ -59,15 +82,29 @@ class SplitConfig:
     test_share: float = 0.2
     strategy: Annotated[Strategy, Parameter(name="--split")] = "random"
     keep_cold: Annotated[bool, Parameter(negative="--drop-cold")] = True
+    test_from: Moment | None = None
+    validation_from: Moment | None = None
 
     def __post_init__(self) -> None:
-        """Reject shares that are negative or leave nothing for training."""
+        """Reject shares that are negative or leave nothing for training, and cut-offs that are none."""
         shares = (self.validation_share, self.test_share)
         if not (all(share >= 0 for share in shares) and sum(shares) < 1):
             raise UsageError(
                 f"split: shares {shares[0]} (validation) and {shares[1]} (test) must not be negative "
                 "and must leave interactions for training; the paper uses 0.1 and 0.2"
             )
+        self._require_cut_off()
+
+    def _require_cut_off(self) -> None:
+        if self.strategy == "cut-off":
+            if self.test_from is None:
+                raise UsageError("--split cut-off needs the first moment of test: --test-from 2020-01-31")
+            if self.validation_from is not None and self.validation_from >= self.test_from:
+                raise UsageError(
+                    f"--validation-from {self.validation_from} must be before --test-from {self.test_from}"
+                )
+        elif self.test_from is not None or self.validation_from is not None:
+            raise UsageError(f"--test-from and --validation-from need --split cut-off, not {self.strategy}")
 
 
 def split(
@@ -82,8 +119,9 @@ def split(
 
     Raises:
         TooLittleDataError: `feedback` is empty.
-        UsageError: the strategy is `given`, and no split is given.
-        InvalidTableError: the strategy is `temporal` and a row has no date.
+        UsageError: the strategy is `given`, and no split is given; or a cut-off leaves no row on one side of it, or
+            is within a day of which a row has no time.
+        InvalidTableError: the strategy orders by time and a row has no date.
     """
     if feedback.is_empty():
         raise TooLittleDataError(
@@ -128,16 +166,10 @@ def _temporal(ordered: pl.DataFrame, config: SplitConfig) -> SplitCodes:
 
     Of one day, rows without a time of day come first (`dataset.moments`).
     """
-    moments = ordered.select(moment()).to_series()
-    n_undated = moments.null_count()
-    if n_undated:
-        raise InvalidTableError(
-            f"split: {n_undated:,} of {ordered.height:,} interactions have no date, which a temporal split needs; "
-            "drop them with --since and any early day, or choose another --split"
-        )
+    moments = _moments(ordered, config)
     draw = np.random.default_rng(config.seed).permutation(ordered.height)
     split_codes = np.empty(ordered.height, dtype=np.uint8)
-    split_codes[np.lexsort([draw, moments.to_physical().to_numpy()])] = _in_turn(ordered.height, config)
+    split_codes[np.lexsort([draw, moments])] = _in_turn(ordered.height, config)
     return split_codes
 
 
@@ -152,6 +184,94 @@ def _per_user(ordered: pl.DataFrame, config: SplitConfig) -> SplitCodes:
     split_codes = np.empty(ordered.height, dtype=np.uint8)
     split_codes[by_user] = (place < n_held_out[users[by_user]]).astype(np.uint8) + (place < n_test[users[by_user]])
     return split_codes
+
+
+def _leave_one_out(ordered: pl.DataFrame, config: SplitConfig) -> SplitCodes:
+    """Hold out each user's newest row for test and the one before it for validation; one always stays in train."""
+    return _leave_last(ordered, config, _moments(ordered, config))
+
+
+def _leave_random_out(ordered: pl.DataFrame, config: SplitConfig) -> SplitCodes:
+    """Do the same with each user's rows in random order."""
+    return _leave_last(ordered, config, np.zeros(ordered.height, dtype=np.int64))
+
+
+def _leave_last(ordered: pl.DataFrame, config: SplitConfig, order: npt.NDArray[np.int64]) -> SplitCodes:
+    """Hold out the last rows of each user by `order`; rows of the same order are in random order."""
+    users = dense_codes(ordered, "user_id")
+    draw = np.random.default_rng(config.seed).permutation(ordered.height)
+    by_user = np.lexsort([draw, order, users])
+    n_of_user = np.bincount(users)
+    from_end = np.repeat(np.cumsum(n_of_user), n_of_user) - np.arange(ordered.height)  # 1 is the last
+    n, n_test = n_of_user[users[by_user]], int(config.test_share > 0)
+    is_test = (from_end <= n_test) & (n > 1)
+    is_validation = (from_end == n_test + 1) & (n > n_test + 1) & (config.validation_share > 0)
+    split_codes = np.empty(ordered.height, dtype=np.uint8)
+    split_codes[by_user] = is_validation + 2 * is_test
+    return split_codes
+
+
+def _cut_off(ordered: pl.DataFrame, config: SplitConfig) -> SplitCodes:
+    """Cut at moments. A row at a cut-off is on its later side."""
+    moments = _moments(ordered, config)
+    for option, cut in (("--test-from", config.test_from), ("--validation-from", config.validation_from)):
+        if cut is not None:
+            _require_parted(ordered, option, cut)
+    is_test = moments >= _microseconds(config.test_from)
+    split_codes = np.where(is_test, 2, 0).astype(np.uint8)
+    before = np.flatnonzero(~is_test)
+    if config.validation_from is not None:
+        split_codes[before[moments[before] >= _microseconds(config.validation_from)]] = 1
+    else:
+        draw = np.random.default_rng(config.seed).permutation(ordered.height)
+        newest_last = before[np.lexsort([draw[before], moments[before]])]
+        split_codes[newest_last[len(before) - round(config.validation_share * len(before)) :]] = 1
+    found = np.bincount(split_codes, minlength=3)
+    missing = [name for name, n in zip(SPLITS, found, strict=True) if not n]
+    if config.validation_from is None:
+        missing = [name for name in missing if name != "validation"]
+    if missing:
+        first, last = ordered.select(first=moment().min(), last=moment().max()).row(0)
+        raise UsageError(
+            f"split: no interaction is in {' and '.join(missing)} with these cut-offs; the interactions are from "
+            f"{first:%Y-%m-%d %H:%M:%S} to {last:%Y-%m-%d %H:%M:%S} (UTC): choose moments between them"
+        )
+    return split_codes
+
+
+def _require_parted(ordered: pl.DataFrame, option: str, cut: datetime) -> None:
+    """Check that each row is clearly before a cut-off or not.
+
+    Raises:
+        UsageError: it is within a day, and of a row of that day, only the day is known.
+    """
+    is_unclear = (pl.col("rated_on") == cut.date()) & pl.col("rated_at").is_null()
+    n = ordered.filter(is_unclear).height
+    if n and cut.time() != time():
+        raise UsageError(
+            f"{option} {cut:%Y-%m-%dT%H:%M:%S}: of {n:,} interactions of that day only the day is known, so they are "
+            f"neither before nor after; cut at the start of a day, such as {cut:%Y-%m-%d}"
+        )
+
+
+def _moments(ordered: pl.DataFrame, config: SplitConfig) -> npt.NDArray[np.int64]:
+    """Return the moment of each row in microseconds.
+
+    Raises:
+        InvalidTableError: a row has no date.
+    """
+    moments = ordered.select(moment()).to_series()
+    n_undated = moments.null_count()
+    if n_undated:
+        raise InvalidTableError(
+            f"split: {n_undated:,} of {ordered.height:,} interactions have no date, which --split {config.strategy} "
+            "needs; drop them with --since and any early day, or choose another --split"
+        )
+    return moments.to_physical().to_numpy()
+
+
+def _microseconds(cut: datetime | None) -> int:
+    return 0 if cut is None else (cut - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
 
 
 def _stable(ordered: pl.DataFrame, config: SplitConfig) -> SplitCodes:
@@ -216,4 +336,7 @@ _STRATEGIES: dict[Strategy, Callable[[pl.DataFrame, SplitConfig], SplitCodes]] =
     "per-user": _per_user,
     "temporal": _temporal,
     "stable": _stable,
+    "leave-one-out": _leave_one_out,
+    "leave-one-out-random": _leave_random_out,
+    "cut-off": _cut_off,
 }

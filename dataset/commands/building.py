@@ -19,6 +19,7 @@ from dataset.formats.importing import Imported, import_ratings
 from dataset.formats.videos import ImportedVideos
 from dataset.recipes.importing import Given, import_by_recipe, next_commands
 from dataset.recipes.recipe import list_recipes
+from dataset.snapshots.datasheet import split_in_words
 from dataset.snapshots.manifest import FILE_NAME as MANIFEST
 from dataset.snapshots.snapshot import open_snapshot
 from dataset.wording import is_of_the_papers_kind, wording_of
@@ -139,6 +140,7 @@ def build_dataset(
     )
     for note in built.notes:
         say(f"  {note}")
+    say(f"  split: {split_in_words(built.description['config'])}")
     if config.split.strategy == "given":
         say(f"  {_about_given_split(built.description['provenance']['given_split'])}")
     if built.removed_features:

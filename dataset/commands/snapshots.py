@@ -11,11 +11,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
-from dataset.cli import FLAT, progress, say
+from dataset.cli import FLAT, say
 from dataset.columns import describe_table
 from dataset.dates import IN_WORDS, Dates, describe_published
 from dataset.errors import HeldError, InvalidSnapshotError, InvalidTableError, MissingInputError, StorageError
 from dataset.files import atomic_path
+from dataset.progress import progress
 from dataset.risk import words
 from dataset.schema import is_known, schema_of
 from dataset.snapshots.diff import describe_changes, diff_tables
@@ -256,7 +257,7 @@ def pull_snapshot(
     """
     source = snapshot_at(snapshot)
     with progress("bytes") as bar:
-        line = bar.add_task(f"Pulling {source.label}", total=sum(file_sizes(source).values()), note="")
+        line = bar.add_task(f"Pulling {source.label}", total=sum(file_sizes(source).values()))
         pulled, is_new = pull(source, to, lambda n: bar.update(line, advance=n))
     if is_new:
         say(f"Pulled {pulled.label} to {pulled.path}, every file verified.")

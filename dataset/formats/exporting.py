@@ -24,6 +24,7 @@ from dataset.files import atomic_path, explain_write_errors, sha256_of_file, wri
 from dataset.formats.export_features import ExportedFeatures, FeaturesOf
 from dataset.formats.export_formats import ExportFormat, Writable, files_of
 from dataset.moments import moment
+from dataset.progress import stage
 from dataset.schema import SnapshotFrame, SnapshotInteraction, SnapshotMovie
 from dataset.tables import read_published
 
@@ -56,6 +57,7 @@ class Exported:
     n_filled: dict[str, int]
 
 
+@stage("Exporting")
 def export(
     source: Path,
     destination: Path,

@@ -24,6 +24,7 @@ from dataset.formats.split_files import GivenSplit, read_given
 from dataset.formats.videos import ImportedVideos, Videos, import_videos, require_videos
 from dataset.placeholders.fingerprints import write_fingerprints
 from dataset.placeholders.raw_folder import placeholders_of_raw
+from dataset.progress import stage
 from dataset.schema import OPTIONAL_RAW_TABLES, RAW_TABLES, Movie, Quarantine
 from dataset.tables import empty, fill_columns, write_table
 from dataset.version import code_version
@@ -63,6 +64,7 @@ class Imported:
     notes: tuple[str, ...]
 
 
+@stage("Importing")
 def import_ratings(
     ratings: Path,
     file_format: RatingsFormat,

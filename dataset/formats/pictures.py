@@ -14,13 +14,13 @@ from typing import NamedTuple
 import dataframely as dy
 import polars as pl
 
-from dataset.cli import progress
 from dataset.errors import MissingInputError
 from dataset.files import atomic_path, copy_file
 from dataset.formats.picture_files import Found, Items, composed, distinct_ids, files_of, named, require_names
 from dataset.pictures.pool import PicturePool
 from dataset.pictures.protocol import Checked, UnreadablePicture
 from dataset.placeholders.fingerprints import Fingerprint, fingerprints_of
+from dataset.progress import progress
 from dataset.schema import Frame, Image, Quarantine
 from dataset.tables import empty, fill_columns, quarantine_rows
 
@@ -100,7 +100,7 @@ def _look_at_all(files: list[Found], items: Items, destination: Path) -> list[_O
     storing: dict[str, Path] = {}
     outcomes = []
     with PicturePool(n_processes, n_threads=_N_THREADS) as pool, progress("files") as bar:
-        task = bar.add_task("checking pictures", total=len(files), note="")
+        task = bar.add_task("checking pictures", total=len(files))
         look = partial(_look_at, pool, items, destination, storing)
         for outcome in pool.each(look, files, 4 * _N_THREADS):
             bar.advance(task)

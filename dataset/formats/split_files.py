@@ -12,6 +12,7 @@ from pydantic.dataclasses import dataclass
 from dataset.errors import UsageError
 from dataset.formats.ratings import RatingsFormat, ReadRatings, read_ratings
 from dataset.formats.splits import separate_splits, without_cold_users
+from dataset.progress import stage
 from dataset.schema import SPLITS
 
 _GROUP = Group.create_ordered("A published split (for build --split given; see also --split-column)")
@@ -45,6 +46,7 @@ class GivenSplit:
         return {split: path for split, path in found.items() if path} if self.test else {}
 
 
+@stage("Reading the ratings")
 def read_given(ratings: Path, file_format: RatingsFormat, split: GivenSplit) -> ReadRatings:
     """Read a ratings file, and the other files of its split if there are any.
 

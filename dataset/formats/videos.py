@@ -18,13 +18,14 @@ import polars as pl
 import pydantic
 from cyclopts import Group, Parameter
 
-from dataset.cli import Count, progress
+from dataset.cli import Count
 from dataset.errors import MissingInputError, UsageError
 from dataset.extras import require_library
 from dataset.files import atomic_path
 from dataset.formats.picture_files import Found, Items, composed, distinct_ids, files_of, named, require_names
 from dataset.formats.pictures import NOT_TEXT, is_whole_file
 from dataset.pictures.protocol import UnreadablePicture, stored_path
+from dataset.progress import progress
 from dataset.schema import Frame, Image, Quarantine
 from dataset.tables import empty, fill_columns, quarantine_rows
 from dataset.videos.pool import VideoPool
@@ -165,7 +166,7 @@ def import_videos(
 def _look_at_all(files: list[Found], items: Items, options: Videos) -> Iterator[_Outcome]:
     n_processes = min(os.cpu_count() or 1, _MAX_PROCESSES)
     with VideoPool(n_processes) as pool, progress("videos") as bar:
-        task = bar.add_task("taking frames", total=len(files), note="")
+        task = bar.add_task("taking frames", total=len(files))
         for outcome in pool.each(partial(_look_at, pool, items, options), files, n_processes + 1):
             bar.advance(task)
             yield outcome

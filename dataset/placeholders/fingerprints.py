@@ -12,10 +12,10 @@ import dataframely as dy
 import numpy as np
 import polars as pl
 
-from dataset.cli import progress
 from dataset.files import path_below
 from dataset.pictures.pool import PicturePool
 from dataset.pictures.protocol import N_CELL_LEVELS, UnreadablePicture
+from dataset.progress import progress
 from dataset.tables import empty, read_table, validate, write_table
 
 FILE_NAME = "fingerprints.parquet"
@@ -103,7 +103,7 @@ def _open_all(raw: Path, pictures: pl.DataFrame) -> dict[str, str]:
 
     n_processes = min(os.cpu_count() or 1, _MAX_PROCESSES)
     with PicturePool(n_processes) as pool, progress("pictures") as bar:
-        task = bar.add_task("looking at pictures", total=pictures.height, note="")
+        task = bar.add_task("looking at pictures", total=pictures.height)
         found = {}
         for one in pool.each(open_one, pictures.iter_rows(), _AHEAD):
             bar.advance(task)

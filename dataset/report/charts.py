@@ -1,5 +1,6 @@
 """The charts of the report on a dataset."""
 
+import textwrap
 from collections.abc import Sequence
 
 import altair as alt
@@ -10,7 +11,7 @@ from dataset.report.page import format_number
 from dataset.report.theme import SERIES, SOFT, WIDTH_PX, Chart, category_axis, render_svg, y_title, year_axis
 from dataset.wording import Wording
 
-_STEP_PX = 44
+_STEP_PX, _BAR_PX, _LINE_PX, _LINE_CHARACTERS = 44, 15, 16, 46
 _MOST_STEPS = 7
 
 
@@ -48,18 +49,22 @@ def attrition_chart(
     for words, number in kept:
         steps.append((f"{format_number(number.value, ',d')} {words}", start, start + number.value, "kept"))
         start += number.value
+    lines = [textwrap.wrap(label, _LINE_CHARACTERS, max_lines=2, placeholder=" …") for label, *_ in steps]
     rows = pl.DataFrame(steps, schema=["label", "start", "end", "kind"], orient="row").with_row_index("step")
+    rows = rows.with_columns(lines=pl.Series(map("\n".join, lines)))
+    step_px = _STEP_PX if max(map(len, lines)) == 1 else _STEP_PX + _LINE_PX
     y = alt.Y("step:O", axis=None, scale=alt.Scale(paddingInner=0.66, paddingOuter=0.33))
     colours = alt.Color(
         "kind:N", scale=alt.Scale(domain=["in", "out", "kept"], range=[SOFT, SERIES[1], SERIES[0]]), legend=None
     )
     x = alt.X("start:Q", axis=None, scale=alt.Scale(domain=[0, received.value]))
-    bars = alt.Chart(rows).mark_bar(cornerRadius=1).encode(x, alt.X2("end:Q"), y, colours)
-    words = (
-        alt.Chart(rows)
-        .mark_text(align="left", baseline="bottom", dy=-9, limit=375)
-        .encode(x=alt.value(0), y=y, text="label:N")
-    )
+    bars = alt.Chart(rows).mark_bar(cornerRadius=1, size=_BAR_PX).encode(x, alt.X2("end:Q"), y, colours)
+    labels = [  # the first line stands where the text begins, so two lines begin higher
+        alt.Chart(rows.filter(pl.col("lines").str.contains("\n", literal=True) == (n == 2)))
+        .mark_text(align="left", baseline="bottom", dy=-9 - _LINE_PX * (n - 1), lineBreak="\n", lineHeight=_LINE_PX)
+        .encode(x=alt.value(0), y=y, text="lines:N")
+        for n in (1, 2)
+    ]
     table = NumberTable(
         f"What happened to the {what}",
         "outcome",
@@ -70,7 +75,9 @@ def attrition_chart(
     )
     caption = "From top to bottom: rows received, rows dropped by reason, and rows kept by split."
     alt_text = f"Bar chart. {'; '.join(label for label, *_ in steps)}."
-    return Chart(name, title, caption, alt_text, render_svg(bars + words, height=_STEP_PX * rows.height), table)
+    return Chart(
+        name, title, caption, alt_text, render_svg(alt.layer(bars, *labels), height=step_px * rows.height), table
+    )
 
 
 def histogram(

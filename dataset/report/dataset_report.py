@@ -1,17 +1,20 @@
 """The report on a dataset: rows received, dropped and kept, long tails, frames, and the health of the crawl."""
 
+import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import dataframely as dy
 import polars as pl
+from markupsafe import Markup, escape
 
 from dataset.dates import IN_WORDS
 from dataset.description import PAPER_STATISTICS, flatten_settings
 from dataset.files import write_json, write_text
 from dataset.placeholders.config import thresholds_of
 from dataset.placeholders.raw_folder import judge_raw
+from dataset.progress import stage
 from dataset.report.charts import attrition_chart, concentration_chart, histogram
 from dataset.report.distributions import concentration, distributions
 from dataset.report.health import crawl_health, crawl_pace
@@ -23,6 +26,7 @@ from dataset.report.theme import Chart
 from dataset.report.thumbnails import Thumbnails
 from dataset.risk import words
 from dataset.schema import HELD_OUT_SPLITS, SPLITS
+from dataset.snapshots.datasheet import split_in_words
 from dataset.snapshots.feature_words import describe_features
 from dataset.snapshots.snapshot import Snapshot
 from dataset.tables import empty, validate, write_table
@@ -64,6 +68,7 @@ class SheetFrame:
     movie_id: str
 
 
+@stage("Writing the report")
 def write_dataset_report(snapshot: Snapshot, raw: Path | None, destination: Path) -> Path:
     """Write the report on a snapshot, its charts and their tables; return the path of the page.
 
@@ -112,6 +117,7 @@ def write_dataset_report(snapshot: Snapshot, raw: Path | None, destination: Path
         n=_named_numbers(numbers),
         compared=_compared(numbers, wording, is_of_the_kind),
         dropped=_dropped(numbers, wording),
+        split=_with_code(split_in_words(snapshot.manifest.config)),
         dates=IN_WORDS[snapshot.manifest.dates],
         risk=_risk(numbers, wording, manifest["risk_figures"]),
         charts=charts,
@@ -126,6 +132,11 @@ def write_dataset_report(snapshot: Snapshot, raw: Path | None, destination: Path
             chart.write(destination / "charts")
     write_text(destination / "report.html", page)
     return destination / "report.html"
+
+
+def _with_code(sentence: str) -> Markup:
+    """Return a sentence in which numbers of the configuration are marked as such: they are no statistics."""
+    return Markup(re.sub(r"\d[\d.:-]*\d|\d", r"<code>\g<0></code>", str(escape(sentence))))
 
 
 def contact_sheet(frames: pl.DataFrame, movies: pl.DataFrame, thumbnails: Thumbnails) -> list[SheetFrame]:

@@ -22,6 +22,7 @@ from pydantic.dataclasses import dataclass as checked_dataclass
 
 from dataset.codes import dense_codes
 from dataset.dates import Dates, coarsen, personal_dates
+from dataset.progress import stage
 from dataset.risk.uniqueness import Points
 from dataset.schema import SNAPSHOT_TABLES
 from dataset.tables import Schema
@@ -85,6 +86,7 @@ def personal_tables() -> dict[str, Schema]:
     return {name: schema for name, schema in SNAPSHOT_TABLES.items() if "user_id" in schema.column_names()}
 
 
+@stage("Computing whom the tables give away")
 def risk_figures(
     tables: Mapping[str, pl.LazyFrame],
     dates: Sequence[Dates],

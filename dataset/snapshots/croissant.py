@@ -67,7 +67,7 @@ def croissant(manifest: Manifest) -> dict[str, Any]:
         "conformsTo": ["http://mlcommons.org/croissant/1.1", "http://mlcommons.org/croissant/RAI/1.0"],
         "name": manifest.name,
         "version": f"{manifest.version}.0.0",
-        "description": PURPOSE,
+        "description": manifest.description or PURPOSE,
         "url": "./",
         "license": _licence(manifest.licence),
         "datePublished": manifest.created_at[:10],

@@ -41,6 +41,30 @@ class Answer:
     answer: str
 
 
+_LEFT_OUT = (
+    "A user of one interaction has it in train, and one of two has no validation. Who has only training interactions "
+    "is not judged"
+)
+_RULES = {
+    "random": "{shares} of the interactions, drawn at random (seed {seed})",
+    "per-user": "{shares} of each user's interactions, drawn at random (seed {seed}); at least one stays in train",
+    "temporal": (
+        "the newest interactions: {shares}. Train is older than validation, and validation older than test; "
+        "interactions of the moment at a cut are in random order (seed {seed})"
+    ),
+    "stable": "about {shares} of the interactions, by a hash of the pair (key {seed}); a pair stays as the data grow",
+    "given": "as the imported data say; where these have no validation, it is drawn from train (seed {seed})",
+    "leave-one-out": (
+        "of each user, {one}, by time; interactions of the same moment are in random order (seed {seed}). {left_out}"
+    ),
+    "leave-one-out-random": "of each user, {one}, in random order (seed {seed}). {left_out}",
+    "cut-off": (
+        "everything from {test_from} on is test; {validation}. An interaction at a cut-off is on its later side, and "
+        "one of which only the day is known is at the start of its day"
+    ),
+}
+
+
 def source_of(manifest: Manifest) -> Source:
     """Return where a snapshot's data come from."""
     if manifest.provenance.get("is_invented"):
@@ -252,7 +276,8 @@ def _composition(manifest: Manifest) -> dict[str, str]:
         "Is it a sample of a larger set?": sample[source_of(manifest)],
         "Is any information missing?": missing,
         "Whom and what does it favour?": describe_biases(manifest),
-        "Are there recommended splits?": f"Yes, the column `split`. {_likes(manifest)}",
+        "Are there recommended splits?": f"Yes, the column `split`. {_likes(manifest)}"
+        + (f" How it was split: {rule}" if (rule := split_in_words(manifest.config)) else ""),
         "Does it relate to people?": describe_privacy(manifest),
         "Can people be identified from it?": f"{describe_dates(manifest)} {describe_risk(manifest)} All figures are "
         "under “How easily people are found”.",
@@ -321,3 +346,42 @@ def _period(provenance: Mapping[str, Any]) -> str:
     if not first:
         return ""
     return f" on {first}" if first == last else f" from {first} to {last}"
+
+
+def split_in_words(config: Mapping[str, Any]) -> str:
+    """Return how a dataset was split, empty if its configuration does not say it.
+
+    Args:
+        config: the configuration of `dataset.json` or a manifest, see `dataset.building.build.DatasetConfig`.
+    """
+    split = config.get("split")
+    if not isinstance(split, Mapping) or split.get("strategy") not in _RULES:
+        return ""
+    validation, test = split.get("validation_share", 0.0), split.get("test_share", 0.0)
+    facts = {
+        "shares": f"{validation:.4g} for validation and {test:.4g} for test",
+        "seed": split.get("seed"),
+        "one": _one(validation > 0, test > 0),
+        "left_out": _LEFT_OUT,
+        "test_from": _moment(split.get("test_from")),
+        "validation": f"before it, everything from {_moment(split.get('validation_from'))} on is validation"
+        if split.get("validation_from")
+        else f"of what is before it, the newest {validation:.4g} are validation",
+    }
+    return f"{split['strategy']}: {_RULES[split['strategy']].format_map(facts)}."
+
+
+def _one(has_validation: bool, has_test: bool) -> str:
+    match has_validation, has_test:
+        case True, True:
+            return "the last interaction is test and the one before it validation"
+        case False, True:
+            return "the last interaction is test"
+        case True, False:
+            return "the last interaction is validation"
+    return "none is held out"
+
+
+def _moment(text: object) -> str:
+    """Return a moment without its zone, which is UTC."""
+    return f"{str(text).removesuffix('+00:00').removesuffix(' 00:00:00')} (UTC)"

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 from dataset.description import flatten_settings
 from dataset.errors import InvalidTableError
 from dataset.feature_sets import is_feature_table, is_item_table
+from dataset.progress import stage
 from dataset.risk import words
 from dataset.risk.figures import POINTS
 from dataset.schema import SNAPSHOT_TABLES, schema_of
@@ -39,6 +40,7 @@ class TableDiff:
     moves: dict[tuple[str, str], int] = field(default_factory=dict)
 
 
+@stage("Comparing the snapshots")
 def diff_tables(before: Snapshot, after: Snapshot) -> list[TableDiff]:
     """Return the differences in each table that differs between two snapshots.
 

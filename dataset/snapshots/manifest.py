@@ -6,7 +6,8 @@ empty, so a changed byte in the manifest is detected too.
 Format 2 added this digest, the licence, and a content digest that does not depend on how Arrow serialises
 a table. Format 3 (the current one) added `rated_at`, and a list of files per table. Readers of format 3 must
 accept that a table, a column or a key of the manifest that they know is missing, and that there are others that they
-do not know; `dates`, `risk_figures`, `rated_rank`, `feature_sets` and `item_features` came later.
+do not know; `dates`, `risk_figures`, `rated_rank`, `feature_sets`, `item_features` and `description` came
+later.
 Older formats can still be read.
 """
 
@@ -28,7 +29,7 @@ from dataset.feature_sets import extractors_of, makers_of_tables
 FORMAT_VERSION = 3
 FILE_NAME = "manifest.json"
 _NO_MANIFEST = "this is not a snapshot's manifest, or damaged: get the snapshot from its source, or publish, again"
-_LEFT_OUT_IF_EMPTY = ("feature_sets", "item_features")
+_LEFT_OUT_IF_EMPTY = ("feature_sets", "item_features", "description")
 _OF_FILE = ("rows", "size_bytes", "sha256")
 _OLD_STATISTIC = re.compile(r"_a_(?=user|movie)")
 """Older snapshots have `_a_user` and `_a_movie`, not `_per_user` and `_per_movie`, in the names of statistics."""
@@ -102,6 +103,7 @@ class Manifest:
         licence: the licence that the publisher states, None if none.
         publisher: the person or organisation that publishes the dataset, None if not stated.
         contact: the publisher's e-mail or web address, None if not stated.
+        description: what the publisher says that the dataset is; left out of the file if nothing.
         dates: how exactly the dates of people's acts are published, None in snapshots of older versions.
         risk_figures: whom a few known ratings single out, empty in snapshots of older versions.
         feature_sets: what made the feature sets that have a name (`dataset.feature_sets`); left out of the file if
@@ -127,6 +129,7 @@ class Manifest:
     licence: str | None = None
     publisher: str | None = None
     contact: str | None = None
+    description: str | None = None
     dates: Dates | None = None
     risk_figures: list[RiskFigure] = field(default_factory=list)
     feature_sets: FeatureSets = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""What a publisher decides: licence, name, contact, exactness of dates, train likes; what a new version may lose."""
+"""What a publisher decides: what the card states, how exact dates are, train likes, and what a version may lose."""
 
 import re
 from typing import Annotated
@@ -39,6 +39,7 @@ class PublicationConfig:
         licence: the licence: an SPDX name such as CC-BY-4.0, an address or a sentence
         publisher: the person or organisation that publishes the dataset
         contact: e-mail or web address for questions, and for people who want to be removed
+        description: what the dataset is and is for, in a sentence or two
         dates: how exactly the dates of people's acts are published (order: no dates, only the order of each user's
             ratings); by default the month, and as exactly as the source has them for invented people and imported files
         train_likes: also publish who likes which frames of train pairs (frame_likes_train), for kfr, an upper bound
@@ -49,6 +50,7 @@ class PublicationConfig:
     contact: Annotated[Line, AfterValidator(_reachable)] | None = None
     dates: Dates | None = None
     train_likes: bool = False
+    description: Line | None = None
 
 
 @dataclass(frozen=True)

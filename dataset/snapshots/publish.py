@@ -17,6 +17,7 @@ from dataset.documents import is_folder_name
 from dataset.errors import InvalidTableError, MissingInputError, TooLittleDataError, UsageError
 from dataset.feature_sets import makers_of_tables
 from dataset.files import FileState, explain_write_errors
+from dataset.progress import stage
 from dataset.risk.figures import RiskFigure, risk_figures
 from dataset.schema import TRAIN_LIKES
 from dataset.snapshots.card import SPLIT_TABLES, split_file, write_card
@@ -68,6 +69,7 @@ class _Prepared:
             licence=config.licence,
             publisher=config.publisher,
             contact=config.contact,
+            description=config.description,
             dates=self.dates,
             risk_figures=[figure.to_json() for figure in self.risk],
         )
@@ -86,6 +88,7 @@ class _Candidate(Snapshot):
             yield file
 
 
+@stage("Publishing")
 def publish(
     dataset: Path,
     name: str,
@@ -98,8 +101,8 @@ def publish(
     Dates of people's acts are made as coarse as `config.dates` says (`dataset.dates`): by default, only the month of
     people who were crawled is published.
 
-    A version says the same if it has the same content, and if the licence, publisher, contact and exactness of dates
-    are the same or are not stated now.
+    A version says the same if it has the same content, and if the licence, publisher, contact, description and
+    exactness of dates are the same or are not stated now.
 
     Args:
         dataset: the dataset folder.

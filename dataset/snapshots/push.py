@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from dataset.dates import default_dates
 from dataset.errors import AlreadyPublishedError, InvalidSnapshotError, StorageError, UsageError
 from dataset.extras import require_library
+from dataset.progress import stage
 from dataset.snapshots.licences import parse_licence
 from dataset.snapshots.manifest import FILE_NAME, Manifest, from_bytes, version_folder
 from dataset.snapshots.snapshot import Snapshot
@@ -50,6 +51,7 @@ class Pushed:
     is_new: bool
 
 
+@stage("Pushing")
 def push(snapshot: Snapshot, address: str, is_public: bool = False) -> Pushed:
     """Push a snapshot to `hf://<owner>/<name>`, unless its version is there already.
 

@@ -2,6 +2,7 @@
 
 import re
 
+from dataset.progress import progress
 from dataset.snapshots.manifest import FILE_NAME
 from dataset.snapshots.snapshot import Snapshot
 
@@ -16,7 +17,11 @@ def verify(snapshot: Snapshot) -> list[str]:
     present = {name: file for name, file in found.items() if name != FILE_NAME and not re.search(r"(^|/)\.", name)}
     problems = [f"{name}: missing" for name in sorted(expected.keys() - present)]
     problems += [f"{name}: not in the manifest" for name in sorted(present.keys() - expected)]
-    for name in sorted(expected.keys() & present):
-        if snapshot.folder.sha256(name, present[name].size_bytes) != expected[name]:
-            problems.append(f"{name}: its bytes are not the ones that were published (SHA-256 differs)")
+    sizes = {name: present[name].size_bytes for name in sorted(expected.keys() & present)}
+    with progress("bytes") as bar:
+        task = bar.add_task(f"Checking {snapshot.label}", total=sum(sizes.values()))
+        for name, size_bytes in sizes.items():
+            if snapshot.folder.sha256(name, size_bytes) != expected[name]:
+                problems.append(f"{name}: its bytes are not the ones that were published (SHA-256 differs)")
+            bar.advance(task, size_bytes)
     return problems

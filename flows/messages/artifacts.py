@@ -11,10 +11,11 @@ from dataset.snapshots.snapshot import Snapshot
 def show_snapshot(snapshot: Snapshot) -> None:
     """Show the snapshot's dataset card and a link to the snapshot."""
     key = _key(snapshot.name)
-    card = snapshot.path / "README.md"
-    _, _, text = card.read_text(encoding="utf-8").rpartition("\n---\n")  # without the front matter
+    card = (snapshot.folder.read("README.md") or b"").decode()
+    _, _, text = card.rpartition("\n---\n")  # without the front matter
     create_markdown_artifact(text.strip(), key=f"card-{key}", description=f"Dataset card of {snapshot.label}")
-    _link(snapshot.path, f"snapshot-{key}", f"{snapshot.label}, content {snapshot.content_digest[:12]}")
+    place = snapshot.folder.path or snapshot.folder.address
+    _link(place, f"snapshot-{key}", f"{snapshot.label}, content {snapshot.content_digest[:12]}")
 
 
 def show_held(held: HeldError, name: str) -> None:
@@ -32,5 +33,8 @@ def show_report(report: Path, name: str) -> None:
     _link(report, f"report-{_key(name)}", f"Report on {name}")
 
 
-def _link(path: Path, key: str, text: str) -> None:
-    create_link_artifact(path.resolve().as_uri(), link_text=text, key=key, description=f"{text}: {path.resolve()}")
+def _link(place: Path | str, key: str, text: str) -> None:
+    """Link a path, or the address of an object store."""
+    where = place if isinstance(place, str) else place.resolve()
+    link = where if isinstance(where, str) else where.as_uri()
+    create_link_artifact(link, link_text=text, key=key, description=f"{text}: {where}")

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from dataset.progress import stage
 from dataset.schema import TRAIN_LIKES
 from dataset.snapshots.snapshot import Snapshot
 from dataset.tables import require_references
@@ -29,6 +30,7 @@ class SnapshotData:
     validation: HeldOutItems | None
 
 
+@stage("Loading the snapshot")
 def load(snapshot: Snapshot) -> SnapshotData:
     """Read a snapshot for training and evaluation. Features are memory-mapped, not read."""
     return data_from_tables(read_tables(snapshot), snapshot.label)

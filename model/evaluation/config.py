@@ -32,3 +32,20 @@ class EvaluationConfig:
     n_repeats: Annotated[PositiveInt, Parameter(name="--repeats")] = 10
     n_bootstrap: Annotated[PositiveInt, Parameter(parse=False)] = 1000
     seed: NonNegativeInt = 0
+
+
+@dataclass(frozen=True)
+class ListColumns:
+    """The columns of a file of recommendations.
+
+    Attributes:
+        user_column: column with the user's id (by default user or user_id)
+        item_column: column with the item's id (by default item, item_id or movie_id)
+        score_column: column with the score, higher is better (by default score)
+        rank_column: column with the rank, lower is better (by default rank, if there is no score)
+    """
+
+    user_column: str | None = None
+    item_column: str | None = None
+    score_column: str | None = None
+    rank_column: str | None = None

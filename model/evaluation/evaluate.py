@@ -18,6 +18,7 @@ from collections.abc import Callable
 
 import polars as pl
 import torch
+from torch import Tensor
 
 from dataset.errors import TooLittleDataError, TrainingError
 from model.data.leakage import require_no_leak, require_separate_splits
@@ -62,7 +63,7 @@ def evaluate(
     collector = MetricCollector(tables, ids, config)
     try:
         if scorer.ranks_items:
-            _add_item_metrics(collector, scorer, split, device, on_users)
+            add_item_metrics(collector, scorer, split, device, on_users)
         if isinstance(scorer, FrameScorer):
             _add_frame_metrics(collector, scorer, split, device)
     except NotFiniteError as error:
@@ -72,10 +73,26 @@ def evaluate(
     return collector.results(model_name, seed)
 
 
-def _add_item_metrics(
-    collector: MetricCollector, scorer: Scorer, split: str, device: str, on_users: Callable[[int], None]
+def add_item_metrics(
+    collector: MetricCollector,
+    scorer: Scorer,
+    split: str,
+    device: str,
+    on_users: Callable[[int], None],
+    rank: Callable[[ScoreBlock], RankedPositives] = rank_block,
+    listed: Callable[[ScoreBlock], Tensor] = ScoreBlock.candidates,
 ) -> None:
-    """Add the item metrics of every protocol that the config asks for, from one pass over the users."""
+    """Add the item metrics of every protocol that the config asks for, from one pass over the users.
+
+    Args:
+        collector: gets the metrics.
+        scorer: scores the items.
+        split: "validation" or "test".
+        device: "cpu" or "cuda".
+        on_users: is called with the number of users that each block adds.
+        rank: ranks the positives of a block.
+        listed: returns the (B, N) scores of what may be recommended, −inf for the rest.
+    """
     ids, config = collector.ids, collector.config
     held_out = held_out_items(collector.tables, ids, split)
     users = users_with_positives(held_out)
@@ -92,7 +109,7 @@ def _add_item_metrics(
     repeats: list[list[RankedPositives]] = [[] for _ in range(negatives.n_repeats)]
 
     def ranked_block(block: ScoreBlock) -> tuple[ScoreBlock, RankedPositives, TopItems]:
-        return block, rank_block(block), lists.top(block.candidates())
+        return block, rank(block), lists.top(listed(block))
 
     for block, ranked_positives, top in map_blocks(ranked_block, scorer, held_out, device):
         parts.append(ranked_positives)

@@ -8,12 +8,14 @@ import polars as pl
 
 from dataset.errors import MissingInputError, UsageError
 from dataset.feature_sets import MAIN
+from dataset.progress import stage
 from dataset.tables import read_table
 from model.evaluation.uncertainty import compare
 from model.experiments.run_folder import evaluation_path, read_description
 from model.schema import UserMetric
 
 
+@stage("Comparing the runs")
 def compare_runs(runs: Sequence[Path], split: str = "test") -> pl.DataFrame:
     """Return the `comparisons` table of evaluated runs: every pair of models in every metric.
 

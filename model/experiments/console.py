@@ -6,15 +6,19 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-from rich.progress import Progress, TaskID
+from optuna.trial import FrozenTrial
+from rich.progress import TaskID
 
-from dataset.cli import printable, progress, say
+from dataset.cli import say
 from dataset.errors import PipelineError, TrainingError
+from dataset.progress import Bars, progress
 from dataset.snapshots.snapshot import Snapshot
+from dataset.tables import read_table
 from model.data.loading import SnapshotData
 from model.experiments.run_task import RunTask
 from model.experiments.runner import Reporter
 from model.experiments.runs.store import lock_run
+from model.experiments.tracking import NO_TRACKER, Tracker, settings_of
 from model.experiments.training_run import (
     OnTraining,
     compare_with_baselines,
@@ -23,10 +27,13 @@ from model.experiments.training_run import (
     validation_metrics,
 )
 from model.experiments.tuning import OnSearch, Search, run_search, tuning_table
+from model.schema import Metric
 from model.training.trainer import Epoch, Trainer
 
 
-def train_on_console(task: RunTask, data: SnapshotData, device: str, must_resume: bool) -> None:
+def train_on_console(
+    task: RunTask, data: SnapshotData, device: str, must_resume: bool, tracker: Tracker = NO_TRACKER
+) -> None:
     """Train a run, or find it trained, and say how it compares with the baselines on validation.
 
     Raises:
@@ -40,7 +47,9 @@ def train_on_console(task: RunTask, data: SnapshotData, device: str, must_resume
             say(f"It needs about {needed / 2**30:.1f} GiB of memory.")
         if trainer.epochs:
             say(f"Resuming after epoch {len(trainer.epochs)}.")
-        bars.update(bar, total=trainer.most_epochs, completed=len(trainer.epochs), visible=True)
+        n_done, at = len(trainer.epochs), trainer.position
+        bars.update(bar, total=trainer.most_epochs, completed=n_done, first=n_done, now=at, visible=True)
+        tracker.settings(name, settings_of(task))
 
     def restart(why: TrainingError) -> None:
         if must_resume:
@@ -49,23 +58,29 @@ def train_on_console(task: RunTask, data: SnapshotData, device: str, must_resume
 
     def epoch(done: Epoch) -> None:
         bars.update(bar, completed=done.epoch, note=str(done))
+        tracker.epoch(name, done)
 
+    name = task.folder.name
     waiting = f"Another process works on {task.folder.name}; waiting until it ends."
     with lock_run(task.folder, lambda: say(waiting)):
         if must_resume:
             require_resumable(task)
-        with progress("epochs") as bars:
-            bar = bars.add_task("training", total=None, visible=False, note="")
+        with progress("epochs", each=True) as bars:
+            bar = bars.add_task(f"Training {task.model_name}", total=None, visible=False)
             on = OnTraining(begin, restart, epoch)
             model, is_new = trained_model(task, data, device, on)
         if not is_new:
             say("This run is trained already; --fresh trains another one beside it.")
         metrics = validation_metrics(task, model, data, device)
     if metrics is not None:
+        if is_new:
+            tracker.metrics(name, "validation", metrics)
         say("On validation:", *compare_with_baselines(metrics, data, task.model_name, task.seed), sep="\n  ")
 
 
-def search_on_console(folder: Path, search: Search, snapshot: Snapshot, data: SnapshotData, device: str) -> None:
+def search_on_console(
+    folder: Path, search: Search, snapshot: Snapshot, data: SnapshotData, device: str, tracker: Tracker = NO_TRACKER
+) -> None:
     """Run a search with a progress bar, and say how many trials could not be trained.
 
     Raises:
@@ -73,13 +88,26 @@ def search_on_console(folder: Path, search: Search, snapshot: Snapshot, data: Sn
         TooLittleDataError: there is no validation split.
         TrainingError: no trial could be trained.
     """
-    with progress("trials") as bars:
-        bar = bars.add_task(f"Tuning {search.model_name}", total=None, note="")
+
+    def epoch(done: Epoch) -> None:
+        bars.update(bar, note=f"epoch {done.epoch}, {done}")
+        tracker.epoch(name_of_trial(), done)
+
+    def trial(ended: FrozenTrial) -> None:
+        tracker.settings(name_of_trial(), {"model": search.model_name, **search.settings(ended.params)})
+        tracker.end(name_of_trial())
+        bars.advance(bar)
+
+    def name_of_trial() -> str:
+        return f"{folder.name}-trial-{bars.tasks[0].completed:03.0f}"
+
+    with progress("trials", each=True) as bars:
+        bar = bars.add_task(f"Tuning {search.model_name}", total=None)
         on = OnSearch(
             wait=lambda: say(f"Another process runs this search ({folder}); waiting until it ends."),
-            begin=lambda n_done, n_trials: bars.update(bar, completed=n_done, total=n_trials),
-            epoch=lambda epoch: bars.update(bar, note=f"epoch {epoch.epoch}, {epoch}"),
-            trial=lambda _: bars.advance(bar),
+            begin=lambda n_done, n_trials: bars.update(bar, completed=n_done, first=n_done, total=n_trials),
+            epoch=epoch,
+            trial=trial,
         )
         study = run_search(folder, search, snapshot, data, device, on)
     table = tuning_table(search, study)
@@ -89,15 +117,15 @@ def search_on_console(folder: Path, search: Search, snapshot: Snapshot, data: Sn
 
 
 @contextmanager
-def console_reporter() -> Iterator[Reporter]:
+def console_reporter(tracker: Tracker = NO_TRACKER) -> Iterator[Reporter]:
     """Yield a reporter that writes to the terminal; bars are shown until the block ends."""
-    with progress("epochs") as bars:
-        yield _ConsoleReporter(bars)
+    with progress("epochs", each=True) as bars:
+        yield _ConsoleReporter(bars, tracker)
 
 
 class _ConsoleReporter(Reporter):
-    def __init__(self, bars: Progress) -> None:
-        self._bars = bars
+    def __init__(self, bars: Bars, tracker: Tracker) -> None:
+        self._bars, self._tracker = bars, tracker
         self._bar_of: dict[str, TaskID] = {}
 
     def left_out(self, models: Mapping[str, str]) -> None:
@@ -110,10 +138,10 @@ class _ConsoleReporter(Reporter):
 
     def searching(self, label: str, n_done: int, n_trials: int) -> None:
         name = f"Tuning {label}"
-        self._bar_of[name] = self._bars.add_task(name, total=n_trials, completed=n_done, note="trials")
+        self._bar_of[name] = self._bars.add_task(name, total=n_trials, completed=n_done, unit="trials")
 
     def searched(self, label: str) -> None:
-        self._bars.advance(self._bar_of[f"Tuning {label}"])
+        self._bars.update(self._bar_of[f"Tuning {label}"], advance=1, note="")
 
     def chosen(self, label: str, settings: Mapping[str, Any], n_trials: int) -> None:
         self._bars.remove_task(self._bar_of.pop(f"Tuning {label}"))
@@ -123,14 +151,19 @@ class _ConsoleReporter(Reporter):
     def epoch(self, task: RunTask, epoch: Epoch) -> None:
         name = str(task)
         if name not in self._bar_of:
-            self._bar_of[name] = self._bars.add_task(name, total=task.training.epochs, note="")
+            self._bar_of[name] = self._bars.add_task(name, total=task.training.epochs)
         self._bars.update(self._bar_of[name], completed=epoch.epoch, note=str(epoch))
+        self._tracker.epoch(task.folder.name, epoch)
 
     def ended(self, task: RunTask, error: PipelineError | None, n_done: int, n_runs: int) -> None:
         if str(task) in self._bar_of:
             self._bars.remove_task(self._bar_of.pop(str(task)))
         line = f"[{n_done}/{n_runs}] {task}: {f'failed: {error}' if error else _results(task)}"
-        self._bars.console.print(printable(line), markup=False, highlight=False, soft_wrap=True)
+        self._bars.say(line)
+        if not error:
+            self._tracker.settings(task.folder.name, settings_of(task))
+            self._tracker.metrics(task.folder.name, "test", read_table(task.folder / "metrics.parquet", Metric))
+        self._tracker.end(task.folder.name)
 
 
 def _results(task: RunTask) -> str:

@@ -5,3 +5,4 @@ from pathlib import Path
 DEFAULT_RUNS = Path("data/runs")
 DEFAULT_TUNING = Path("data/tuning")
 DEFAULT_EXPERIMENTS = Path("data/experiments")
+DEFAULT_TRACKING = Path("data/tracking")

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from dataset.errors import UsageError
+from dataset.progress import stage
 from dataset.tables import validate
 from model.data.jagged import JaggedTensor, row_positions
 from model.data.tables import Ids
@@ -17,6 +18,7 @@ from model.schema import Recommendation
 _BLOCK_USERS = 256
 
 
+@stage("Recommending")
 def recommend(
     scorer: Scorer, data: TrainingData, ids: Ids, users: Tensor, known: JaggedTensor, k: int, device: str = "cpu"
 ) -> pl.DataFrame:

@@ -269,6 +269,8 @@ def open_run(
         UsageError: the model has no score for a new movie.
     """
     description = read_description(folder)
+    if "recommendations" in description:
+        raise UsageError(f"{folder}: holds the results of another tool's recommendations, so there is no model to load")
     if not (folder / "model.pt").is_file():
         raise MissingInputError(f"{folder}: training has not finished; run the command that started it again")
     _config(folder, description)

@@ -1,13 +1,16 @@
 """The options that training and tuning share on the command line."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 from pydantic.dataclasses import dataclass
 
 from dataset.cli import Count, CountOrZero
 from model.models.names import MODEL_NAMES, Loss
+
+Tool = Literal["tensorboard", "mlflow", "wandb"]
+"""A tool that shows how trainings go (`model.experiments.tracking`)."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,7 @@ class TrainingOptions:
         config: a TOML file of settings; --set overrides it
         device: cpu or cuda
         threads: CPU threads (all if absent); one thread is faster for a small dataset on a busy machine
+        log: also write every epoch for this tracking tool, into data/tracking (an extra of the same name)
     """
 
     model: Annotated[
@@ -38,6 +42,7 @@ class TrainingOptions:
     config: Path | None = None
     device: str = "cpu"
     threads: Count | None = None
+    log: Tool | None = None
 
     @property
     def assignments(self) -> tuple[str, ...]:

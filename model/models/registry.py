@@ -49,6 +49,7 @@ class ModelKind:
     config: Config
 
 
+_ATTENTION = JIFRConfig(collaborative_dim=64, visual_dim=64)
 _EQUAL_WEIGHTS = JIFRConfig(collaborative_dim=64, l2=None, visual_l2=None, rating_attention="avg")
 
 
@@ -76,9 +77,9 @@ class _Models(dict[str, ModelKind]):
 MODELS = _Models()
 """The models by name. `MODELS[name]` raises a `UsageError` for a name that is unknown, or a class that is no model."""
 MODELS |= {
-    "jifr": ModelKind(JIFR, JIFRConfig()),
+    "jifr": ModelKind(JIFR, _ATTENTION),
     "jifr_visual": ModelKind(JIFR, _EQUAL_WEIGHTS),
-    "jifr_rating": ModelKind(JIFR, JIFRConfig(visual_attention="avg")),
+    "jifr_rating": ModelKind(JIFR, replace(_ATTENTION, visual_attention="avg")),
     "jifr_na": ModelKind(JIFR, replace(_EQUAL_WEIGHTS, visual_attention="avg")),
     "acf": ModelKind(ACF, ACFConfig()),
     "vpoi": ModelKind(VPOI, VPOIConfig()),

@@ -12,6 +12,7 @@ import polars as pl
 from dataset.description import flatten_settings
 from dataset.feature_sets import MAIN, table_of_set
 from dataset.files import write_text
+from dataset.progress import stage
 from dataset.report.numbers import Number, NumberSource, NumberTable, Row, relative_gain
 from dataset.report.page import interval, render
 from dataset.report.theme import Chart
@@ -65,6 +66,7 @@ class AblationRow:
     differences: dict[str, Difference | None]
 
 
+@stage("Writing the report")
 def write_report(folder: Path, snapshot: Snapshot, raw: Path | None) -> Path:
     """Write `report.html`, `charts/` and `tables/` into an experiment's folder from its tables; return the page's path.
 

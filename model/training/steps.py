@@ -24,10 +24,15 @@ class Steps:
         learner: the model.
         optimizer: of the model's parameters.
         batch_size: positives per batch.
+
+    Attributes:
+        n_steps: the steps of the running or last epoch.
+        n_done: how many of them are done; another thread may read it.
     """
 
     def __init__(self, learner: TrainableRecommender, optimizer: torch.optim.Optimizer, batch_size: int) -> None:
         self._learner, self._optimizer, self._batch_size = learner, optimizer, batch_size
+        self.n_steps = self.n_done = 0
 
     def run(self, users: Tensor, positives: Tensor, negatives: Tensor) -> Tensor:
         """Update the model with each batch in order; return the sum of the samples' losses, a float64 scalar.
@@ -38,10 +43,15 @@ class Steps:
             negatives: (n, n_negatives) integers.
         """
         total = torch.zeros((), dtype=torch.float64, device=users.device)
+        self._begin(len(users))
         parts = (torch.split(part, self._batch_size) for part in (users, positives, negatives))
         for batch in zip(*parts, strict=True):
             self._step(total, *batch)
+            self.n_done += 1
         return total
+
+    def _begin(self, n_samples: int) -> None:
+        self.n_steps, self.n_done = -(-n_samples // self._batch_size), 0
 
     def _step(self, total: Tensor, users: Tensor, positives: Tensor, negatives: Tensor) -> None:
         """Update the model with one batch, and add its loss to `total`."""
@@ -70,6 +80,7 @@ class StaticSteps(Steps):
 
     def run(self, users: Tensor, positives: Tensor, negatives: Tensor) -> Tensor:
         """Update the model with each batch in order; return the sum of the samples' losses, a float64 scalar."""
+        self._begin(len(users))
         parts = (users, positives, negatives)
         n_whole = len(users) // self._batch_size
         whole = [
@@ -88,8 +99,10 @@ class StaticSteps(Steps):
                 else:
                     self._graph.replay()
                 number += 1
+                self.n_done = number
             if len(rest[0]):
                 self._step(self._total, *rest)
+                self.n_done += 1
         return self._total
 
     def _reserve(self, whole: list[Tensor], rest: list[Tensor]) -> None:

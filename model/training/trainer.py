@@ -123,6 +123,13 @@ class Trainer:
         has_stopped = self._validation is not None and waited >= self._training.patience
         return done >= self.most_epochs or has_stopped
 
+    def position(self) -> str:
+        """Return, at any time and in any thread, what the running epoch is at; empty if that is not known."""
+        if not isinstance(self.model, TrainableRecommender) or not self._steps.n_steps:
+            return ""
+        at = f"step {self._steps.n_done:,} of {self._steps.n_steps:,}"
+        return f"epoch {len(self.epochs) + 1}, {at if self._steps.n_done < self._steps.n_steps else 'validation'}"
+
     def run(self, on_epoch: Callable[[Epoch], None] = lambda epoch: None) -> TrainedRun:
         """Train until `is_finished`, calling `on_epoch` after each epoch; return what `finish` returns."""
         while not self.is_finished:

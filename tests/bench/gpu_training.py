@@ -6,7 +6,7 @@ touches, once forward and once backward, and Adam's seven passes over the weight
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 import torch
 from gpu_card import Card, median_s, synchronise, the_card
@@ -19,13 +19,14 @@ from model.data.tensors import Frames, HeldOutItems, TrainingData
 from model.evaluation.expectation import expected_ranking
 from model.evaluation.metrics import METRICS, ndcg
 from model.evaluation.ranking import full_ranking, rank_positives
-from model.models.recommender import TrainableRecommender
+from model.models.recommender import Config, TrainableRecommender
 from model.models.registry import MODELS, default_config
 from model.models.visual import projection
 from model.training.config import TrainingConfig
 from model.training.trainer import Trainer
 
 N_NEGATIVES, PROJECTED = 10, 64  # columns of the projections of JIFR, ACF and CDL; the others have half
+OF_PAPER = ("jifr", "jifr_visual", "jifr_rating", "jifr_na", "vbpr", "vpoi", "acf", "cdl")
 FIRST = ("jifr", "bpr", "vbpr", "jifr_na", "acf", "cdl", "vpoi")
 TARGETS_S = {
     ("jifr", 256): 2.0, ("jifr", 2048): 0.5, ("jifr", 8192): 0.3, ("bpr", 256): 0.8, ("vbpr", 256): 1.0,
@@ -94,6 +95,14 @@ def _compute_moments_once() -> None:
     projection._moments = moments
 
 
+def _config(name: str) -> Config:
+    """Return a model's default config; those of the paper with its best dimension, 32, as in the README's table."""
+    config, dims = default_config(name), ("collaborative_dim", "visual_dim", "dim")
+    if name not in OF_PAPER:
+        return config
+    return replace(config, **{field.name: 32 for field in fields(config) if field.name in dims})
+
+
 def _epochs(card: Card, name: str, data: TrainingData, size: Size) -> Iterator[Result]:
     """Time epochs at each batch size, after a first one, which sets up."""
     for batch_size in size.batches:
@@ -101,7 +110,7 @@ def _epochs(card: Card, name: str, data: TrainingData, size: Size) -> Iterator[R
         if card.device == "cuda":
             torch.cuda.reset_peak_memory_stats()
         started = time.perf_counter()
-        trainer = Trainer(data, None, name, default_config(name), training, seed=0, device=card.device)
+        trainer = Trainer(data, None, name, _config(name), training, seed=0, device=card.device)
         made_s = time.perf_counter() - started
         first_s = trainer.run_epoch().seconds
         took = min(trainer.run_epoch().seconds for _ in range(1 if first_s > LONG_S else 2))

@@ -9,6 +9,7 @@ from crawler.commands.status import status_lines
 from crawler.export import export
 from crawler.kinds import KINDS, PERSONAL_KINDS, address
 from crawler.kinds.kind import CrawlContext
+from crawler.kinds.mobile.json_kind import Elsewhere
 from crawler.ledger.ledger import Ledger
 from crawler.page import Answer, Key
 from crawler.process import process
@@ -88,3 +89,9 @@ def test_every_field_with_a_bound_is_one_of_its_rows():
     bounded = [kind for kind in KINDS.values() if kind.fills]
     assert {"movie", "movie_json", "collection", "marks_json"} <= {kind.name for kind in bounded}
     assert all(0 < share < 1 for kind in bounded for share in kind.fills.at_least.values())
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS.values() if kind.fills], ids=lambda kind: kind.name)
+def test_an_answer_that_shows_no_rows_has_none(kind):
+    n_rows, filled = kind.fills.values_in(Elsewhere("1"))
+    assert (n_rows, set(filled.values())) == (0, {0})

@@ -15,6 +15,7 @@ from dataset.building.build import DatasetConfig, build
 from dataset.description import PAPER_STATISTICS
 from dataset.files import write_json
 from dataset.placeholders.fingerprints import write_fingerprints
+from dataset.report.charts import attrition_chart
 from dataset.report.dataset_report import write_dataset_report
 from dataset.report.distributions import concentration, distributions
 from dataset.report.health import crawl_pace
@@ -223,6 +224,21 @@ def test_labels_of_large_ranges_do_not_touch(
     assert (seen["overlaps"], seen["outside"]) == ([], [])
     assert ("rotate(310" in drawn) == lines.startswith("turned")
     assert ("<tspan" in drawn) == (lines == "in two lines")
+
+
+def test_a_long_reason_stands_in_two_lines_above_its_bar(
+    look_at: Callable[[Path], dict[str, Any]], tmp_path: Path
+) -> None:
+    dropped = [
+        ("user has no interaction with the movie in the dataset, and so on", Number(5, "")),
+        ("odd", Number(1, "")),
+    ]
+    chart = attrition_chart("c", "t", "ratings", Number(30, ""), dropped, [("for training", Number(24, ""))])
+    style = "<meta name=viewport content='width=device-width'><style>svg { width: 100% }</style>"
+    (tmp_path / "page.html").write_text(f"<html lang=en>{style}<body>{chart.inline_svg()}", encoding="utf-8")
+    seen = look_at(tmp_path / "page.html")
+    assert (seen["overlaps"], seen["outside"]) == ([], [])
+    assert "<tspan" in chart.svg
 
 
 def test_years_are_labelled_at_equal_steps() -> None:

@@ -66,7 +66,7 @@ def serving(
     (folder / "allow.toml").write_text(f'folders = ["data", "{folder.parent}"]\n')
     with log.open("w") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "flows.serve", "--config", "lab.toml", "--allow", "allow.toml"],
+            [sys.executable, "-m", "flows.serve", "--settings", "lab.toml", "--allow", "allow.toml"],
             cwd=folder,
             env=environment,
             stdout=output,

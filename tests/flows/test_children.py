@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from flows import children
 from flows.children import StageError, run_stage, start, stop
 
 CHILD = "import signal, sys, time; signal.signal(signal.SIGTERM, {}); print('up', flush=True); time.sleep(60)"
@@ -27,6 +28,30 @@ def started(code: str) -> Iterator["subprocess.Popen[str]"]:
 def test_a_stage_that_fails_is_named_with_its_last_line() -> None:
     with pytest.raises(StageError, match=r"`python -m dataset build` ended with exit status 1: .*nowhere"):
         run_stage(["dataset", "build", "--raw", "nowhere"])
+
+
+def test_what_a_stage_writes_on_stderr_is_said_as_it_comes(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "talks.py").write_text(
+        "import os, sys, time\nprint('pages: 5 of 9', file=sys.stderr, flush=True)\n"
+        f"while not os.path.exists({str(tmp_path / 'heard')!r}): time.sleep(0.01)\nprint('done')\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+
+    def hear(*words: str, **_: object) -> None:
+        print(*words)
+        (tmp_path / "heard").touch()
+
+    monkeypatch.setattr(children, "say", hear)
+    assert children.run_stage(["talks"]) == "done"
+    assert capsys.readouterr().out == "pages: 5 of 9\n"
+
+
+def test_an_error_is_raised_and_not_said_too(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(StageError):
+        run_stage(["dataset", "build", "--raw", "nowhere"])
+    assert capsys.readouterr().err == ""
 
 
 def test_a_child_that_listens_ends_in_its_own_way() -> None:

@@ -12,7 +12,7 @@ from flows import demo, extract_features, serve
 def test_the_commands_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     flows.main([])
     printed = capsys.readouterr().out
-    for command in ("demo", "serve", "forget", "extract-features"):
+    for command in ("demo", "serve", "run", "forget", "extract-features"):
         assert f" {command} " in printed
 
 
@@ -28,7 +28,13 @@ def test_the_commands_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
         (extract_features.main, ["--precision", "fp8"], "--precision"),
         (extract_features.main, ["--pictures-a-shard", "0"], "--pictures-a-shard"),
         (extract_features.main, ["--runner", "slurm"], "unknown runner"),
+        (serve.main, ["--suffix", "a/b"], "--suffix"),
         (flows.main, ["serve", "--image", "x"], "--image requires --pool"),
+        (flows.main, ["run", "build-datasets"], "unknown flow 'build-datasets'; choose one of: build-dataset, build-"),
+        (flows.main, ["run", "build-dataset", "-p", "k"], "--param 'k': give name=value"),
+        (flows.main, ["run", "build-dataset", "-p", "k=-1"], "k: Input should be greater than or equal to 0"),
+        (flows.main, ["run", "build-dataset", "--param", "nonsense=1"], "nonsense: Unexpected keyword argument"),
+        (flows.main, ["run", "build-dataset/douban"], "source douban needs a contact"),
     ],
 )
 def test_a_wrong_option_is_refused_before_anything_starts(

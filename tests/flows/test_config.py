@@ -4,41 +4,49 @@ from pathlib import Path
 
 import pytest
 
-from dataset.errors import MissingInputError, UsageError
+from dataset.errors import UsageError
 from flows.build_dataset import build_dataset
 from flows.children import options_from
-from flows.config import BuildConfig, ExtractFeaturesConfig, PublishConfig, RunExperimentConfig, descriptions, read_toml
-from flows.deployments import DEPLOYMENTS, deployment_from
+from flows.config import BuildConfig, ExtractFeaturesConfig, PublishConfig, RunExperimentConfig, descriptions
+from flows.serving.deployments import DEPLOYMENTS
 
 PUBLIC = {
     "source": "sandbox",
     "name": "sandbox",
     "data": "data",
     "contact": None,
-    "movies": None,
-    "users": None,
-    "users_file": None,
-    "refresh": False,
     "site_urls": None,
     "via": None,
     "delay_s": 0.0,
+    "refresh": False,
+    "movies": None,
+    "movies_file": None,
+    "users": None,
+    "users_file": None,
+    "max_users": None,
+    "max_movies": None,
+    "photo_kinds": ["still", "poster"],
+    "allow_missing": 0.0,
+    "k": 5,
+    "seed": 0,
+    "split": "stable",
+    "drop_placeholders": False,
     "extractor": "vgg19",
     "weights": "auto",
     "precision": "auto",
     "runner": "local",
     "feature_set": None,
-    "k": 5,
-    "seed": 0,
-    "drop_placeholders": False,
+    "root": None,
+    "licence": None,
+    "publisher": None,
+    "description": None,
+    "dates": None,
+    "max_loss": 0.05,
+    "release": None,
     "sandbox_seed": 0,
     "sandbox_users": 300,
     "sandbox_movies": 120,
     "sandbox_port": 8801,
-    "dates": None,
-    "split": "stable",
-    "allow_missing": 0.0,
-    "max_loss": 0.05,
-    "release": None,
 }
 
 
@@ -55,62 +63,13 @@ def test_every_described_parameter_exists(config: type) -> None:
     assert set(descriptions(config)) == set(config.__dataclass_fields__)  # type: ignore[attr-defined]
 
 
-def test_a_config_is_read_from_a_toml_file(tmp_path: Path) -> None:
-    file = tmp_path / "lab.toml"
-    file.write_text('source = "douban"\nname = "lab"\ncontact = "a@example.org"\nmovies = ["1", "2"]\nk = 3\n')
-    config = read_toml(BuildConfig, file)
-    assert config == BuildConfig(source="douban", name="lab", contact="a@example.org", movies=("1", "2"), k=3)
-    assert config.dataset_config.k_user == config.dataset_config.k_item == 3
-    assert not config.dataset_config.drop_placeholders
-    file.write_text("drop_placeholders = true\n")
-    assert read_toml(BuildConfig, file).dataset_config.drop_placeholders
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("k = -1", "lab.toml: k: Input should be greater than or equal to 0"),
-        ("nonsense = 1", "lab.toml: nonsense: Unexpected keyword argument"),
-        ("k = ", "lab.toml: not a TOML file"),
-        ('source = "douban"', "lab.toml: source douban needs a contact"),
-    ],
-)
-def test_a_wrong_toml_file_is_refused_in_one_line(text: str, message: str, tmp_path: Path) -> None:
-    file = tmp_path / "lab.toml"
-    file.write_text(text)
-    with pytest.raises(UsageError, match=message) as refused:
-        read_toml(BuildConfig, file)
-    assert "\n" not in str(refused.value)
-
-
-def test_a_missing_toml_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(MissingInputError, match=r"lab\.toml: cannot be read"):
-        read_toml(BuildConfig, tmp_path / "lab.toml")
-
-
-def test_a_file_becomes_a_deployment_that_refreshes_what_is_crawled(tmp_path: Path) -> None:
-    file = tmp_path / "lab.toml"
-    file.write_text('name = "small"\nsandbox_users = 40\n')
-    lab = deployment_from(file, read_toml(BuildConfig, file))
-    assert (lab.label, lab.weekly) == ("build-dataset/lab", {"refresh": True})
-    assert lab.parameters == {"name": "small", "sandbox_users": 40}
-    file.write_text('source = "import"\nname = "small"\n')
-    assert deployment_from(file, read_toml(BuildConfig, file)).weekly is None
-
-
-def test_a_file_does_not_replace_a_deployment_of_the_project(tmp_path: Path) -> None:
-    file = tmp_path / "sandbox.toml"
-    file.write_text('name = "other"\n')
-    with pytest.raises(UsageError, match=r"sandbox\.toml: there is a deployment build-dataset/sandbox already; rename"):
-        deployment_from(file, read_toml(BuildConfig, file))
-
-
 def test_the_crawler_gets_its_options_from_the_config() -> None:
     site = {"source": "douban", "contact": "a@example.org", "movies": ("1", "2"), "delay_s": 7.5}
     assert options_from(**BuildConfig(**site).crawl_options) == [
         "--site=douban",
         "--contact=a@example.org",
         "--movies=1,2",
+        "--photo-kinds=still,poster",
         "--k=5",
         "--delay-s=7.5",
     ]
@@ -142,6 +101,12 @@ def test_the_sources_of_a_crawl_are_those_of_the_config_and_the_sandbox_is_read_
 def test_a_source_that_does_not_exist_is_refused_when_the_form_is_filled_in(via: str) -> None:
     with pytest.raises(UsageError, match="--via"):
         BuildConfig(via=via)
+
+
+def test_a_scope_in_the_parameters_is_the_crawlers() -> None:
+    scope = {"movies_file": Path("m.txt"), "max_users": 5, "max_movies": 7, "photo_kinds": ("poster",)}
+    options = options_from(**BuildConfig(**scope).crawl_options)  # type: ignore[arg-type]
+    assert {"--movies-file=m.txt", "--max-users=5", "--max-movies=7", "--photo-kinds=poster"} < {*options}
 
 
 def test_an_option_that_is_not_set_is_left_out() -> None:

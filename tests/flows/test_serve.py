@@ -1,6 +1,8 @@
 """The flows on a real Prefect server, as a person runs them: serve in one terminal, run in another."""
 
+import sqlite3
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -110,18 +112,60 @@ def test_the_weekly_schedule_is_there_and_off(served, api):
     assert [(one["schedule"]["cron"], one["active"]) for one in deployment["schedules"]] == [("0 3 * * 1", False)]
 
 
-def test_a_file_with_parameters_is_served_under_its_name(served, api):
+def test_a_settings_file_is_served_under_its_name_and_on_its_schedule(serving, served, api):
     deployment = api.get(f"{served['PREFECT_API_URL']}/deployments/name/build-dataset/lab", timeout=30).json()
     assert deployment["parameters"] == {
         "source": "douban",
         "name": "lab",
         "contact": "you@example.org",
         "movies": ["1292052"],
+        "users_file": "data/lab/users.txt",
         "delay_s": 10.0,
         "via": "collection=list",
         "dates": "order",
+        "root": "s3://bucket/datasets",
+        "licence": "CC-BY-4.0",
+        "publisher": "Lab of Examples",
+        "description": "What people of our city watch.",
     }
-    assert [(one["active"], one["parameters"]) for one in deployment["schedules"]] == [(False, {"refresh": True})]
+    assert [(one["schedule"]["cron"], one["active"]) for one in deployment["schedules"]] == [("0 3 * * 1", True)]
+    _, _, log = serving
+    assert "build-dataset/lab: 0 3 * * 1 (Europe/Berlin), next run on Monday, 20" in log.read_text()
+
+
+@pytest.fixture
+def forms(served, api):
+    """The form of each deployment, as the server stores it: its parameters by name."""
+    stored = api.post(f"{served['PREFECT_API_URL']}/deployments/filter", json={}, timeout=30).json()
+    return {one["id"]: one["parameter_openapi_schema"]["properties"] for one in stored}
+
+
+def test_the_form_that_the_server_stores_explains_every_parameter_of_every_flow(forms):
+    assert len(forms) == 7
+    for form in forms.values():
+        assert [name for name, one in form.items() if len(one.get("description", "")) < 10] == []
+        assert all(one["title"].endswith(name) for name, one in form.items())
+    groups = [dict.fromkeys(one["title"].partition(": ")[0] for one in form.values()) for form in forms.values()]
+    of_a_dataset = ["The dataset", "The site", "The scope", "The tables", "Features", "The snapshot", "The sandbox"]
+    assert sum(list(group) == of_a_dataset for group in groups) == 4
+
+
+def test_the_form_shows_groups_and_help_in_a_browser(served, forms, api, browser):
+    site = served["PREFECT_API_URL"].removesuffix("/api")
+    tab = browser.new_page()
+    tab.goto(site)
+    tab.locator("input").first.fill(":".join(api.auth), timeout=120_000)
+    tab.keyboard.press("Enter")
+    tab.get_by_text("Deployments").first.wait_for(timeout=120_000)
+    for id_, form in list(forms.items())[:1]:
+        tab.goto(f"{site}/v2/deployments/deployment/{id_}/run")
+        first, *_ = (one["title"] for one in form.values())
+        tab.get_by_text(first).first.wait_for(timeout=120_000)
+        shown = " ".join(tab.inner_text("body").split())
+        assert [
+            name for name, one in form.items() if one["title"] not in shown or one["description"] not in shown
+        ] == []
+    tab.close()
 
 
 @pytest.mark.timeout(900)
@@ -142,10 +186,13 @@ def test_a_scheduled_run_fires(served, api, prefect, make_dataset, tmp_path):
         api.delete(f"{schedules}/{made.json()[0]['id']}", timeout=30)
 
 
-def test_nothing_is_left_running_after_the_end(serving):
+def test_nothing_is_left_running_and_nothing_is_paused_after_the_end(serving):
     process, environment, _ = serving
     assert status_of(environment["PREFECT_API_URL"]) == 401
     process.terminate()
     process.wait(60)
+    assert process.returncode == 0
     assert status_of(environment["PREFECT_API_URL"]) is None
+    with closing(sqlite3.connect(Path(environment["PWD"]) / "data" / "prefect" / "prefect.db")) as database:
+        assert database.execute("SELECT count(*), sum(paused) FROM deployment").fetchone() == (7, 0)
     assert read_login(Path(environment["PWD"]) / "data" / "prefect") is None

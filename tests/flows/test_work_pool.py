@@ -32,12 +32,12 @@ def test_a_worker_runs_a_deployment_that_was_registered_from_code(server, prefec
     assert prefect(server, "work-pool", "create", "pool", "--type", "process").returncode == 0
     dataset = make_dataset()
     (tmp_path / "allow.toml").write_text(f"folders = ['{dataset}', '{tmp_path}']\n")
-    registered = register(server, "--allow", str(tmp_path / "allow.toml"))
+    registered = register(server, "--allow", str(tmp_path / "allow.toml"), "--suffix", "b")
     assert registered.returncode == 0, registered.stderr
-    assert "build-dataset/douban" in registered.stdout
+    assert "build-dataset/douban-b" in registered.stdout
     options = [f"dataset={dataset}", "name=pooled", f"root={tmp_path}"]
     chosen = [part for option in options for part in ("-p", option)]
-    assert prefect(server, "deployment", "run", "publish-snapshot/any", *chosen).returncode == 0
+    assert prefect(server, "deployment", "run", "publish-snapshot/any-b", *chosen).returncode == 0
     worker = prefect(server, "worker", "start", "--pool", "pool", "--run-once")
     assert latest(tmp_path, "pooled") is not None, worker.stdout + worker.stderr
 

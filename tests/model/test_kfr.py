@@ -107,7 +107,7 @@ def test_commands_train_kfr_only_on_a_snapshot_with_likes_of_train_pairs(
     status, _, told = run_command(train, "--model", "kfr", "--snapshot", str(plain.path))
     assert (status, told.count("\n")) == (1, 1)
     assert "publish --train-likes" in told
-    status, told, _ = run_command(train, "--model", "kfr", "--set", "epochs=2", "--snapshot", str(asked.path))
+    status, told, _ = run_command(train, "--model", "kfr", "--set", "passes=2", "--snapshot", str(asked.path))
     assert status == 0
     assert "An upper bound: it learns from who liked which frame" in told
     status, _, told = run_command(tune, "--model", "kfr", "--snapshot", str(asked.path))

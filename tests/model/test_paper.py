@@ -168,6 +168,17 @@ def test_one_seed_has_no_standard_deviation_and_one_model_no_mark() -> None:
     assert "\\textbf{1.5000}" in written
 
 
+def test_an_upper_bound_is_neither_the_best_nor_the_second_best() -> None:
+    values = {"kfr": 0.9, "visrank": 0.5, "mean_frame": 0.4}
+    rows = [(model, 0, "frame", metric, 3, value) for metric in ("hr", "ndcg") for model, value in values.items()]
+    table = pl.DataFrame(rows, schema=["model", "seed", "task", "metric", "k", "value"], orient="row")
+    (_, frames) = paper_tables(NumberSource({"metrics.parquet": table}, {}), [], 1, Wording(), "toy v0001")
+    written = as_latex(frames)
+    assert "\\textbf{0.5000}" in written
+    assert "\\underline{0.4000}" in written
+    assert "& 0.9000 &" in written
+
+
 def hostile_table() -> PaperTable:
     cells = [Cell(Number(0.25, ""), spread=Number(0.01, ""), rank=1, mark="*"), Cell(None)]
     return PaperTable(

@@ -14,7 +14,7 @@ from model.training.config import TrainingConfig
 from model.training.trainer import Trainer
 
 USERS, MOVIES, FRAMES, THEMED, THEMES, WIDTH, PER_USER = 300, 150, 10, 3, 8, 32, 14
-PAPER = {"l2": 1e-3, "visual_l2": 0.0, "projection_l2": 1e-4}  # a penalty on W, none on x, and a weak one on P
+PAPER = {"collaborative_dim": 32, "visual_dim": 32, "l2": 1e-3, "visual_l2": 0.0, "projection_l2": 1e-4}
 TRAINING = TrainingConfig(epochs=40, learning_rate=5e-3, patience=5)
 
 

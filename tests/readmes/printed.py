@@ -79,6 +79,15 @@ RUN = {
     DEMO: "--users 40 --movies 12 --extractor mobilenet_v3_small --epochs 1 --port <port>",
 }
 NOT_RUN = {
+    "python -m dataset build --raw data/mine/raw --to data/mine/loo --split leave-one-out --k-user 3": (
+        "test_time_splits.py builds it"
+    ),
+    "python -m dataset build --raw data/mine/raw --to data/mine/newest --split cut-off --test-from 2015-07-01 "
+    "--validation-from 2015-01-01": "test_time_splits.py builds it",
+    **{
+        f"python -m model.evaluate --recommendations lists.tsv --name X{options}": "test_given_lists.py runs it"
+        for options in ("", " --snapshot data/snapshots/mine/v0001")
+    },
     "python -m features text --dataset data/mine/dataset": "test_text_encoders.py runs it, if wordllama is installed",
     "python -m dataset import BX-Book-Ratings.csv --user-column User-ID --item-column ISBN --rating-column Book-Rating "
     "--max-rating 10 --zero-is interaction --encoding latin-1 --to data/books/raw": "test_import_files.py runs it",

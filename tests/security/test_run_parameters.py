@@ -14,9 +14,10 @@ from prefect.context import FlowRunContext
 
 from dataset.errors import UsageError
 from flows.allowed import VARIABLE, Allowed, check_run
-from flows.config import BuildConfig, ExtractFeaturesConfig, PublishConfig, RunExperimentConfig, read_toml
-from flows.deployments import DEPLOYMENTS, deployment_from
+from flows.config import BuildConfig, ExtractFeaturesConfig, PublishConfig, RunExperimentConfig
 from flows.serve import main as serve
+from flows.serving.deployments import DEPLOYMENTS
+from flows.serving.settings import Settings, read_settings, read_toml
 
 CONFIGS = {
     "build-dataset": BuildConfig,
@@ -37,6 +38,20 @@ REFUSED: dict[str, tuple[object, ...]] = {
         "random:0/../x",
         "http://192.0.2.1/w.pth",
     ),
+    "root": (
+        *OUTSIDE,
+        "s3://other/datasets",
+        "s3:/bucket/datasets",
+        "gs://bucket/datasets",
+        "S3://bucket/datasets",
+        "file:///etc",
+        "http://192.0.2.1/x",
+        "s3://bucket/datasets2",
+        "s3://bucket/datasets/../x",
+        "s3://bucket/datasets/%2e%2e/x",
+        "s3://bucket/datasets//x",
+        "s3://bucket",
+    ),
     "models": (("os:getcwd",), ("jifr", "my_models:Mine"), ("this:x",), (":",), ("jifr:",)),
     "site_urls": ("http://192.0.2.1,http://192.0.2.1,http://192.0.2.1", "http://127.0.0.1:1", "file:///etc,a,b"),
 }
@@ -48,6 +63,8 @@ BOUNDED = {
     "dates",
     "split",
     "release",
+    "max_users",
+    "max_movies",
     "epochs",
     "jobs",
     "via",
@@ -91,7 +108,12 @@ def test_a_run_of_a_deployment_uses_nothing_that_is_not_allowed(
     flow: str, name: str, value: Any, tmp_path: Path
 ) -> None:
     before = sorted(tmp_path.rglob("*"))
-    with run_of_a_deployment(), pytest.raises(UsageError, match=rf"^{name}=.* may not use this.*--allow") as refused:
+    allowed = Allowed(roots=("s3://bucket/datasets/",)).to_json()
+    with (
+        run_of_a_deployment(),
+        mock.patch.dict(os.environ, {VARIABLE: allowed}),
+        pytest.raises(UsageError, match=rf"^{name}=.* may not use this.*--allow") as refused,
+    ):
         FLOWS[flow].fn(**NEEDED.get(flow, {}) | {name: Path(value) if name in _paths(flow) else value})
     assert "\n" not in str(refused.value)
     assert sorted(tmp_path.rglob("*")) == before
@@ -167,7 +189,7 @@ def test_what_the_operators_own_file_uses_is_allowed() -> None:
 
 
 def test_every_parameter_is_a_bounded_value_or_is_checked() -> None:
-    free_text = {"name", "contact", "movies", "users", "extractor", "licence", "publisher"}
+    free_text = {"name", "contact", "movies", "users", "extractor", "licence", "publisher", "description"}
     for config in CONFIGS.values():
         for one in fields(config):
             if isinstance(one.default, str) or one.default in (None, MISSING) or one.type is Path:
@@ -180,8 +202,21 @@ def test_user_ids_are_not_the_defaults_of_a_deployment(tmp_path: Path) -> None:
     file = tmp_path / "lab.toml"
     file.write_text('source = "douban"\nname = "lab"\ncontact = "a@example.org"\nusers = ["123456789"]\n')
     with pytest.raises(UsageError, match=r"lab\.toml: users: .*users_file") as refused:
-        deployment_from(file, read_toml(BuildConfig, file))
+        read_settings(file)
     assert "123456789" not in str(refused.value)
-    file.write_text(file.read_text().replace('users = ["123456789"]', 'users_file = "data/users.txt"'))
-    parameters = deployment_from(file, read_toml(BuildConfig, file)).parameters
-    assert parameters["users_file"] == "data/users.txt"
+
+
+@pytest.mark.parametrize(
+    "root", ["s3://bucket/datasets", "s3://bucket/datasets/", "s3://bucket/datasets/lab.v1/a b", "data/snapshots", None]
+)
+def test_a_run_publishes_where_the_operator_allowed_it(root: str | None) -> None:
+    allowed = Allowed().with_values_of([Settings(root="s3://bucket/datasets")])
+    allowed.check(BuildConfig(root=root))
+    allowed.check(PublishConfig(dataset=Path("data/x"), name="x", root=root or "data"))
+
+
+def test_a_folder_of_the_settings_is_allowed_as_a_root() -> None:
+    allowed = Allowed().with_values_of([Settings(root="/srv/snapshots")])
+    allowed.check(BuildConfig(root="/srv/snapshots/x"))
+    with pytest.raises(UsageError, match=r"^root="):
+        allowed.check(BuildConfig(root="/srv"))

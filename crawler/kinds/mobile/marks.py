@@ -148,6 +148,6 @@ MARKS_JSON = JsonKind(
     first_pages=_first_pages,
     unplanned=n_people_to_come,
     places=lambda scope: MARKS_PER_PAGE,
-    fills=Fills(lambda parsed: parsed.ratings, {"stars": 0.3, "rated_on": 0.3}),
+    fills=Fills(MarksPage, lambda parsed: parsed.ratings, {"stars": 0.3, "rated_on": 0.3}),
     refresh_days=7.0,
 )

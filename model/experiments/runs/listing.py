@@ -79,6 +79,7 @@ def _listed(folder: Path, now: float) -> ListedRun:
     is_trained = (folder / "model.pt").is_file()
     state = "given" if "recommendations" in description else "trained" if is_trained else "unfinished"
     state = "in use" if is_in_use(folder) else state
+    state = "recommendations" if "recommendations" in description else state
     epochs = _rows(folder / "training.parquet").height if is_trained else None
     return ListedRun(
         name,

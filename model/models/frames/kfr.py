@@ -35,16 +35,16 @@ from model.models.visual.projection import FeatureScaling, ScaledFeatures
 
 @dataclass(frozen=True)
 class KFRConfig:
-    """The settings. Training has its own, because it does not go over pairs of items.
+    """The settings. Those of training have no effect, because it does not go over pairs of items.
 
     Attributes:
         dim: size of w and w_a.
         l2: λ.
         projection_l2: λ_P.
-        epochs: passes over the likes; nothing stops them earlier, because validation judges items.
-        batch_size: likes per batch.
-        learning_rate: Adam's.
-        n_negatives: frames j per like, drawn again in every pass.
+        passes: over the likes; nothing stops them earlier, because validation judges items.
+        likes_per_step: size of a batch.
+        rate: Adam's learning rate.
+        n_others: frames j per like, drawn again in every pass.
         feature_scaling: how features are scaled first (`projection.ScaledFeatures`).
         projection_std: standard deviation of the initial P and w, N(0, projection_std²).
     """
@@ -52,10 +52,10 @@ class KFRConfig:
     dim: int = 32
     l2: float = 1e-2
     projection_l2: float = 1e-4
-    epochs: int = 30
-    batch_size: int = 256
-    learning_rate: float = 2e-3
-    n_negatives: int = 5
+    passes: int = 30
+    likes_per_step: int = 256
+    rate: float = 2e-3
+    n_others: int = 5
     feature_scaling: FeatureScaling = "standard"
     projection_std: float = 0.1
 
@@ -107,9 +107,9 @@ class KFR(FittedRecommender):
             raise MissingInputError("kfr: no likes of train pairs")
         device, generator = self.shared.device, torch.Generator().manual_seed(self.seed)
         likes, others = unliked_frames(data.likes, data.frames.offsets)
-        optimizer = torch.optim.Adam(self.parameters(), lr=self.config.learning_rate)
+        optimizer = torch.optim.Adam(self.parameters(), lr=self.config.rate)
         loss = 0.0
-        for _ in range(self.config.epochs):
+        for _ in range(self.config.passes):
             total = torch.zeros((), dtype=torch.float64, device=device)
             for users, frames, negatives in self._batches(likes, others, generator):
                 optimizer.zero_grad(set_to_none=True)
@@ -119,15 +119,15 @@ class KFR(FittedRecommender):
                 total += batch_loss.detach() * len(users)
             loss = float(total) / len(likes.users)
             if not torch.isfinite(total):
-                raise TrainingError(f"kfr: the loss is {loss}; lower learning_rate (it is {self.config.learning_rate})")
+                raise TrainingError(f"kfr: the loss is {loss}; lower rate (it is {self.config.rate})")
         return loss
 
     def _batches(
         self, likes: TrainLikes, others: JaggedTensor, generator: torch.Generator
     ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """Yield (B,) users, (B,) frames that they like, and (B, n) others of the same item, in random order."""
-        for batch in torch.split(torch.randperm(len(likes.users), generator=generator), self.config.batch_size):
-            chance = torch.rand(len(batch), self.config.n_negatives, generator=generator, dtype=torch.float64)
+        for batch in torch.split(torch.randperm(len(likes.users), generator=generator), self.config.likes_per_step):
+            chance = torch.rand(len(batch), self.config.n_others, generator=generator, dtype=torch.float64)
             places = (chance * others.lengths[batch][:, None]).long()
             yield likes.users[batch], likes.frames[batch], others.values[others.offsets[batch][:, None] + places]
 

@@ -20,6 +20,7 @@ _OF_MODEL = {
     "lightgcn": "he2020lightgcn", "lattice": "zhang2021lattice", "freedom": "zhou2023freedom", "bm3": "zhou2023bm3",
     "ease": "steck2019ease", "slim": "ning2011slim", "itemknn": "sarwar2001item", "userknn": "herlocker1999user",
     "rp3beta": "paudel2017rp3", "ials": "hu2008ials", "visrank": "kang2017visually",
+    "svdpp": "koren2008svdpp", "nais": "he2018nais", "kfr": "chen2017kfr", "softmax_mf": "wu2024ssm",
 }  # fmt: skip
 
 

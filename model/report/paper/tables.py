@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from dataset.report.numbers import Number, NumberSource
 from dataset.wording import Wording
 from model.report.headlines import TASKS, difference, headline_k, ranked
-from model.report.model_styles import style_of
+from model.report.model_styles import UPPER_BOUNDS, base_of, style_of
 
 DIGITS = 4
 _METRICS = {"hr": "HR", "ndcg": "NDCG"}
@@ -98,12 +98,13 @@ def _column(numbers: NumberSource, task: str, metric: str, k: int, models: list[
     where = {"task": task, "metric": metric, "k": k}
     means = {model: numbers.of("metrics.parquet", "mean(value)", model=model, **where) for model in models}
     shown = {model: round(mean.value, DIGITS) for model, mean in means.items() if mean is not None}
-    best_two = sorted(set(shown.values()), reverse=True)[:2]
-    by_value = sorted(shown, key=lambda model: (-(means[model] or Number(0, "")).value, model))
+    contenders = [model for model in shown if base_of(model) not in UPPER_BOUNDS]
+    best_two = sorted({shown[model] for model in contenders}, reverse=True)[:2]
+    by_value = sorted(contenders, key=lambda model: (-(means[model] or Number(0, "")).value, model))
     cells = []
     for model in models:
-        rank = best_two.index(shown[model]) + 1 if shown.get(model) in best_two else None
-        against = next((other for other in by_value if other != model), None) if rank == 1 else by_value[0]
+        rank = best_two.index(shown[model]) + 1 if model in contenders and shown[model] in best_two else None
+        against = next((other for other in by_value if rank != 1 or other != model), None)
         told = difference(numbers, model, against, **where) if against and model in shown else None
         mark = "" if told is None or not told.is_real else BETTER if told.amount.value > 0 else WORSE
         spread = numbers.of("metrics.parquet", "std(value)", model=model, **where) if has_spread else None
@@ -119,7 +120,8 @@ def _significance(numbers: NumberSource, task: str, order: list[str], what: str)
     k = headline_k(numbers, task)
     where = {"task": task, "metric": "ndcg", "k": k}
     told = {one: [difference(numbers, one, other, **where) for other in order if other != one] for one in order}
-    one = max(order, key=lambda model: sum(found is not None for found in told[model]))  # the first of several
+    contenders = [model for model in order if base_of(model) not in UPPER_BOUNDS] or order
+    one = max(contenders, key=lambda model: sum(found is not None for found in told[model]))  # the first of several
     rows = []
     for found in told[one]:
         if found is not None:

@@ -63,7 +63,7 @@ def tune_settings(
     say(
         f"{best.read_text(encoding='utf-8')}\nTrials: {folder / 'trials.parquet'}\n"
         f"Next: python -m model.train --config {best}\n"
-        f'In a study: config = "{best}" below [models.{model_name}]'
+        f'In a study: config = "{best}" below [models.{model_name.rpartition(":")[2]}]'
     )
 
 

@@ -64,7 +64,7 @@ def default_settings(model_class: type[Recommender], name: str) -> Config:
     """Return the default settings of a model: those of the dataclass that annotates its constructor's `config`.
 
     Raises:
-        UsageError: there is no such dataclass, a field has no default, or a default is no number and no text.
+        UsageError: there is no such dataclass, a field has no default, or one that is no number, no text and not None.
     """
     how = "def __init__(self, config: MySettings, data: TrainingData, generator: torch.Generator)"
     constructor: Any = model_class.__init__
@@ -74,7 +74,7 @@ def default_settings(model_class: type[Recommender], name: str) -> Config:
     if not (isinstance(kind, type) and dataclasses.is_dataclass(kind)):
         raise UsageError(f"model {name!r}: its constructor names no dataclass of settings; write {how}")
     for field in dataclasses.fields(kind):
-        if field.default is dataclasses.MISSING or not isinstance(field.default, int | float | str):
+        if not isinstance(field.default, int | float | str | None):  # `MISSING` is none of these either
             raise UsageError(
                 f"model {name!r}: setting {field.name!r} of {kind.__name__} needs a default that is a number or a text"
             )

@@ -21,7 +21,7 @@ from dataset.tables import Schema
 
 _KEEPS_SIDES = ("stable", "given")
 _OF_SIDES = ("frame_likes", "frame_likes_train")  # the likes of held-out pairs, and those of pairs in train
-_OF = {"interactions": ["user_id"], **dict.fromkeys(_OF_SIDES, ["user_id", "movie_id"])}
+_OF = {"interactions": ["user_id"], **{table: ["user_id", "movie_id"] for table in _OF_SIDES}}
 _OF_SPLIT = "train_"  # columns that are computed from the pairs in train begin so
 _BATCH_ROWS = 262_144
 _DIGITS = 12

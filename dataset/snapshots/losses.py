@@ -20,7 +20,8 @@ from dataset.snapshots.snapshot import Snapshot
 from dataset.tables import Schema
 
 _KEEPS_SIDES = ("stable", "given")
-_OF = {"interactions": ["user_id"], "frame_likes": ["user_id", "movie_id"]}
+_OF_SIDES = ("frame_likes", "frame_likes_train")  # the likes of held-out pairs, and those of pairs in train
+_OF = {"interactions": ["user_id"], **{table: ["user_id", "movie_id"] for table in _OF_SIDES}}
 _OF_SPLIT = "train_"  # columns that are computed from the pairs in train begin so
 _BATCH_ROWS = 262_144
 _DIGITS = 12
@@ -115,9 +116,10 @@ def _losses_of(table: str, before: Snapshot, after: Snapshot) -> Iterator[Loss]:
     columns = _compared(before, after, table, schema)
     one = _digest(before, table, columns)
     other = _digest(after, table, columns)
-    if table == "frame_likes":  # likes of pairs in train are not published
+    if table in _OF_SIDES:  # a like of a pair that is on the other side now is not lost
         pairs = _digest(after, "interactions", ["split"])
-        one = one.filter(~pl.col("of").is_in(pairs.filter(pl.col("split") == 0)["key"].implode()))
+        is_elsewhere = (pl.col("split") == 0) if table == "frame_likes" else (pl.col("split") != 0)
+        one = one.filter(~pl.col("of").is_in(pairs.filter(is_elsewhere)["key"].implode()))
     yield Loss(_in_words(table), one.height, one.join(other, on="key", how="anti").height)
     if table == "interactions":
         users = one["of"].unique()

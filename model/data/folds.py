@@ -10,7 +10,8 @@ held out (a cold user, who is judged like the others). The deal depends on the s
 order of rows. It ignores time: with a split by time, a fold may hold pairs that are newer than validation.
 
 Frame likes exist for the snapshot's validation and test pairs only. A like follows its pair, and is left out when the
-pair is in train, because likes never train. Columns that count train interactions or train likes are null, because they
+pair is in train, because likes never train; of `frame_likes_train`, the likes of pairs that stay in train are kept.
+Columns that count train interactions or train likes are null, because they
 count the snapshot's train split.
 """
 
@@ -78,7 +79,18 @@ def _split_anew(tables: Tables, dealt: pl.DataFrame, held_out: dict[int, str], h
     likes = tables.frame_likes.join(new, on=_PAIR, how="inner", maintain_order="left")
     likes = likes.with_columns(split=pl.col("new").cast(pl.Enum(HELD_OUT_SPLITS))).drop("new")
     movies, frames = (_without_counts(table) for table in (tables.movies, tables.frames))
-    return replace(tables, movies=movies, frames=frames, interactions=interactions, frame_likes=likes)
+    of_train = tables.frame_likes_train
+    if of_train is not None:
+        train = interactions.filter(pl.col("split").cast(pl.String) == "train")
+        of_train = of_train.join(train, on=_PAIR, how="semi", maintain_order="left")
+    return replace(
+        tables,
+        movies=movies,
+        frames=frames,
+        interactions=interactions,
+        frame_likes=likes,
+        frame_likes_train=of_train,
+    )
 
 
 def _without_counts(table: pl.DataFrame) -> pl.DataFrame:

@@ -25,7 +25,7 @@ from model.evaluation.given_lists import evaluate_lists, open_lists, possible
 from model.evaluation.list_file import ListFile, read_lists
 from model.evaluation.results import Evaluation
 from model.experiments.folders import DEFAULT_RUNS
-from model.experiments.run_folder import data_name, write_evaluation
+from model.experiments.run_folder import data_name, identify, write_evaluation
 from model.models.names import MODEL_NAMES
 
 _TABLES = ("movies", "frames", "interactions", "frame_likes")
@@ -105,12 +105,7 @@ def _describe(file: ListFile, name: str, snapshot: Snapshot, seed: int, facts: d
         "config": {},
         "training": {},
         "seed": seed,
-        "snapshot": {
-            "name": snapshot.name,
-            "version": snapshot.version,
-            "content_digest": snapshot.content_digest,
-            "path": str(snapshot.path),
-        },
+        "snapshot": identify(snapshot),
         "recommendations": {"file": file.path.name, "file_sha256": file.sha256, **facts},
         "code_version": code_version(),
     }

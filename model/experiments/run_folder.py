@@ -120,6 +120,16 @@ def data_name(snapshot: Snapshot, features: Sequence[str] = ()) -> str:
     return name if snapshot.feature_set is None else f"{name}-{snapshot.feature_set}"
 
 
+def identify(snapshot: Snapshot) -> dict[str, Any]:
+    """Return which snapshot a run used, as JSON."""
+    return {
+        "name": snapshot.name,
+        "version": snapshot.version,
+        "content_digest": snapshot.content_digest,
+        "path": str(snapshot.path),
+    }
+
+
 def describe_run(
     model_name: str, config: Config, training: TrainingConfig, seed: int, snapshot: Snapshot
 ) -> dict[str, Any]:
@@ -129,12 +139,7 @@ def describe_run(
         "config": asdict(config),
         "training": asdict(training),
         "seed": seed,
-        "snapshot": {
-            "name": snapshot.name,
-            "version": snapshot.version,
-            "content_digest": snapshot.content_digest,
-            "path": str(snapshot.path),
-        },
+        "snapshot": identify(snapshot),
         "dataset": snapshot.manifest.config,
         "provenance": snapshot.manifest.provenance,
         "extractor": snapshot.extractor,

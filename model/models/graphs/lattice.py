@@ -53,7 +53,7 @@ class LATTICEConfig:
     raw_share: float = 0.9
     n_item_layers: int = 1
     n_layers: int = 2
-    l2: float = 1e-2
+    l2: float = 7e-3
     feature_scaling: FeatureScaling = "standard"
     init_std: float = 0.1
     loss: Loss = "bpr"

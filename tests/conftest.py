@@ -285,6 +285,7 @@ _FIXED = (
     r"95\s%",
     r"K = \d+",
     r"\b2019\b",
+    r"1 to 5 train interactions",
     r"(?:VGG|SHA)-\d+",
     r"(?:Fig\.|Figure|Table|Eq\.)\s\d",
 )

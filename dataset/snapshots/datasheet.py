@@ -355,9 +355,12 @@ def split_in_words(config: Mapping[str, Any]) -> str:
         config: the configuration of `dataset.json` or a manifest, see `dataset.building.build.DatasetConfig`.
     """
     split = config.get("split")
-    if not isinstance(split, Mapping) or split.get("strategy") not in _RULES:
+    strategy = split.get("strategy") if isinstance(split, Mapping) else None
+    if not isinstance(split, Mapping) or not isinstance(strategy, str) or strategy not in _RULES:
         return ""
     validation, test = split.get("validation_share", 0.0), split.get("test_share", 0.0)
+    if not isinstance(validation, int | float) or not isinstance(test, int | float):  # the text of a stranger
+        return ""
     facts = {
         "shares": f"{validation:.4g} for validation and {test:.4g} for test",
         "seed": split.get("seed"),
@@ -368,7 +371,7 @@ def split_in_words(config: Mapping[str, Any]) -> str:
         if split.get("validation_from")
         else f"of what is before it, the newest {validation:.4g} are validation",
     }
-    return f"{split['strategy']}: {_RULES[split['strategy']].format_map(facts)}."
+    return f"{strategy}: {_RULES[strategy].format_map(facts)}."
 
 
 def _one(has_validation: bool, has_test: bool) -> str:

@@ -105,11 +105,11 @@ def _registered(
     }
     one = _to_prefect(deployment, options, pool)
     one.model_fields_set.discard("schedules")  # else Prefect 3.8 deletes those that were made on its page
-    id_ = one.apply()
+    id_ = one.apply(_sync=True)
     if declared != last_declared:
         _set_schedule(client, id_, deployment, last_declared)
         one.tags = [*tags, _SCHEDULE + declared]
-        one.apply()
+        one.apply(_sync=True)
     return one
 
 
@@ -130,16 +130,16 @@ def _origin(pool: Pool | None) -> str:
 
 
 def _to_prefect(deployment: Deployment, options: dict[str, Any], pool: Pool | None) -> Any:
-    flow: Any = deployment.flow
+    flow: Any = deployment.flow  # `_sync`: Prefect decides by whether an event loop runs in this thread
     if pool is None:
-        return flow.to_deployment(**options)
+        return flow.to_deployment(**options, _sync=True)
     if pool.image is None:
         entrypoint = f"{flow.fn.__module__.replace('.', '/')}.py:{flow.fn.__name__}"
-        flow = flow.from_source(source=str(ROOT), entrypoint=entrypoint)
+        flow = flow.from_source(source=str(ROOT), entrypoint=entrypoint, _sync=True)
     variables: dict[str, Any] = {"image": pool.image} if pool.image else {}
     if pool.allowed != Allowed():
         variables["env"] = {VARIABLE: pool.allowed.to_json()}
-    return flow.to_deployment(**options, work_pool_name=pool.name, job_variables=variables)
+    return flow.to_deployment(**options, work_pool_name=pool.name, job_variables=variables, _sync=True)
 
 
 def _known(client: SyncPrefectClient, deployments: Sequence[Deployment], checkout: str, adopt: bool) -> _Known:

@@ -284,7 +284,7 @@ def test_the_commands_are_listed_and_run_from_one_program(command, trained: Path
     status, out, err = command(program, "evaluate", "--run", str(_only(trained / "data/runs", "popular")))
     assert (status, err) == (0, "")
     assert "popular on toy v0001, test split:" in out
-    status, _, err = command(program, "evaluate", "--runs", "x")
+    status, _, err = command(program, "evaluate", "--nonsense", "x")
     assert (status, err.count("\n")) == (2, 1)
     assert "python -m model evaluate --help" in err
 

@@ -155,7 +155,9 @@ def test_an_experiment_compares_feature_sets_with_one_row_per_model_and_set(comp
 def test_a_failed_run_is_named_with_its_feature_set(both: Snapshot, tmp_path: Path) -> None:
     options = ["--models", "vbpr", "--set", "learning_rate=1e30", "--set", "epochs=3", "--jobs", "1", "--threads", "1"]
     to = ["--runs", str(tmp_path / "runs"), "--to", str(tmp_path / "experiment")]
-    with pytest.raises(TrainingError, match=r"2 of 2 runs failed \(vbpr, seed 0; vbpr, features clip, seed 0\)"):
+    with pytest.raises(
+        TrainingError, match=r"2 of 2 runs failed \(vbpr features=main, seed 0; vbpr features=clip, seed 0\)"
+    ):
         experiment_main(["--snapshot", str(both.path), *options, *to, "--features", "main,clip"])
 
 

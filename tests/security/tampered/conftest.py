@@ -72,7 +72,7 @@ def command(capfd: pytest.CaptureFixture[str]) -> Callable[..., Done]:
 def _run(capfd: pytest.CaptureFixture[str], program: str, *arguments: object) -> Done:
     """Run a command. It succeeds, or ends in one line; it prints nothing that a terminal obeys, and no canary."""
     capfd.readouterr()
-    before, sys.argv = sys.argv, [program, *map(str, arguments)]
+    before, sys.argv = sys.argv, [program, *map(str, arguments), "--quiet"]
     status = 0
     try:
         run(import_module(JUDGED[program]).app)

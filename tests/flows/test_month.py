@@ -66,7 +66,7 @@ class Month:
         deployment = build_dataset.to_deployment(
             "month", parameters=parameters, schedules=[weekly], concurrency_limit=1
         )
-        self.deployment: UUID = deployment.apply()
+        self.deployment: UUID = deployment.apply(_sync=True)
         self.runs = self._scheduled()
 
     def _scheduled(self) -> list[FlowRun]:

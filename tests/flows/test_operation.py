@@ -53,7 +53,7 @@ def started(client: SyncPrefectClient, deployment: object) -> FlowRun:
 
 @only_on_linux
 def test_a_killed_run_is_crashed_and_frees_its_deployment(client: SyncPrefectClient) -> None:
-    deployment = nothing.to_deployment("killed", concurrency_limit=1).apply()
+    deployment = nothing.to_deployment("killed", concurrency_limit=1, _sync=True).apply(_sync=True)
     dead = started(client, deployment)
     assert dead.state_type == StateType.RUNNING
     assert started(client, deployment).state_type != StateType.RUNNING  # the dead one holds the deployment
@@ -68,7 +68,7 @@ def test_a_killed_run_is_crashed_and_frees_its_deployment(client: SyncPrefectCli
 
 @only_on_linux
 def test_a_run_that_has_a_process_goes_on(client: SyncPrefectClient) -> None:
-    run = started(client, nothing.to_deployment("alive").apply())
+    run = started(client, nothing.to_deployment("alive", _sync=True).apply(_sync=True))
     process = subprocess.Popen(
         [sys.executable, "-c", "input()"],
         stdin=subprocess.PIPE,

@@ -129,8 +129,8 @@ def _killed(*_: object) -> None:
 def test_deployments_that_an_older_version_paused_at_its_end_are_served_again(
     client: SyncPrefectClient, lab: Deployment
 ) -> None:
-    old = lab.flow.to_deployment(lab.name, schedules=[], paused=True)
-    old.apply()
+    old = lab.flow.to_deployment(lab.name, schedules=[], paused=True, _sync=True)
+    old.apply(_sync=True)
     register([lab])
     assert not found(client, lab).paused
 

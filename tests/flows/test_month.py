@@ -64,7 +64,7 @@ class Month:
         }
         weekly = Cron("0 3 * * 1", timezone="UTC", parameters={"refresh": True})
         deployment = build_dataset.to_deployment(
-            "month", parameters=parameters, schedules=[weekly], concurrency_limit=1
+            "month", parameters=parameters, schedules=[weekly], concurrency_limit=1, _sync=True
         )
         self.deployment: UUID = deployment.apply(_sync=True)
         self.runs = self._scheduled()

@@ -28,7 +28,8 @@ class ListedRun:
         seed: the seed.
         snapshot: the snapshot's name and version.
         features: the feature set, None for the main one.
-        state: "trained", "unfinished", "in use" (by a process, now), "unreadable", or "given": another tool's results.
+        state: "trained", "unfinished", "in use" (by a process, now), "unreadable", or "recommendations": another
+            tool's.
         settings: the settings that differ from the defaults of this version.
         epochs: the number of epochs of a trained run.
         metrics: `test ndcg@15`, `validation full_ndcg@15` and others, as far as they were evaluated.
@@ -77,9 +78,8 @@ def _listed(folder: Path, now: float) -> ListedRun:
         return ListedRun(name, str(folder), "", 0, "", None, "unreadable", {}, None, {}, age_s)
     snapshot = description["snapshot"]
     is_trained = (folder / "model.pt").is_file()
-    state = "given" if "recommendations" in description else "trained" if is_trained else "unfinished"
+    state = "recommendations" if "recommendations" in description else "trained" if is_trained else "unfinished"
     state = "in use" if is_in_use(folder) else state
-    state = "recommendations" if "recommendations" in description else state
     epochs = _rows(folder / "training.parquet").height if is_trained else None
     return ListedRun(
         name,

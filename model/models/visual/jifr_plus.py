@@ -16,8 +16,8 @@ e_ai is near 1 where many others who have a's items have i, and near 0 where dat
 two halves are learnt apart: a model that was trained on top of e ranked worse than either. The key frame is JIFR's,
 by l̂_ak = w_aᵀ P c_k.
 
-Differences from JIFR: the loss; no rating attention, which would need a network per
-pair of a user and an item; EASE. B is fitted again when a run is loaded, so it is no part of the weights.
+Differences from JIFR: the loss; no rating attention, which would need a network per pair of a user and an item; EASE.
+B is fitted again when a run is loaded, so it is no part of the weights.
 """
 
 import copy

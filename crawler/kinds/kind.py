@@ -41,7 +41,8 @@ class Fills(NamedTuple):
     Attributes:
         of: the type of a page's content; an answer that says where else to read (JSON) has no rows.
         rows: gives the rows of a page's content.
-        at_least: for each field, the share of rows that have a value as long as the page is what its parser expects.
+        at_least: for each field, the share of rows, below 1, that have a value as long as the page is what its parser
+            expects.
     """
 
     of: type

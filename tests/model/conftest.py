@@ -126,3 +126,13 @@ def _table(rows: list[dict[str, object]], name: str) -> pl.DataFrame:
     """Return a snapshot table, columns that no row gives null."""
     schema = empty(SNAPSHOT_TABLES[name]).schema
     return pl.DataFrame([{column: row.get(column) for column in schema} for row in rows], schema=schema)
+
+
+@pytest.fixture(scope="module")
+def snapshots(
+    publish_below: Callable[[Path, Tables], Snapshot], tables: Tables, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """A folder with one snapshot, for all tests of a file."""
+    home = tmp_path_factory.mktemp("published")
+    publish_below(home, tables)
+    return home / "snapshots"

@@ -17,10 +17,8 @@ import pytest
 import torch
 
 from dataset.errors import UsageError
-from dataset.snapshots.snapshot import Snapshot
 from model import __main__ as program
 from model import compare, evaluate, experiment, recommend, runs, train
-from model.data.tables import Tables
 from model.experiments import experiment as experiments
 from model.experiments import training_run
 from model.experiments.runs.naming import run_digest
@@ -28,16 +26,6 @@ from model.experiments.runs.store import find_run, lock_run
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = ["--model", "bpr", "--set", "learning_rate=0.02", "--set", "batch_size=32"]
-
-
-@pytest.fixture(scope="module")
-def snapshots(
-    publish_below: Callable[[Path, Tables], Snapshot], tables: Tables, tmp_path_factory: pytest.TempPathFactory
-) -> Path:
-    """A folder with one snapshot, for all tests of this file."""
-    home = tmp_path_factory.mktemp("published")
-    publish_below(home, tables)
-    return home / "snapshots"
 
 
 @pytest.fixture

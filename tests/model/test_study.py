@@ -57,16 +57,6 @@ dim = 4
 """
 
 
-@pytest.fixture(scope="module")
-def snapshots(
-    publish_below: Callable[[Path, Tables], Snapshot], tables: Tables, tmp_path_factory: pytest.TempPathFactory
-) -> Path:
-    """A folder with one snapshot, for all tests of this file."""
-    home = tmp_path_factory.mktemp("published")
-    publish_below(home, tables)
-    return home / "snapshots"
-
-
 def _no_report(folder: Path, *_: Any) -> Path:
     (folder / "report.html").touch()
     return folder / "report.html"

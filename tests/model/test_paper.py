@@ -8,11 +8,12 @@ import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import polars as pl
 import pytest
 
+from dataset.building.split import Strategy
 from dataset.report.numbers import Number, NumberSource
 from dataset.report.theme import for_paper
 from dataset.snapshots.snapshot import Snapshot
@@ -24,7 +25,7 @@ from model.experiments.experiment import run_experiment
 from model.report.model_styles import style_of
 from model.report.paper.formats import as_latex, as_markdown
 from model.report.paper.latex import latex
-from model.report.paper.methods import methods
+from model.report.paper.methods import _SPLITS, methods
 from model.report.paper.references import _OF_MODEL, bibtex, entries
 from model.report.paper.tables import Cell, PaperTable, paper_tables
 from model.schema import Comparison, Metric
@@ -280,3 +281,42 @@ def test_methods_are_said_of_what_was_done(finished: tuple[Path, Snapshot]) -> N
     assert "t-test" not in told.latex
     for one, other in itertools.pairwise(("We use", "The split is", "We compare", "Each model")):
         assert told.latex.index(one) < told.latex.index(other)
+
+
+def _run(model: str, loss: str | None = None) -> dict[str, Any]:
+    training = {"n_negatives": 7, "epochs": 3, "patience": 2, "validation_k": 15}
+    config = {} if loss is None else {"loss": loss}
+    return {"model": model, "label": model, "seed": 0, "config": config, "training": training, "extractor": None}
+
+
+@pytest.mark.parametrize(
+    ("runs", "said", "unsaid"),
+    [
+        ([_run("bpr", "bpr"), _run("bm3")], "with 7 negatives per positive, for", "softmax loss"),
+        ([_run("softmax_mf", "softmax")], "positives with a softmax loss, for", "negatives per positive"),
+        (
+            [_run("bpr", "bpr"), _run("softmax_mf", "softmax")],
+            "with 7 negatives per positive, or with a softmax loss (softmax MF), for",
+            "Nothing",
+        ),
+    ],
+)
+def test_methods_name_the_loss_and_negatives_only_where_there_are_some(
+    runs: list[dict[str, Any]], said: str, unsaid: str, finished: tuple[Path, Snapshot]
+) -> None:
+    told = methods(finished[1].manifest, {"runs": runs}, Wording()).markdown
+    assert said in told
+    assert unsaid not in told
+
+
+def test_methods_say_how_each_split_is_made() -> None:
+    assert set(_SPLITS) == set(get_args(Strategy))
+
+
+def test_methods_say_that_a_model_of_one_s_own_is_trained(
+    finished: tuple[Path, Snapshot], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "paper_models.py").write_text("from model.models.factors.bpr import BPR\nclass Mine(BPR):\n    pass\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    told = methods(finished[1].manifest, {"runs": [_run("paper_models:Mine", "bpr")]}, Wording()).markdown
+    assert "Models that are trained on pairs use Adam" in told

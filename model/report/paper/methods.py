@@ -8,6 +8,7 @@ from dataset.snapshots.citation import cite
 from dataset.snapshots.feature_words import describe_extractor
 from dataset.snapshots.manifest import Manifest
 from dataset.wording import Wording
+from model.models.names import is_own
 from model.models.recommender import TrainableRecommender
 from model.models.registry import MODELS
 from model.report.model_styles import in_order, style_of
@@ -21,7 +22,12 @@ _SPLITS = {
     "temporal": "by time, the newest for testing",
     "stable": "by a keyed hash of the pair",
     "given": "as published with the data",
+    "leave-one-out": "leave-one-out: each user's newest interaction for testing, the one before it for validation",
+    "leave-one-out-random": "leave-one-out: one interaction of each user for testing and one for validation, drawn at "
+    "random",
+    "cut-off": "by cut-offs in time",
 }
+_SEEDED = ("random", "per-user", "stable", "leave-one-out-random")
 _PROTOCOLS = {
     "full": "For each user, the test {items} are ranked among all {items} that are new to the user.",
     "exact": "For each user, the test {items} are ranked against NEGATIVES {items} that are new to the user; we report "
@@ -123,7 +129,7 @@ def _split(manifest: Manifest, wording: Wording) -> str:
         else ""
     )
     how = _SPLITS.get(str(split.get("strategy")), "as the dataset has it")
-    seed = f" (seed {split['seed']})" if split.get("strategy") in ("random", "per-user", "stable") else ""
+    seed = f" (seed {split['seed']})" if split.get("strategy") in _SEEDED else ""
     return (
         f"{kept}The split is {how}{seed}: {n['n_train_interactions']:,} interactions for training, "
         f"{n['n_validation_interactions']:,} for validation and {n['n_test_interactions']:,} for testing."
@@ -151,11 +157,23 @@ def _training(runs: Sequence[Mapping[str, Any]], n_train: int) -> list[str]:
         batches, rates = (_range([values[place] for values in steps]) for place in (0, 1))
         said.append(
             f"Models that are trained on pairs use Adam{_reference(ADAM)} with a learning rate of "
-            f"{rates}, batches of {batches} positives and {t['n_negatives']} negatives "
-            f"per positive, for at most {t['epochs']} epochs. Training stops after {t['patience']} validations "
+            f"{rates} and batches of {batches} positives{_compared(trained)}, for at most {t['epochs']} epochs. "
+            f"Training stops after {t['patience']} validations "
             f"without a better NDCG@{t['validation_k']}, and the best epoch is kept."
         )
     return said
+
+
+def _compared(trained: Sequence[Mapping[str, Any]]) -> str:
+    """Return what positives are compared with: sampled negatives for BPR's loss, all items for a softmax."""
+    n, names = trained[0]["training"]["n_negatives"], {run["label"]: run["model"] for run in trained}
+    softmax = {run["label"] for run in trained if run["config"].get("loss") == "softmax"}
+    if not softmax:
+        return f" with {n} negatives per positive"
+    if len(softmax) == len(names):
+        return " with a softmax loss"
+    listed = _listed([style_of(label).title for label in in_order(softmax)])
+    return f" with {n} negatives per positive, or with a softmax loss ({listed})"
 
 
 def _protocol(judged: Mapping[str, Any], manifest: Manifest, wording: Wording) -> list[str]:
@@ -191,12 +209,17 @@ def _tests(n_models: int, judged: Mapping[str, Any]) -> list[str]:
 
 def _reads_features(model: str) -> bool:
     """Return whether a model reads features of frames; an unknown model does not."""
-    return model in MODELS and MODELS[model].model_class.needs_features
+    return _is_known(model) and MODELS[model].model_class.needs_features
 
 
 def _is_trained(model: str) -> bool:
     """Return whether a model is trained on pairs, in epochs."""
-    return model in MODELS and issubclass(MODELS[model].model_class, TrainableRecommender)
+    return _is_known(model) and issubclass(MODELS[model].model_class, TrainableRecommender)
+
+
+def _is_known(model: str) -> bool:
+    """Return whether a model is ours, or of the user's own."""
+    return model in MODELS or is_own(model)
 
 
 def _steps(model: str, training: Mapping[str, Any], n_train: int) -> tuple[float, float]:

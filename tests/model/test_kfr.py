@@ -1,6 +1,7 @@
 """KFR, which learns from the likes of train pairs: its equations, its data, and its refusals through the commands."""
 
 import math
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -139,3 +140,6 @@ def test_an_experiment_marks_upper_bounds_and_never_calls_them_the_best(
     assert "KFR (upper bound) is given likes of train pairs" in page
     best = page.partition('id="short"')[2].partition("</section>")[0]
     assert "upper bound" not in best
+    bold = re.findall(r'<tr class="strong"><th scope="row">([^<]*)', page)
+    assert len(bold) == 2
+    assert not any("upper bound" in title for title in bold)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import polars as pl
 import pytest
 import torch
 
@@ -18,6 +19,7 @@ from model.data.tensors import Frames, TrainingData, TrainLikes, training_data
 from model.experiment import app as experiment
 from model.models.frames.kfr import KFR, KFRConfig, unliked_frames
 from model.models.registry import default_config, make_model
+from model.report.page import write_report
 from model.schema import Metric
 from model.train import app as train
 from model.tune import app as tune
@@ -140,6 +142,9 @@ def test_an_experiment_marks_upper_bounds_and_never_calls_them_the_best(
     assert "KFR (upper bound) is given likes of train pairs" in page
     best = page.partition('id="short"')[2].partition("</section>")[0]
     assert "upper bound" not in best
+    above = pl.when(pl.col("model") == "kfr").then(1.0).otherwise(pl.col("value") / 2)
+    metrics.with_columns(value=above).write_parquet(tmp_path / "experiment" / "metrics.parquet")
+    page = write_report(tmp_path / "experiment", snapshot, None).read_text(encoding="utf-8")
     bold = re.findall(r'<tr class="strong"><th scope="row">([^<]*)', page)
     assert len(bold) == 2
     assert not any("upper bound" in title for title in bold)

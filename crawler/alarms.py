@@ -38,10 +38,12 @@ def is_too_low(filled: int, rows: int, at_least: float) -> bool:
 
 def _alarms_of(ledger: Ledger, kind: str) -> list[str]:
     fills = KINDS[kind].fills
+    if fills is None:
+        return []
     found: dict[str, str] = {}
-    for n_pages in _LAST_PAGES if fills else ():
+    for n_pages in _LAST_PAGES:
         rows, filled = reports.last_fills(ledger, kind, n_pages)
-        for field, at_least in fills.at_least.items() if fills else ():
+        for field, at_least in fills.at_least.items():
             if is_too_low(filled[field], rows, at_least):
                 found.setdefault(
                     field,

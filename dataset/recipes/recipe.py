@@ -76,7 +76,7 @@ class SplitPart:
 
 @dataclass(frozen=True, config=_STRICT)
 class PicturesPart:
-    """The pictures, or vectors of them.
+    """The pictures.
 
     Attributes:
         folders: the possible names of the folder of pictures; a user may lack it.
@@ -217,6 +217,13 @@ def _parse(text: str, where: str) -> Recipe:
         _check_options(where, "items.options", recipe.items.options, ItemsFormat)
     if recipe.ratings.format and recipe.ratings.format not in FORMATS:
         raise UsageError(f"{where}: ratings.format: it should be one of {', '.join(FORMATS)}; {_REMEDY}")
+    for command in recipe.then:
+        try:
+            command.format(folder="", dataset="")
+        except (KeyError, IndexError, ValueError):
+            raise UsageError(
+                f"{where}: then: {command!r} has braces that are neither {{folder}} nor {{dataset}}; write others twice"
+            ) from None
     return recipe
 
 

@@ -329,6 +329,8 @@ def test_a_recipe_of_ones_own_is_a_file(command: Callable[..., Any], tmp_path: P
         (('["songs.csv"]', "[]"), "ratings.files"),
         (("has_header = true", 'has_header = "maybe"'), "has_header"),
         (("was_run = true\n", ""), "was_run"),
+        (("was_run = true", 'was_run = true\nthen = ["cat {file}"]'), "braces that are neither {folder} nor {dataset}"),
+        (("was_run = true", "was_run = true\nthen = [\"awk '{print'\"]"), "braces that are neither"),
     ],
 )
 def test_a_wrong_recipe_is_an_error_of_one_line(

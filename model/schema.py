@@ -2,6 +2,7 @@
 
 Training and search:  `Training`, `Tuning`, `Cost`
 Evaluation:           `Metric`, `UserMetric`, `HeldOutRank`, `SliceMetric`, `Comparison`
+Bundles:              `Entry`
 Recommendations:      `Recommendation`
 The report's gallery: `Case`, `CaseFrame`, `CaseMovie`
 Input, not a result:  `NewFrame`
@@ -162,6 +163,30 @@ class Comparison(dy.Schema):
     n_users = dy.UInt32(min=2)
     n_seeds = dy.UInt32(min=1)
     other_n_seeds = dy.UInt32(min=1)
+
+
+class Entry(dy.Schema):
+    """A metric of a model of a bundle, on the page of all bundles; means over `n_seeds` seeds.
+
+    `data` is the content digest of the snapshot. `std` is the standard deviation between seeds. `p_best` is the p-value
+    (Holm) of the difference from the best verified model by the metric that the page sorts by; it is null for other
+    metrics, for that model itself, and for what was not compared.
+    """
+
+    data = dy.String(primary_key=True, regex="^[0-9a-f]{64}$")
+    bundle = dy.String(primary_key=True)
+    model = dy.String(primary_key=True)
+    task = dy.Enum(TASKS, primary_key=True)
+    metric = dy.String(primary_key=True)
+    k = dy.UInt32(primary_key=True, min=1)
+    value = dy.Float64(min=0)
+    ci_low = dy.Float64(nullable=True)
+    ci_high = dy.Float64(nullable=True)
+    std = dy.Float64(nullable=True, min=0)
+    n_seeds = dy.UInt32(min=1)
+    n_users = dy.UInt32(min=1)
+    is_verified = dy.Bool()
+    p_best = dy.Float64(nullable=True, min=0, max=1)
 
 
 class Recommendation(dy.Schema):

@@ -2,7 +2,7 @@
 
 Training and search:  `Training`, `Tuning`, `Cost`
 Evaluation:           `Metric`, `UserMetric`, `HeldOutRank`, `SliceMetric`, `Comparison`
-Bundles:              `Entry`
+Bundles:              `CandidateRank`, `Entry`
 Recommendations:      `Recommendation`
 The report's gallery: `Case`, `CaseFrame`, `CaseMovie`
 Input, not a result:  `NewFrame`
@@ -163,6 +163,21 @@ class Comparison(dy.Schema):
     n_users = dy.UInt32(min=2)
     n_seeds = dy.UInt32(min=1)
     other_n_seeds = dy.UInt32(min=1)
+
+
+class CandidateRank(dy.Schema):
+    """The mean rank of an item (`frame_id` is empty) or a frame over its `n_positives` held-out positives.
+
+    A rank is that among all candidates, from 1, with ties in expectation.
+    """
+
+    model = dy.String(primary_key=True)
+    seed = dy.Int64(primary_key=True)
+    task = dy.Enum(TASKS, primary_key=True)
+    movie_id = dy.String(primary_key=True)
+    frame_id = dy.String(primary_key=True)
+    mean_rank = dy.Float64(min=1)
+    n_positives = dy.UInt32(min=1)
 
 
 class Entry(dy.Schema):

@@ -38,11 +38,15 @@ def verify_results(
         f"  {sizes['held_out_ranks']:,} ranks of {len(manifest.runs):,} runs are possible; {sizes['user_metrics']:,} "
         f"metrics per user, {sizes['metrics']:,} means and {sizes['comparisons']:,} tests follow from them."
     )
+    ranked = {}
     if runs is not None:
         from model.bundles.ranking_again import rank_again
 
-        say(*(f"  {line}" for line in rank_again(opened, data, runs)), sep="\n")
-    say("What this cannot detect:", *(f"  - {words}" for words in NOT_DETECTED[runs is not None :]), sep="\n")
+        ranked = rank_again(opened, data, runs)
+    for name, n_ranks in ranked.items():
+        say(f"  {name}: {f'its weights give the same {n_ranks:,} ranks' if n_ranks else 'no weights there'}")
+    are_found = bool(ranked) and all(ranked.values())
+    say("What this cannot detect:", *(f"  - {words}" for words in NOT_DETECTED[are_found:]), sep="\n")
 
 
 def main(argv: Sequence[str]) -> None:

@@ -4,6 +4,7 @@
                              settings of evaluation, the versions of the code, and the SHA-256 of its weights; the
                              software that packed it; the SHA-256 of the other files
     held_out_ranks.parquet   the rank of every test positive among all candidates (`HeldOutRank`)
+    candidate_ranks.parquet  the mean rank of every item and frame over its test positives (`CandidateRank`)
     user_metrics.parquet     the metrics per user or user-movie pair (`UserMetric`)
     metrics.parquet          their means, with intervals (`Metric`)
     comparisons.parquet      the tests between the models (`Comparison`); no rows for a single model
@@ -12,9 +13,9 @@
 `model` in the tables is the label of a run, as in the report: `bpr`, or `bpr dim=64`.
 
 All metrics follow from the ranks (`model.bundles.recomputed`); a bundle has no others. So it lacks `full_arp`,
-`full_coverage` and `full_gini`, which need the whole lists, and `sampled_hr` and `sampled_ndcg`, whose exact expectation
-is `hr` and `ndcg`. It has no weights, features, titles, texts or pictures. Its people are the pseudonyms of the snapshot
-with their test items and liked frames, so it is as private as the snapshot's test split.
+`full_coverage` and `full_gini`, which need the whole lists, and `sampled_hr` and `sampled_ndcg`, whose exact
+expectation is `hr` and `ndcg`. It has no weights, features, titles, texts or pictures. Its people are the pseudonyms of
+the snapshot, with their test items and liked frames, so it is as private as the snapshot's test split.
 
 The files are stored uncompressed (Parquet is compressed), under these names only, in this order and without dates: the
 same results give the same bytes with the same versions of the libraries.
@@ -31,12 +32,13 @@ from dataset.cli import LARGEST_SEED
 from dataset.documents import FolderName, Settings, Sha256
 from dataset.snapshots.manifest import VersionNumber
 from model.evaluation.config import EvaluationConfig
-from model.schema import Comparison, HeldOutRank, Metric, UserMetric
+from model.schema import CandidateRank, Comparison, HeldOutRank, Metric, UserMetric
 
 MANIFEST = "bundle.json"
 STUDY = "study.toml"
 TABLES: dict[str, type[dy.Schema]] = {
     "held_out_ranks": HeldOutRank,
+    "candidate_ranks": CandidateRank,
     "user_metrics": UserMetric,
     "metrics": Metric,
     "comparisons": Comparison,

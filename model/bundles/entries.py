@@ -125,7 +125,7 @@ def _shared_k(ks: Sequence[int], usual: int) -> int:
 
 
 def _n_sampled(bundles: Sequence[Bundle], rows: pl.DataFrame, order: pl.DataFrame, k: int) -> int | None:
-    _, ndcg, sampled = MEASURES["item"]
+    sampled = MEASURES["item"][2]
     numbers = {
         run.evaluation.n_negatives
         for bundle in bundles

@@ -34,7 +34,14 @@ from model.bundles.contents import (
     BundledSnapshot,
     BundleManifest,
 )
-from model.bundles.recomputed import FOLLOWING, MEAN_RANK, comparisons_of, metrics_of, user_metrics_of
+from model.bundles.recomputed import (
+    FOLLOWING,
+    MEAN_RANK,
+    candidate_ranks_of,
+    comparisons_of,
+    metrics_of,
+    user_metrics_of,
+)
 from model.bundles.verify import require_same
 from model.experiments.compare import labels
 from model.experiments.run_folder import evaluation_path, read_description
@@ -137,7 +144,8 @@ def pack(source: Source, to: Path) -> BundleManifest:
     _require_apart(source, packed)
     user_metrics = pl.concat([one.user_metrics for one in packed])
     tables = {
-        "held_out_ranks": pl.concat([one.ranks for one in packed]),
+        "held_out_ranks": (ranks := pl.concat([one.ranks for one in packed])),
+        "candidate_ranks": candidate_ranks_of(ranks),
         "user_metrics": user_metrics,
         "metrics": pl.concat([one.metrics for one in packed]),
         "comparisons": comparisons_of(user_metrics, source.baselines),
@@ -262,9 +270,7 @@ def _require_apart(source: Source, packed: Sequence[_Packed]) -> None:
     of_snapshot = dict(zip(digests, source.folders, strict=True))
     if len(of_snapshot) > 1:
         one, another, *_ = of_snapshot.values()
-        raise UsageError(
-            f"{one} and {another} are of different snapshots; pack the runs of each into a bundle of its own"
-        )
+        raise UsageError(f"{one} and {another} are of different snapshots; pack those of each")
 
 
 def _versions() -> dict[str, str]:

@@ -1,6 +1,5 @@
 """Ranks the test positives of a bundle's runs again, with their weights."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 from dataset.errors import MissingInputError
@@ -13,8 +12,8 @@ from model.experiments.run_folder import open_run
 from model.experiments.runs.store import run_folders
 
 
-def rank_again(bundle: Bundle, snapshot: Snapshot, runs: Path) -> Iterator[str]:
-    """Yield what was found for each run of a bundle.
+def rank_again(bundle: Bundle, snapshot: Snapshot, runs: Path) -> dict[str, int]:
+    """Return the number of ranks that were found again, for each run of a bundle; 0 if its weights are not there.
 
     Args:
         bundle: the bundle, verified.
@@ -30,14 +29,13 @@ def rank_again(bundle: Bundle, snapshot: Snapshot, runs: Path) -> Iterator[str]:
     asked = [run for run in bundle.manifest.runs if run.weights_sha256 in found]
     if not asked:
         raise MissingInputError(f"{runs}: no run there has the weights of a run of {bundle.name}")
+    ranked = {}
     for run in bundle.manifest.runs:
-        folder = found.get(run.weights_sha256 or "")
-        if folder is None:
-            yield f"{run}: {'no weights' if run.weights_sha256 is None else 'its weights are not there'}, not ranked again"
-            continue
-        opened, data = open_run(folder, snapshot.path)
-        evaluation = evaluate(
-            opened.model.scorer(), data.tables, "test", opened.model_name, opened.seed, run.evaluation.config
-        )
-        require_same_ranks(bundle, run, evaluation.held_out_ranks)
-        yield f"{run}: its weights give the same {evaluation.held_out_ranks.height:,} ranks"
+        ranked[str(run)] = 0
+        if folder := found.get(run.weights_sha256 or ""):
+            opened, data = open_run(folder, snapshot.path)
+            name, seed, config = opened.model_name, opened.seed, run.evaluation.config
+            ranks = evaluate(opened.model.scorer(), data.tables, "test", name, seed, config).held_out_ranks
+            require_same_ranks(bundle, run, ranks)
+            ranked[str(run)] = ranks.height
+    return ranked

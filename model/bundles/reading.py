@@ -113,7 +113,7 @@ def _require_runs(path: Path, bundle: Bundle) -> None:
         _refuse(path, f"{MANIFEST}: two runs have the same label and seed")
     if not set(bundle.manifest.baselines) <= {run.label for run in bundle.manifest.runs}:
         _refuse(path, f"{MANIFEST}: a baseline is none of the runs")
-    for name in ("held_out_ranks", "user_metrics", "metrics"):
+    for name in ("held_out_ranks", "candidate_ranks", "user_metrics", "metrics"):
         found = set(bundle.tables[name].select("model", "seed").unique().iter_rows())
         if found != set(runs):
             _refuse(path, f"{name}.parquet: has rows of other runs than {MANIFEST} names")

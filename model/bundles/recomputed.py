@@ -7,7 +7,8 @@ Which metric follows from which ranks:
 - `hr`, `ndcg` of frames: all frames of the movie;
 - `mean_rank`: the mean rank of the user's positives (of the pair's liked frames) among all candidates, ties in
   expectation. It has no K (k is 1), and every rank changes it, however far down. Of recommendations that end, an item
-  that is not listed counts as last.
+  that is not listed counts as last. The same per item and per frame are the `candidate_ranks`: two ranks of one person
+  that were exchanged change them.
 """
 
 from collections.abc import Mapping
@@ -23,7 +24,7 @@ from model.evaluation.expectation import expected_ranking
 from model.evaluation.metrics import METRICS
 from model.evaluation.rank_counts import RankCounts
 from model.evaluation.uncertainty import Bootstrap, average_metrics, compare
-from model.schema import TASKS, Comparison, Metric, UserMetric
+from model.schema import TASKS, CandidateRank, Comparison, Metric, UserMetric
 
 MEAN_RANK = "mean_rank"
 _FULL = {f"full_{name}": name for name in METRICS}
@@ -32,6 +33,13 @@ FOLLOWING = (*PAPER_METRICS, *_FULL)
 
 _LARGEST_SUM = 1 << 22  # users times K that are computed at once
 _COUNTS = ("positives_before", "negatives_above", "negatives_tied", "place", "group_size")
+_RANK = (
+    1
+    + pl.col("positives_before")
+    + pl.col("negatives_above")
+    + pl.col("negatives_tied") * (pl.col("place") + 1) / (pl.col("group_size") + 1)
+)
+"""The expected rank: J of the module `expectation` has mean e (j + 1) / (p + 1)."""
 
 
 def user_metrics_of(ranks: pl.DataFrame, config: EvaluationConfig) -> pl.DataFrame:
@@ -51,6 +59,13 @@ def user_metrics_of(ranks: pl.DataFrame, config: EvaluationConfig) -> pl.DataFra
     table = pl.concat(parts).select(pl.lit(model).alias("model"), pl.lit(seed, pl.Int64).alias("seed"), pl.all())
     typed = table.cast({"task": UserMetric.columns()["task"].dtype})
     return canonical(validate(typed, UserMetric, "user_metrics"), UserMetric)
+
+
+def candidate_ranks_of(ranks: pl.DataFrame) -> pl.DataFrame:
+    """Return the `candidate_ranks` of one run or of several."""
+    keys = CandidateRank.primary_key()
+    means = ranks.group_by(keys).agg(_RANK.mean().alias("mean_rank"), pl.len().cast(pl.UInt32).alias("n_positives"))
+    return canonical(validate(means, CandidateRank, "candidate_ranks"), CandidateRank)
 
 
 def metrics_of(user_metrics: pl.DataFrame, n_left_out: Mapping[str, int], config: EvaluationConfig) -> pl.DataFrame:
@@ -92,10 +107,12 @@ def _of_task(rows: pl.DataFrame, task: str, config: EvaluationConfig) -> list[pl
     first = 0
     for group in owners.iter_slices(n_at_once):
         n_rows = int(group["n_positives"].sum())
-        counts = _counts(ordered.slice(first, n_rows), group)
+        of_group = ordered.slice(first, n_rows)
         first += n_rows
+        counts = _counts(of_group, group)
         named = group.select("user_id", "movie_id" if task == "frame" else pl.lit("").alias("movie_id"))
-        parts.append(_labelled(named, task, MEAN_RANK, 1, _mean_rank(counts)))
+        mean_ranks = of_group.group_by(keys, maintain_order=True).agg(_RANK.mean().alias("rank"))["rank"]
+        parts.append(_labelled(named, task, MEAN_RANK, 1, torch.from_numpy(mean_ranks.to_numpy().copy())))
         for n_sampled, names in wanted:
             ranking = expected_ranking(counts, max(ks), n_sampled)
             parts += [
@@ -116,14 +133,6 @@ def _counts(rows: pl.DataFrame, owners: pl.DataFrame) -> RankCounts:
         n_negatives=n_negatives,
         **{name: _tensor(rows[name]) for name in _COUNTS},
     )
-
-
-def _mean_rank(counts: RankCounts) -> Tensor:
-    """Return (n,) the mean rank of each owner's positives; J of the module `expectation` has mean e (j + 1) / (p + 1)."""
-    tied = counts.negatives_tied.double() * (counts.place + 1) / (counts.group_size + 1)
-    ranks = counts.positives_before + counts.negatives_above + 1 + tied
-    sums = torch.zeros(len(counts.n_positives), dtype=torch.float64).index_add_(0, counts.owners, ranks)
-    return sums / counts.n_positives
 
 
 def _labelled(owners: pl.DataFrame, task: str, metric: str, k: int, values: Tensor) -> pl.DataFrame:

@@ -1,8 +1,8 @@
 """Verifies a bundle: its ranks are possible on the snapshot, and every other number follows from them.
 
 What is checked: the snapshot's digest; that every test positive of the snapshot has exactly one rank per run, among as
-many candidates as the snapshot has, in an order that a ranking can have; and that the metrics per user, their means and
-intervals, and the tests between the models are what follows from these ranks.
+many candidates as the snapshot has, in an order that a ranking can have; and that the metrics per user, the mean ranks
+per item, the means and intervals, and the tests between the models are what follows from these ranks.
 """
 
 from collections.abc import Callable
@@ -18,15 +18,14 @@ from dataset.snapshots.snapshot import DEFAULT_ROOT, Snapshot, open_snapshot
 from dataset.tables import Schema
 from model.bundles.contents import Bundle, BundledRun
 from model.bundles.possible_ranks import Positives, positives_of, require_possible
-from model.bundles.recomputed import comparisons_of, metrics_of, user_metrics_of
-from model.schema import Comparison, HeldOutRank, Metric, UserMetric
+from model.bundles.recomputed import candidate_ranks_of, comparisons_of, metrics_of, user_metrics_of
+from model.schema import CandidateRank, Comparison, HeldOutRank, Metric, UserMetric
 
 NOT_DETECTED = (
     "ranks that were changed together with every number that follows from them (--runs, with the weights, finds that)",
     "a model that was trained or tuned on the test split, or chosen by its test results",
     "runs that were left out, such as seeds or settings with worse results",
     "settings, versions and weights that are not the ones behind these ranks",
-    "ranks exchanged between two test items of one person",
 )
 """What a check of numbers against each other cannot detect, in words."""
 
@@ -105,6 +104,8 @@ def _verify_run(bundle: Bundle, run: BundledRun, positives: Callable[[str, str |
     where, ranks, config = f"{bundle.name}: {run}", rows_of(bundle, "held_out_ranks", run), run.evaluation.config
     require_possible(ranks, run, positives)
     per_user = rows_of(bundle, "user_metrics", run)
+    per_candidate = rows_of(bundle, "candidate_ranks", run)
+    require_same(per_candidate, candidate_ranks_of(ranks), CandidateRank, f"{where}: candidate_ranks", "the ranks")
     expected = _computed(bundle, lambda: user_metrics_of(ranks, config))
     require_same(per_user, expected, UserMetric, f"{where}: user_metrics", "the ranks")
     tasks = ranks["task"].cast(pl.String).unique()

@@ -253,8 +253,8 @@ def _evaluation(folder: Path, description: dict[str, Any], is_run: bool) -> Bund
         raise MissingInputError(f"{folder}: its metrics are of another training or evaluation; {remedy}")
     if max(*given["item_ks"], *given["frame_ks"]) > LARGEST_K or given["n_bootstrap"] > LARGEST_BOOTSTRAP:
         raise UsageError(
-            f"{folder}: a bundle has a K of at most {LARGEST_K:,} and at most {LARGEST_BOOTSTRAP:,} resamples; evaluate "
-            "it again with fewer"
+            f"{folder}: a bundle has a K of at most {LARGEST_K:,} and at most {LARGEST_BOOTSTRAP:,} resamples; "
+            "evaluate it again with fewer"
         )
     return BundledEvaluation(**given)
 
@@ -270,7 +270,7 @@ def _require_apart(source: Source, packed: Sequence[_Packed]) -> None:
     of_snapshot = dict(zip(digests, source.folders, strict=True))
     if len(of_snapshot) > 1:
         one, another, *_ = of_snapshot.values()
-        raise UsageError(f"{one} and {another} are of different snapshots; pack those of each")
+        raise UsageError(f"{one} and {another} are of different snapshots; pack each by itself")
 
 
 def _versions() -> dict[str, str]:

@@ -86,7 +86,7 @@ def write_page(judged: Sequence[Judged], page: Path) -> None:
         steps=[_steps(one, anchors[one.bundle.name]) for one in judged if one.bundle],
         refused=[(printable(one.path.name), printable(one.words)) for one in judged if one.bundle is None],
         n_verified=len(verified),
-        n_bundles=len(judged),
+        n_shown=len(shown),
         interval=interval,
         file=file.name,
     )
@@ -102,16 +102,21 @@ def _judge(path: Path, snapshots: Path) -> Judged:
             return Judged(path, bundle, _NO_SNAPSHOT)
         verify_bundle(bundle, snapshot)
     except PipelineError as error:
-        return Judged(path, None, f"refused: {' '.join(str(error).replace(f'{path}: ', '').split())}")
+        why = str(error).removeprefix(f"{path}: ").removeprefix(f"{path.stem}: ")
+        return Judged(path, None, f"refused: {' '.join(why.split())}")
     return Judged(path, bundle, _VERIFIED)
 
 
 def _by_data(tables: Sequence[Table]) -> list[list[Table]]:
-    """Return the tables of each data set, by the data sets' names."""
+    """Return the tables of each data set, those with verified results first, then by name."""
     found: dict[str, list[Table]] = {}
     for table in tables:
         found.setdefault(table.snapshot.content_digest, []).append(table)
-    return sorted(found.values(), key=lambda of_data: (str(of_data[0].snapshot), of_data[0].snapshot.content_digest))
+
+    def order(of_data: list[Table]) -> tuple[bool, str, str]:
+        return of_data[0].best is None, str(of_data[0].snapshot), of_data[0].snapshot.content_digest
+
+    return sorted(found.values(), key=order)
 
 
 def _data_set(

@@ -58,7 +58,7 @@ def tune_settings(
     snapshot = find_snapshot(options.snapshot, options.features)
     folder = to or DEFAULT_TUNING / search_name(search, snapshot)
     with open_tracker(options.log) as tracker:
-        search_on_console(folder, search, snapshot, load(snapshot), options.device, tracker)
+        search_on_console(folder, search, snapshot, load(snapshot, options.seed), options.device, tracker)
     best = folder / "best.toml"
     say(
         f"{best.read_text(encoding='utf-8')}\nTrials: {folder / 'trials.parquet'}\n"

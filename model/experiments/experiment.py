@@ -1,7 +1,7 @@
 """An experiment: trains and evaluates several models with several seeds on one snapshot, and writes a report.
 
 With several feature sets, each model that reads features is trained on each set, and is a model of its own in all
-tables: `vbpr features=clip`.
+tables: `vbpr features=clip`. An arm takes the place of a set, to measure what pictures add: `vbpr features=shuffled`.
 
 It writes the run folders (see `run_folder`) and, into the experiment's folder:
 
@@ -11,7 +11,7 @@ It writes the run folders (see `run_folder`) and, into the experiment's folder:
     experiment.json           the description of every run; of a study, its file and the settings that searches chose
     study.toml                the study's file, if there is one
     tuning.parquet            the trials of all searches, if there are some
-    metrics, user_metrics, held_out_ranks, slices, comparisons, training, costs, recommendations,
+    metrics, user_metrics, held_out_ranks, slices, comparisons, arms, training, costs, recommendations,
     cases, case_frames, case_movies (.parquet)
 
 If it is run again, a stopped experiment continues with the unfinished runs (see `runner`).
@@ -52,7 +52,9 @@ from model.experiments.studies.study import WHOLE, Shard, Study, StudyModel, stu
 from model.models.recommender import FittedRecommender, Recommender
 from model.models.registry import MODELS
 from model.report.gallery_cases import write_cases
+from model.report.model_styles import arm_of
 from model.report.page import write_report
+from model.report.pictures import ARMS_FILE, arm_pairs
 from model.schema import Comparison, Cost, Recommendation, Training, Tuning, UserMetric
 
 _CORES_PER_RUN = 4
@@ -141,7 +143,7 @@ class _Ran:
 
 def _run(snapshot: Snapshot, study: Study, folders: Folders, reporter: Reporter, shard: Shard = WHOLE) -> _Ran:
     """Run the unfinished searches and runs."""
-    sets = [snapshot.with_features(name) for name in study.features] or [snapshot]
+    sets = _with_pictures([snapshot.with_features(name) for name in study.features] or [snapshot])
     entries = _entries(sets, study)
     if left_out := _left_out(sets[0], study.models):
         reporter.left_out(left_out)
@@ -176,15 +178,21 @@ def _require_own(destination: Path, study: Study) -> None:
         raise UsageError(f"{destination}: holds {held}; choose another folder with --to")
 
 
+def _with_pictures(sets: Sequence[Snapshot]) -> list[Snapshot]:
+    """Return the feature sets and arms, before each arm the set that it takes the place of; each once."""
+    every = [one for arm in sets for one in (replace(arm, arm=None), arm)]
+    return list({one.features: one for one in every}.values())
+
+
 def _entries(sets: Sequence[Snapshot], study: Study) -> list[tuple[StudyModel, str, Snapshot]]:
     """Return each model with its label and data; a model that reads no features runs with the first set only."""
-    left_out = {one.feature_set: _left_out(one, study.models) for one in sets}
+    left_out = {one.features: _left_out(one, study.models) for one in sets}
     chosen = [
         (model, one)
         for one in sets
         for model in study.models
         if (MODELS[model.model_name].model_class.needs_features or one is sets[0])
-        and model.label not in left_out[one.feature_set]
+        and model.label not in left_out[one.features]
     ]
     if not chosen:
         raise UsageError(
@@ -192,11 +200,15 @@ def _entries(sets: Sequence[Snapshot], study: Study) -> list[tuple[StudyModel, s
             f"{', '.join(model.label for model in study.models)} can run; add a model that needs none, such as bpr"
         )
     if study.baseline and study.baseline not in {model.label for model, _ in chosen}:
-        why = left_out[sets[0].feature_set][study.baseline]
+        why = left_out[sets[0].features][study.baseline]
         raise UsageError(f"{sets[0].path}: {why}, so the baseline {study.baseline} cannot run; choose another baseline")
-    times = Counter(model.label for model, _ in chosen)
+    times = Counter(model.label for model, one in chosen if not one.arm)
     return [
-        (model, model.label if times[model.label] == 1 else f"{model.label} features={one.feature_set or MAIN}", one)
+        (
+            model,
+            f"{model.label} features={one.features or MAIN}" if one.arm or times[model.label] > 1 else model.label,
+            one,
+        )
         for model, one in chosen
     ]
 
@@ -265,12 +277,25 @@ def _write_tables(tasks: Sequence[RunTask], study: Study, destination: Path) -> 
             read_table(task.folder / f"{name}.parquet", schema).with_columns(model=pl.lit(task.label)) for task in tasks
         ]
         write_table(pl.concat(parts), schema, destination / f"{name}.parquet")
-    (destination / "comparisons.parquet").unlink(missing_ok=True)
-    if len({task.label for task in tasks}) > 1:
-        judged = read_table(destination / "user_metrics.parquet", UserMetric)
-        compared = judged.filter(pl.col("metric").is_in(study.metrics)) if study.metrics else judged
-        baselines = {task.label for task in tasks if task.is_baseline}
-        write_table(compare(compared, baselines), Comparison, destination / "comparisons.parquet")
+    _write_comparisons(tasks, study, destination)
+
+
+def _write_comparisons(tasks: Sequence[RunTask], study: Study, destination: Path) -> None:
+    """Write how the models compare with each other, and each model's pictures with what takes their place.
+
+    A model that is given something in place of its pictures is no contender, so it is compared with itself alone.
+    """
+    for name in ("comparisons.parquet", ARMS_FILE):
+        (destination / name).unlink(missing_ok=True)
+    table = read_table(destination / "user_metrics.parquet", UserMetric)
+    judged = table.filter(pl.col("metric").is_in(study.metrics)) if study.metrics else table
+    labels = {task.label for task in tasks}
+    pairs, baselines = arm_pairs(labels), {task.label for task in tasks if task.is_baseline and not arm_of(task.label)}
+    if len(labels) > 1 + len(pairs):
+        contenders = judged.filter(~pl.col("model").is_in([arm for _, arm in pairs]))
+        write_table(compare(contenders, baselines), Comparison, destination / "comparisons.parquet")
+    if pairs:
+        write_table(compare(judged, only=pairs), Comparison, destination / ARMS_FILE)
 
 
 def _write_provenance(ran: _Ran, study: Study, destination: Path) -> None:
@@ -298,12 +323,12 @@ def _write_gallery_tables(tasks: Sequence[RunTask], destination: Path) -> None:
     The cases are of all models of the same seed and feature set.
     """
     shown = next((task for task in tasks if MODELS[task.model_name].model_class.ranks_items), tasks[0])
-    data = load_cached(shown.snapshot, shown.snapshot_digest, shown.feature_set)
+    data = load_cached(shown.snapshot, shown.snapshot_digest, shown.features, shown.seed)
     models = {
         task.label.partition(" features=")[0]: open_run(task.folder, shown.snapshot)[0].model
         for task in tasks
         if task.seed == shown.seed
-        and task.feature_set == shown.feature_set
+        and task.features == shown.features
         and (task == shown or not _ranks_items_alone(task))
     }
     known = held_out_items(data.tables, data.ids, "test").known

@@ -38,12 +38,12 @@ from dataset.schema import HELD_OUT_SPLITS
 from dataset.snapshots.snapshot import Snapshot, newest_snapshot, open_snapshot
 from dataset.tables import read_table, write_table
 from dataset.version import code_version
-from model.data.loading import SnapshotData, data_from_tables, read_tables
+from model.data.loading import SnapshotData, data_from_tables, read_tables, with_arm_of
 from model.data.tables import with_new_frames
 from model.evaluation.config import EvaluationConfig
 from model.evaluation.results import EVALUATION_TABLES, Evaluation
 from model.experiments.new_items import with_new_items
-from model.experiments.runs.naming import RESULTS_VERSION, evaluation_digest, own_code, run_digest
+from model.experiments.runs.naming import RESULTS_VERSION, evaluation_digest, in_paths, own_code, run_digest
 from model.experiments.settings import apply_settings
 from model.models.recommender import Config, Recommender
 from model.models.registry import default_config, make_model
@@ -116,8 +116,8 @@ def data_name(snapshot: Snapshot, features: Sequence[str] = ()) -> str:
     """
     name = f"{snapshot.name}-v{snapshot.version:04d}"
     if len(set(features)) > 1:
-        return "-".join((name, *dict.fromkeys(features)))
-    return name if snapshot.feature_set is None else f"{name}-{snapshot.feature_set}"
+        return "-".join((name, *map(in_paths, dict.fromkeys(features))))
+    return name if snapshot.features is None else f"{name}-{in_paths(snapshot.features)}"
 
 
 def identify(snapshot: Snapshot) -> dict[str, Any]:
@@ -143,7 +143,7 @@ def describe_run(
         "dataset": snapshot.manifest.config,
         "provenance": snapshot.manifest.provenance,
         "extractor": snapshot.extractor,
-        **({"features": snapshot.feature_set} if snapshot.feature_set else {}),
+        **({"features": snapshot.features} if snapshot.features else {}),
         "results_version": RESULTS_VERSION,
         **own_code(model_name),
         "code_version": code_version(),
@@ -286,10 +286,16 @@ def open_run(
             f"{snapshot.path}: its content ({snapshot.content_digest[:12]}) is not what {folder} was trained on "
             f"({expected['content_digest'][:12]}, {expected['name']} v{expected['version']:04d}); use that --snapshot"
         )
-    tables = read_tables(snapshot.with_features(description.get("features")))
+    snapshot = snapshot.with_features(description.get("features"))
+    tables = read_tables(snapshot)
     if new_frames is not None:
+        if snapshot.arm:
+            raise UsageError(
+                f"{folder}: was trained without its pictures (features {snapshot.features}), so new ones say nothing; "
+                "use a run on the pictures themselves"
+            )
         tables = with_new_frames(tables, new_frames)
-    data = data_from_tables(tables, snapshot.label)
+    data = with_arm_of(snapshot, data_from_tables(tables, snapshot.label), description["seed"])
     model = load_model(folder, description, data)
     training = read_table(folder / "training.parquet", Training)
     return Run(description["model"], description["seed"], model.to(device), training, device), data

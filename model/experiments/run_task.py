@@ -52,8 +52,8 @@ class RunTask:
         return str(self.description["snapshot"]["content_digest"])
 
     @property
-    def feature_set(self) -> str | None:
-        """The name of the feature set; None is the main one."""
+    def features(self) -> str | None:
+        """The name of the feature set or of the arm; None is the main set."""
         name = self.description.get("features")
         return None if name is None else str(name)
 

@@ -49,7 +49,7 @@ def train_and_evaluate(task: RunTask, on_epoch: OnEpoch = lambda epoch: None) ->
     with lock_run(task.folder, lambda: _log.info("%s: another process works on it; waiting", task)):
         if task.is_done:
             return
-        data = load_cached(task.snapshot, task.snapshot_digest, task.feature_set)
+        data = load_cached(task.snapshot, task.snapshot_digest, task.features, task.seed)
         model, _ = trained_model(task, data, on=OnTraining(epoch=on_epoch))
         started = time.perf_counter()
         scorer = model.scorer()
@@ -192,16 +192,26 @@ def _run_in_worker(number: int, task: RunTask) -> None:
     train_and_evaluate(task, lambda epoch: _epochs.put((number, epoch)))
 
 
-@functools.lru_cache(maxsize=1)
-def load_cached(snapshot: Path, content_digest: str, feature_set: str | None) -> SnapshotData:
+def load_cached(snapshot: Path, content_digest: str, features: str | None, seed: int) -> SnapshotData:
     """Load a snapshot, and keep it in memory for the next run of this process.
+
+    Args:
+        snapshot: its folder.
+        content_digest: the digest of its content.
+        features: the feature set or the arm; None is the main set.
+        seed: that of the run; only an arm depends on it.
 
     Raises:
         MissingInputError: its content no longer matches the digest.
     """
-    opened = open_snapshot(snapshot)
+    opened = open_snapshot(snapshot).with_features(features)
     if opened.content_digest != content_digest:
         raise MissingInputError(
             f"{snapshot}: its content has changed since the experiment began; run the experiment again"
         )
-    return load(opened.with_features(feature_set))
+    return _load_once(opened.path, content_digest, features, seed if opened.arm else 0)
+
+
+@functools.lru_cache(maxsize=1)
+def _load_once(snapshot: Path, content_digest: str, features: str | None, seed: int) -> SnapshotData:
+    return load(open_snapshot(snapshot).with_features(features), seed)

@@ -7,7 +7,7 @@ import polars as pl
 
 from dataset.report.numbers import Number, NumberSource, relative_gain
 from dataset.wording import Wording
-from model.report.model_styles import UPPER_BOUNDS, base_of, style_of
+from model.report.model_styles import is_contender, style_of
 
 TASKS = {"item": ("{items}", 15), "frame": ("key frames", 3)}
 """For each task: what is ranked (for `Wording.fill`), and the K of its headline (as in the paper's Table 2)."""
@@ -73,7 +73,7 @@ def headline(numbers: NumberSource, task: str, wording: Wording) -> Headline | N
     """Return the headline of a task, or None if nothing was evaluated."""
     what, k = wording.fill(TASKS[task][0]), headline_k(numbers, task)
     where = {"task": task, "metric": "ndcg", "k": k}
-    order = [model for model in ranked(numbers, task) if base_of(model) not in UPPER_BOUNDS]
+    order = [model for model in ranked(numbers, task) if is_contender(model)]
     if not order:
         return None
     best, second = order[0], order[1] if len(order) > 1 else None
@@ -117,7 +117,11 @@ def ranked(numbers: NumberSource, task: str) -> list[str]:
 
 def difference(numbers: NumberSource, model: str, other: str, **where: Any) -> Difference | None:
     """Return a metric of `model` minus that of `other`, or None if they were not compared."""
-    file = "comparisons.parquet"
+    return difference_in("comparisons.parquet", numbers, model, other, **where)
+
+
+def difference_in(file: str, numbers: NumberSource, model: str, other: str, /, **where: Any) -> Difference | None:
+    """Return the same from a file of the columns of `comparisons.parquet`."""
     turned = numbers.rows(file, model=other, other=model, **where).height > 0
     key = {**where, "model": other, "other": model} if turned else {**where, "model": model, "other": other}
     row = numbers.rows(file, **key)

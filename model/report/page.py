@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 
 from dataset.description import flatten_settings
-from dataset.feature_sets import MAIN, table_of_set
+from dataset.feature_sets import MAIN, split_arm, table_of_set
 from dataset.files import write_text
 from dataset.progress import stage
 from dataset.report.numbers import Number, NumberSource, NumberTable, Row, relative_gain
@@ -27,10 +27,11 @@ from model.report.cold import cold_movies
 from model.report.curves import metric_curves
 from model.report.gallery import gallery
 from model.report.headlines import TASKS, Difference, difference, headline, headline_k, ranked, surprises
-from model.report.model_styles import GIVEN_LIKES, base_of, class_of, in_order, style_of
+from model.report.model_styles import GIVEN_LIKES, arm_of, base_of, class_of, in_order, style_of
 from model.report.paper.write import write_paper
+from model.report.pictures import picture_gains
 
-TABLES = ("metrics", "slices", "comparisons", "training", "costs", "cases", "case_frames", "case_movies")
+TABLES = ("metrics", "slices", "comparisons", "arms", "training", "costs", "cases", "case_frames", "case_movies")
 PAPER_GAINS = {
     "jifr_rating": {"item": {"hr": 0.0225, "ndcg": 0.0242}, "frame": {"hr": 0.0420, "ndcg": 0.0435}},
     "jifr_visual": {"item": {"hr": 0.0402, "ndcg": 0.0444}, "frame": {"hr": 0.0807, "ndcg": 0.0862}},
@@ -86,7 +87,8 @@ def write_report(folder: Path, snapshot: Snapshot, raw: Path | None) -> Path:
     tasks = [_task(numbers, task, wording, is_of_the_kind) for task in TASKS]
     training = training_curves(numbers)
     models = in_order({run["label"] for run in runs})
-    sets = list(dict.fromkeys(run.get("features") for run in runs))
+    sets = list(dict.fromkeys(split_arm(run.get("features") or MAIN)[0] for run in runs))
+    sets = [None if name == MAIN else name for name in sets]
     on = f" features={sets[0] or MAIN}" if len(sets) > 1 else ""
     written = write_paper(folder / "tables", snapshot.manifest, experiment, numbers, wording)
     charts = [training, *(chart for task in tasks if task for chart in [*task["charts"], *task["slices"]])]
@@ -102,12 +104,13 @@ def write_report(folder: Path, snapshot: Snapshot, raw: Path | None) -> Path:
         contents=[(key, wording.fill(words).capitalize()) for key, words in _CONTENTS],
         statistics=[(wording.fill(words), numbers.at(_MANIFEST, "statistics", key)) for key, words in _STATISTICS],
         tasks=tasks,
+        pictures=picture_gains(numbers, wording),
         surprises=surprises(numbers, wording, on),
         models=[_model_row(numbers, model, wording) for model in models],
         left_out=_left_out(experiment.get("left_out", {})),
         given_likes=_given_likes(models),
         seeds=sorted({run["seed"] for run in runs}),
-        cold=cold_movies(numbers, tasks[0]["headline"].k, ranked(numbers, "item"), wording.items) if tasks[0] else None,
+        cold=cold_movies(numbers, tasks[0]["headline"].k, tasks[0]["real"], wording.items) if tasks[0] else None,
         ablation=_ablation(numbers, on),
         training=training,
         costs=_costs(numbers, models),
@@ -169,9 +172,10 @@ def _task(numbers: NumberSource, task: str, wording: Wording, is_of_the_kind: bo
         return None
     order = ranked(numbers, task)
     usual = ["jifr", "jifr_na", "bpr", "ease", "first_frame", "popular", "random"]
-    own = [model for model in order if is_own(base_of(model))]
-    compared = own + [model for name in usual for model in order if base_of(model) == name]
-    sliced = list(dict.fromkeys([order[0], *compared]))[:_MOST_SLICED]
+    real = [model for model in order if arm_of(model) is None]
+    own = [model for model in real if is_own(base_of(model))]
+    compared = own + [model for name in usual for model in real if base_of(model) == name]
+    sliced = list(dict.fromkeys([real[0], *compared]))[:_MOST_SLICED]
     slices = [
         slice_chart(numbers, task, by, top.k, sliced, top.what, wording)
         for by in ("user_activity", "item_popularity", "item_frames")
@@ -183,18 +187,19 @@ def _task(numbers: NumberSource, task: str, wording: Wording, is_of_the_kind: bo
     return {
         "task": task,
         "headline": top,
+        "real": real,
         "rows": rows,
         "all_are_sampled": all(_is_same(row["full"], row["ndcg_value"]) for row in rows),
         "n": numbers.of("metrics.parquet", "max(n_users)", task=task, metric="ndcg", k=top.k),
         "left_out": numbers.of("metrics.parquet", "max(n_left_out)", task=task, metric="ndcg", k=top.k),
         "charts": charts,
         "against_best": [
-            d for model in order[1:] if (d := difference(numbers, order[0], model, task=task, metric="ndcg", k=top.k))
+            d for model in real[1:] if (d := difference(numbers, real[0], model, task=task, metric="ndcg", k=top.k))
         ],
         "all_pairs": [
             d
-            for n, one in enumerate(order)
-            for other in order[n + 1 :]
+            for n, one in enumerate(real)
+            for other in real[n + 1 :]
             if (d := difference(numbers, one, other, task=task, metric="ndcg", k=top.k))
         ],
         "slices": [chart for chart in slices if chart is not None],
@@ -292,6 +297,7 @@ _CONTENTS = [
     ("models", "The models"),
     ("item", "{items}"),
     ("frame", "Key frames"),
+    ("pictures", "What pictures add"),
     ("attention", "What attention adds"),
     ("gallery", "Gallery"),
     ("slices", "Results by group"),

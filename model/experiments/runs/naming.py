@@ -62,14 +62,19 @@ def run_name(description: dict[str, Any]) -> str:
     """Return the name of a run's folder."""
     snapshot, features = description["snapshot"], description.get("features")
     parts = [
-        description["model"].replace(":", "-"),  # a model of one's own: package.module:Class
+        in_paths(description["model"]),  # a model of one's own: package.module:Class
         snapshot["name"],
         f"v{snapshot['version']:04d}",
-        *([features] if features else []),
+        *([in_paths(features)] if features else []),
         str(description["seed"]),
         run_digest(description)[:_HASH_DIGITS],
     ]
     return "-".join(parts)
+
+
+def in_paths(name: str) -> str:
+    """Return the name of a model or of features as a part of a file's name, which should have no colon."""
+    return name.replace(":", "-")
 
 
 def _canonical(value: Any) -> Any:

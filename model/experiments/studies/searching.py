@@ -80,7 +80,7 @@ def settle(model: StudyModel, label: str, snapshot: Snapshot, seed: int, searche
         return Settled(label, model.model_name, snapshot, config, training)
     search = Search(model.model_name, dict(model.settings), dict(model.space), model.n_trials, seed, model.prune)
     folder = searches / search_name(search, snapshot)
-    data = load_cached(snapshot.path, snapshot.content_digest, snapshot.feature_set)
+    data = load_cached(snapshot.path, snapshot.content_digest, snapshot.features, seed)
     study = run_search(
         folder,
         search,

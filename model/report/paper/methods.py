@@ -11,7 +11,7 @@ from dataset.wording import Wording
 from model.models.names import is_own
 from model.models.recommender import TrainableRecommender
 from model.models.registry import MODELS
-from model.report.model_styles import in_order, style_of
+from model.report.model_styles import arm_of, in_order, style_of
 from model.report.paper.latex import latex, markdown
 from model.report.paper.references import ADAM, HOLM, NDCG, VGG, bibtex, key_of
 from model.training.config import TrainingConfig
@@ -37,6 +37,13 @@ _PROTOCOLS = {
 }
 
 
+_ARMS = {
+    "shuffled": "pictures that were shuffled among and within the {items}",
+    "noise": "noise of the features' mean and variance",
+    "constant": "one constant feature",
+    "mean": "the mean feature of the {item} for each of its pictures",
+}
+
 _START, _END = "\ue000", "\ue001"
 """The signs around citations in a text; both are for private use, so no name has them."""
 
@@ -60,13 +67,16 @@ def methods(manifest: Manifest, experiment: Mapping[str, Any], wording: Wording)
     """
     runs: Sequence[Mapping[str, Any]] = experiment["runs"]
     names = {run["label"]: run["model"] for run in runs}
-    models, judged = in_order(set(names)), experiment.get("evaluation") or {}
+    models = in_order({label for label in names if arm_of(label) is None})
+    arms = list(dict.fromkeys(arm for label in names if (arm := arm_of(label))))
+    judged = experiment.get("evaluation") or {}
     entry = cite(manifest)
     sentences = [
         _data(manifest, wording, entry.partition("{")[2].partition(",")[0]),
         _split(manifest, wording),
         *_features(runs),
         f"We compare {_listed([_cited(model, names[model]) for model in models])}.",
+        *_arms(arms, wording),
         *_training(runs, manifest.statistics["n_train_interactions"]),
         *_protocol(judged, manifest, wording),
         *_tests(len(models), judged),
@@ -143,6 +153,14 @@ def _features(runs: Sequence[Mapping[str, Any]]) -> list[str]:
         return []
     is_vgg = any(str(extractor.get("architecture", "")).endswith("vgg19") for extractor in made_by.values())
     return [f"Models that read pictures use {_listed(list(made_by))}{_reference(VGG) if is_vgg else ''}."]
+
+
+def _arms(arms: Sequence[str], wording: Wording) -> list[str]:
+    """Return what models are given in place of their pictures, to measure what pictures add."""
+    if not arms:
+        return []
+    listed = _listed([wording.fill(_ARMS[arm]) for arm in arms])
+    return [f"To measure what pictures add, models that read pictures are also trained and tested with {listed}."]
 
 
 def _training(runs: Sequence[Mapping[str, Any]], n_train: int) -> list[str]:

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 from dataset.report.numbers import Number, NumberSource
 from dataset.wording import Wording
-from model.report.headlines import TASKS, difference, headline_k, ranked
-from model.report.model_styles import UPPER_BOUNDS, base_of, style_of
+from model.report.headlines import TASKS, Difference, difference, difference_in, headline_k, ranked
+from model.report.model_styles import is_contender, style_of
+from model.report.pictures import ARMS_FILE, arm_pairs
 
 DIGITS = 4
 _METRICS = {"hr": "HR", "ndcg": "NDCG"}
@@ -67,7 +68,8 @@ def paper_tables(
             words = wording.fill(what)
             tables.append(_results(numbers, task, order, words, n_seeds, data))
             significance = _significance(numbers, task, order, words)
-            tables += [significance] if significance.rows else []
+            arms = _arms(numbers, task, order, words)
+            tables += [table for table in (significance, arms) if table.rows]
     return tables
 
 
@@ -98,7 +100,7 @@ def _column(numbers: NumberSource, task: str, metric: str, k: int, models: list[
     where = {"task": task, "metric": metric, "k": k}
     means = {model: numbers.of("metrics.parquet", "mean(value)", model=model, **where) for model in models}
     shown = {model: round(mean.value, DIGITS) for model, mean in means.items() if mean is not None}
-    contenders = [model for model in shown if base_of(model) not in UPPER_BOUNDS]
+    contenders = [model for model in shown if is_contender(model)]
     best_two = sorted({shown[model] for model in contenders}, reverse=True)[:2]
     by_value = sorted(contenders, key=lambda model: (-(means[model] or Number(0, "")).value, model))
     cells = []
@@ -120,13 +122,9 @@ def _significance(numbers: NumberSource, task: str, order: list[str], what: str)
     k = headline_k(numbers, task)
     where = {"task": task, "metric": "ndcg", "k": k}
     told = {one: [difference(numbers, one, other, **where) for other in order if other != one] for one in order}
-    contenders = [model for model in order if base_of(model) not in UPPER_BOUNDS] or order
+    contenders = [model for model in order if is_contender(model)] or order
     one = max(contenders, key=lambda model: sum(found is not None for found in told[model]))  # the first of several
-    rows = []
-    for found in told[one]:
-        if found is not None:
-            signed = [Cell(number, f"+.{DIGITS}f") for number in (found.amount, found.low, found.high)]
-            rows.append((style_of(found.other).title, [*signed, Cell(found.p_holm, "p", rank=int(found.is_real))]))
+    rows = [(style_of(found.other).title, _tested(found)) for found in told[one] if found is not None]
     return PaperTable(
         f"{_FILES[task]}_significance",
         f"NDCG@{k} of {what}: {style_of(one).title} minus each other model, with 95 % intervals (paired t-test "
@@ -135,3 +133,25 @@ def _significance(numbers: NumberSource, task: str, order: list[str], what: str)
         ["difference", "from", "to", "p"],
         rows,
     )
+
+
+def _arms(numbers: NumberSource, task: str, order: list[str], what: str) -> PaperTable:
+    """Return each model with its pictures against itself with an arm in their place, best model first."""
+    k = headline_k(numbers, task)
+    pairs = sorted(arm_pairs(order), key=lambda pair: order.index(pair[0])) if numbers.has(ARMS_FILE) else []
+    told = [difference_in(ARMS_FILE, numbers, real, arm, task=task, metric="ndcg", k=k) for real, arm in pairs]
+    return PaperTable(
+        f"{_FILES[task]}_pictures",
+        f"NDCG@{k} of {what}: each model with its pictures minus the same model with something else in their place, "
+        "with 95 % intervals (paired t-test over users; p after Holm's correction over these pairs, in bold below "
+        "0.05).",
+        "in place of pictures",
+        ["difference", "from", "to", "p"],
+        [(style_of(found.other).title, _tested(found)) for found in told if found is not None],
+    )
+
+
+def _tested(found: Difference) -> list[Cell]:
+    """Return a difference, its interval and its p-value."""
+    signed = [Cell(number, f"+.{DIGITS}f") for number in (found.amount, found.low, found.high)]
+    return [*signed, Cell(found.p_holm, "p", rank=int(found.is_real))]

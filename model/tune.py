@@ -43,7 +43,8 @@ def tune_settings(
     from model.experiments.search_space import read_space
     from model.experiments.settings import read_settings, take_model_name
     from model.experiments.tracking import open_tracker, require_tool
-    from model.experiments.tuning import Search, search_name
+    from model.experiments.trials import Search
+    from model.experiments.tuning import search_name
     from model.training.device import use_device
 
     require_tool(options.log)

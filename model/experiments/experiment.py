@@ -11,6 +11,7 @@ It writes the run folders (see `run_folder`) and, into the experiment's folder:
     experiment.json           the description of every run; of a study, its file and the settings that searches chose
     study.toml                the study's file, if there is one
     tuning.parquet            the trials of all searches, if there are some
+    searches, search_curves   (.parquet) what each search tried and chose, and its best result so far
     metrics, user_metrics, held_out_ranks, slices, comparisons, arms, training, costs, recommendations,
     cases, case_frames, case_movies (.parquet)
 
@@ -47,6 +48,7 @@ from model.experiments.recommend import recommend
 from model.experiments.run_folder import open_run
 from model.experiments.run_task import RunTask, ask_for
 from model.experiments.runner import Reporter, load_cached, run_all
+from model.experiments.studies.fairness import best_so_far, searched_settings
 from model.experiments.studies.searching import Chosen, settle
 from model.experiments.studies.study import WHOLE, Shard, Study, StudyModel, study_of
 from model.models.recommender import FittedRecommender, Recommender
@@ -55,7 +57,7 @@ from model.report.gallery_cases import write_cases
 from model.report.model_styles import arm_of
 from model.report.page import write_report
 from model.report.pictures import ARMS_FILE, arm_pairs
-from model.schema import Comparison, Cost, Recommendation, Training, Tuning, UserMetric
+from model.schema import BestSoFar, Comparison, Cost, Recommendation, SearchedSetting, Training, Tuning, UserMetric
 
 _CORES_PER_RUN = 4
 _GIB = 1 << 30
@@ -300,7 +302,7 @@ def _write_comparisons(tasks: Sequence[RunTask], study: Study, destination: Path
 
 def _write_provenance(ran: _Ran, study: Study, destination: Path) -> None:
     """Write where the tables come from: the runs, the study's file, and what its searches have chosen."""
-    for name in ("tuning.parquet", "study.toml"):
+    for name in ("tuning.parquet", "searches.parquet", "search_curves.parquet", "study.toml"):
         (destination / name).unlink(missing_ok=True)
     described: dict[str, Any] = {
         "runs": [{**task.description, "label": task.label, "run": task.folder.name} for task in ran.tasks],
@@ -309,11 +311,19 @@ def _write_provenance(ran: _Ran, study: Study, destination: Path) -> None:
     }
     if study.text is not None:
         compared = {"baseline": study.baseline, "metrics": list(study.metrics)}
-        described["study"] = {"file": study.file, "text": study.text, "compared": compared}
+        described["study"] = {"file": study.file, "text": study.text, "compared": compared, "unequal": study.unequal}
         write_text(destination / "study.toml", study.text)
     if ran.chosen:
         described["chosen"] = [one.description for one in ran.chosen]
         write_table(pl.concat([one.trials for one in ran.chosen]), Tuning, destination / "tuning.parquet")
+        spaces = {model.label: model.space for model in study.models}
+        searched = [
+            searched_settings(one.label, spaces[one.label.partition(" features=")[0]], one.settings, one.trials)
+            for one in ran.chosen
+        ]
+        write_table(pl.concat(searched), SearchedSetting, destination / "searches.parquet")
+        curves = [best_so_far(one.trials) for one in ran.chosen]
+        write_table(pl.concat(curves), BestSoFar, destination / "search_curves.parquet")
     write_json(destination / "experiment.json", described)
 
 

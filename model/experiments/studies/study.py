@@ -89,6 +89,7 @@ class Study:
         evaluation: the settings of evaluation, the same for all models.
         baseline: the label of the model that all others are compared with; None for all pairs.
         metrics: the metrics that are compared; none for all.
+        unequal: whether searches may have different numbers of trials.
         jobs: number of runs at the same time (None: one per four cores, as memory allows).
         threads: CPU threads per run (None: its share of the cores).
         file: the name of the study's file, None without one.
@@ -101,6 +102,7 @@ class Study:
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     baseline: str | None = None
     metrics: tuple[str, ...] = ()
+    unequal: bool = False
     jobs: int | None = None
     threads: int | None = None
     file: str | None = None

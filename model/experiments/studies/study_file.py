@@ -1,8 +1,9 @@
 """Reads a study file. All of it is checked before anything runs; an error names the file, the key and the remedy.
 
     snapshots = ["data/snapshots/sandbox/v0001"]   # the newest one if absent
-    features = ["main"]                            # feature sets to compare
+    features = ["main", "shuffled"]                # feature sets and arms to compare
     seeds = [0, 1, 2]
+    unequal = true                                 # searches may have different numbers of trials
 
     [training]                                     # for all models
     epochs = 100
@@ -44,6 +45,7 @@ from model.evaluation.evaluate import PAPER_METRICS
 from model.evaluation.metrics import METRICS
 from model.experiments.search_space import make_space, read_space
 from model.experiments.settings import read_settings
+from model.experiments.studies.fairness import require_equal_budgets
 from model.experiments.studies.study import Study, StudyModel
 from model.models.registry import default_config
 from model.training.config import TrainingConfig
@@ -96,6 +98,7 @@ class _File(_Table):
     training: dict[str, Any] = {}
     evaluation: _Evaluation = _Evaluation()
     statistics: _Statistics = _Statistics()
+    unequal: bool = False
     models: Annotated[dict[str, _Model], Field(min_length=1)]
 
 
@@ -105,7 +108,7 @@ def read_study(path: Path) -> tuple[Study, list[Path] | None]:
     Raises:
         MissingInputError: there is no such file.
         UsageError: it is no TOML, or has an unknown key, a wrong type, an unknown model, an invalid setting or search
-            space, or a baseline that is not among the models.
+            space, a baseline that is not among the models, or searches of different budgets.
     """
     text, content = _read(path)
     try:
@@ -116,6 +119,10 @@ def read_study(path: Path) -> tuple[Study, list[Path] | None]:
     _require_distinct(path, "seeds", file.seeds)
     _require_distinct(path, "features", file.features)
     _require_distinct(path, "snapshots", file.snapshots or [])
+    try:
+        require_equal_budgets(models, file.unequal)
+    except UsageError as error:
+        raise UsageError(f"{path}: {error}") from None
     settings = file.evaluation.model_dump() | {"n_bootstrap": file.statistics.n_bootstrap}
     settings |= {key: tuple(sorted(set(settings[key]))) for key in ("item_ks", "frame_ks")}
     study = Study(
@@ -125,6 +132,7 @@ def read_study(path: Path) -> tuple[Study, list[Path] | None]:
         EvaluationConfig(**settings),
         _baseline(path, file.statistics.baseline, dict(zip(file.models, models, strict=True))),
         _metrics(path, file.statistics.metrics or [], file.evaluation.protocol),
+        file.unequal,
         file=path.name,
         text=text,
     )

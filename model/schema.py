@@ -1,6 +1,6 @@
 """The tables that training, evaluation and reports write, column by column: the one place where they are defined.
 
-Training and search:  `Training`, `Tuning`, `Cost`
+Training and search:  `Training`, `Tuning`, `SearchedSetting`, `BestSoFar`, `Cost`
 Evaluation:           `Metric`, `FoldMetric`, `FoldPair`, `UserMetric`, `HeldOutRank`, `SliceMetric`, `Comparison`
 Recommendations:      `Recommendation`
 The report's gallery: `Case`, `CaseFrame`, `CaseMovie`
@@ -48,6 +48,38 @@ class Tuning(dy.Schema):
     epochs = dy.UInt32()
     seconds = dy.Float64(min=0)
     error = dy.String(nullable=True)
+
+
+class SearchedSetting(dy.Schema):
+    """A setting that a search has chosen: what was tried, what was best, and what the search cost.
+
+    `setting` is one setting, or several that are equal, joined by commas. `low` and `high` are the lowest and highest
+    number that could be tried; they and `best_value` are null for texts. `edge` says at which end of these the best
+    one lies, if at one. `validation_ndcg` is that of the best trial, and `seconds` are those of all trials.
+    """
+
+    model = dy.String(primary_key=True)
+    setting = dy.String(primary_key=True)
+    tried = dy.String()
+    low = dy.Float64(nullable=True)
+    high = dy.Float64(nullable=True)
+    best = dy.String()
+    best_value = dy.Float64(nullable=True)
+    edge = dy.Enum(["low", "high"], nullable=True)
+    n_trials = dy.UInt32(min=1)
+    n_pruned = dy.UInt32()
+    n_failed = dy.UInt32()
+    seconds = dy.Float64(min=0)
+    validation_ndcg = dy.Float64(min=0, max=1)
+
+
+class BestSoFar(dy.Schema):
+    """The best validation NDCG of a search after its first `number` trials, and the seconds that these took."""
+
+    model = dy.String(primary_key=True)
+    number = dy.UInt32(primary_key=True, min=1)
+    best = dy.Float64(min=0, max=1)
+    seconds = dy.Float64(min=0)
 
 
 class NewFrame(dy.Schema):

@@ -12,6 +12,7 @@ It writes the run folders (see `run_folder`) and, into the experiment's folder:
     study.toml                the study's file, if there is one
     tuning.parquet            the trials of all searches, if there are some
     folds.parquet             with folds, the metrics of each; fold_pairs.parquet says which pair is in which
+    searches, search_curves   (.parquet) what each search tried and chose, and its best result so far
     metrics, user_metrics, held_out_ranks, slices, comparisons, arms, training, costs, recommendations,
     cases, case_frames, case_movies (.parquet)
 
@@ -47,6 +48,7 @@ from model.experiments.recommend import recommend
 from model.experiments.run_folder import open_run
 from model.experiments.run_task import RunTask, ask_for
 from model.experiments.runner import Reporter, load_cached, run_all
+from model.experiments.studies.fairness import best_so_far, searched_settings
 from model.experiments.studies.lists import Listed, judge_lists
 from model.experiments.studies.pooling import FOLDS_FILE, PAIRS_FILE, TABLES, fold_metrics, result_of, table_of
 from model.experiments.studies.searching import Chosen, ask, settle
@@ -58,7 +60,16 @@ from model.report.gallery_cases import write_cases
 from model.report.model_styles import arm_of
 from model.report.page import write_report
 from model.report.pictures import ARMS_FILE, arm_pairs
-from model.schema import Comparison, FoldMetric, FoldPair, Recommendation, Tuning, UserMetric
+from model.schema import (
+    BestSoFar,
+    Comparison,
+    FoldMetric,
+    FoldPair,
+    Recommendation,
+    SearchedSetting,
+    Tuning,
+    UserMetric,
+)
 
 _CORES_PER_RUN = 4
 _GIB = 1 << 30
@@ -326,7 +337,7 @@ def _write_comparisons(labels: Mapping[str, bool], study: Study, destination: Pa
 
 def _write_provenance(ran: _Ran, listed: Sequence[Listed], study: Study, destination: Path) -> None:
     """Write where the tables come from: the runs, the study's file, and what its searches have chosen."""
-    for name in ("tuning.parquet", "study.toml"):
+    for name in ("tuning.parquet", "searches.parquet", "search_curves.parquet", "study.toml"):
         (destination / name).unlink(missing_ok=True)
     runs: list[RunTask | Listed] = [*ran.tasks, *listed]
     described: dict[str, Any] = {
@@ -338,11 +349,19 @@ def _write_provenance(ran: _Ran, listed: Sequence[Listed], study: Study, destina
         described["folds"] = {"k": study.folds[0].k, "seed": study.folds[0].seed}
     if study.text is not None:
         compared = {"baseline": study.baseline, "metrics": list(study.metrics)}
-        described["study"] = {"file": study.file, "text": study.text, "compared": compared}
+        described["study"] = {"file": study.file, "text": study.text, "compared": compared, "unequal": study.unequal}
         write_text(destination / "study.toml", study.text)
     if ran.chosen:
         described["chosen"] = [one.description for one in ran.chosen]
         write_table(pl.concat([one.trials for one in ran.chosen]), Tuning, destination / "tuning.parquet")
+        spaces = {model.label: model.space for model in study.models}
+        searched = [
+            searched_settings(one.label, spaces[one.label.partition(" features=")[0]], one.settings, one.trials)
+            for one in ran.chosen
+        ]
+        write_table(pl.concat(searched), SearchedSetting, destination / "searches.parquet")
+        curves = [best_so_far(one.trials) for one in ran.chosen]
+        write_table(pl.concat(curves), BestSoFar, destination / "search_curves.parquet")
     write_json(destination / "experiment.json", described)
 
 

@@ -30,8 +30,12 @@ from model.report.headlines import TASKS, Difference, difference, headline, head
 from model.report.model_styles import GIVEN_LIKES, arm_of, base_of, class_of, in_order, style_of
 from model.report.paper.write import write_paper
 from model.report.pictures import picture_gains
+from model.report.tuning import SEARCHES, search_costs, search_curves, tuned_settings
 
-TABLES = ("metrics", "slices", "comparisons", "arms", "training", "costs", "cases", "case_frames", "case_movies")
+TABLES = (
+    "metrics", "slices", "comparisons", "arms", "searches", "search_curves", "training", "costs",
+    "cases", "case_frames", "case_movies",
+)  # fmt: skip
 PAPER_GAINS = {
     "jifr_rating": {"item": {"hr": 0.0225, "ndcg": 0.0242}, "frame": {"hr": 0.0420, "ndcg": 0.0435}},
     "jifr_visual": {"item": {"hr": 0.0402, "ndcg": 0.0444}, "frame": {"hr": 0.0807, "ndcg": 0.0862}},
@@ -91,7 +95,8 @@ def write_report(folder: Path, snapshot: Snapshot, raw: Path | None) -> Path:
     sets = [None if name == MAIN else name for name in sets]
     on = f" features={sets[0] or MAIN}" if len(sets) > 1 else ""
     written = write_paper(folder / "tables", snapshot.manifest, experiment, numbers, wording)
-    charts = [training, *(chart for task in tasks if task for chart in [*task["charts"], *task["slices"]])]
+    searched = search_curves(numbers)
+    charts = [training, searched, *(chart for task in tasks if task for chart in [*task["charts"], *task["slices"]])]
     page = render(
         "model.report",
         "report.html.j2",
@@ -101,7 +106,11 @@ def write_report(folder: Path, snapshot: Snapshot, raw: Path | None) -> Path:
         cover_the_same=_cover_the_same(snapshot, sets),
         w=wording,
         is_of_the_papers_kind=is_of_the_kind,
-        contents=[(key, wording.fill(words).capitalize()) for key, words in _CONTENTS],
+        contents=[
+            (key, wording.fill(words).capitalize())
+            for key, words in _CONTENTS
+            if key != "tuning" or numbers.has(SEARCHES)
+        ],
         statistics=[(wording.fill(words), numbers.at(_MANIFEST, "statistics", key)) for key, words in _STATISTICS],
         tasks=tasks,
         pictures=picture_gains(numbers, wording),
@@ -113,6 +122,10 @@ def write_report(folder: Path, snapshot: Snapshot, raw: Path | None) -> Path:
         cold=cold_movies(numbers, tasks[0]["headline"].k, tasks[0]["real"], wording.items) if tasks[0] else None,
         ablation=_ablation(numbers, on),
         training=training,
+        tuned=tuned_settings(numbers),
+        search_costs=search_costs(numbers),
+        search_chart=searched,
+        unequal=(experiment.get("study") or {}).get("unequal", False),
         costs=_costs(numbers, models),
         cases=gallery(numbers, dict(movies.select("movie_id", "title").iter_rows()), Thumbnails(raw)),
         runs=runs,
@@ -302,6 +315,7 @@ _CONTENTS = [
     ("gallery", "Gallery"),
     ("slices", "Results by group"),
     ("training", "Training, time, memory"),
+    ("tuning", "Tuning"),
     ("download", "Download"),
     ("origin", "Data and code"),
 ]

@@ -117,6 +117,7 @@ class Study:
         baseline: the label of the model or the lists that all others are compared with; None for all pairs.
         metrics: the metrics that are compared; none for all.
         devices: what trains: "cpu", "cuda" or "cuda:1", each with a process; none for the CPU.
+        unequal: whether searches may have different numbers of trials.
         jobs: number of runs at the same time (None: one per device, or one per four cores, as memory allows).
         threads: CPU threads per run (None: its share of the cores).
         file: the name of the study's file, None without one.
@@ -132,6 +133,7 @@ class Study:
     baseline: str | None = None
     metrics: tuple[str, ...] = ()
     devices: tuple[str, ...] = ()
+    unequal: bool = False
     jobs: int | None = None
     threads: int | None = None
     file: str | None = None

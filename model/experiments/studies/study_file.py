@@ -1,9 +1,10 @@
 """Reads a study file. All of it is checked before anything runs; an error names the file, the key and the remedy.
 
     snapshots = ["data/snapshots/sandbox/v0001"]   # the newest one if absent
-    features = ["main"]                            # feature sets to compare
+    features = ["main", "shuffled"]                # feature sets and arms to compare
     seeds = [0, 1, 2]
     devices = ["cuda:0", "cuda:1"]                 # a process for each, also in searches; the CPU if absent
+    unequal = true                                 # searches may have different numbers of trials
 
     [folds]                                        # judge k folds of train and validation in place of the test split
     k = 5
@@ -54,6 +55,7 @@ from model.evaluation.evaluate import PAPER_METRICS
 from model.evaluation.metrics import METRICS
 from model.experiments.search_space import make_space, read_space
 from model.experiments.settings import read_settings
+from model.experiments.studies.fairness import require_equal_budgets
 from model.experiments.studies.study import FOLD, Study, StudyLists, StudyModel
 from model.models.names import MODEL_NAMES
 from model.models.registry import default_config
@@ -128,6 +130,7 @@ class _File(_Table):
     devices: Annotated[list[str], Field(min_length=1)] | None = None
     folds: _Folds | None = None
     lists: dict[str, _Lists] = {}
+    unequal: bool = False
     models: Annotated[dict[str, _Model], Field(min_length=1)]
 
 
@@ -137,7 +140,7 @@ def read_study(path: Path) -> tuple[Study, list[Path] | None]:
     Raises:
         MissingInputError: there is no such file.
         UsageError: it is no TOML, or has an unknown key, a wrong type, an unknown model, an invalid setting or search
-            space, or a baseline that is not among the models.
+            space, a baseline that is not among the models, or searches of different budgets.
     """
     text, content = _read(path)
     try:
@@ -149,6 +152,10 @@ def read_study(path: Path) -> tuple[Study, list[Path] | None]:
     _require_distinct(path, "features", file.features)
     _require_distinct(path, "snapshots", file.snapshots or [])
     lists = tuple(_lists(path, name, table, file) for name, table in file.lists.items())
+    try:
+        require_equal_budgets(models, file.unequal)
+    except UsageError as error:
+        raise UsageError(f"{path}: {error}") from None
     settings = file.evaluation.model_dump() | {"n_bootstrap": file.statistics.n_bootstrap}
     settings |= {key: tuple(sorted(set(settings[key]))) for key in ("item_ks", "frame_ks")}
     labels = {name: model.label for name, model in zip(file.models, models, strict=True)}
@@ -162,6 +169,7 @@ def read_study(path: Path) -> tuple[Study, list[Path] | None]:
         _baseline(path, file.statistics.baseline, labels | {one.label: one.label for one in lists}),
         _metrics(path, file.statistics.metrics or [], file.evaluation.protocol),
         tuple(file.devices or ()),
+        file.unequal,
         file=path.name,
         text=text,
     )

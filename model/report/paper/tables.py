@@ -11,6 +11,7 @@ from dataset.wording import Wording
 from model.report.headlines import TASKS, Difference, difference, difference_in, headline_k, ranked
 from model.report.model_styles import is_contender, style_of
 from model.report.pictures import ARMS_FILE, arm_pairs
+from model.report.tuning import SEARCHES
 
 DIGITS = 4
 _METRICS = {"hr": "HR", "ndcg": "NDCG"}
@@ -70,7 +71,31 @@ def paper_tables(
             significance = _significance(numbers, task, order, words)
             arms = _arms(numbers, task, order, words)
             tables += [table for table in (significance, arms) if table.rows]
-    return tables
+    tuning = _tuning(numbers)
+    return [*tables, tuning] if tuning.rows else tables
+
+
+def _tuning(numbers: NumberSource) -> PaperTable:
+    """Return each setting that was searched: the ends of what was tried, the best value, and the search's cost."""
+    asked = [("low", "g"), ("high", "g"), ("best_value", ".3g"), ("n_trials", ",d"), ("seconds", ",.0f")]
+    rows = numbers.rows(SEARCHES)
+    return PaperTable(
+        "tuning",
+        "Settings chosen on validation: the lowest and the highest value that was tried, the best one, the number of "
+        "trials of the model's search, and its seconds.",
+        "setting",
+        ["lowest", "highest", "best", "trials", "seconds"],
+        [
+            (
+                f"{style_of(row['model']).title}: {row['setting'].replace(',', ', ')}",
+                [
+                    Cell(numbers.of(SEARCHES, what, model=row["model"], setting=row["setting"]), spec)
+                    for what, spec in asked
+                ],
+            )
+            for row in rows.iter_rows(named=True)
+        ],
+    )
 
 
 def _results(numbers: NumberSource, task: str, order: list[str], what: str, n_seeds: int, data: str) -> PaperTable:

@@ -21,6 +21,7 @@ If it is run again, a stopped experiment continues with the unfinished runs (see
 
 import itertools
 import json
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -356,7 +357,7 @@ def _write_provenance(ran: _Ran, listed: Sequence[Listed], study: Study, destina
         write_table(pl.concat([one.trials for one in ran.chosen]), Tuning, destination / "tuning.parquet")
         spaces = {model.label: model.space for model in study.models}
         searched = [
-            searched_settings(one.label, spaces[one.label.partition(" features=")[0]], one.settings, one.trials)
+            searched_settings(one.label, spaces[re.split(" fold=| features=", one.label)[0]], one.settings, one.trials)
             for one in ran.chosen
         ]
         write_table(pl.concat(searched), SearchedSetting, destination / "searches.parquet")

@@ -12,6 +12,7 @@ from cyclopts import Parameter
 
 from dataset.cli import FLAT, command_line, execute, run, say
 from dataset.errors import MissingInputError, UsageError
+from dataset.tables import read_table
 from model.experiments.config import ExperimentConfig
 from model.experiments.folders import DEFAULT_EXPERIMENTS, DEFAULT_RUNS, DEFAULT_TUNING
 from model.experiments.training_options import Tool
@@ -82,9 +83,19 @@ def experiment(
                 continue
             pictures = raw or Path("data") / one.name / "raw"
             report = run_study(one, asked, folder, Folders(runs, searches), pictures, reporter)
-        say(f"The report is {report}; the tables are beside it.")
-        say(f"For a paper: tables in LaTeX, Markdown and CSV, methods and BibTeX in {folder / 'tables'};")
-        say(f"  charts in PDF and SVG in {folder / 'charts'}.")
+        _say_what_was_written(folder, report)
+
+
+def _say_what_was_written(folder: Path, report: Path) -> None:
+    from model.experiments.studies.fairness import edge_warnings
+    from model.schema import SearchedSetting
+
+    if (folder / "searches.parquet").is_file():
+        for warning in edge_warnings(read_table(folder / "searches.parquet", SearchedSetting)):
+            say(f"Warning: {warning}")
+    say(f"The report is {report}; the tables are beside it.")
+    say(f"For a paper: tables in LaTeX, Markdown and CSV, methods and BibTeX in {folder / 'tables'};")
+    say(f"  charts in PDF and SVG in {folder / 'charts'}.")
 
 
 def _require_in_file(study: Path, config: ExperimentConfig, settings: Sequence[str], snapshot: Path | None) -> None:

@@ -379,6 +379,11 @@ def _change_metrics(run: Path) -> None:
     write_table(table.with_columns(value=pl.col("value") * 0.9), UserMetric, run / "user_metrics.parquet")
 
 
+def _judge_on_a_fold(run: Path) -> None:
+    description = json.loads((run / "config.json").read_text())
+    write_json(run / "config.json", description | {"fold": {"number": 1, "k": 3, "seed": 0}})
+
+
 def _forget_evaluation(run: Path) -> None:
     """Make the file of a version that kept only the digest."""
     write_json(run / "done.json", {"digest": json.loads((run / "done.json").read_text())["digest"]})
@@ -392,6 +397,7 @@ def _forget_evaluation(run: Path) -> None:
         (_remove("metrics.parquet"), "metrics.parquet: no such table"),
         (_remove("done.json"), "the settings of its evaluation on test are not known; run `python -m model.evaluate"),
         (_remove("config.json"), "not a run"),
+        (_judge_on_a_fold, "was judged on a fold, and a bundle has results on the test split"),
         (_forget_evaluation, "the settings of its evaluation on test are not known; run `python -m model.evaluate"),
         (_change_metrics, "value does not follow from its ranks"),
         (lambda run: shutil.copytree(run, f"{run}-2"), "are both random, seed 0; give only one of them"),

@@ -76,6 +76,9 @@ RUN = {
     "python -m model.evaluate --run data/runs/<run>": "",
     "python -m model.compare --runs data/runs/<A> data/runs/<B>": "",
     "python -m model.recommend --run data/runs/<run>": "--k 2",
+    "python -m model.bundle data/experiments/study/mine-v0001": "",
+    "python -m model.verify_results data/bundles/study-mine-v0001.zip": "",
+    "python -m model.leaderboard data/bundles": "",
     DEMO: "--users 40 --movies 12 --extractor mobilenet_v3_small --epochs 1 --port <port>",
 }
 NOT_RUN = {

@@ -207,6 +207,10 @@ def test_weights_tell_ranks_that_were_changed_together_with_all_that_follows(
     assert command(verify_results, path)[0] == 0
     status, _, err = command(verify_results, path, "--runs", "data/runs")
     assert (status, err.count("\n"), "popular, seed 0: ranks" in err, "from the weights" in err) == (1, 1, True, True)
+    settings = read(honest)
+    settings["manifest"]["runs"][0]["training"]["patience"] = 7
+    status, _, err = command(verify_results, forged(settings, path), "--runs", "data/runs")
+    assert (status, "popular, seed 0: training is not that of" in err) == (1, True)
     status, _, err = command(verify_results, path, "--runs", tmp_path)
     assert (status, "no run there has the weights" in err) == (1, True)
 

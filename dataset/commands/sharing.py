@@ -1,7 +1,7 @@
 """The commands that share snapshots: push and pull.
 
-An address names a folder in an object store (s3://bucket/prefix, gs://… or az://…), a repository on the Hugging Face Hub
-(hf://owner/name), or a record on Zenodo (zenodo:…).
+An address names a folder in an object store (s3://bucket/prefix, gs://… or az://…), a repository on the Hugging Face
+Hub (hf://owner/name), or a record on Zenodo (zenodo:…).
 """
 
 import logging

@@ -175,9 +175,10 @@ class Client:
         url = self.url(path)
         for attempt in count(1):
             is_last = attempt == _ATTEMPTS
-            body = {"content": content()} if content else {}
+            if content:
+                options["content"] = content()
             try:
-                request = self._http.build_request(method, url, **body, **options)
+                request = self._http.build_request(method, url, **options)
                 answer = self._http.send(request, stream=stream, follow_redirects=follow_redirects)
             except httpx.RequestError as error:
                 if is_last or method not in _SAFE:
@@ -249,7 +250,7 @@ def md5_of(file: Mapping[str, Any]) -> str:
 
 
 def _asked_wait_s(headers: Mapping[str, str], now: float) -> float:
-    """Return for how many seconds the server asks to wait: `Retry-After` (seconds or a date), or `X-RateLimit-Reset`."""
+    """Return how many seconds the server asks to wait: `Retry-After` (seconds or a date), or `X-RateLimit-Reset`."""
     retry_after, reset = headers.get("Retry-After", ""), headers.get("X-RateLimit-Reset", "")
     if retry_after.isdecimal():
         return float(retry_after)

@@ -56,9 +56,8 @@ def publish_dataset(
         say(f"  dates of people's acts: {IN_WORDS[snapshot.manifest.dates]}")
         say(f"  {words.in_short(snapshot.manifest.risk_figures)}")
         if fields := unanswered(snapshot.manifest):
-            say(
-                f"  croissant.json leaves out {', '.join(fields)}: only you know the answer; state it where you publish"
-            )
+            left_out = ", ".join(fields)
+            say(f"  croissant.json leaves out {left_out}: only you know the answer; state it with --answers FILE")
         _tell_of_moved_pairs(snapshot, root)
         if finer := finer_versions(snapshot, root):
             say(

@@ -25,6 +25,7 @@ from dataset.description import BuildSettings, Dropped, Extractor, FeatureSets, 
 from dataset.documents import FileName, FolderName, Moment, Settings, Sha256, Whole, holds, parse_document
 from dataset.errors import InvalidSnapshotError
 from dataset.feature_sets import extractors_of, makers_of_tables
+from dataset.snapshots.publication import Answers
 
 FORMAT_VERSION = 3
 FILE_NAME = "manifest.json"
@@ -141,7 +142,7 @@ class Manifest:
     item_features: ItemFeatures = field(default_factory=dict)
     doi: str | None = None
     creators: list[str] = field(default_factory=list)
-    answers: dict[str, str] = field(default_factory=dict)
+    answers: Answers = field(default_factory=dict)
     manifest_sha256: str = ""
 
     @property

@@ -215,6 +215,24 @@ class Comparison(dy.Schema):
     other_n_seeds = dy.UInt32(min=1)
 
 
+class SplitAgreement(dy.Schema):
+    """How alike another split orders the models: Kendall's τ-b of their means, with a 95 % interval over users.
+
+    `other` is the snapshot of the other split, and `n_models` are the models in both orders.
+    """
+
+    task = dy.Enum(TASKS, primary_key=True)
+    metric = dy.String(primary_key=True)
+    k = dy.UInt32(primary_key=True, min=1)
+    other = dy.String(primary_key=True)
+    other_split = dy.String()
+    n_models = dy.UInt32(min=2)
+    n_users = dy.UInt32(min=1)
+    tau = dy.Float64(min=-1, max=1)
+    ci_low = dy.Float64(min=-1, max=1)
+    ci_high = dy.Float64(min=-1, max=1)
+
+
 class CandidateRank(dy.Schema):
     """The mean rank of an item (`frame_id` is empty) or a frame over its `n_positives` held-out positives.
 
@@ -252,24 +270,6 @@ class Entry(dy.Schema):
     n_users = dy.UInt32(min=1)
     is_verified = dy.Bool()
     p_best = dy.Float64(nullable=True, min=0, max=1)
-
-
-class SplitAgreement(dy.Schema):
-    """How alike another split orders the models: Kendall's τ-b of their means, with a 95 % interval over users.
-
-    `other` is the snapshot of the other split, and `n_models` are the models in both orders.
-    """
-
-    task = dy.Enum(TASKS, primary_key=True)
-    metric = dy.String(primary_key=True)
-    k = dy.UInt32(primary_key=True, min=1)
-    other = dy.String(primary_key=True)
-    other_split = dy.String()
-    n_models = dy.UInt32(min=2)
-    n_users = dy.UInt32(min=1)
-    tau = dy.Float64(min=-1, max=1)
-    ci_low = dy.Float64(min=-1, max=1)
-    ci_high = dy.Float64(min=-1, max=1)
 
 
 class Recommendation(dy.Schema):

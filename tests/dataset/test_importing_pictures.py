@@ -41,7 +41,8 @@ def folder_of(root: Path, files: dict[str, bytes]) -> Path:
 
 def imported(folder: Path, *items: str, to: Path | None = None) -> tuple[dict[str, str], list[tuple[str, str]]]:
     """Return the frames as {frame_id: movie_id}, and the quarantine as (reason, detail)."""
-    frames, images, lost, fingerprints = import_pictures(folder, set(items), to or folder.parent / "raw")
+    found = import_pictures(folder, set(items), to or folder.parent / "raw")
+    frames, images, lost, fingerprints = found.frames, found.images, found.quarantine, found.fingerprints
     assert frames["frame_id"].sort().equals(images["frame_id"].sort())
     assert set(fingerprints["image_sha256"]) == set(images["image_sha256"])
     return dict(frames.select("frame_id", "movie_id").iter_rows()), sorted(lost.select("reason", "detail").iter_rows())
@@ -144,9 +145,10 @@ def test_ids_are_distinct_whatever_the_names_and_their_order() -> None:
     composed, decomposed = (unicodedata.normalize(form, "é.jpg") for form in ("NFC", "NFD"))
     files = [("a", "a.jpg"), ("a", "a.JPG"), ("a.jpg", "a.jpg.png"), ("a.jpg", "a.jpg.gif"), ("é", composed)]
     files += [("é", decomposed), ("b", "b.jpg")]
-    ids = distinct_ids(files)
-    assert ids == ["a.jpg", "a.JPG", "a.jpg.png", "a.jpg.gif", composed, decomposed, "b"]
-    assert distinct_ids(files[::-1]) == ids[::-1]
+    wanted = pl.DataFrame(files, ["preferred", "name"], orient="row")
+    ids = distinct_ids(*wanted)
+    assert ids.to_list() == ["a.jpg", "a.JPG", "a.jpg.png", "a.jpg.gif", composed, decomposed, "b"]
+    assert distinct_ids(*wanted.reverse()).equals(ids.reverse())
 
 
 def test_equal_bytes_are_two_frames_and_one_file(tmp_path: Path) -> None:

@@ -89,7 +89,7 @@ def files_named(pattern: Path) -> list[Path]:
                 matches = []
         if not matches:
             raise MissingInputError(
-                f"{name}: no such folder of pictures, which should hold <item>.jpg or <item>/<any>.jpg, and no such file "
+                f"{name}: no such file, and no such folder of pictures; it should hold <item>.jpg or <item>/<any>.jpg "
                 "(or omit --pictures)"
             )
         found += matches

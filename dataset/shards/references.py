@@ -16,7 +16,7 @@ from typing import Annotated, Self
 from pydantic import BaseModel, Field
 
 from dataset.documents import Whole, read_document
-from dataset.errors import InvalidTableError, MissingInputError
+from dataset.errors import InvalidTableError, MissingInputError, UsageError
 from dataset.files import path_below, write_text
 from dataset.pictures.protocol import OUTSIDE, UnreadablePicture
 from dataset.shards.opening import open_shard
@@ -164,4 +164,7 @@ def _open(known: _Known) -> Shard:
         )
     if path.stat().st_size != known.size_bytes:
         raise InvalidTableError(f"{path}: has changed since the import (its size differs); {_IMPORT_AGAIN}")
-    return open_shard(path, PictureColumns(picture_column=known.column or None))
+    try:
+        return open_shard(path, PictureColumns(picture_column=known.column or None))
+    except (InvalidTableError, UsageError):
+        raise InvalidTableError(f"{path}: has changed since the import (no {known.kind}); {_IMPORT_AGAIN}") from None

@@ -60,10 +60,13 @@ class TarShard:
         self._file.close()
 
     def _require_end(self, offset: int) -> None:
-        """Check that the tar ends with a block of zeros: without it, it may have been cut off between two files."""
+        """Check that the tar ends with zeros: without them, it may have been cut off between two files."""
         self._file.seek(offset)
         if self._file.read(_BLOCK) != bytes(_BLOCK):
             raise damaged(self.path, "it has no end mark")
+        while rest := self._file.read(_MAX_HEADER_BYTES):
+            if rest.strip(b"\0"):
+                raise damaged(self.path, "more follows its end mark; to join tars, use `tar --concatenate`")
 
 
 class _Headers:

@@ -11,6 +11,7 @@ import tarfile
 import tempfile
 import time
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -51,23 +52,19 @@ def _pictures() -> Iterator[tuple[str, bytes]]:
         seeds.append(content.getvalue())
     for number in range(N_PICTURES):
         seed, comment = seeds[number % N_SEEDS], f"{number:010d}".encode()
-        content = seed[:2] + b"\xff\xfe" + (len(comment) + 2).to_bytes(2) + comment + seed[2:]
-        yield f"{number // PER_ITEM}/{number}.jpg", content
+        with_comment = seed[:2] + b"\xff\xfe" + (len(comment) + 2).to_bytes(2) + comment + seed[2:]
+        yield f"{number // PER_ITEM}/{number}.jpg", with_comment
 
 
 def _write_shards(folder: Path) -> None:
     folder.mkdir()
-    tar = None
-    for number, (name, content) in enumerate(_pictures()):
-        if number % PER_SHARD == 0:
-            if tar is not None:
-                tar.close()
-            tar = tarfile.open(folder / f"{number // PER_SHARD:06d}.tar", "w")  # noqa: SIM115 - closed above and below
-        member = tarfile.TarInfo(name)
-        member.size = len(content)
-        tar.addfile(member, io.BytesIO(content))
-        tar.members.clear()
-    tar.close()
+    pictures = _pictures()
+    for number in range(-(-N_PICTURES // PER_SHARD)):
+        with tarfile.open(folder / f"{number:06d}.tar", "w") as tar:
+            for name, content in islice(pictures, PER_SHARD):
+                member = tarfile.TarInfo(name)
+                member.size = len(content)
+                tar.addfile(member, io.BytesIO(content))
 
 
 def _write_files(folder: Path) -> None:

@@ -129,7 +129,8 @@ def import_ratings(
     for name in OPTIONAL_RAW_TABLES:  # of what was there before
         (destination / f"{name}.parquet").unlink(missing_ok=True)
     write_shards(destination, found.shards)
-    write_fingerprints(destination, images, found.fingerprints)
+    if pictures is None or filmed.images.height:
+        write_fingerprints(destination, images)
     quarantine = pl.concat([read.quarantine, found.quarantine, filmed.quarantine])
     write_table(quarantine, Quarantine, destination / "quarantine.parquet")
     n_rows, n_dropped = read.rows.height + read.quarantine.height, read.quarantine.height

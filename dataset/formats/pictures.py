@@ -12,14 +12,13 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-import dataframely as dy
 import polars as pl
 
 from dataset.files import atomic_path, copy_file
 from dataset.formats.picture_files import Found, Items, composed, distinct_ids, files_of, named, require_names
 from dataset.pictures.pool import PicturePool
 from dataset.pictures.protocol import Checked, UnreadablePicture
-from dataset.placeholders.fingerprints import Fingerprint, fingerprints_of
+from dataset.placeholders.fingerprints import FingerprintWriter
 from dataset.progress import progress
 from dataset.schema import Frame, Image, Quarantine
 from dataset.shards.budget import BytesBudget
@@ -27,7 +26,7 @@ from dataset.shards.members import Members
 from dataset.shards.opening import files_named, is_named_as_shard, kind_of, open_shard
 from dataset.shards.references import reference
 from dataset.shards.shard import NoPicturesError, PictureColumns, Shard
-from dataset.tables import empty, fill_columns, quarantine_rows, validate
+from dataset.tables import empty, fill_columns, quarantine_rows
 
 UNREADABLE = "not a readable picture"
 NO_ITEM = "picture of an item without a rating"
@@ -64,7 +63,6 @@ class ImportedPictures:
         frames: `Frame` rows.
         images: `Image` rows.
         quarantine: `Quarantine` rows: all other files.
-        fingerprints: `Fingerprint` rows.
         shards: the shards that they are in, in the order of their numbers; closed.
         n_beside: the files beside pictures in tar and zip files, such as .json, which are no pictures by their names.
     """
@@ -72,7 +70,6 @@ class ImportedPictures:
     frames: pl.DataFrame
     images: pl.DataFrame
     quarantine: pl.DataFrame
-    fingerprints: dy.DataFrame[Fingerprint]
     shards: Sequence[Shard] = ()
     n_beside: int = 0
 
@@ -97,6 +94,8 @@ def import_pictures(
 ) -> ImportedPictures:
     """Take the pictures of known items: store copies of files in `destination/pictures`, and note places in shards.
 
+    The pictures' fingerprints are written to `destination`.
+
     Args:
         source: a folder, a shard, or a name with braces or `*` that stands for several.
         items: the items' ids.
@@ -114,29 +113,25 @@ def import_pictures(
     """
     files = _Files(source, columns, [item_column] if item_column else [], has_videos)
     kept, lost = _Rows(_KEPT), _Rows(_LOST)
-    looks, cells = list[dy.DataFrame[Fingerprint]](), dict[str, str]()
     nameless, has_owner = list[str](), False
-    for outcome in _look_at_all(files, Items(items), destination):
-        has_owner |= outcome.item is not None or outcome.reason == NOT_TEXT
-        if outcome.picture is None:
+    with FingerprintWriter(destination) as fingerprints:
+        for outcome in _look_at_all(files, Items(items), destination):
+            has_owner |= outcome.item is not None or outcome.reason == NOT_TEXT
+            if outcome.picture is not None:
+                kept.add(_kept_row(outcome, outcome.picture))
+                fingerprints.add(outcome.picture.sha256, outcome.picture.cells)
+                continue
             lost.add(_quarantine_row(outcome))
             if outcome.reason == NO_ITEM:
                 nameless.append(outcome.file.printable_name if not nameless else "")
-            continue
-        kept.add(_kept_row(outcome, outcome.picture))
-        cells[outcome.picture.sha256] = outcome.picture.cells
-        if len(cells) == _ROWS_PER_PART:
-            looks.append(fingerprints_of(cells))
-            cells.clear()
-    if not has_owner:
-        require_names(source, nameless, kept.n_rows + lost.n_rows, "picture", "jpg")
+        if not has_owner:
+            require_names(source, nameless, kept.n_rows + lost.n_rows, "picture", "jpg")
     pictures, dropped = kept.table(), lost.table()
     pictures = pictures.with_columns(frame_id=distinct_ids(pictures["frame_id"], pictures["name"]))
     return ImportedPictures(
         fill_columns(pictures.with_columns(kind=pl.lit("still")), Frame),
         pictures.select(empty(Image).columns),
         quarantine_rows(dropped, "frames"),
-        _distinct([*looks, fingerprints_of(cells)]),
         files.shards,
         files.n_beside,
     )
@@ -144,7 +139,7 @@ def import_pictures(
 
 def no_pictures() -> ImportedPictures:
     """Return what an import without pictures has."""
-    return ImportedPictures(empty(Frame), empty(Image), empty(Quarantine), fingerprints_of({}))
+    return ImportedPictures(empty(Frame), empty(Image), empty(Quarantine))
 
 
 class _Rows:
@@ -289,13 +284,6 @@ def _quarantine_row(outcome: _Outcome) -> tuple[str | None, ...]:
     name = outcome.file.printable_name
     item = composed(named(outcome.file)) if outcome.reason == NO_ITEM else outcome.item
     return outcome.reason, item, outcome.frame_id, f"{name}: {outcome.detail}" if outcome.detail else name
-
-
-def _distinct(parts: Sequence[dy.DataFrame[Fingerprint]]) -> dy.DataFrame[Fingerprint]:
-    """Return the fingerprints of all parts, one per picture."""
-    every = pl.concat(parts, rechunk=False)
-    repeats = ~every["image_sha256"].is_first_distinct()
-    return validate(every.filter(~repeats) if repeats.any() else every, Fingerprint, "fingerprints")
 
 
 def _store(source: Path, target: Path, size_bytes: int) -> None:

@@ -6,13 +6,16 @@ opened once more. A picture is opened by decoder processes (`dataset.pictures`),
 
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
+from typing import Any, Self
 
 import dataframely as dy
 import numpy as np
 import polars as pl
+import pyarrow.parquet as pq
 
+from dataset.files import atomic_path
 from dataset.pictures.pool import PicturePool
 from dataset.pictures.protocol import N_CELL_LEVELS, UnreadablePicture
 from dataset.progress import progress
@@ -24,6 +27,7 @@ FILE_NAME = "fingerprints.parquet"
 _MAX_PROCESSES = 8
 _AHEAD = 64
 _BYTES_IN_PROGRESS = 64 << 20
+_ROWS_AT_ONCE = 10_000
 
 
 class Fingerprint(dy.Schema):
@@ -54,6 +58,49 @@ def fingerprints_of(cells: Mapping[str, str]) -> dy.DataFrame[Fingerprint]:
     return validate(table, Fingerprint, FILE_NAME)
 
 
+class FingerprintWriter:
+    """Writes the fingerprints of a raw folder while pictures are read; a context manager.
+
+    Only a few are in memory: those of a million pictures would take 250 MB. The table replaces an earlier one when the
+    context ends without an error.
+    """
+
+    def __init__(self, raw: Path) -> None:
+        self._path = raw / FILE_NAME
+        self._files = ExitStack()
+        self._writer: pq.ParquetWriter | None = None
+        self._new = dict[str, str]()
+        self._seen = set[int]()
+
+    def __enter__(self) -> Self:
+        self._temporary = self._files.enter_context(atomic_path(self._path))
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        if error[0] is None:
+            self._write()
+        if self._writer is not None:
+            self._writer.close()
+        self._files.__exit__(*error)
+
+    def add(self, image_sha256: str, cells: str) -> None:
+        """Add a picture, given its `Checked.cells`; a picture that is there already is not added again."""
+        number = int(image_sha256[:16], 16)  # a number takes less memory than 64 digits
+        if number in self._seen:
+            return
+        self._seen.add(number)
+        self._new[image_sha256] = cells
+        if len(self._new) == _ROWS_AT_ONCE:
+            self._write()
+
+    def _write(self) -> None:
+        rows = fingerprints_of(self._new).to_arrow(compat_level=pl.CompatLevel.oldest())
+        if self._writer is None:
+            self._writer = pq.ParquetWriter(self._temporary, rows.schema, compression="zstd")
+        self._writer.write_table(rows)
+        self._new.clear()
+
+
 def complete_fingerprints(
     raw: Path, images: pl.DataFrame, known: dy.DataFrame[Fingerprint]
 ) -> dy.DataFrame[Fingerprint]:
@@ -66,8 +113,6 @@ def complete_fingerprints(
     """
     distinct = images.unique("image_sha256").sort("image_sha256").select("image_sha256", "path")
     unknown = distinct.join(known, on="image_sha256", how="anti")
-    if unknown.is_empty() and known.height == distinct.height:  # so that a million of them are not copied again
-        return known
     opened = _open_all(raw, unknown) if unknown.height else {}
     return validate(
         pl.concat([known.join(distinct, on="image_sha256", how="semi"), fingerprints_of(opened)]).sort("image_sha256"),

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import dataframely as dy
 import polars as pl
+import pyarrow.parquet as pq
 
 from dataset.errors import MissingInputError
 from dataset.placeholders.config import PlaceholderConfig
@@ -67,7 +68,7 @@ def placeholders_of_raw(raw: Path) -> list[str]:
         MissingInputError, InvalidTableError: see `judge_raw`.
     """
     show = f"`python -m dataset pictures {shlex.quote(str(raw))}`"
-    n_pictures = read_images(raw).height
+    n_pictures = pq.read_metadata(raw / "images.parquet").num_rows
     if n_pictures > _MOST_COMPARED:
         return [f"{n_pictures:,} pictures are many, so they were not compared; {show} finds those that say nothing"]
     found = judge_raw(raw).in_words

@@ -72,13 +72,13 @@ def find_sources(name: str, recipe: Recipe, given: Path) -> Sources:
     """
     is_folder = given.is_dir()
     folder = given if is_folder else given.parent
-    ratings = _one_of(name, folder, recipe.ratings.files) if is_folder else given
+    ratings = _one_of(name, folder, recipe.ratings.files, recipe.convert) if is_folder else given
     if not ratings.is_file():
         raise MissingInputError(f"{ratings}: no such file; {_expected(name, recipe)}")
     split, published = GivenSplit(), recipe.split
     if published:
-        test = _one_of(name, folder, published.test) if published.test else None
-        validation = _one_of(name, folder, published.validation) if published.validation else None
+        test = _one_of(name, folder, published.test, recipe.convert) if published.test else None
+        validation = _one_of(name, folder, published.validation, recipe.convert) if published.validation else None
         split = GivenSplit(validation=validation, test=test, drop_cold_users=published.drop_cold_users)
     items = _first(folder, recipe.items.files) if recipe.items else None
     pictures = _first(folder, recipe.pictures.folders) if recipe.pictures else None
@@ -145,7 +145,7 @@ def next_commands(name: str, source: Path, raw: Path) -> list[str]:
 def _require_columns(found: Sources, recipe: Recipe, ratings_format: RatingsFormat) -> None:
     """Check that a file without a header has as many columns as the recipe says."""
     part, options = recipe.ratings, ratings_format.file_options
-    if options.has_header is not False or ratings_format.has_lists:
+    if options.has_header is not False or ratings_format.has_lists or ratings_format.has_dictionaries:
         return
     opened = open_user_file(found.ratings, options, "ratings")
     n, n_expected = len(opened.names), len(part.columns)
@@ -175,17 +175,19 @@ def _expected(name: str, recipe: Recipe) -> str:
     header = "" if recipe.ratings_format.has_header is not False else ", without a header"
     more = " and others" if part.has_more_columns else ""
     columns = f"with the columns {', '.join(part.columns)}{more}{header}"
-    return f"the recipe {name} expects {' or '.join(part.files)} of {recipe.title}, {columns}"
+    convert = f"; {recipe.convert}" if recipe.convert else ""
+    return f"the recipe {name} expects {' or '.join(part.files)} of {recipe.title}, {columns}{convert}"
 
 
-def _one_of(name: str, folder: Path, files: Sequence[str]) -> Path:
+def _one_of(name: str, folder: Path, files: Sequence[str], convert: str) -> Path:
     if not folder.is_dir():
         raise MissingInputError(f"{folder}: no such folder; give the folder with {' or '.join(files)}")
     found = _first(folder, files)
     if found is None:
         present = sorted(path.name for path in folder.iterdir())[:_SHOWN_FILES]
         has = f"it has {listed(present)}" if present else "it is empty"
-        raise MissingInputError(f"{folder}: the recipe {name} expects {' or '.join(files)} there; {has}")
+        convert = f"; {convert}" if convert else ""
+        raise MissingInputError(f"{folder}: the recipe {name} expects {' or '.join(files)} there; {has}{convert}")
     return found
 
 

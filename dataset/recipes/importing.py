@@ -29,7 +29,7 @@ class Sources:
     Attributes:
         ratings: the file of the ratings.
         items: the file of titles, if there is one.
-        pictures: the folder of pictures, if there is one.
+        pictures: the folder of pictures, or the zip or tar of them, if there is one.
         split: the files of the published split.
         notes: what the user should know, in sentences.
     """
@@ -81,7 +81,7 @@ def find_sources(name: str, recipe: Recipe, given: Path) -> Sources:
         validation = _one_of(name, folder, published.validation, recipe.convert) if published.validation else None
         split = GivenSplit(validation=validation, test=test, drop_cold_users=published.drop_cold_users)
     items = _first(folder, recipe.items.files) if recipe.items else None
-    pictures = _first(folder, recipe.pictures.folders) if recipe.pictures else None
+    pictures = _first(folder, _also_as_tar(recipe.pictures.folders)) if recipe.pictures else None
     notes = []
     if recipe.items and items is None:
         notes.append(f"no {' or '.join(recipe.items.files)} there: items have their ids as titles")
@@ -189,6 +189,10 @@ def _one_of(name: str, folder: Path, files: Sequence[str], convert: str) -> Path
         convert = f"; {convert}" if convert else ""
         raise MissingInputError(f"{folder}: the recipe {name} expects {' or '.join(files)} there; {has}{convert}")
     return found
+
+
+def _also_as_tar(names: Sequence[str]) -> list[str]:
+    return [*names, *(f"{name}.tar" for name in names)]
 
 
 def _first(folder: Path, names: Sequence[str]) -> Path | None:

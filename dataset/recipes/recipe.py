@@ -79,7 +79,8 @@ class PicturesPart:
     """The pictures.
 
     Attributes:
-        folders: the possible names of the folder of pictures; a user may lack it.
+        folders: the possible names of the folder of pictures, or of its zip or tar without the extension; a user may
+            lack it.
     """
 
     folders: Names

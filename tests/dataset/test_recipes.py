@@ -4,6 +4,7 @@ import gzip
 import json
 import os
 import pickle
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -279,6 +280,17 @@ def test_covers_beside_the_ratings_become_frames(command: Callable[..., Any], tm
     (folder / "MicroLens-50k_covers").mkdir()
     Image.new("RGB", (40, 60), "red").save(folder / "MicroLens-50k_covers" / "9580.jpg")
     assert command("import", folder, "--recipe", "microlens-50k", "--to", tmp_path / "raw").returncode == 0
+    assert pl.read_parquet(tmp_path / "raw" / "frames.parquet")["movie_id"].to_list() == ["9580"]
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar", "gztar"])
+def test_covers_may_stay_packed(kind: str, command: Callable[..., Any], tmp_path: Path) -> None:
+    folder = written(SHAPES["microlens-50k"], tmp_path / "given")
+    (tmp_path / "covers").mkdir()
+    Image.new("RGB", (40, 60), "red").save(tmp_path / "covers" / "9580.jpg")
+    shutil.make_archive(str(folder / "MicroLens-50k_covers"), kind, tmp_path, "covers")
+    done = command("import", folder, "--recipe", "microlens-50k", "--to", tmp_path / "raw")
+    assert "files of pictures: 1 = 1 pictures (they stay in 1 file) + 0 dropped" in done.stdout
     assert pl.read_parquet(tmp_path / "raw" / "frames.parquet")["movie_id"].to_list() == ["9580"]
 
 

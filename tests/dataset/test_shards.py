@@ -543,7 +543,25 @@ def test_the_import_says_what_became_of_each_file(
     assert not (tmp_path / "raw" / "shards.json").exists()
 
 
-def test_dates_and_types_of_ids_are_compared_as_text(tmp_path: Path) -> None:
+def test_several_shards_and_a_column_are_named_on_the_command_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "ratings.csv").write_text("user,item\nu,0\nu,1\nv,2\n")
+    (tmp_path / "shards").mkdir()
+    for number in range(3):
+        write_tar(tmp_path / "shards" / f"{number:03d}.tar", {f"{number}.jpg": picture(number)})
+    main(["import", "ratings.csv", "--pictures", "shards/{000..002}.tar", "--to", "raw"])
+    assert "3 = 3 pictures (they stay in 3 files) + 0 dropped; 0 of 3 items have none" in capsys.readouterr().out
+    pq.write_table(pa.table({"image": [{"bytes": picture(7), "path": "x.jpg"}], "asin": ["2"]}), "train.parquet")
+    main(["import", "ratings.csv", "--pictures", "train.parquet", "--picture-item", "asin", "--to", "raw"])
+    assert pl.read_parquet(tmp_path / "raw" / "frames.parquet")["movie_id"].to_list() == ["2"]
+    with pytest.raises(SystemExit):
+        main(["import", "ratings.csv", "--pictures", "shards/{000..003}.tar", "--to", "raw"])
+    assert "shards/003.tar: no such file" in capsys.readouterr().err
+
+
+def test_ids_of_other_types_are_compared_as_text(tmp_path: Path) -> None:
     table = pa.table({"image": [picture(1), picture(2)], "movieId": pa.array([1, 2], pa.int32())})
     pq.write_table(table, tmp_path / "a.parquet")
     found = import_pictures(tmp_path / "a.parquet", {"1", "2"}, tmp_path / "raw", item_column="movieId")

@@ -323,7 +323,7 @@ def test_a_shard_that_is_cut_off_is_an_error_wherever_it_is_cut(name: str, tmp_p
 def test_damaged_bytes_are_an_error_or_lost_pictures(tmp_path: Path) -> None:
     for name in ("pax.tar", "a.tar.gz", "a.zip", "a.parquet", "stream.arrow", "file.arrow"):
         whole = WRITERS[name](tmp_path / name, {f"{number}.jpg": picture(number) for number in range(2)}).read_bytes()
-        for place in range(0, len(whole), max(1, len(whole) // 20)):
+        for place in range(0, len(whole), max(1, len(whole) // 12)):
             (tmp_path / name).write_bytes(whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :])
             with suppress(PipelineError):
                 found = imported(tmp_path / name, set("01"), tmp_path / "raw")
@@ -539,8 +539,9 @@ def test_the_import_says_what_became_of_each_file(
     ) in said
     provenance = json.loads((tmp_path / "raw" / "provenance.json").read_text())
     assert ("pictures_in" in provenance) == (source != "folder")
-    main([*line[:3], str(write_folder(tmp_path / "other", {"a.jpg": picture(3)})), *line[4:]])
-    assert not (tmp_path / "raw" / "shards.json").exists()
+    if source != "folder":  # the places of another import do not stay
+        main([*line[:3], str(write_folder(tmp_path / "other", {"a.jpg": picture(3)})), *line[4:]])
+        assert not (tmp_path / "raw" / "shards.json").exists()
 
 
 def test_several_shards_and_a_column_are_named_on_the_command_line(
@@ -556,9 +557,8 @@ def test_several_shards_and_a_column_are_named_on_the_command_line(
     pq.write_table(pa.table({"image": [{"bytes": picture(7), "path": "x.jpg"}], "asin": ["2"]}), "train.parquet")
     main(["import", "ratings.csv", "--pictures", "train.parquet", "--picture-item", "asin", "--to", "raw"])
     assert pl.read_parquet(tmp_path / "raw" / "frames.parquet")["movie_id"].to_list() == ["2"]
-    with pytest.raises(SystemExit):
+    with pytest.raises(MissingInputError, match=r"shards/003\.tar: no such file"):
         main(["import", "ratings.csv", "--pictures", "shards/{000..003}.tar", "--to", "raw"])
-    assert "shards/003.tar: no such file" in capsys.readouterr().err
 
 
 def test_ids_of_other_types_are_compared_as_text(tmp_path: Path) -> None:

@@ -67,6 +67,7 @@ def import_ratings_file(
             replace,
             config.split,
             config.videos,
+            likes=config.likes,
             pictures_in=config.pictures_in,
         )
     _say_imported(done, config)

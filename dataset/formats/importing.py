@@ -18,6 +18,7 @@ import polars as pl
 
 from dataset.errors import PipelineError
 from dataset.files import sha256_of_file, write_json
+from dataset.formats.frame_likes import FrameLikes, read_frame_likes
 from dataset.formats.items import ItemsFile, ReadItems, read_items
 from dataset.formats.pictures import ImportedPictures, import_pictures, no_pictures
 from dataset.formats.ratings import RatingsFormat
@@ -81,6 +82,7 @@ def import_ratings(
     split: GivenSplit = GivenSplit(),  # noqa: B008 - frozen
     videos: Videos = Videos(),  # noqa: B008 - frozen
     origin: Mapping[str, Any] | None = None,
+    likes: FrameLikes = FrameLikes(),  # noqa: B008 - frozen
     pictures_in: PictureColumns = PictureColumns(),  # noqa: B008 - frozen
 ) -> Imported:
     """Write a raw folder (see `dataset.building.build`) from a ratings file, pictures, videos and an items file.
@@ -98,6 +100,7 @@ def import_ratings(
             whether it is read as a video or as a picture.
         pictures_in: what in a shard says whose a picture is.
         origin: more for `provenance.json`, such as the name of the published data set.
+        likes: the file of who likes which picture, if there is one.
 
     Raises:
         MissingInputError: a file or a folder is missing.
@@ -123,7 +126,8 @@ def import_ratings(
     frames, images = pl.concat([found.frames, filmed.frames]), pl.concat([found.images, filmed.images])
     tables = {name: empty(schema) for name, schema in RAW_TABLES.items()}
     movies = _movies(items, None if known is None else known.rows)
-    tables |= {"movies": movies, "ratings": read.rows, "frames": frames, "images": images}
+    liked = read_frame_likes(likes, file_format, frames)
+    tables |= {"movies": movies, "ratings": read.rows, "frames": frames, "images": images, "frame_likes": liked.rows}
     for name, schema in RAW_TABLES.items():
         write_table(tables[name], schema, destination / f"{name}.parquet")
     for name in OPTIONAL_RAW_TABLES:  # of what was there before
@@ -131,7 +135,7 @@ def import_ratings(
     write_shards(destination, found.shards)
     if pictures is None or filmed.images.height:
         write_fingerprints(destination, images)
-    quarantine = pl.concat([read.quarantine, found.quarantine, filmed.quarantine])
+    quarantine = pl.concat([read.quarantine, found.quarantine, filmed.quarantine, liked.quarantine])
     write_table(quarantine, Quarantine, destination / "quarantine.parquet")
     n_rows, n_dropped = read.rows.height + read.quarantine.height, read.quarantine.height
     write_json(
@@ -149,6 +153,7 @@ def import_ratings(
             "has_pictures": pictures is not None,
             **_provenance_of_shards(found, pictures_in),
             **filmed.provenance(videos),
+            **_provenance_of_likes(likes),
             **(origin or {}),
             "code_version": code_version(),
         },
@@ -177,7 +182,7 @@ def import_ratings(
         has_items_file=items_file is not None,
         reasons=dict(read.quarantine.group_by("reason").len().sort("reason").iter_rows()),
         facts=read.facts,
-        notes=(*read.notes, *(known.notes if known else ()), *placeholders_of_raw(destination)),
+        notes=(*read.notes, *(known.notes if known else ()), *liked.notes, *placeholders_of_raw(destination)),
     )
 
 
@@ -225,6 +230,13 @@ def _provenance_of_shards(found: ImportedPictures, columns: PictureColumns) -> d
     """Return in which shards the pictures are, empty if they are files."""
     names = [shard.path.name for shard in found.shards]
     return {"pictures_in": {"files": names, "options": _given(columns), "beside": found.n_beside}} if names else {}
+
+
+def _provenance_of_likes(likes: FrameLikes) -> dict[str, Any]:
+    if likes.frame_likes is None:
+        return {}
+    named = {"file": likes.frame_likes.name, "sha256": sha256_of_file(likes.frame_likes)}
+    return {"frame_likes": {**named, "are": likes.frame_likes_are}}
 
 
 def _provenance_of_split(ratings: Path, file_format: RatingsFormat, split: GivenSplit) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Creates small copies of frames to embed in a page."""
 
 import base64
+import weakref
 from pathlib import Path
 
 from dataset.errors import PipelineError
@@ -21,14 +22,14 @@ class Thumbnails:
     """
 
     def __init__(self, raw: Path | None) -> None:
-        self._raw = raw
         self._places: dict[str, tuple[str, str]] = {}
-        self._files = PictureFiles(raw) if raw is not None else None
         self._made: dict[str, str | None] = {}
         if raw is not None and (raw / "images.parquet").is_file():
             images = read_table(raw / "images.parquet", Image)
             rows = images.select("frame_id", "path", "image_sha256").iter_rows()
             self._places = {frame_id: (path, sha256) for frame_id, path, sha256 in rows}
+        self._files = PictureFiles(raw or Path())
+        weakref.finalize(self, self._files.close)  # shards stay open, because pictures come one at a time
 
     def __bool__(self) -> bool:
         return bool(self._places)
@@ -45,7 +46,7 @@ class Thumbnails:
 
     def _make(self, frame_id: str) -> str | None:
         place = self._places.get(frame_id)
-        if place is None or self._files is None:
+        if place is None:
             return None
         try:
             small = shared_pool().thumbnail(self._files.find(*place), _SIZE_PX)

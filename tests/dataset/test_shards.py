@@ -452,14 +452,15 @@ def test_a_shard_that_has_changed_since_the_import_is_an_error(name: str, change
     assert "\n" not in str(error.value)
 
 
-def test_fingerprints_and_thumbnails_open_pictures_in_shards(tmp_path: Path) -> None:
-    found = imported(write_tar(tmp_path / "a.tar.gz", GOOD, "w:gz"), ITEMS, tmp_path / "raw")
+@pytest.mark.parametrize(("name", "mode"), [("a.tar", "w"), ("a.tar.gz", "w:gz")])
+def test_fingerprints_and_thumbnails_open_pictures_in_shards(name: str, mode: str, tmp_path: Path) -> None:
+    found = imported(write_tar(tmp_path / name, GOOD, mode), ITEMS, tmp_path / "raw")
     made = complete_fingerprints(tmp_path / "raw", found.images, fingerprints_of({}))
     assert made.equals(read_fingerprints(tmp_path / "raw").sort("image_sha256"))
     found.images.write_parquet(tmp_path / "raw" / "images.parquet")
     thumbnails = Thumbnails(tmp_path / "raw")
     assert all((thumbnails.of(frame) or "").startswith("data:image/webp") for frame in found.frames["frame_id"])
-    (tmp_path / "a.tar.gz").unlink()
+    (tmp_path / name).unlink()
     assert Thumbnails(tmp_path / "raw").of("a") is None
 
 

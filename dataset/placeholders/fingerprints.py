@@ -135,7 +135,7 @@ def write_fingerprints(raw: Path, images: pl.DataFrame, known: dy.DataFrame[Fing
     """
     before = read_fingerprints(raw)
     found = complete_fingerprints(raw, images, before if known is None else known)
-    if not ((raw / FILE_NAME).is_file() and found.equals(before)):
+    if not ((raw / FILE_NAME).is_file() and found.equals(before.sort("image_sha256"))):
         write_table(found, Fingerprint, raw / FILE_NAME)
 
 

@@ -99,6 +99,12 @@ NOT_RUN = {
     "python -m dataset import ratings.csv --videos trailers/ --video-frames 12 --to data/mine/raw": (
         "test_importing_videos.py runs it"
     ),
+    "python -m dataset import ratings.csv --pictures 'shards/{000..099}.tar' --to data/mine/raw": (
+        "test_shards.py runs it"
+    ),
+    "python -m dataset import ratings.csv --pictures train.parquet --picture-item asin --to data/mine/raw": (
+        "test_shards.py runs it"
+    ),
     "python -m model.train --model my_models:BiasedMF": "test_own_model.py runs it",
     "python -m model.experiment --models my_models:BiasedMF,bpr,popular": "test_own_model.py runs it",
     "python -m model.recommend data/runs/<run> --interactions new.csv": "test_recommend_new.py runs it",

@@ -65,8 +65,8 @@ def _by_habit(world: DrawnWorld) -> Floats:
 
 def _by_looks(world: DrawnWorld) -> Floats:
     """Return (M, N) how likely each movie is chosen for its looks."""
-    softened, shown = world.catalogue.softened, world.frames.looks
-    within = np.where(shown, softened[:, None], 0) / np.maximum((shown * softened[:, None]).sum(0), 1)
+    weights, shown = world.catalogue.weights, world.frames.looks
+    within = np.where(shown, weights[:, None], 0) / np.maximum((shown * weights[:, None]).sum(0), 1)
     loved = np.zeros((world.preset.n_users, N_LOOKS))
     for place in (0, 1):
         np.add.at(loved, (np.arange(len(loved)), world.people.loved[:, place]), 0.5)

@@ -84,7 +84,7 @@ _PAPER = Preset(
     n_users=2_500,
     n_movies=1_980,
     mean_watched=33,
-    reasons=Reasons(popular=100, taste=520, series=40, director=60, era=20, lists=40, friends=40, looks=180),
+    reasons=Reasons(popular=60, taste=500, series=40, director=60, era=20, lists=40, friends=40, looks=240),
 )
 _DEMO = Preset(
     "demo",

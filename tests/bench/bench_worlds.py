@@ -1,15 +1,17 @@
 """The invented worlds against real data, and the worlds in which pictures must add nothing.
 
     make bench ONLY=worlds        # WORLDS_SEEDS=2: fewer seeds; WORLDS_MODEL=jifr_na: another model with pictures;
-                                  # WORLDS_PARTS=paper,demo,nulls: some parts only
+                                  # WORLDS_PARTS=probe,paper,demo,nulls: some parts only
 
-1. Calibration: NDCG@15 over all items (test) of five models as a share of EASE's, for two seeds of `paper` and the mean
-   of 10 of `demo`. It must lie within the range of real data (MovieLens's small set, a Douban matrix, Gowalla), from 0.9
-   times the lowest to 1.1 times the highest. EASE's λ, the shrinkage of the neighbours, β and α of RP3β and the l2 of
-   BPR are chosen on validation.
+1. Calibration: NDCG@15 over all items (test) of five models as a share of EASE's, for two seeds of `paper` and the
+   mean of 10 of `demo`. It must lie within the range of real data (MovieLens's small set, a Douban matrix, Gowalla),
+   from 0.9 times the lowest to 1.1 times the highest. EASE's λ, the shrinkage of the neighbours, β and α of RP3β and
+   the l2 of BPR are chosen on validation.
 2. The share of held-out choices that looks decide, and what an oracle that knows all tastes loses without the looks.
-3. Null worlds: a model with pictures, and the same with the pictures' features shuffled, over 20 seeds. At most 2 of the
-   pairs may be significant (paired t-test over people, one-sided, 5 %); in the `paper` world, at least 16 must be.
+3. Null worlds: a model with pictures, and the same with the pictures' features shuffled, over 20 seeds. At most 2 of
+   the pairs may be significant (paired t-test over people, one-sided, 5 %); in the `paper` world, at least 16 must be.
+
+4. How much of the scene a linear probe finds in the features of a network (WORLDS_NETWORKS=vgg19=random:0,timm:…=auto).
 
 The seeds are ones that no choice of a preset saw.
 """
@@ -24,11 +26,15 @@ from run import Result
 from scipy.stats import ttest_rel
 from torch import Tensor
 
+from crawler.sandbox.drawn import SCENES
+from crawler.sandbox.pictures import Picture, paint
 from crawler.worlds.features import bank_features
 from crawler.worlds.oracle import looks_of_choices
 from crawler.worlds.presets import PRESETS, Preset
 from crawler.worlds.tables import digest
 from crawler.worlds.world import DrawnWorld, draw_world
+from features.config import ExtractorConfig
+from features.extractor import Extractor
 from model.data.jagged import group_by_row
 from model.data.tensors import Frames, HeldOutItems, TrainingData
 from model.evaluation.metrics import ndcg
@@ -39,7 +45,8 @@ from model.training.trainer import Trainer
 
 FIRST_SEED, K, WIDTH = 1000, 15, 64
 SEEDS = int(os.environ.get("WORLDS_SEEDS", "20"))
-PARTS = os.environ.get("WORLDS_PARTS", "paper,demo,nulls").split(",")
+PARTS = os.environ.get("WORLDS_PARTS", "probe,paper,demo,nulls").split(",")
+PROBED = os.environ.get("WORLDS_NETWORKS", "vgg19=random:0")
 MODEL = os.environ.get("WORLDS_MODEL", "vbpr")
 REAL = {
     "popular": (0.07, 0.52), "itemknn": (0.83, 0.93), "rp3beta": (0.86, 0.97), "userknn": (0.84, 0.87),
@@ -58,6 +65,8 @@ TRAINING = TrainingConfig(epochs=100, patience=6, validate_every=2)
 
 
 def measure() -> Iterator[Result]:
+    if "probe" in PARTS:
+        yield from _probe()
     for name, n_seeds in (("paper", 2), ("demo", 10)):
         if name in PARTS:
             yield from _calibration(name, min(n_seeds, SEEDS))
@@ -154,3 +163,25 @@ def _nulls(preset: Preset) -> Result:
     limit = max(1, round(0.1 * SEEDS)) if has_limit else max(1, round(0.8 * SEEDS))
     words = "at most" if has_limit else "at least" if preset.name == "paper" else "no limit; of"
     return Result(f"{preset.name}: pictures help {MODEL}", found, words, limit, "seeds")
+
+
+def _probe() -> Iterator[Result]:
+    """Yield how many pictures' scenes a ridge regression finds in the features of a network, against guessing."""
+    n_scenes, n_train, n_test = len(SCENES), 12, 8
+    pictures = [Picture(scene, "still", number) for scene in SCENES for number in range(n_train + n_test)]
+    crops = np.stack([np.asarray(paint(picture).resize((224, 224)), np.uint8) for picture in pictures])
+    sets = {f"drawn, {WIDTH} numbers": bank_features(n_train + n_test, WIDTH).reshape(len(pictures), WIDTH)}
+    for network in PROBED.split(","):
+        name, _, weights = network.partition("=")
+        extractor = Extractor(ExtractorConfig(name, weights or "random:0"), "cpu")
+        sets[network] = np.concatenate([extractor.features(part) for part in np.array_split(crops, len(crops) // 20)])
+    labels = np.arange(n_scenes).repeat(n_train + n_test)
+    is_train = np.tile(np.arange(n_train + n_test) < n_train, n_scenes)
+    for name, features in sets.items():
+        x = features.astype(np.float64)
+        x = (x - x[is_train].mean(0)) / (x[is_train].std() + 1e-12)
+        kernel = x @ x[is_train].T / x.shape[1]
+        wanted = np.eye(n_scenes)[labels[is_train]]
+        guessed = kernel @ np.linalg.solve(kernel[is_train] + 0.1 * np.eye(int(is_train.sum())), wanted)
+        found = (guessed.argmax(1) == labels)[~is_train].mean()
+        yield Result(f"scene found by a linear probe: {name}", 100 * float(found), "guessing", 100 / n_scenes, "%")

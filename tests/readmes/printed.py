@@ -123,6 +123,8 @@ NOT_RUN = {
     "python -m crawler sandbox --faults dateless,empty-pages=0.05,refuse-after=100,refuse-with=ip_limit": (
         "test_sandbox_guest_faults.py crawls with such faults"
     ),
+    "python -m crawler world --preset paper --seed 1 --width 64": "test_worlds.py runs it with another preset",
+    "python -m crawler sandbox --world demo": "test_worlds.py compares what it shows with its tables",
     "python -m crawler sandbox --preset 2026": "test_preset_2026.py crawls it",
     "python -m crawler sandbox --preset 2026 --faults challenge=20,rate-limit=0.05": "test_preset_2026.py crawls it",
     "pip install '.[open_clip]'": "downloads; a test below checks the extras",

@@ -12,12 +12,12 @@ import pytest
 
 from crawler.__main__ import main
 from crawler.worlds import reference
-from crawler.worlds.reference import REFERENCES, publish_reference
+from crawler.worlds.reference import REFERENCES, digest_of, publish_reference
 from dataset.errors import InvalidSnapshotError
 from dataset.snapshots.snapshot import Snapshot, open_snapshot
 from dataset.snapshots.verify import verify
 
-SMALL = "522ba5b6f2a0a72bca93d712368eb0b6401f3dc350119a9dcaa26f0c578e65dc"
+SMALL = "8d532c8d57ef6c315abd9c31f2749a8ec39a01d50558e2d00f4cfcbb8c4af1ac"
 OTHER_MACHINE = {"OPENBLAS_CORETYPE": "Nehalem", "ATEN_CPU_CAPABILITY": "default", "POLARS_MAX_THREADS": "1"}
 
 
@@ -27,15 +27,10 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Snapshot:
 
 
 def test_the_small_reference_has_its_digest(small: Snapshot) -> None:
-    assert small.content_digest == SMALL == REFERENCES["small"].digest
+    assert digest_of(small) == SMALL == REFERENCES["small"].digest
     assert verify(small) == []
     counts = small.manifest.statistics
-    assert (counts["n_users"], counts["n_movies"], counts["n_interactions"], counts["n_frames"]) == (
-        282,
-        175,
-        3359,
-        637,
-    )
+    assert [counts[f"n_{what}"] for what in ("users", "movies", "interactions", "frames")] == [425, 270, 5409, 869]
 
 
 def _digest_elsewhere(size: str, folder: Path) -> str:
@@ -43,7 +38,7 @@ def _digest_elsewhere(size: str, folder: Path) -> str:
     line = [sys.executable, "-m", "crawler", "reference", size, "--root", str(folder)]
     environment = {**os.environ, **OTHER_MACHINE}
     subprocess.run(line, env=environment, check=True, timeout=280, capture_output=True)
-    return open_snapshot(folder).content_digest
+    return digest_of(open_snapshot(folder))
 
 
 def test_another_processor_and_another_number_of_threads_give_the_same_digest(tmp_path: Path) -> None:
@@ -54,7 +49,15 @@ def test_another_processor_and_another_number_of_threads_give_the_same_digest(tm
 @pytest.mark.parametrize("size", ["medium", "large"])
 def test_the_larger_references_have_their_digests_everywhere(size: reference.Size, tmp_path: Path) -> None:
     here = publish_reference(size, tmp_path / "here")[0]
-    assert here.content_digest == REFERENCES[size].digest == _digest_elsewhere(size, tmp_path / "there")
+    assert digest_of(here) == REFERENCES[size].digest == _digest_elsewhere(size, tmp_path / "there")
+
+
+def test_a_new_column_or_setting_of_a_snapshot_does_not_change_the_digest(
+    small: Snapshot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = Snapshot.read
+    monkeypatch.setattr(Snapshot, "read", lambda self, name: read(self, name).with_columns(new=pl.lit(1)))
+    assert digest_of(small) == SMALL
 
 
 def test_a_reference_is_free_to_use_and_says_that_nobody_in_it_exists(small: Snapshot) -> None:
@@ -83,12 +86,12 @@ def test_the_split_is_frozen(small: Snapshot) -> None:
 def test_a_reference_that_is_there_is_not_published_again(small: Snapshot, capsys: pytest.CaptureFixture[str]) -> None:
     main(["reference", "small", "--root", str(small.path.parents[1])])
     said = capsys.readouterr().out
-    assert said.startswith(f"Already there: reference-small v0001 in {small.path}, content {SMALL[:12]}: 282 users,")
+    assert said.startswith(f"Already there: reference-small v0001 in {small.path}, digest {SMALL[:12]}: 425 users,")
 
 
 def test_another_content_is_not_published_as_the_reference(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     other = replace(REFERENCES["small"], digest="0" * 64)
     monkeypatch.setitem(reference.REFERENCES, "small", other)
-    with pytest.raises(InvalidSnapshotError, match=rf"its content here is {SMALL}, and should be 0{{64}}"):
+    with pytest.raises(InvalidSnapshotError, match=rf"its digest here is {SMALL}, and should be 0{{64}}"):
         publish_reference("small", tmp_path)
     assert list(tmp_path.iterdir()) == []

@@ -18,6 +18,7 @@ import polars as pl
 import torch
 from torch import Tensor
 
+from dataset.building.dataset_folder import Addition, add_feature_set, frames_sha256
 from dataset.description import require_only_features
 from dataset.errors import TooLittleDataError
 from dataset.feature_sets import files_of_set
@@ -30,7 +31,6 @@ from dataset.tables import quarantine_rows, read_table, write_table
 from features.ahead import one_ahead
 from features.batches import Batch, BatchMaker
 from features.config import ExtractOptions, ExtractorIdentity
-from features.dataset_folder import Addition, add_feature_set, frames_sha256
 from features.decoding import MISSING, CropReader, Decoded
 from features.extractor import Extractor
 from features.store import FeatureStore
@@ -217,9 +217,9 @@ def compute(
 def finish(raw: Path, dataset: Path | None, plan: Plan, store: FeatureStore, name: str | None = None) -> Extracted:
     """Write a feature set: its table and its quarantine; for a dataset, record the extractor.
 
-    The tables are written to the dataset folder (`features.dataset_folder`) or, without a dataset, to `features` in the
-    raw folder. This folder is replaced as a whole: it has the old features or the new ones, also after a kill.
-    `n_computed` counts the plan's missing pictures that now have a feature.
+    The tables are written to the dataset folder (`dataset.building.dataset_folder`) or, without a dataset, to
+    `features` in the raw folder. This folder is replaced as a whole: it has the old features or the new ones, also
+    after a kill. `n_computed` counts the plan's missing pictures that now have a feature.
 
     Args:
         raw: the raw folder.

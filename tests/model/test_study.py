@@ -20,7 +20,8 @@ from dataset.tables import read_table
 from model import experiment, train, tune
 from model.data.tables import Tables
 from model.experiments import experiment as experiments
-from model.experiments import runner, tuning
+from model.experiments import runner
+from model.experiments.studies import searching
 from model.experiments.studies.study import Shard
 from model.experiments.studies.study_file import read_study
 from model.schema import Comparison, Metric, Training, Tuning
@@ -118,8 +119,8 @@ def test_a_study_tunes_on_validation_judges_on_test_and_says_what_it_chose(
     snapshot = Path("data/snapshots/toy/v0001")
     assert ask_again(page, folder, snapshot, documents={"paper.json": {}}) > 40
     did: list[str] = []
-    monkeypatch.setattr(tuning, "_run_trial", lambda *_: did.append("trial"))
-    monkeypatch.setattr(runner, "train_and_evaluate", lambda task, say: did.append("run"))
+    monkeypatch.setattr(searching, "run_trial", lambda *_: did.append("trial"))
+    monkeypatch.setattr(runner, "train_and_evaluate", lambda task, *on: did.append("run"))
     assert command(experiment, study, "--jobs", "1", "--threads", "1")[0] == 0
     assert did == []
 
@@ -130,19 +131,18 @@ def test_a_study_that_is_stopped_in_its_search_chooses_as_if_it_had_not_been(
     text = SMALL.replace("trials = 2", "trials = 3").replace("seeds = [0, 1]", "seeds = [0]")
     options = ["--jobs", "1", "--threads", "1", "--runs", "whole/runs", "--searches", "whole/searches"]
     assert command(experiment, _study(text), *options, "--to", "whole/report")[0] == 0
-    run_trial, number = tuning._run_trial, iter(range(10))
+    run_trial, number = searching.run_trial, iter(range(10))
 
-    def stop_in_the_second(search: Any, data: Any, validation: Any, study: Any, trial: Any, *rest: Any) -> None:
+    def stop_in_the_second(*arguments: Any) -> Any:
         if next(number) == 1:
-            trial.report(0.9, 0)
             raise KeyboardInterrupt
-        run_trial(search, data, validation, study, trial, *rest)
+        return run_trial(*arguments)
 
     options = ["--jobs", "1", "--threads", "1", "--runs", "stopped/runs", "--searches", "stopped/searches"]
-    monkeypatch.setattr(tuning, "_run_trial", stop_in_the_second)
+    monkeypatch.setattr(searching, "run_trial", stop_in_the_second)
     assert command(experiment, _study(text), *options, "--to", "stopped/report")[0] == 130
     assert not Path("stopped/runs").exists()
-    monkeypatch.setattr(tuning, "_run_trial", run_trial)
+    monkeypatch.setattr(searching, "run_trial", run_trial)
     assert command(experiment, _study(text), *options, "--to", "stopped/report")[0] == 0
     for table, schema in (("metrics", Metric), ("tuning", Tuning), ("training", Training)):
         whole, stopped = (

@@ -1,7 +1,8 @@
 """The tables that training, evaluation and reports write, column by column: the one place where they are defined.
 
 Training and search:  `Training`, `Tuning`, `SearchedSetting`, `BestSoFar`, `Cost`
-Evaluation:           `Metric`, `FoldMetric`, `FoldPair`, `UserMetric`, `HeldOutRank`, `SliceMetric`, `Comparison`
+Evaluation:           `Metric`, `FoldMetric`, `FoldPair`, `UserMetric`, `HeldOutRank`, `SliceMetric`, `Comparison`,
+                      `SplitAgreement`
 Recommendations:      `Recommendation`
 The report's gallery: `Case`, `CaseFrame`, `CaseMovie`
 Input, not a result:  `NewFrame`
@@ -211,6 +212,24 @@ class Comparison(dy.Schema):
     n_users = dy.UInt32(min=2)
     n_seeds = dy.UInt32(min=1)
     other_n_seeds = dy.UInt32(min=1)
+
+
+class SplitAgreement(dy.Schema):
+    """How alike another split orders the models: Kendall's τ-b of their means, with a 95 % interval over users.
+
+    `other` is the snapshot of the other split, and `n_models` are the models in both orders.
+    """
+
+    task = dy.Enum(TASKS, primary_key=True)
+    metric = dy.String(primary_key=True)
+    k = dy.UInt32(primary_key=True, min=1)
+    other = dy.String(primary_key=True)
+    other_split = dy.String()
+    n_models = dy.UInt32(min=2)
+    n_users = dy.UInt32(min=1)
+    tau = dy.Float64(min=-1, max=1)
+    ci_low = dy.Float64(min=-1, max=1)
+    ci_high = dy.Float64(min=-1, max=1)
 
 
 class Recommendation(dy.Schema):

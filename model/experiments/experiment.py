@@ -10,6 +10,7 @@ It writes the run folders (see `run_folder`) and, into the experiment's folder:
     tables/                   its tables as LaTeX, Markdown and CSV; the methods in words, and BibTeX
     experiment.json           the description of every run; of a study, its file and the settings that searches chose
     study.toml                the study's file, if there is one
+    splits.parquet            of a study on several snapshots: how alike their splits order the models
     tuning.parquet            the trials of all searches, if there are some
     folds.parquet             with folds, the metrics of each; fold_pairs.parquet says which pair is in which
     searches, search_curves   (.parquet) what each search tried and chose, and its best result so far
@@ -61,6 +62,7 @@ from model.report.gallery_cases import write_cases
 from model.report.model_styles import arm_of
 from model.report.page import write_report
 from model.report.pictures import ARMS_FILE, arm_pairs
+from model.report.splits import SPLITS_FILE
 from model.schema import (
     BestSoFar,
     Comparison,
@@ -323,7 +325,7 @@ def _write_comparisons(labels: Mapping[str, bool], study: Study, destination: Pa
         study: the study.
         destination: the experiment's folder.
     """
-    for name in ("comparisons.parquet", ARMS_FILE):
+    for name in ("comparisons.parquet", ARMS_FILE, SPLITS_FILE):
         (destination / name).unlink(missing_ok=True)
     table = read_table(destination / "user_metrics.parquet", UserMetric)
     judged = table.filter(pl.col("metric").is_in(study.metrics)) if study.metrics else table

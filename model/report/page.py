@@ -41,10 +41,11 @@ from model.report.model_styles import GIVEN_LIKES, arm_of, base_of, class_of, in
 from model.report.paper.write import write_paper
 from model.report.pictures import picture_gains
 from model.report.repeats import Repeats, fold_table
+from model.report.splits import orders_on_other_splits, strategy_of, why_one_split
 from model.report.tuning import SEARCHES, search_costs, search_curves, tuned_settings
 
 TABLES = (
-    "metrics", "folds", "slices", "comparisons", "arms", "searches", "search_curves", "training", "costs",
+    "metrics", "folds", "slices", "comparisons", "arms", "searches", "search_curves", "splits", "training", "costs",
     "cases", "case_frames", "case_movies",
 )  # fmt: skip
 PAPER_GAINS = {
@@ -135,6 +136,9 @@ def write_report(folder: Path, snapshot: Snapshot, raw: Path | None) -> Path:
         cold=cold_movies(numbers, tasks[0]["headline"].k, tasks[0]["real"], wording.items) if tasks[0] else None,
         ablation=_ablation(numbers, on),
         training=training,
+        splits=orders_on_other_splits(numbers, wording),
+        why_one_split=why_one_split(snapshot.manifest, snapshot.read("interactions")),
+        strategy=strategy_of(snapshot.manifest),
         tuned=tuned_settings(numbers),
         search_costs=search_costs(numbers),
         search_chart=searched,
@@ -341,6 +345,7 @@ _CONTENTS = [
     ("attention", "What attention adds"),
     ("gallery", "Gallery"),
     ("slices", "Results by group"),
+    ("splits", "Another split"),
     ("training", "Training, time, memory"),
     ("tuning", "Tuning"),
     ("download", "Download"),

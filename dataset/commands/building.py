@@ -142,7 +142,8 @@ def build_dataset(
     """
     built = build(raw, to, config)
     numbers, provenance = built.description["statistics"], built.description["provenance"]
-    items = wording_of(provenance).items
+    wording = wording_of(provenance)
+    items = wording.items
     say(
         f"Built {built.path}: {numbers['n_interactions']:,} interactions of {numbers['n_users']:,} users with "
         f"{numbers['n_movies']:,} {items} ({numbers['n_train_interactions']:,} train, "
@@ -157,18 +158,18 @@ def build_dataset(
         f"({numbers['n_cold_users']:,} users and {numbers['n_cold_movies']:,} {items} have no training interaction)"
     )
     for note in built.notes:
-        say(f"  {note}")
+        say(f"  {wording.of_tables(note)}")
     say(f"  split: {split_in_words(built.description['config'])}")
     if config.split.strategy == "given":
         say(f"  {_about_given_split(built.description['provenance']['given_split'])}")
     if built.removed_features:
         say(
-            f"  features of the earlier build were removed, because the frames or movies have changed "
+            f"  features of the earlier build were removed, because the frames or {items} have changed "
             f"({', '.join(built.removed_features)}); run `python -m features extract` (it computes no picture twice), "
             "`import` or `text` again"
         )
     for row in built.description["quarantined"]:
-        say(f"  dropped from {row['table']}: {row['rows']:,} ({row['reason']})")
+        say(f"  dropped from {row['table']}: {row['rows']:,} ({wording.of_tables(row['reason'])})")
 
 
 def _about_given_split(given: dict[str, Any]) -> str:

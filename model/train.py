@@ -51,7 +51,7 @@ def train(
     config, training = settings_of_model(settings, model_name)
     use_device(options.device, options.threads)
     snapshot = find_snapshot(options.snapshot, options.features)
-    data = load(snapshot)
+    data = load(snapshot, options.seed)
     task = ask_for(runs, snapshot, model_name, config, training, options.seed, EvaluationConfig(), fresh)
     say(
         f"Training {model_name} on {data.label}: {data.training.n_users:,} users, "

@@ -26,7 +26,7 @@ from dataset.building.given_split import describe, given_pairs
 from dataset.building.kcore import k_core
 from dataset.building.split import SplitConfig, cold_interactions, split
 from dataset.building.statistics import statistics
-from dataset.building.train_counts import add_interaction_counts, add_like_counts, train_likes
+from dataset.building.train_counts import add_held_out, add_interaction_counts, add_like_counts, train_likes
 from dataset.building.users import published_users
 from dataset.description import Provenance, keep_features, require_only_a_dataset, write_description
 from dataset.documents import read_document
@@ -172,7 +172,7 @@ def build(raw: Path, destination: Path, config: DatasetConfig) -> BuiltDataset:
     }
     built = {
         "movies": (add_interaction_counts(movies, interactions), SnapshotMovie),
-        "frames": (add_like_counts(frames, likes, interactions), SnapshotFrame),
+        "frames": (add_held_out(add_like_counts(frames, likes, interactions), likes, interactions), SnapshotFrame),
         "interactions": (interactions, Interaction),
         "frame_likes": (frame_likes, FrameLike),
         "frame_likes_train": (of_train, FrameLikeTrain),

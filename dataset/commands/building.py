@@ -66,6 +66,7 @@ def import_ratings_file(
             replace,
             config.split,
             config.videos,
+            likes=config.likes,
         )
     _say_imported(done, config)
     if recipe:

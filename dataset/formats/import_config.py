@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import pydantic
 from cyclopts import Parameter
 
+from dataset.formats.frame_likes import FrameLikes
 from dataset.formats.items import ItemsFile, ItemsFormat, find_items_file, named_items_file
 from dataset.formats.ratings import FORMATS, FormatName, RatingsFormat, detect_format
 from dataset.formats.split_files import GivenSplit
@@ -25,6 +26,7 @@ class ImportConfig:
         items: the columns of the items file and how it is read
         split: the files of a published split
         videos: the folder of videos, and which frames are taken from each
+        likes: the file of who likes which picture
     """
 
     format: Literal["auto", "columns"] | FormatName = "auto"
@@ -32,6 +34,7 @@ class ImportConfig:
     items: Annotated[ItemsFormat, _FLAT] = ItemsFormat()
     split: Annotated[GivenSplit, _FLAT] = GivenSplit()
     videos: Annotated[Videos, _FLAT] = Videos()
+    likes: Annotated[FrameLikes, _FLAT] = FrameLikes()
 
     def ratings_format(self, path: Path) -> RatingsFormat:
         """Return how to read a ratings file: its known format, changed by what is set here."""

@@ -17,6 +17,7 @@ import polars as pl
 
 from dataset.errors import PipelineError
 from dataset.files import sha256_of_file, write_json
+from dataset.formats.frame_likes import FrameLikes, read_frame_likes
 from dataset.formats.items import ItemsFile, ReadItems, read_items
 from dataset.formats.pictures import import_pictures, no_pictures
 from dataset.formats.ratings import RatingsFormat
@@ -75,6 +76,7 @@ def import_ratings(
     split: GivenSplit = GivenSplit(),  # noqa: B008 - frozen
     videos: Videos = Videos(),  # noqa: B008 - frozen
     origin: Mapping[str, Any] | None = None,
+    likes: FrameLikes = FrameLikes(),  # noqa: B008 - frozen
 ) -> Imported:
     """Write a raw folder (see `dataset.building.build`) from a ratings file, pictures, videos and an items file.
 
@@ -89,6 +91,7 @@ def import_ratings(
         videos: the folder of videos, if there is one. If it is also the folder of pictures, a file's name decides
             whether it is read as a video or as a picture.
         origin: more for `provenance.json`, such as the name of the published data set.
+        likes: the file of who likes which picture, if there is one.
 
     Raises:
         MissingInputError: a file or a folder is missing.
@@ -111,13 +114,14 @@ def import_ratings(
     frames, images = pl.concat([found.frames, filmed.frames]), pl.concat([found.images, filmed.images])
     tables = {name: empty(schema) for name, schema in RAW_TABLES.items()}
     movies = _movies(items, None if known is None else known.rows)
-    tables |= {"movies": movies, "ratings": read.rows, "frames": frames, "images": images}
+    liked = read_frame_likes(likes, file_format, frames)
+    tables |= {"movies": movies, "ratings": read.rows, "frames": frames, "images": images, "frame_likes": liked.rows}
     for name, schema in RAW_TABLES.items():
         write_table(tables[name], schema, destination / f"{name}.parquet")
     for name in OPTIONAL_RAW_TABLES:  # of what was there before
         (destination / f"{name}.parquet").unlink(missing_ok=True)
     write_fingerprints(destination, images, found.fingerprints)
-    quarantine = pl.concat([read.quarantine, found.quarantine, filmed.quarantine])
+    quarantine = pl.concat([read.quarantine, found.quarantine, filmed.quarantine, liked.quarantine])
     write_table(quarantine, Quarantine, destination / "quarantine.parquet")
     n_rows, n_dropped = read.rows.height + read.quarantine.height, read.quarantine.height
     write_json(
@@ -134,6 +138,7 @@ def import_ratings(
             **_provenance_of_split(ratings, file_format, split),
             "has_pictures": pictures is not None,
             **filmed.provenance(videos),
+            **_provenance_of_likes(likes),
             **(origin or {}),
             "code_version": code_version(),
         },
@@ -160,7 +165,7 @@ def import_ratings(
         has_items_file=items_file is not None,
         reasons=dict(read.quarantine.group_by("reason").len().sort("reason").iter_rows()),
         facts=read.facts,
-        notes=(*read.notes, *(known.notes if known else ()), *placeholders_of_raw(destination)),
+        notes=(*read.notes, *(known.notes if known else ()), *liked.notes, *placeholders_of_raw(destination)),
     )
 
 
@@ -202,6 +207,13 @@ def _provenance_of_items(file: ItemsFile | None, read: ReadItems | None) -> dict
         "items_read_as": read.facts,
         "items_options": _given(file.format),
     }
+
+
+def _provenance_of_likes(likes: FrameLikes) -> dict[str, Any]:
+    if likes.frame_likes is None:
+        return {}
+    named = {"file": likes.frame_likes.name, "sha256": sha256_of_file(likes.frame_likes)}
+    return {"frame_likes": {**named, "are": likes.frame_likes_are}}
 
 
 def _provenance_of_split(ratings: Path, file_format: RatingsFormat, split: GivenSplit) -> dict[str, Any]:

@@ -124,6 +124,7 @@ def import_by_recipe(name: str, source: Path, destination: Path, given: Given = 
             found.split if given.config.split == GivenSplit() else given.config.split,
             given.config.videos,
             {"recipe": {"name": name, "title": recipe.title, "licence": recipe.licence, "citation": recipe.citation}},
+            given.config.likes,
         )
     except PipelineError as error:
         if "--replace" in str(error):  # about the destination, not about the files

@@ -28,6 +28,7 @@ from model.schema import Comparison, Metric, Training, Tuning
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = """
 seeds = [0, 1]
+unequal = true
 
 [training]
 epochs = 3
@@ -112,6 +113,7 @@ def test_a_study_tunes_on_validation_judges_on_test_and_says_what_it_chose(
     assert (folder / "study.toml").read_text() == described["study"]["text"] == SMALL
     page = (folder / "report.html").read_text(encoding="utf-8")
     assert "Settings chosen on validation" in page
+    assert "The study says that budgets are unequal" in page
     assert "NDCG@10" in page
     snapshot = Path("data/snapshots/toy/v0001")
     assert ask_again(page, folder, snapshot, documents={"paper.json": {}}) > 40

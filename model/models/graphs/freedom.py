@@ -11,8 +11,14 @@ proportional to 1 / √(d_a d_i), drawn without replacement; scores use the whol
 
 As in MMRec's code, only the last layer of the item graph counts, S_m is not made symmetric (each weight is 1 / k,
 because both factors of the normalisation are a row's degree), and h is added to the propagated v.
-Difference: MMRec also trains the features themselves, one copy per item; here they stay, so that a frame has
-a score: u_aᵀ (W c_k + b), by the pictures' modality.
+
+Differences:
+- h has the weight γ; MMRec's code has 1. There, the items' own embeddings escape the smoothing over the graph, and
+  the model overfits. On real people and posters (validation NDCG@15, one seed), γ = 1, 0.2 and 0.05 have 0.167, 0.178 and 0.182;
+  LightGCN has 0.182. Without any pictures, h = V⁽⁰⁾ with γ = 1 has 0.167, too. On sparser data γ was not tried.
+- No interactions are left out by default: with γ = 0.05, leaving out half of them has 0.180.
+- MMRec also trains the features themselves, one copy per item; here they stay, so that a frame has a score:
+  u_aᵀ (W c_k + b), by the pictures' modality.
 """
 
 from dataclasses import dataclass
@@ -60,7 +66,7 @@ class FREEDOMConfig:
     n_neighbours: int = 10
     image_share: float = 0.1
     item_graph_weight: float = 0.05
-    edge_dropout: float = 0.5
+    edge_dropout: float = 0.0
     reg_weight: float = 1e-3
     l2: float | None = None
     feature_scaling: FeatureScaling = "standard"

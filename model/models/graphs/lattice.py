@@ -10,7 +10,9 @@ learnt projections W_m c_i + b_m. N(S) = D^(−1/2) S D^(−1/2) with the diagon
 
 As in MMRec's code: S is made again in the first batch of each epoch, and only there do gradients reach W, b and β; the
 propagation over users and items uses D⁻¹ (A + I) instead of LightGCN's symmetric form; and the L2 penalty is on the
-propagated vectors of the batch. Difference: MMRec also trains the features; here they stay as they are.
+propagated vectors of the batch. Differences: h / ‖h‖ has the weight γ, in MMRec's code 1; on real people and posters,
+γ = 1, 0.3 and 0.1 have a validation NDCG@15 of 0.180, 0.181 and 0.182, LightGCN 0.182 (one seed). MMRec also trains the
+features; here they stay as they are.
 No score of the model uses a picture itself, so it does not rank frames.
 """
 
@@ -55,7 +57,7 @@ class LATTICEConfig:
     dim: int = 64
     n_neighbours: int = 10
     raw_share: float = 0.9
-    item_graph_weight: float = 1.0
+    item_graph_weight: float = 0.1
     n_item_layers: int = 1
     n_layers: int = 2
     l2: float | None = None

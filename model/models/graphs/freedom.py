@@ -14,8 +14,9 @@ because both factors of the normalisation are a row's degree), and h is added to
 
 Differences:
 - h has the weight γ; MMRec's code has 1. There, the items' own embeddings escape the smoothing over the graph, and
-  the model overfits. On real people and posters (validation NDCG@15, one seed), γ = 1, 0.2 and 0.05 have 0.167, 0.178 and 0.182;
-  LightGCN has 0.182. Without any pictures, h = V⁽⁰⁾ with γ = 1 has 0.167, too. On sparser data γ was not tried.
+  the model overfits. On real people and posters (validation NDCG@15, one seed), γ = 1, 0.2 and 0.05 have 0.167, 0.178
+  and 0.182; LightGCN has 0.182. Without any pictures, h = V⁽⁰⁾ with γ = 1 has 0.167, too. On sparser data γ was not
+  tried.
 - No interactions are left out by default: with γ = 0.05, leaving out half of them has 0.180.
 - MMRec also trains the features themselves, one copy per item; here they stay, so that a frame has a score:
   u_aᵀ (W c_k + b), by the pictures' modality.

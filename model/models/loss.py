@@ -39,7 +39,8 @@ def l2_weight(l2: float | None, loss: Loss, data: TrainingData) -> float:
 
     It is 0.1 for a softmax. For BPR's loss it is 4 / n² with n train interactions per user, at least 0.01 and at most
     0.05: 0.01 from 20 on, 0.05 up to 9. A compromise between data with 9 to 100 per user: what is best depends on
-    their noise, too, so tune it.
+    their noise, too, so tune it. Measured on up to 9,250 items; among Gowalla's 40,981, where drawn negatives are easy,
+    0.01 is far too much for BPR: trained on 90 % of train, its Recall@20 is 0.115, against 0.157 with 0.001 or less.
     """
     if l2 is not None:
         return l2

@@ -3,8 +3,8 @@
     GOWALLA_DATA=<folder> make bench ONLY=gowalla
 
 The folder holds LightGCN's `train.txt` and `test.txt`, or `train.parquet` and `test.parquet` with integer columns
-`user` and `item`. Nothing is chosen here: the settings are the models' defaults, but for BPR's penalty. BARS (Zhu et al. 2022, gowalla_m1) has
-models that were trained to their end; `make bench ONLY=gowalla_long` has ours.
+`user` and `item`. Nothing is chosen here: the settings are the models' defaults, but for BPR's penalty. BARS (Zhu et
+al. 2022, gowalla_m1) has models that were trained to their end; `make bench ONLY=gowalla_long` has ours.
 """
 
 from collections.abc import Iterator

@@ -5,13 +5,17 @@ from dataclasses import dataclass
 from functools import cache
 
 import polars as pl
+import torch
 
 from dataset.errors import InvalidBundleError
 from dataset.snapshots.snapshot import Snapshot
 from dataset.tables import read_parquet
 from model.bundles.contents import BundledRun
+from model.data.jagged import row_positions
 from model.data.leakage import require_separate_splits
 from model.data.tables import Tables, index_ids
+from model.data.tensors import held_out_likes
+from model.evaluation.ranking import nearest_likes
 
 _PAIR = ["user_id", "movie_id"]
 _OWNERS = {"item": ["user_id"], "frame": _PAIR}
@@ -86,17 +90,25 @@ def _items(tables: Tables) -> Positives:
 
 
 def _frames(tables: Tables) -> Positives:
-    rankable = tables.frames.select("frame_id", "movie_id").filter(
-        pl.col("frame_id").is_in(index_ids(tables).frames.implode())
+    ids = index_ids(tables)
+    test = tables.frame_likes.filter(pl.col("split").cast(pl.String) == "test")
+    likes = held_out_likes(tables, ids, "test")
+    n_left_out = test.select(_PAIR).n_unique() - len(likes.users)
+    n_negatives = torch.zeros(0, dtype=torch.int64)
+    if len(likes.users):
+        frames, pairs = row_positions(likes.frame_offsets, likes.items)
+        is_negative = nearest_likes(likes, frames, pairs)[1]
+        n_negatives = torch.bincount(pairs[is_negative], minlength=len(likes.users))
+    owners = likes.liked.owners
+    rows = pl.DataFrame(
+        {
+            "user_id": ids.users[likes.users[owners].numpy()],
+            "movie_id": ids.movies[likes.items[owners].numpy()],
+            "frame_id": ids.frames[likes.liked.values.numpy()],
+            "n_negatives": n_negatives[owners].numpy(),
+        }
     )
-    test = tables.frame_likes.filter(pl.col("split").cast(pl.String) == "test").select(*_PAIR, "frame_id")
-    liked = test.join(rankable.select("frame_id"), on="frame_id", how="semi")
-    rows = liked.join(rankable.group_by("movie_id").agg(pl.len().alias("n_frames")), on="movie_id", how="left").select(
-        *_PAIR,
-        "frame_id",
-        n_negatives=pl.col("n_frames").cast(pl.Int64) - pl.len().over(_PAIR).cast(pl.Int64),
-    )
-    return Positives(rows, test.select(_PAIR).n_unique() - liked.select(_PAIR).n_unique())
+    return Positives(rows, n_left_out)
 
 
 def _require_every(ranks: pl.DataFrame, expected: pl.DataFrame, what: str) -> None:

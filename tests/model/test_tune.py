@@ -113,6 +113,8 @@ def test_settings_that_go_together_have_one_value() -> None:
         ("softmax_mf", ["l2", "dim"]),
         ("vbpr", ["l2", "visual_l2"]),
         ("cdl", ["dim", "l2"]),
+        ("freedom", ["item_graph_weight", "edge_dropout"]),
+        ("lattice", ["l2", "item_graph_weight"]),
     ],
 )
 def test_by_default_a_search_tries_what_matters_for_the_model_and_few_combinations(

@@ -31,6 +31,7 @@ from model.experiments.run_folder import write_evaluation
 from model.experiments.run_task import RunTask
 from model.experiments.runs.store import lock_run
 from model.experiments.training_run import OnTraining, trained_model
+from model.models.held_out_frames import scorer_of
 from model.training.trainer import Epoch
 
 OnEpoch = Callable[[Epoch], None]
@@ -52,7 +53,7 @@ def train_and_evaluate(task: RunTask, on_epoch: OnEpoch = lambda epoch: None) ->
         data = load_cached(task.snapshot, task.snapshot_digest, task.features, task.seed)
         model, _ = trained_model(task, data, on=OnTraining(epoch=on_epoch))
         started = time.perf_counter()
-        scorer = model.scorer()
+        scorer = scorer_of(model, data)
         evaluation = evaluate(scorer, data.tables, "test", task.model_name, task.seed, task.evaluation)
         write_evaluation(task.folder, "test", evaluation, task.evaluation, time.perf_counter() - started)
 

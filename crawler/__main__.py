@@ -37,6 +37,7 @@ app = command_line(
             "crawler.commands.probe:probe",
             "Check with a dozen polite requests what the crawler assumes about the site.",
         ),
+        "world": ("crawler.commands.world:world", "Draw an invented world as raw tables, without a site or a crawl."),
         "sandbox": ("crawler.commands.sandbox:sandbox", "Serve the sandbox, a local stand-in for the site."),
     },
 )

@@ -35,7 +35,7 @@ EXTRAS = {
     "crawler": ("crawl", ("lxml", "parsel", "protego", "scrapy", "twisted", "warcio")),
     "features": ("train", ("torch", "torchvision")),
     "model": ("train", ("loky", "optuna", "scipy", "torch")),
-    "flows": ("flows", ("dask", "distributed", "httpx", "prefect", "prefect_dask", "requests", "torch", "uvicorn")),
+    "flows": ("flows", ("dask", "distributed", "prefect", "prefect_dask", "requests", "torch", "uvicorn")),
 }
 
 
@@ -52,6 +52,7 @@ def require_core() -> None:
 # The libraries that single features of a package need beyond that, and the extra of each.
 LIBRARIES = {
     "av": "video",
+    "httpx": "hub",
     "huggingface_hub": "hub",
     "mlflow": "mlflow",
     "open_clip": "open_clip",

@@ -66,14 +66,12 @@ _of_extractor = _attributes(ExtractorConfig)
 Extractor = Annotated[str, Parameter(help=_of_extractor["name"])]
 Weights = Annotated[str, Parameter(help=_of_extractor["weights"])]
 Precision = Annotated[Literal["auto", "fp32", "bf16"], Parameter(help=_of_extractor["precision"])]
-Decoding = Annotated[Literal["auto", "fast", "full", "gpu"], Parameter(help=_of_extractor["decoding"])]
 
 _of_publication = _attributes(PublicationConfig)
 Licence = Annotated[str | None, Parameter(help=_of_publication["licence"])]
 Publisher = Annotated[str | None, Parameter(help=_of_publication["publisher"])]
-Contact = Annotated[str | None, Parameter(help=_of_publication["contact"])]
 Description = Annotated[str | None, Parameter(help=_of_publication["description"])]
-TrainLikes = Annotated[bool, Parameter(help=_of_publication["train_likes"])]
+Answers = Annotated[Path | None, Parameter(help=_of_publication["answers"])]
 PublishedDates = Annotated[Dates | None, Parameter(help=_of_publication["dates"])]
 Root = Annotated[str, BeforeValidator(_without_login)]
 
@@ -150,6 +148,7 @@ class BuildConfig:
     licence: Licence = None
     publisher: Publisher = None
     description: Description = None
+    answers: Answers = None
     dates: PublishedDates = None
     max_loss: MaxLoss = GateConfig.max_loss
     release: Release = None
@@ -253,7 +252,7 @@ class ExtractFeaturesConfig:
     extractor: Extractor = ExtractorConfig.name
     weights: Weights = ExtractorConfig.weights
     precision: Precision = "auto"
-    decoding: Decoding = "auto"
+    decoding: Annotated[Literal["auto", "fast", "full", "gpu"], Parameter(help=_of_extractor["decoding"])] = "auto"
     retry: bool = False
     pictures_a_shard: Count = PICTURES_A_SHARD
     threads: CountOrZero = 0
@@ -287,10 +286,11 @@ class PublishConfig:
     root: Root = "data/snapshots"
     licence: Licence = None
     publisher: Publisher = None
-    contact: Contact = None
+    contact: Annotated[str | None, Parameter(help=_of_publication["contact"])] = None
     dates: PublishedDates = None
     description: Description = None
-    train_likes: TrainLikes = False
+    answers: Answers = None
+    train_likes: Annotated[bool, Parameter(help=_of_publication["train_likes"])] = False
     max_loss: MaxLoss = GateConfig.max_loss
     release: Release = None
 
@@ -347,7 +347,7 @@ def in_words(error: ValidationError) -> str:
 def _publication(
     config: BuildConfig | PublishConfig, contact: str | None, train_likes: bool = False
 ) -> PublicationConfig:
-    stated = {name: getattr(config, name) for name in ("licence", "publisher", "dates", "description")}
+    stated = {name: getattr(config, name) for name in ("licence", "publisher", "dates", "description", "answers")}
     try:
         return PublicationConfig(**stated, contact=contact, train_likes=train_likes)
     except ValidationError as error:

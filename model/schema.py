@@ -1,7 +1,8 @@
 """The tables that training, evaluation and reports write, column by column: the one place where they are defined.
 
 Training and search:  `Training`, `Tuning`, `SearchedSetting`, `BestSoFar`, `Cost`
-Evaluation:           `Metric`, `UserMetric`, `HeldOutRank`, `SliceMetric`, `Comparison`, `SplitAgreement`
+Evaluation:           `Metric`, `FoldMetric`, `FoldPair`, `UserMetric`, `HeldOutRank`, `SliceMetric`, `Comparison`,
+                      `SplitAgreement`
 Recommendations:      `Recommendation`
 The report's gallery: `Case`, `CaseFrame`, `CaseMovie`
 Input, not a result:  `NewFrame`
@@ -119,8 +120,25 @@ class Metric(ModelMetric):
     negatives_sha256 = dy.String(nullable=True, regex="^[0-9a-f]{64}$")
 
 
+class FoldMetric(Metric):
+    """A metric on one fold of train and validation, numbered from 1."""
+
+    fold = dy.UInt32(primary_key=True, min=1)
+
+
+class FoldPair(dy.Schema):
+    """A pair of the train or validation split, and the fold that holds it out, numbered from 1."""
+
+    user_id = dy.String(primary_key=True)
+    movie_id = dy.String(primary_key=True)
+    fold = dy.UInt32(min=1)
+
+
 class UserMetric(ModelMetric):
-    """A metric of one user (task `item`) or of one user-movie pair (task `frame`)."""
+    """A metric of one user (task `item`) or of one user-movie pair (task `frame`).
+
+    In an experiment with folds, it is the mean over the folds that the user or the pair is in.
+    """
 
     user_id = dy.String(primary_key=True)
     movie_id = dy.String(primary_key=True)  # empty for task `item`

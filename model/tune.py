@@ -45,7 +45,8 @@ def tune_settings(
     from model.experiments.settings import read_settings, take_model_name
     from model.experiments.studies.fairness import edge_warnings, searched_settings
     from model.experiments.tracking import open_tracker, require_tool
-    from model.experiments.tuning import Search, search_name
+    from model.experiments.trials import Search
+    from model.experiments.tuning import search_name
     from model.schema import Tuning
     from model.training.device import use_device
 

@@ -10,7 +10,6 @@ from datetime import date, datetime, time, timedelta
 import numpy as np
 
 from crawler.sandbox.inventory import invent_frames, invent_movies, invent_users
-from crawler.sandbox.names import invent_remark
 from crawler.sandbox.records import Comment, Contents, Like, Movie, Rating, User
 from crawler.sandbox.tastes import (
     FloatArray,
@@ -21,6 +20,7 @@ from crawler.sandbox.tastes import (
     like_probability,
     utilities,
 )
+from crawler.worlds.names import invent_remark
 from dataset.errors import UsageError
 
 COMMENTS_REACH = 200  # number of a movie's comments that a logged-out reader sees

@@ -13,6 +13,7 @@ from typing import Any, Literal
 from dataset.dates import IN_WORDS
 from dataset.risk import words
 from dataset.snapshots.manifest import Manifest
+from dataset.snapshots.publication import ANSWERABLE, NOT_RECORDED, with_answer
 
 Source = Literal["invented", "crawl", "import", "unknown"]
 
@@ -29,7 +30,6 @@ _FEATURES_SHOW_TEXTS = (
     "Largely: published work reconstructs short texts from the vectors of sentence encoders (Morris et al. 2023, Text "
     "Embeddings Reveal (Almost) As Much As Text). manifest.json names the columns of the text."
 )
-NOT_RECORDED = "This is not recorded; ask the publisher of the dataset."
 NO_PERSON = "All users are invented. This dataset describes no real person."
 
 
@@ -237,7 +237,14 @@ def datasheet(manifest: Manifest) -> dict[str, list[Answer]]:
         "Uses": _uses(manifest),
         "Maintenance": _maintenance(manifest),
     }
-    return {title: [Answer(*pair) for pair in pairs.items()] for title, pairs in sections.items()}
+    answers = {ANSWERABLE[name]: told for name, told in manifest.answers.items() if name in ANSWERABLE}
+    asked = {question for pairs in sections.values() for question in pairs}
+    if further := {question: "" for question in answers if question not in asked}:
+        sections["Further answers of the publisher"] = further
+    return {
+        title: [Answer(question, with_answer(known, answers.get(question, ""))) for question, known in pairs.items()]
+        for title, pairs in sections.items()
+    }
 
 
 def _motivation(manifest: Manifest) -> dict[str, str]:

@@ -42,6 +42,15 @@ DEFAULT_ROOT = Path("data/snapshots")
 
 
 @dataclass(frozen=True)
+class Fold:
+    """One of `k` parts of the train and validation splits, number `number` of 1 to k, as the seed deals them."""
+
+    number: int
+    k: int
+    seed: int = 0
+
+
+@dataclass(frozen=True)
 class Snapshot:
     """A published version, on a disk or in an object store.
 
@@ -50,12 +59,14 @@ class Snapshot:
         manifest: its manifest.
         feature_set: the name of the feature set that models read; None is the main set.
         arm: what models are given in place of its features, one of `feature_sets.ARMS`; None for the features.
+        fold: the fold of train and validation that models read in place of the splits; None for the splits.
     """
 
     folder: Folder
     manifest: Manifest
     feature_set: str | None = None
     arm: str | None = None
+    fold: Fold | None = None
 
     @property
     def path(self) -> Path:
@@ -132,6 +143,10 @@ class Snapshot:
             has = f"it has {', '.join(named)}" if named else "it has none with a name"
             raise UsageError(f"{self}: no feature set {name!r}; {has} (`python -m features import --name` adds one)")
         return replace(self, feature_set=name, arm=None)
+
+    def with_fold(self, fold: Fold | None) -> "Snapshot":
+        """Return the same snapshot with the fold that models read in place of its splits; None for its splits."""
+        return replace(self, fold=fold)
 
     def __str__(self) -> str:
         return str(self.folder)

@@ -10,6 +10,7 @@ from dataset.snapshots.snapshot import Snapshot
 from dataset.tables import require_references
 from model.data.arms import with_arm, without_held_out
 from model.data.feature_cache import cache_folder, frame_features, item_features
+from model.data.folds import fold_of
 from model.data.tables import Ids, Tables, index_ids
 from model.data.tensors import HeldOutItems, TrainingData, held_out_frames, held_out_items, training_data
 
@@ -63,6 +64,8 @@ def with_features_of(snapshot: Snapshot, data: SnapshotData, seed: int) -> Snaps
 def read_tables(snapshot: Snapshot) -> Tables:
     """Read the tables that models use, with the features of the snapshot's `feature_set` and of all modalities.
 
+    Of a snapshot with a `fold`, the splits are those of the fold.
+
     Raises:
         UsageError: no feature set is chosen, and the snapshot has several and no main one.
         InvalidSnapshotError: a file is not the published one.
@@ -75,7 +78,7 @@ def read_tables(snapshot: Snapshot) -> Tables:
     require_references(frames, movies, ["movie_id"], "frames", "movies")
     require_references(interactions, movies, ["movie_id"], "interactions", "movies")
     require_references(frame_likes, frames, ["frame_id", "movie_id"], "frame_likes", "frames")
-    return Tables(
+    tables = Tables(
         movies=movies,
         frames=frames,
         interactions=interactions,
@@ -84,6 +87,7 @@ def read_tables(snapshot: Snapshot) -> Tables:
         frame_likes_train=snapshot.read(TRAIN_LIKES) if snapshot.has(TRAIN_LIKES) else None,
         item_features={name: item_features(snapshot, name) for name in snapshot.manifest.item_features},
     )
+    return fold_of(tables, snapshot.fold) if snapshot.fold else tables
 
 
 def data_from_tables(tables: Tables, label: str) -> SnapshotData:

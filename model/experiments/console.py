@@ -26,7 +26,8 @@ from model.experiments.training_run import (
     trained_model,
     validation_metrics,
 )
-from model.experiments.tuning import OnSearch, Search, run_search, tuning_table
+from model.experiments.trials import Search
+from model.experiments.tuning import OnSearch, run_search, tuning_table
 from model.schema import Metric
 from model.training.trainer import Epoch, Trainer
 
@@ -93,10 +94,10 @@ def search_on_console(
         bars.update(bar, note=f"epoch {done.epoch}, {done}")
         tracker.epoch(name_of_trial(), done)
 
-    def trial(ended: FrozenTrial) -> None:
+    def trial(ended: FrozenTrial, n_done: int) -> None:
         tracker.settings(name_of_trial(), {"model": search.model_name, **search.settings(ended.params)})
         tracker.end(name_of_trial())
-        bars.advance(bar)
+        bars.update(bar, completed=n_done)
 
     def name_of_trial() -> str:
         return f"{folder.name}-trial-{bars.tasks[0].completed:03.0f}"
@@ -104,7 +105,6 @@ def search_on_console(
     with progress("trials", each=True) as bars:
         bar = bars.add_task(f"Tuning {search.model_name}", total=None)
         on = OnSearch(
-            wait=lambda: say(f"Another process runs this search ({folder}); waiting until it ends."),
             begin=lambda n_done, n_trials: bars.update(bar, completed=n_done, first=n_done, total=n_trials),
             epoch=epoch,
             trial=trial,
@@ -140,11 +140,12 @@ class _ConsoleReporter(Reporter):
         name = f"Tuning {label}"
         self._bar_of[name] = self._bars.add_task(name, total=n_trials, completed=n_done, unit="trials")
 
-    def searched(self, label: str) -> None:
-        self._bars.update(self._bar_of[f"Tuning {label}"], advance=1, note="")
+    def searched(self, label: str, n_done: int) -> None:
+        self._bars.update(self._bar_of[f"Tuning {label}"], completed=n_done, note="")
 
     def chosen(self, label: str, settings: Mapping[str, Any], n_trials: int) -> None:
-        self._bars.remove_task(self._bar_of.pop(f"Tuning {label}"))
+        if (bar := self._bar_of.pop(f"Tuning {label}", None)) is not None:
+            self._bars.remove_task(bar)
         words = ", ".join(f"{key}={value}" for key, value in settings.items())
         say(f"Chosen for {label} on validation, best of {n_trials} trials: {words}")
 

@@ -10,7 +10,7 @@ has a folder of its own.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from dataset.errors import UsageError
 from dataset.files import write_json
 from dataset.snapshots.snapshot import Snapshot
 from dataset.version import code_version
+from model.data.folds import fold_of
 from model.data.tables import Tables
 from model.evaluation.config import EvaluationConfig, ListColumns
 from model.evaluation.given_lists import evaluate_lists, open_lists, possible
@@ -88,6 +89,8 @@ def judge_recommendations(
     file = read_lists(path, columns)
     movies, frames, interactions, likes = (snapshot.read(table) for table in _TABLES)
     tables = Tables(movies, frames, interactions, likes, frame_features=None)
+    if snapshot.fold:
+        tables = fold_of(tables, snapshot.fold)
     lists = open_lists(file, tables, split)
     given = possible(lists, config)
     n_users = lists.facts["n_judged_users"]
@@ -106,6 +109,7 @@ def _describe(file: ListFile, name: str, snapshot: Snapshot, seed: int, facts: d
         "training": {},
         "seed": seed,
         "snapshot": identify(snapshot),
+        **({"fold": asdict(snapshot.fold)} if snapshot.fold else {}),
         "recommendations": {"file": file.path.name, "file_sha256": file.sha256, **facts},
         "code_version": code_version(),
     }

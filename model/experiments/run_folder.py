@@ -35,7 +35,7 @@ from dataset.documents import FolderName, Settings, Sha256, Whole, holds, read_d
 from dataset.errors import InvalidSnapshotError, MissingInputError, TrainingError, UsageError, describe_load_error
 from dataset.files import atomic_path, explain_write_errors, write_json
 from dataset.schema import HELD_OUT_SPLITS
-from dataset.snapshots.snapshot import Snapshot, newest_snapshot, open_snapshot
+from dataset.snapshots.snapshot import Fold, Snapshot, newest_snapshot, open_snapshot
 from dataset.tables import read_table, write_table
 from dataset.version import code_version
 from model.data.loading import SnapshotData, data_from_tables, read_tables, with_features_of
@@ -43,7 +43,7 @@ from model.data.tables import with_new_frames
 from model.evaluation.config import EvaluationConfig
 from model.evaluation.results import EVALUATION_TABLES, Evaluation
 from model.experiments.new_items import with_new_items
-from model.experiments.runs.naming import RESULTS_VERSION, evaluation_digest, in_paths, own_code, run_digest
+from model.experiments.runs.naming import RESULTS_VERSION, evaluation_digest, fold_name, in_paths, own_code, run_digest
 from model.experiments.settings import apply_settings
 from model.models.recommender import Config, Recommender
 from model.models.registry import default_config, make_model
@@ -78,6 +78,12 @@ class _KnownSnapshot(BaseModel):
     path: str
 
 
+class _KnownFold(BaseModel):
+    number: Annotated[int, Field(ge=1)]
+    k: Annotated[int, Field(ge=3)]
+    seed: Whole
+
+
 class _KnownDescription(BaseModel):
     """The keys of a `config.json` or `search.json` that this code reads."""
 
@@ -87,6 +93,7 @@ class _KnownDescription(BaseModel):
     seed: Annotated[int, Field(ge=0, le=LARGEST_SEED)]
     snapshot: _KnownSnapshot
     features: str | None = None
+    fold: _KnownFold | None = None
     code_version: str = ""
 
 
@@ -117,7 +124,8 @@ def data_name(snapshot: Snapshot, features: Sequence[str] = ()) -> str:
     name = f"{snapshot.name}-v{snapshot.version:04d}"
     if len(set(features)) > 1:
         return "-".join((name, *map(in_paths, dict.fromkeys(features))))
-    return name if snapshot.features is None else f"{name}-{in_paths(snapshot.features)}"
+    name = name if snapshot.features is None else f"{name}-{in_paths(snapshot.features)}"
+    return f"{name}-{fold_name(asdict(snapshot.fold))}" if snapshot.fold else name
 
 
 def identify(snapshot: Snapshot) -> dict[str, Any]:
@@ -144,11 +152,17 @@ def describe_run(
         "provenance": snapshot.manifest.provenance,
         "extractor": snapshot.extractor,
         **({"features": snapshot.features} if snapshot.features else {}),
+        **({"fold": asdict(snapshot.fold)} if snapshot.fold else {}),
         "results_version": RESULTS_VERSION,
         **own_code(model_name),
         "code_version": code_version(),
         "torch_version": torch.__version__,
     }
+
+
+def fold_in(description: dict[str, Any]) -> Fold | None:
+    """Return the fold of a `config.json`; None if its run reads the snapshot's splits."""
+    return Fold(**description["fold"]) if description.get("fold") else None
 
 
 def start_run(folder: Path, description: dict[str, Any]) -> None:
@@ -286,7 +300,7 @@ def open_run(
             f"{snapshot.path}: its content ({snapshot.content_digest[:12]}) is not what {folder} was trained on "
             f"({expected['content_digest'][:12]}, {expected['name']} v{expected['version']:04d}); use that --snapshot"
         )
-    snapshot = snapshot.with_features(description.get("features"))
+    snapshot = snapshot.with_features(description.get("features")).with_fold(fold_in(description))
     tables = read_tables(snapshot)
     if new_frames is not None:
         if snapshot.arm:

@@ -134,7 +134,7 @@ def style_of(model: str) -> Style:
     if not setting:
         return style
     name = setting.removeprefix("features=")
-    words = name.replace(" features=", ", ").replace(":", ", ")
+    words = name.replace(" features=", ", ").replace(" fold=", ", fold ").replace("fold=", "fold ").replace(":", ", ")
     dash, shape = _LOOKS_OF_SETS[zlib.crc32(name.encode()) % len(_LOOKS_OF_SETS)]
     return replace(style, title=f"{style.title} ({words})", dash=dash, shape=shape)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from dataset.feature_sets import ARMS, MAIN, split_arm
 from dataset.report.numbers import NumberSource
 from dataset.wording import Wording
-from model.report.headlines import TASKS, Difference, difference_in, headline_k, ranked
+from model.report.headlines import TASKS, Difference, difference_in, headline_k, ranked, where_of
 from model.report.model_styles import arm_of, features_of, style_of
 
 ARMS_FILE = "arms.parquet"
@@ -72,7 +72,7 @@ def picture_gains(numbers: NumberSource, wording: Wording) -> list[PictureGain]:
         gains = []
         for task, (what, _) in TASKS.items():
             k = headline_k(numbers, task)
-            told = difference_in(ARMS_FILE, numbers, real, arm, task=task, metric="ndcg", k=k)
+            told = difference_in(ARMS_FILE, numbers, real, arm, **where_of(numbers, task, "ndcg", k))
             gains += [Gain(wording.fill(what), k, told)] if told else []
         if gains:
             words, about = map(wording.fill, _WORDS[arm_of(arm) or ""])

@@ -107,6 +107,10 @@ NOT_RUN = {
     "python -m flows.serve": "the fixture `served` of test_serve.py runs it",
     "prefect deployment run build-dataset/sandbox --watch": "test_serve.py runs it with sizes",
     "python -m dataset push data/snapshots/mine/v0001 hf://me/mine": "test_push.py runs it with a fake Hub",
+    'python -m dataset push data/snapshots/mine/v0001 zenodo: --creator "Doe, Jane; Lab of Examples; '
+    '0000-0002-1825-0097" --sandbox': "test_zenodo.py runs it with a fake Zenodo",
+    "python -m dataset push data/snapshots/mine/v0002 zenodo:1234567 --sandbox": "test_zenodo.py does it",
+    "python -m dataset pull zenodo:10.5281/zenodo.1234567": "test_zenodo.py runs it with a fake Zenodo",
     "python -m crawler sandbox --faults dateless,empty-pages=0.05,refuse-after=100,refuse-with=ip_limit": (
         "test_sandbox_guest_faults.py crawls with such faults"
     ),

@@ -86,16 +86,21 @@ def _items(tables: Tables) -> Positives:
 
 
 def _frames(tables: Tables) -> Positives:
-    rankable = tables.frames.select("frame_id", "movie_id").filter(
+    copies = [pl.col("duplicate_of")] if "duplicate_of" in tables.frames.columns else []
+    rankable = tables.frames.select("frame_id", "movie_id", copy_of=pl.coalesce(*copies, "frame_id")).filter(
         pl.col("frame_id").is_in(index_ids(tables).frames.implode())
     )
     test = tables.frame_likes.filter(pl.col("split").cast(pl.String) == "test").select(*_PAIR, "frame_id")
-    liked = test.join(rankable.select("frame_id"), on="frame_id", how="semi")
-    rows = liked.join(rankable.group_by("movie_id").agg(pl.len().alias("n_frames")), on="movie_id", how="left").select(
-        *_PAIR,
-        "frame_id",
-        n_negatives=pl.col("n_frames").cast(pl.Int64) - pl.len().over(_PAIR).cast(pl.Int64),
+    liked = test.join(rankable.select("frame_id", "copy_of"), on="frame_id").sort(*_PAIR, "frame_id")
+    liked = liked.unique(
+        [*_PAIR, "copy_of"], keep="first", maintain_order=True
+    )  # nearly equal frames are one candidate
+    n_frames, n_copies = (
+        rankable.group_by(*keys).agg(pl.len().cast(pl.Int64).alias(name))
+        for keys, name in ((["movie_id"], "n_frames"), (["movie_id", "copy_of"], "n_copies"))
     )
+    counted = liked.join(n_frames, on="movie_id", how="left").join(n_copies, on=["movie_id", "copy_of"], how="left")
+    rows = counted.select(*_PAIR, "frame_id", n_negatives=pl.col("n_frames") - pl.col("n_copies").sum().over(_PAIR))
     return Positives(rows, test.select(_PAIR).n_unique() - liked.select(_PAIR).n_unique())
 
 

@@ -6,7 +6,7 @@ What it writes is described in `experiments/experiment.py`.
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
@@ -16,6 +16,9 @@ from dataset.tables import read_table
 from model.experiments.config import ExperimentConfig
 from model.experiments.folders import DEFAULT_EXPERIMENTS, DEFAULT_RUNS, DEFAULT_TUNING
 from model.experiments.training_options import Tool
+
+if TYPE_CHECKING:
+    from dataset.snapshots.snapshot import Snapshot
 
 app = command_line("python -m model.experiment")
 
@@ -62,16 +65,14 @@ def experiment(
 
     require_tool(log)
     part = Shard.parse(shard) if shard else None
-    if raw and not (raw / "images.parquet").is_file():
-        raise MissingInputError(f"{raw}: no images.parquet there; --raw takes the folder of raw tables")
+    _require_raw(raw)
     if study is None:
         asked, places = study_of(config, read_settings(None, settings)), None
     else:
         _require_in_file(study, config, settings, snapshot)
         asked, places = read_study(study)
         asked = replace(asked, jobs=config.jobs, threads=config.threads)
-    first_set = next(iter(asked.features), None)
-    opened = [find_snapshot(place, first_set) for place in places or (snapshot,)]
+    opened = [find_snapshot(place, next(iter(asked.features), None)) for place in places or (snapshot,)]
     names = [data_name(one, asked.features) for one in opened]
     if len(set(names)) < len(names):
         raise UsageError(f"{study}: two of the snapshots are called {names[-1]}; give each a study of its own")
@@ -84,12 +85,20 @@ def experiment(
                 n_runs = run_shard(one, asked, Folders(runs, searches), part, reporter)
                 say(f"Part {shard} of {name} is finished ({n_runs} runs). The report: this command without --shard.")
                 continue
-            pictures = raw or Path("data") / one.name / "raw"
-            report = run_study(one, asked, folder, Folders(runs, searches), pictures, reporter)
+            report = run_study(one, asked, folder, Folders(runs, searches), raw or _raw_of(one), reporter)
         reported.append(Reported(one, folder))
         _say_what_was_written(folder, report)
     for again in write_agreements(reported, asked.evaluation):
-        write_report(again.folder, again.snapshot, raw or Path("data") / again.snapshot.name / "raw")
+        write_report(again.folder, again.snapshot, raw or _raw_of(again.snapshot))
+
+
+def _require_raw(raw: Path | None) -> None:
+    if raw and not (raw / "images.parquet").is_file():
+        raise MissingInputError(f"{raw}: no images.parquet there; --raw takes the folder of raw tables")
+
+
+def _raw_of(snapshot: "Snapshot") -> Path:
+    return Path("data") / snapshot.name / "raw"
 
 
 def _say_what_was_written(folder: Path, report: Path) -> None:

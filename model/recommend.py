@@ -54,6 +54,7 @@ def recommend_movies(
     from model.experiments.recommend import recommend, user_indices
     from model.experiments.run_folder import open_run, read_description
     from model.experiments.runs.store import find_run
+    from model.models.held_out_frames import scorer_of
     from model.schema import NewFrame, Recommendation
     from model.training.device import use_device
 
@@ -67,7 +68,9 @@ def recommend_movies(
     items = wording_of(read_description(folder).get("provenance") or {}).items
     if read is None:
         users = user_indices(user, data.ids, data.label)
-        table = recommend(opened.model.scorer(), data.training, data.ids, users, data.training.positives, k, device)
+        table = recommend(
+            scorer_of(opened.model, data), data.training, data.ids, users, data.training.positives, k, device
+        )
         n_users, path = len(users), to or folder / "recommendations.parquet"
     else:
         people = new_people(read.rows, data)

@@ -10,6 +10,7 @@ from model.bundles.verify import require_same_ranks
 from model.evaluation.evaluate import evaluate
 from model.experiments.run_folder import open_run, read_description
 from model.experiments.runs.store import run_folders
+from model.models.held_out_frames import scorer_of
 
 
 def rank_again(bundle: Bundle, snapshot: Snapshot, runs: Path) -> dict[str, int]:
@@ -36,7 +37,7 @@ def rank_again(bundle: Bundle, snapshot: Snapshot, runs: Path) -> dict[str, int]
             _require_same_settings(bundle, run, folder)
             opened, data = open_run(folder, snapshot.path)
             name, seed, config = opened.model_name, opened.seed, run.evaluation.config
-            ranks = evaluate(opened.model.scorer(), data.tables, "test", name, seed, config).held_out_ranks
+            ranks = evaluate(scorer_of(opened.model, data), data.tables, "test", name, seed, config).held_out_ranks
             require_same_ranks(bundle, run, ranks)
             ranked[str(run)] = ranks.height
     return ranked

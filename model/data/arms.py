@@ -55,6 +55,36 @@ def with_arm(data: TrainingData, arm: str, seed: int, folder: Path) -> TrainingD
     return replace(data, frames=replace(data.frames, features=_ARMS[arm](features, data.frames, seed, folder)))
 
 
+def without_held_out(features: Tensor, offsets: Tensor, is_held_out: Tensor, folder: Path) -> Tensor:
+    """Return features in which each held-out frame has the mean of its movie's other frames, or else of all others.
+
+    So nothing that is trained on them depends on the held-out pictures.
+
+    Args:
+        features: (L, F).
+        offsets: (N + 1,) int64, the frames of the items.
+        is_held_out: (L,) bool.
+        folder: as for `with_arm`.
+    """
+    old, hidden, starts = features.numpy(), is_held_out.numpy(), offsets.numpy()
+    shown = np.flatnonzero(~hidden)
+    total = np.zeros(old.shape[1])
+    for rows in _slices(len(shown)):
+        total += old[shown[rows]].sum(0, dtype=np.float64)
+    of_all = total / max(1, len(shown))
+
+    def blocks() -> Iterator[Block]:
+        for rows in _slices(len(old)):
+            yield rows, old[rows]
+        for row in np.flatnonzero(hidden):
+            item = np.searchsorted(starts, row, side="right") - 1
+            others = np.arange(starts[item], starts[item + 1])
+            others = others[~hidden[others]]
+            yield slice(row, row + 1), (old[others].mean(0, dtype=np.float32) if len(others) else of_all)[None]
+
+    return _mapped(features, folder, blocks())
+
+
 def shuffled_rows(offsets: Tensor, seed: int) -> Tensor:
     """Return (L,) int64: for each frame, the frame whose feature it is given.
 

@@ -181,6 +181,15 @@ def held_out_likes(tables: Tables, ids: Ids, split: str) -> HeldOutLikes:
     )
 
 
+def held_out_frames(tables: Tables, ids: Ids) -> Tensor | None:
+    """Return which frames are of a held-out pair whose user posted them, (L,) bool; None if there are none."""
+    if "is_held_out" not in tables.frames.columns:
+        return None
+    hidden = tables.frames.filter(pl.col("is_held_out"))["frame_id"]
+    found = ids.frames.is_in(hidden.implode())
+    return torch.from_numpy(found.to_numpy().copy()) if found.any() else None
+
+
 def _groups(tables: Tables, ids: Ids) -> Tensor | None:
     """Return the group of nearly equal frames that each frame belongs to, (L,) int64; None if all are alone."""
     if "duplicate_of" not in tables.frames.columns or tables.frames["duplicate_of"].null_count() == len(tables.frames):

@@ -32,7 +32,7 @@ def order_agreement(
 ) -> Agreement | None:
     """Return how alike two evaluations order the models; None if τ is undefined, as for one model.
 
-    The interval is a percentile bootstrap: users are resampled, and a user who is in both evaluations is drawn for both.
+    The interval is a percentile bootstrap over users; a user who is in both evaluations is drawn for both.
 
     Args:
         one: the `UserMetric` rows of one metric, task and K.
@@ -43,11 +43,13 @@ def order_agreement(
 
     Source: Kendall 1945 (τ-b); Efron & Tibshirani 1993, chapter 13.
     """
+    if len(models) < 2:
+        return None
     users = pl.concat([one["user_id"], other["user_id"]]).unique().sort()
     sides = [_sums(rows, models, users) for rows in (one, other)]
     whole = np.ones((1, len(users)), dtype=np.float32)
     tau = _taus(sides, whole)[0]
-    if len(models) < 2 or np.isnan(tau):
+    if np.isnan(tau):
         return None
     n = len(users)
     drawn = np.random.default_rng([seed, n]).multinomial(n, np.full(n, 1 / n), size=n_resamples).astype(np.float32)

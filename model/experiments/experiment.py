@@ -56,6 +56,7 @@ from model.experiments.studies.pooling import FOLDS_FILE, PAIRS_FILE, TABLES, fo
 from model.experiments.studies.searching import Chosen, ask, settle
 from model.experiments.studies.study import WHOLE, Shard, Study, StudyModel, study_of
 from model.experiments.workers import open_workers
+from model.models.held_out_frames import scorer_of
 from model.models.recommender import FittedRecommender, Recommender
 from model.models.registry import MODELS
 from model.report.gallery_cases import write_cases
@@ -383,7 +384,8 @@ def _write_gallery_tables(tasks: Sequence[RunTask], destination: Path) -> None:
         and (task == shown or not _ranks_items_alone(task))
     }
     known = held_out_items(data.tables, data.ids, "test").known
-    users, scorer = torch.arange(len(data.ids.users)), models[shown.label.partition(" features=")[0]].scorer()
+    users = torch.arange(len(data.ids.users))
+    scorer = scorer_of(models[shown.label.partition(" features=")[0]], data)
     table = empty(Recommendation)
     if scorer.ranks_items:
         table = recommend(scorer, data.training, data.ids, users, known, k=10)

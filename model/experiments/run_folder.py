@@ -39,7 +39,7 @@ from dataset.schema import HELD_OUT_SPLITS
 from dataset.snapshots.snapshot import Fold, Snapshot, newest_snapshot, open_snapshot
 from dataset.tables import read_table, write_table
 from dataset.version import code_version
-from model.data.loading import SnapshotData, data_from_tables, read_tables, with_arm_of
+from model.data.loading import SnapshotData, data_from_tables, read_tables, with_features_of
 from model.data.tables import with_new_frames
 from model.evaluation.config import EvaluationConfig
 from model.evaluation.results import EVALUATION_TABLES, Evaluation
@@ -310,7 +310,7 @@ def open_run(
                 "use a run on the pictures themselves"
             )
         tables = with_new_frames(tables, new_frames)
-    data = with_arm_of(snapshot, data_from_tables(tables, snapshot.label), description["seed"])
+    data = with_features_of(snapshot, data_from_tables(tables, snapshot.label), description["seed"])
     model = load_model(folder, description, data)
     training = read_table(folder / "training.parquet", Training)
     return Run(description["model"], description["seed"], model.to(device), training, device), data

@@ -21,6 +21,7 @@ from model.experiments.run_task import RunTask
 from model.experiments.runs.store import lock_run
 from model.experiments.training_run import OnTraining, trained_model
 from model.experiments.workers import Workers
+from model.models.held_out_frames import scorer_of
 from model.training.trainer import Epoch
 
 OnEpoch = Callable[[Epoch], None]
@@ -41,7 +42,7 @@ def train_and_evaluate(task: RunTask, on_epoch: OnEpoch = lambda epoch: None, de
         data = load_cached(task.snapshot, task.snapshot_digest, task.features, task.seed, task.fold)
         model, _ = trained_model(task, data, device, OnTraining(epoch=on_epoch))
         started = time.perf_counter()
-        scorer = model.scorer()
+        scorer = scorer_of(model, data)
         evaluation = evaluate(scorer, data.tables, "test", task.model_name, task.seed, task.evaluation, device)
         write_evaluation(task.folder, "test", evaluation, task.evaluation, time.perf_counter() - started)
 

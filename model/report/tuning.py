@@ -11,7 +11,7 @@ from model.report.model_styles import in_order, style_of
 
 SEARCHES, CURVES = "searches.parquet", "search_curves.parquet"
 _WIDTH, _HEIGHT = 460, 200
-_EDGES = {"low": "lowest", "high": "highest"}
+_EDGES = {"low": "lower", "high": "upper"}
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,8 @@ def tuned_settings(numbers: NumberSource) -> list[TunedSetting]:
     found = []
     for model in in_order(set(rows["model"])) if rows.height else []:
         for row in rows.filter(model=model).iter_rows(named=True):
-            words = (row["setting"], row["tried"], row["best"])
+            best = row["best"] if row["best_value"] is None else f"{row['best_value']:.4g}"
+            words = (row["setting"], row["tried"], best)
             found.append(TunedSetting(style_of(model).title, *words, _EDGES.get(row["edge"] or "")))
     return found
 

@@ -86,3 +86,26 @@ def test_likes_follow_their_pairs_into_the_splits(home: Path) -> None:
     held_out = pairs.filter(pl.col("split").cast(pl.String) != "train")
     assert likes.height == held_out.height
     assert likes.join(held_out, on=["user_id", "movie_id"], how="semi").height == likes.height
+
+
+def test_posted_pictures_of_held_out_pairs_are_marked_and_no_others(home: Path) -> None:
+    rows = "\n".join(f"u{user},m{item}/{user % 3}" for user in range(6) for item in range(6))
+    build = ["build", "--raw", str(home / "raw"), "--to", str(home / "dataset"), "--k-user", "2", "--k-item", "2"]
+    for kind in ("like", "post"):
+        imported(home, f"user,frame\n{rows}\n", "--frame-likes-are", kind)
+        main(build)
+        frames = pl.read_parquet(home / "dataset" / "frames.parquet")
+        if kind == "like":
+            assert frames["is_held_out"].null_count() == frames.height
+    likes = pl.read_parquet(home / "dataset" / "frame_likes.parquet")
+    assert set(frames.filter("is_held_out")["frame_id"]) == set(likes["frame_id"])
+    assert frames["is_held_out"].null_count() == 0
+
+
+def test_copies_of_a_picture_are_said_to_be_copies(home: Path) -> None:
+    with Image.open(home / "pictures" / "m1" / "0.jpg") as picture:
+        picture.save(home / "pictures" / "m1" / "again.png")
+    imported(home, "user,frame\nu0,m1/0\n")
+    main(["build", "--raw", str(home / "raw"), "--to", str(home / "dataset"), "--k-user", "2", "--k-item", "2"])
+    frames = pl.read_parquet(home / "dataset" / "frames.parquet").filter(pl.col("duplicate_of").is_not_null())
+    assert frames.select("frame_id", "duplicate_of").rows() in ([("m1/again", "m1/0")], [("m1/0", "m1/again")])

@@ -6,6 +6,7 @@ import polars as pl
 import pytest
 import torch
 
+from model.bundles.possible_ranks import _frames
 from model.data.tables import Tables, index_ids
 from model.data.tensors import held_out_likes
 from model.evaluation.expectation import expected_ranking
@@ -64,3 +65,15 @@ def test_two_liked_copies_are_one_like(tables: Tables) -> None:
     ranked = rank_liked_frames(Given([0, 2, 1]), merged)
     assert ranked.counts.negatives_above.max() == 0
     assert ranked.counts.n_positives.unique().tolist() == [1]
+
+
+@pytest.mark.parametrize("copies", [{}, {"f1": "f0"}, {"f0": "f1"}, {"f2": "f1"}, {"f1": "f0", "f2": "f0"}])
+def test_a_bundle_s_check_counts_the_same_candidates(tables: Tables, copies) -> None:
+    more = tables.frame_likes.with_columns(frame_id=pl.col("frame_id").str.head(3) + pl.lit("f1"))
+    both = with_copies(replace(tables, frame_likes=pl.concat([tables.frame_likes, more])), copies)
+    ranked = rank_liked_frames(Given([0, 2, 1]), held_out_likes(both, index_ids(both), "test"))
+    expected = _frames(both).rows
+    assert expected.height == len(ranked.candidates)
+    assert sorted(expected["frame_id"]) == sorted(index_ids(both).frames[ranked.candidates.numpy()])
+    of_each = ranked.counts.n_negatives[ranked.counts.owners]
+    assert sorted(expected["n_negatives"]) == sorted(of_each.tolist())

@@ -82,6 +82,9 @@ RUN = {
     DEMO: "--users 40 --movies 12 --extractor mobilenet_v3_small --epochs 1 --port <port>",
 }
 NOT_RUN = {
+    "python -m dataset import ratings.csv --pictures posters/ --frame-likes likes.csv --to data/mine/raw": (
+        "test_frame_likes.py imports such a file"
+    ),
     "python -m dataset build --raw data/mine/raw --to data/mine/loo --split leave-one-out --k-user 3": (
         "test_time_splits.py builds it"
     ),

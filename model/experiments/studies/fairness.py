@@ -131,8 +131,8 @@ def edge_of(kind: BaseDistribution, value: Any) -> str | None:
 def edge_warnings(searched: pl.DataFrame) -> list[str]:
     """Return a line for each chosen setting that lies at an edge of what was tried, from `SearchedSetting` rows."""
     return [
-        f"{row['model']}: the best {row['setting']} is {row['best']}, at the {row['edge']} edge of what was tried "
-        f"({row['tried']}); a better one may lie beyond: try {'lower' if row['edge'] == 'low' else 'higher'} values"
+        f"{row['model']}: the best {row['setting']} is {row['best_value']:.4g}, at the {row['edge']} edge of what was "
+        f"tried ({row['tried']}); a better one may lie beyond: try {'lower' if row['edge'] == 'low' else 'higher'} ones"
         for row in searched.filter(pl.col("edge").is_not_null()).iter_rows(named=True)
     ]
 

@@ -35,7 +35,7 @@ from crawler.worlds.tables import digest
 from crawler.worlds.world import DrawnWorld, draw_world
 from features.config import ExtractorConfig
 from features.extractor import Extractor
-from model.data.jagged import group_by_row
+from model.data.jagged import JaggedTensor, group_by_row
 from model.data.tensors import Frames, HeldOutItems, TrainingData
 from model.evaluation.metrics import ndcg
 from model.evaluation.ranking import full_ranking
@@ -86,7 +86,7 @@ class Sets:
         parts = [chance < 0.7, (chance >= 0.7) & (chance < 0.8), chance >= 0.8]
         n = len(self.users)
 
-        def of(which: np.ndarray) -> object:
+        def of(which: np.ndarray) -> JaggedTensor:
             return group_by_row(torch.from_numpy(users[which]), torch.from_numpy(items[which]), n)
 
         train, validation, test = parts

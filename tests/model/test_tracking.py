@@ -1,4 +1,4 @@
-"""`--log` writes every epoch for a tracking tool: TensorBoard's files are read back, and MLflow's and wandb's where they are installed; else fakes."""
+"""`--log` writes every epoch for a tracking tool, whose files are read back where it is installed."""
 
 import sys
 from collections.abc import Callable

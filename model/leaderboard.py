@@ -29,7 +29,9 @@ def leaderboard(
     """
     from model.bundles.board import judge_folder, write_page
 
-    page = (to or folder / "leaderboard.html").with_suffix(".html")
+    page = to or folder / "leaderboard.html"
+    if page.suffix != ".html":
+        raise UsageError(f"--to {page}: name a page that ends in .html")
     if not folder.is_dir():
         raise MissingInputError(f"{folder}: no such folder; `python -m model.bundle` makes bundles")
     for path in (page, page.with_suffix(".parquet")):

@@ -50,6 +50,7 @@ from dataset.schema import (
     SnapshotUser,
 )
 from dataset.tables import quarantine_rows, read_table, require_references, validate, write_table
+from dataset.wording import wording_of
 
 _log = logging.getLogger(__name__)
 
@@ -136,7 +137,8 @@ def build(raw: Path, destination: Path, config: DatasetConfig) -> BuiltDataset:
     if core.is_empty():
         raise TooLittleDataError(
             f"{raw}: none of {feedback.height:,} interactions is left in the k-core with k = {config.k_user} for users "
-            f"and {config.k_item} for movies; crawl or import more ratings, or lower --k-user and --k-item"
+            f"and {config.k_item} for {wording_of(provenance).items}; crawl or import more ratings, or lower --k-user "
+            "and --k-item"
         )
     interactions, cold_dropped = _split(validate(core, ImplicitFeedback, "k-core"), config.split, given)
     movie_ids = interactions.select("movie_id").unique()

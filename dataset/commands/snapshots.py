@@ -27,6 +27,7 @@ from dataset.snapshots.responsible_ai import unanswered
 from dataset.snapshots.snapshot import DEFAULT_ROOT, Snapshot, list_snapshots, newest_snapshot, snapshot_at
 from dataset.snapshots.verify import verify
 from dataset.tables import Schema
+from dataset.wording import wording_of
 
 
 def publish_dataset(
@@ -88,7 +89,9 @@ def list_published(*, root: str = str(DEFAULT_ROOT)) -> None:
     unreadable = [snapshot for snapshot in snapshots if isinstance(snapshot, InvalidSnapshotError)]
     for snapshot in snapshots:
         if isinstance(snapshot, Snapshot):
-            counts = ", ".join(f"{_count(snapshot, what)} {what}" for what in ("users", "movies", "interactions"))
+            items = wording_of(snapshot.manifest.provenance).items
+            named = {"users": "users", "movies": items, "interactions": "interactions"}
+            counts = ", ".join(f"{_count(snapshot, what)} {words}" for what, words in named.items())
             published = snapshot.manifest.created_at[:16]
             dates = snapshot.manifest.dates or "not recorded"
             say(f"{snapshot.label}  {published}  content {snapshot.content_digest[:12]}  {counts}, dates: {dates}")

@@ -14,6 +14,7 @@ from dataset.dates import IN_WORDS
 from dataset.risk import words
 from dataset.snapshots.manifest import Manifest
 from dataset.snapshots.publication import ANSWERABLE, NOT_RECORDED, with_answer
+from dataset.wording import wording_of
 
 Source = Literal["invented", "crawl", "import", "unknown"]
 
@@ -172,8 +173,8 @@ def describe_impact(manifest: Manifest) -> str:
 def _core(manifest: Manifest) -> str:
     k_user, k_item = (manifest.config.get(k, 0) for k in ("k_user", "k_item"))
     if max(k_user, k_item) <= 1:
-        return "The build kept all users and movies with an interaction."
-    return (
+        return wording_of(manifest.provenance).of_tables("The build kept all users and movies with an interaction.")
+    return wording_of(manifest.provenance).of_tables(
         f"The build kept users with at least {k_user} and movies with at least {k_item} interactions (the k-core), so "
         "active users and popular movies are over-represented."
     )

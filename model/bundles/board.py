@@ -4,6 +4,7 @@ Each bundle is verified if its snapshot is there. Only a bundle that stands the 
 and says so, is in a table. Everything that a bundle names is text: it is escaped, and no model of its is imported.
 """
 
+import os
 import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -83,7 +84,7 @@ def write_page(judged: Sequence[Judged], page: Path) -> None:
             *([("refused", "Not shown")] * any(one.bundle is None for one in judged)),
         ],
         sets=sets,
-        steps=[_steps(one, anchors[one.bundle.name]) for one in judged if one.bundle],
+        steps=[_steps(one, anchors[one.bundle.name], page) for one in judged if one.bundle],
         refused=[(printable(one.path.name), printable(one.words)) for one in judged if one.bundle is None],
         n_verified=len(verified),
         n_shown=len(shown),
@@ -178,7 +179,7 @@ def title_of(label: str) -> str:
     return printable(label if style is None else f"{style.title} ({setting})" if setting else style.title)
 
 
-def _steps(judged: Judged, anchor: str) -> dict[str, Any]:
+def _steps(judged: Judged, anchor: str, page: Path) -> dict[str, Any]:
     """Return the steps to a bundle's results."""
     bundle = judged.bundle
     if bundle is None:
@@ -188,7 +189,8 @@ def _steps(judged: Judged, anchor: str) -> dict[str, Any]:
     return {
         "id": anchor,
         "name": printable(bundle.name),
-        "file": judged.path.name,
+        "file": printable(judged.path.name),
+        "link": Path(os.path.relpath(judged.path.resolve(), page.parent.resolve())).as_posix(),
         "sha256": bundle.sha256,
         "words": judged.words,
         "is_verified": judged.is_verified,

@@ -1,7 +1,8 @@
 """Puts the results of several bundles in order: which metric, at which K, and who is best by more than chance.
 
 On one data set, all bundles are compared over all items (`full_ndcg`), which every protocol has: metrics over samples
-depend on how many items are sampled. Key frames are compared by `ndcg`.
+depend on how many items are sampled. Key frames are compared by `ndcg`. Models that have something in place of their
+pictures are in no table.
 """
 
 from collections import Counter
@@ -15,7 +16,7 @@ from model.bundles.contents import Bundle, BundledSnapshot
 from model.bundles.recomputed import MEAN_RANK
 from model.evaluation.uncertainty import compare
 from model.report.headlines import TASKS
-from model.report.model_styles import UPPER_BOUNDS, base_of
+from model.report.model_styles import arm_of, is_contender
 from model.schema import Entry
 
 MEASURES: dict[str, tuple[str, str, str | None]] = {
@@ -105,14 +106,15 @@ def _means(bundle: Bundle) -> pl.DataFrame:
 
 def _table(bundles: Sequence[Bundle], rows: pl.DataFrame, task: str) -> Table | None:
     _, ndcg, sampled = MEASURES[task]
-    of_task = rows.filter(task=task, metric=ndcg)
+    arms = [label for label in rows["model"].unique() if arm_of(label)]
+    of_task = rows.filter(~pl.col("model").is_in(arms), task=task, metric=ndcg)
     if of_task.is_empty():
         return None
     k = _shared_k(of_task["k"].to_list(), TASKS[task][1])
     order = of_task.filter(k=k).sort("value", "model", "bundle", descending=[True, False, False])
     entries = [Place(*row) for row in order.select("bundle", "model", "is_verified").iter_rows()]
     others = of_task.join(order, on=["bundle", "model"], how="anti").select("bundle", "model").unique().sort(pl.all())
-    best = next((one for one in entries if one.is_verified and base_of(one.model) not in UPPER_BOUNDS), None)
+    best = next((one for one in entries if one.is_verified and is_contender(one.model)), None)
     n_sampled = _n_sampled(bundles, rows, order, k) if sampled else None
     return Table(bundles[0].manifest.snapshot, task, k, entries, best, list(others.iter_rows()), n_sampled)
 

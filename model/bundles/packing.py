@@ -202,6 +202,8 @@ def _of_experiment(folder: Path, runs: Path) -> Source:
 def _packed(folder: Path, label: str) -> _Packed:
     """Read what a bundle holds of one run, and check that its metrics follow from its ranks."""
     description = read_description(folder)
+    if description.get("fold"):
+        raise UsageError(f"{folder}: was judged on a fold, and a bundle has results on the test split; name other runs")
     lists = description.get("recommendations")
     if lists is None and not (folder / "model.pt").is_file():
         raise MissingInputError(f"{folder}: training has not finished; run the command that started it again")

@@ -5,13 +5,17 @@ from dataclasses import dataclass
 from functools import cache
 
 import polars as pl
+import torch
 
 from dataset.errors import InvalidBundleError
 from dataset.snapshots.snapshot import Snapshot
 from dataset.tables import read_parquet
 from model.bundles.contents import BundledRun
+from model.data.jagged import row_positions
 from model.data.leakage import require_separate_splits
 from model.data.tables import Tables, index_ids
+from model.data.tensors import held_out_likes
+from model.evaluation.ranking import nearest_likes
 
 _PAIR = ["user_id", "movie_id"]
 _OWNERS = {"item": ["user_id"], "frame": _PAIR}
@@ -86,22 +90,25 @@ def _items(tables: Tables) -> Positives:
 
 
 def _frames(tables: Tables) -> Positives:
-    copies = [pl.col("duplicate_of")] if "duplicate_of" in tables.frames.columns else []
-    rankable = tables.frames.select("frame_id", "movie_id", copy_of=pl.coalesce(*copies, "frame_id")).filter(
-        pl.col("frame_id").is_in(index_ids(tables).frames.implode())
+    ids = index_ids(tables)
+    test = tables.frame_likes.filter(pl.col("split").cast(pl.String) == "test")
+    likes = held_out_likes(tables, ids, "test")
+    n_left_out = test.select(_PAIR).n_unique() - len(likes.users)
+    n_negatives = torch.zeros(0, dtype=torch.int64)
+    if len(likes.users):
+        frames, pairs = row_positions(likes.frame_offsets, likes.items)
+        is_negative = nearest_likes(likes, frames, pairs)[1]
+        n_negatives = torch.bincount(pairs[is_negative], minlength=len(likes.users))
+    owners = likes.liked.owners
+    rows = pl.DataFrame(
+        {
+            "user_id": ids.users[likes.users[owners].numpy()],
+            "movie_id": ids.movies[likes.items[owners].numpy()],
+            "frame_id": ids.frames[likes.liked.values.numpy()],
+            "n_negatives": n_negatives[owners].numpy(),
+        }
     )
-    test = tables.frame_likes.filter(pl.col("split").cast(pl.String) == "test").select(*_PAIR, "frame_id")
-    liked = test.join(rankable.select("frame_id", "copy_of"), on="frame_id").sort(*_PAIR, "frame_id")
-    liked = liked.unique(
-        [*_PAIR, "copy_of"], keep="first", maintain_order=True
-    )  # nearly equal frames are one candidate
-    n_frames, n_copies = (
-        rankable.group_by(*keys).agg(pl.len().cast(pl.Int64).alias(name))
-        for keys, name in ((["movie_id"], "n_frames"), (["movie_id", "copy_of"], "n_copies"))
-    )
-    counted = liked.join(n_frames, on="movie_id", how="left").join(n_copies, on=["movie_id", "copy_of"], how="left")
-    rows = counted.select(*_PAIR, "frame_id", n_negatives=pl.col("n_frames") - pl.col("n_copies").sum().over(_PAIR))
-    return Positives(rows, test.select(_PAIR).n_unique() - liked.select(_PAIR).n_unique())
+    return Positives(rows, n_left_out)
 
 
 def _require_every(ranks: pl.DataFrame, expected: pl.DataFrame, what: str) -> None:

@@ -13,10 +13,11 @@ from typing import NoReturn
 import polars as pl
 
 from dataset.documents import parse_document
-from dataset.errors import InvalidBundleError, InvalidTableError, MissingInputError
+from dataset.errors import InvalidBundleError, InvalidTableError, MissingInputError, UsageError
 from dataset.files import sha256_of_file
 from dataset.tables import canonical, read_table
 from model.bundles.contents import FILES, MANIFEST, STUDY, TABLES, Bundle, BundleManifest
+from model.report.model_styles import arm_of
 
 _LARGEST_TEXT = 1 << 20
 _REMEDY = "get the bundle from its source again"
@@ -111,6 +112,11 @@ def _require_runs(path: Path, bundle: Bundle) -> None:
     runs = [(run.label, run.seed) for run in bundle.manifest.runs]
     if len(set(runs)) < len(runs):
         _refuse(path, f"{MANIFEST}: two runs have the same label and seed")
+    for label, _ in runs:
+        try:
+            arm_of(label)
+        except UsageError as error:
+            _refuse(path, str(error))
     if not set(bundle.manifest.baselines) <= {run.label for run in bundle.manifest.runs}:
         _refuse(path, f"{MANIFEST}: a baseline is none of the runs")
     for name in ("held_out_ranks", "candidate_ranks", "user_metrics", "metrics"):

@@ -24,6 +24,7 @@ from model.evaluation.expectation import expected_ranking
 from model.evaluation.metrics import METRICS
 from model.evaluation.rank_counts import RankCounts
 from model.evaluation.uncertainty import Bootstrap, average_metrics, compare
+from model.report.model_styles import arm_of
 from model.schema import TASKS, CandidateRank, Comparison, Metric, UserMetric
 
 MEAN_RANK = "mean_rank"
@@ -83,10 +84,15 @@ def metrics_of(user_metrics: pl.DataFrame, n_left_out: Mapping[str, int], config
 
 
 def comparisons_of(user_metrics: pl.DataFrame, baselines: tuple[str, ...]) -> pl.DataFrame:
-    """Return the `comparisons` of all models; without rows if there is only one."""
-    if user_metrics["model"].n_unique() < 2:
+    """Return the `comparisons` of all models, without those that have something in place of their pictures.
+
+    It has no rows if there are fewer than two.
+    """
+    contenders = [label for label in user_metrics["model"].unique() if arm_of(label) is None]
+    if len(contenders) < 2:
         return empty(Comparison)
-    return canonical(compare(user_metrics, baselines), Comparison)
+    judged = user_metrics.filter(pl.col("model").is_in(contenders))
+    return canonical(compare(judged, [label for label in baselines if label in contenders]), Comparison)
 
 
 def _of_task(rows: pl.DataFrame, task: str, config: EvaluationConfig) -> list[pl.DataFrame]:

@@ -14,6 +14,7 @@ from dataset.errors import PipelineError, TrainingError
 from dataset.progress import Bars, progress
 from dataset.snapshots.snapshot import Snapshot
 from dataset.tables import read_table
+from dataset.wording import wording_of
 from model.data.loading import SnapshotData
 from model.experiments.run_task import RunTask
 from model.experiments.runner import Reporter
@@ -174,7 +175,8 @@ def _results(task: RunTask) -> str:
     n_epochs = cost["n_epochs"]
     epochs = "1 epoch" if n_epochs == 1 else f"{n_epochs} epochs"
     parts = [f"{epochs} in {cost['train_s']:.0f} s" if n_epochs else "nothing to train"]
-    for judged, words, k in (("item", "movies", 15), ("frame", "key frames", 3)):
+    items = wording_of(task.description.get("provenance") or {}).items
+    for judged, words, k in (("item", items, 15), ("frame", "key frames", 3)):
         value = metrics.filter(task=judged, metric="ndcg", k=k)["value"].to_list()
         parts += [f"{words} NDCG@{k} {value[0]:.3f}"] if value else []
     return "; ".join(parts)

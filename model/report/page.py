@@ -212,7 +212,7 @@ def _task(numbers: NumberSource, task: str, wording: Wording, is_of_the_kind: bo
     ]
     where = where_of(numbers, task, "ndcg", top.k)
     charts: list[Chart] = [interval_chart(numbers, task, "ndcg", top.k, top.what)]
-    figure = _FIGURES[task] if is_of_the_kind else None
+    figure = _FIGURES[task] if is_of_the_kind and where["metric"] == "ndcg" else None
     charts += [metric_curves(numbers, task, metric, top.what, figure) for metric in ("hr", "ndcg")]
     rows = [_result_row(numbers, task, model, top.k) for model in order]
     return {
@@ -254,12 +254,13 @@ def _is_same(full: Number | None, sampled: Number | None) -> bool:
     return full is None or sampled is None or math.isclose(full.value, sampled.value, rel_tol=1e-9)
 
 
-def _given(runs: Sequence[dict[str, Any]]) -> dict[str, list[tuple[str, list[str]]]]:
-    """Return, by label, each file of another tool's recommendations, and what is to be said of it."""
-    found: dict[str, list[tuple[str, list[str]]]] = {}
+def _given(runs: Sequence[dict[str, Any]]) -> dict[str, dict[str, list[str]]]:
+    """Return, by label, what is to be said of another tool's recommendations, and of which files."""
+    found: dict[str, dict[str, list[str]]] = {}
     for run in runs:
         if "recommendations" in run:
-            found.setdefault(run["label"], []).append((run["recommendations"]["file"], run.get("notes", [])))
+            said = found.setdefault(run["label"], {})
+            said.setdefault("; ".join(run.get("notes", [])), []).append(run["recommendations"]["file"])
     return found
 
 

@@ -31,16 +31,26 @@ def use_one_of_devices(name: str) -> str:
     Raises:
         UsageError: the device is unknown or not available.
     """
-    kind, colon, number = name.partition(":")
-    if kind not in ("cpu", "cuda") or (colon and (kind == "cpu" or not number.isdecimal())):
-        raise UsageError(f"device {name!r} is unknown; choose cpu, cuda, or one of several GPUs as in cuda:1")
+    kind, number = kind_and_number(name)
     if kind == "cuda":
-        n_found = torch.cuda.device_count() if torch.cuda.is_available() else 0
-        if int(number or 0) >= n_found:
-            found = f"{n_found} CUDA GPU{'' if n_found == 1 else 's'}" if n_found else "no CUDA GPU"
-            raise UsageError(f"device {name!r}: this machine has {found} that torch can use; choose another device")
-        torch.cuda.set_device(int(number or 0))
+        torch.cuda.set_device(number)
     return kind
+
+
+def kind_and_number(name: str) -> tuple[str, int]:
+    """Return the kind of a device, "cpu" or "cuda", and its number: of "cuda:1", the GPU number 1.
+
+    Raises:
+        UsageError: the device is unknown or not available.
+    """
+    kind, colon, number = name.partition(":")
+    if kind not in ("cpu", "cuda") or (colon and (kind == "cpu" or not (number.isascii() and number.isdecimal()))):
+        raise UsageError(f"device {name!r} is unknown; choose cpu, cuda, or one of several GPUs as in cuda:1")
+    n_found = torch.cuda.device_count() if kind == "cuda" and torch.cuda.is_available() else 0
+    if kind == "cuda" and int(number or 0) >= n_found:
+        found = f"{n_found} CUDA GPU{'' if n_found == 1 else 's'}" if n_found else "no CUDA GPU"
+        raise UsageError(f"device {name!r}: this machine has {found} that torch can use; choose another device")
+    return kind, int(number or 0)
 
 
 @contextmanager

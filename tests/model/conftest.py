@@ -144,7 +144,7 @@ baseline = "popular"
 
 
 def _varied(tables: Tables) -> Tables:
-    """Return invented tables with several test items per user, ties, and frames without features."""
+    """Return invented tables with several test items per user, frames without features, and nearly equal frames."""
     draw = torch.Generator().manual_seed(1)
     movies = [f"m{movie:02d}" for movie in range(30)]
     frames = [(f"{movie}f{frame}", movie) for movie in movies for frame in range(4)]
@@ -164,13 +164,18 @@ def _varied(tables: Tables) -> Tables:
     ]
     return Tables(
         movies=_like(tables.movies, [{"movie_id": one, "title": "", "genres": [], "directors": []} for one in movies]),
-        frames=_like(tables.frames, [{"frame_id": one, "movie_id": movie, "kind": "still"} for one, movie in frames]),
+        frames=_like(tables.frames, [_still(frame, movie) for frame, movie in frames]),
         interactions=_like(tables.interactions, rows),
         frame_likes=_like(tables.frame_likes, likes),
         frame_features=pl.DataFrame(
             features, schema={"frame_id": pl.String, "image_sha256": pl.String, "feature": pl.Array(pl.Float16, 4)}
         ),
     )
+
+
+def _still(frame: str, movie: str) -> dict[str, Any]:
+    copies = {"duplicate_of": f"{movie}f1"} if frame.endswith("f2") else {}
+    return {"frame_id": frame, "movie_id": movie, "kind": "still", **copies}
 
 
 def _like(table: pl.DataFrame, rows: list[dict[str, Any]]) -> pl.DataFrame:

@@ -91,6 +91,7 @@ def test_an_honest_bundle_is_confirmed_and_says_what_it_cannot_detect(command: R
 
 def test_a_bundle_that_is_written_again_is_not_changed(honest: Path, snapshot: Snapshot, tmp_path: Path) -> None:
     verify_bundle(open_bundle(forged(read(honest), tmp_path / "same.zip")), snapshot)
+    verify_bundle(open_bundle(forged(_of_one_run(read(honest)), tmp_path / "one.zip")), snapshot)
 
 
 def test_the_same_runs_give_the_same_bytes(command: Run, honest: Path, tmp_path: Path) -> None:
@@ -116,6 +117,15 @@ def _changes(table: pl.DataFrame, rows: list[int]) -> Iterator[tuple[str, pl.Dat
     yield "no row", table.head(0)
 
 
+def _of_one_run(content: Content) -> Content:
+    """Return an honest bundle of one of the runs, which takes less time to verify."""
+    manifest = content["manifest"]
+    (run,) = (run for run in manifest["runs"] if run["label"] == "random")
+    tables = {name: content[name].filter(pl.col("model") == "random") for name in TABLES if name != "comparisons"}
+    one = manifest | {"runs": [run], "baselines": []}
+    return {**content, **tables, "comparisons": content["comparisons"].head(0), "manifest": one}
+
+
 def _another(values: list[Any], row: int, dtype: pl.DataType) -> Any:
     value = values[row]
     if dtype == pl.Boolean:
@@ -134,7 +144,7 @@ def _another(values: list[Any], row: int, dtype: pl.DataType) -> Any:
 def test_one_changed_number_is_refused_although_all_digests_were_made_again(
     name: str, rows: list[int], honest: Path, snapshot: Snapshot, tmp_path: Path
 ) -> None:
-    content = read(honest)
+    content = read(honest) if name in ("held_out_ranks", "comparisons") else _of_one_run(read(honest))
     rows = [row for row in rows if row < content[name].height]
     for what, table in _changes(content[name], rows):
         try:
@@ -207,6 +217,10 @@ def test_weights_tell_ranks_that_were_changed_together_with_all_that_follows(
     assert command(verify_results, path)[0] == 0
     status, _, err = command(verify_results, path, "--runs", "data/runs")
     assert (status, err.count("\n"), "popular, seed 0: ranks" in err, "from the weights" in err) == (1, 1, True, True)
+    settings = read(honest)
+    settings["manifest"]["runs"][0]["training"]["patience"] = 7
+    status, _, err = command(verify_results, forged(settings, path), "--runs", "data/runs")
+    assert (status, "popular, seed 0: training is not that of" in err) == (1, True)
     status, _, err = command(verify_results, path, "--runs", tmp_path)
     assert (status, "no run there has the weights" in err) == (1, True)
 
@@ -379,6 +393,11 @@ def _change_metrics(run: Path) -> None:
     write_table(table.with_columns(value=pl.col("value") * 0.9), UserMetric, run / "user_metrics.parquet")
 
 
+def _judge_on_a_fold(run: Path) -> None:
+    description = json.loads((run / "config.json").read_text())
+    write_json(run / "config.json", description | {"fold": {"number": 1, "k": 3, "seed": 0}})
+
+
 def _forget_evaluation(run: Path) -> None:
     """Make the file of a version that kept only the digest."""
     write_json(run / "done.json", {"digest": json.loads((run / "done.json").read_text())["digest"]})
@@ -392,6 +411,7 @@ def _forget_evaluation(run: Path) -> None:
         (_remove("metrics.parquet"), "metrics.parquet: no such table"),
         (_remove("done.json"), "the settings of its evaluation on test are not known; run `python -m model.evaluate"),
         (_remove("config.json"), "not a run"),
+        (_judge_on_a_fold, "was judged on a fold, and a bundle has results on the test split"),
         (_forget_evaluation, "the settings of its evaluation on test are not known; run `python -m model.evaluate"),
         (_change_metrics, "value does not follow from its ranks"),
         (lambda run: shutil.copytree(run, f"{run}-2"), "are both random, seed 0; give only one of them"),

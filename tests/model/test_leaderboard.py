@@ -63,10 +63,14 @@ def test_the_page_shows_what_was_verified_in_order_and_why_a_file_is_not_shown(
     assert "<script" not in page
 
 
-def test_a_bundle_whose_snapshot_is_not_here_is_shown_as_not_verified(command: Run, bundles: Path) -> None:
-    status, out, _ = command(leaderboard, bundles, "--snapshots", bundles)
+def test_a_bundle_whose_snapshot_is_not_here_is_shown_as_not_verified(
+    command: Run, bundles: Path, tmp_path: Path
+) -> None:
+    status, out, _ = command(leaderboard, bundles, "--snapshots", bundles, "--to", tmp_path / "site/v1.2.html")
     assert (status, "study-toy-v0001.zip: not verified: its snapshot is not here" in out) == (0, True)
-    page = (bundles / "leaderboard.html").read_text()
+    page = (tmp_path / "site/v1.2.html").read_text()
+    assert 'href="./../bundles/study-toy-v0001.zip"' in page
+    assert (tmp_path / "site/v1.2.parquet").is_file()
     assert "✓ verified" not in page
     assert ">best<" not in page
     assert "not compared" in page
@@ -78,6 +82,7 @@ def test_a_page_is_not_overwritten_and_a_folder_without_bundles_is_said(
     (bundles / "leaderboard.html").write_text("mine")
     status, _, err = command(leaderboard, bundles)
     assert (status, "pass --replace" in err, (bundles / "leaderboard.html").read_text()) == (2, True, "mine")
+    assert command(leaderboard, bundles, "--to", tmp_path / "page.txt")[0] == 2
     (tmp_path / "empty").mkdir()
     for folder, words in (("nowhere", "no such folder"), (tmp_path / "empty", "no bundle there")):
         status, _, err = command(leaderboard, folder)

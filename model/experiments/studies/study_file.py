@@ -60,6 +60,7 @@ from model.experiments.studies.study import FOLD, Study, StudyLists, StudyModel
 from model.models.names import MODEL_NAMES
 from model.models.registry import default_config
 from model.training.config import TrainingConfig
+from model.training.device import kind_and_number
 
 _Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED)]
 _Ks = Annotated[list[Annotated[int, Field(ge=1, le=100_000)]], Field(min_length=1)]
@@ -156,6 +157,7 @@ def read_study(path: Path) -> tuple[Study, list[Path] | None]:
         require_equal_budgets(models, file.unequal)
     except UsageError as error:
         raise UsageError(f"{path}: {error}") from None
+    _require_devices(path, file.devices or [])
     settings = file.evaluation.model_dump() | {"n_bootstrap": file.statistics.n_bootstrap}
     settings |= {key: tuple(sorted(set(settings[key]))) for key in ("item_ks", "frame_ks")}
     labels = {name: model.label for name, model in zip(file.models, models, strict=True)}
@@ -273,11 +275,20 @@ def _lists(path: Path, name: str, table: _Lists, file: _File) -> StudyLists:
         )
     _require_distinct(path, f"lists.{name}.files", table.files)
     for one in table.files:
-        if (FOLD in one) != (file.folds is not None):
-            remedy = f"write {FOLD} for a fold's number, as in theirs-{FOLD}.tsv" if file.folds else "add [folds]"
-            raise UsageError(f"{place}: {one!r} is not a file {'per fold' if file.folds else 'name'}; {remedy}")
+        if FOLD in one and file.folds is None:
+            raise UsageError(f"{place}: {one!r} has {FOLD}, and the study no [folds]; add k = 5 below [folds]")
+        if FOLD not in one and file.folds is not None:
+            raise UsageError(f"{place}: {one!r} is one file for all folds; write {FOLD} for the number of a fold")
     columns = table.model_dump(exclude={"files"})
     return StudyLists(name, tuple(table.files), ListColumns(**columns))
+
+
+def _require_devices(path: Path, devices: list[str]) -> None:
+    for device in devices:
+        try:
+            kind_and_number(device)
+        except UsageError as error:
+            raise UsageError(f"{path}: devices: {error}") from None
 
 
 def _baseline(path: Path, name: str | None, models: Mapping[str, str]) -> str | None:

@@ -58,13 +58,14 @@ class Methods:
     bibtex: str
 
 
-def methods(manifest: Manifest, experiment: Mapping[str, Any], wording: Wording) -> Methods:
+def methods(manifest: Manifest, experiment: Mapping[str, Any], wording: Wording, over_all: bool = False) -> Methods:
     """Return the methods of an experiment.
 
     Args:
         manifest: the snapshot's manifest.
         experiment: the content of `experiment.json`.
         wording: what items are called.
+        over_all: whether the reported metrics are over all items, whatever the protocol was.
     """
     runs: Sequence[Mapping[str, Any]] = [run for run in experiment["runs"] if "recommendations" not in run]
     given: Sequence[Mapping[str, Any]] = [run for run in experiment["runs"] if "recommendations" in run]
@@ -83,7 +84,7 @@ def methods(manifest: Manifest, experiment: Mapping[str, Any], wording: Wording)
         *_arms(arms, wording),
         *_given(given),
         *_training(runs, manifest.statistics["n_train_interactions"]),
-        *_protocol(judged, manifest, wording, repeats),
+        *_protocol({**judged, "protocol": "full"} if over_all else judged, manifest, wording, repeats),
         *_tests(len(models) + len({run["label"] for run in given}), judged, repeats),
     ]
     text = " ".join(sentences)
@@ -234,10 +235,8 @@ def _protocol(judged: Mapping[str, Any], manifest: Manifest, wording: Wording, r
             f"{wording.a_item} with a liked picture. Likes are used for evaluation only, "
             "unless a model is said to learn from them."
         )
-    return [
-        *said,
-        f"We report HR@K and NDCG@K{_reference(NDCG)} on {repeats.judged_on}, as means over users and {repeats.kinds}.",
-    ]
+    means = _listed(["users", *repeats.kinds.split(" and ")])
+    return [*said, f"We report HR@K and NDCG@K{_reference(NDCG)} on {repeats.judged_on}, as means over {means}."]
 
 
 def _tests(n_models: int, judged: Mapping[str, Any], repeats: Repeats) -> list[str]:

@@ -318,8 +318,7 @@ class RunExperimentConfig:
         seeds: each model is trained once per seed
         epochs: maximum number of epochs; none: the model's default
         jobs: runs at the same time; none: as cores and memory allow
-        features: names of feature sets to compare; main is the set without a name; shuffled, noise, constant, mean:
-            what models are given in its place; none: only main
+        features: feature sets (main: without a name), or shuffled, noise, constant, mean in its place; none: only main
         raw: raw folder with the pictures for the report
         experiments: folder of all experiments
         runs: folder of all runs

@@ -66,7 +66,6 @@ _of_extractor = _attributes(ExtractorConfig)
 Extractor = Annotated[str, Parameter(help=_of_extractor["name"])]
 Weights = Annotated[str, Parameter(help=_of_extractor["weights"])]
 Precision = Annotated[Literal["auto", "fp32", "bf16"], Parameter(help=_of_extractor["precision"])]
-
 _of_publication = _attributes(PublicationConfig)
 Licence = Annotated[str | None, Parameter(help=_of_publication["licence"])]
 Publisher = Annotated[str | None, Parameter(help=_of_publication["publisher"])]

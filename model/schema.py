@@ -3,6 +3,7 @@
 Training and search:  `Training`, `Tuning`, `SearchedSetting`, `BestSoFar`, `Cost`
 Evaluation:           `Metric`, `FoldMetric`, `FoldPair`, `UserMetric`, `HeldOutRank`, `SliceMetric`, `Comparison`,
                       `SplitAgreement`
+Bundles:              `CandidateRank`, `Entry`
 Recommendations:      `Recommendation`
 The report's gallery: `Case`, `CaseFrame`, `CaseMovie`
 Input, not a result:  `NewFrame`
@@ -230,6 +231,45 @@ class SplitAgreement(dy.Schema):
     tau = dy.Float64(min=-1, max=1)
     ci_low = dy.Float64(min=-1, max=1)
     ci_high = dy.Float64(min=-1, max=1)
+
+
+class CandidateRank(dy.Schema):
+    """The mean rank of an item (`frame_id` is empty) or a frame over its `n_positives` held-out positives.
+
+    A rank is that among all candidates, from 1, with ties in expectation.
+    """
+
+    model = dy.String(primary_key=True)
+    seed = dy.Int64(primary_key=True)
+    task = dy.Enum(TASKS, primary_key=True)
+    movie_id = dy.String(primary_key=True)
+    frame_id = dy.String(primary_key=True)
+    mean_rank = dy.Float64(min=1)
+    n_positives = dy.UInt32(min=1)
+
+
+class Entry(dy.Schema):
+    """A metric of a model of a bundle, on the page of all bundles; means over `n_seeds` seeds.
+
+    `data` is the content digest of the snapshot. `std` is the standard deviation between seeds. `p_best` is the p-value
+    (Holm) of the difference from the best verified model by the metric that the page sorts by; it is null for other
+    metrics, for that model itself, and for what was not compared.
+    """
+
+    data = dy.String(primary_key=True, regex="^[0-9a-f]{64}$")
+    bundle = dy.String(primary_key=True)
+    model = dy.String(primary_key=True)
+    task = dy.Enum(TASKS, primary_key=True)
+    metric = dy.String(primary_key=True)
+    k = dy.UInt32(primary_key=True, min=1)
+    value = dy.Float64(min=0)
+    ci_low = dy.Float64(nullable=True)
+    ci_high = dy.Float64(nullable=True)
+    std = dy.Float64(nullable=True, min=0)
+    n_seeds = dy.UInt32(min=1)
+    n_users = dy.UInt32(min=1)
+    is_verified = dy.Bool()
+    p_best = dy.Float64(nullable=True, min=0, max=1)
 
 
 class Recommendation(dy.Schema):

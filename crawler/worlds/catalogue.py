@@ -31,6 +31,7 @@ FIRST_YEAR, N_YEARS = 1961, 58
 _YEARS_OF_AN_ERA = 6
 _IN_A_SERIES, _LONGEST_SERIES = 0.3, 8
 _LIST_LENGTH, _MOVIES_PER_LIST = 16, 5
+_WITH_A_LOOK, _WITH_TWO_LOOKS = 0.45, 0.1  # shares of the movies
 _SHOWING = 0.36  # share of a movie's frames that show one of its looks
 _KIND_ENDS = (0.62, 0.86)
 
@@ -162,12 +163,13 @@ def draw_catalogue(preset: Preset, generator: Generator) -> Catalogue:
 
 
 def draw_frames(preset: Preset, generator: Generator) -> FramesOfMovies:
-    """Draw the looks of the movies, one or two each, and their frames."""
+    """Draw the frames of the movies; nearly half of the movies show a look, and some of these a second one."""
     n = preset.n_movies
     looks = np.zeros((n, N_LOOKS), np.bool_)
     one, other = whole(N_LOOKS, generator, n), whole(N_LOOKS, generator, n)
-    has_two = generator.random(n) < 0.5
-    looks[np.arange(n), one] = True
+    chances = generator.random(n)
+    has_one, has_two = chances < _WITH_A_LOOK, chances < _WITH_TWO_LOOKS
+    looks[np.flatnonzero(has_one), one[has_one]] = True
     looks[np.flatnonzero(has_two), other[has_two]] = True
     spread = heavy_tailed(n, generator)
     counts = np.clip((preset.mean_frames * (0.6 + 0.3 * np.minimum(spread, 4))).astype(np.int64), 3, 65)
@@ -176,9 +178,10 @@ def draw_frames(preset: Preset, generator: Generator) -> FramesOfMovies:
     order = np.lexsort((generator.random(len(movies)), movies))
     places = np.empty(len(movies), np.int64)
     places[order] = np.arange(len(movies)) - starts[movies]  # a random place within the movie
-    n_showing = np.maximum((counts * _SHOWING).astype(np.int64), 1 + has_two)
+    n_looks = has_one.astype(np.int64) + has_two
+    n_showing = np.where(has_one, np.maximum((counts * _SHOWING).astype(np.int64), n_looks), 0)
     if preset.looks == "best_frame":
-        n_showing = 1 + has_two.astype(np.int64)
+        n_showing = n_looks
     is_second = (places % 2 == 1) & has_two[movies]
     shown = np.where(places < n_showing[movies], np.where(is_second, other[movies], one[movies]), -1)
     scenes = np.where(shown < 0, N_LOOKS + whole(N_FILLERS, generator, len(movies)), shown)

@@ -81,19 +81,20 @@ class Preset:
 _PAPER = Preset(
     "paper",
     version=1,
-    n_users=4_000,
-    n_movies=3_170,
+    n_users=2_500,
+    n_movies=1_980,
     mean_watched=33,
-    reasons=Reasons(popular=100, taste=520, series=40, director=60, era=20, lists=40, friends=40, looks=180),
+    reasons=Reasons(popular=60, taste=500, series=40, director=60, era=20, lists=40, friends=40, looks=240),
 )
 _DEMO = Preset(
     "demo",
     version=1,
-    n_users=400,
-    n_movies=200,
+    n_users=600,
+    n_movies=300,
     mean_watched=11,
-    mean_frames=4,
-    reasons=Reasons(popular=100, taste=420, series=40, director=60, era=20, lists=40, friends=40, looks=280),
+    n_countries=4,
+    mean_frames=3,
+    reasons=Reasons(taste=720, series=30, director=30, lists=10, friends=10, looks=200),
     likes_per_pair=0.3,
 )
 

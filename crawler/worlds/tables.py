@@ -130,7 +130,7 @@ def write_raw(world: DrawnWorld, folder: Path) -> dict[str, int]:
     with replaced_folder(folder) as staging:
         for name, table in tables.items():
             write_table(table, RAW_TABLES[name], staging / f"{name}.parquet")
-        write_json(staging / "provenance.json", {"source": "invented", "world": origin(world)})
+        write_json(staging / "provenance.json", {"source": "invented", "is_invented": True, "world": origin(world)})
     return {name: table.height for name, table in tables.items()}
 
 

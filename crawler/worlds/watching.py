@@ -67,8 +67,8 @@ class _Watching:
             np.zeros(len(catalogue.weights), np.int64), np.arange(len(catalogue.weights)), catalogue.weights, 1
         )
         self.of_niches = catalogue.of_niches()
-        shown, softened = np.argwhere(frames.looks), catalogue.softened
-        self.of_looks = Groups.of(shown[:, 1], shown[:, 0], softened[shown[:, 0]], N_LOOKS)
+        shown = np.argwhere(frames.looks)
+        self.of_looks = Groups.of(shown[:, 1], shown[:, 0], catalogue.weights[shown[:, 0]], N_LOOKS)
         self.seen: Bools = np.zeros((n, len(catalogue.weights)), np.bool_)
         self.history = np.zeros((n, int(people.n_watched.max())), np.int32)
         self.reasons = np.zeros(self.history.shape, np.int8)

@@ -12,6 +12,7 @@ from dataset.formats.items import ItemsFile, ItemsFormat, find_items_file, named
 from dataset.formats.ratings import FORMATS, FormatName, RatingsFormat, detect_format
 from dataset.formats.split_files import GivenSplit
 from dataset.formats.videos import Videos
+from dataset.shards.shard import PictureColumns
 
 _FLAT = Parameter(name="*")
 
@@ -25,6 +26,7 @@ class ImportConfig:
         ratings: the columns of the ratings file and how it is read; what is set replaces what the format has
         items: the columns of the items file and how it is read
         split: the files of a published split
+        pictures_in: what in a tar, zip, Parquet or Arrow file says whose a picture is
         videos: the folder of videos, and which frames are taken from each
         likes: the file of who likes which picture
     """
@@ -33,6 +35,7 @@ class ImportConfig:
     ratings: Annotated[RatingsFormat, _FLAT] = RatingsFormat()
     items: Annotated[ItemsFormat, _FLAT] = ItemsFormat()
     split: Annotated[GivenSplit, _FLAT] = GivenSplit()
+    pictures_in: Annotated[PictureColumns, _FLAT] = PictureColumns()
     videos: Annotated[Videos, _FLAT] = Videos()
     likes: Annotated[FrameLikes, _FLAT] = FrameLikes()
 

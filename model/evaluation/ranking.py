@@ -150,7 +150,7 @@ def rank_liked_frames(scorer: FrameScorer, likes: HeldOutLikes, device: str = "c
     n_candidates = torch.bincount(pairs, minlength=len(likes.users))
     offsets = torch.cat([n_candidates.new_zeros(1), n_candidates.cumsum(0)])
     owners = likes.liked.owners
-    liked_by, is_negative = _nearest_likes(likes, frames, pairs)
+    liked_by, is_negative = nearest_likes(likes, frames, pairs)
     best = scores.new_zeros(len(owners)).scatter_reduce(
         0, liked_by[~is_negative], scores[~is_negative], "amax", include_self=False
     )
@@ -166,7 +166,7 @@ def rank_liked_frames(scorer: FrameScorer, likes: HeldOutLikes, device: str = "c
     return RankedPositives(counts, liked)
 
 
-def _nearest_likes(likes: HeldOutLikes, frames: Tensor, pairs: Tensor) -> tuple[Tensor, Tensor]:
+def nearest_likes(likes: HeldOutLikes, frames: Tensor, pairs: Tensor) -> tuple[Tensor, Tensor]:
     """Return for each candidate the like of its pair that it is, or is nearly equal to, and whether there is none.
 
     Args:

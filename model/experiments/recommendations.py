@@ -3,7 +3,7 @@
     data/runs/<name>-<snapshot>-v<version>-<seed>-<start of the file's SHA-256>/
         config.json            the name as `model`, the seed, the snapshot, and under `recommendations` the file and
                                what was found in it
-        metrics, user_metrics, held_out_ranks, slices (.parquet): as of a run (see `run_folder`)
+        metrics, user_metrics, held_out_ranks, slices (.parquet), done.json: as of a run (see `run_folder`)
 
 So `python -m model.compare` and an experiment's report take such a folder like a run. Another file with the same name
 has a folder of its own.
@@ -97,7 +97,7 @@ def judge_recommendations(
     evaluation = evaluate_lists(lists, tables, split, name, given, seed, lambda n: on_users(n, n_users))
     folder = runs / f"{name}-{data_name(snapshot)}-{seed}-{file.sha256[:_SHOWN_DIGITS]}"
     write_json(folder / "config.json", _describe(file, name, snapshot, seed, lists.facts))
-    write_evaluation(folder, split, evaluation)
+    write_evaluation(folder, split, evaluation, given)
     return Judged(folder, evaluation, given, lists.facts, tuple(_notes(lists.facts, config, given)))
 
 

@@ -12,7 +12,8 @@
         held_out_ranks.parquet the rank of every held-out positive, from which the ranking metrics follow
         slices.parquet         metrics by users' activity, and by movies' popularity and number of frames
         recommendations.parquet  written by `python -m model.recommend`; with --interactions, new_people.parquet
-        done.json              digest of everything that determines the test metrics (written after them)
+        done.json              settings of the evaluation on test, and digest of everything that determines the metrics
+                               (written after them)
 
 `model.pt` and `checkpoint.pt` hold the digest of the model, settings, seed and data of their training. So no
 weights are used with the `config.json` of another training.
@@ -218,7 +219,7 @@ def write_evaluation(
         folder: the run folder.
         split: "validation" or "test".
         evaluation: the tables.
-        config: the settings of the evaluation; None for results that no experiment takes as its own.
+        config: the settings of the evaluation; None if they are not known: no experiment then takes the results.
         seconds: what it took; None if that is not known.
 
     Returns:
@@ -234,7 +235,7 @@ def write_evaluation(
         write_table(costs, Cost, folder / "costs.parquet")
     if is_test and config is not None:
         digest = evaluation_digest(read_description(folder), asdict(config))
-        write_json(folder / "done.json", {"digest": digest})
+        write_json(folder / "done.json", {"digest": digest, "evaluation": asdict(config)})
     return evaluation_path(folder, split, "metrics")
 
 

@@ -55,7 +55,7 @@ def publish_dataset(
     if is_new:
         say(f"Published {snapshot.label} in {snapshot.folder}, content {snapshot.content_digest[:12]}.")
         say(f"  dates of people's acts: {IN_WORDS[snapshot.manifest.dates]}")
-        say(f"  {words.in_short(snapshot.manifest.risk_figures)}")
+        say(f"  {wording_of(snapshot.manifest.provenance).of_tables(words.in_short(snapshot.manifest.risk_figures))}")
         if fields := unanswered(snapshot.manifest):
             left_out = ", ".join(fields)
             say(f"  croissant.json leaves out {left_out}: only you know the answer; state it with --answers FILE")

@@ -1,6 +1,6 @@
 """`python -m model.tune`: search for a model's best settings on validation alone.
 
-What it writes is described in `experiments/tuning.py`.
+What it writes is described in `experiments/search/tuning.py`.
 """
 
 from collections.abc import Sequence
@@ -41,12 +41,12 @@ def tune_settings(
     from model.data.loading import load
     from model.experiments.console import search_on_console
     from model.experiments.run_folder import find_snapshot
-    from model.experiments.search_space import read_space
+    from model.experiments.search.space import read_space
+    from model.experiments.search.trials import Search
+    from model.experiments.search.tuning import search_name
     from model.experiments.settings import read_settings, take_model_name
     from model.experiments.studies.fairness import edge_warnings, searched_settings
     from model.experiments.tracking import open_tracker, require_tool
-    from model.experiments.trials import Search
-    from model.experiments.tuning import search_name
     from model.schema import Tuning
     from model.training.device import use_device
 

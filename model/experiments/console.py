@@ -19,6 +19,8 @@ from model.data.loading import SnapshotData
 from model.experiments.run_task import RunTask
 from model.experiments.runner import Reporter
 from model.experiments.runs.store import lock_run
+from model.experiments.search.trials import Search
+from model.experiments.search.tuning import OnSearch, run_search, tuning_table
 from model.experiments.tracking import NO_TRACKER, Tracker, settings_of
 from model.experiments.training_run import (
     OnTraining,
@@ -27,8 +29,6 @@ from model.experiments.training_run import (
     trained_model,
     validation_metrics,
 )
-from model.experiments.trials import Search
-from model.experiments.tuning import OnSearch, run_search, tuning_table
 from model.schema import Metric
 from model.training.trainer import Epoch, Trainer
 

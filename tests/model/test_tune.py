@@ -18,9 +18,9 @@ from model import train, tune
 from model.data.loading import data_from_tables
 from model.data.tables import Tables
 from model.experiments import trials
-from model.experiments.search_space import read_space
-from model.experiments.trials import Search
-from model.experiments.tuning import best_toml, tuning_table
+from model.experiments.search.space import read_space
+from model.experiments.search.trials import Search
+from model.experiments.search.tuning import best_toml, tuning_table
 from model.schema import Tuning
 
 FAST = {"learning_rate": 0.02, "batch_size": 64, "epochs": 2}

@@ -12,9 +12,8 @@ import polars as pl
 from dataset.snapshots.snapshot import Snapshot
 from model.data.loading import SnapshotData
 from model.experiments.runner import Reporter, load_cached
-from model.experiments.studies.study import StudyModel
-from model.experiments.trials import Proposal, Search, number_of, proposals, run_trial
-from model.experiments.tuning import (
+from model.experiments.search.trials import Proposal, Search, number_of, proposals, run_trial
+from model.experiments.search.tuning import (
     best_trial,
     chosen_settings,
     n_finished,
@@ -24,6 +23,7 @@ from model.experiments.tuning import (
     trial_lock,
     write_search,
 )
+from model.experiments.studies.study import StudyModel
 from model.experiments.workers import Workers
 from model.models.recommender import Config
 from model.training.config import TrainingConfig

@@ -53,7 +53,7 @@ from dataset.snapshots.snapshot import Fold
 from model.evaluation.config import EvaluationConfig, ListColumns, Protocol
 from model.evaluation.evaluate import PAPER_METRICS
 from model.evaluation.metrics import METRICS
-from model.experiments.search_space import make_space, read_space
+from model.experiments.search.space import make_space, read_space
 from model.experiments.settings import read_settings
 from model.experiments.studies.fairness import require_equal_budgets
 from model.experiments.studies.study import FOLD, Study, StudyLists, StudyModel

@@ -32,7 +32,7 @@ from dataset.tables import validate, write_table
 from model.data.loading import SnapshotData
 from model.experiments.run_folder import describe_run, read_description
 from model.experiments.runs.naming import run_digest, run_name
-from model.experiments.trials import BATCH, Search, finished_trials, number_of, tune
+from model.experiments.search.trials import BATCH, Search, finished_trials, number_of, tune
 from model.schema import Tuning
 from model.training.trainer import Epoch
 

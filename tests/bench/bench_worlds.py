@@ -43,7 +43,7 @@ from model.models.registry import default_config
 from model.training.config import TrainingConfig
 from model.training.trainer import Trainer
 
-FIRST_SEED, K, WIDTH = 1000, 15, 64
+FIRST_SEED, K, WIDTH = 2000, 15, 64
 SEEDS = int(os.environ.get("WORLDS_SEEDS", "20"))
 PARTS = os.environ.get("WORLDS_PARTS", "probe,paper,demo,nulls").split(",")
 PROBED = os.environ.get("WORLDS_NETWORKS", "vgg19=random:0")

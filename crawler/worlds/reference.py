@@ -62,11 +62,11 @@ class Reference:
 
 
 REFERENCES: dict[Size, Reference] = {
-    "small": Reference(PRESETS["demo"], "8d532c8d57ef6c315abd9c31f2749a8ec39a01d50558e2d00f4cfcbb8c4af1ac"),
-    "medium": Reference(PRESETS["paper"], "ce77c8e6a144262e1d9cea98627f83c3114476aa63c3caf5e0e84c51e514851a"),
+    "small": Reference(PRESETS["demo"], "d7177e9149797ffc52f45f5e67af1be74879ec0e4baae023abe8e41e79f21249"),
+    "medium": Reference(PRESETS["paper"], "293361c598ad6a04d0f22ac5b38d877ad46359539d18ef39f2270b547268e2ec"),
     "large": Reference(
         replace(PRESETS["paper"], name="large", n_users=16_500, n_movies=12_850),
-        "6c9c67d9f973022948819a9796e74d2005fac7d1c0ea8b25e15ec233e4d9cf53",
+        "78923eeb0dcb38d0c80e0e0764a928464cf114236712f489ee942dc3922463b4",
     ),
 }
 """The references; `large` is `paper` with about the users and movies of the paper's own dataset."""

@@ -13,8 +13,8 @@ import pytest
 from prefect.context import FlowRunContext
 
 from dataset.errors import UsageError
-from flows.allowed import VARIABLE, Allowed, check_run
-from flows.config import BuildConfig, ExtractFeaturesConfig, PublishConfig, RunExperimentConfig
+from flows.parameters.allowed import VARIABLE, Allowed, check_run
+from flows.parameters.config import BuildConfig, ExtractFeaturesConfig, PublishConfig, RunExperimentConfig
 from flows.serve import main as serve
 from flows.serving.deployments import DEPLOYMENTS
 from flows.serving.settings import Settings, read_settings, read_toml
@@ -52,6 +52,8 @@ REFUSED: dict[str, tuple[object, ...]] = {
         "s3://bucket/datasets//x",
         "s3://bucket",
     ),
+    "exchange": ("s3://other/x", "s3://bucket/datasets2", "s3://bucket/datasets/../x", "gs://bucket/datasets"),
+    "snapshot": (*OUTSIDE, "s3://other/lab", "s3://bucket/datasets/../x", "file:///etc", "http://192.0.2.1/x"),
     "models": (("os:getcwd",), ("jifr", "my_models:Mine"), ("this:x",), (":",), ("jifr:",)),
     "site_urls": ("http://192.0.2.1,http://192.0.2.1,http://192.0.2.1", "http://127.0.0.1:1", "file:///etc,a,b"),
 }

@@ -37,6 +37,11 @@ app = command_line(
             "crawler.commands.probe:probe",
             "Check with a dozen polite requests what the crawler assumes about the site.",
         ),
+        "world": ("crawler.commands.world:world", "Draw an invented world as raw tables, without a site or a crawl."),
+        "reference": (
+            "crawler.commands.reference:reference",
+            "Publish a reference snapshot: an invented world, the same on every machine.",
+        ),
         "sandbox": ("crawler.commands.sandbox:sandbox", "Serve the sandbox, a local stand-in for the site."),
     },
 )

@@ -26,8 +26,8 @@ app = command_line(
         "report": ("dataset.commands.snapshots:report", "Write a snapshot's page: numbers, charts and pictures."),
         "risk": ("dataset.commands.risk:risk", "Show how many people a few known ratings single out."),
         "diff": ("dataset.commands.snapshots:diff", "Show what changed between two snapshots."),
-        "push": ("dataset.commands.snapshots:push_snapshot", "Upload a snapshot to the Hugging Face Hub."),
-        "pull": ("dataset.commands.snapshots:pull_snapshot", "Fetch a snapshot from an object store."),
+        "push": ("dataset.commands.sharing:push_snapshot", "Upload a snapshot to the Hugging Face Hub or Zenodo."),
+        "pull": ("dataset.commands.sharing:pull_snapshot", "Fetch a snapshot from an object store or Zenodo."),
     },
 )
 

@@ -30,6 +30,10 @@ class InvalidSnapshotError(PipelineError):
     """A folder is not a snapshot, or its files differ from its manifest. Exit status 1."""
 
 
+class InvalidBundleError(PipelineError):
+    """A file is not a bundle of results, or its numbers do not follow from its ranks. Exit status 1."""
+
+
 class AlreadyPublishedError(PipelineError):
     """The version already exists; a published version is immutable. Exit status 1."""
 

@@ -35,7 +35,13 @@ EXTRAS = {
     "crawler": ("crawl", ("lxml", "parsel", "protego", "scrapy", "twisted", "warcio")),
     "features": ("train", ("torch", "torchvision")),
     "model": ("train", ("loky", "optuna", "scipy", "torch")),
+<<<<<<< HEAD
     "flows": ("flows", ("dask", "distributed", "httpx", "prefect", "requests", "torch", "uvicorn")),
+||||||| a10b42a
+    "flows": ("flows", ("dask", "distributed", "httpx", "prefect", "prefect_dask", "requests", "torch", "uvicorn")),
+=======
+    "flows": ("flows", ("dask", "distributed", "prefect", "prefect_dask", "requests", "torch", "uvicorn")),
+>>>>>>> main
 }
 
 
@@ -52,6 +58,7 @@ def require_core() -> None:
 # The libraries that single features of a package need beyond that, and the extra of each.
 LIBRARIES = {
     "av": "video",
+    "httpx": "hub",
     "huggingface_hub": "hub",
     "mlflow": "mlflow",
     "open_clip": "open_clip",

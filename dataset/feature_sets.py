@@ -21,6 +21,9 @@ ITEM_FEATURES = "item_features"
 MAIN = "main"
 """What the main set is called on command lines and in results; no other set can have this name."""
 
+ARMS = ("shuffled", "noise", "constant", "mean")
+"""What can take the place of a set's features, to measure what pictures add (`model.data.arms`)."""
+
 TEXT = "text"
 """The modality of items' texts."""
 
@@ -38,6 +41,8 @@ def require_set_name(name: str | None) -> None:
         _require_name(name, "feature set", "clip_b32")
     if name == MAIN:
         raise UsageError(f"feature set {name!r}: this names the main set; leave --name out to write it")
+    if name in ARMS:
+        raise UsageError(f"feature set {name!r}: this names what models are given instead of pictures; choose another")
 
 
 def require_modality_name(name: str) -> None:
@@ -47,6 +52,22 @@ def require_modality_name(name: str) -> None:
         UsageError: it cannot be part of a file's name.
     """
     _require_name(name, "modality", "text")
+
+
+def split_arm(text: str) -> tuple[str | None, str | None]:
+    """Return the feature set and the arm that a text names: `clip:shuffled`, `clip`, or `shuffled` of the main set.
+
+    The set is None where the text names none.
+
+    Raises:
+        UsageError: what follows the colon is no arm, or what stands before it is one.
+    """
+    if text in ARMS:
+        return None, text
+    name, colon, arm = text.partition(":")
+    if colon and (arm not in ARMS or name in ARMS):
+        raise UsageError(f"features {text!r}: write a feature set and one of {', '.join(ARMS)}, as in clip:shuffled")
+    return name, arm or None
 
 
 def is_set_name(name: str) -> bool:

@@ -165,6 +165,27 @@ def waiting_lock(path: Path, on_wait: Callable[[], None]) -> Iterator[None]:
             file.close()
 
 
+@contextmanager
+def free_lock(path: Path) -> Iterator[bool]:
+    """Hold a lock on the file `path` inside this context if no other process holds it; yield whether it is held.
+
+    Where a system or a file system has no locks, nothing is locked, and this yields true.
+    """
+    try:
+        with waiting_lock(path, _refuse):
+            yield True
+    except _TakenError:
+        yield False
+
+
+class _TakenError(Exception):
+    """Another process holds the lock."""
+
+
+def _refuse() -> None:
+    raise _TakenError
+
+
 def _wait_for_lock(path: Path, on_wait: Callable[[], None]) -> TextIO | None:
     """Return the locked file, None where there are no locks."""
     is_said = False

@@ -26,7 +26,7 @@ OPTIONAL = {"optional": True}  # the metadata of a column that older tables lack
 SPLITS = ("train", "validation", "test")
 HELD_OUT_SPLITS = ("validation", "test")
 FRAME_KINDS = ("still", "poster", "wallpaper")
-LIKE_SOURCES = ("photo_page", "user_likes", "import")
+LIKE_SOURCES = ("photo_page", "user_likes", "import", "post")
 FOUND_THROUGH = ("comments", "interests", "given")
 TRAIN_LIKES = "frame_likes_train"
 """The table that is published only on request."""
@@ -178,6 +178,23 @@ class SnapshotFrame(Frame):
             "How many likes of the frame come from users whose interaction with its movie is in the train split.",
             unit="likes",
             null="no likes were collected, or the snapshot is older than this column",
+            optional=True,
+        ),
+    )
+    duplicate_of = dy.String(
+        nullable=True,
+        **about(
+            "The frame that represents all frames of the same movie that show nearly the same picture.",
+            null="no other frame is like it, it represents others, or its picture is not known",
+            optional=True,
+        ),
+    )
+    is_held_out = dy.Bool(
+        nullable=True,
+        **about(
+            "Whether somebody posted it whose interaction with its movie is held out, so no model may train on it.",
+            null="who posted which frame is not known, or the snapshot is older than this column",
+            leakage="It tells which frames belong to held-out pairs. Leave these frames out of training.",
             optional=True,
         ),
     )

@@ -18,6 +18,7 @@ import polars as pl
 import torch
 from torch import Tensor
 
+from dataset.building.dataset_folder import Addition, add_feature_set, frames_sha256
 from dataset.description import require_only_features
 from dataset.errors import TooLittleDataError
 from dataset.feature_sets import files_of_set
@@ -25,11 +26,11 @@ from dataset.folders import link_or_copy, replaced_folder
 from dataset.pictures.pool import PicturePool
 from dataset.progress import progress, stage
 from dataset.schema import Image, Quarantine, SnapshotFrame
+from dataset.shards.references import reading_order
 from dataset.tables import quarantine_rows, read_table, write_table
 from features.ahead import one_ahead
 from features.batches import Batch, BatchMaker
 from features.config import ExtractOptions, ExtractorIdentity
-from features.dataset_folder import Addition, add_feature_set, frames_sha256
 from features.decoding import MISSING, CropReader, Decoded
 from features.extractor import Extractor
 from features.store import FeatureStore
@@ -55,7 +56,8 @@ class Plan:
 
     Attributes:
         images: `frame_id`, `movie_id` (or null), `image_sha256`, `path` of all requested pictures.
-        missing: `image_sha256`, `path` of the distinct pictures to compute, sorted by SHA-256.
+        missing: `image_sha256`, `path` of the distinct pictures to compute, sorted by SHA-256; those in shards come
+            last, in the order of their places.
         corrupt: the names of corrupt shards; their pictures are among the missing.
         n_failed_before: pictures that failed in an earlier run and are not retried.
         frames_sha256: the SHA-256 of the dataset's frames, None without a dataset.
@@ -145,6 +147,9 @@ def plan(raw: Path, dataset: Path | None, store: FeatureStore, retry: bool = Fal
     has_failed = pl.col("image_sha256").is_in(pl.Series(list(store.failures()), dtype=pl.String).implode())
     to_do = missing.filter(has_failed if retry else ~has_failed)
     _log.info("%d pictures, %d of them to compute", distinct.height, to_do.height)
+    order = [reading_order(path) for path in to_do["path"]]
+    if any(order):
+        to_do = to_do[sorted(range(to_do.height), key=order.__getitem__)]
     return Plan(images, to_do, corrupt, 0 if retry else missing.height - to_do.height, of_frames)
 
 
@@ -212,9 +217,9 @@ def compute(
 def finish(raw: Path, dataset: Path | None, plan: Plan, store: FeatureStore, name: str | None = None) -> Extracted:
     """Write a feature set: its table and its quarantine; for a dataset, record the extractor.
 
-    The tables are written to the dataset folder (`features.dataset_folder`) or, without a dataset, to `features` in the
-    raw folder. This folder is replaced as a whole: it has the old features or the new ones, also after a kill.
-    `n_computed` counts the plan's missing pictures that now have a feature.
+    The tables are written to the dataset folder (`dataset.building.dataset_folder`) or, without a dataset, to
+    `features` in the raw folder. This folder is replaced as a whole: it has the old features or the new ones, also
+    after a kill. `n_computed` counts the plan's missing pictures that now have a feature.
 
     Args:
         raw: the raw folder.

@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 import polars as pl
 
+from dataset.building.dataset_folder import Addition, add_feature_set, add_item_features, frames_sha256, movies_sha256
 from dataset.building.statistics import frame_statistics
 from dataset.description import read_description
 from dataset.errors import InvalidTableError, UsageError
@@ -29,7 +30,6 @@ from dataset.files import sha256_of_file
 from dataset.progress import stage
 from dataset.schema import SnapshotFrame, SnapshotMovie
 from dataset.tables import fill_columns, read_table, write_table
-from features.dataset_folder import Addition, add_feature_set, add_item_features, frames_sha256, movies_sha256
 from features.matching import Named, match
 from features.stored import Loss, store
 from features.vectors.config import StoredType, VectorsConfig

@@ -23,6 +23,7 @@ from dataset.snapshots.publication import GateConfig, PublicationConfig
 from dataset.snapshots.publish import publish, version_place
 from dataset.snapshots.snapshot import Snapshot, snapshot_at
 from dataset.version import code_version
+from dataset.wording import wording_of
 from features.config import ExtractorConfig
 from flows.children import StageError, options_from, run_stage
 from flows.extraction import extract_features
@@ -100,14 +101,14 @@ def build_tables(home: Path, config: DatasetConfig) -> dict[str, Any]:
         statistics: dict[str, Any] = read_description(dataset)["statistics"]
         return statistics
     built = build(raw, dataset, config)
-    statistics = built.description["statistics"]
+    statistics, wording = built.description["statistics"], wording_of(built.description["provenance"])
     stamp.write()
     say(
         f"Dataset: {statistics['n_interactions']:,} interactions of {statistics['n_users']:,} users with "
-        f"{statistics['n_movies']:,} movies, {statistics['n_frames']:,} frames."
+        f"{statistics['n_movies']:,} {wording.items}, {statistics['n_frames']:,} frames."
     )
     for note in built.notes:
-        say(note)
+        say(wording.of_tables(note))
     return statistics
 
 

@@ -15,6 +15,9 @@ app = command_line(
         "tune": ("model.tune:tune_settings", "Search for a model's best settings on validation."),
         "runs": ("model.runs:runs_command", "List the runs, or remove some."),
         "compare": ("model.compare:compare", "Show which runs differ by more than chance."),
+        "bundle": ("model.bundle:bundle_results", "Pack the results of runs into one file that others can check."),
+        "verify_results": ("model.verify_results:verify_results", "Check the numbers of a bundle."),
+        "leaderboard": ("model.leaderboard:leaderboard", "Show the bundles of a folder on one page."),
     },
 )
 

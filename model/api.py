@@ -31,6 +31,7 @@ from model.experiments.run_folder import Run
 from model.experiments.run_folder import open_run as open_run_folder
 from model.experiments.runs.store import find_run
 from model.experiments.settings import settings_of_model
+from model.models.held_out_frames import scorer_of
 from model.models.names import MODEL_NAMES
 from model.models.recommender import (
     EmbeddingScorer,
@@ -135,7 +136,7 @@ def evaluate(run: Run, data: SnapshotData, split: str = "test", config: Evaluati
         TooLittleDataError: the split has no interaction.
         TrainingError: a score is not finite.
     """
-    scorer = run.model.scorer()
+    scorer = scorer_of(run.model, data)
     return evaluate_scorer(scorer, data.tables, split, run.model_name, run.seed, config, run.device)
 
 
@@ -166,7 +167,7 @@ def recommend(run: Run, data: SnapshotData, n: int = 10, users: Sequence[str] | 
         UsageError: a user is not in the snapshot.
     """
     chosen = user_indices(users, data.ids, data.label)
-    scorer, train_items = run.model.scorer(), data.training.positives
+    scorer, train_items = scorer_of(run.model, data), data.training.positives
     return recommend_with(scorer, data.training, data.ids, chosen, train_items, n, run.device)
 
 

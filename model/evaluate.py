@@ -95,12 +95,13 @@ def _evaluate_run(run: str, snapshot: Path | None, split: str, config: Evaluatio
     from model.evaluation.evaluate import evaluate
     from model.experiments.run_folder import open_run, write_evaluation
     from model.experiments.runs.store import find_run, lock_run
+    from model.models.held_out_frames import scorer_of
     from model.training.device import use_device
 
     use_device(device)
     folder = find_run(run)
     opened, data = open_run(folder, snapshot, device)
-    scorer, n_users = opened.model.scorer(), len(data.ids.users)
+    scorer, n_users = scorer_of(opened.model, data), len(data.ids.users)
     is_long = n_users * len(data.ids.movies) > _MANY_SCORES
     started = time.perf_counter()
     with progress("users") as bar:

@@ -6,15 +6,19 @@ What it writes is described in `experiments/experiment.py`.
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
 from dataset.cli import FLAT, command_line, execute, run, say
 from dataset.errors import MissingInputError, UsageError
+from dataset.tables import read_table
 from model.experiments.config import ExperimentConfig
 from model.experiments.folders import DEFAULT_EXPERIMENTS, DEFAULT_RUNS, DEFAULT_TUNING
 from model.experiments.training_options import Tool
+
+if TYPE_CHECKING:
+    from dataset.snapshots.snapshot import Snapshot
 
 app = command_line("python -m model.experiment")
 
@@ -53,26 +57,27 @@ def experiment(
     from model.experiments.experiment import Folders, run_shard, run_study
     from model.experiments.run_folder import data_name, find_snapshot
     from model.experiments.settings import read_settings
+    from model.experiments.studies.splits import Reported, write_agreements
     from model.experiments.studies.study import Shard, study_of
     from model.experiments.studies.study_file import read_study
     from model.experiments.tracking import open_tracker, require_tool
+    from model.report.page import write_report
 
     require_tool(log)
     part = Shard.parse(shard) if shard else None
-    if raw and not (raw / "images.parquet").is_file():
-        raise MissingInputError(f"{raw}: no images.parquet there; --raw takes the folder of raw tables")
+    _require_raw(raw)
     if study is None:
         asked, places = study_of(config, read_settings(None, settings)), None
     else:
         _require_in_file(study, config, settings, snapshot)
         asked, places = read_study(study)
         asked = replace(asked, jobs=config.jobs, threads=config.threads)
-    first_set = next(iter(asked.features), None)
-    opened = [find_snapshot(place, first_set) for place in places or (snapshot,)]
+    opened = [find_snapshot(place, next(iter(asked.features), None)) for place in places or (snapshot,)]
     names = [data_name(one, asked.features) for one in opened]
     if len(set(names)) < len(names):
         raise UsageError(f"{study}: two of the snapshots are called {names[-1]}; give each a study of its own")
     parent = (to or DEFAULT_EXPERIMENTS) / (study.stem if study and not to else "")
+    reported = []
     for one, name in zip(opened, names, strict=True):
         folder = to if to and len(opened) == 1 else parent / name
         with open_tracker(log) as tracker, console_reporter(tracker) as reporter:
@@ -80,11 +85,32 @@ def experiment(
                 n_runs = run_shard(one, asked, Folders(runs, searches), part, reporter)
                 say(f"Part {shard} of {name} is finished ({n_runs} runs). The report: this command without --shard.")
                 continue
-            pictures = raw or Path("data") / one.name / "raw"
-            report = run_study(one, asked, folder, Folders(runs, searches), pictures, reporter)
-        say(f"The report is {report}; the tables are beside it.")
-        say(f"For a paper: tables in LaTeX, Markdown and CSV, methods and BibTeX in {folder / 'tables'};")
-        say(f"  charts in PDF and SVG in {folder / 'charts'}.")
+            report = run_study(one, asked, folder, Folders(runs, searches), raw or _raw_of(one), reporter)
+        reported.append(Reported(one, folder))
+        _say_what_was_written(folder, report)
+    for again in write_agreements(reported, asked.evaluation):
+        write_report(again.folder, again.snapshot, raw or _raw_of(again.snapshot))
+
+
+def _require_raw(raw: Path | None) -> None:
+    if raw and not (raw / "images.parquet").is_file():
+        raise MissingInputError(f"{raw}: no images.parquet there; --raw takes the folder of raw tables")
+
+
+def _raw_of(snapshot: "Snapshot") -> Path:
+    return Path("data") / snapshot.name / "raw"
+
+
+def _say_what_was_written(folder: Path, report: Path) -> None:
+    from model.experiments.studies.fairness import edge_warnings
+    from model.schema import SearchedSetting
+
+    if (folder / "searches.parquet").is_file():
+        for warning in edge_warnings(read_table(folder / "searches.parquet", SearchedSetting)):
+            say(f"Warning: {warning}")
+    say(f"The report is {report}; the tables are beside it.")
+    say(f"For a paper: tables in LaTeX, Markdown and CSV, methods and BibTeX in {folder / 'tables'};")
+    say(f"  charts in PDF and SVG in {folder / 'charts'}.")
 
 
 def _require_in_file(study: Path, config: ExperimentConfig, settings: Sequence[str], snapshot: Path | None) -> None:

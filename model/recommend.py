@@ -49,10 +49,12 @@ def recommend_movies(
         device: cpu or cuda
     """
     from dataset.tables import read_table, write_table
+    from dataset.wording import wording_of
     from model.experiments.new_people import new_people, read_interactions, recommend_to_new
     from model.experiments.recommend import recommend, user_indices
-    from model.experiments.run_folder import open_run
+    from model.experiments.run_folder import open_run, read_description
     from model.experiments.runs.store import find_run
+    from model.models.held_out_frames import scorer_of
     from model.schema import NewFrame, Recommendation
     from model.training.device import use_device
 
@@ -63,19 +65,22 @@ def recommend_movies(
     new_frames = None if frames is None else read_table(frames, NewFrame)
     folder = find_run(run)
     opened, data = open_run(folder, snapshot, device, new_frames)
+    items = wording_of(read_description(folder).get("provenance") or {}).items
     if read is None:
         users = user_indices(user, data.ids, data.label)
-        table = recommend(opened.model.scorer(), data.training, data.ids, users, data.training.positives, k, device)
+        table = recommend(
+            scorer_of(opened.model, data), data.training, data.ids, users, data.training.positives, k, device
+        )
         n_users, path = len(users), to or folder / "recommendations.parquet"
     else:
         people = new_people(read.rows, data)
-        say(*people.words(), *_about_file(read), sep="\n")
+        say(*people.words(items), *_about_file(read), sep="\n")
         table = recommend_to_new(opened, data, people, k)
         n_users, path = len(people.ids.users), to or folder / "new_people.parquet"
     write_table(table, Recommendation, path)
     say(f"{table.height:,} recommendations for {n_users:,} users: {path}")
     if new_frames is not None:
-        _say_about_frames(new_frames, table, data)
+        _say_about_frames(new_frames, table, data, items)
 
 
 def _about_file(read: "ReadRatings") -> Iterator[str]:
@@ -85,13 +90,13 @@ def _about_file(read: "ReadRatings") -> Iterator[str]:
     yield from read.notes
 
 
-def _say_about_frames(new: pl.DataFrame, table: pl.DataFrame, data: "SnapshotData") -> None:
+def _say_about_frames(new: pl.DataFrame, table: pl.DataFrame, data: "SnapshotData", items: str) -> None:
     """Say how many of the new frames and movies were scored and recommended."""
     n = table.filter(pl.col("key_frame_id").is_in(new["frame_id"].implode())).height
     say(f"{new.height:,} new frames were scored; {n:,} recommendations have one of them as key frame.")
-    if movies := len(data.tables.new_movies):
+    if n_new := len(data.tables.new_movies):
         n = table.filter(pl.col("movie_id").is_in(data.tables.new_movies.implode())).height
-        say(f"{movies:,} new movies were scored by their pictures alone; {n:,} recommendations are of them.")
+        say(f"{n_new:,} new {items} were scored by their pictures alone; {n:,} recommendations are of them.")
 
 
 def main(argv: Sequence[str]) -> None:

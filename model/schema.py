@@ -1,7 +1,9 @@
 """The tables that training, evaluation and reports write, column by column: the one place where they are defined.
 
-Training and search:  `Training`, `Tuning`, `Cost`
-Evaluation:           `Metric`, `UserMetric`, `HeldOutRank`, `SliceMetric`, `Comparison`
+Training and search:  `Training`, `Tuning`, `SearchedSetting`, `BestSoFar`, `Cost`
+Evaluation:           `Metric`, `FoldMetric`, `FoldPair`, `UserMetric`, `HeldOutRank`, `SliceMetric`, `Comparison`,
+                      `SplitAgreement`
+Bundles:              `CandidateRank`, `Entry`
 Recommendations:      `Recommendation`
 The report's gallery: `Case`, `CaseFrame`, `CaseMovie`
 Input, not a result:  `NewFrame`
@@ -50,6 +52,38 @@ class Tuning(dy.Schema):
     error = dy.String(nullable=True)
 
 
+class SearchedSetting(dy.Schema):
+    """A setting that a search has chosen: what was tried, what was best, and what the search cost.
+
+    `setting` is one setting, or several that are equal, joined by commas. `low` and `high` are the lowest and highest
+    number that could be tried; they and `best_value` are null for texts. `edge` says at which end of these the best
+    one lies, if at one. `validation_ndcg` is that of the best trial, and `seconds` are those of all trials.
+    """
+
+    model = dy.String(primary_key=True)
+    setting = dy.String(primary_key=True)
+    tried = dy.String()
+    low = dy.Float64(nullable=True)
+    high = dy.Float64(nullable=True)
+    best = dy.String()
+    best_value = dy.Float64(nullable=True)
+    edge = dy.Enum(["low", "high"], nullable=True)
+    n_trials = dy.UInt32(min=1)
+    n_pruned = dy.UInt32()
+    n_failed = dy.UInt32()
+    seconds = dy.Float64(min=0)
+    validation_ndcg = dy.Float64(min=0, max=1)
+
+
+class BestSoFar(dy.Schema):
+    """The best validation NDCG of a search after its first `number` trials, and the seconds that these took."""
+
+    model = dy.String(primary_key=True)
+    number = dy.UInt32(primary_key=True, min=1)
+    best = dy.Float64(min=0, max=1)
+    seconds = dy.Float64(min=0)
+
+
 class NewFrame(dy.Schema):
     """The feature of a new picture of a known or a new movie, read by `python -m model.recommend --frames`."""
 
@@ -87,8 +121,25 @@ class Metric(ModelMetric):
     negatives_sha256 = dy.String(nullable=True, regex="^[0-9a-f]{64}$")
 
 
+class FoldMetric(Metric):
+    """A metric on one fold of train and validation, numbered from 1."""
+
+    fold = dy.UInt32(primary_key=True, min=1)
+
+
+class FoldPair(dy.Schema):
+    """A pair of the train or validation split, and the fold that holds it out, numbered from 1."""
+
+    user_id = dy.String(primary_key=True)
+    movie_id = dy.String(primary_key=True)
+    fold = dy.UInt32(min=1)
+
+
 class UserMetric(ModelMetric):
-    """A metric of one user (task `item`) or of one user-movie pair (task `frame`)."""
+    """A metric of one user (task `item`) or of one user-movie pair (task `frame`).
+
+    In an experiment with folds, it is the mean over the folds that the user or the pair is in.
+    """
 
     user_id = dy.String(primary_key=True)
     movie_id = dy.String(primary_key=True)  # empty for task `item`
@@ -162,6 +213,63 @@ class Comparison(dy.Schema):
     n_users = dy.UInt32(min=2)
     n_seeds = dy.UInt32(min=1)
     other_n_seeds = dy.UInt32(min=1)
+
+
+class SplitAgreement(dy.Schema):
+    """How alike another split orders the models: Kendall's τ-b of their means, with a 95 % interval over users.
+
+    `other` is the snapshot of the other split, and `n_models` are the models in both orders.
+    """
+
+    task = dy.Enum(TASKS, primary_key=True)
+    metric = dy.String(primary_key=True)
+    k = dy.UInt32(primary_key=True, min=1)
+    other = dy.String(primary_key=True)
+    other_split = dy.String()
+    n_models = dy.UInt32(min=2)
+    n_users = dy.UInt32(min=1)
+    tau = dy.Float64(min=-1, max=1)
+    ci_low = dy.Float64(min=-1, max=1)
+    ci_high = dy.Float64(min=-1, max=1)
+
+
+class CandidateRank(dy.Schema):
+    """The mean rank of an item (`frame_id` is empty) or a frame over its `n_positives` held-out positives.
+
+    A rank is that among all candidates, from 1, with ties in expectation.
+    """
+
+    model = dy.String(primary_key=True)
+    seed = dy.Int64(primary_key=True)
+    task = dy.Enum(TASKS, primary_key=True)
+    movie_id = dy.String(primary_key=True)
+    frame_id = dy.String(primary_key=True)
+    mean_rank = dy.Float64(min=1)
+    n_positives = dy.UInt32(min=1)
+
+
+class Entry(dy.Schema):
+    """A metric of a model of a bundle, on the page of all bundles; means over `n_seeds` seeds.
+
+    `data` is the content digest of the snapshot. `std` is the standard deviation between seeds. `p_best` is the p-value
+    (Holm) of the difference from the best verified model by the metric that the page sorts by; it is null for other
+    metrics, for that model itself, and for what was not compared.
+    """
+
+    data = dy.String(primary_key=True, regex="^[0-9a-f]{64}$")
+    bundle = dy.String(primary_key=True)
+    model = dy.String(primary_key=True)
+    task = dy.Enum(TASKS, primary_key=True)
+    metric = dy.String(primary_key=True)
+    k = dy.UInt32(primary_key=True, min=1)
+    value = dy.Float64(min=0)
+    ci_low = dy.Float64(nullable=True)
+    ci_high = dy.Float64(nullable=True)
+    std = dy.Float64(nullable=True, min=0)
+    n_seeds = dy.UInt32(min=1)
+    n_users = dy.UInt32(min=1)
+    is_verified = dy.Bool()
+    p_best = dy.Float64(nullable=True, min=0, max=1)
 
 
 class Recommendation(dy.Schema):

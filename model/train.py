@@ -32,6 +32,7 @@ def train(
         runs: the parent of all run folders
         options: the options that training and tuning share
     """
+    from dataset.wording import wording_of
     from model.data.loading import load
     from model.evaluation.config import EvaluationConfig
     from model.experiments.console import train_on_console
@@ -51,11 +52,12 @@ def train(
     config, training = settings_of_model(settings, model_name)
     use_device(options.device, options.threads)
     snapshot = find_snapshot(options.snapshot, options.features)
-    data = load(snapshot)
+    data = load(snapshot, options.seed)
     task = ask_for(runs, snapshot, model_name, config, training, options.seed, EvaluationConfig(), fresh)
+    items = wording_of(snapshot.manifest.provenance).items
     say(
         f"Training {model_name} on {data.label}: {data.training.n_users:,} users, "
-        f"{data.training.n_items:,} movies, {len(data.training.positives.values):,} train interactions.",
+        f"{data.training.n_items:,} {items}, {len(data.training.positives.values):,} train interactions.",
         *settings_without_effect(settings, model_name),
         sep="\n",
     )

@@ -37,13 +37,17 @@ def tune_settings(
         options: the options that training and tuning share
     """
     from dataset.errors import UsageError
+    from dataset.tables import read_table
     from model.data.loading import load
     from model.experiments.console import search_on_console
     from model.experiments.run_folder import find_snapshot
     from model.experiments.search_space import read_space
     from model.experiments.settings import read_settings, take_model_name
+    from model.experiments.studies.fairness import edge_warnings, searched_settings
     from model.experiments.tracking import open_tracker, require_tool
-    from model.experiments.tuning import Search, search_name
+    from model.experiments.trials import Search
+    from model.experiments.tuning import search_name
+    from model.schema import Tuning
     from model.training.device import use_device
 
     require_tool(options.log)
@@ -58,8 +62,12 @@ def tune_settings(
     snapshot = find_snapshot(options.snapshot, options.features)
     folder = to or DEFAULT_TUNING / search_name(search, snapshot)
     with open_tracker(options.log) as tracker:
-        search_on_console(folder, search, snapshot, load(snapshot), options.device, tracker)
+        search_on_console(folder, search, snapshot, load(snapshot, options.seed), options.device, tracker)
     best = folder / "best.toml"
+    chosen = read_settings(best, ())
+    table = searched_settings(model_name, space, chosen, read_table(folder / "trials.parquet", Tuning))
+    for warning in edge_warnings(table):
+        say(f"Warning: {warning}")
     say(
         f"{best.read_text(encoding='utf-8')}\nTrials: {folder / 'trials.parquet'}\n"
         f"Next: python -m model.train --config {best}\n"

@@ -22,6 +22,7 @@ from PIL import Image as PillowImage
 from dataset.building.build import DatasetConfig, build
 from dataset.cli import run
 from dataset.files import sha256_of_file, write_json
+from dataset.risk import uniqueness
 from dataset.schema import RAW_TABLES
 from dataset.tables import empty, write_table
 
@@ -97,6 +98,17 @@ def free_ports(count: int) -> int:
 def ports() -> Callable[[int], int]:
     """Return a function that gives the first of some free ports in a row."""
     return free_ports
+
+
+@pytest.fixture(scope="session", autouse=True)
+def few_risk_draws() -> Iterator[None]:
+    """Each publication in this process computes its risk figures from fewer random draws, which is faster.
+
+    `tests/dataset/test_risk.py` tests the figures with as many draws as the product takes.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(uniqueness, "MOST_DRAWS", 2_000)
+        yield
 
 
 def filled(rows: list[dict[str, object]], name: str) -> pl.DataFrame:

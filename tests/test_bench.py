@@ -1,18 +1,22 @@
 """The benchmarks that most machines cannot run in earnest run here at toy sizes, every line of them."""
 
+import importlib
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+DATA = ("GOWALLA_DATA", "POSTERS_DATA")
 
 
-def _bench(name: str, **environment: str) -> str:
+def _bench(*names: str, **environment: str) -> str:
     done = subprocess.run(
-        [sys.executable, "tests/bench/run.py", name], cwd=ROOT, capture_output=True, text=True, timeout=280,
+        [sys.executable, "tests/bench/run.py", *names], cwd=ROOT, capture_output=True, text=True, timeout=280,
         env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": "", **environment},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -41,3 +45,35 @@ def test_benchmarks_without_peers_do_not_install_them(only: str, needs_peers: bo
         timeout=60, check=True,
     )  # fmt: skip
     assert ("peers.txt" in planned.stdout) == needs_peers
+
+
+def test_benchmarks_on_data_that_are_not_here_say_what_to_set_and_end_well() -> None:
+    said = _bench("gowalla", "gowalla_long", "posters", **dict.fromkeys(DATA, ""))
+    assert [said.count(f"left out; set {name} to the folder") for name in DATA] == [2, 1]
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+def test_a_row_of_gowalla_is_kept_and_measured_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At toy size: choose the penalty on the held-out part, train on all, evaluate; then the row is read."""
+    monkeypatch.syspath_prepend(str(ROOT / "tests" / "bench"))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GOWALLA_DATA", str(tmp_path))
+    gowalla = importlib.import_module("gowalla")
+    pairs = [(user, item, (user + item) % 4 == 0) for user in range(30) for item in range(24) if (user * item) % 3]
+    for name, is_test in (("train", False), ("test", True)):
+        rows = [(user, item) for user, item, held_out in pairs if held_out == is_test]
+        schema = {"user": pl.Int32, "item": pl.Int32}
+        pl.DataFrame(rows, schema, orient="row").write_parquet(tmp_path / f"{name}.parquet")
+        monkeypatch.setattr(gowalla, f"N_{name.upper()}", len(rows))
+    row = gowalla.Row("bpr", (0.2, 0.1), "others", [{"l2": 0.1}, {"l2": 0.01}], epochs=10)
+    subset = gowalla.Row("ease", (0.2, 0.1), "others", [{"l2": 1.0}], subset=12)
+    first = [(result.what, result.ours) for result in gowalla.measure_rows([row, subset])]
+    assert len(first) == 4
+    assert all(0 < value <= 100 for _, value in first)
+    monkeypatch.setattr(gowalla, "run_command", None)
+    assert [(result.what, result.ours) for result in gowalla.measure_rows([row, subset])] == first
+    kept = [json.loads(line) for line in Path("data/bench/gowalla/rows.jsonl").read_text().splitlines()]
+    assert {"machine", "date", "seed", "seconds", "settings"} <= kept[0].keys()
+    assert "epochs" in kept[0]["settings"]
+    assert "epochs" not in kept[1]["settings"]  # a closed form has none

@@ -22,7 +22,7 @@ from crawler.scope import CHOICES, LIST
 from crawler.spiders.settings import CrawlSettings
 from dataset.cli import FLAT, say
 from dataset.errors import UsageError
-from dataset.progress import duration
+from dataset.progress import duration, stage
 
 _NEXT = {"ratings": "frames", "frames": "likes", "likes": "export"}
 _REFRESH = "Refresh"
@@ -39,7 +39,7 @@ def plan(*, crawl: Annotated[CrawlOptions, FLAT] = CrawlOptions()) -> None:  # n
         crawl: what is crawled, and how
     """
     settings = crawl.resolve()
-    with Ledger.open(settings.crawl_dir, settings.source, PERSONAL_KINDS) as ledger:
+    with stage("Planning"), Ledger.open(settings.crawl_dir, settings.source, PERSONAL_KINDS) as ledger:
         forecasts = forecast(ledger, settings.scope)
         sources = source_lines(ledger, settings)
     say("\n".join([*plan_lines(forecasts, settings.politeness.seconds_per_request), *sources]))

@@ -9,6 +9,7 @@ from crawler.probe.document import write_probe
 from crawler.probe.findings import Probe
 from dataset.cli import FLAT, say
 from dataset.errors import RefusedError
+from dataset.progress import progress
 
 KNOWN_MOVIE_ID = "1292052"  # a movie of the real site with many photos and comments
 
@@ -37,8 +38,11 @@ def probe(
     where, source, _ = site.resolve()
     movie = movie or _known_movie(site)
     checks = Probe(where, site.politeness(where), movie)
-    for found in checks.findings():
-        say(f"{found.answered:<8} {found.point:<44} {found.detail}")
+    with progress("checks") as bar:
+        task = bar.add_task("Probing", total=None)
+        for found in checks.findings():
+            say(f"{found.answered:<8} {found.point:<44} {found.detail}")
+            bar.update(task, advance=1, note=f"{checks.n_requests} requests")
     command = recommended(crawl, site, movie, checks.liker_source())
     path = write_probe(crawl, source, checks, command)
     hosts = ", ".join(f"{n} to the {role} host" for role, n in checks.ask.n_requests.items())

@@ -10,6 +10,7 @@ from crawler.sandbox.answers import ROLES
 from crawler.sandbox.command import LAST_PORT, serve
 from crawler.sandbox.faults.switches import HELP, switched
 from crawler.sandbox.world import WorldConfig
+from crawler.worlds.presets import PresetName
 from dataset.cli import Count, CountOrZero
 from dataset.errors import UsageError
 
@@ -19,6 +20,7 @@ def sandbox(
     seed: CountOrZero = WorldConfig.seed,
     users: Count = WorldConfig.n_users,
     movies: Count = WorldConfig.n_movies,
+    world: PresetName | None = None,
     port: Annotated[CountOrZero, Field(le=LAST_PORT - len(ROLES) + 1)] = 8801,
     site_file: Path = Path("data/sandbox/site.json"),
     faults: Annotated[str | None, Parameter(help=HELP, metavar="FAULT,…")] = None,
@@ -31,6 +33,7 @@ def sandbox(
         seed: seed of the world; equal seeds give equal worlds
         users: number of people
         movies: number of movies
+        world: serve one of the worlds of `python -m crawler world`, which have their own numbers of people and movies
         port: the first of four consecutive ports; 0: any free ports
         site_file: file with the sandbox's addresses for the crawler; it exists while the sandbox runs
         faults: what goes wrong
@@ -38,12 +41,15 @@ def sandbox(
         log: log file: one JSON line per request
 
     Raises:
-        UsageError: a fault is unknown, its value is wrong or does not fit the preset, or a number is out of range.
+        UsageError: a fault is unknown, its value is wrong or does not fit the preset, a number is out of range, or
+            --world came with --users or --movies.
         PipelineError: a port is in use, or a file cannot be written.
     """
+    if world and (users, movies) != (WorldConfig.n_users, WorldConfig.n_movies):
+        raise UsageError(f"--world {world} has its own numbers of people and movies; leave out --users and --movies")
     try:
         switches = switched(faults, preset)
     except ValueError as error:
         with_preset = f" with --preset {preset}" if preset else ""
         raise UsageError(f"--faults {faults}{with_preset}: {error}; see python -m crawler sandbox --help") from None
-    serve(WorldConfig(seed=seed, n_users=users, n_movies=movies), port, site_file, switches, log)
+    serve(WorldConfig(seed=seed, n_users=users, n_movies=movies, preset=world), port, site_file, switches, log)

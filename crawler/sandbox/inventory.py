@@ -4,10 +4,10 @@ from datetime import date, timedelta
 
 import numpy as np
 
-from crawler.sandbox.names import CLIQUE_GENRES, invent_directors, invent_nickname, invent_titles
 from crawler.sandbox.pictures import FILLERS, THEMES, Picture
 from crawler.sandbox.records import FRAME_KINDS, Director, DirectorLink, Frame, Movie, MovieState, RatingState, User
 from crawler.sandbox.tastes import Tastes
+from crawler.worlds.names import CLIQUE_GENRES, invent_directors, invent_nickname, invent_titles
 
 Generator = np.random.Generator
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass, fields, replace
 from datetime import date, timedelta
 
 from crawler.sandbox.chances import chance
-from crawler.sandbox.records import Contents, Movie, MovieState, Rating
-from crawler.sandbox.world import World, comment_id
+from crawler.sandbox.records import Contents, Movie, MovieState, Rating, comment_id
+from crawler.sandbox.world import World
 from dataset.errors import UsageError
 
 _BOTH_SHARE, _OLD_SHARE = 0.15, 0.5  # of the people who marked a merged movie: under both ids, under the old id only

@@ -159,3 +159,8 @@ class Contents:
     misreported: dict[str, Movie] = field(default_factory=dict)
     bad_items: frozenset[str] = frozenset()
     walled: frozenset[str] = frozenset()
+
+
+def comment_id(user_id: str, movie_id: str) -> str:
+    """Return the id of a user's comment on a movie (movie ids are below 10 ** 10)."""
+    return str(int(user_id) * 10**10 + int(movie_id))

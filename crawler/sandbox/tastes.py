@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from crawler.sandbox.names import CLIQUE_GENRES
 from crawler.sandbox.pictures import THEMES
+from crawler.worlds.names import CLIQUE_GENRES
 
 N_CLIQUES = len(CLIQUE_GENRES)
 N_THEMES = len(THEMES)

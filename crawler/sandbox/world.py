@@ -9,9 +9,9 @@ from datetime import date, datetime, time, timedelta
 
 import numpy as np
 
+from crawler.sandbox.drawn import dressed
 from crawler.sandbox.inventory import invent_frames, invent_movies, invent_users
-from crawler.sandbox.names import invent_remark
-from crawler.sandbox.records import Comment, Contents, Like, Movie, Rating, User
+from crawler.sandbox.records import Comment, Contents, Like, Movie, Rating, User, comment_id
 from crawler.sandbox.tastes import (
     FloatArray,
     Tastes,
@@ -21,6 +21,9 @@ from crawler.sandbox.tastes import (
     like_probability,
     utilities,
 )
+from crawler.worlds.names import invent_remark
+from crawler.worlds.presets import PRESETS, PresetName
+from crawler.worlds.world import draw_world
 from dataset.errors import UsageError
 
 COMMENTS_REACH = 200  # number of a movie's comments that a logged-out reader sees
@@ -35,6 +38,8 @@ Generator = np.random.Generator
 class WorldConfig:
     """The size and seed of a world; equal configurations give equal worlds on any machine.
 
+    With a `preset`, it is that world of `crawler.worlds.presets`, and the preset decides its size.
+
     Raises:
         UsageError: a number is out of range.
     """
@@ -43,6 +48,7 @@ class WorldConfig:
     n_users: int = 300
     n_movies: int = 120
     mean_ratings: float = 18.0
+    preset: PresetName | None = None
 
     def __post_init__(self) -> None:
         for name, value, least, most in (
@@ -74,6 +80,11 @@ class World:
 
 def generate_world(config: WorldConfig) -> World:
     """Invent a world."""
+    return _of_preset(config, config.preset) if config.preset else _classic(config)
+
+
+def _classic(config: WorldConfig) -> World:
+    """Return a world of the given size; its people have only a few latent tastes."""
     streams = np.random.SeedSequence(config.seed).spawn(7)
     for_tastes, for_users, for_movies, for_frames, for_ratings, for_likes, for_comments = map(
         np.random.default_rng, streams
@@ -88,6 +99,18 @@ def generate_world(config: WorldConfig) -> World:
     contents.frames = {frame.frame_id: frame for frames in contents.frames_of.values() for frame in frames}
     _draw_likes(contents, tastes, for_likes)
     seeds = _choose_seeds(contents, config)
+    _draw_comments(contents, seeds, for_comments)
+    return World(config, tastes, contents, seeds)
+
+
+def _of_preset(config: WorldConfig, preset: PresetName) -> World:
+    """Return the world of a preset: everything that its tables have, and comments through which people are found."""
+    for_pages, for_comments = map(np.random.default_rng, np.random.SeedSequence([config.seed, 1]).spawn(2))
+    drawn = draw_world(PRESETS[preset], config.seed)
+    tastes, contents = dressed(drawn, for_pages)
+    movies = _count_votes(list(contents.movies.values()), contents.ratings_of)
+    contents.movies = {movie.movie_id: movie for movie in movies}
+    seeds = _choose_seeds(contents, replace(config, n_users=PRESETS[preset].n_users))
     _draw_comments(contents, seeds, for_comments)
     return World(config, tastes, contents, seeds)
 
@@ -236,11 +259,6 @@ def _comment(user: User, rating: Rating, generator: Generator) -> Comment:
         text=invent_remark(generator),
         by_number=bool(user.slug and generator.random() < 0.25),
     )
-
-
-def comment_id(user_id: str, movie_id: str) -> str:
-    """Return the id of a user's comment on a movie (movie ids are below 10 ** 10)."""
-    return str(int(user_id) * 10**10 + int(movie_id))
 
 
 def _moment(day: date, seconds: int) -> datetime:

@@ -26,7 +26,7 @@ from dataset.building.given_split import describe, given_pairs
 from dataset.building.kcore import k_core
 from dataset.building.split import SplitConfig, cold_interactions, split
 from dataset.building.statistics import statistics
-from dataset.building.train_counts import add_interaction_counts, add_like_counts, train_likes
+from dataset.building.train_counts import add_held_out, add_interaction_counts, add_like_counts, train_likes
 from dataset.building.users import published_users
 from dataset.description import Provenance, keep_features, require_only_a_dataset, write_description
 from dataset.documents import read_document
@@ -50,6 +50,7 @@ from dataset.schema import (
     SnapshotUser,
 )
 from dataset.tables import quarantine_rows, read_table, require_references, validate, write_table
+from dataset.wording import wording_of
 
 _log = logging.getLogger(__name__)
 
@@ -136,7 +137,8 @@ def build(raw: Path, destination: Path, config: DatasetConfig) -> BuiltDataset:
     if core.is_empty():
         raise TooLittleDataError(
             f"{raw}: none of {feedback.height:,} interactions is left in the k-core with k = {config.k_user} for users "
-            f"and {config.k_item} for movies; crawl or import more ratings, or lower --k-user and --k-item"
+            f"and {config.k_item} for {wording_of(provenance).items}; crawl or import more ratings, or lower --k-user "
+            "and --k-item"
         )
     interactions, cold_dropped = _split(validate(core, ImplicitFeedback, "k-core"), config.split, given)
     movie_ids = interactions.select("movie_id").unique()
@@ -172,7 +174,7 @@ def build(raw: Path, destination: Path, config: DatasetConfig) -> BuiltDataset:
     }
     built = {
         "movies": (add_interaction_counts(movies, interactions), SnapshotMovie),
-        "frames": (add_like_counts(frames, likes, interactions), SnapshotFrame),
+        "frames": (add_held_out(add_like_counts(frames, likes, interactions), likes, interactions), SnapshotFrame),
         "interactions": (interactions, Interaction),
         "frame_likes": (frame_likes, FrameLike),
         "frame_likes_train": (of_train, FrameLikeTrain),

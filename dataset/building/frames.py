@@ -9,7 +9,7 @@ import polars as pl
 
 from dataset.placeholders.config import PlaceholderConfig
 from dataset.placeholders.fingerprints import complete_fingerprints, read_fingerprints
-from dataset.placeholders.frames import KINDS, judge_frames
+from dataset.placeholders.frames import KINDS, judge_frames, near_duplicates
 from dataset.placeholders.words import kind_in_words, placeholder_counts, placeholders_in_words
 from dataset.schema import Quarantine
 from dataset.tables import quarantine_rows
@@ -20,7 +20,7 @@ class ChosenFrames:
     """The frames of a dataset.
 
     Attributes:
-        kept: the rows of `frames` that stay.
+        kept: the rows of `frames` that stay, with `duplicate_of`.
         left_out: the placeholders of its movies, as quarantine rows; none if they are kept.
         counts: `dataset.placeholders.words.placeholder_counts` of its movies, and how many movies lost all frames.
         notes: sentences about the pictures that say nothing; empty if there are none.
@@ -58,7 +58,7 @@ def choose_frames(
     placeholders = judged.filter(pl.col("kind").is_not_null())
     if not drop:
         placeholders = placeholders.clear()
-    kept = of_movies.join(placeholders, on="frame_id", how="anti")
+    kept = _with_duplicates(of_movies.join(placeholders, on="frame_id", how="anti"), images, fingerprints)
     counts["n_movies_that_lost_all_frames"] = of_movies["movie_id"].n_unique() - kept["movie_id"].n_unique()
     reasons = {kind: f"placeholder: picture {kind_in_words(kind, config)}" for kind in KINDS}
     left_out = placeholders.with_columns(
@@ -67,6 +67,12 @@ def choose_frames(
     )
     notes = _notes(counts, placeholders_in_words(counts, judged.height, config), drop)
     return ChosenFrames(kept, quarantine_rows(left_out, "frames"), counts, tuple(notes))
+
+
+def _with_duplicates(frames: pl.DataFrame, images: pl.DataFrame, fingerprints: pl.DataFrame) -> pl.DataFrame:
+    """Return frames with `duplicate_of`: the frame that represents the nearly equal ones; null for itself."""
+    found = near_duplicates(frames, images, fingerprints).filter(pl.col("duplicate_of") != pl.col("frame_id"))
+    return frames.join(found.select("frame_id", "duplicate_of"), on="frame_id", how="left", maintain_order="left")
 
 
 def _notes(counts: Mapping[str, int], in_words: str, drop: bool) -> Iterator[str]:

@@ -36,6 +36,22 @@ def add_like_counts(frames: pl.DataFrame, frame_likes: pl.DataFrame, interaction
     return frames.join(counts, on="frame_id", how="left").select(*frames.columns, train_like_count=known.cast(dtype))
 
 
+def add_held_out(frames: pl.DataFrame, frame_likes: pl.DataFrame, interactions: pl.DataFrame) -> pl.DataFrame:
+    """Return `frames` with `is_held_out`, which is null if it is not known who posted which frame.
+
+    Args:
+        frames: rows with `frame_id` and `movie_id`.
+        frame_likes: `RawFrameLike` rows.
+        interactions: `Interaction` rows.
+    """
+    posted = frame_likes.filter(pl.col("source").cast(pl.String) == "post")
+    held_out = interactions.filter(pl.col("split") != "train")
+    pairs = posted.join(frames.select("frame_id", "movie_id"), on="frame_id")
+    own = pairs.join(held_out, on=["user_id", "movie_id"], how="semi")["frame_id"].unique()
+    known = pl.lit(None, pl.Boolean) if posted.is_empty() else pl.col("frame_id").is_in(own.implode())
+    return frames.with_columns(is_held_out=known)
+
+
 def train_likes(frame_likes: pl.DataFrame, frames: pl.DataFrame, interactions: pl.DataFrame) -> pl.DataFrame:
     """Return the likes of train pairs as `FrameLikeTrain` rows; arguments as of `add_like_counts`."""
     liked = frame_likes.join(frames.select("frame_id", "movie_id"), on="frame_id")

@@ -16,6 +16,7 @@ from dataset.formats.export_formats import ExportFormat
 from dataset.formats.exporting import export
 from dataset.formats.import_config import ImportConfig
 from dataset.formats.importing import Imported, import_ratings
+from dataset.formats.pictures import ImportedPictures
 from dataset.formats.videos import ImportedVideos
 from dataset.recipes.importing import Given, import_by_recipe, next_commands
 from dataset.recipes.recipe import list_recipes
@@ -44,7 +45,7 @@ def import_ratings_file(
         ratings: the ratings file; with --recipe, the folder of the data set, or its ratings file
         to: the raw folder to write
         recipe: a data set by name, such as movielens-100k, or a recipe of your own (.toml); list shows them
-        pictures: folder with <item>.jpg or <item>/<any>.jpg
+        pictures: folder with <item>.jpg or <item>/<any>.jpg; or tar, zip, Parquet or Arrow files, which stay packed
         items: a file of titles (found automatically beside MovieLens and RecBole ratings)
         replace: replace the tables in --to, also if they come from another file or from a crawl
         config: how to read the files
@@ -66,6 +67,8 @@ def import_ratings_file(
             replace,
             config.split,
             config.videos,
+            likes=config.likes,
+            pictures_in=config.pictures_in,
         )
     _say_imported(done, config)
     if recipe:
@@ -82,6 +85,8 @@ def _say_imported(done: Imported, config: ImportConfig) -> None:
         f"Imported {done.n_ratings:,} ratings of {done.n_items:,} items{titles} and {done.n_pictures:,} pictures "
         f"into {done.path} ({done.n_quarantined:,} rows dropped, see quarantine.parquet there)."
     )
+    if done.pictures is not None:
+        say(f"  {_about_pictures(done, done.pictures)}")
     if config.videos.videos is not None:
         say(f"  {_about_videos(done.videos)}")
     say(f"  rows in the file: {done.n_rows:,} = {done.n_ratings:,} ratings + {done.n_dropped_rows:,} dropped")
@@ -90,6 +95,19 @@ def _say_imported(done: Imported, config: ImportConfig) -> None:
         say(f"  dropped: {n_rows:,} ({reason})")
     for note in done.notes:
         say(f"  note: {note}")
+
+
+def _about_pictures(done: Imported, pictures: ImportedPictures) -> str:
+    """Return what an import has taken as pictures."""
+    dropped = ", ".join(f"{n:,} {reason}" for reason, n in pictures.reasons.items())
+    beside = f"; {pictures.n_beside:,} files beside them, such as .json" if pictures.n_beside else ""
+    n_packed = len(pictures.shards)
+    packed = f" (they stay in {n_packed:,} {'file' if n_packed == 1 else 'files'})" if n_packed else ""
+    return (
+        f"files of pictures: {pictures.n_files:,} = {pictures.images.height:,} pictures{packed} + "
+        f"{pictures.quarantine.height:,} dropped{f' ({dropped})' if dropped else ''}{beside}; "
+        f"{done.n_items - done.n_items_with_pictures:,} of {done.n_items:,} items have none"
+    )
 
 
 def _about_videos(done: ImportedVideos) -> str:
@@ -124,7 +142,8 @@ def build_dataset(
     """
     built = build(raw, to, config)
     numbers, provenance = built.description["statistics"], built.description["provenance"]
-    items = wording_of(provenance).items
+    wording = wording_of(provenance)
+    items = wording.items
     say(
         f"Built {built.path}: {numbers['n_interactions']:,} interactions of {numbers['n_users']:,} users with "
         f"{numbers['n_movies']:,} {items} ({numbers['n_train_interactions']:,} train, "
@@ -139,18 +158,18 @@ def build_dataset(
         f"({numbers['n_cold_users']:,} users and {numbers['n_cold_movies']:,} {items} have no training interaction)"
     )
     for note in built.notes:
-        say(f"  {note}")
+        say(f"  {wording.of_tables(note)}")
     say(f"  split: {split_in_words(built.description['config'])}")
     if config.split.strategy == "given":
         say(f"  {_about_given_split(built.description['provenance']['given_split'])}")
     if built.removed_features:
         say(
-            f"  features of the earlier build were removed, because the frames or movies have changed "
+            f"  features of the earlier build were removed, because the frames or {items} have changed "
             f"({', '.join(built.removed_features)}); run `python -m features extract` (it computes no picture twice), "
             "`import` or `text` again"
         )
     for row in built.description["quarantined"]:
-        say(f"  dropped from {row['table']}: {row['rows']:,} ({row['reason']})")
+        say(f"  dropped from {row['table']}: {row['rows']:,} ({wording.of_tables(row['reason'])})")
 
 
 def _about_given_split(given: dict[str, Any]) -> str:

@@ -1,10 +1,8 @@
-"""The commands on snapshots: publish, list, show, verify, report, diff, push and pull.
+"""The commands on snapshots: publish, list, show, verify, report and diff.
 
 An address names a folder in an object store: s3://bucket/prefix, gs://… or az://….
 """
 
-import logging
-import sys
 import textwrap
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -16,7 +14,6 @@ from dataset.columns import describe_table
 from dataset.dates import IN_WORDS, Dates, describe_published
 from dataset.errors import HeldError, InvalidSnapshotError, InvalidTableError, MissingInputError, StorageError
 from dataset.files import atomic_path
-from dataset.progress import progress
 from dataset.risk import words
 from dataset.schema import is_known, schema_of
 from dataset.snapshots.diff import describe_changes, diff_tables
@@ -26,11 +23,11 @@ from dataset.snapshots.losses import moved_pairs
 from dataset.snapshots.manifest import version_folder
 from dataset.snapshots.publication import GateConfig, PublicationConfig
 from dataset.snapshots.publish import finer_versions, publish, version_place
-from dataset.snapshots.pull import file_sizes, pull
 from dataset.snapshots.responsible_ai import unanswered
 from dataset.snapshots.snapshot import DEFAULT_ROOT, Snapshot, list_snapshots, newest_snapshot, snapshot_at
 from dataset.snapshots.verify import verify
 from dataset.tables import Schema
+from dataset.wording import wording_of
 
 
 def publish_dataset(
@@ -58,11 +55,10 @@ def publish_dataset(
     if is_new:
         say(f"Published {snapshot.label} in {snapshot.folder}, content {snapshot.content_digest[:12]}.")
         say(f"  dates of people's acts: {IN_WORDS[snapshot.manifest.dates]}")
-        say(f"  {words.in_short(snapshot.manifest.risk_figures)}")
+        say(f"  {wording_of(snapshot.manifest.provenance).of_tables(words.in_short(snapshot.manifest.risk_figures))}")
         if fields := unanswered(snapshot.manifest):
-            say(
-                f"  croissant.json leaves out {', '.join(fields)}: only you know the answer; state it where you publish"
-            )
+            left_out = ", ".join(fields)
+            say(f"  croissant.json leaves out {left_out}: only you know the answer; state it with --answers FILE")
         _tell_of_moved_pairs(snapshot, root)
         if finer := finer_versions(snapshot, root):
             say(
@@ -93,7 +89,9 @@ def list_published(*, root: str = str(DEFAULT_ROOT)) -> None:
     unreadable = [snapshot for snapshot in snapshots if isinstance(snapshot, InvalidSnapshotError)]
     for snapshot in snapshots:
         if isinstance(snapshot, Snapshot):
-            counts = ", ".join(f"{_count(snapshot, what)} {what}" for what in ("users", "movies", "interactions"))
+            items = wording_of(snapshot.manifest.provenance).items
+            named = {"users": "users", "movies": items, "interactions": "interactions"}
+            counts = ", ".join(f"{_count(snapshot, what)} {words}" for what, words in named.items())
             published = snapshot.manifest.created_at[:16]
             dates = snapshot.manifest.dates or "not recorded"
             say(f"{snapshot.label}  {published}  content {snapshot.content_digest[:12]}  {counts}, dates: {dates}")
@@ -214,55 +212,6 @@ def diff(before: str, after: str, /, *, rows: Path | None = None) -> None:
         for table in tables:
             with atomic_path(rows / f"{table.table}.parquet") as path:
                 table.rows.write_parquet(path)
-
-
-def push_snapshot(snapshot: str, address: str, /, *, public: bool = False) -> None:
-    """Upload a snapshot to a dataset repository on the Hugging Face Hub, with a tag for its version.
-
-    It needs a licence, and a token with write access (`hf auth login`, or HF_TOKEN). A repository that does not exist
-    is created, and only its owner can read it.
-
-    Args:
-        snapshot: folder of a snapshot (for a folder of several versions: the newest)
-        address: address of the repository: hf://<owner>/<name>
-        public: let everybody read a repository that is created now
-    """
-    from dataset.snapshots.push import push, require_hub
-
-    require_hub()
-    from huggingface_hub.utils.tqdm import disable_progress_bars  # an extra
-
-    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # our error says what its warnings say
-    if not sys.stderr.isatty():
-        disable_progress_bars()
-    source = snapshot_at(snapshot)
-    pushed = push(source, address, public)
-    if pushed.is_new:
-        say(f"Pushed {source.label} to {pushed.url}, tag {pushed.tag}.")
-    else:
-        say(f"{source.label} is already in {pushed.url}, tag {pushed.tag}.")
-
-
-def pull_snapshot(
-    snapshot: str,
-    /,
-    *,
-    to: Path = DEFAULT_ROOT,
-) -> None:
-    """Fetch a snapshot from an object store, whole and verified.
-
-    Args:
-        snapshot: address or folder of a snapshot (for a folder of several versions: the newest)
-        to: the folder of all snapshots on this machine
-    """
-    source = snapshot_at(snapshot)
-    with progress("bytes") as bar:
-        line = bar.add_task(f"Pulling {source.label}", total=sum(file_sizes(source).values()))
-        pulled, is_new = pull(source, to, lambda n: bar.update(line, advance=n))
-    if is_new:
-        say(f"Pulled {pulled.label} to {pulled.path}, every file verified.")
-    else:
-        say(f"{pulled.label} is already in {pulled.path}.")
 
 
 def _chosen(place: str | None, root: str) -> Snapshot:

@@ -7,10 +7,12 @@ from typing import Annotated, Literal
 import pydantic
 from cyclopts import Parameter
 
+from dataset.formats.frame_likes import FrameLikes
 from dataset.formats.items import ItemsFile, ItemsFormat, find_items_file, named_items_file
 from dataset.formats.ratings import FORMATS, FormatName, RatingsFormat, detect_format
 from dataset.formats.split_files import GivenSplit
 from dataset.formats.videos import Videos
+from dataset.shards.shard import PictureColumns
 
 _FLAT = Parameter(name="*")
 
@@ -24,14 +26,18 @@ class ImportConfig:
         ratings: the columns of the ratings file and how it is read; what is set replaces what the format has
         items: the columns of the items file and how it is read
         split: the files of a published split
+        pictures_in: what in a tar, zip, Parquet or Arrow file says whose a picture is
         videos: the folder of videos, and which frames are taken from each
+        likes: the file of who likes which picture
     """
 
     format: Literal["auto", "columns"] | FormatName = "auto"
     ratings: Annotated[RatingsFormat, _FLAT] = RatingsFormat()
     items: Annotated[ItemsFormat, _FLAT] = ItemsFormat()
     split: Annotated[GivenSplit, _FLAT] = GivenSplit()
+    pictures_in: Annotated[PictureColumns, _FLAT] = PictureColumns()
     videos: Annotated[Videos, _FLAT] = Videos()
+    likes: Annotated[FrameLikes, _FLAT] = FrameLikes()
 
     def ratings_format(self, path: Path) -> RatingsFormat:
         """Return how to read a ratings file: its known format, changed by what is set here."""

@@ -3,7 +3,8 @@
 User and item ids are kept as text. Options decide what is done with spaces around them and with numbers like 1.0, and
 the result says what was done. Pictures are `<item>.jpg` or `<item>/<any>.jpg`; each becomes a frame of its item. Videos
 are `<item>.mp4` or `<item>/<any>.mp4`; each gives several frames. Unusable rows and files go to `quarantine.parquet`
-with the reason; `provenance.json` holds the files' SHA-256, how they were read and the options.
+with the reason. Pictures may lie in tar, zip, Parquet or Arrow files (`dataset.shards`), which stay where they are;
+`shards.json` names them. `provenance.json` holds the files' SHA-256, how they were read and the options.
 """
 
 import json
@@ -17,8 +18,9 @@ import polars as pl
 
 from dataset.errors import PipelineError
 from dataset.files import sha256_of_file, write_json
+from dataset.formats.frame_likes import FrameLikes, read_frame_likes
 from dataset.formats.items import ItemsFile, ReadItems, read_items
-from dataset.formats.pictures import import_pictures, no_pictures
+from dataset.formats.pictures import ImportedPictures, import_pictures, no_pictures
 from dataset.formats.ratings import RatingsFormat
 from dataset.formats.split_files import GivenSplit, read_given
 from dataset.formats.videos import ImportedVideos, Videos, import_videos, require_videos
@@ -26,6 +28,8 @@ from dataset.placeholders.fingerprints import write_fingerprints
 from dataset.placeholders.raw_folder import placeholders_of_raw
 from dataset.progress import stage
 from dataset.schema import OPTIONAL_RAW_TABLES, RAW_TABLES, Movie, Quarantine
+from dataset.shards.references import write_shards
+from dataset.shards.shard import PictureColumns
 from dataset.tables import empty, fill_columns, write_table
 from dataset.version import code_version
 
@@ -41,6 +45,7 @@ class Imported:
     Attributes:
         n_rows: the rows of the ratings file: `n_ratings` and those that are in the quarantine.
         n_dropped_rows: its rows that are in the quarantine.
+        pictures: the pictures, without those from videos, and counts; None without `--pictures`.
         videos: the frames from videos, and counts; they are not in `n_pictures`.
         n_quarantined: all rows of the quarantine, also those of pictures and videos.
         reasons: for each reason of a dropped row of the ratings file, the number of rows.
@@ -54,6 +59,8 @@ class Imported:
     n_items: int
     n_titles: int
     n_pictures: int
+    n_items_with_pictures: int
+    pictures: ImportedPictures | None
     videos: ImportedVideos
     n_quarantined: int
     n_rows: int
@@ -75,20 +82,25 @@ def import_ratings(
     split: GivenSplit = GivenSplit(),  # noqa: B008 - frozen
     videos: Videos = Videos(),  # noqa: B008 - frozen
     origin: Mapping[str, Any] | None = None,
+    likes: FrameLikes = FrameLikes(),  # noqa: B008 - frozen
+    pictures_in: PictureColumns = PictureColumns(),  # noqa: B008 - frozen
 ) -> Imported:
     """Write a raw folder (see `dataset.building.build`) from a ratings file, pictures, videos and an items file.
 
     Args:
         ratings: the ratings file.
         file_format: its columns and how to read it.
-        pictures: the folder of pictures, if there are any.
+        pictures: where the pictures are, if there are any: a folder, a tar, zip, Parquet or Arrow file, or a name with
+            braces or `*` that stands for several.
         destination: the raw folder.
         items_file: the items file, if there is one.
         replace: whether to replace the tables that another import or a crawl has written to `destination`.
         split: the other files of a published split, if there are any.
         videos: the folder of videos, if there is one. If it is also the folder of pictures, a file's name decides
             whether it is read as a video or as a picture.
+        pictures_in: what in a shard says whose a picture is.
         origin: more for `provenance.json`, such as the name of the published data set.
+        likes: the file of who likes which picture, if there is one.
 
     Raises:
         MissingInputError: a file or a folder is missing.
@@ -106,18 +118,24 @@ def import_ratings(
     read = read_given(ratings, file_format, split)
     items = read.rows["movie_id"].unique().sort()
     has_both = pictures is not None and videos.videos is not None and pictures.resolve() == videos.videos.resolve()
-    found = import_pictures(pictures, set(items), destination, has_both) if pictures is not None else no_pictures()
+    found = no_pictures()
+    if pictures is not None:
+        column = file_format.item_column
+        found = import_pictures(pictures, set(items), destination, has_both, pictures_in, column)
     filmed = import_videos(videos, set(items), destination, set(found.frames["frame_id"]), has_both)
     frames, images = pl.concat([found.frames, filmed.frames]), pl.concat([found.images, filmed.images])
     tables = {name: empty(schema) for name, schema in RAW_TABLES.items()}
     movies = _movies(items, None if known is None else known.rows)
-    tables |= {"movies": movies, "ratings": read.rows, "frames": frames, "images": images}
+    liked = read_frame_likes(likes, file_format, frames)
+    tables |= {"movies": movies, "ratings": read.rows, "frames": frames, "images": images, "frame_likes": liked.rows}
     for name, schema in RAW_TABLES.items():
         write_table(tables[name], schema, destination / f"{name}.parquet")
     for name in OPTIONAL_RAW_TABLES:  # of what was there before
         (destination / f"{name}.parquet").unlink(missing_ok=True)
-    write_fingerprints(destination, images, found.fingerprints)
-    quarantine = pl.concat([read.quarantine, found.quarantine, filmed.quarantine])
+    write_shards(destination, found.shards)
+    if pictures is None or filmed.images.height:
+        write_fingerprints(destination, images)
+    quarantine = pl.concat([read.quarantine, found.quarantine, filmed.quarantine, liked.quarantine])
     write_table(quarantine, Quarantine, destination / "quarantine.parquet")
     n_rows, n_dropped = read.rows.height + read.quarantine.height, read.quarantine.height
     write_json(
@@ -133,7 +151,9 @@ def import_ratings(
             **_provenance_of_items(items_file, known),
             **_provenance_of_split(ratings, file_format, split),
             "has_pictures": pictures is not None,
+            **_provenance_of_shards(found, pictures_in),
             **filmed.provenance(videos),
+            **_provenance_of_likes(likes),
             **(origin or {}),
             "code_version": code_version(),
         },
@@ -153,6 +173,8 @@ def import_ratings(
         n_items=len(items),
         n_titles=n_titles,
         n_pictures=found.images.height,
+        n_items_with_pictures=frames["movie_id"].n_unique(),
+        pictures=None if pictures is None else found,
         videos=filmed,
         n_quarantined=quarantine.height,
         n_rows=n_rows,
@@ -160,7 +182,7 @@ def import_ratings(
         has_items_file=items_file is not None,
         reasons=dict(read.quarantine.group_by("reason").len().sort("reason").iter_rows()),
         facts=read.facts,
-        notes=(*read.notes, *(known.notes if known else ()), *placeholders_of_raw(destination)),
+        notes=(*read.notes, *(known.notes if known else ()), *liked.notes, *placeholders_of_raw(destination)),
     )
 
 
@@ -202,6 +224,19 @@ def _provenance_of_items(file: ItemsFile | None, read: ReadItems | None) -> dict
         "items_read_as": read.facts,
         "items_options": _given(file.format),
     }
+
+
+def _provenance_of_shards(found: ImportedPictures, columns: PictureColumns) -> dict[str, Any]:
+    """Return in which shards the pictures are, empty if they are files."""
+    names = [shard.path.name for shard in found.shards]
+    return {"pictures_in": {"files": names, "options": _given(columns), "beside": found.n_beside}} if names else {}
+
+
+def _provenance_of_likes(likes: FrameLikes) -> dict[str, Any]:
+    if likes.frame_likes is None:
+        return {}
+    named = {"file": likes.frame_likes.name, "sha256": sha256_of_file(likes.frame_likes)}
+    return {"frame_likes": {**named, "are": likes.frame_likes_are}}
 
 
 def _provenance_of_split(ratings: Path, file_format: RatingsFormat, split: GivenSplit) -> dict[str, Any]:

@@ -6,6 +6,9 @@ The ratings' item ids decide. A file belongs to the first of these that is an it
    `a.jpg`, `a.jpg_large`, `a.jpg?size=large`, `a.jpg.1` and `a` belong to `a`, but to `a.jpg` if that is an item;
 2. the folders it is in, longest path first: `a/any.jpg` belongs to `a`.
 
+A picture in a shard (`dataset.shards`) belongs to the item that a column or a file beside it names, or else to the item
+of its name in the shard: as above, and then without its folders, one after the other. `images/a.jpg` belongs to `a`.
+
 Ids and names are compared as they are, and then in Unicode's composed form (macOS writes names decomposed).
 """
 
@@ -18,12 +21,17 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
+import polars as pl
+
 from dataset.errors import TooLittleDataError
+from dataset.shards.members import Member
 
 _PICTURE = "jpe?g|jpe|jfif|png|webp|gif|bmp|tiff?|avif"
 _VIDEO = "mp4|m4v|mov|mkv|webm|avi|mpe?g|ts|m2ts|mts|flv|wmv|asf|ogv|3gp|3g2"
 _EXTENSION = re.compile(rf"\.(?:{_PICTURE}|{_VIDEO})(?![a-z0-9])", re.IGNORECASE)
 _VIDEO_EXTENSION = re.compile(rf"\.(?:{_VIDEO})(?![a-z0-9])", re.IGNORECASE)
+_N_LEVELS = 2
+"""How often a clashing id gives way: to the name in composed form, then to the name as it is."""
 _ANY_EXTENSION = re.compile(r"\.[a-z]\w*$", re.IGNORECASE)
 
 
@@ -35,11 +43,20 @@ class Found:
         path: where it is.
         name: its path in the folder, with `/`; bytes that are not UTF-8 are escaped as lone surrogates.
         problem: why it cannot be opened; empty if it can.
+        member: the picture in a shard, if `path` is a shard; `name` is then the shard's name and the picture's.
+        reference: the picture's path in images.parquet, if it is in a shard.
     """
 
     path: Path
     name: str
     problem: str = ""
+    member: Member | None = None
+    reference: str = ""
+
+    @property
+    def n_bytes(self) -> int:
+        """How many bytes of the picture are in memory: none of a file."""
+        return len(self.member.content) if self.member else 0
 
     @property
     def is_utf8(self) -> bool:
@@ -59,8 +76,9 @@ class Found:
 
     @property
     def frame_id(self) -> str:
-        """The name without its extension, in composed form."""
-        return composed(_folder_of(self.name) + _stems(_base_of(self.name))[0])
+        """The name without its extension, in composed form; in a shard, that of the picture there."""
+        name = self.name if self.member is None else self.member.entry.name or self.name
+        return composed(_folder_of(name) + (_stems(_base_of(name)) or [""])[0])
 
 
 def files_of(folder: Path) -> list[Found]:
@@ -142,13 +160,27 @@ class Items:
 
     def of(self, file: Found) -> tuple[str, str] | None:
         """Return the (item id, frame id) of a file, None if its name holds no item's id."""
-        folder, base = _folder_of(file.name), _base_of(file.name)
+        if file.member is None:
+            return self._of_name(file.name)
+        entry, named = file.member.entry, file.member.item
+        if named is not None:
+            item = self._find(named)
+            return None if item is None else (item, file.frame_id if entry.name else composed(named))
+        name = entry.name
+        while name:
+            if (found := self._of_name(name)) is not None:
+                return found
+            name = name.partition("/")[2]
+        return None
+
+    def _of_name(self, name: str) -> tuple[str, str] | None:
+        folder, base = _folder_of(name), _base_of(name)
         for stem in sorted(_stems(base), key=len, reverse=True):
             if (item := self._find(folder + stem)) is not None:
                 return item, composed(folder + stem)
-        for parent in PurePosixPath(file.name).parents:
+        for parent in PurePosixPath(name).parents:
             if (item := self._find(str(parent))) is not None:
-                return item, file.frame_id
+                return item, composed(folder + (_stems(base) or [""])[0])
         return None
 
     def _find(self, name: str) -> str | None:
@@ -157,25 +189,30 @@ class Items:
 
 def named(file: Found) -> str:
     """Return the item's id that a file's name would be for, if there were such an item."""
+    if file.member is not None:
+        return file.member.item or _base_of(file.frame_id)
     folders = file.name.split("/")[:-1]
     return folders[0] if folders else file.frame_id
 
 
-def distinct_ids(frames: Sequence[tuple[str, str]]) -> list[str]:
-    """Return a frame id for each (preferred id, file name): the file name where several files prefer the same id.
+def distinct_ids(preferred: pl.Series, names: pl.Series) -> pl.Series:
+    """Return a frame id for each file: the file's name where several files prefer the same id.
 
     The ids depend on the set of files alone, not on their order.
+
+    Args:
+        preferred: the id that each file prefers.
+        names: the files' names, which are distinct.
     """
-    choices = [(preferred, composed(name), name) for preferred, name in frames]
-    level = [0] * len(choices)
+    files = pl.DataFrame({"id": preferred, "level": pl.zeros(len(names), pl.UInt8, eager=True), "name": names})
     while True:
-        ids = [choice[number] for choice, number in zip(choices, level, strict=True)]
-        counts = Counter(ids)
-        clashing = [i for i, name in enumerate(ids) if counts[name] > 1 and level[i] < 2]
-        if not clashing:
-            return ids
-        for i in clashing:
-            level[i] += 1
+        is_clashing = files["id"].is_duplicated() & (files["level"] < _N_LEVELS)
+        if not is_clashing.any():
+            return files["id"]
+        up = pl.when(pl.col("level") == 0).then(pl.col("name").str.normalize("NFC")).otherwise("name")
+        files = files.with_columns(
+            id=pl.when(is_clashing).then(up).otherwise("id"), level=pl.col("level") + is_clashing.cast(pl.UInt8)
+        )
 
 
 def composed(text: str) -> str:
@@ -220,4 +257,5 @@ def require_names(folder: Path, nameless: Sequence[str], n_files: int, kind: str
         raise TooLittleDataError(
             f"{folder}: no {kind} belongs to an item in the ratings; it has {len(nameless):,} {kind}s{example}; name "
             f"them <item>.{suffix} or <item>/<any>.{suffix}, with the item ids of the ratings file"
+            f"{' (or name a column or field with --picture-item)' if kind == 'picture' else ''}"
         )

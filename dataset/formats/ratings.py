@@ -11,7 +11,7 @@ from cyclopts import Group, Parameter
 
 from dataset.errors import PipelineError, TooLittleDataError
 from dataset.formats.ids import FloatIds, IdRules, IdSpaces, read_ids
-from dataset.formats.lightgcn import pairs_of_lines
+from dataset.formats.lists import pairs_of_dictionaries, pairs_of_lines
 from dataset.formats.splits import read_splits
 from dataset.formats.stars import RatingRules, ZeroIs, read_stars
 from dataset.formats.times import TimeRules, TimeUnit, read_times
@@ -22,7 +22,7 @@ from dataset.reading.table import NO_VALUE, FileOptions, Ragged, Rows, UserFile,
 from dataset.schema import Rating
 from dataset.tables import quarantine_rows, validate
 
-FormatName = Literal["movielens-csv", "movielens-dat", "movielens-100k", "recbole", "lightgcn"]
+FormatName = Literal["movielens-csv", "movielens-dat", "movielens-100k", "recbole", "lightgcn", "tradesy"]
 
 T = TypeVar("T")
 
@@ -47,6 +47,7 @@ class RatingsFormat:
         has_header: whether the first line names the columns; otherwise they have numbers, from 1
         has_types: whether the names in the header end in a type, as in RecBole's `user_id:token`
         has_lists: whether a line is a user and all their items, as in LightGCN's files
+        has_dictionaries: whether a line is a dictionary of a user and their items, as in Tradesy's file
         quote: quotation mark around fields, or none
         encoding: encoding, for example latin-1, cp1252, gb18030 or utf-16 (by default utf-8)
         ragged_rows: rows of too few or too many fields are left out, or filled up where that loses nothing
@@ -68,6 +69,7 @@ class RatingsFormat:
     has_header: Annotated[bool | None, Parameter(name="--header", negative="--no-header", group=_TEXT)] = None
     has_types: Annotated[bool, Parameter(parse=False)] = False
     has_lists: Annotated[bool, Parameter(parse=False)] = False
+    has_dictionaries: Annotated[bool, Parameter(parse=False)] = False
     quote: Annotated[Literal['"', "'", "none"] | None, Parameter(group=_TEXT)] = None
     encoding: Annotated[str | None, Parameter(group=_TEXT)] = None
     ragged_rows: Annotated[Ragged, Parameter(group=_TEXT)] = "quarantine"
@@ -114,6 +116,7 @@ FORMATS: Mapping[FormatName, RatingsFormat] = {
         "user_id", "item_id", "rating", "timestamp", separator="tab", has_header=True, has_types=True
     ),
     "lightgcn": RatingsFormat(has_lists=True),
+    "tradesy": RatingsFormat(has_dictionaries=True),
 }
 """The known formats, which need no column names."""
 
@@ -168,8 +171,9 @@ def read_ratings(path: Path, file_format: RatingsFormat) -> ReadRatings:
         InvalidTableError: the file cannot be read, or a column is missing or invalid.
         TooLittleDataError: no row has a user and an item.
     """
-    if file_format.has_lists:
-        table = pairs_of_lines(line_blocks(path, file_format.encoding, "--encoding"), str(path))
+    if file_format.has_lists or file_format.has_dictionaries:
+        blocks = line_blocks(path, file_format.encoding, "--encoding", file_format.has_dictionaries)
+        table = (pairs_of_lines if file_format.has_lists else pairs_of_dictionaries)(blocks, str(path))
         columns, source, facts, notes = {"user": "user", "item": "item"}, Rows(table), dict(_LISTS), list[str]()
     else:
         file = open_user_file(path, file_format.file_options, "ratings")

@@ -200,10 +200,14 @@ def _store(still: Still, destination: Path) -> dict[str, Any]:
     return {"image_sha256": digest, "format": "jpeg", **size, "size_bytes": size_bytes, "path": path}
 
 
+_WANTED = {"stem": pl.String, "name": pl.String}
+
+
 def _rows(used: list[_Used], used_ids: Set[str]) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Return the `Frame` and `Image` rows; ids that others have are avoided by the name of the video's file."""
     frames, images = [], []
-    stems = distinct_ids([(video.stem, video.file.name) for video in used])
+    wanted = pl.DataFrame([(video.stem, video.file.name) for video in used], _WANTED, orient="row")
+    stems = distinct_ids(wanted["stem"], wanted["name"])
     for video, stem in zip(used, stems, strict=True):
         is_taken = not used_ids.isdisjoint(video.frame_ids(stem))
         ids = video.frame_ids(composed(video.file.name) if is_taken else stem)

@@ -65,7 +65,7 @@ def crop(source: Path | bytes, image_sha256: str, geometry: Sequence[Any], fast:
 
 
 def crop_or_jpeg(
-    source: Path, image_sha256: str, geometry: Sequence[Any], fast: bool, keeps_jpegs: bool
+    source: Path | bytes, image_sha256: str, geometry: Sequence[Any], fast: bool, keeps_jpegs: bool
 ) -> tuple[bool, bytes]:
     """Return whether a picture is left as it is, and its bytes or its crop.
 

@@ -67,7 +67,7 @@ class PicturePool(DecoderPool):
     def crops(
         self,
         folder: Path,
-        chunks: Iterable[Sequence[tuple[str, str]]],
+        chunks: Iterable[Sequence[tuple[str, str | bytes]]],
         chunk_size: int,
         geometry: Geometry,
         fast: bool,
@@ -80,7 +80,7 @@ class PicturePool(DecoderPool):
 
         Args:
             folder: the folder that the pictures' paths are relative to, and must not leave.
-            chunks: SHA-256 and paths, at most `chunk_size` per chunk.
+            chunks: SHA-256 and the path or the bytes, at most `chunk_size` per chunk.
             chunk_size: how many pictures a process decodes between two answers.
             geometry: how pictures are cropped.
             fast: decode large JPEGs at a fraction of their size.
@@ -96,7 +96,7 @@ class PicturePool(DecoderPool):
         n_ahead, size = 2 * self.n_processes + 1, space * chunk_size
         memory = self._memory.take(n_ahead * size)
 
-        def work(task: tuple[int, Sequence[tuple[str, str]]]) -> list[Cropped]:
+        def work(task: tuple[int, Sequence[tuple[str, str | bytes]]]) -> list[Cropped]:
             number, pictures = task
             # `each` begins a chunk only after the results that were in the same memory have been used.
             return self._crops(pictures, memory.part(number % n_ahead, size), space, how)
@@ -109,19 +109,20 @@ class PicturePool(DecoderPool):
         return bytes(self.ask("thumbnail", picture, max_size_px=max_size_px))
 
     def _crops(
-        self, pictures: Sequence[tuple[str, str]], memory: Region, space: int, how: dict[str, Any]
+        self, pictures: Sequence[tuple[str, str | bytes]], memory: Region, space: int, how: dict[str, Any]
     ) -> list[Cropped]:
         """Return the results for pictures, each with `space` bytes of memory. If one fails, each is decoded alone."""
         is_alone = len(pictures) == 1
         fields = {
-            "pictures": pictures,
+            "pictures": [(name, len(found) if isinstance(found, bytes) else found) for name, found in pictures],
             "limit_s": 0 if is_alone else self.timeout_s,
             "offset": memory.offset,
             "size": len(memory.view),
         }
         header = json.dumps({"operation": CROPS, **fields, **how}).encode()
+        content = b"".join(found for _, found in pictures if isinstance(found, bytes))
         try:
-            answer = self.send(header, b"", self.timeout_s * len(pictures), 2 if is_alone else 1)
+            answer = self.send(header, content, self.timeout_s * len(pictures), 2 if is_alone else 1)
             return _cropped(json.loads(answer), memory.view)
         except UnreadablePicture as reason:
             if is_alone:

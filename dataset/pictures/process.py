@@ -56,7 +56,7 @@ def main(
         try:
             operation, path = fields.pop("operation"), fields.pop("path", None)
             if operation == CROPS:
-                answer = _write_crops(memory_file, **fields)
+                answer = _write_crops(memory_file, content, **fields)
             else:
                 answer = operations[operation](content if path is None else Path(path), **fields)
             message = ANSWER.pack(len(answer)) + answer
@@ -71,10 +71,11 @@ def main(
 
 def _write_crops(
     memory_file: int,
+    content: bytes,
     offset: int,
     size: int,
     folder: str,
-    pictures: Sequence[tuple[str, str]],
+    pictures: Sequence[tuple[str, str | int]],
     limit_s: float,
     **how: Any,
 ) -> bytes:
@@ -82,29 +83,34 @@ def _write_crops(
 
     Args:
         memory_file: the file descriptor of the memory.
+        content: the bytes of those pictures that are no files, without gaps.
         offset: where the memory for these pictures begins.
         size: the bytes of this memory.
         folder: the folder that the paths are relative to.
-        pictures: SHA-256 and paths.
+        pictures: SHA-256 and paths, or the numbers of bytes.
         limit_s: seconds after which a picture ends this process; 0: the limit for the request counts.
         how: the other arguments of `crop_or_jpeg`.
     """
-    answer, end = [], 0
+    answer, end, n_read = [], 0, 0
     with mmap.mmap(memory_file, size, offset=offset) as memory:
-        for image_sha256, name in pictures:
+        for image_sha256, place in pictures:
             if limit_s:
                 signal.setitimer(signal.ITIMER_REAL, limit_s)
+            source: Path | bytes | None
+            if isinstance(place, int):
+                source, n_read = content[n_read : n_read + place], n_read + place
+            else:
+                source = path_below(Path(folder), place)
             try:
-                path = path_below(Path(folder), name)
-                if path is None:
+                if source is None:
                     raise UnreadablePicture(OUTSIDE)
-                is_jpeg, content = crop_or_jpeg(path, image_sha256, **how)
+                is_jpeg, found = crop_or_jpeg(source, image_sha256, **how)
             except (UnreadablePicture, MemoryError) as error:
                 answer.append((False, 0, _reason(error).decode()))
                 continue
-            start, end = end, end + len(content)
-            memory[start:end] = content
-            answer.append((is_jpeg, len(content), ""))
+            start, end = end, end + len(found)
+            memory[start:end] = found
+            answer.append((is_jpeg, len(found), ""))
     return json.dumps(answer).encode()
 
 

@@ -7,8 +7,9 @@ The JSON object has `operation` (a key of `operations.OPERATIONS`), `path` if th
 operation's other fields. Before the first answer, a process writes `READY`. An answer is bytes, never a pickle:
 a decoder that a picture has taken over cannot run code in the program.
 
-The operation `crops` takes many files. Their crops go into memory that both processes share, and the answer is a
-JSON list with an item for each file: whether its bytes are the unchanged JPEG, their number, the reason for a failure.
+The operation `crops` takes many files, or the bytes of several pictures without gaps. Their crops go into memory that
+both processes share, and the answer is a JSON list with an item for each picture: whether its bytes are the unchanged
+JPEG, their number, the reason for a failure.
 """
 
 import struct

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import dataframely as dy
 import polars as pl
+import pyarrow.parquet as pq
 
 from dataset.errors import MissingInputError
 from dataset.placeholders.config import PlaceholderConfig
@@ -14,6 +15,8 @@ from dataset.placeholders.frames import judge_frames
 from dataset.placeholders.words import placeholder_counts, placeholders_in_words
 from dataset.schema import Frame, Image
 from dataset.tables import read_table
+
+_MOST_COMPARED = 200_000
 
 
 @dataclass(frozen=True)
@@ -59,9 +62,14 @@ def read_images(raw: Path) -> dy.DataFrame[Image]:
 def placeholders_of_raw(raw: Path) -> list[str]:
     """Return a sentence about the pictures that say nothing, with the commands for them; no sentence if there are none.
 
+    More than 200,000 pictures are not compared here, because that takes minutes and gigabytes; the sentence says so.
+
     Raises:
         MissingInputError, InvalidTableError: see `judge_raw`.
     """
-    found = judge_raw(raw).in_words
     show = f"`python -m dataset pictures {shlex.quote(str(raw))}`"
+    n_pictures = pq.read_metadata(raw / "images.parquet").num_rows
+    if n_pictures > _MOST_COMPARED:
+        return [f"{n_pictures:,} pictures are many, so they were not compared; {show} finds those that say nothing"]
+    found = judge_raw(raw).in_words
     return [f"{found}; {show} shows them, `python -m dataset build --drop-placeholders` leaves them out"] * bool(found)

@@ -32,7 +32,7 @@ def require_encoding(encoding: str, option: str) -> None:
         ) from None
 
 
-def line_blocks(path: Path, encoding: str | None, option: str) -> Iterator[bytes]:
+def line_blocks(path: Path, encoding: str | None, option: str, has_json: bool = False) -> Iterator[bytes]:
     """Yield a file's text as UTF-8, in blocks that end with a line (the last one may lack its line end).
 
     A byte order mark is left out.
@@ -41,6 +41,7 @@ def line_blocks(path: Path, encoding: str | None, option: str) -> Iterator[bytes
         path: the file.
         encoding: its encoding; None is UTF-8.
         option: the option that names the encoding, for messages.
+        has_json: whether the text may be JSON or look like it.
 
     Raises:
         UndecodableError: the file is not in this encoding.
@@ -53,7 +54,7 @@ def line_blocks(path: Path, encoding: str | None, option: str) -> Iterator[bytes
         with open_bytes(path) as file:
             while data := file.read(_READ_BYTES):
                 if is_start:
-                    refuse_other_content(path, data, None if encoding else option)
+                    refuse_other_content(path, data, None if encoding else option, has_json)
                 text = decoder.decode(data)
                 if is_start and text:
                     text, is_start = text.removeprefix("\ufeff"), False

@@ -45,6 +45,7 @@ _OTHER = {
 _PICKLE = re.compile(rb"\x80[\x02-\x05][\x95c}\]\x8c(]", re.DOTALL)
 _HTML = re.compile(rb"\s*<(!doctype|html|table|head|body)\b", re.IGNORECASE)
 _JSON = re.compile(rb"""\s*(\{\s*["'}]|\[\s*[\[{"\]])""")
+_JSON_KIND = "JSON"
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 _UTF_8_MARK = b"\xef\xbb\xbf"
 _HEAD_BYTES = 4096
@@ -110,7 +111,7 @@ def open_bytes(path: Path) -> Iterator[Readable]:
                 yield file
 
 
-def refuse_other_content(path: Path, head: bytes, option: str | None) -> None:
+def refuse_other_content(path: Path, head: bytes, option: str | None, has_json: bool = False) -> None:
     """Check that the start of a file, uncompressed, can be that of a text table.
 
     Args:
@@ -118,12 +119,14 @@ def refuse_other_content(path: Path, head: bytes, option: str | None) -> None:
         head: its first bytes.
         option: the option that names the encoding, for messages; None if the user named it, so that bytes of 0
             are normal, as in UTF-16.
+        has_json: whether it may be JSON or look like it.
 
     Raises:
         InvalidTableError: the file is of another kind; the message shows nothing of its content.
     """
     head = head[:_HEAD_BYTES]
-    if kind := _kind_of(head.removeprefix(_UTF_8_MARK)):
+    kind = _kind_of(head.removeprefix(_UTF_8_MARK))
+    if kind and not (has_json and kind == _JSON_KIND):
         raise InvalidTableError(f"{path}: is {kind}, not a text table or Parquet; {_CONVERT}")
     if option is None:
         return
@@ -152,7 +155,7 @@ def _kind_of(head: bytes) -> str | None:
         return "a Python pickle"
     if _HTML.match(head):
         return "an HTML page"
-    return "JSON" if _JSON.match(head) else None
+    return _JSON_KIND if _JSON.match(head) else None
 
 
 def _only_member(path: Path, archive: zipfile.ZipFile) -> zipfile.ZipInfo:

@@ -29,7 +29,7 @@ class Sources:
     Attributes:
         ratings: the file of the ratings.
         items: the file of titles, if there is one.
-        pictures: the folder of pictures, if there is one.
+        pictures: the folder of pictures, or the zip or tar of them, if there is one.
         split: the files of the published split.
         notes: what the user should know, in sentences.
     """
@@ -72,16 +72,16 @@ def find_sources(name: str, recipe: Recipe, given: Path) -> Sources:
     """
     is_folder = given.is_dir()
     folder = given if is_folder else given.parent
-    ratings = _one_of(name, folder, recipe.ratings.files) if is_folder else given
+    ratings = _one_of(name, folder, recipe.ratings.files, recipe.convert) if is_folder else given
     if not ratings.is_file():
         raise MissingInputError(f"{ratings}: no such file; {_expected(name, recipe)}")
     split, published = GivenSplit(), recipe.split
     if published:
-        test = _one_of(name, folder, published.test) if published.test else None
-        validation = _one_of(name, folder, published.validation) if published.validation else None
+        test = _one_of(name, folder, published.test, recipe.convert) if published.test else None
+        validation = _one_of(name, folder, published.validation, recipe.convert) if published.validation else None
         split = GivenSplit(validation=validation, test=test, drop_cold_users=published.drop_cold_users)
     items = _first(folder, recipe.items.files) if recipe.items else None
-    pictures = _first(folder, recipe.pictures.folders) if recipe.pictures else None
+    pictures = _first(folder, _also_as_tar(recipe.pictures.folders)) if recipe.pictures else None
     notes = []
     if recipe.items and items is None:
         notes.append(f"no {' or '.join(recipe.items.files)} there: items have their ids as titles")
@@ -124,6 +124,8 @@ def import_by_recipe(name: str, source: Path, destination: Path, given: Given = 
             found.split if given.config.split == GivenSplit() else given.config.split,
             given.config.videos,
             {"recipe": {"name": name, "title": recipe.title, "licence": recipe.licence, "citation": recipe.citation}},
+            likes=given.config.likes,
+            pictures_in=given.config.pictures_in,
         )
     except PipelineError as error:
         if "--replace" in str(error):  # about the destination, not about the files
@@ -144,7 +146,7 @@ def next_commands(name: str, source: Path, raw: Path) -> list[str]:
 def _require_columns(found: Sources, recipe: Recipe, ratings_format: RatingsFormat) -> None:
     """Check that a file without a header has as many columns as the recipe says."""
     part, options = recipe.ratings, ratings_format.file_options
-    if options.has_header is not False or ratings_format.has_lists:
+    if options.has_header is not False or ratings_format.has_lists or ratings_format.has_dictionaries:
         return
     opened = open_user_file(found.ratings, options, "ratings")
     n, n_expected = len(opened.names), len(part.columns)
@@ -174,18 +176,24 @@ def _expected(name: str, recipe: Recipe) -> str:
     header = "" if recipe.ratings_format.has_header is not False else ", without a header"
     more = " and others" if part.has_more_columns else ""
     columns = f"with the columns {', '.join(part.columns)}{more}{header}"
-    return f"the recipe {name} expects {' or '.join(part.files)} of {recipe.title}, {columns}"
+    convert = f"; {recipe.convert}" if recipe.convert else ""
+    return f"the recipe {name} expects {' or '.join(part.files)} of {recipe.title}, {columns}{convert}"
 
 
-def _one_of(name: str, folder: Path, files: Sequence[str]) -> Path:
+def _one_of(name: str, folder: Path, files: Sequence[str], convert: str) -> Path:
     if not folder.is_dir():
         raise MissingInputError(f"{folder}: no such folder; give the folder with {' or '.join(files)}")
     found = _first(folder, files)
     if found is None:
         present = sorted(path.name for path in folder.iterdir())[:_SHOWN_FILES]
         has = f"it has {listed(present)}" if present else "it is empty"
-        raise MissingInputError(f"{folder}: the recipe {name} expects {' or '.join(files)} there; {has}")
+        convert = f"; {convert}" if convert else ""
+        raise MissingInputError(f"{folder}: the recipe {name} expects {' or '.join(files)} there; {has}{convert}")
     return found
+
+
+def _also_as_tar(names: Sequence[str]) -> list[str]:
+    return [*names, *(f"{name}.tar" for name in names)]
 
 
 def _first(folder: Path, names: Sequence[str]) -> Path | None:

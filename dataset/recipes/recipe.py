@@ -79,7 +79,8 @@ class PicturesPart:
     """The pictures.
 
     Attributes:
-        folders: the possible names of the folder of pictures; a user may lack it.
+        folders: the possible names of the folder of pictures, or of its zip or tar without the extension; a user may
+            lack it.
     """
 
     folders: Names
@@ -122,6 +123,7 @@ class Recipe:
         pictures: the folder of pictures.
         expected: what the published data set holds.
         sha256: digests of published files, by name; empty where none is published.
+        convert: how to make the files, if they are not published in a form that is read here.
         build: options of `dataset build` that keep what was published.
         then: further commands, such as the import of published vectors, with `{folder}` for the data set's folder and
             `{dataset}` for the built dataset.
@@ -143,6 +145,7 @@ class Recipe:
     pictures: PicturesPart | None = None
     expected: Expected | None = None
     sha256: Mapping[str, Sha256] = Field(default_factory=dict)
+    convert: str = ""
     build: str = ""
     then: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()

@@ -1,12 +1,14 @@
 """Creates small copies of frames to embed in a page."""
 
 import base64
+import weakref
 from pathlib import Path
 
-from dataset.files import path_below
+from dataset.errors import PipelineError
 from dataset.pictures.pool import shared_pool
 from dataset.pictures.protocol import UnreadablePicture
 from dataset.schema import Image
+from dataset.shards.references import PictureFiles
 from dataset.tables import read_table
 
 _SIZE_PX = (280, 190)
@@ -20,19 +22,21 @@ class Thumbnails:
     """
 
     def __init__(self, raw: Path | None) -> None:
-        self._raw = raw
-        self._paths: dict[str, str] = {}
+        self._places: dict[str, tuple[str, str]] = {}
         self._made: dict[str, str | None] = {}
         if raw is not None and (raw / "images.parquet").is_file():
             images = read_table(raw / "images.parquet", Image)
-            self._paths = dict(images.select("frame_id", "path").iter_rows())
+            rows = images.select("frame_id", "path", "image_sha256").iter_rows()
+            self._places = {frame_id: (path, sha256) for frame_id, path, sha256 in rows}
+        self._files = PictureFiles(raw or Path())
+        weakref.finalize(self, self._files.close)  # shards stay open, because pictures come one at a time
 
     def __bool__(self) -> bool:
-        return bool(self._paths)
+        return bool(self._places)
 
     def has(self, frame_id: str) -> bool:
         """Return whether the frame has a picture file (which may still be unreadable)."""
-        return frame_id in self._paths
+        return frame_id in self._places
 
     def of(self, frame_id: str) -> str | None:
         """Return the thumbnail of a frame as a `data:` URL, None if its picture is missing or unreadable."""
@@ -41,12 +45,11 @@ class Thumbnails:
         return self._made[frame_id]
 
     def _make(self, frame_id: str) -> str | None:
-        name = self._paths.get(frame_id)
-        path = path_below(self._raw, name) if name is not None and self._raw is not None else None
-        if path is None:
+        place = self._places.get(frame_id)
+        if place is None:
             return None
         try:
-            small = shared_pool().thumbnail(path, _SIZE_PX)
-        except UnreadablePicture:
+            small = shared_pool().thumbnail(self._files.find(*place), _SIZE_PX)
+        except (UnreadablePicture, PipelineError):
             return None
         return "data:image/webp;base64," + base64.b64encode(small).decode()

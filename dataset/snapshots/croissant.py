@@ -68,7 +68,7 @@ def croissant(manifest: Manifest) -> dict[str, Any]:
         "name": manifest.name,
         "version": f"{manifest.version}.0.0",
         "description": manifest.description or PURPOSE,
-        "url": "./",
+        "url": f"https://doi.org/{manifest.doi}" if manifest.doi else "./",
         "license": _licence(manifest.licence),
         "datePublished": manifest.created_at[:10],
         **_publisher(manifest),
@@ -129,9 +129,10 @@ def _licence(stated: str | None) -> str:
 
 
 def _publisher(manifest: Manifest) -> dict[str, Any]:
+    people = [{"@type": "sc:Person", "name": name} for name in manifest.creators]
     if manifest.publisher is None and manifest.contact is None:
-        return {}
+        return {"creator": people} if people else {}
     by = {"@type": "sc:Organization", "name": manifest.publisher or manifest.contact}
     if manifest.contact:
         by["url" if manifest.contact.lower().startswith("http") else "email"] = manifest.contact
-    return {"publisher": by, "creator": by}
+    return {"publisher": by, "creator": people or by}

@@ -13,6 +13,8 @@ from typing import Any, Literal
 from dataset.dates import IN_WORDS
 from dataset.risk import words
 from dataset.snapshots.manifest import Manifest
+from dataset.snapshots.publication import ANSWERABLE, NOT_RECORDED, with_answer
+from dataset.wording import wording_of
 
 Source = Literal["invented", "crawl", "import", "unknown"]
 
@@ -29,7 +31,6 @@ _FEATURES_SHOW_TEXTS = (
     "Largely: published work reconstructs short texts from the vectors of sentence encoders (Morris et al. 2023, Text "
     "Embeddings Reveal (Almost) As Much As Text). manifest.json names the columns of the text."
 )
-NOT_RECORDED = "This is not recorded; ask the publisher of the dataset."
 NO_PERSON = "All users are invented. This dataset describes no real person."
 
 
@@ -172,8 +173,8 @@ def describe_impact(manifest: Manifest) -> str:
 def _core(manifest: Manifest) -> str:
     k_user, k_item = (manifest.config.get(k, 0) for k in ("k_user", "k_item"))
     if max(k_user, k_item) <= 1:
-        return "The build kept all users and movies with an interaction."
-    return (
+        return wording_of(manifest.provenance).of_tables("The build kept all users and movies with an interaction.")
+    return wording_of(manifest.provenance).of_tables(
         f"The build kept users with at least {k_user} and movies with at least {k_item} interactions (the k-core), so "
         "active users and popular movies are over-represented."
     )
@@ -237,7 +238,14 @@ def datasheet(manifest: Manifest) -> dict[str, list[Answer]]:
         "Uses": _uses(manifest),
         "Maintenance": _maintenance(manifest),
     }
-    return {title: [Answer(*pair) for pair in pairs.items()] for title, pairs in sections.items()}
+    answers = {ANSWERABLE[name]: told for name, told in manifest.answers.items() if name in ANSWERABLE}
+    asked = {question for pairs in sections.values() for question in pairs}
+    if further := {question: "" for question in answers if question not in asked}:
+        sections["Further answers of the publisher"] = further
+    return {
+        title: [Answer(question, with_answer(known, answers.get(question, ""))) for question, known in pairs.items()]
+        for title, pairs in sections.items()
+    }
 
 
 def _motivation(manifest: Manifest) -> dict[str, str]:

@@ -6,8 +6,8 @@ empty, so a changed byte in the manifest is detected too.
 Format 2 added this digest, the licence, and a content digest that does not depend on how Arrow serialises
 a table. Format 3 (the current one) added `rated_at`, and a list of files per table. Readers of format 3 must
 accept that a table, a column or a key of the manifest that they know is missing, and that there are others that they
-do not know; `dates`, `risk_figures`, `rated_rank`, `feature_sets`, `item_features` and `description` came
-later.
+do not know; `dates`, `risk_figures`, `rated_rank`, `feature_sets`, `item_features`, `description`, `doi`, `creators`
+and `answers` came later.
 Older formats can still be read.
 """
 
@@ -25,11 +25,12 @@ from dataset.description import BuildSettings, Dropped, Extractor, FeatureSets, 
 from dataset.documents import FileName, FolderName, Moment, Settings, Sha256, Whole, holds, parse_document
 from dataset.errors import InvalidSnapshotError
 from dataset.feature_sets import extractors_of, makers_of_tables
+from dataset.snapshots.publication import Answers
 
 FORMAT_VERSION = 3
 FILE_NAME = "manifest.json"
 _NO_MANIFEST = "this is not a snapshot's manifest, or damaged: get the snapshot from its source, or publish, again"
-_LEFT_OUT_IF_EMPTY = ("feature_sets", "item_features", "description")
+_LEFT_OUT_IF_EMPTY = ("feature_sets", "item_features", "description", "doi", "creators", "answers")
 _OF_FILE = ("rows", "size_bytes", "sha256")
 _OLD_STATISTIC = re.compile(r"_a_(?=user|movie)")
 """Older snapshots have `_a_user` and `_a_movie`, not `_per_user` and `_per_movie`, in the names of statistics."""
@@ -109,6 +110,11 @@ class Manifest:
         feature_sets: what made the feature sets that have a name (`dataset.feature_sets`); left out of the file if
             there are none.
         item_features: what made the features of items, by modality; left out of the file if there are none.
+        doi: the DOI of a deposited copy, None of any other; left out of the file then.
+        creators: the people whom a deposited copy names, each as "Family, Given"; left out of the file if there are
+            none.
+        answers: what the publisher answers beyond what is known, by the fields of Croissant's responsible-AI
+            extension; left out of the file if nothing.
         manifest_sha256: the manifest's own digest (see the module).
     """
 
@@ -134,6 +140,9 @@ class Manifest:
     risk_figures: list[RiskFigure] = field(default_factory=list)
     feature_sets: FeatureSets = field(default_factory=dict)
     item_features: ItemFeatures = field(default_factory=dict)
+    doi: str | None = None
+    creators: list[str] = field(default_factory=list)
+    answers: Answers = field(default_factory=dict)
     manifest_sha256: str = ""
 
     @property
@@ -151,6 +160,13 @@ class Manifest:
     def sha256_of(self) -> dict[str, str]:
         """The SHA-256 of every file except the manifest, by name."""
         return {file.name: file.sha256 for entry in self.tables.values() for file in entry.files} | self.files
+
+    def is_copy_of(self, other: "Manifest") -> bool:
+        """Return whether both are the same version: equal, but one may be a deposited copy, which has a DOI."""
+        if self.doi == other.doi:
+            return self == other
+        ours, theirs = (replace(one, doi=None, creators=[], files={}, manifest_sha256="") for one in (self, other))
+        return ours == theirs
 
     @property
     def label(self) -> str:

@@ -1,13 +1,49 @@
 """What a publisher decides: what the card states, exactness of dates, train likes; what a new version may lose."""
 
 import re
-from typing import Annotated
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
 from pydantic.dataclasses import dataclass
 
 from dataset.dates import Dates
+from dataset.errors import MissingInputError, UsageError
 from dataset.snapshots.licences import parse_licence
+
+Answers = dict[str, str | list[str]]
+"""What the publisher answers, by the names that the fields have in Croissant's responsible-AI extension."""
+
+NOT_RECORDED = "This is not recorded; ask the publisher of the dataset."
+
+ANSWERABLE = {
+    "dataCollection": "How were the data acquired?",
+    "dataCollectionType": "In what way were the data collected?",
+    "dataCollectionMissingData": "Is any information missing?",
+    "dataCollectionRawData": "From what raw data was it made?",
+    "dataImputationProtocol": "How were missing values filled in?",
+    "dataPreprocessingProtocol": "How were the data prepared?",
+    "dataAnnotationProtocol": "Who judged the movies and frames?",
+    "dataAnnotationPlatform": "On what platform did they judge?",
+    "dataAnnotationAnalysis": "How were the judgements examined?",
+    "annotationsPerItem": "How many people judged each item?",
+    "annotatorDemographics": "What is known of the people who judged?",
+    "machineAnnotationTools": "What programs made annotations?",
+    "dataBiases": "Whom and what does it favour?",
+    "dataUseCases": "What can it be used for?",
+    "dataLimitations": "What can it not show?",
+    "dataSocialImpact": "What may its use do to people?",
+    "personalSensitiveInformation": "Does it relate to people?",
+    "dataReleaseMaintenancePlan": "How can someone be removed?",
+}
+"""The fields that a publisher can answer, and the question of each in the datasheet.
+
+Source: https://docs.mlcommons.org/croissant/docs/croissant-rai-spec.html (version 1.0).
+"""
+
+_LISTS = ("dataCollectionType", "machineAnnotationTools", "annotatorDemographics")
 
 
 def _one_line(text: str) -> str:
@@ -28,6 +64,11 @@ def _reachable(text: str) -> str:
     return text
 
 
+def _readable_answers(file: Path) -> Path:
+    read_answers(file)
+    return file
+
+
 Line = Annotated[str, AfterValidator(_one_line)]
 
 
@@ -43,6 +84,7 @@ class PublicationConfig:
             ratings); by default the month, and as exactly as the source has them for invented people and imported files
         train_likes: also publish who likes which frames of train pairs (frame_likes_train), for kfr, an upper bound
         description: what the dataset is and is for, in a sentence or two
+        answers: TOML file with what only you know of the data, by the fields that publishing names: dataBiases = "…"
     """
 
     licence: Annotated[Line, AfterValidator(_known_licence)] | None = None
@@ -51,6 +93,47 @@ class PublicationConfig:
     dates: Dates | None = None
     train_likes: bool = False
     description: Line | None = None
+    answers: Annotated[Path, AfterValidator(_readable_answers)] | None = None
+
+
+def read_answers(file: Path | None) -> Answers:
+    """Return the answers in a publisher's file; an empty text is no answer.
+
+    Args:
+        file: a TOML file with one `field = "text"` per line (`ANSWERABLE`), or a list of texts where there can be
+            several; None: no answers.
+
+    Raises:
+        MissingInputError: the file cannot be read.
+        UsageError: it is not TOML, or a field is unknown or no text.
+    """
+    if file is None:
+        return {}
+    try:
+        told: Mapping[str, Any] = tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise MissingInputError(f"{file}: cannot be read ({error.strerror})") from None
+    except ValueError as error:
+        raise UsageError(f"{file}: not a TOML file ({' '.join(str(error).split())})") from None
+    answers: Answers = {}
+    for key, value in told.items():
+        name = key.removeprefix("rai:")
+        if name not in ANSWERABLE:
+            raise UsageError(f"{file}: no field {key!r} can be answered; there are {', '.join(ANSWERABLE)}")
+        texts = value if isinstance(value, list) and name in _LISTS else [value]
+        if not all(isinstance(text, str) for text in texts):
+            several = ", or a list of texts" if name in _LISTS else ""
+            raise UsageError(f'{file}: {key}: write a text{several}, such as {name} = "…"')
+        lines = [line for text in texts if (line := " ".join(text.split()))]
+        if lines:
+            answers[name] = lines if name in _LISTS else lines[0]
+    return answers
+
+
+def with_answer(known: str, told: str | list[str]) -> str:
+    """Return what is known, and after it what the publisher answers."""
+    text = "; ".join(told) if isinstance(told, list) else told
+    return " ".join(filter(None, ["" if text and known == NOT_RECORDED else known, text]))
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from dataset.snapshots.contents import TableContent, content_digest, read_conten
 from dataset.snapshots.croissant import write_croissant
 from dataset.snapshots.losses import require_little_loss
 from dataset.snapshots.manifest import FORMAT_VERSION, Manifest, TableEntry, TableFile, version_folder
-from dataset.snapshots.publication import GateConfig, PublicationConfig
+from dataset.snapshots.publication import GateConfig, PublicationConfig, read_answers
 from dataset.snapshots.snapshot import DEFAULT_ROOT, Snapshot, latest, list_snapshots, snapshot_at
 from dataset.snapshots.writer import SnapshotWriter, open_writer
 from dataset.storage import Folder
@@ -70,6 +70,7 @@ class _Prepared:
             publisher=config.publisher,
             contact=config.contact,
             description=config.description,
+            answers=read_answers(config.answers),
             dates=self.dates,
             risk_figures=[figure.to_json() for figure in self.risk],
         )
@@ -101,7 +102,7 @@ def publish(
     Dates of people's acts are made as coarse as `config.dates` says (`dataset.dates`): by default, only the month of
     people who were crawled is published.
 
-    A version says the same if it has the same content, and if the licence, publisher, contact, description and
+    A version says the same if it has the same content, and if the licence, publisher, contact, description, answers and
     exactness of dates are the same or are not stated now.
 
     Args:
@@ -173,6 +174,8 @@ def finer_versions(snapshot: Snapshot, root: str | Path = DEFAULT_ROOT) -> list[
 
 def _says_the_same(parent: Snapshot, digest: str, config: PublicationConfig) -> bool:
     stated = {key: value for key, value in asdict(config).items() if value is not None and key != "train_likes"}
+    if config.answers:
+        stated["answers"] = read_answers(config.answers)
     return parent.content_digest == digest and all(getattr(parent.manifest, key) == stated[key] for key in stated)
 
 

@@ -1,4 +1,4 @@
-"""Pulls a snapshot from an object store (or another disk) to a local disk and verifies it.
+"""Pulls a snapshot from an object store, Zenodo or another disk to a local disk and verifies it.
 
 Files are written to `<root>/<name>/.pull-v0002-<digest>/`, each as `<file>.part` until it is complete and
 its SHA-256 matches the manifest. An interrupted pull resumes in the middle of the file. When all files
@@ -38,7 +38,7 @@ def pull(source: Snapshot, root: Path = DEFAULT_ROOT, advance: Advance = lambda 
     destination = root / manifest.name / version_folder(manifest.version)
     if destination.exists():
         present = open_snapshot(destination)
-        if present.manifest != manifest:
+        if not present.manifest.is_copy_of(manifest):
             raise AlreadyPublishedError(
                 f"{destination}: holds a different {manifest.label} (content {present.content_digest[:12]}, not "
                 f"{manifest.content_digest[:12]}); choose another folder with --to"

@@ -70,6 +70,20 @@ def push(snapshot: Snapshot, address: str, is_public: bool = False) -> Pushed:
         StorageError: the Hub cannot be reached, or refuses.
     """
     repository = _repository(address)
+    require_shareable(snapshot)
+    require_hub()
+    require_published(snapshot)
+    with _explained(address):
+        return _push(snapshot, address, repository, is_public)
+
+
+def require_shareable(snapshot: Snapshot) -> None:
+    """Check that a snapshot may be given to anybody.
+
+    Raises:
+        UsageError: it states no licence, or nobody chose how exact its dates of real people are, because an older
+            version published it.
+    """
     licence = snapshot.manifest.licence
     if licence is None:
         raise UsageError(
@@ -81,11 +95,16 @@ def push(snapshot: Snapshot, address: str, is_public: bool = False) -> Pushed:
             f"{snapshot.path}: has the exact dates of people who may be real, because an older version published it; "
             "publish the dataset again, with coarser dates or with --dates day, then push that"
         )
-    require_hub()
+
+
+def require_published(snapshot: Snapshot) -> None:
+    """Check that a snapshot's files are the published ones.
+
+    Raises:
+        InvalidSnapshotError: a file is not.
+    """
     if problems := verify(snapshot):
         raise InvalidSnapshotError(f"{snapshot.path}: {'; '.join(problems)}; get the snapshot from its source again")
-    with _explained(address):
-        return _push(snapshot, address, repository, is_public)
 
 
 def require_hub() -> None:

@@ -4,10 +4,10 @@ Source: https://docs.mlcommons.org/croissant/docs/croissant-rai-spec.html (versi
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from dataset.snapshots.datasheet import (
-    NOT_RECORDED,
     Source,
     datasheet,
     describe_annotation,
@@ -23,6 +23,7 @@ from dataset.snapshots.datasheet import (
 )
 from dataset.snapshots.feature_words import describe_extractor
 from dataset.snapshots.manifest import Manifest
+from dataset.snapshots.publication import NOT_RECORDED, with_answer
 
 _TYPES: Mapping[Source, list[str]] = {
     "invented": ["Software Collection"],
@@ -34,7 +35,7 @@ _TYPES: Mapping[Source, list[str]] = {
 
 
 def responsible_ai(manifest: Manifest) -> dict[str, Any]:
-    """Return the fields of a snapshot that are known, by their names in `croissant.json`."""
+    """Return the fields that are known or that the publisher answers, by their names in `croissant.json`."""
     return {f"rai:{name}": answer for name, answer in _answers(manifest).items() if answer and answer != NOT_RECORDED}
 
 
@@ -44,7 +45,24 @@ def unanswered(manifest: Manifest) -> list[str]:
 
 
 def _answers(manifest: Manifest) -> dict[str, Any]:
-    answers = {answer.question: answer.answer for section in datasheet(manifest).values() for answer in section}
+    known = _known(manifest)
+    fields = [*known, *(name for name in manifest.answers if name not in known)]
+    return {name: _with_answer(manifest, name, known.get(name, "")) for name in fields}
+
+
+def _with_answer(manifest: Manifest, name: str, known: str | list[str]) -> str | list[str]:
+    told = manifest.answers.get(name, "")
+    if isinstance(known, str) and isinstance(told, str):
+        return with_answer(known, told)
+    return [text for one in (known, told) for text in ([one] if isinstance(one, str) else one) if text]
+
+
+def _known(manifest: Manifest) -> dict[str, str | list[str]]:
+    answers = {
+        answer.question: answer.answer
+        for section in datasheet(replace(manifest, answers={})).values()
+        for answer in section
+    }
     tools = [describe_extractor(made_by, is_full=True) for made_by in manifest.makers.values()]
     return {
         "dataCollection": describe_source(manifest),

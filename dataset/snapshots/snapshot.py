@@ -26,7 +26,7 @@ import pyarrow as pa
 
 from dataset.claims import require_plausible
 from dataset.errors import InvalidSnapshotError, InvalidTableError, MissingInputError, UsageError
-from dataset.feature_sets import MAIN, is_feature_table, table_of_set
+from dataset.feature_sets import MAIN, is_feature_table, split_arm, table_of_set
 from dataset.files import path_below, sha256_of_file
 from dataset.schema import schema_of
 from dataset.snapshots.manifest import (
@@ -42,6 +42,15 @@ DEFAULT_ROOT = Path("data/snapshots")
 
 
 @dataclass(frozen=True)
+class Fold:
+    """One of `k` parts of the train and validation splits, number `number` of 1 to k, as the seed deals them."""
+
+    number: int
+    k: int
+    seed: int = 0
+
+
+@dataclass(frozen=True)
 class Snapshot:
     """A published version, on a disk or in an object store.
 
@@ -49,11 +58,15 @@ class Snapshot:
         folder: where it is.
         manifest: its manifest.
         feature_set: the name of the feature set that models read; None is the main set.
+        arm: what models are given in place of its features, one of `feature_sets.ARMS`; None for the features.
+        fold: the fold of train and validation that models read in place of the splits; None for the splits.
     """
 
     folder: Folder
     manifest: Manifest
     feature_set: str | None = None
+    arm: str | None = None
+    fold: Fold | None = None
 
     @property
     def path(self) -> Path:
@@ -93,6 +106,11 @@ class Snapshot:
         return table if self.has(table) else None
 
     @property
+    def features(self) -> str | None:
+        """The name of what models read, for `with_features`: `clip`, `shuffled`, `clip:shuffled`; None: main set."""
+        return ":".join(filter(None, (self.feature_set, self.arm))) or None
+
+    @property
     def extractor(self) -> dict[str, Any] | None:
         """What made the features that models read, None if there are none."""
         return self.manifest.extractors.get(self.feature_set)
@@ -101,23 +119,34 @@ class Snapshot:
         """Return the same snapshot with the feature set that models read.
 
         Args:
-            name: the name of the set, or `main`; None: the main set, or the only one.
+            name: the name of the set, or `main`; None: the main set, or the only one. With an arm, as in
+                `clip:shuffled`; an arm alone is of the main set, or of the only one.
 
         Raises:
-            UsageError: there is no such set, or there are several and none is the main one.
+            UsageError: there is no such set or arm, or there are several sets and none is the main one.
         """
         sets = self.manifest.extractors
         named = [one for one in sets if one is not None]
+        if name is not None and name not in named:
+            name, arm = split_arm(name)
+            if arm and not sets:
+                raise UsageError(f"{self}: has no frame features, so nothing can take their place ({arm})")
+            if arm:
+                return replace(self.with_features(name), arm=arm)
         if name == MAIN and None in sets and MAIN not in named:
-            return replace(self, feature_set=None)
+            return replace(self, feature_set=None, arm=None)
         if name is None and None not in sets and len(named) == 1:
-            return replace(self, feature_set=named[0])
+            return replace(self, feature_set=named[0], arm=None)
         if name is None and None not in sets and named:
             raise UsageError(f"{self}: has the feature sets {', '.join(named)}; name one with --features")
         if name is not None and name not in named:
             has = f"it has {', '.join(named)}" if named else "it has none with a name"
             raise UsageError(f"{self}: no feature set {name!r}; {has} (`python -m features import --name` adds one)")
-        return replace(self, feature_set=name)
+        return replace(self, feature_set=name, arm=None)
+
+    def with_fold(self, fold: Fold | None) -> "Snapshot":
+        """Return the same snapshot with the fold that models read in place of its splits; None for its splits."""
+        return replace(self, fold=fold)
 
     def __str__(self) -> str:
         return str(self.folder)

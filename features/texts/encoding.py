@@ -17,12 +17,12 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from dataset.building.dataset_folder import Addition, add_item_features, movies_sha256
 from dataset.errors import WeightsError
 from dataset.feature_sets import TEXT, files_of_table, require_modality_name, table_of_modality
 from dataset.files import sha256_of_file
 from dataset.schema import SnapshotMovie
 from dataset.tables import read_table
-from features.dataset_folder import Addition, add_item_features, movies_sha256
 from features.matching import match
 from features.stored import Loss, store
 from features.texts.columns import Texts, template, texts_of_file, texts_of_movies

@@ -48,6 +48,91 @@ from flows.runners import LOCAL
 PICTURES_A_SHARD = 256
 
 STRICT = ConfigDict(extra="forbid")
+<<<<<<< HEAD:flows/parameters/config.py
+||||||| a10b42a:flows/config.py
+_Config = TypeVar("_Config")
+_Result = TypeVar("_Result")
+
+
+class Group(NamedTuple):
+    """Annotates the first parameter of a group in a flow's form."""
+
+    title: str
+
+
+def _attributes(config: type) -> dict[str, str]:
+    """Return the descriptions in the `Attributes` section of a config's docstring."""
+    _, _, section = (inspect.getdoc(config) or "").partition("Attributes:\n")
+    entries = re.findall(r"^    (\w+): (.+(?:\n {8}.+)*)", section.partition("\n\n")[0], re.MULTILINE)
+    return {name: " ".join(text.split()) for name, text in entries}
+
+
+def _without_login(root: Any) -> Any:
+    """Return a path or address as a text, unless it has a login, which Prefect's database and page would show."""
+    if re.search(r"^[a-z0-9+]+:/.*[@?#]", str(root), re.IGNORECASE):
+        raise ValueError("Input should be s3://bucket/prefix without a login; credentials belong in the environment")
+    return str(root) if isinstance(root, Path) else root
+
+
+_of_extractor = _attributes(ExtractorConfig)
+Extractor = Annotated[str, Parameter(help=_of_extractor["name"])]
+Weights = Annotated[str, Parameter(help=_of_extractor["weights"])]
+Precision = Annotated[Literal["auto", "fp32", "bf16"], Parameter(help=_of_extractor["precision"])]
+Decoding = Annotated[Literal["auto", "fast", "full", "gpu"], Parameter(help=_of_extractor["decoding"])]
+
+_of_publication = _attributes(PublicationConfig)
+Licence = Annotated[str | None, Parameter(help=_of_publication["licence"])]
+Publisher = Annotated[str | None, Parameter(help=_of_publication["publisher"])]
+Contact = Annotated[str | None, Parameter(help=_of_publication["contact"])]
+Description = Annotated[str | None, Parameter(help=_of_publication["description"])]
+TrainLikes = Annotated[bool, Parameter(help=_of_publication["train_likes"])]
+PublishedDates = Annotated[Dates | None, Parameter(help=_of_publication["dates"])]
+Root = Annotated[str, BeforeValidator(_without_login)]
+
+_of_gate = _attributes(GateConfig)
+MaxLoss = Annotated[float, Field(ge=0, le=1), Parameter(help=_of_gate["max_loss"])]
+Release = Annotated[str | None, Field(pattern="^[0-9a-f]{12,64}$"), Parameter(help=_of_gate["release"])]
+=======
+_Config = TypeVar("_Config")
+_Result = TypeVar("_Result")
+
+
+class Group(NamedTuple):
+    """Annotates the first parameter of a group in a flow's form."""
+
+    title: str
+
+
+def _attributes(config: type) -> dict[str, str]:
+    """Return the descriptions in the `Attributes` section of a config's docstring."""
+    _, _, section = (inspect.getdoc(config) or "").partition("Attributes:\n")
+    entries = re.findall(r"^    (\w+): (.+(?:\n {8}.+)*)", section.partition("\n\n")[0], re.MULTILINE)
+    return {name: " ".join(text.split()) for name, text in entries}
+
+
+def _without_login(root: Any) -> Any:
+    """Return a path or address as a text, unless it has a login, which Prefect's database and page would show."""
+    if re.search(r"^[a-z0-9+]+:/.*[@?#]", str(root), re.IGNORECASE):
+        raise ValueError("Input should be s3://bucket/prefix without a login; credentials belong in the environment")
+    return str(root) if isinstance(root, Path) else root
+
+
+_of_extractor = _attributes(ExtractorConfig)
+Extractor = Annotated[str, Parameter(help=_of_extractor["name"])]
+Weights = Annotated[str, Parameter(help=_of_extractor["weights"])]
+Precision = Annotated[Literal["auto", "fp32", "bf16"], Parameter(help=_of_extractor["precision"])]
+_of_publication = _attributes(PublicationConfig)
+Licence = Annotated[str | None, Parameter(help=_of_publication["licence"])]
+Publisher = Annotated[str | None, Parameter(help=_of_publication["publisher"])]
+Description = Annotated[str | None, Parameter(help=_of_publication["description"])]
+Answers = Annotated[Path | None, Parameter(help=_of_publication["answers"])]
+PublishedDates = Annotated[Dates | None, Parameter(help=_of_publication["dates"])]
+Root = Annotated[str, BeforeValidator(_without_login)]
+
+_of_gate = _attributes(GateConfig)
+MaxLoss = Annotated[float, Field(ge=0, le=1), Parameter(help=_of_gate["max_loss"])]
+Release = Annotated[str | None, Field(pattern="^[0-9a-f]{12,64}$"), Parameter(help=_of_gate["release"])]
+>>>>>>> main:flows/config.py
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -121,6 +206,7 @@ class BuildConfig:
     licence: Licence = None
     publisher: Publisher = None
     description: Description = None
+    answers: Answers = None
     dates: PublishedDates = None
     max_loss: MaxLoss = GateConfig.max_loss
     release: Release = None
@@ -227,7 +313,7 @@ class ExtractFeaturesConfig:
     extractor: Extractor = ExtractorConfig.name
     weights: Weights = ExtractorConfig.weights
     precision: Precision = "auto"
-    decoding: Decoding = "auto"
+    decoding: Annotated[Literal["auto", "fast", "full", "gpu"], Parameter(help=_of_extractor["decoding"])] = "auto"
     retry: bool = False
     pictures_a_shard: Count = PICTURES_A_SHARD
     threads: CountOrZero = 0
@@ -263,10 +349,11 @@ class PublishConfig:
     root: Root = "data/snapshots"
     licence: Licence = None
     publisher: Publisher = None
-    contact: Contact = None
+    contact: Annotated[str | None, Parameter(help=_of_publication["contact"])] = None
     dates: PublishedDates = None
     description: Description = None
-    train_likes: TrainLikes = False
+    answers: Answers = None
+    train_likes: Annotated[bool, Parameter(help=_of_publication["train_likes"])] = False
     max_loss: MaxLoss = GateConfig.max_loss
     release: Release = None
 
@@ -296,7 +383,7 @@ class RunExperimentConfig:
         seeds: each model is trained once per seed
         epochs: maximum number of epochs; none: the model's default
         jobs: runs at the same time; none: as cores and memory allow
-        features: names of feature sets to compare; main is the set without a name; none: only main
+        features: feature sets (main: without a name), or shuffled, noise, constant, mean in its place; none: only main
         raw: raw folder with the pictures for the report
         experiments: folder of all experiments
         runs: folder of all runs
@@ -316,7 +403,7 @@ class RunExperimentConfig:
 def _publication(
     config: BuildConfig | PublishConfig, contact: str | None, train_likes: bool = False
 ) -> PublicationConfig:
-    stated = {name: getattr(config, name) for name in ("licence", "publisher", "dates", "description")}
+    stated = {name: getattr(config, name) for name in ("licence", "publisher", "dates", "description", "answers")}
     try:
         return PublicationConfig(**stated, contact=contact, train_likes=train_likes)
     except ValidationError as error:

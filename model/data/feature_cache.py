@@ -39,6 +39,11 @@ logger = logging.getLogger(__name__)
 _ROWS_AT_ONCE = 4096
 
 
+def cache_folder(snapshot: Snapshot) -> Path:
+    """Return the folder of what is derived from a snapshot's features, which all its versions share."""
+    return snapshot.path.parent / ".cache"
+
+
 def frame_features(snapshot: Snapshot, feature_table: str = FEATURES) -> pl.DataFrame:
     """Return a snapshot's frame features, ordered by movie and frame, without reading them into memory.
 
@@ -70,7 +75,7 @@ def item_features(snapshot: Snapshot, modality: str) -> pl.DataFrame:
 def _features(snapshot: Snapshot, feature_table: str, parent: str, key: str) -> pl.DataFrame:
     digests = [file.sha256 for name in (parent, feature_table) for file in snapshot.manifest.tables[name].files]
     name = hashlib.sha256(" ".join(digests).encode()).hexdigest()
-    path = snapshot.path.parent / ".cache" / f"{name[:32]}.npy"
+    path = cache_folder(snapshot) / f"{name[:32]}.npy"
     is_current = _is_current(path, snapshot, feature_table)
     if not is_current:
         snapshot.require_published(feature_table)

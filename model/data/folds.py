@@ -23,6 +23,7 @@ import polars as pl
 
 from dataset.errors import TooLittleDataError, UsageError
 from dataset.schema import HELD_OUT_SPLITS, SPLITS
+from dataset.snapshots.snapshot import Fold
 from model.data.tables import Tables
 
 _PAIR = ["user_id", "movie_id"]
@@ -48,9 +49,28 @@ def nested_folds(tables: Tables, k: int, seed: int) -> Iterator[Tables]:
         UsageError: k is below 3.
         TooLittleDataError: there are fewer than k pairs in train and validation.
     """
-    dealt = _deal(tables, k, seed, least=3)
-    for number in range(k):
-        yield _split_anew(tables, dealt, {number: "test", (number + 1) % k: "validation"}, has_test=False)
+    for number in range(1, k + 1):
+        yield fold_of(tables, Fold(number, k, seed))
+
+
+def fold_of(tables: Tables, fold: Fold) -> Tables:
+    """Return `tables` as `nested_folds` yields them for one fold.
+
+    Raises:
+        UsageError: k is below 3.
+        TooLittleDataError: there are fewer than k pairs in train and validation.
+    """
+    dealt, number = _deal(tables, fold.k, fold.seed, least=3), fold.number - 1
+    return _split_anew(tables, dealt, {number: "test", (number + 1) % fold.k: "validation"}, has_test=False)
+
+
+def fold_pairs(tables: Tables, k: int, seed: int) -> pl.DataFrame:
+    """Return the pairs of train and validation with their `fold`, from 1 to k.
+
+    Raises:
+        UsageError, TooLittleDataError: as `nested_folds`.
+    """
+    return _deal(tables, k, seed, least=3).with_columns((pl.col("fold") + 1).cast(pl.UInt32)).sort(_PAIR)
 
 
 def _deal(tables: Tables, k: int, seed: int, least: int) -> pl.DataFrame:
@@ -93,6 +113,11 @@ def _split_anew(tables: Tables, dealt: pl.DataFrame, held_out: dict[int, str], h
     )
 
 
+def counts_train(column: str) -> bool:
+    """Return whether a column of movies or frames counts the snapshot's train split, so that a fold has no values."""
+    return column.startswith(_COUNTS)
+
+
 def _without_counts(table: pl.DataFrame) -> pl.DataFrame:
-    counts = [name for name in table.columns if name.startswith(_COUNTS)]
+    counts = [name for name in table.columns if counts_train(name)]
     return table.with_columns(pl.lit(None, table.schema[name]).alias(name) for name in counts)

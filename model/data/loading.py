@@ -1,14 +1,18 @@
 """Loads a snapshot into memory for training and evaluation."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+from torch import Tensor
 
 from dataset.progress import stage
 from dataset.schema import TRAIN_LIKES
 from dataset.snapshots.snapshot import Snapshot
 from dataset.tables import require_references
-from model.data.feature_cache import frame_features, item_features
+from model.data.arms import with_arm, without_held_out
+from model.data.feature_cache import cache_folder, frame_features, item_features
+from model.data.folds import fold_of
 from model.data.tables import Ids, Tables, index_ids
-from model.data.tensors import HeldOutItems, TrainingData, held_out_items, training_data
+from model.data.tensors import HeldOutItems, TrainingData, held_out_frames, held_out_items, training_data
 
 
 @dataclass(frozen=True)
@@ -21,6 +25,8 @@ class SnapshotData:
         ids: the user, movie and frame id of every index.
         training: all that a model may train on.
         validation: the held-out interactions that decide when training stops; None if there are none.
+        shown_features: (L, F), the features with which frames are ranked; None if they are those of training. People's
+            own pictures of held-out pairs are hidden from training, and from the scores of items.
     """
 
     label: str
@@ -28,16 +34,37 @@ class SnapshotData:
     ids: Ids
     training: TrainingData
     validation: HeldOutItems | None
+    shown_features: Tensor | None = None
 
 
 @stage("Loading the snapshot")
-def load(snapshot: Snapshot) -> SnapshotData:
-    """Read a snapshot for training and evaluation. Features are memory-mapped, not read."""
-    return data_from_tables(read_tables(snapshot), snapshot.label)
+def load(snapshot: Snapshot, seed: int = 0) -> SnapshotData:
+    """Read a snapshot for training and evaluation. Features are memory-mapped, not read.
+
+    Args:
+        snapshot: the snapshot, with the features that models read.
+        seed: that of the run, from which an arm's features follow.
+    """
+    return with_features_of(snapshot, data_from_tables(read_tables(snapshot), snapshot.label), seed)
+
+
+def with_features_of(snapshot: Snapshot, data: SnapshotData, seed: int) -> SnapshotData:
+    """Return the data with what the snapshot's arm puts in place of the features, and held-out pictures hidden."""
+    folder = cache_folder(snapshot)
+    if snapshot.arm is not None:
+        data = replace(data, training=with_arm(data.training, snapshot.arm, seed, folder))
+    frames, hidden = data.training.frames, held_out_frames(data.tables, data.ids)
+    if hidden is None or frames.features is None:
+        return data
+    features = without_held_out(frames.features, frames.offsets, hidden, folder)
+    training = replace(data.training, frames=replace(frames, features=features))
+    return replace(data, training=training, shown_features=frames.features)
 
 
 def read_tables(snapshot: Snapshot) -> Tables:
     """Read the tables that models use, with the features of the snapshot's `feature_set` and of all modalities.
+
+    Of a snapshot with a `fold`, the splits are those of the fold.
 
     Raises:
         UsageError: no feature set is chosen, and the snapshot has several and no main one.
@@ -51,7 +78,7 @@ def read_tables(snapshot: Snapshot) -> Tables:
     require_references(frames, movies, ["movie_id"], "frames", "movies")
     require_references(interactions, movies, ["movie_id"], "interactions", "movies")
     require_references(frame_likes, frames, ["frame_id", "movie_id"], "frame_likes", "frames")
-    return Tables(
+    tables = Tables(
         movies=movies,
         frames=frames,
         interactions=interactions,
@@ -60,6 +87,7 @@ def read_tables(snapshot: Snapshot) -> Tables:
         frame_likes_train=snapshot.read(TRAIN_LIKES) if snapshot.has(TRAIN_LIKES) else None,
         item_features={name: item_features(snapshot, name) for name in snapshot.manifest.item_features},
     )
+    return fold_of(tables, snapshot.fold) if snapshot.fold else tables
 
 
 def data_from_tables(tables: Tables, label: str) -> SnapshotData:

@@ -120,14 +120,17 @@ class HeldOutLikes:
     Attributes:
         users: (n_pairs,) int64.
         items: (n_pairs,) int64.
-        liked: for each pair, the liked frames.
+        liked: for each pair, the liked frames; of those that are nearly equal, the first.
         frame_offsets: (N + 1,) int64, the frames of the items.
+        groups: (L,) int64, the group of each frame: frames of one item with the same group show nearly the same
+            picture. None if no two do.
     """
 
     users: Tensor
     items: Tensor
     liked: JaggedTensor
     frame_offsets: Tensor
+    groups: Tensor | None = None
 
 
 def training_data(tables: Tables, ids: Ids) -> TrainingData:
@@ -162,12 +165,38 @@ def held_out_likes(tables: Tables, ids: Ids, split: str) -> HeldOutLikes:
         pairs.with_row_index("pair"), on=["user_id", "movie_id"], how="left", maintain_order="left"
     )["pair"]
     frames = _index(rankable["frame_id"], ids.frames)
+    groups, pair = _groups(tables, ids), _tensor(of_pair)
+    if groups is not None:
+        first = pl.DataFrame({"pair": pair.numpy(), "group": groups[frames].numpy()}).select(
+            pl.struct("pair", "group").is_first_distinct()
+        )
+        is_first = torch.from_numpy(first.to_series().to_numpy().copy())
+        pair, frames = pair[is_first], frames[is_first]
     return HeldOutLikes(
         users=_index(pairs["user_id"], ids.users),
         items=_index(pairs["movie_id"], ids.movies),
-        liked=group_by_row(_tensor(of_pair), frames, pairs.height),
+        liked=group_by_row(pair, frames, pairs.height),
         frame_offsets=_frame_offsets(tables, ids),
+        groups=groups,
     )
+
+
+def held_out_frames(tables: Tables, ids: Ids) -> Tensor | None:
+    """Return which frames are of a held-out pair whose user posted them, (L,) bool; None if there are none."""
+    if "is_held_out" not in tables.frames.columns:
+        return None
+    hidden = tables.frames.filter(pl.col("is_held_out"))["frame_id"]
+    found = ids.frames.is_in(hidden.implode())
+    return torch.from_numpy(found.to_numpy().copy()) if found.any() else None
+
+
+def _groups(tables: Tables, ids: Ids) -> Tensor | None:
+    """Return the group of nearly equal frames that each frame belongs to, (L,) int64; None if all are alone."""
+    if "duplicate_of" not in tables.frames.columns or tables.frames["duplicate_of"].null_count() == len(tables.frames):
+        return None
+    known = tables.frames.select("frame_id", group=pl.coalesce("duplicate_of", "frame_id"))
+    of_frames = ids.frames.to_frame("frame_id").join(known, on="frame_id", how="left", maintain_order="left")
+    return _tensor(of_frames["group"].rank("dense"))
 
 
 def _user_items(tables: Tables, ids: Ids, splits: list[str]) -> JaggedTensor:

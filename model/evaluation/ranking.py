@@ -136,6 +136,9 @@ class SampledNegatives:
 def rank_liked_frames(scorer: FrameScorer, likes: HeldOutLikes, device: str = "cpu") -> RankedPositives:
     """Rank the liked frames of each user-item pair among all frames of the item; owners are pairs.
 
+    The frames that are nearly equal to a liked one are one candidate with it, which has the highest of their scores.
+    So a model that prefers a copy of a liked frame is right.
+
     Raises:
         NotFiniteError: a score is NaN or infinite.
 
@@ -147,19 +150,41 @@ def rank_liked_frames(scorer: FrameScorer, likes: HeldOutLikes, device: str = "c
     n_candidates = torch.bincount(pairs, minlength=len(likes.users))
     offsets = torch.cat([n_candidates.new_zeros(1), n_candidates.cumsum(0)])
     owners = likes.liked.owners
-    position = offsets[owners] + likes.liked.values - likes.frame_offsets[likes.items[owners]]
-    is_negative = torch.ones(len(frames), dtype=torch.bool)
-    is_negative[position] = False
-    order, before, place, group_size = order_positives(owners, scores[position])
-    owners, liked, liked_scores = owners[order], likes.liked.values[order], scores[position][order]
+    liked_by, is_negative = nearest_likes(likes, frames, pairs)
+    best = scores.new_zeros(len(owners)).scatter_reduce(
+        0, liked_by[~is_negative], scores[~is_negative], "amax", include_self=False
+    )
+    order, before, place, group_size = order_positives(owners, best)
+    owners, liked, liked_scores = owners[order], likes.liked.values[order], best[order]
     compared, like = row_positions(offsets, owners)  # every like with every candidate of its pair
     above, tied = (
         torch.zeros_like(owners).index_add(0, like, (is_negative[compared] & is_so).long())
         for is_so in (scores[compared] > liked_scores[like], scores[compared] == liked_scores[like])
     )
-    n_liked = likes.liked.lengths
-    counts = RankCounts(owners, before, above, tied, place, group_size, n_liked, n_candidates - n_liked)
+    n_negatives = torch.bincount(pairs[is_negative], minlength=len(likes.users))
+    counts = RankCounts(owners, before, above, tied, place, group_size, likes.liked.lengths, n_negatives)
     return RankedPositives(counts, liked)
+
+
+def nearest_likes(likes: HeldOutLikes, frames: Tensor, pairs: Tensor) -> tuple[Tensor, Tensor]:
+    """Return for each candidate the like of its pair that it is, or is nearly equal to, and whether there is none.
+
+    Args:
+        likes: the likes.
+        frames: (n,) int64, the candidates.
+        pairs: (n,) int64, their pairs.
+
+    Returns:
+        (n,) int64 positions in `likes.liked.values`, and (n,) bool; a position without such a like means nothing.
+    """
+    n_groups = 1 + int(likes.frame_offsets[-1])
+    candidates, liked = frames, likes.liked.values
+    if likes.groups is not None:
+        candidates, liked = likes.groups[frames], likes.groups[liked]
+    keys, order = (likes.liked.owners * n_groups + liked).sort()
+    wanted = pairs * n_groups + candidates
+    found = torch.searchsorted(keys, wanted).clamp_max(len(keys) - 1)
+    return order[found], keys[found] != wanted
 
 
 def _rank_among(block: ScoreBlock, ascending: Tensor, n_negatives: Tensor) -> RankedPositives:

@@ -78,10 +78,13 @@ def by_user(rows: pl.DataFrame) -> pl.DataFrame:
     return rows.group_by("user_id").agg(pl.col("value").sum().alias("sum"), pl.len().alias("n")).sort("user_id")
 
 
-def compare(user_metrics: pl.DataFrame, baselines: Collection[str] = ()) -> pl.DataFrame:
+def compare(
+    user_metrics: pl.DataFrame, baselines: Collection[str] = (), only: Collection[tuple[str, str]] = ()
+) -> pl.DataFrame:
     """Return the `comparisons` table: a paired t-test over users for every pair of models and every metric.
 
-    With `baselines`, only the pairs of one of them and another model are tested, so fewer tests are corrected for.
+    With `baselines`, only the pairs of one of them and another model are tested, and with `only`, these pairs of
+    `model` and `other`. So fewer tests are corrected for.
 
     A model's value for a user is the mean over its seeds. The variance of the difference is the
     variance over users plus, for a model with several seeds, the variance of its mean between
@@ -107,7 +110,7 @@ def compare(user_metrics: pl.DataFrame, baselines: Collection[str] = ()) -> pl.D
         by_model = {
             str(model): _ModelValues.of(part) for (model,), part in group.group_by("model", maintain_order=True)
         }
-        every = itertools.combinations(sorted(by_model), 2)
+        every = [pair for pair in only if {*pair} <= {*by_model}] or itertools.combinations(sorted(by_model), 2)
         pairs = [pair for pair in every if not baselines or len({*pair} & {*baselines}) == 1]
         tested = [_test(by_model[model], by_model[other], model, other) for model, other in pairs]
         corrected = holm([test.p_value for test in tested])

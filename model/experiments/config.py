@@ -29,7 +29,9 @@ class ExperimentConfig:
         evaluation: the same for all models
         jobs: number of runs at the same time (by default one per four cores, as memory allows)
         threads: CPU threads per run (by default its share of the cores)
-        features: names of feature sets to compare, separated by commas; main: the set without a name (default: main)
+        features: names of feature sets to compare, separated by commas; main: the set without a name (default: main);
+            shuffled, noise, constant, mean, or clip:shuffled: what models are given in place of a set, to measure
+            what pictures add; the set itself is then added
     """
 
     models: Names = DEFAULT_MODELS

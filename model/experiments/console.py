@@ -14,6 +14,7 @@ from dataset.errors import PipelineError, TrainingError
 from dataset.progress import Bars, progress
 from dataset.snapshots.snapshot import Snapshot
 from dataset.tables import read_table
+from dataset.wording import wording_of
 from model.data.loading import SnapshotData
 from model.experiments.run_task import RunTask
 from model.experiments.runner import Reporter
@@ -26,7 +27,8 @@ from model.experiments.training_run import (
     trained_model,
     validation_metrics,
 )
-from model.experiments.tuning import OnSearch, Search, run_search, tuning_table
+from model.experiments.trials import Search
+from model.experiments.tuning import OnSearch, run_search, tuning_table
 from model.schema import Metric
 from model.training.trainer import Epoch, Trainer
 
@@ -93,10 +95,10 @@ def search_on_console(
         bars.update(bar, note=f"epoch {done.epoch}, {done}")
         tracker.epoch(name_of_trial(), done)
 
-    def trial(ended: FrozenTrial) -> None:
+    def trial(ended: FrozenTrial, n_done: int) -> None:
         tracker.settings(name_of_trial(), {"model": search.model_name, **search.settings(ended.params)})
         tracker.end(name_of_trial())
-        bars.advance(bar)
+        bars.update(bar, completed=n_done)
 
     def name_of_trial() -> str:
         return f"{folder.name}-trial-{bars.tasks[0].completed:03.0f}"
@@ -104,7 +106,6 @@ def search_on_console(
     with progress("trials", each=True) as bars:
         bar = bars.add_task(f"Tuning {search.model_name}", total=None)
         on = OnSearch(
-            wait=lambda: say(f"Another process runs this search ({folder}); waiting until it ends."),
             begin=lambda n_done, n_trials: bars.update(bar, completed=n_done, first=n_done, total=n_trials),
             epoch=epoch,
             trial=trial,
@@ -140,11 +141,12 @@ class _ConsoleReporter(Reporter):
         name = f"Tuning {label}"
         self._bar_of[name] = self._bars.add_task(name, total=n_trials, completed=n_done, unit="trials")
 
-    def searched(self, label: str) -> None:
-        self._bars.update(self._bar_of[f"Tuning {label}"], advance=1, note="")
+    def searched(self, label: str, n_done: int) -> None:
+        self._bars.update(self._bar_of[f"Tuning {label}"], completed=n_done, note="")
 
     def chosen(self, label: str, settings: Mapping[str, Any], n_trials: int) -> None:
-        self._bars.remove_task(self._bar_of.pop(f"Tuning {label}"))
+        if (bar := self._bar_of.pop(f"Tuning {label}", None)) is not None:
+            self._bars.remove_task(bar)
         words = ", ".join(f"{key}={value}" for key, value in settings.items())
         say(f"Chosen for {label} on validation, best of {n_trials} trials: {words}")
 
@@ -173,7 +175,8 @@ def _results(task: RunTask) -> str:
     n_epochs = cost["n_epochs"]
     epochs = "1 epoch" if n_epochs == 1 else f"{n_epochs} epochs"
     parts = [f"{epochs} in {cost['train_s']:.0f} s" if n_epochs else "nothing to train"]
-    for judged, words, k in (("item", "movies", 15), ("frame", "key frames", 3)):
+    items = wording_of(task.description.get("provenance") or {}).items
+    for judged, words, k in (("item", items, 15), ("frame", "key frames", 3)):
         value = metrics.filter(task=judged, metric="ndcg", k=k)["value"].to_list()
         parts += [f"{words} NDCG@{k} {value[0]:.3f}"] if value else []
     return "; ".join(parts)

@@ -1,7 +1,7 @@
 """An experiment: trains and evaluates several models with several seeds on one snapshot, and writes a report.
 
 With several feature sets, each model that reads features is trained on each set, and is a model of its own in all
-tables: `vbpr features=clip`.
+tables: `vbpr features=clip`. An arm takes the place of a set, to measure what pictures add: `vbpr features=shuffled`.
 
 It writes the run folders (see `run_folder`) and, into the experiment's folder:
 
@@ -10,23 +10,25 @@ It writes the run folders (see `run_folder`) and, into the experiment's folder:
     tables/                   its tables as LaTeX, Markdown and CSV; the methods in words, and BibTeX
     experiment.json           the description of every run; of a study, its file and the settings that searches chose
     study.toml                the study's file, if there is one
+    splits.parquet            of a study on several snapshots: how alike their splits order the models
     tuning.parquet            the trials of all searches, if there are some
-    metrics, user_metrics, held_out_ranks, slices, comparisons, training, costs, recommendations,
+    folds.parquet             with folds, the metrics of each; fold_pairs.parquet says which pair is in which
+    searches, search_curves   (.parquet) what each search tried and chose, and its best result so far
+    metrics, user_metrics, held_out_ranks, slices, comparisons, arms, training, costs, recommendations,
     cases, case_frames, case_movies (.parquet)
 
 If it is run again, a stopped experiment continues with the unfinished runs (see `runner`).
 """
 
+import itertools
 import json
+import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-import dataframely as dy
 import polars as pl
 import torch
 
@@ -36,10 +38,11 @@ from dataset.files import write_json, write_text
 from dataset.schema import TRAIN_LIKES
 from dataset.snapshots.snapshot import Snapshot
 from dataset.tables import empty, read_table, write_table
+from model.data.folds import counts_train, fold_pairs
+from model.data.loading import read_tables
 from model.data.memory import available_memory_bytes
 from model.data.tensors import held_out_items
-from model.evaluation.results import EVALUATION_TABLES
-from model.evaluation.uncertainty import compare
+from model.evaluation.uncertainty import Bootstrap, compare
 from model.experiments.config import ExperimentConfig
 from model.experiments.folders import DEFAULT_RUNS, DEFAULT_TUNING
 from model.experiments.memory import usable_cores
@@ -47,13 +50,30 @@ from model.experiments.recommend import recommend
 from model.experiments.run_folder import open_run
 from model.experiments.run_task import RunTask, ask_for
 from model.experiments.runner import Reporter, load_cached, run_all
-from model.experiments.studies.searching import Chosen, settle
+from model.experiments.studies.fairness import best_so_far, searched_settings
+from model.experiments.studies.lists import Listed, judge_lists
+from model.experiments.studies.pooling import FOLDS_FILE, PAIRS_FILE, TABLES, fold_metrics, result_of, table_of
+from model.experiments.studies.searching import Chosen, ask, settle
 from model.experiments.studies.study import WHOLE, Shard, Study, StudyModel, study_of
+from model.experiments.workers import open_workers
+from model.models.held_out_frames import scorer_of
 from model.models.recommender import FittedRecommender, Recommender
 from model.models.registry import MODELS
 from model.report.gallery_cases import write_cases
+from model.report.model_styles import arm_of
 from model.report.page import write_report
-from model.schema import Comparison, Cost, Recommendation, Training, Tuning, UserMetric
+from model.report.pictures import ARMS_FILE, arm_pairs
+from model.report.splits import SPLITS_FILE
+from model.schema import (
+    BestSoFar,
+    Comparison,
+    FoldMetric,
+    FoldPair,
+    Recommendation,
+    SearchedSetting,
+    Tuning,
+    UserMetric,
+)
 
 _CORES_PER_RUN = 4
 _GIB = 1 << 30
@@ -109,9 +129,11 @@ def run_study(
         PipelineError: a run failed; the finished runs are kept.
     """
     _require_own(destination, study)
+    listed = judge_lists(snapshot, study, folders.runs)
     ran = _run(snapshot, study, folders, reporter or Reporter())
-    _write_tables(ran.tasks, study, destination)
-    _write_provenance(ran, study, destination)
+    _write_tables(ran.tasks, listed, study, destination)
+    _write_folds(snapshot, study, destination)
+    _write_provenance(ran, listed, study, destination)
     _write_gallery_tables(ran.tasks, destination)
     return write_report(destination, snapshot, raw)
 
@@ -121,8 +143,8 @@ def run_shard(
 ) -> int:
     """Run one part of a study's runs, and the searches that they need; return how many runs it has.
 
-    The parts may run at the same time, on machines that share the folders. If two need the same search, one waits for
-    the other. `run_study` then finds all runs finished, and gives the same numbers as without parts.
+    The parts may run at the same time, on machines that share the folders. Those that need the same search share its
+    trials. `run_study` then finds all runs finished, and gives the same numbers as without parts.
 
     Raises:
         PipelineError: as `run_study`.
@@ -141,25 +163,27 @@ class _Ran:
 
 def _run(snapshot: Snapshot, study: Study, folders: Folders, reporter: Reporter, shard: Shard = WHOLE) -> _Ran:
     """Run the unfinished searches and runs."""
-    sets = [snapshot.with_features(name) for name in study.features] or [snapshot]
+    folds = study.folds or (None,)
+    chosen_sets = [snapshot.with_features(name) for name in study.features] or [snapshot]
+    sets = [one.with_fold(folds[0]) for one in _with_pictures(chosen_sets)]
     entries = _entries(sets, study)
     if left_out := _left_out(sets[0], study.models):
         reporter.left_out(left_out)
     jobs, threads = _jobs_and_threads(sets, study, [model for model, _, _ in entries])
-    tasks: list[RunTask] = []
-    chosen: list[Chosen] = []
-    asked = shard.of([(entry, seed) for entry in entries for seed in dict.fromkeys(study.seeds)])
-    for (model, label, one), seeds in groupby(asked, key=lambda pair: pair[0]):
-        with _threads(threads * jobs):
-            settled = settle(model, label, one, study.seeds[0], folders.searches, reporter)
-        chosen += [settled.chosen] if settled.chosen else []
-        for _, seed in seeds:
-            task = ask_for(
-                folders.runs, one, settled.model_name, settled.config, settled.training, seed, study.evaluation
-            )
+    places = itertools.product(folds, entries, dict.fromkeys(study.seeds))
+    wanted = shard.of([(model, label, one.with_fold(fold), seed) for fold, (model, label, one), seed in places])
+    searched = {
+        (label, one.fold): ask(model, label, one, study.seeds[0], folders.searches) for model, label, one, _ in wanted
+    }
+    with open_workers(jobs, threads, study.devices) as workers:
+        settled = dict(zip(searched, settle(list(searched.values()), workers, reporter), strict=True))
+        tasks = []
+        for model, label, one, seed in wanted:
+            found = settled[label, one.fold]
+            task = ask_for(folders.runs, one, model.model_name, found.config, found.training, seed, study.evaluation)
             tasks.append(replace(task, label=label, is_baseline=model.label == study.baseline))
-    run_all(tasks, jobs, threads, reporter)
-    return _Ran(tasks, chosen, left_out)
+        run_all(tasks, workers, reporter)
+    return _Ran(tasks, [one.chosen for one in settled.values() if one.chosen], left_out)
 
 
 def _require_own(destination: Path, study: Study) -> None:
@@ -176,27 +200,38 @@ def _require_own(destination: Path, study: Study) -> None:
         raise UsageError(f"{destination}: holds {held}; choose another folder with --to")
 
 
+def _with_pictures(sets: Sequence[Snapshot]) -> list[Snapshot]:
+    """Return the feature sets and arms, before each arm the set that it takes the place of; each once."""
+    every = [one for arm in sets for one in (replace(arm, arm=None), arm)]
+    return list({one.features: one for one in every}.values())
+
+
 def _entries(sets: Sequence[Snapshot], study: Study) -> list[tuple[StudyModel, str, Snapshot]]:
     """Return each model with its label and data; a model that reads no features runs with the first set only."""
-    left_out = {one.feature_set: _left_out(one, study.models) for one in sets}
+    left_out = {one.features: _left_out(one, study.models) for one in sets}
     chosen = [
         (model, one)
         for one in sets
         for model in study.models
         if (MODELS[model.model_name].model_class.needs_features or one is sets[0])
-        and model.label not in left_out[one.feature_set]
+        and model.label not in left_out[one.features]
     ]
     if not chosen:
         raise UsageError(
             f"{sets[0].path}: {' and '.join(_lacking(sets[0]))}, so none of "
             f"{', '.join(model.label for model in study.models)} can run; add a model that needs none, such as bpr"
         )
-    if study.baseline and study.baseline not in {model.label for model, _ in chosen}:
-        why = left_out[sets[0].feature_set][study.baseline]
+    runnable = {model.label for model, _ in chosen} | {one.label for one in study.lists}
+    if study.baseline and study.baseline not in runnable:
+        why = left_out[sets[0].features][study.baseline]
         raise UsageError(f"{sets[0].path}: {why}, so the baseline {study.baseline} cannot run; choose another baseline")
-    times = Counter(model.label for model, _ in chosen)
+    times = Counter(model.label for model, one in chosen if not one.arm)
     return [
-        (model, model.label if times[model.label] == 1 else f"{model.label} features={one.feature_set or MAIN}", one)
+        (
+            model,
+            f"{model.label} features={one.features or MAIN}" if one.arm or times[model.label] > 1 else model.label,
+            one,
+        )
         for model, one in chosen
     ]
 
@@ -216,6 +251,9 @@ def _lacking(snapshot: Snapshot) -> dict[str, Callable[[type[Recommender]], bool
     """Return what the snapshot lacks, in words, and for each whether a model's class needs it."""
     frames, likes = snapshot.read("frames"), snapshot.read("frame_likes")
     known = {column for column in frames.columns if frames[column].null_count() < frames.height}
+    if snapshot.fold:
+        known = {column for column in known if not counts_train(column)}
+    judged = "validation" if snapshot.fold else "test"  # the likes of a fold's pairs
     lacking: dict[str, Callable[[type[Recommender]], bool]] = {}
     if not snapshot.feature_table:
         lacking["no frame features"] = lambda kind: kind.needs_features
@@ -227,14 +265,14 @@ def _lacking(snapshot: Snapshot) -> dict[str, Callable[[type[Recommender]], bool
         lacking[f"no {TRAIN_LIKES}"] = lambda kind: kind.needs_liked_pairs
     if "like_count" not in known:
         lacking["no like counts of the site"] = lambda kind: kind.sees_held_out_likes
-    if likes.filter(pl.col("split").cast(pl.String) == "test").is_empty():
-        lacking["no test likes"] = lambda kind: not kind.ranks_items
+    if likes.filter(pl.col("split").cast(pl.String) == judged).is_empty():
+        lacking[f"no {judged} likes"] = lambda kind: not kind.ranks_items
     return lacking
 
 
 def _jobs_and_threads(sets: Sequence[Snapshot], study: Study, models: Sequence[StudyModel]) -> tuple[int, int]:
     """Return the number of runs at the same time and the threads per run: one run per four cores, if memory allows."""
-    cores, jobs = usable_cores(), study.jobs
+    cores, jobs = usable_cores(), study.jobs or len(study.devices) or None
     if jobs is None:
         tables = (one.manifest.tables.get(one.feature_table or "") for one in sets)
         known = sets[0].manifest.statistics
@@ -242,14 +280,14 @@ def _jobs_and_threads(sets: Sequence[Snapshot], study: Study, models: Sequence[S
         of_model = max(MODELS[model.model_name].model_class.bytes_needed(*sizes) for model in models)
         needed = _GIB + of_model + 4 * max(table.size_bytes if table else 0 for table in tables)
         available = available_memory_bytes()
-        n_runs = len(models) * len(set(study.seeds))
+        n_runs = len(models) * len(set(study.seeds)) * max(1, len(study.folds))
         fitting = n_runs if available is None else available // needed
         jobs = max(1, min(n_runs, cores // _CORES_PER_RUN, fitting))
     return jobs, study.threads or max(1, cores // jobs)
 
 
-def _write_tables(tasks: Sequence[RunTask], study: Study, destination: Path) -> None:
-    """Write the tables of all runs together, each model under its label, and the comparisons if there are two.
+def _write_tables(tasks: Sequence[RunTask], listed: Sequence[Listed], study: Study, destination: Path) -> None:
+    """Write the tables of all runs and lists together, each under its label, and the comparisons if there are two.
 
     Raises:
         PipelineError: another command has evaluated one of the runs in another way meanwhile.
@@ -259,36 +297,75 @@ def _write_tables(tasks: Sequence[RunTask], study: Study, destination: Path) -> 
             f"{changed[0].folder}: another command has evaluated it with other settings meanwhile; "
             "run the same command again"
         )
-    schemas: dict[str, type[dy.Schema]] = {"training": Training, "costs": Cost, **EVALUATION_TABLES}
-    for name, schema in schemas.items():
-        parts = [
-            read_table(task.folder / f"{name}.parquet", schema).with_columns(model=pl.lit(task.label)) for task in tasks
-        ]
-        write_table(pl.concat(parts), schema, destination / f"{name}.parquet")
-    (destination / "comparisons.parquet").unlink(missing_ok=True)
-    if len({task.label for task in tasks}) > 1:
-        judged = read_table(destination / "user_metrics.parquet", UserMetric)
-        compared = judged.filter(pl.col("metric").is_in(study.metrics)) if study.metrics else judged
-        baselines = {task.label for task in tasks if task.is_baseline}
-        write_table(compare(compared, baselines), Comparison, destination / "comparisons.parquet")
+    results = [result_of(task) for task in tasks] + [one.result for one in listed]
+    bootstrap = Bootstrap(study.evaluation.n_bootstrap, study.evaluation.seed)
+    for name, schema in TABLES.items():
+        write_table(table_of(name, results, bootstrap), schema, destination / f"{name}.parquet")
+    (destination / FOLDS_FILE).unlink(missing_ok=True)
+    if study.folds:
+        write_table(fold_metrics(results), FoldMetric, destination / FOLDS_FILE)
+    labels = {task.label: task.is_baseline for task in tasks} | {one.label: one.is_baseline for one in listed}
+    _write_comparisons(labels, study, destination)
 
 
-def _write_provenance(ran: _Ran, study: Study, destination: Path) -> None:
-    """Write where the tables come from: the runs, the study's file, and what its searches have chosen."""
-    for name in ("tuning.parquet", "study.toml"):
+def _write_folds(snapshot: Snapshot, study: Study, destination: Path) -> None:
+    """Write which pair of a person and an item is in which fold, so that other tools can be judged on the same."""
+    (destination / PAIRS_FILE).unlink(missing_ok=True)
+    if study.folds:
+        dealt = fold_pairs(read_tables(snapshot), study.folds[0].k, study.folds[0].seed)
+        write_table(dealt, FoldPair, destination / PAIRS_FILE)
+
+
+def _write_comparisons(labels: Mapping[str, bool], study: Study, destination: Path) -> None:
+    """Write how the models compare with each other, and each model's pictures with what takes their place.
+
+    A model that is given something in place of its pictures is no contender, so it is compared with itself alone.
+
+    Args:
+        labels: the label of each model, and whether it is the baseline.
+        study: the study.
+        destination: the experiment's folder.
+    """
+    for name in ("comparisons.parquet", ARMS_FILE, SPLITS_FILE):
         (destination / name).unlink(missing_ok=True)
+    table = read_table(destination / "user_metrics.parquet", UserMetric)
+    judged = table.filter(pl.col("metric").is_in(study.metrics)) if study.metrics else table
+    pairs = arm_pairs(labels)
+    baselines = {label for label, is_baseline in labels.items() if is_baseline and not arm_of(label)}
+    if len(labels) > 1 + len(pairs):
+        contenders = judged.filter(~pl.col("model").is_in([arm for _, arm in pairs]))
+        write_table(compare(contenders, baselines), Comparison, destination / "comparisons.parquet")
+    if pairs:
+        write_table(compare(judged, only=pairs), Comparison, destination / ARMS_FILE)
+
+
+def _write_provenance(ran: _Ran, listed: Sequence[Listed], study: Study, destination: Path) -> None:
+    """Write where the tables come from: the runs, the study's file, and what its searches have chosen."""
+    for name in ("tuning.parquet", "searches.parquet", "search_curves.parquet", "study.toml"):
+        (destination / name).unlink(missing_ok=True)
+    runs: list[RunTask | Listed] = [*ran.tasks, *listed]
     described: dict[str, Any] = {
-        "runs": [{**task.description, "label": task.label, "run": task.folder.name} for task in ran.tasks],
+        "runs": [{**one.description, "label": one.label, "run": one.folder.name} for one in runs],
         "left_out": ran.left_out,
         "evaluation": asdict(study.evaluation),
     }
+    if study.folds:
+        described["folds"] = {"k": study.folds[0].k, "seed": study.folds[0].seed}
     if study.text is not None:
         compared = {"baseline": study.baseline, "metrics": list(study.metrics)}
-        described["study"] = {"file": study.file, "text": study.text, "compared": compared}
+        described["study"] = {"file": study.file, "text": study.text, "compared": compared, "unequal": study.unequal}
         write_text(destination / "study.toml", study.text)
     if ran.chosen:
         described["chosen"] = [one.description for one in ran.chosen]
         write_table(pl.concat([one.trials for one in ran.chosen]), Tuning, destination / "tuning.parquet")
+        spaces = {model.label: model.space for model in study.models}
+        searched = [
+            searched_settings(one.label, spaces[re.split(" fold=| features=", one.label)[0]], one.settings, one.trials)
+            for one in ran.chosen
+        ]
+        write_table(pl.concat(searched), SearchedSetting, destination / "searches.parquet")
+        curves = [best_so_far(one.trials) for one in ran.chosen]
+        write_table(pl.concat(curves), BestSoFar, destination / "search_curves.parquet")
     write_json(destination / "experiment.json", described)
 
 
@@ -298,32 +375,22 @@ def _write_gallery_tables(tasks: Sequence[RunTask], destination: Path) -> None:
     The cases are of all models of the same seed and feature set.
     """
     shown = next((task for task in tasks if MODELS[task.model_name].model_class.ranks_items), tasks[0])
-    data = load_cached(shown.snapshot, shown.snapshot_digest, shown.feature_set)
+    data = load_cached(shown.snapshot, shown.snapshot_digest, shown.features, shown.seed, shown.fold)
     models = {
         task.label.partition(" features=")[0]: open_run(task.folder, shown.snapshot)[0].model
         for task in tasks
-        if task.seed == shown.seed
-        and task.feature_set == shown.feature_set
+        if (task.seed, task.fold) == (shown.seed, shown.fold)
+        and task.features == shown.features
         and (task == shown or not _ranks_items_alone(task))
     }
     known = held_out_items(data.tables, data.ids, "test").known
-    users, scorer = torch.arange(len(data.ids.users)), models[shown.label.partition(" features=")[0]].scorer()
+    users = torch.arange(len(data.ids.users))
+    scorer = scorer_of(models[shown.label.partition(" features=")[0]], data)
     table = empty(Recommendation)
     if scorer.ranks_items:
         table = recommend(scorer, data.training, data.ids, users, known, k=10)
     write_table(table, Recommendation, destination / "recommendations.parquet")
     write_cases(destination, models, shown.seed, data.tables, data.ids)
-
-
-@contextmanager
-def _threads(threads: int) -> Iterator[None]:
-    """Inside the block, let torch use this many threads."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _ranks_items_alone(task: RunTask) -> bool:

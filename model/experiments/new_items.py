@@ -22,7 +22,7 @@ def with_new_items(state: dict[str, Any], model_name: str, data: SnapshotData) -
     if names is None:
         able = ", ".join(name for name, kind in MODELS.items() if kind.model_class.item_parameters is not None)
         raise UsageError(
-            f"{model_name} has no score for a movie by its pictures alone: {len(new):,} movies of the new frames are "
+            f"{model_name} has no score for an item by its pictures alone: {len(new):,} items of the new frames are "
             f"not in the snapshot, for example {new[0]!r}; leave them out, or use a run of {able}"
         )
     rows = torch.from_numpy((~ids.is_in(new.implode())).to_numpy())

@@ -43,20 +43,20 @@ class NewPeople:
     n_of_unknown_items: int
     left_out: pl.Series
 
-    def words(self) -> Iterator[str]:
-        """Yield what the user should know, in sentences."""
-        yield f"{len(self.ids.users):,} people with {len(self.histories.values):,} interactions with known movies."
+    def words(self, items: str = "movies") -> Iterator[str]:
+        """Yield what the user should know, in sentences; `items` is what the data call their items."""
+        yield f"{len(self.ids.users):,} people with {len(self.histories.values):,} interactions with known {items}."
         if self.n_known:
             yield f"{self.n_known:,} of them are in the snapshot; their train interactions there count too."
         if self.n_of_unknown_items:
             yield (
                 f"{self.n_of_unknown_items:,} of {self.n_interactions:,} interactions were left out: "
-                f"{len(self.unknown_items):,} movies are not in the snapshot, for example {self.unknown_items[0]!r}."
+                f"{len(self.unknown_items):,} {items} are not in the snapshot, for example {self.unknown_items[0]!r}."
             )
         if len(self.left_out):
             yield (
                 f"{len(self.left_out):,} people were left out, for example {self.left_out[0]!r}: the snapshot has none "
-                "of their movies; a run of popular has the same list for everyone."
+                f"of their {items}; a run of popular has the same list for everyone."
             )
 
 
@@ -95,8 +95,8 @@ def new_people(interactions: pl.DataFrame, data: SnapshotData) -> NewPeople:
     left_out = left_out.filter(~left_out.is_in(people.implode()))
     if people.is_empty():
         raise TooLittleDataError(
-            f"interactions: none of {len(unknown):,} is with a movie of {data.label}, for example "
-            f"{unknown['movie_id'][0]!r} (the snapshot has {data.ids.movies[0]!r}); give the same ids of movies"
+            f"interactions: none of {len(unknown):,} is with an item of {data.label}, for example "
+            f"{unknown['movie_id'][0]!r} (the snapshot has {data.ids.movies[0]!r}); give the same ids of items"
             if len(unknown)
             else "interactions: 0 rows; give at least one"
         )

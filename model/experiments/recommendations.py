@@ -3,14 +3,14 @@
     data/runs/<name>-<snapshot>-v<version>-<seed>-<start of the file's SHA-256>/
         config.json            the name as `model`, the seed, the snapshot, and under `recommendations` the file and
                                what was found in it
-        metrics, user_metrics, held_out_ranks, slices (.parquet): as of a run (see `run_folder`)
+        metrics, user_metrics, held_out_ranks, slices (.parquet), done.json: as of a run (see `run_folder`)
 
 So `python -m model.compare` and an experiment's report take such a folder like a run. Another file with the same name
 has a folder of its own.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from dataset.errors import UsageError
 from dataset.files import write_json
 from dataset.snapshots.snapshot import Snapshot
 from dataset.version import code_version
+from model.data.folds import fold_of
 from model.data.tables import Tables
 from model.evaluation.config import EvaluationConfig, ListColumns
 from model.evaluation.given_lists import evaluate_lists, open_lists, possible
@@ -88,13 +89,15 @@ def judge_recommendations(
     file = read_lists(path, columns)
     movies, frames, interactions, likes = (snapshot.read(table) for table in _TABLES)
     tables = Tables(movies, frames, interactions, likes, frame_features=None)
+    if snapshot.fold:
+        tables = fold_of(tables, snapshot.fold)
     lists = open_lists(file, tables, split)
     given = possible(lists, config)
     n_users = lists.facts["n_judged_users"]
     evaluation = evaluate_lists(lists, tables, split, name, given, seed, lambda n: on_users(n, n_users))
     folder = runs / f"{name}-{data_name(snapshot)}-{seed}-{file.sha256[:_SHOWN_DIGITS]}"
     write_json(folder / "config.json", _describe(file, name, snapshot, seed, lists.facts))
-    write_evaluation(folder, split, evaluation)
+    write_evaluation(folder, split, evaluation, given)
     return Judged(folder, evaluation, given, lists.facts, tuple(_notes(lists.facts, config, given)))
 
 
@@ -106,6 +109,7 @@ def _describe(file: ListFile, name: str, snapshot: Snapshot, seed: int, facts: d
         "training": {},
         "seed": seed,
         "snapshot": identify(snapshot),
+        **({"fold": asdict(snapshot.fold)} if snapshot.fold else {}),
         "recommendations": {"file": file.path.name, "file_sha256": file.sha256, **facts},
         "code_version": code_version(),
     }

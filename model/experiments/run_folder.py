@@ -12,7 +12,8 @@
         held_out_ranks.parquet the rank of every held-out positive, from which the ranking metrics follow
         slices.parquet         metrics by users' activity, and by movies' popularity and number of frames
         recommendations.parquet  written by `python -m model.recommend`; with --interactions, new_people.parquet
-        done.json              digest of everything that determines the test metrics (written after them)
+        done.json              settings of the evaluation on test, and digest of everything that determines the metrics
+                               (written after them)
 
 `model.pt` and `checkpoint.pt` hold the digest of the model, settings, seed and data of their training. So no
 weights are used with the `config.json` of another training.
@@ -35,15 +36,15 @@ from dataset.documents import FolderName, Settings, Sha256, Whole, holds, read_d
 from dataset.errors import InvalidSnapshotError, MissingInputError, TrainingError, UsageError, describe_load_error
 from dataset.files import atomic_path, explain_write_errors, write_json
 from dataset.schema import HELD_OUT_SPLITS
-from dataset.snapshots.snapshot import Snapshot, newest_snapshot, open_snapshot
+from dataset.snapshots.snapshot import Fold, Snapshot, newest_snapshot, open_snapshot
 from dataset.tables import read_table, write_table
 from dataset.version import code_version
-from model.data.loading import SnapshotData, data_from_tables, read_tables
+from model.data.loading import SnapshotData, data_from_tables, read_tables, with_features_of
 from model.data.tables import with_new_frames
 from model.evaluation.config import EvaluationConfig
 from model.evaluation.results import EVALUATION_TABLES, Evaluation
 from model.experiments.new_items import with_new_items
-from model.experiments.runs.naming import RESULTS_VERSION, evaluation_digest, own_code, run_digest
+from model.experiments.runs.naming import RESULTS_VERSION, evaluation_digest, fold_name, in_paths, own_code, run_digest
 from model.experiments.settings import apply_settings
 from model.models.recommender import Config, Recommender
 from model.models.registry import default_config, make_model
@@ -78,6 +79,12 @@ class _KnownSnapshot(BaseModel):
     path: str
 
 
+class _KnownFold(BaseModel):
+    number: Annotated[int, Field(ge=1)]
+    k: Annotated[int, Field(ge=3)]
+    seed: Whole
+
+
 class _KnownDescription(BaseModel):
     """The keys of a `config.json` or `search.json` that this code reads."""
 
@@ -87,6 +94,7 @@ class _KnownDescription(BaseModel):
     seed: Annotated[int, Field(ge=0, le=LARGEST_SEED)]
     snapshot: _KnownSnapshot
     features: str | None = None
+    fold: _KnownFold | None = None
     code_version: str = ""
 
 
@@ -116,8 +124,9 @@ def data_name(snapshot: Snapshot, features: Sequence[str] = ()) -> str:
     """
     name = f"{snapshot.name}-v{snapshot.version:04d}"
     if len(set(features)) > 1:
-        return "-".join((name, *dict.fromkeys(features)))
-    return name if snapshot.feature_set is None else f"{name}-{snapshot.feature_set}"
+        return "-".join((name, *map(in_paths, dict.fromkeys(features))))
+    name = name if snapshot.features is None else f"{name}-{in_paths(snapshot.features)}"
+    return f"{name}-{fold_name(asdict(snapshot.fold))}" if snapshot.fold else name
 
 
 def identify(snapshot: Snapshot) -> dict[str, Any]:
@@ -143,12 +152,18 @@ def describe_run(
         "dataset": snapshot.manifest.config,
         "provenance": snapshot.manifest.provenance,
         "extractor": snapshot.extractor,
-        **({"features": snapshot.feature_set} if snapshot.feature_set else {}),
+        **({"features": snapshot.features} if snapshot.features else {}),
+        **({"fold": asdict(snapshot.fold)} if snapshot.fold else {}),
         "results_version": RESULTS_VERSION,
         **own_code(model_name),
         "code_version": code_version(),
         "torch_version": torch.__version__,
     }
+
+
+def fold_in(description: dict[str, Any]) -> Fold | None:
+    """Return the fold of a `config.json`; None if its run reads the snapshot's splits."""
+    return Fold(**description["fold"]) if description.get("fold") else None
 
 
 def start_run(folder: Path, description: dict[str, Any]) -> None:
@@ -204,7 +219,7 @@ def write_evaluation(
         folder: the run folder.
         split: "validation" or "test".
         evaluation: the tables.
-        config: the settings of the evaluation; None for results that no experiment takes as its own.
+        config: the settings of the evaluation; None if they are not known: no experiment then takes the results.
         seconds: what it took; None if that is not known.
 
     Returns:
@@ -220,7 +235,7 @@ def write_evaluation(
         write_table(costs, Cost, folder / "costs.parquet")
     if is_test and config is not None:
         digest = evaluation_digest(read_description(folder), asdict(config))
-        write_json(folder / "done.json", {"digest": digest})
+        write_json(folder / "done.json", {"digest": digest, "evaluation": asdict(config)})
     return evaluation_path(folder, split, "metrics")
 
 
@@ -286,10 +301,16 @@ def open_run(
             f"{snapshot.path}: its content ({snapshot.content_digest[:12]}) is not what {folder} was trained on "
             f"({expected['content_digest'][:12]}, {expected['name']} v{expected['version']:04d}); use that --snapshot"
         )
-    tables = read_tables(snapshot.with_features(description.get("features")))
+    snapshot = snapshot.with_features(description.get("features")).with_fold(fold_in(description))
+    tables = read_tables(snapshot)
     if new_frames is not None:
+        if snapshot.arm:
+            raise UsageError(
+                f"{folder}: was trained without its pictures (features {snapshot.features}), so new ones say nothing; "
+                "use a run on the pictures themselves"
+            )
         tables = with_new_frames(tables, new_frames)
-    data = data_from_tables(tables, snapshot.label)
+    data = with_features_of(snapshot, data_from_tables(tables, snapshot.label), description["seed"])
     model = load_model(folder, description, data)
     training = read_table(folder / "training.parquet", Training)
     return Run(description["model"], description["seed"], model.to(device), training, device), data

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dataset.snapshots.snapshot import Snapshot
+from dataset.snapshots.snapshot import Fold, Snapshot
 from model.evaluation.config import EvaluationConfig
-from model.experiments.run_folder import describe_run, is_evaluated, is_trained
+from model.experiments.run_folder import describe_run, fold_in, is_evaluated, is_trained
 from model.experiments.runs.store import folder_of
 from model.models.recommender import Config
 from model.training.config import TrainingConfig
@@ -52,10 +52,15 @@ class RunTask:
         return str(self.description["snapshot"]["content_digest"])
 
     @property
-    def feature_set(self) -> str | None:
-        """The name of the feature set; None is the main one."""
+    def features(self) -> str | None:
+        """The name of the feature set or of the arm; None is the main set."""
         name = self.description.get("features")
         return None if name is None else str(name)
+
+    @property
+    def fold(self) -> Fold | None:
+        """The fold that the run reads in place of the snapshot's splits."""
+        return fold_in(self.description)
 
     @property
     def is_trained(self) -> bool:
@@ -68,7 +73,8 @@ class RunTask:
         return is_evaluated(self.folder, self.description, self.evaluation)
 
     def __str__(self) -> str:
-        return f"{self.label or self.model_name}, seed {self.seed}"
+        fold = f", fold {self.fold.number}" if self.fold else ""
+        return f"{self.label or self.model_name}, seed {self.seed}{fold}"
 
 
 def ask_for(

@@ -63,7 +63,7 @@ def _require_learner(model_name: str) -> None:
         raise UsageError(f"model {model_name!r} learns nothing, so there is nothing to tune")
     if not MODELS[model_name].model_class.ranks_items:
         raise UsageError(
-            f"model {model_name!r} ranks no movies, and a search compares how movies are ranked; "
+            f"model {model_name!r} ranks no items, and a search compares how items are ranked; "
             "train it with `python -m model.train --set …` and compare its runs"
         )
 

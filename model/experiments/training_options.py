@@ -20,7 +20,8 @@ class TrainingOptions:
     Attributes:
         model: the model's name; jifr if absent
         snapshot: a snapshot's folder (the newest if absent)
-        features: the name of the snapshot's feature set (the main one if absent)
+        features: the name of the snapshot's feature set (the main one if absent), or what is given in its place:
+            shuffled, noise, constant or mean, as in clip:shuffled
         loss: what a model that learns from pairs minimises (its own if absent); the same as --set loss=…
         seed: for the initial values, the batches and the negatives
         set: a setting as KEY=VALUE, for example visual_dim=64; may be repeated

@@ -26,6 +26,7 @@ from model.experiments.run_folder import (
 )
 from model.experiments.run_task import RunTask
 from model.experiments.settings import unread_settings
+from model.models.held_out_frames import scorer_of
 from model.models.recommender import Recommender
 from model.models.registry import default_config, make_model
 from model.schema import Cost, Metric
@@ -144,7 +145,7 @@ def validation_metrics(
     started = time.perf_counter()
     try:
         evaluation = evaluate(
-            model.scorer(), data.tables, "validation", task.model_name, task.seed, _VALIDATION, device
+            scorer_of(model, data), data.tables, "validation", task.model_name, task.seed, _VALIDATION, device
         )
     except TooLittleDataError:
         return None

@@ -12,7 +12,7 @@ from model.models.names import Loss
 from model.models.static_shapes import for_gpu
 
 _SOFTMAX_L2, _LEAST_L2, _MOST_L2 = 0.1, 0.01, 0.05
-_VISUAL_L2 = {"bpr": 0.04, "softmax": 0.1}
+_VISUAL_L2: dict[Loss, float] = {"bpr": 0.04, "softmax": 0.1}
 
 
 def bpr_loss(positive: Tensor, negative: Tensor) -> Tensor:
@@ -39,7 +39,8 @@ def l2_weight(l2: float | None, loss: Loss, data: TrainingData) -> float:
 
     It is 0.1 for a softmax. For BPR's loss it is 4 / n² with n train interactions per user, at least 0.01 and at most
     0.05: 0.01 from 20 on, 0.05 up to 9. A compromise between data with 9 to 100 per user: what is best depends on
-    their noise, too, so tune it.
+    their noise, too, so tune it. Measured on up to 9,250 items; among Gowalla's 40,981, where drawn negatives are easy,
+    0.01 is far too much for BPR: trained on 90 % of train, its Recall@20 is 0.115, against 0.157 with 0.001 or less.
     """
     if l2 is not None:
         return l2
@@ -54,7 +55,12 @@ def visual_l2_weight(visual_l2: float | None, loss: Loss) -> float:
 
     It is on the projected pictures, not on the projection: wᵀ P c does not change when P grows as w shrinks.
     """
-    return _VISUAL_L2[loss] if visual_l2 is None else visual_l2
+    return l2_of_loss(visual_l2, loss, _VISUAL_L2)
+
+
+def l2_of_loss(l2: float | None, loss: Loss, weights: dict[Loss, float]) -> float:
+    """Return `l2`, or without one the weight that a model has for this loss."""
+    return weights[loss] if l2 is None else l2
 
 
 def mean_squared_norm(table: Tensor, rows: Tensor, taken: Tensor | None = None) -> Tensor:

@@ -66,6 +66,7 @@ class Recommender(nn.Module, ABC):
         item_parameters: the names of the parameters with one row per item, which are 0 for an item that was not in
             training, if its pictures alone give it a score; None if they do not.
         tried: what `model.tune` tries unless told otherwise, as texts of its option `--try`.
+        made_of: its name and config, from which the registry has made it.
         title: for a model of the user's own, its name in the report; the class's name if empty.
         description: the same: a few words on what it ranks by.
         colour: the same: its colour in the charts, such as `#0072b2`; grey if empty.
@@ -82,6 +83,7 @@ class Recommender(nn.Module, ABC):
     user_parameters: ClassVar[tuple[str, ...]] = ()
     item_parameters: ClassVar[tuple[str, ...] | None] = None
     tried: ClassVar[tuple[str, ...]] = ()
+    made_of: tuple[str, Any] = ("", None)
     title: ClassVar[str] = ""
     description: ClassVar[str] = ""
     colour: ClassVar[str] = ""

@@ -134,7 +134,9 @@ def default_config(name: str) -> Config:
 
 def make_model(name: str, config: Config, data: TrainingData, seed: int) -> Recommender:
     """Return an untrained model whose initial values are drawn with `seed`."""
-    return MODELS[name].model_class(config, data_for(name, data), torch.Generator().manual_seed(seed))
+    model = MODELS[name].model_class(config, data_for(name, data), torch.Generator().manual_seed(seed))
+    model.made_of = name, config
+    return model
 
 
 def data_for(name: str, data: TrainingData) -> TrainingData:

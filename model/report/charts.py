@@ -8,6 +8,7 @@ from dataset.report.theme import SOFT, Chart, category_axis, render_svg, y_title
 from dataset.wording import Wording
 from model.models.recommender import FittedRecommender
 from model.report.curves import METRIC_TITLES
+from model.report.headlines import where_of
 from model.report.model_styles import base_of, class_of, in_order, style_of
 
 _WIDTH, _SLICES_WIDTH = 300, 340
@@ -18,7 +19,8 @@ _FEW_COLUMNS, _FEW_PANELS = 2, 6
 def interval_chart(numbers: NumberSource, task: str, metric: str, k: int, what: str) -> Chart:
     """Return one dot per model with its 95 % interval, the best on top."""
     file = "metrics.parquet"
-    rows = numbers.rows(file, task=task, metric=metric, k=k)
+    where = where_of(numbers, task, metric, k)
+    rows = numbers.rows(file, **where)
     rows = rows.group_by("model").agg(pl.col("value", "ci_low", "ci_high").mean()).sort("value", descending=True)
     titles = [style_of(model).title for model in rows["model"]]
     rows = rows.with_columns(title=pl.Series(titles))
@@ -42,10 +44,7 @@ def interval_chart(numbers: NumberSource, task: str, metric: str, k: int, what: 
         [
             Row(
                 style_of(m).title,
-                [
-                    (numbers.of(file, f"mean({c})", model=m, task=task, metric=metric, k=k), ".4f")
-                    for c in ("value", "ci_low", "ci_high")
-                ],
+                [(numbers.of(file, f"mean({c})", model=m, **where), ".4f") for c in ("value", "ci_low", "ci_high")],
             )
             for m in rows["model"]
         ],

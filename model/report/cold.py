@@ -36,6 +36,7 @@ def cold_movies(numbers: NumberSource, k: int, order: list[str], items: str = "m
     """
     where = {"task": "item", "slice_by": "item_popularity", "metric": "ndcg", "k": k}
     rows = numbers.rows(_FILE, **where)
+    rows = rows.filter(pl.col("model").is_in(order)) if rows.height else rows
     found = set(rows.select("low", "high").rows()) if rows.height else set()
     groups = {bounds: words for bounds, words in _GROUPS.items() if bounds in found}
     if not groups:

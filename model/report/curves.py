@@ -13,6 +13,7 @@ import polars as pl
 
 from dataset.report.numbers import NumberSource, NumberTable, Row
 from dataset.report.theme import SOFT, Chart, render_svg, y_title
+from model.report.headlines import common_ks, metric_of
 from model.report.model_styles import base_of, in_order, style_of
 
 METRIC_TITLES = {"hr": "HR", "ndcg": "NDCG"}
@@ -24,7 +25,7 @@ _REACH_PX = 12
 
 
 def metric_curves(numbers: NumberSource, task: str, metric: str, what: str, figure: str | None) -> Chart:
-    """Return a metric over K: one line per model, with the 95 % bands of the best.
+    """Return a metric over the K that all models have: one line per model, with the 95 % bands of the best.
 
     Args:
         numbers: a source that has `metrics.parquet`; several seeds of a model are averaged.
@@ -34,8 +35,11 @@ def metric_curves(numbers: NumberSource, task: str, metric: str, what: str, figu
         figure: the paper's figure of the same metric, for example "Fig. 3"; None if it shows other data.
     """
     file = "metrics.parquet"
-    chosen = numbers.rows(file, task=task, metric=metric)
-    models, ks = in_order(set(chosen["model"])), sorted(set(chosen["k"]))
+    name = metric_of(numbers, task, metric)
+    chosen = numbers.rows(file, task=task, metric=name)
+    ks = common_ks(numbers, task)
+    chosen = chosen.filter(pl.col("k").is_in(ks))
+    models = in_order(set(chosen["model"]))
     rows = chosen.group_by("model", "k").agg(pl.col("value", "ci_low", "ci_high").mean()).sort("model", "k")
     rows = rows.with_columns(k=pl.col("k").cast(pl.Int64))
     ends = rows.filter(k=ks[-1]).sort("value", "model", descending=[True, False])
@@ -48,7 +52,7 @@ def metric_curves(numbers: NumberSource, task: str, metric: str, what: str, figu
         [
             Row(
                 style_of(m).title,
-                [(numbers.of(file, "mean(value)", model=m, task=task, metric=metric, k=k), ".3f") for k in ks],
+                [(numbers.of(file, "mean(value)", model=m, task=task, metric=name, k=k), ".3f") for k in ks],
             )
             for m in models
         ],

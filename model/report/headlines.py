@@ -7,8 +7,9 @@ import polars as pl
 
 from dataset.report.numbers import Number, NumberSource, relative_gain
 from dataset.wording import Wording
-from model.report.model_styles import UPPER_BOUNDS, base_of, style_of
+from model.report.model_styles import is_contender, style_of
 
+FOLDS_FILE = "folds.parquet"
 TASKS = {"item": ("{items}", 15), "frame": ("key frames", 3)}
 """For each task: what is ranked (for `Wording.fill`), and the K of its headline (as in the paper's Table 2)."""
 
@@ -72,8 +73,8 @@ class Headline:
 def headline(numbers: NumberSource, task: str, wording: Wording) -> Headline | None:
     """Return the headline of a task, or None if nothing was evaluated."""
     what, k = wording.fill(TASKS[task][0]), headline_k(numbers, task)
-    where = {"task": task, "metric": "ndcg", "k": k}
-    order = [model for model in ranked(numbers, task) if base_of(model) not in UPPER_BOUNDS]
+    where = where_of(numbers, task, "ndcg", k)
+    order = [model for model in ranked(numbers, task) if is_contender(model)]
     if not order:
         return None
     best, second = order[0], order[1] if len(order) > 1 else None
@@ -82,7 +83,7 @@ def headline(numbers: NumberSource, task: str, wording: Wording) -> Headline | N
         return None
     after = _mean(numbers, second, **where) if second else None
     random = _mean(numbers, "random", **where) if best != "random" else None
-    first = {"task": task, "metric": "hr", "k": 1}
+    first = where_of(numbers, task, "hr", 1)
     return Headline(
         task,
         what,
@@ -101,14 +102,42 @@ def headline(numbers: NumberSource, task: str, wording: Wording) -> Headline | N
 
 def headline_k(numbers: NumberSource, task: str) -> int:
     """Return the K of the headline: the paper's, or else the largest evaluated one below it, or the smallest."""
-    usual = TASKS[task][1]
-    ks = numbers.rows("metrics.parquet", task=task, metric="ndcg")["k"].to_list()
+    usual, ks = TASKS[task][1], common_ks(numbers, task)
     return usual if usual in ks or not ks else max((k for k in ks if k < usual), default=min(ks))
+
+
+def common_ks(numbers: NumberSource, task: str) -> list[int]:
+    """Return the values of K that all models of a task were evaluated at, ascending."""
+    rows = numbers.rows("metrics.parquet", task=task, metric=metric_of(numbers, task, "ndcg"))
+    found = [set(ks) for _, ks in rows.group_by("model").agg("k").iter_rows()]
+    return sorted(set.intersection(*found)) if found else []
+
+
+def spread_file(numbers: NumberSource) -> str:
+    """Return the file with a value per training: of folds, that of their metrics."""
+    return FOLDS_FILE if numbers.has(FOLDS_FILE) else "metrics.parquet"
+
+
+def metric_of(numbers: NumberSource, task: str, metric: str) -> str:
+    """Return the name in the tables of what is reported as `hr` or `ndcg`.
+
+    That is the metric over all items (`full_ndcg`) if a model has no other, as with the protocol `full` and with lists
+    of another tool.
+    """
+    usual, full = (
+        set(numbers.rows("metrics.parquet", task=task, metric=name)["model"]) for name in (metric, f"full_{metric}")
+    )
+    return metric if full <= usual else f"full_{metric}"
+
+
+def where_of(numbers: NumberSource, task: str, metric: str, k: int) -> dict[str, Any]:
+    """Return what selects the rows of what is reported as a metric at a K."""
+    return {"task": task, "metric": metric_of(numbers, task, metric), "k": k}
 
 
 def ranked(numbers: NumberSource, task: str) -> list[str]:
     """Return the models that were evaluated on a task, from the best to the worst NDCG at the headline's K."""
-    rows = numbers.rows("metrics.parquet", task=task, metric="ndcg", k=headline_k(numbers, task))
+    rows = numbers.rows("metrics.parquet", **where_of(numbers, task, "ndcg", headline_k(numbers, task)))
     if rows.is_empty():
         return []
     means = rows.group_by("model").agg(pl.col("value").mean()).sort("value", "model", descending=[True, False])
@@ -117,7 +146,11 @@ def ranked(numbers: NumberSource, task: str) -> list[str]:
 
 def difference(numbers: NumberSource, model: str, other: str, **where: Any) -> Difference | None:
     """Return a metric of `model` minus that of `other`, or None if they were not compared."""
-    file = "comparisons.parquet"
+    return difference_in("comparisons.parquet", numbers, model, other, **where)
+
+
+def difference_in(file: str, numbers: NumberSource, model: str, other: str, /, **where: Any) -> Difference | None:
+    """Return the same from a file of the columns of `comparisons.parquet`."""
     turned = numbers.rows(file, model=other, other=model, **where).height > 0
     key = {**where, "model": other, "other": model} if turned else {**where, "model": model, "other": other}
     row = numbers.rows(file, **key)

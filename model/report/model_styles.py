@@ -4,6 +4,7 @@ import zlib
 from dataclasses import dataclass, replace
 
 from dataset.errors import UsageError
+from dataset.feature_sets import MAIN, split_arm
 from dataset.report.theme import INK, SERIES
 from model.models.names import is_own
 from model.models.recommender import Recommender
@@ -95,6 +96,21 @@ UPPER_BOUNDS = ("kfr", "most_liked_upper_bound")
 """Models that see likes of the kind that the test asks for: shown, but never called the best."""
 
 
+def features_of(label: str) -> str | None:
+    """Return the feature set or the arm of a label: `clip:shuffled` of `vbpr features=clip:shuffled`; None for none."""
+    return label.partition(" features=")[2] or None
+
+
+def arm_of(label: str) -> str | None:
+    """Return what takes the place of the pictures of a model; None if it has its pictures, or reads none."""
+    return split_arm(features_of(label) or MAIN)[1]
+
+
+def is_contender(label: str) -> bool:
+    """Return whether a model can be called the best: it is no upper bound, and has no arm."""
+    return base_of(label) not in UPPER_BOUNDS and arm_of(label) is None
+
+
 def base_of(label: str) -> str:
     """Return the model of a label: `vbpr` of `vbpr features=clip`."""
     return label.partition(" ")[0]
@@ -118,8 +134,9 @@ def style_of(model: str) -> Style:
     if not setting:
         return style
     name = setting.removeprefix("features=")
+    words = name.replace(" features=", ", ").replace(" fold=", ", fold ").replace("fold=", "fold ").replace(":", ", ")
     dash, shape = _LOOKS_OF_SETS[zlib.crc32(name.encode()) % len(_LOOKS_OF_SETS)]
-    return replace(style, title=f"{style.title} ({name})", dash=dash, shape=shape)
+    return replace(style, title=f"{style.title} ({words})", dash=dash, shape=shape)
 
 
 def _own_style(name: str) -> Style:

@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 
 from dataset.description import flatten_settings
-from dataset.feature_sets import MAIN, table_of_set
+from dataset.feature_sets import MAIN, split_arm, table_of_set
 from dataset.files import write_text
 from dataset.progress import stage
 from dataset.report.numbers import Number, NumberSource, NumberTable, Row, relative_gain
@@ -26,11 +26,28 @@ from model.report.charts import interval_chart, slice_chart, training_curves
 from model.report.cold import cold_movies
 from model.report.curves import metric_curves
 from model.report.gallery import gallery
-from model.report.headlines import TASKS, Difference, difference, headline, headline_k, ranked, surprises
-from model.report.model_styles import GIVEN_LIKES, base_of, class_of, in_order, style_of
+from model.report.headlines import (
+    TASKS,
+    Difference,
+    difference,
+    headline,
+    headline_k,
+    ranked,
+    spread_file,
+    surprises,
+    where_of,
+)
+from model.report.model_styles import GIVEN_LIKES, arm_of, base_of, class_of, in_order, style_of
 from model.report.paper.write import write_paper
+from model.report.pictures import picture_gains
+from model.report.repeats import Repeats, fold_table
+from model.report.splits import orders_on_other_splits, strategy_of, why_one_split
+from model.report.tuning import SEARCHES, search_costs, search_curves, tuned_settings
 
-TABLES = ("metrics", "slices", "comparisons", "training", "costs", "cases", "case_frames", "case_movies")
+TABLES = (
+    "metrics", "folds", "slices", "comparisons", "arms", "searches", "search_curves", "splits", "training", "costs",
+    "cases", "case_frames", "case_movies",
+)  # fmt: skip
 PAPER_GAINS = {
     "jifr_rating": {"item": {"hr": 0.0225, "ndcg": 0.0242}, "frame": {"hr": 0.0420, "ndcg": 0.0435}},
     "jifr_visual": {"item": {"hr": 0.0402, "ndcg": 0.0444}, "frame": {"hr": 0.0807, "ndcg": 0.0862}},
@@ -77,7 +94,7 @@ def write_report(folder: Path, snapshot: Snapshot, raw: Path | None) -> Path:
     """
     manifest = asdict(snapshot.manifest)
     experiment: dict[str, Any] = json.loads((folder / "experiment.json").read_text(encoding="utf-8"))
-    runs: list[dict[str, Any]] = experiment["runs"]
+    runs: list[dict[str, Any]] = [run for run in experiment["runs"] if "recommendations" not in run]
     found = {name: folder / f"{name}.parquet" for name in TABLES}
     tables = {f"{name}.parquet": read_parquet(path) for name, path in found.items() if path.is_file()}
     movies = snapshot.read("movies")
@@ -85,11 +102,13 @@ def write_report(folder: Path, snapshot: Snapshot, raw: Path | None) -> Path:
     wording, is_of_the_kind = wording_of(manifest["provenance"]), is_of_the_papers_kind(manifest["provenance"])
     tasks = [_task(numbers, task, wording, is_of_the_kind) for task in TASKS]
     training = training_curves(numbers)
-    models = in_order({run["label"] for run in runs})
-    sets = list(dict.fromkeys(run.get("features") for run in runs))
+    models = in_order({run["label"] for run in experiment["runs"]})
+    sets = list(dict.fromkeys(split_arm(run.get("features") or MAIN)[0] for run in runs))
+    sets = [None if name == MAIN else name for name in sets]
     on = f" features={sets[0] or MAIN}" if len(sets) > 1 else ""
     written = write_paper(folder / "tables", snapshot.manifest, experiment, numbers, wording)
-    charts = [training, *(chart for task in tasks if task for chart in [*task["charts"], *task["slices"]])]
+    searched, given = search_curves(numbers), _given(experiment["runs"])
+    charts = [training, searched, *(chart for task in tasks if task for chart in [*task["charts"], *task["slices"]])]
     page = render(
         "model.report",
         "report.html.j2",
@@ -99,18 +118,32 @@ def write_report(folder: Path, snapshot: Snapshot, raw: Path | None) -> Path:
         cover_the_same=_cover_the_same(snapshot, sets),
         w=wording,
         is_of_the_papers_kind=is_of_the_kind,
-        contents=[(key, wording.fill(words).capitalize()) for key, words in _CONTENTS],
+        contents=[
+            (key, wording.fill(words).capitalize())
+            for key, words in _CONTENTS
+            if key != "tuning" or numbers.has(SEARCHES)
+        ],
         statistics=[(wording.fill(words), numbers.at(_MANIFEST, "statistics", key)) for key, words in _STATISTICS],
         tasks=tasks,
+        pictures=picture_gains(numbers, wording),
         surprises=surprises(numbers, wording, on),
-        models=[_model_row(numbers, model, wording) for model in models],
+        models=[_model_row(numbers, model, wording, model in given) for model in models],
         left_out=_left_out(experiment.get("left_out", {})),
         given_likes=_given_likes(models),
         seeds=sorted({run["seed"] for run in runs}),
-        cold=cold_movies(numbers, tasks[0]["headline"].k, ranked(numbers, "item"), wording.items) if tasks[0] else None,
+        repeats=Repeats.of(experiment),
+        given=given,
+        cold=cold_movies(numbers, tasks[0]["headline"].k, tasks[0]["real"], wording.items) if tasks[0] else None,
         ablation=_ablation(numbers, on),
         training=training,
-        costs=_costs(numbers, models),
+        splits=orders_on_other_splits(numbers, wording),
+        why_one_split=why_one_split(snapshot.manifest, snapshot.read("interactions")),
+        strategy=strategy_of(snapshot.manifest),
+        tuned=tuned_settings(numbers),
+        search_costs=search_costs(numbers),
+        search_chart=searched,
+        unequal=(experiment.get("study") or {}).get("unequal", False),
+        costs=_costs(numbers, [model for model in models if model not in given]),
         cases=gallery(numbers, dict(movies.select("movie_id", "title").iter_rows()), Thumbnails(raw)),
         runs=runs,
         settings=_settings(runs),
@@ -169,33 +202,36 @@ def _task(numbers: NumberSource, task: str, wording: Wording, is_of_the_kind: bo
         return None
     order = ranked(numbers, task)
     usual = ["jifr", "jifr_na", "bpr", "ease", "first_frame", "popular", "random"]
-    own = [model for model in order if is_own(base_of(model))]
-    compared = own + [model for name in usual for model in order if base_of(model) == name]
-    sliced = list(dict.fromkeys([order[0], *compared]))[:_MOST_SLICED]
+    real = [model for model in order if arm_of(model) is None]
+    own = [model for model in real if is_own(base_of(model))]
+    compared = own + [model for name in usual for model in real if base_of(model) == name]
+    sliced = list(dict.fromkeys([real[0], *compared]))[:_MOST_SLICED]
     slices = [
         slice_chart(numbers, task, by, top.k, sliced, top.what, wording)
         for by in ("user_activity", "item_popularity", "item_frames")
     ]
+    where = where_of(numbers, task, "ndcg", top.k)
     charts: list[Chart] = [interval_chart(numbers, task, "ndcg", top.k, top.what)]
-    figure = _FIGURES[task] if is_of_the_kind else None
+    figure = _FIGURES[task] if is_of_the_kind and where["metric"] == "ndcg" else None
     charts += [metric_curves(numbers, task, metric, top.what, figure) for metric in ("hr", "ndcg")]
     rows = [_result_row(numbers, task, model, top.k) for model in order]
     return {
         "task": task,
         "headline": top,
+        "real": real,
         "rows": rows,
         "all_are_sampled": all(_is_same(row["full"], row["ndcg_value"]) for row in rows),
-        "n": numbers.of("metrics.parquet", "max(n_users)", task=task, metric="ndcg", k=top.k),
-        "left_out": numbers.of("metrics.parquet", "max(n_left_out)", task=task, metric="ndcg", k=top.k),
+        "n": numbers.of("metrics.parquet", "max(n_users)", **where),
+        "left_out": numbers.of("metrics.parquet", "max(n_left_out)", **where),
         "charts": charts,
-        "against_best": [
-            d for model in order[1:] if (d := difference(numbers, order[0], model, task=task, metric="ndcg", k=top.k))
-        ],
+        "metric": where["metric"],
+        "folds": fold_table(numbers, task, top.k, top.what),
+        "against_best": [d for model in real[1:] if (d := difference(numbers, real[0], model, **where))],
         "all_pairs": [
             d
-            for n, one in enumerate(order)
-            for other in order[n + 1 :]
-            if (d := difference(numbers, one, other, task=task, metric="ndcg", k=top.k))
+            for n, one in enumerate(real)
+            for other in real[n + 1 :]
+            if (d := difference(numbers, one, other, **where))
         ],
         "slices": [chart for chart in slices if chart is not None],
     }
@@ -203,13 +239,14 @@ def _task(numbers: NumberSource, task: str, wording: Wording, is_of_the_kind: bo
 
 def _result_row(numbers: NumberSource, task: str, model: str, k: int) -> dict[str, Any]:
     def mean(column: str, metric: str) -> Number | None:
-        return numbers.of("metrics.parquet", f"mean({column})", model=model, task=task, metric=metric, k=k)
+        return numbers.of("metrics.parquet", f"mean({column})", model=model, **where_of(numbers, task, metric, k))
 
+    file = spread_file(numbers)
     return {
         "model": model,
         **{f"{metric}_{name}": mean(column, metric) for metric in ("hr", "ndcg") for name, column in _COLUMNS.items()},
-        "full": mean("value", "full_ndcg"),
-        "between_seeds": numbers.of("metrics.parquet", "std(value)", model=model, task=task, metric="ndcg", k=k),
+        "full": numbers.of("metrics.parquet", "mean(value)", model=model, task=task, metric="full_ndcg", k=k),
+        "between_seeds": numbers.of(file, "std(value)", model=model, **where_of(numbers, task, "ndcg", k)),
     }
 
 
@@ -217,15 +254,25 @@ def _is_same(full: Number | None, sampled: Number | None) -> bool:
     return full is None or sampled is None or math.isclose(full.value, sampled.value, rel_tol=1e-9)
 
 
-def _model_row(numbers: NumberSource, model: str, wording: Wording) -> dict[str, Any]:
+def _given(runs: Sequence[dict[str, Any]]) -> dict[str, dict[str, list[str]]]:
+    """Return, by label, what is to be said of another tool's recommendations, and of which files."""
+    found: dict[str, dict[str, list[str]]] = {}
+    for run in runs:
+        if "recommendations" in run:
+            said = found.setdefault(run["label"], {})
+            said.setdefault("; ".join(run.get("notes", [])), []).append(run["recommendations"]["file"])
+    return found
+
+
+def _model_row(numbers: NumberSource, model: str, wording: Wording, is_given: bool) -> dict[str, Any]:
     """Return a row of Table 1: what a model learns from, and what it was evaluated on."""
     judged = {task: numbers.rows("metrics.parquet", model=model, task=task).height > 0 for task in TASKS}
     kind = class_of(base_of(model))
     return {
         "title": style_of(model).title,
-        "words": wording.fill(style_of(model).words),
-        "ratings": kind is not None and kind.learns_from_interactions,
-        "images": kind is not None and kind.needs_features,
+        "words": "recommendations of another tool" if is_given else wording.fill(style_of(model).words),
+        "ratings": None if is_given else kind is not None and kind.learns_from_interactions,
+        "images": None if is_given else kind is not None and kind.needs_features,
         **judged,
     }
 
@@ -245,13 +292,15 @@ def _ablation(numbers: NumberSource, on: str) -> list[AblationRow]:
         for task in TASKS:
             k = headline_k(numbers, task)
             for metric in ("hr", "ndcg"):
-                where = {"task": task, "metric": metric, "k": k}
+                where = where_of(numbers, task, metric, k)
                 ours, base = (
                     numbers.of("metrics.parquet", "mean(value)", model=f"{m}{on}", **where) for m in (model, "jifr_na")
                 )
                 paper = numbers.at("paper.json", model, task, metric) if gains else None
                 cells.append((relative_gain(ours, base) if ours and base and base.value else None, paper))
-            differences[task] = difference(numbers, f"{model}{on}", f"jifr_na{on}", task=task, metric="ndcg", k=k)
+            differences[task] = difference(
+                numbers, f"{model}{on}", f"jifr_na{on}", **where_of(numbers, task, "ndcg", k)
+            )
         rows.append(AblationRow(_ATTENTION[model], cells, differences))
     return rows
 
@@ -292,10 +341,13 @@ _CONTENTS = [
     ("models", "The models"),
     ("item", "{items}"),
     ("frame", "Key frames"),
+    ("pictures", "What pictures add"),
     ("attention", "What attention adds"),
     ("gallery", "Gallery"),
     ("slices", "Results by group"),
+    ("splits", "Another split"),
     ("training", "Training, time, memory"),
+    ("tuning", "Tuning"),
     ("download", "Download"),
     ("origin", "Data and code"),
 ]

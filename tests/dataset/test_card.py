@@ -31,7 +31,12 @@ from dataset.tables import write_table
 README = Path(__file__).resolve().parents[2] / "dataset" / "README.md"
 WIDTH = 8
 COLUMNS = [(table, name) for table, schema in SNAPSHOT_TABLES.items() for name in schema.column_names()]
-LEAKING = [("movies", "rating_mean"), ("movies", "rating_count"), ("frames", "like_count")]
+LEAKING = [
+    ("movies", "rating_mean"),
+    ("movies", "rating_count"),
+    ("frames", "like_count"),
+    ("frames", "is_held_out"),
+]
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from dataset.building.split import SplitConfig
 from dataset.errors import InvalidTableError, UsageError
 from dataset.formats.import_config import ImportConfig
 from dataset.formats.importing import Imported, import_ratings
-from dataset.formats.lightgcn import pairs_of_lines
+from dataset.formats.lists import pairs_of_lines
 from dataset.formats.ratings import RatingsFormat
 from dataset.formats.split_files import GivenSplit
 from dataset.formats.splits import read_splits, separate_splits

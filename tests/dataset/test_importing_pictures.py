@@ -19,6 +19,7 @@ from dataset.formats.picture_files import Found, Items, distinct_ids
 from dataset.formats.pictures import import_pictures
 from dataset.formats.ratings import RatingsFormat
 from dataset.pictures.pool import PicturePool
+from dataset.placeholders.fingerprints import read_fingerprints
 
 UNREADABLE = "not a readable picture"
 NO_ITEM = "picture of an item without a rating"
@@ -41,7 +42,10 @@ def folder_of(root: Path, files: dict[str, bytes]) -> Path:
 
 def imported(folder: Path, *items: str, to: Path | None = None) -> tuple[dict[str, str], list[tuple[str, str]]]:
     """Return the frames as {frame_id: movie_id}, and the quarantine as (reason, detail)."""
-    frames, images, lost, fingerprints = import_pictures(folder, set(items), to or folder.parent / "raw")
+    raw = to or folder.parent / "raw"
+    found = import_pictures(folder, set(items), raw)
+    frames, images, lost = found.frames, found.images, found.quarantine
+    fingerprints = read_fingerprints(raw)
     assert frames["frame_id"].sort().equals(images["frame_id"].sort())
     assert set(fingerprints["image_sha256"]) == set(images["image_sha256"])
     return dict(frames.select("frame_id", "movie_id").iter_rows()), sorted(lost.select("reason", "detail").iter_rows())
@@ -144,15 +148,16 @@ def test_ids_are_distinct_whatever_the_names_and_their_order() -> None:
     composed, decomposed = (unicodedata.normalize(form, "é.jpg") for form in ("NFC", "NFD"))
     files = [("a", "a.jpg"), ("a", "a.JPG"), ("a.jpg", "a.jpg.png"), ("a.jpg", "a.jpg.gif"), ("é", composed)]
     files += [("é", decomposed), ("b", "b.jpg")]
-    ids = distinct_ids(files)
-    assert ids == ["a.jpg", "a.JPG", "a.jpg.png", "a.jpg.gif", composed, decomposed, "b"]
-    assert distinct_ids(files[::-1]) == ids[::-1]
+    wanted = pl.DataFrame(files, ["preferred", "name"], orient="row")
+    ids = distinct_ids(*wanted)
+    assert ids.to_list() == ["a.jpg", "a.JPG", "a.jpg.png", "a.jpg.gif", composed, decomposed, "b"]
+    assert distinct_ids(*wanted.reverse()).equals(ids.reverse())
 
 
 def test_equal_bytes_are_two_frames_and_one_file(tmp_path: Path) -> None:
     frames, _ = imported(folder_of(tmp_path / "p", {f"a/{number}.jpg": picture() for number in range(40)}), "a")
     assert len(frames) == 40
-    assert len([path for path in (tmp_path / "raw").rglob("*") if path.is_file()]) == 1
+    assert len([path for path in (tmp_path / "raw" / "pictures").rglob("*") if path.is_file()]) == 1
 
 
 WRONG = {
@@ -314,7 +319,7 @@ def test_raw_pictures_are_files_of_their_own_that_can_be_changed(tmp_path: Path)
     folder = folder_of(tmp_path / "p", {"a.jpg": picture("red"), "b.jpg": picture("blue"), "c.jpg": picture("lime")})
     raw = tmp_path / "raw"
     imported(folder, "a", "b", "c", to=raw)
-    first, second, third = sorted(path for path in raw.rglob("*") if path.is_file())
+    first, second, third = sorted(path for path in (raw / "pictures").rglob("*") if path.is_file())
     first.unlink()  # as earlier versions left them: links, and permissions of the source
     second.chmod(0o444)
     os.link(third, tmp_path / "hard link")

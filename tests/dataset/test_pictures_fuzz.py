@@ -148,7 +148,7 @@ def test_every_file_of_a_folder_is_a_frame_or_a_row_of_the_quarantine(
         if isinstance(outcome, str):
             assert outcome.startswith(f"{folder}: no picture belongs")
             return
-        frames, images, lost, _ = outcome
+        frames, images, lost = outcome.frames, outcome.images, outcome.quarantine
         n_rows = frames.height + lost.height
         assert n_rows >= len(made) if leads_to_folder else n_rows == len(made)
         assert frames["frame_id"].n_unique() == images["frame_id"].n_unique() == frames.height == images.height

@@ -1,6 +1,10 @@
 """Recipes: each imports an invented file of its data set's shape, and refuses another in one line."""
 
+import gzip
 import json
+import os
+import pickle
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -143,6 +147,24 @@ SHAPES = {
         "LightGCN-PyTorch, code/dataloader.py: a user, then their items, separated by spaces",
         "user,item\nalice,b\n",
     ),
+    "tradesy": Shape(
+        {
+            "tradesy.json": "{'lists': {'bought': ['466', '459'], 'selling': ['1'], 'want': ['459'], 'sold': []}, "
+            "'uid': '2'}\n{'lists': {'bought': [], 'selling': [], 'want': [u'23'], 'sold': ['7']}, 'uid': '3'}\n"
+        },
+        {("2", "466", None, None), ("2", "459", None, None), ("3", "23", None, None)},
+        "VBPR-PyTorch, vbpr/datasets/tradesy.py: lines of dictionaries with uid and lists; bought and want count",
+        "{'lists': {'bought': ['466']}, 'user': '2'}\n",
+    ),
+    "elvis": Shape(
+        {
+            "TRAIN_DEV.csv": "id_user,id_restaurant,reviewId\n0,12,991\n1,7,992\n",
+            "TEST.csv": "id_user,id_restaurant,reviewId\n0,7,993\n",
+        },
+        {("0", "12", None, None), ("1", "7", None, None), ("0", "7", None, None)},
+        "ELVis, src/ImgModel.py: original_take/TRAIN_DEV with id_user, id_restaurant, reviewId; the same in TEST",
+        "user,restaurant\n0,12\n",
+    ),
 }  # fmt: skip
 TABULAR = [name for name in known_recipes() if name != "yambda-50m"]
 
@@ -259,6 +281,85 @@ def test_covers_beside_the_ratings_become_frames(command: Callable[..., Any], tm
     Image.new("RGB", (40, 60), "red").save(folder / "MicroLens-50k_covers" / "9580.jpg")
     assert command("import", folder, "--recipe", "microlens-50k", "--to", tmp_path / "raw").returncode == 0
     assert pl.read_parquet(tmp_path / "raw" / "frames.parquet")["movie_id"].to_list() == ["9580"]
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar", "gztar"])
+def test_covers_may_stay_packed(kind: str, command: Callable[..., Any], tmp_path: Path) -> None:
+    folder = written(SHAPES["microlens-50k"], tmp_path / "given")
+    (tmp_path / "covers").mkdir()
+    Image.new("RGB", (40, 60), "red").save(tmp_path / "covers" / "9580.jpg")
+    shutil.make_archive(str(folder / "MicroLens-50k_covers"), kind, tmp_path, "covers")
+    done = command("import", folder, "--recipe", "microlens-50k", "--to", tmp_path / "raw")
+    assert "files of pictures: 1 = 1 pictures (they stay in 1 file) + 0 dropped" in done.stdout
+    assert pl.read_parquet(tmp_path / "raw" / "frames.parquet")["movie_id"].to_list() == ["9580"]
+
+
+def test_tradesys_compressed_file_and_vectors_are_read(
+    command: Callable[..., Any], run_command: Callable[..., Any], tmp_path: Path
+) -> None:
+    from features.__main__ import app as features
+
+    lists = [
+        {"lists": {"bought": [str(n), "9"], "want": [], "selling": [], "sold": []}, "uid": str(n)} for n in range(9)
+    ]
+    (tmp_path / "tradesy.json.gz").write_bytes(gzip.compress("\n".join(map(str, lists)).encode()))
+    vectors = np.random.default_rng(0).random((10, 4096), dtype=np.float32)
+    records = (str(item).encode().ljust(10) + vector.tobytes() for item, vector in enumerate(vectors))
+    (tmp_path / "image_features_tradesy.b").write_bytes(b"".join(records))
+    done = command("import", tmp_path, "--recipe", "tradesy", "--to", tmp_path / "raw")
+    assert done.returncode == 0, done.stderr
+    following = [line.removeprefix("Next: python -m ").split() for line in done.stdout.splitlines() if "Next:" in line]
+    assert [words[:2] for words in following] == [["dataset", "build"], ["features", "import"]]
+    following[0][following[0].index("--k-user") + 1] = "0"
+    for package, *arguments in following:
+        done = run_command(app if package == "dataset" else features, *arguments)
+        assert done.returncode == 0, done.stderr
+    assert pl.read_parquet(tmp_path / "dataset" / "frame_features.parquet").height == 10
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "__import__('os').system('touch ran')",
+        "{'uid': '1', 'lists': {'bought': [__import__('os').system('touch ran')], 'want': []}}",
+        "[" * 5000,
+        "{'uid': '1', 'lists': []}",
+        "{'uid': 1.5, 'lists': {'bought': [], 'want': []}}",
+        "{'uid': '\\ud800', 'lists': {'bought': [], 'want': []}}",
+        "{'uid': '1', 'lists': {'bought': [" + "1, " * 400_000 + "], 'want': []}}",
+        "just text",
+    ],
+)
+def test_a_line_that_is_no_dictionary_of_constants_is_refused_and_runs_no_code(
+    line: str, command: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tradesy.json").write_text("{'uid': 1, 'lists': {'bought': [2], 'want': []}}\n\n" + line + "\n")
+    done = command("import", tmp_path / "tradesy.json", "--recipe", "tradesy", "--to", tmp_path / "raw")
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "line 3 is no dictionary of Tradesy's form" in done.stderr
+    assert not (tmp_path / "ran").exists()
+
+
+class Harmful:
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[str]]:
+        return (os.mkdir, ("ran",))
+
+
+@pytest.mark.parametrize("place", ["TRAIN_DEV", "original_take/TRAIN_DEV", "IMGREST/original_take/TRAIN_DEV"])
+def test_a_pickle_is_never_opened_and_the_error_says_how_to_convert_it(
+    place: str, command: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in (place, place.replace("TRAIN_DEV", "TEST")):
+        (tmp_path / "gijon" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "gijon" / name).write_bytes(pickle.dumps(Harmful(), protocol=4))
+    done = command("import", tmp_path / "gijon", "--recipe", "elvis", "--to", tmp_path / "raw")
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "is a Python pickle" in done.stderr
+    assert "never opened here" in done.stderr
+    assert "pandas.read_pickle(n)" in done.stderr
+    assert not (tmp_path / "ran").exists()
 
 
 def mmrec_pairs(file: Path) -> dict[str, set[tuple[str, str]]]:

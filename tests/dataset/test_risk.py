@@ -30,6 +30,13 @@ from dataset.snapshots.publication import PublicationConfig
 from dataset.snapshots.publish import publish
 
 Rows = list[tuple[int, int]]
+MOST_DRAWS = 50_000
+
+
+@pytest.fixture(autouse=True)
+def all_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take as many draws as the product does; the other tests take fewer."""
+    monkeypatch.setattr(uniqueness, "MOST_DRAWS", MOST_DRAWS)
 
 
 def by_brute_force(rows: Rows, n_points: int) -> float:

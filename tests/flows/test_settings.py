@@ -114,6 +114,18 @@ def test_a_wrong_setting_is_one_line_with_file_and_key_before_anything_starts(
     assert [path.name for path in lab.parent.iterdir()] == ["lab.toml"]
 
 
+def test_a_wrong_file_of_answers_is_refused_before_a_crawl(lab: Path, tmp_path: Path) -> None:
+    answers = tmp_path / "answers.toml"
+    lab.write_text(f'source = "import"\nanswers = "{answers}"\n')
+    with pytest.raises(MissingInputError, match=r"answers\.toml: cannot be read"):
+        read_settings(lab)
+    answers.write_text("dataBias = 'x'")
+    with pytest.raises(UsageError, match="no field 'dataBias' can be answered"):
+        read_settings(lab)
+    answers.write_text("dataBiases = 'x'")
+    assert read_settings(lab).publication.answers == answers
+
+
 def test_a_missing_settings_file_is_named(lab: Path) -> None:
     with pytest.raises(MissingInputError, match=r"lab\.toml: cannot be read"):
         read_settings(lab)

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -17,12 +18,14 @@ from dataset.snapshots.publication import PublicationConfig
 from dataset.snapshots.publish import publish
 from dataset.snapshots.snapshot import Snapshot
 from dataset.tables import empty, write_table
+from model import bundle, experiment
 from model.data.tables import Tables
 from model.data.tensors import HeldOutItems
 from model.evaluation.expectation import expected_ranking
 from model.evaluation.metrics import RankDistribution
 from model.evaluation.ranking import SampledNegatives, concat_ranked
 from model.evaluation.score_blocks import score_blocks
+from model.experiments import experiment as experiments
 from model.models.recommender import Scorer
 
 torch.set_num_threads(1)  # the tensors here are small
@@ -120,6 +123,79 @@ def publish_below() -> Callable[..., Snapshot]:
         return publish(dataset, "toy", folder / "snapshots", PublicationConfig(train_likes=train_likes))[0]
 
     return publish_below
+
+
+STUDY = """
+seeds = [0]
+
+[evaluation]
+item_ks = [1, 5]
+frame_ks = [2]
+n_negatives = 8
+
+[statistics]
+n_bootstrap = 20
+baseline = "popular"
+
+[models.popular]
+
+[models.random]
+"""
+
+
+def _varied(tables: Tables) -> Tables:
+    """Return invented tables with several test items per user, frames without features, and nearly equal frames."""
+    draw = torch.Generator().manual_seed(1)
+    movies = [f"m{movie:02d}" for movie in range(30)]
+    frames = [(f"{movie}f{frame}", movie) for movie in movies for frame in range(4)]
+    rows, likes = [], []
+    for user in range(12):
+        order = torch.randperm(30, generator=draw).tolist()
+        for place, number in enumerate(order[:9]):
+            split = "train" if place < 5 else "validation" if place == 5 else "test"
+            rows.append({"user_id": f"u{user:02d}", "movie_id": movies[number], "split": split})
+            if split == "test":
+                liked = torch.randperm(4, generator=draw)[: 1 + place % 3].tolist()
+                likes += [rows[-1] | {"frame_id": f"{movies[number]}f{frame}"} for frame in liked]
+    features = [
+        {"frame_id": frame, "image_sha256": "0" * 64, "feature": torch.randn(4, generator=draw).half().tolist()}
+        for number, (frame, _) in enumerate(frames)
+        if number % 9
+    ]
+    return Tables(
+        movies=_like(tables.movies, [{"movie_id": one, "title": "", "genres": [], "directors": []} for one in movies]),
+        frames=_like(tables.frames, [_still(frame, movie) for frame, movie in frames]),
+        interactions=_like(tables.interactions, rows),
+        frame_likes=_like(tables.frame_likes, likes),
+        frame_features=pl.DataFrame(
+            features, schema={"frame_id": pl.String, "image_sha256": pl.String, "feature": pl.Array(pl.Float16, 4)}
+        ),
+    )
+
+
+def _still(frame: str, movie: str) -> dict[str, Any]:
+    copies = {"duplicate_of": f"{movie}f1"} if frame.endswith("f2") else {}
+    return {"frame_id": frame, "movie_id": movie, "kind": "still", **copies}
+
+
+def _like(table: pl.DataFrame, rows: list[dict[str, Any]]) -> pl.DataFrame:
+    return pl.DataFrame([{name: row.get(name) for name in table.columns} for row in rows], schema=table.schema)
+
+
+@pytest.fixture(scope="session")
+def study_home(
+    publish_below: Callable[[Path, Tables], Snapshot], tables: Tables, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """A folder with a snapshot, the experiment of a study of two models, and its bundle."""
+    home = tmp_path_factory.mktemp("home")
+    publish_below(home / "data", _varied(tables))
+    (home / "study.toml").write_text(STUDY)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.chdir(home)
+        patched.setattr(experiments, "write_report", lambda folder, *_: folder / "experiment.json")
+        experiment.main(["study.toml", "--jobs", "1", "--threads", "1"])
+        bundle.main(["data/experiments/study/toy-v0001"])
+    return home
 
 
 def _table(rows: list[dict[str, object]], name: str) -> pl.DataFrame:

@@ -28,7 +28,7 @@ from dataset.tables import read_table, write_table
 from model.data.tables import Tables
 from model.experiment import main
 from model.experiments import experiment as experiment_module
-from model.experiments import runner
+from model.experiments import runner, workers
 from model.experiments.config import ExperimentConfig
 from model.experiments.experiment import run_experiment
 from model.experiments.runner import Reporter
@@ -249,7 +249,7 @@ def test_what_is_done_is_not_done_again_and_other_settings_are(
     did: list[str] = []
     train_and_evaluate = runner.train_and_evaluate
     monkeypatch.setattr(
-        runner, "train_and_evaluate", lambda task, say: (did.append(task.model_name), train_and_evaluate(task, say))
+        runner, "train_and_evaluate", lambda task, *on: (did.append(task.model_name), train_and_evaluate(task, *on))
     )
     experiment(snapshot, tmp_path, "bpr", "random")
     assert did == []
@@ -266,10 +266,10 @@ def test_a_run_that_fails_does_not_take_the_others_with_it(
 ) -> None:
     train_and_evaluate = runner.train_and_evaluate
 
-    def fail(task: Any, say: Any) -> None:
+    def fail(task: Any, *on: Any) -> None:
         if task.model_name == "bpr":
             raise TrainingError("training: the loss of epoch 1 is nan")
-        train_and_evaluate(task, say)
+        train_and_evaluate(task, *on)
 
     monkeypatch.setattr(runner, "train_and_evaluate", fail)
     with pytest.raises(PipelineError, match=r"1 of 2 runs failed \(bpr, seed 0\).*the finished runs are kept"):
@@ -320,8 +320,9 @@ def test_a_killed_process_and_ctrl_c_end_the_experiment_and_leave_no_process(
 
 
 def test_ctrl_c_never_reaches_a_worker_not_even_while_it_starts() -> None:
-    with runner._workers(1, None, 1) as pool:
-        with runner._without_ctrl_c():
+    with workers.open_workers(1, 1) as opened:
+        pool = opened._started()
+        with workers._without_ctrl_c():
             held_back = pool.submit(signal.pthread_sigmask, signal.SIG_BLOCK, [])
         assert signal.SIGINT in held_back.result()
     assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])

@@ -115,7 +115,7 @@ def test_commands_train_kfr_only_on_a_snapshot_with_likes_of_train_pairs(
     assert "An upper bound: it learns from who liked which frame" in told
     status, _, told = run_command(tune, "--model", "kfr", "--snapshot", str(asked.path))
     assert status == 2
-    assert "'kfr' ranks no movies, and a search compares how movies are ranked" in told
+    assert "'kfr' ranks no items, and a search compares how items are ranked" in told
 
 
 def test_an_experiment_marks_upper_bounds_and_never_calls_them_the_best(

@@ -143,7 +143,7 @@ def test_unknown_movies_are_counted_and_people_without_a_known_one_are_named(dat
 
 @pytest.mark.parametrize("interactions", [rows(("amy", "x1"), ("bob", "x2")), rows(("a", "m00")).clear()])
 def test_nobody_with_a_known_movie_is_an_error_in_one_line(interactions: pl.DataFrame, data: SnapshotData) -> None:
-    with pytest.raises(TooLittleDataError, match=r"none of 2 is with a movie of toy|0 rows; give at least one"):
+    with pytest.raises(TooLittleDataError, match=r"none of 2 is with an item of toy|0 rows; give at least one"):
         new_people(interactions, data)
 
 

@@ -28,6 +28,7 @@ from model.report.paper.latex import latex
 from model.report.paper.methods import _SPLITS, methods
 from model.report.paper.references import _OF_MODEL, bibtex, entries
 from model.report.paper.tables import Cell, PaperTable, paper_tables
+from model.report.repeats import Repeats
 from model.schema import Comparison, Metric
 from model.training.config import TrainingConfig
 
@@ -162,7 +163,7 @@ def test_the_sizes_and_the_methods_say_what_the_manifest_says(finished: tuple[Pa
 def test_one_seed_has_no_standard_deviation_and_one_model_no_mark() -> None:
     rows = [("bpr", 0, "item", metric, k, 0.1 * k) for metric in ("hr", "ndcg") for k in (5, 15)]
     table = pl.DataFrame(rows, schema=["model", "seed", "task", "metric", "k", "value"], orient="row")
-    (_, items) = paper_tables(NumberSource({"metrics.parquet": table}, {}), [], 1, Wording(), "toy v0001")
+    (_, items) = paper_tables(NumberSource({"metrics.parquet": table}, {}), [], Repeats(1, 0), Wording(), "toy v0001")
     written = as_latex(items)
     assert "\\pm" not in written
     assert "dag" not in written
@@ -173,7 +174,7 @@ def test_an_upper_bound_is_neither_the_best_nor_the_second_best() -> None:
     values = {"kfr": 0.9, "visrank": 0.5, "mean_frame": 0.4}
     rows = [(model, 0, "frame", metric, 3, value) for metric in ("hr", "ndcg") for model, value in values.items()]
     table = pl.DataFrame(rows, schema=["model", "seed", "task", "metric", "k", "value"], orient="row")
-    (_, frames) = paper_tables(NumberSource({"metrics.parquet": table}, {}), [], 1, Wording(), "toy v0001")
+    (_, frames) = paper_tables(NumberSource({"metrics.parquet": table}, {}), [], Repeats(1, 0), Wording(), "toy v0001")
     written = as_latex(frames)
     assert "\\textbf{0.5000}" in written
     assert "\\underline{0.4000}" in written

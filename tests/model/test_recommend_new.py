@@ -112,7 +112,7 @@ def test_what_a_file_has_beside_known_movies_is_counted(command: Callable[..., t
 
 
 REFUSED = {
-    "none known": (["ease"], pl.DataFrame({"user_id": ["a"], "movie_id": ["x"]}), "none of 1 is with a movie of toy"),
+    "none known": (["ease"], pl.DataFrame({"user_id": ["a"], "movie_id": ["x"]}), "none of 1 is with an item of toy"),
     "no ids": (["ease"], pl.DataFrame({"user_id": [""], "movie_id": [""]}), "no row has both a user and an item"),
     "columns": (["ease"], pl.DataFrame({"who": ["a"], "movie_id": ["m00"]}), "--user-column"),
     "frames only": (["first_frame"], table(), "cannot recommend to people who were not in training"),
@@ -187,7 +187,7 @@ def test_a_model_that_reads_no_pictures_has_no_score_for_a_new_movie(
     new_frames(tables, ("m00", 0), ("a-new-film", 0)).write_parquet("frames.parquet")
     status, _, err = command(name, "--frames", "frames.parquet")
     assert (status, err.count("\n")) == (2, 1)
-    assert f"{name} has no score for a movie by its pictures alone: 1 movies of the new frames" in err
+    assert f"{name} has no score for an item by its pictures alone: 1 items of the new frames" in err
     assert "'a-new-film'; leave them out, or use a run of jifr, " in err
 
 

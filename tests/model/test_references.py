@@ -106,6 +106,7 @@ def make_freedom():
         settings["n_mm_layers"],
         settings["knn_k"],
         settings["mm_image_weight"],
+        item_graph_weight=1.0,
         edge_dropout=settings["dropout"],
         reg_weight=settings["reg_weight"],
         l2=0.0,
@@ -124,6 +125,7 @@ def make_lattice():
         settings["embedding_size"],
         n_neighbours=settings["knn_k"],
         raw_share=settings["lambda_coeff"],
+        item_graph_weight=1.0,
         n_item_layers=settings["n_layers"],
         n_layers=len(settings["weight_size"]),
         l2=settings["reg_weight"] / 2,  # MMRec halves the squares

@@ -1,4 +1,4 @@
-"""`--log` writes every epoch for a tracking tool: TensorBoard's files are read back, the others are fakes."""
+"""`--log` writes every epoch for a tracking tool, whose files are read back where it is installed."""
 
 import sys
 from collections.abc import Callable
@@ -124,6 +124,7 @@ def test_a_tool_gets_settings_epochs_and_metrics_and_every_run_is_ended(
         assert seen.options["artifacts"].startswith("file:///")
 
 
+@pytest.mark.filterwarnings("ignore")
 def test_tensorboard_reads_what_was_written(tmp_path: Path) -> None:
     pytest.importorskip("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -134,6 +135,29 @@ def test_tensorboard_reads_what_was_written(tmp_path: Path) -> None:
     assert {key: [(one.step, pytest.approx(one.value)) for one in events.Scalars(key)] for key in RECORDED} == RECORDED
     assert events.Tags()["tensors"] == ["settings/text_summary"]
     assert (tmp_path / "tensorboard" / "other").is_dir()
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_mlflow_reads_what_was_written(tmp_path: Path) -> None:
+    pytest.importorskip("mlflow")
+    from mlflow.tracking import MlflowClient
+
+    track("mlflow", tmp_path)
+    client = MlflowClient(tracking_uri=f"sqlite:///{tmp_path / 'mlflow' / 'mlflow.db'}")
+    (experiment_id,) = [one.experiment_id for one in client.search_experiments() if one.name == "douban-keyframes"]
+    runs = {run.info.run_name: run for run in client.search_runs([experiment_id])}
+    assert {name: run.info.status for name, run in runs.items()} == {"run": "FINISHED", "other": "FINISHED"}
+    assert runs["run"].data.params == {"dim": "8"}
+    read = {key: client.get_metric_history(runs["run"].info.run_id, key) for key in RECORDED}
+    assert {key: [(one.step, one.value) for one in values] for key, values in read.items()} == RECORDED
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_wandb_writes_offline_runs_and_asks_for_no_account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("wandb")
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    track("wandb", tmp_path)
+    assert len(list((tmp_path / "wandb/wandb").glob("offline-run-*/*.wandb"))) == 2
 
 
 def test_without_a_tool_nothing_is_written(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import json
 import tomllib
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import optuna
@@ -14,11 +15,12 @@ from dataset.errors import UsageError
 from dataset.snapshots.snapshot import Snapshot
 from dataset.tables import read_table
 from model import train, tune
-from model.data.tables import Tables, index_ids
-from model.data.tensors import held_out_items, training_data
-from model.experiments import tuning
+from model.data.loading import data_from_tables
+from model.data.tables import Tables
+from model.experiments import trials
 from model.experiments.search_space import read_space
-from model.experiments.tuning import Search, remaining_trials, tuning_table
+from model.experiments.trials import Search
+from model.experiments.tuning import best_toml, tuning_table
 from model.schema import Tuning
 
 FAST = {"learning_rate": 0.02, "batch_size": 64, "epochs": 2}
@@ -35,17 +37,14 @@ def _search(n_trials: int | None, space: list[str], base: dict[str, object] = FA
 
 
 def _tuned(tables: Tables, search: Search, study: optuna.Study | None = None, stop_after: int = 99) -> pl.DataFrame:
-    ids = index_ids(tables)
     study = study or optuna.create_study(direction="maximize")
 
     def on_trial(trial: optuna.trial.FrozenTrial) -> None:
-        if trial.number + 1 == stop_after:
-            study.ask(search.space)  # a trial is under way
+        if trials.number_of(search, trial) + 1 == stop_after:
             raise KeyboardInterrupt
 
-    data, validation = training_data(tables, ids), held_out_items(tables, ids, "validation")
     with suppress(KeyboardInterrupt):
-        tuning.tune(search, data, validation, study, on_trial=on_trial)
+        trials.tune(search, data_from_tables(tables, "toy"), study, on_trial=on_trial)
     return tuning_table(search, study).drop("seconds", "trial")
 
 
@@ -62,6 +61,26 @@ def test_a_stopped_search_goes_on_as_if_it_had_not_been(tables: Tables, n_trials
     search, study = _search(n_trials, space), optuna.create_study(direction="maximize")
     assert _tuned(tables, search, study, stop_after=2).height == 2
     assert _tuned(tables, search, study).equals(_tuned(tables, search))
+
+
+@pytest.mark.parametrize(
+    ("n_trials", "space", "prune"),
+    [(6, SPACE, False), (6, ["l2=0.0001..0.1"], True), (None, ["dim=4,8", "l2=0.001,0.1"], True)],
+)
+def test_trials_that_end_in_another_order_are_the_same_ones(
+    tables: Tables, n_trials: int | None, space: list[str], prune: bool
+) -> None:
+    search, data = replace(_search(n_trials, space), prune=prune), data_from_tables(tables, "toy")
+    in_order, turned = (optuna.create_study(direction="maximize") for _ in range(2))
+    trials.tune(search, data, in_order)
+    while batch := trials.proposals(search, turned):
+        for proposal in reversed(batch):
+            assert trials.run_trial(search, data, turned, proposal) is not None
+            assert trials.run_trial(search, data, turned, proposal) is None  # another process has run it
+    assert [trial.number for trial in trials.finished_trials(search, turned)] != list(range(search.n_all))
+    tables_of = [tuning_table(search, study).drop("seconds") for study in (in_order, turned)]
+    assert tables_of[0].equals(tables_of[1])
+    assert best_toml(search, in_order) == best_toml(search, turned)
 
 
 def test_nothing_of_the_test_split_decides(tables: Tables) -> None:
@@ -94,6 +113,8 @@ def test_settings_that_go_together_have_one_value() -> None:
         ("softmax_mf", ["l2", "dim"]),
         ("vbpr", ["l2", "visual_l2"]),
         ("cdl", ["dim", "l2"]),
+        ("freedom", ["item_graph_weight", "edge_dropout"]),
+        ("lattice", ["l2", "item_graph_weight"]),
     ],
 )
 def test_by_default_a_search_tries_what_matters_for_the_model_and_few_combinations(
@@ -101,7 +122,7 @@ def test_by_default_a_search_tries_what_matters_for_the_model_and_few_combinatio
 ) -> None:
     space = read_space([], model)
     assert list(space) == searched
-    assert len(remaining_trials(Search(model, {}, space, None, 0), optuna.create_study())) <= 15
+    assert Search(model, {}, space, None, 0).n_all <= 15
 
 
 @pytest.mark.parametrize(

@@ -76,9 +76,15 @@ RUN = {
     "python -m model.evaluate --run data/runs/<run>": "",
     "python -m model.compare --runs data/runs/<A> data/runs/<B>": "",
     "python -m model.recommend --run data/runs/<run>": "--k 2",
+    "python -m model.bundle data/experiments/study/mine-v0001": "",
+    "python -m model.verify_results data/bundles/study-mine-v0001.zip": "",
+    "python -m model.leaderboard data/bundles": "",
     DEMO: "--users 40 --movies 12 --extractor mobilenet_v3_small --epochs 1 --port <port>",
 }
 NOT_RUN = {
+    "python -m dataset import ratings.csv --pictures posters/ --frame-likes likes.csv --to data/mine/raw": (
+        "test_frame_likes.py imports such a file"
+    ),
     "python -m dataset build --raw data/mine/raw --to data/mine/loo --split leave-one-out --k-user 3": (
         "test_time_splits.py builds it"
     ),
@@ -96,6 +102,12 @@ NOT_RUN = {
     "python -m dataset import ratings.csv --videos trailers/ --video-frames 12 --to data/mine/raw": (
         "test_importing_videos.py runs it"
     ),
+    "python -m dataset import ratings.csv --pictures 'shards/{000..099}.tar' --to data/mine/raw": (
+        "test_shards.py runs it"
+    ),
+    "python -m dataset import ratings.csv --pictures train.parquet --picture-item asin --to data/mine/raw": (
+        "test_shards.py runs it"
+    ),
     "python -m model.train --model my_models:BiasedMF": "test_own_model.py runs it",
     "python -m model.experiment --models my_models:BiasedMF,bpr,popular": "test_own_model.py runs it",
     "python -m model.recommend data/runs/<run> --interactions new.csv": "test_recommend_new.py runs it",
@@ -107,9 +119,16 @@ NOT_RUN = {
     "python -m flows.serve": "the fixture `served` of test_serve.py runs it",
     "prefect deployment run build-dataset/sandbox --watch": "test_serve.py runs it with sizes",
     "python -m dataset push data/snapshots/mine/v0001 hf://me/mine": "test_push.py runs it with a fake Hub",
+    "python -m crawler reference small": "test_reference.py runs it",
+    'python -m dataset push data/snapshots/mine/v0001 zenodo: --creator "Doe, Jane; Lab of Examples; '
+    '0000-0002-1825-0097" --sandbox': "test_zenodo.py runs it with a fake Zenodo",
+    "python -m dataset push data/snapshots/mine/v0002 zenodo:1234567 --sandbox": "test_zenodo.py does it",
+    "python -m dataset pull zenodo:10.5281/zenodo.1234567": "test_zenodo.py runs it with a fake Zenodo",
     "python -m crawler sandbox --faults dateless,empty-pages=0.05,refuse-after=100,refuse-with=ip_limit": (
         "test_sandbox_guest_faults.py crawls with such faults"
     ),
+    "python -m crawler world --preset paper --seed 1 --width 64": "test_worlds.py runs it with another preset",
+    "python -m crawler sandbox --world demo": "test_worlds.py compares what it shows with its tables",
     "python -m crawler sandbox --preset 2026": "test_preset_2026.py crawls it",
     "python -m crawler sandbox --preset 2026 --faults challenge=20,rate-limit=0.05": "test_preset_2026.py crawls it",
     "pip install '.[open_clip]'": "downloads; a test below checks the extras",

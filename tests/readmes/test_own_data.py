@@ -106,7 +106,7 @@ def test_the_python_example(mine, monkeypatch):
 def test_the_models_commands(mine):
     jifr, bpr = (next(mine.path.glob(f"data/runs/{model}*")).name for model in ("jifr", "bpr"))
     printed = [line for line in commands(ROOT / "model" / "README.md") if line not in NOT_RUN]
-    train, experiment, study, tune, runs, evaluate, compare, recommend = printed
+    train, experiment, study, tune, runs, evaluate, compare, recommend, bundle, verify, leaderboard = printed
     assert {train, experiment} <= {*commands(ROOT / "flows" / "README.md")}  # run there
     (example,) = blocks(ROOT / "model" / "README.md", "toml")
     small = example.replace("trials = 6", "trials = 2").replace("patience = 20", "epochs = 1")
@@ -115,6 +115,9 @@ def test_the_models_commands(mine):
     for name in ("bpr", "vbpr", "jifr"):
         assert f"Chosen for {name} on validation, best of 2 trials" in told
     assert (mine.path / "data/experiments/study/mine-v0001/report.html").is_file()
+    mine.here(bundle)
+    assert "confirmed for mine v0001" in mine.here(verify)
+    assert "study-mine-v0001.zip: verified" in mine.here(leaderboard)
     mine.here(tune)
     assert jifr in mine.here(runs)
     mine.here(evaluate, run=jifr)

@@ -1,5 +1,6 @@
 """The commands that crawl, build and train on the sandbox, stage by stage and as the demo."""
 
+import json
 import os
 import re
 import shutil
@@ -33,7 +34,11 @@ def test_the_stages_one_by_one_on_the_sandbox(folder):
 @pytest.mark.timeout(900)
 def test_the_demo(folder, ports):
     folder.run(DEMO, port=ports(4))
-    assert list(folder.path.glob("data/experiments/*/report.html"))
+    (report,) = folder.path.glob("data/experiments/*/report.html")
+    first = report.read_text("utf-8").partition('<ul class="headlines">')[2].partition("</li>")[0]
+    assert "with shuffled pictures" in first
+    trained = {run["label"] for run in json.loads((report.parent / "experiment.json").read_text("utf-8"))["runs"]}
+    assert trained == {"jifr", "jifr features=shuffled", "bpr", "ease", "popular"}
 
 
 @pytest.fixture

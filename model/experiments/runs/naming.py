@@ -1,9 +1,9 @@
-"""The name of a run: `<model>-<snapshot>-v<version>[-<feature set>]-<seed>-<hash>`.
+"""The name of a run: `<model>-<snapshot>-v<version>[-<feature set>][-fold<n>of<k>]-<seed>-<hash>`.
 
 The hash is the start of a SHA-256 of everything that makes the run: the model, each of its settings and of training's,
-the seed, the snapshot's content, the feature set, `RESULTS_VERSION` and, for a model of one's own, its code. It does
-not depend on the machine, the device, the number of threads or the place of the snapshot. So the same request always
-finds the same folder, and another request never touches it.
+the seed, the snapshot's content, the feature set, the fold, `RESULTS_VERSION` and, for a model of one's own, its
+code. It does not depend on the machine, the device, the number of threads or the place of the snapshot. So the same
+request always finds the same folder, and another request never touches it.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ RESULTS_VERSION = 1
 """Raise it when the code no longer gives the same results for the same settings: no earlier run is then found."""
 
 _HASH_DIGITS = 8
-_MAKES_A_RUN = ("model", "config", "training", "seed", "features", "results_version", "model_code")
+_MAKES_A_RUN = ("model", "config", "training", "seed", "features", "fold", "results_version", "model_code")
 
 
 def run_digest(description: dict[str, Any]) -> str:
@@ -60,16 +60,27 @@ def evaluation_digest(description: dict[str, Any], evaluation: dict[str, Any]) -
 
 def run_name(description: dict[str, Any]) -> str:
     """Return the name of a run's folder."""
-    snapshot, features = description["snapshot"], description.get("features")
+    snapshot, features, fold = description["snapshot"], description.get("features"), description.get("fold")
     parts = [
-        description["model"].replace(":", "-"),  # a model of one's own: package.module:Class
+        in_paths(description["model"]),  # a model of one's own: package.module:Class
         snapshot["name"],
         f"v{snapshot['version']:04d}",
-        *([features] if features else []),
+        *([in_paths(features)] if features else []),
+        *([fold_name(fold)] if fold else []),
         str(description["seed"]),
         run_digest(description)[:_HASH_DIGITS],
     ]
     return "-".join(parts)
+
+
+def fold_name(fold: dict[str, Any]) -> str:
+    """Return the name of a fold as a part of a file's name: `fold2of5`."""
+    return f"fold{fold['number']}of{fold['k']}"
+
+
+def in_paths(name: str) -> str:
+    """Return the name of a model or of features as a part of a file's name, which should have no colon."""
+    return name.replace(":", "-")
 
 
 def _canonical(value: Any) -> Any:

@@ -12,8 +12,8 @@ from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any
 
-from dataset.errors import MissingInputError, PipelineError, UsageError
-from dataset.files import explain_write_errors, waiting_lock
+from dataset.errors import MissingInputError, UsageError
+from dataset.files import explain_write_errors, free_lock, waiting_lock
 from model.experiments.folders import DEFAULT_RUNS
 from model.experiments.run_folder import RUN_FILES, read_description
 from model.experiments.runs.naming import run_digest, run_name
@@ -115,24 +115,14 @@ def is_in_use(folder: Path) -> bool:
     """Return whether another process trains, evaluates or removes the run now."""
     if not _lock_file(folder).exists():
         return False
-    try:
-        with lock_run(folder, _refuse):
-            return False
-    except (_InUseError, OSError):
-        return True
+    with suppress(OSError), free_lock(_lock_file(folder)) as is_free:
+        return not is_free
+    return True
 
 
 def _lock_file(folder: Path) -> Path:
     folder = folder.resolve()
     return folder.with_name(f".{folder.name}.lock")
-
-
-class _InUseError(PipelineError):
-    pass
-
-
-def _refuse() -> None:
-    raise _InUseError
 
 
 def _is_of_run(path: Path) -> bool:

@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import Any, TypeVar
 
 from optuna.distributions import BaseDistribution
 
 from dataset.errors import UsageError
-from model.evaluation.config import EvaluationConfig
+from dataset.snapshots.snapshot import Fold
+from model.evaluation.config import EvaluationConfig, ListColumns
 from model.experiments.config import ExperimentConfig
 from model.experiments.settings import settings_of_model
 from model.models.recommender import Config
@@ -51,6 +53,29 @@ class StudyModel:
 
 
 @dataclass(frozen=True)
+class StudyLists:
+    """Recommendations of another tool, which are judged like those of a model.
+
+    Attributes:
+        label: its name in all tables.
+        files: a file per seed of the study, or one. In a study with folds, `{fold}` stands for a fold's number.
+        columns: the names of the files' columns.
+    """
+
+    label: str
+    files: tuple[str, ...]
+    columns: ListColumns = field(default_factory=ListColumns)
+
+    def path(self, place: int, fold: Fold | None) -> Path:
+        """Return the file of the seed at a place, and of a fold."""
+        return Path(self.files[place].replace(FOLD, str(fold.number)) if fold else self.files[place])
+
+
+FOLD = "{fold}"
+"""Stands for the number of a fold, from 1, in the name of a file."""
+
+
+@dataclass(frozen=True)
 class Shard:
     """One of several parts of a study: number `number` of `count`, counted from 1."""
 
@@ -86,10 +111,14 @@ class Study:
         models: at least one; the report's gallery shows what the first one recommends.
         seeds: one run per model and seed; a search uses the first.
         features: names of feature sets; none for the one that the snapshot was opened with.
+        lists: recommendations of other tools.
+        folds: the folds of train and validation that models are judged on; none for the test split.
         evaluation: the settings of evaluation, the same for all models.
-        baseline: the label of the model that all others are compared with; None for all pairs.
+        baseline: the label of the model or the lists that all others are compared with; None for all pairs.
         metrics: the metrics that are compared; none for all.
-        jobs: number of runs at the same time (None: one per four cores, as memory allows).
+        devices: what trains: "cpu", "cuda" or "cuda:1", each with a process; none for the CPU.
+        unequal: whether searches may have different numbers of trials.
+        jobs: number of runs at the same time (None: one per device, or one per four cores, as memory allows).
         threads: CPU threads per run (None: its share of the cores).
         file: the name of the study's file, None without one.
         text: the file's content.
@@ -98,9 +127,13 @@ class Study:
     models: tuple[StudyModel, ...]
     seeds: tuple[int, ...] = (0,)
     features: tuple[str, ...] = ()
+    lists: tuple[StudyLists, ...] = ()
+    folds: tuple[Fold, ...] = ()
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     baseline: str | None = None
     metrics: tuple[str, ...] = ()
+    devices: tuple[str, ...] = ()
+    unequal: bool = False
     jobs: int | None = None
     threads: int | None = None
     file: str | None = None
@@ -123,7 +156,9 @@ def study_of(config: ExperimentConfig, settings: Mapping[str, Any] | None = None
     models = tuple(StudyModel(name, name, shared | dict(settings or {})) for name in names)
     for model in models:
         model.configs(model.settings)
-    return Study(models, config.seeds, config.features, config.evaluation, jobs=config.jobs, threads=config.threads)
+    return Study(
+        models, config.seeds, config.features, evaluation=config.evaluation, jobs=config.jobs, threads=config.threads
+    )
 
 
 def _require_shared(settings: Mapping[str, Any], names: Sequence[str]) -> None:

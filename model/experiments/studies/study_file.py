@@ -1,8 +1,14 @@
 """Reads a study file. All of it is checked before anything runs; an error names the file, the key and the remedy.
 
     snapshots = ["data/snapshots/sandbox/v0001"]   # the newest one if absent
-    features = ["main"]                            # feature sets to compare
+    features = ["main", "shuffled"]                # feature sets and arms to compare
     seeds = [0, 1, 2]
+    devices = ["cuda:0", "cuda:1"]                 # a process for each, also in searches; the CPU if absent
+    unequal = true                                 # searches may have different numbers of trials
+
+    [folds]                                        # judge k folds of train and validation in place of the test split
+    k = 5
+    seed = 0
 
     [training]                                     # for all models
     epochs = 100
@@ -24,6 +30,10 @@
     model = "vbpr"
     config = "data/tuning/vbpr-sandbox-v0001-0-1a2b3c4d/best.toml"
 
+    [lists.theirs]                                 # recommendations of another tool: a file per seed, or one
+    files = ["theirs-0.tsv", "theirs-1.tsv", "theirs-2.tsv"]
+    item_column = "product"                        # user_column, item_column, score_column, rank_column
+
 Paths are relative to the current folder, as on command lines.
 """
 
@@ -39,19 +49,28 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, 
 
 from dataset.cli import LARGEST_SEED
 from dataset.errors import MissingInputError, PipelineError, UsageError
-from model.evaluation.config import EvaluationConfig, Protocol
+from dataset.snapshots.snapshot import Fold
+from model.evaluation.config import EvaluationConfig, ListColumns, Protocol
 from model.evaluation.evaluate import PAPER_METRICS
 from model.evaluation.metrics import METRICS
 from model.experiments.search_space import make_space, read_space
 from model.experiments.settings import read_settings
-from model.experiments.studies.study import Study, StudyModel
+from model.experiments.studies.fairness import require_equal_budgets
+from model.experiments.studies.study import FOLD, Study, StudyLists, StudyModel
+from model.models.names import MODEL_NAMES
 from model.models.registry import default_config
 from model.training.config import TrainingConfig
+from model.training.device import kind_and_number
 
 _Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED)]
 _Ks = Annotated[list[Annotated[int, Field(ge=1, le=100_000)]], Field(min_length=1)]
 _DEFAULT = EvaluationConfig()
 _OWN_KEYS = ("model", "config", "try", "trials", "prune")
+_MISSING = {
+    "models": "at least one model, for example [models.bpr]",
+    "k": "the number of folds, for example k = 5",
+    "files": 'a file per seed, or one, for example files = ["theirs.tsv"]',
+}
 _NAME = re.compile(r"[\w.-]{1,64}", re.ASCII)
 _METRICS = (
     *PAPER_METRICS,
@@ -80,6 +99,19 @@ class _Statistics(_Table):
     metrics: Annotated[list[str], Field(min_length=1)] | None = None
 
 
+class _Folds(_Table):
+    k: Annotated[int, Field(ge=3, le=100)]
+    seed: Annotated[int, Field(ge=0, le=LARGEST_SEED)] = 0
+
+
+class _Lists(_Table):
+    files: Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1)]
+    user_column: str | None = None
+    item_column: str | None = None
+    score_column: str | None = None
+    rank_column: str | None = None
+
+
 class _Model(BaseModel):
     model_config = ConfigDict(extra="allow", strict=True, frozen=True)
     model: str | None = None
@@ -96,6 +128,10 @@ class _File(_Table):
     training: dict[str, Any] = {}
     evaluation: _Evaluation = _Evaluation()
     statistics: _Statistics = _Statistics()
+    devices: Annotated[list[str], Field(min_length=1)] | None = None
+    folds: _Folds | None = None
+    lists: dict[str, _Lists] = {}
+    unequal: bool = False
     models: Annotated[dict[str, _Model], Field(min_length=1)]
 
 
@@ -105,7 +141,7 @@ def read_study(path: Path) -> tuple[Study, list[Path] | None]:
     Raises:
         MissingInputError: there is no such file.
         UsageError: it is no TOML, or has an unknown key, a wrong type, an unknown model, an invalid setting or search
-            space, or a baseline that is not among the models.
+            space, a baseline that is not among the models, or searches of different budgets.
     """
     text, content = _read(path)
     try:
@@ -116,15 +152,26 @@ def read_study(path: Path) -> tuple[Study, list[Path] | None]:
     _require_distinct(path, "seeds", file.seeds)
     _require_distinct(path, "features", file.features)
     _require_distinct(path, "snapshots", file.snapshots or [])
+    lists = tuple(_lists(path, name, table, file) for name, table in file.lists.items())
+    try:
+        require_equal_budgets(models, file.unequal)
+    except UsageError as error:
+        raise UsageError(f"{path}: {error}") from None
+    _require_devices(path, file.devices or [])
     settings = file.evaluation.model_dump() | {"n_bootstrap": file.statistics.n_bootstrap}
     settings |= {key: tuple(sorted(set(settings[key]))) for key in ("item_ks", "frame_ks")}
+    labels = {name: model.label for name, model in zip(file.models, models, strict=True)}
     study = Study(
         models,
         tuple(file.seeds),
         tuple(file.features),
+        lists,
+        _folds(file.folds),
         EvaluationConfig(**settings),
-        _baseline(path, file.statistics.baseline, dict(zip(file.models, models, strict=True))),
+        _baseline(path, file.statistics.baseline, labels | {one.label: one.label for one in lists}),
         _metrics(path, file.statistics.metrics or [], file.evaluation.protocol),
+        tuple(file.devices or ()),
+        file.unequal,
         file=path.name,
         text=text,
     )
@@ -147,11 +194,13 @@ def _in_words(error: ValidationError, content: Mapping[str, Any]) -> str:
     place = [part for part in problem["loc"] if not _is_of_union(part)]
     key = ".".join(map(str, place))
     if problem["type"] == "extra_forbidden":
-        tables: dict[str, type[BaseModel]] = {"evaluation": _Evaluation, "statistics": _Statistics}
+        tables: dict[str, type[BaseModel]] = {
+            "evaluation": _Evaluation, "statistics": _Statistics, "folds": _Folds, "lists": _Lists,
+        }  # fmt: skip
         table: type[BaseModel] = tables.get(str(place[0]), _File) if len(place) > 1 else _File
         return f"unknown key {key!r}; choose from {', '.join(table.model_fields)}"
     if problem["type"] == "missing":
-        return f"{key} is missing; write at least one model, for example [models.bpr]"
+        return f"{key} is missing; write {_MISSING.get(str(place[-1]), 'it')}"
     return f"{key}: {problem['msg']}; correct it (model/README.md has an example of a study)"
 
 
@@ -208,7 +257,41 @@ def _space(table: _Model, model_name: str) -> Mapping[str, Any]:
     return make_space(table.tried, model_name)
 
 
-def _baseline(path: Path, name: str | None, models: Mapping[str, StudyModel]) -> str | None:
+def _folds(table: _Folds | None) -> tuple[Fold, ...]:
+    return tuple(Fold(number, table.k, table.seed) for number in range(1, table.k + 1)) if table else ()
+
+
+def _lists(path: Path, name: str, table: _Lists, file: _File) -> StudyLists:
+    """Return the lists of another tool in the file, whose name and number of files are checked."""
+    place = f"{path}: lists.{name}"
+    if not _NAME.fullmatch(name) or name in MODEL_NAMES or name in file.models:
+        why = (
+            "is the name of a model" if _NAME.fullmatch(name) else "a name has up to 64 letters, digits, dots, - and _"
+        )
+        raise UsageError(f"{place}: {why}; write another name")
+    if len(table.files) not in (1, len(file.seeds)):
+        raise UsageError(
+            f"{place}: has {len(table.files)} files for {len(file.seeds)} seeds; give one for each, or one"
+        )
+    _require_distinct(path, f"lists.{name}.files", table.files)
+    for one in table.files:
+        if FOLD in one and file.folds is None:
+            raise UsageError(f"{place}: {one!r} has {FOLD}, and the study no [folds]; add k = 5 below [folds]")
+        if FOLD not in one and file.folds is not None:
+            raise UsageError(f"{place}: {one!r} is one file for all folds; write {FOLD} for the number of a fold")
+    columns = table.model_dump(exclude={"files"})
+    return StudyLists(name, tuple(table.files), ListColumns(**columns))
+
+
+def _require_devices(path: Path, devices: list[str]) -> None:
+    for device in devices:
+        try:
+            kind_and_number(device)
+        except UsageError as error:
+            raise UsageError(f"{path}: devices: {error}") from None
+
+
+def _baseline(path: Path, name: str | None, models: Mapping[str, str]) -> str | None:
     if name is None:
         return None
     if name not in models:
@@ -218,7 +301,7 @@ def _baseline(path: Path, name: str | None, models: Mapping[str, StudyModel]) ->
         )
     if len(models) == 1:
         raise UsageError(f"{path}: statistics.baseline {name!r} is the only model; add another one to compare it with")
-    return models[name].label
+    return models[name]
 
 
 def _metrics(path: Path, names: list[str], protocol: Protocol) -> tuple[str, ...]:

@@ -27,7 +27,7 @@ from model.data.jagged import JaggedTensor
 from model.data.tensors import TrainingData
 from model.models.history import bounded, padded
 from model.models.lookup import lookup
-from model.models.loss import bpr_loss, mean_squared_norm, squared_norm
+from model.models.loss import bpr_loss, l2_weight, mean_squared_norm, squared_norm
 from model.models.names import Loss
 from model.models.recommender import Scorer, TrainableRecommender
 from model.models.softmax import softmax_loss_of_pairs
@@ -45,7 +45,8 @@ class NAISConfig:
         attention_width: h, rows of W.
         smoothing: β, between 0 and 1; 1 is a softmax.
         max_history: L, the maximum number of items per history.
-        l2: weight of the L2 penalty on the embeddings of a batch (`loss.mean_squared_norm`), biases and q included.
+        l2: weight of the L2 penalty on the embeddings of a batch (`loss.mean_squared_norm`), biases and q included;
+            None: `loss.l2_weight`.
         attention_l2: weight of the squared norms of W and h.
         init_std: standard deviation of the initial p and q, N(0, init_std²).
         loss: `bpr`, or `softmax` (`model.models.softmax`).
@@ -55,7 +56,7 @@ class NAISConfig:
     attention_width: int = 16
     smoothing: float = 0.5
     max_history: int = 50
-    l2: float = 1e-2
+    l2: float | None = None
     attention_l2: float = 1e-4
     init_std: float = 0.01
     loss: Loss = "bpr"
@@ -71,6 +72,7 @@ class NAIS(TrainableRecommender):
     def __init__(self, config: NAISConfig, data: TrainingData, generator: torch.Generator) -> None:
         super().__init__()
         self.config = config
+        self.l2 = l2_weight(config.l2, config.loss, data)
         history = padded(bounded(data.positives, config.max_history, generator), data.n_items)
         self.register_buffer("history", history)  # (M, L), padded with N
         d, h = config.dim, config.attention_width
@@ -103,7 +105,7 @@ class NAIS(TrainableRecommender):
             loss = bpr_loss(scores[:, 0], scores[:, 1:])
             embeddings = embeddings + mean_squared_norm(self.items, negatives)
         attention = self.config.attention_l2 * squared_norm([self.attention, self.logit])
-        return loss + self.config.l2 * embeddings + attention
+        return loss + self.l2 * embeddings + attention
 
     def _histories(self, users: Tensor) -> tuple[Tensor, Tensor]:
         """Return (B, L) int64 items, 0 for padding, and (B, L) bool: whether each is an item of the user."""

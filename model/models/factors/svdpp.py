@@ -19,7 +19,7 @@ from model.data.jagged import JaggedTensor, row_positions
 from model.data.tensors import TrainingData
 from model.models.distinct import distinct
 from model.models.lookup import lookup
-from model.models.loss import bpr_loss, mean_squared_norm
+from model.models.loss import bpr_loss, l2_weight, mean_squared_norm
 from model.models.names import Loss
 from model.models.recommender import EmbeddingScorer, Scorer, TrainableRecommender
 from model.models.segments import sum_by
@@ -34,15 +34,16 @@ class SVDPPConfig:
 
     Attributes:
         dim: d, size of the embeddings.
-        l2: weight of the L2 penalty on the embeddings of a batch (`loss.mean_squared_norm`), biases included.
-        history_l2: the same for y: the mean of ‖y_l‖² over a user's history.
+        l2: weight of the L2 penalty on the embeddings of a batch (`loss.mean_squared_norm`), biases included; None:
+            `loss.l2_weight`.
+        history_l2: the same for y: the mean of ‖y_l‖² over a user's history; None: as `l2`.
         init_std: standard deviation of the initial u, v and y, N(0, init_std²).
         loss: `bpr`, or `softmax` (`model.models.softmax`).
     """
 
     dim: int = 64
-    l2: float = 1e-2
-    history_l2: float = 1e-2
+    l2: float | None = None
+    history_l2: float | None = None
     init_std: float = 0.01
     loss: Loss = "bpr"
 
@@ -58,6 +59,8 @@ class SVDPP(TrainableRecommender):
     def __init__(self, config: SVDPPConfig, data: TrainingData, generator: torch.Generator) -> None:
         super().__init__()
         self.config = config
+        self.l2 = l2_weight(config.l2, config.loss, data)
+        self.history_l2 = self.l2 if config.history_l2 is None else config.history_l2
         self.register_buffer("history_offsets", data.positives.offsets, persistent=False)
         self.register_buffer("history", data.positives.values, persistent=False)
 
@@ -92,7 +95,7 @@ class SVDPP(TrainableRecommender):
             scores = (v @ _with_one(profiles).unsqueeze(2)).squeeze(2)  # (B, 1 + n)
             loss = bpr_loss(scores[:, 0], scores[:, 1:])
             penalty = penalty + mean_squared_norm(self.items, negatives)
-        return loss + self.config.l2 * penalty + self.config.history_l2 * of_history
+        return loss + self.l2 * penalty + self.history_l2 * of_history
 
     def batch_sizes(self, users: Tensor, positives: Tensor, negatives: Tensor) -> dict[str, Tensor]:
         """Return how many items the histories of a batch have (see `TrainableRecommender`)."""

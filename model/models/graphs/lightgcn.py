@@ -13,10 +13,12 @@ from torch.nn.functional import embedding
 from model.data.jagged import JaggedTensor
 from model.data.tensors import TrainingData
 from model.models.graphs.user_item_graph import UserItemGraph
-from model.models.loss import bpr_loss_of_margins, mean_squared_norm
+from model.models.loss import bpr_loss_of_margins, l2_of_loss, mean_squared_norm
 from model.models.names import Loss
 from model.models.recommender import EmbeddingScorer, Scorer, TrainableRecommender
 from model.models.softmax import candidates, softmax_loss
+
+GRAPH_L2: dict[Loss, float] = {"bpr": 1e-3, "softmax": 1e-2}
 
 
 @dataclass(frozen=True)
@@ -26,14 +28,15 @@ class LightGCNConfig:
     Attributes:
         dim: d, size of the embeddings.
         n_layers: K.
-        l2: weight of the L2 penalty on the layer-0 embeddings of a batch (`loss.mean_squared_norm`).
+        l2: weight of the L2 penalty on the layer-0 embeddings of a batch (`loss.mean_squared_norm`); None: 0.001, with
+            a softmax 0.01.
         init_std: standard deviation of the initial embeddings, N(0, init_std²).
         loss: `bpr`, or `softmax` (`model.models.softmax`).
     """
 
     dim: int = 64
     n_layers: int = 2
-    l2: float = 1e-3
+    l2: float | None = None
     init_std: float = 0.1
     loss: Loss = "bpr"
 
@@ -49,6 +52,7 @@ class LightGCN(TrainableRecommender):
     def __init__(self, config: LightGCNConfig, data: TrainingData, generator: torch.Generator) -> None:
         super().__init__()
         self.config = config
+        self.l2 = l2_of_loss(config.l2, config.loss, GRAPH_L2)
         self.graph = UserItemGraph(data.positives, data.n_items)
         self.users = nn.Parameter(torch.randn(data.n_users, config.dim, generator=generator) * config.init_std)
         self.items = nn.Parameter(torch.randn(data.n_items, config.dim, generator=generator) * config.init_std)
@@ -62,9 +66,9 @@ class LightGCN(TrainableRecommender):
         u, v = self.graph.propagate(self.users, self.items, self.config.n_layers)
         penalty = mean_squared_norm(self.users, users) + mean_squared_norm(self.items, positives)
         if self.config.loss == "softmax":
-            return softmax_of_graph(u, v, users, positives, negatives, self.is_sampled) + self.config.l2 * penalty
+            return softmax_of_graph(u, v, users, positives, negatives, self.is_sampled) + self.l2 * penalty
         penalty = penalty + mean_squared_norm(self.items, negatives)
-        return bpr_loss_of_margins(margins(u, v, users, positives, negatives)) + self.config.l2 * penalty
+        return bpr_loss_of_margins(margins(u, v, users, positives, negatives)) + self.l2 * penalty
 
     @torch.no_grad()
     def scorer(self) -> Scorer:

@@ -33,7 +33,7 @@ from model.data.jagged import JaggedTensor, row_positions
 from model.data.tensors import TrainingData
 from model.models.history import bounded
 from model.models.lookup import lookup
-from model.models.loss import bpr_loss, mean_squared_norm, squared_norm
+from model.models.loss import bpr_loss, l2_of_loss, mean_squared_norm, squared_norm
 from model.models.names import Loss
 from model.models.recommender import EmbeddingScorer, Scorer, TrainableRecommender, require_features
 from model.models.segments import softmax_by, spread_by, spread_through, sum_by
@@ -42,6 +42,7 @@ from model.models.static_shapes import are_static
 from model.models.visual.item_frames import frames_of_batch, n_frames_of
 from model.models.visual.projection import FeatureScaling, ScaledFeatures
 
+_L2: dict[Loss, float] = {"bpr": 1e-3, "softmax": 0.1}
 _BLOCK_USERS = 512  # users per block in the scorer
 
 
@@ -53,7 +54,8 @@ class ACFConfig:
         dim: size of the embeddings.
         attention_width: h, rows of each W¹ and W².
         max_history: maximum number of items per history.
-        l2: weight of the L2 penalty on the embeddings of a batch (`loss.mean_squared_norm`), p included.
+        l2: weight of the L2 penalty on the embeddings of a batch (`loss.mean_squared_norm`), p included; None: 0.001,
+            with a softmax 0.1.
         attention_l2: weight of the squared norms of the attention's matrices.
         feature_scaling: how features are scaled first (`projection.ScaledFeatures`).
         init_std: standard deviation of the initial u, v and p, N(0, init_std²).
@@ -64,7 +66,7 @@ class ACFConfig:
     dim: int = 32
     attention_width: int = 32
     max_history: int = 50
-    l2: float = 1e-3
+    l2: float | None = None
     attention_l2: float = 1e-4
     feature_scaling: FeatureScaling = "standard"
     init_std: float = 0.01
@@ -85,6 +87,7 @@ class ACF(TrainableRecommender):
     def __init__(self, config: ACFConfig, data: TrainingData, generator: torch.Generator) -> None:
         super().__init__()
         self.config = config
+        self.l2 = l2_of_loss(config.l2, config.loss, _L2)
         self.features = ScaledFeatures(require_features(data.frames, "acf"), config.feature_scaling)
         history = bounded(data.positives, config.max_history, generator)
         self.frame_offsets: Tensor
@@ -129,7 +132,7 @@ class ACF(TrainableRecommender):
             loss = bpr_loss(scores[:, 0], scores[:, 1:])
             embeddings = embeddings + mean_squared_norm(self.items, negatives)
         attention = (self.item_attention, self.frame_attention, self.projection, self.item_logit, self.frame_logit)
-        return loss + self.config.l2 * embeddings + self.config.attention_l2 * squared_norm(attention)
+        return loss + self.l2 * embeddings + self.config.attention_l2 * squared_norm(attention)
 
     def batch_sizes(self, users: Tensor, positives: Tensor, negatives: Tensor) -> dict[str, Tensor]:
         """Return how many items the histories of a batch have, and these items' frames (see `TrainableRecommender`)."""

@@ -25,13 +25,15 @@ from torch.nn.functional import relu
 from model.data.jagged import row_positions
 from model.data.tensors import TrainingData
 from model.models.lookup import lookup
-from model.models.loss import bpr_loss, mean_squared_norm, squared_norm
+from model.models.loss import bpr_loss, l2_of_loss, mean_squared_norm, squared_norm
 from model.models.names import Loss
 from model.models.recommender import FrameScorer, TrainableRecommender, require_features
 from model.models.segments import mean_by
 from model.models.softmax import candidates, softmax_loss
 from model.models.visual.item_frames import ItemFrames, frames_of_batch, frames_of_distinct, n_frames_of
 from model.models.visual.projection import FeatureScaling, ScaledFeatures
+
+_L2: dict[Loss, float] = {"bpr": 1e-3, "softmax": 1e-2}
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ class CDLConfig:
     Attributes:
         dim: d, number of dimensions of the space of users and pictures.
         hidden_dim: rows of W¹.
-        l2: weight of the squared norms of the users of a batch.
+        l2: weight of the squared norms of the users of a batch; None: 0.001, with a softmax 0.01.
         projection_l2: the same for W¹ and W². Without it, they memorise the noise of single pictures.
         feature_scaling: how features are scaled first (`projection.ScaledFeatures`).
         init_std: standard deviation of the initial users, N(0, init_std²).
@@ -51,7 +53,7 @@ class CDLConfig:
 
     dim: int = 32
     hidden_dim: int = 64
-    l2: float = 1e-3
+    l2: float | None = None
     projection_l2: float = 3e-3
     feature_scaling: FeatureScaling = "standard"
     init_std: float = 0.01
@@ -76,6 +78,7 @@ class CDL(TrainableRecommender):
     def __init__(self, config: CDLConfig, data: TrainingData, generator: torch.Generator) -> None:
         super().__init__()
         self.config = config
+        self.l2 = l2_of_loss(config.l2, config.loss, _L2)
         self.frame_offsets: Tensor
         self.register_buffer("frame_offsets", data.frames.offsets, persistent=False)
         self.features = ScaledFeatures(require_features(data.frames, "cdl"), config.feature_scaling)
@@ -93,7 +96,7 @@ class CDL(TrainableRecommender):
     def loss(self, users: Tensor, positives: Tensor, negatives: Tensor) -> Tensor:
         """Return the mean of −ln σ(D(a, j) − D(a, i)) over all pairs, or a softmax of −D, with its penalty."""
         w = lookup(users, self.users)  # (B, d)
-        penalty = self.config.l2 * mean_squared_norm(self.users, users, w)
+        penalty = self.l2 * mean_squared_norm(self.users, users, w)
         penalty = penalty + self.config.projection_l2 * squared_norm([self.hidden, self.last])
         size, reserved = self.features.n_frames, self.reserved_size("frames")
         if self.config.loss == "softmax":

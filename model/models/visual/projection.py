@@ -22,6 +22,7 @@ _ONE_BLOCK_NUMBERS = 1 << 23  # a batch up to this size is one block, which the 
 _BLOCK_ITEMS = 256
 _KEPT_NUMBERS = 1 << 27  # up to this size, a shifted and rounded copy is kept: 256 MiB
 _MIN_RELATIVE_STD = 1e-3
+_MIN_RELATIVE_VARIANCE = 1e-20  # of equal features: the rounding of their mean
 
 
 class ScaledFeatures(nn.Module):
@@ -35,7 +36,8 @@ class ScaledFeatures(nn.Module):
     - `centre`: each dimension minus its mean;
     - `none`: unchanged.
 
-    Then all numbers are divided by one constant, so that the mean of ‖c‖² over frames is 1. Means
+    Then all numbers are divided by one constant, so that the mean of ‖c‖² over frames is 1. If all frames have the
+    same feature, only its rounding would be left, so c is 0 (unless the scaling is `none`). Means
     and deviations are over all frames of the snapshot; they use no labels. They are saved with the
     weights, so that new pictures are scaled in the same way.
 
@@ -60,7 +62,8 @@ class ScaledFeatures(nn.Module):
         norm = (squares * inverse.square()).sum().sqrt()
         self.features = features
         self.register_buffer("shift", shift.float())
-        self.register_buffer("inverse_scale", (inverse / norm.clamp_min(1e-12)).float())
+        varies = scaling == "none" or bool(variance.sum() > _MIN_RELATIVE_VARIANCE * mean.square().sum())
+        self.register_buffer("inverse_scale", (varies * inverse / norm.clamp_min(1e-12)).float())
         self._rounded: Tensor | None = None
         self._block_memory: Tensor | None = None
         self._kept = KeptFeatures()

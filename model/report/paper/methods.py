@@ -11,9 +11,10 @@ from dataset.wording import Wording
 from model.models.names import is_own
 from model.models.recommender import TrainableRecommender
 from model.models.registry import MODELS
-from model.report.model_styles import in_order, style_of
+from model.report.model_styles import arm_of, in_order, style_of
 from model.report.paper.latex import latex, markdown
 from model.report.paper.references import ADAM, HOLM, NDCG, VGG, bibtex, key_of
+from model.report.repeats import Repeats
 from model.training.config import TrainingConfig
 
 _SPLITS = {
@@ -37,6 +38,13 @@ _PROTOCOLS = {
 }
 
 
+_ARMS = {
+    "shuffled": "pictures that were shuffled among and within the {items}",
+    "noise": "noise of the features' mean and variance",
+    "constant": "one constant feature",
+    "mean": "the mean feature of the {item} for each of its pictures",
+}
+
 _START, _END = "\ue000", "\ue001"
 """The signs around citations in a text; both are for private use, so no name has them."""
 
@@ -50,26 +58,34 @@ class Methods:
     bibtex: str
 
 
-def methods(manifest: Manifest, experiment: Mapping[str, Any], wording: Wording) -> Methods:
+def methods(manifest: Manifest, experiment: Mapping[str, Any], wording: Wording, over_all: bool = False) -> Methods:
     """Return the methods of an experiment.
 
     Args:
         manifest: the snapshot's manifest.
         experiment: the content of `experiment.json`.
         wording: what items are called.
+        over_all: whether the reported metrics are over all items, whatever the protocol was.
     """
-    runs: Sequence[Mapping[str, Any]] = experiment["runs"]
+    runs: Sequence[Mapping[str, Any]] = [run for run in experiment["runs"] if "recommendations" not in run]
+    given: Sequence[Mapping[str, Any]] = [run for run in experiment["runs"] if "recommendations" in run]
+    repeats = Repeats.of(experiment)
     names = {run["label"]: run["model"] for run in runs}
-    models, judged = in_order(set(names)), experiment.get("evaluation") or {}
+    models = in_order({label for label in names if arm_of(label) is None})
+    arms = list(dict.fromkeys(arm for label in names if (arm := arm_of(label))))
+    judged = experiment.get("evaluation") or {}
     entry = cite(manifest)
     sentences = [
         _data(manifest, wording, entry.partition("{")[2].partition(",")[0]),
         _split(manifest, wording),
+        *_folds(experiment.get("folds")),
         *_features(runs),
         f"We compare {_listed([_cited(model, names[model]) for model in models])}.",
+        *_arms(arms, wording),
+        *_given(given),
         *_training(runs, manifest.statistics["n_train_interactions"]),
-        *_protocol(judged, manifest, wording),
-        *_tests(len(models), judged),
+        *_protocol({**judged, "protocol": "full"} if over_all else judged, manifest, wording, repeats),
+        *_tests(len(models) + len({run["label"] for run in given}), judged, repeats),
     ]
     text = " ".join(sentences)
     keys = [key for part in text.split(_START)[1:] for key in part.partition(_END)[0].split(",")]
@@ -145,6 +161,14 @@ def _features(runs: Sequence[Mapping[str, Any]]) -> list[str]:
     return [f"Models that read pictures use {_listed(list(made_by))}{_reference(VGG) if is_vgg else ''}."]
 
 
+def _arms(arms: Sequence[str], wording: Wording) -> list[str]:
+    """Return what models are given in place of their pictures, to measure what pictures add."""
+    if not arms:
+        return []
+    listed = _listed([wording.fill(_ARMS[arm]) for arm in arms])
+    return [f"To measure what pictures add, models that read pictures are also trained and tested with {listed}."]
+
+
 def _training(runs: Sequence[Mapping[str, Any]], n_train: int) -> list[str]:
     seeds = sorted({run["seed"] for run in runs})
     times = "once" if len(seeds) == 1 else f"{len(seeds)} times"
@@ -176,7 +200,26 @@ def _compared(trained: Sequence[Mapping[str, Any]]) -> str:
     return f" with {n} negatives per positive, or with a softmax loss ({listed})"
 
 
-def _protocol(judged: Mapping[str, Any], manifest: Manifest, wording: Wording) -> list[str]:
+def _folds(folds: Mapping[str, Any] | None) -> list[str]:
+    """Return how the models are judged on folds."""
+    if not folds:
+        return []
+    return [
+        f"The test split is not used: the training and validation interactions are dealt anew to {folds['k']} folds "
+        f"(seed {folds['seed']}). Each fold is judged once, the next one is for validation and for choosing settings, "
+        "and the others are for training."
+    ]
+
+
+def _given(given: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return whose recommendations come from another tool."""
+    names = list(dict.fromkeys(run["label"] for run in given))
+    if not names:
+        return []
+    return [f"The recommendations of {_listed(names)} come from another tool and are judged in the same way."]
+
+
+def _protocol(judged: Mapping[str, Any], manifest: Manifest, wording: Wording, repeats: Repeats) -> list[str]:
     said = (
         [
             wording.fill(_PROTOCOLS[judged["protocol"]])
@@ -192,16 +235,17 @@ def _protocol(judged: Mapping[str, Any], manifest: Manifest, wording: Wording) -
             f"{wording.a_item} with a liked picture. Likes are used for evaluation only, "
             "unless a model is said to learn from them."
         )
-    return [*said, f"We report HR@K and NDCG@K{_reference(NDCG)} on the test split, as means over users and seeds."]
+    means = _listed(["users", *repeats.kinds.split(" and ")])
+    return [*said, f"We report HR@K and NDCG@K{_reference(NDCG)} on {repeats.judged_on}, as means over {means}."]
 
 
-def _tests(n_models: int, judged: Mapping[str, Any]) -> list[str]:
+def _tests(n_models: int, judged: Mapping[str, Any], repeats: Repeats) -> list[str]:
     resamples = f" of {judged['n_bootstrap']:,} resamples" if judged else ""
     said = [f"Intervals of 95 % are percentiles{resamples} of the users (bootstrap)."]
     if n_models > 1:
         said.append(
-            "Whether two models differ is tested with a paired t-test over users on their means over seeds; p-values "
-            f"are corrected for all pairs that were compared{_reference(HOLM)}, and differences with p < 0.05 "
+            f"Whether two models differ is tested with a paired t-test over users on their means over {repeats.kinds}; "
+            f"p-values are corrected for all pairs that were compared{_reference(HOLM)}, and differences with p < 0.05 "
             "count as significant."
         )
     return said

@@ -8,9 +8,11 @@ from dataset.files import write_text
 from dataset.report.numbers import NumberSource
 from dataset.snapshots.manifest import Manifest
 from dataset.wording import Wording
+from model.report.headlines import metric_of
 from model.report.paper.formats import write_tables
 from model.report.paper.methods import methods
 from model.report.paper.tables import paper_tables
+from model.report.repeats import Repeats
 
 MANIFEST = "manifest.json"
 _SIZES = (  # statistic, its name in the table, its format
@@ -39,9 +41,8 @@ def write_paper(
         wording: what items are called.
     """
     sizes = [(wording.fill(words), numbers.at(MANIFEST, "statistics", key), spec) for key, words, spec in _SIZES]
-    n_seeds = len({run["seed"] for run in experiment["runs"]})
-    written = write_tables(paper_tables(numbers, sizes, n_seeds, wording, manifest.label), folder)
-    told = methods(manifest, experiment, wording)
+    written = write_tables(paper_tables(numbers, sizes, Repeats.of(experiment), wording, manifest.label), folder)
+    told = methods(manifest, experiment, wording, metric_of(numbers, "item", "ndcg") != "ndcg")
     for name, content in (("methods.tex", told.latex), ("methods.md", told.markdown), ("references.bib", told.bibtex)):
         write_text(folder / name, content)
         written.append(folder / name)

@@ -20,13 +20,12 @@ def main(made: str, batch_size: int) -> None:
     print(json.dumps(rates))
 
 
-def recbole(data, batch_size):
+def recbole(data, batch_size, model_name="BPR", settings_of_model=None):
     """The second of two epochs, so that nothing is counted that happens once."""
     from recbole.config import Config
     from recbole.data import create_dataset, data_preparation
-    from recbole.model.general_recommender import BPR
     from recbole.trainer import Trainer
-    from recbole.utils import init_seed
+    from recbole.utils import get_model, init_seed
 
     with tempfile.TemporaryDirectory() as name, contextlib.chdir(name):  # it writes logs where it runs
         folder = Path(name) / "made"
@@ -38,13 +37,14 @@ def recbole(data, batch_size):
             "load_col": {"inter": ["user_id", "item_id"]}, "use_gpu": False, "show_progress": False, "state": "ERROR",
             "train_neg_sample_args": {"distribution": "uniform", "sample_num": 1},
             "eval_args": {"split": {"RS": [0.99, 0.01, 0.0]}, "group_by": None, "order": "RO", "mode": "full"},
+            **(settings_of_model or {}),
         }  # fmt: skip
         argv, sys.argv = sys.argv, sys.argv[:1]  # RecBole reads the command line as settings
-        config = Config(model="BPR", dataset="made", config_dict=settings)
+        config = Config(model=model_name, dataset="made", config_dict=settings)
         sys.argv = argv
         init_seed(0, True)
         train, _, _ = data_preparation(config, dataset := create_dataset(config))
-        model = BPR(config, train.dataset)
+        model = get_model(model_name)(config, train.dataset)
         trainer = Trainer(config, model)
         trainer._train_epoch(train, 0)
         started = time.perf_counter()

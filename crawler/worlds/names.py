@@ -34,6 +34,8 @@ _REMARKS = (
     "颜色真好看\n每一帧都想存下来。", "有点长，可以倒一杯茶慢慢看。",
 )  # fmt: skip
 
+_STRIDE = 6_007  # has no factor in common with the number of titles, so that neighbours have different words
+
 # The pair of genres of each clique in `tastes`, in the site's words.
 CLIQUE_GENRES = (
     ("剧情", "爱情"), ("动作", "犯罪"), ("喜剧", "家庭"), ("科幻", "冒险"),
@@ -62,6 +64,30 @@ def invent_directors(n: int, generator: np.random.Generator) -> list[str]:
     """Return `n` distinct names of directors, Chinese and transliterated."""
     names = [*_FOREIGN_NAMES, *(f"{a}{b}" for a, b in product(_SURNAMES, _GIVEN_NAMES))]
     return [names[i] for i in generator.permutation(len(names))[: min(n, len(names))]]
+
+
+def any_title(number: int) -> tuple[str, str]:
+    """Return the Chinese and the English title with this number; 15,625 numbers have titles of their own."""
+    n_plain, n_nouns = len(_ADJECTIVES) * len(_NOUNS), len(_NOUNS)
+    again, place = divmod(number, n_plain * n_nouns)
+    adjective, rest = divmod(place * _STRIDE % (n_plain * n_nouns), n_nouns * n_nouns)
+    noun, other = divmod(rest, n_nouns)
+    (a, x), (b, y), (c, z) = _ADJECTIVES[adjective], _NOUNS[noun], _NOUNS[other]
+    chinese, english = (f"{a}的{b}", f"The {x} {y}") if noun == other else (f"{a}的{b}与{c}", f"The {x} {y} & {z}")
+    return (f"{chinese}（{again + 1}）", f"{english} ({again + 1})") if again else (chinese, english)
+
+
+def any_director(number: int) -> str:
+    """Return the name with this number; 1,738 numbers have names of their own."""
+    n_given = len(_GIVEN_NAMES)
+    again, place = divmod(number, len(_FOREIGN_NAMES) + len(_SURNAMES) * n_given * n_given)
+    if place < len(_FOREIGN_NAMES):
+        name = _FOREIGN_NAMES[place]
+    else:
+        rest, given = divmod(place - len(_FOREIGN_NAMES), n_given)
+        surname, other = rest % len(_SURNAMES), rest // len(_SURNAMES)
+        name = f"{_SURNAMES[surname]}{_GIVEN_NAMES[given]}" + (f"·{_GIVEN_NAMES[other]}" if other != given else "")
+    return f"{name}（{again + 1}）" if again else name
 
 
 def invent_nickname(generator: np.random.Generator) -> tuple[str, str]:

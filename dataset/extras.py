@@ -35,13 +35,7 @@ EXTRAS = {
     "crawler": ("crawl", ("lxml", "parsel", "protego", "scrapy", "twisted", "warcio")),
     "features": ("train", ("torch", "torchvision")),
     "model": ("train", ("loky", "optuna", "scipy", "torch")),
-<<<<<<< HEAD
-    "flows": ("flows", ("dask", "distributed", "httpx", "prefect", "requests", "torch", "uvicorn")),
-||||||| a10b42a
-    "flows": ("flows", ("dask", "distributed", "httpx", "prefect", "prefect_dask", "requests", "torch", "uvicorn")),
-=======
-    "flows": ("flows", ("dask", "distributed", "prefect", "prefect_dask", "requests", "torch", "uvicorn")),
->>>>>>> main
+    "flows": ("flows", ("dask", "distributed", "prefect", "requests", "torch", "uvicorn")),
 }
 
 

@@ -25,6 +25,7 @@ from dataset.snapshots.publication import GateConfig, PublicationConfig
 from features.config import DEFAULT_STORE, ExtractorConfig
 from flows.parameters.form import Group, in_words
 from flows.parameters.types import (
+    Answers,
     Contact,
     Decoding,
     Description,
@@ -48,91 +49,6 @@ from flows.runners import LOCAL
 PICTURES_A_SHARD = 256
 
 STRICT = ConfigDict(extra="forbid")
-<<<<<<< HEAD:flows/parameters/config.py
-||||||| a10b42a:flows/config.py
-_Config = TypeVar("_Config")
-_Result = TypeVar("_Result")
-
-
-class Group(NamedTuple):
-    """Annotates the first parameter of a group in a flow's form."""
-
-    title: str
-
-
-def _attributes(config: type) -> dict[str, str]:
-    """Return the descriptions in the `Attributes` section of a config's docstring."""
-    _, _, section = (inspect.getdoc(config) or "").partition("Attributes:\n")
-    entries = re.findall(r"^    (\w+): (.+(?:\n {8}.+)*)", section.partition("\n\n")[0], re.MULTILINE)
-    return {name: " ".join(text.split()) for name, text in entries}
-
-
-def _without_login(root: Any) -> Any:
-    """Return a path or address as a text, unless it has a login, which Prefect's database and page would show."""
-    if re.search(r"^[a-z0-9+]+:/.*[@?#]", str(root), re.IGNORECASE):
-        raise ValueError("Input should be s3://bucket/prefix without a login; credentials belong in the environment")
-    return str(root) if isinstance(root, Path) else root
-
-
-_of_extractor = _attributes(ExtractorConfig)
-Extractor = Annotated[str, Parameter(help=_of_extractor["name"])]
-Weights = Annotated[str, Parameter(help=_of_extractor["weights"])]
-Precision = Annotated[Literal["auto", "fp32", "bf16"], Parameter(help=_of_extractor["precision"])]
-Decoding = Annotated[Literal["auto", "fast", "full", "gpu"], Parameter(help=_of_extractor["decoding"])]
-
-_of_publication = _attributes(PublicationConfig)
-Licence = Annotated[str | None, Parameter(help=_of_publication["licence"])]
-Publisher = Annotated[str | None, Parameter(help=_of_publication["publisher"])]
-Contact = Annotated[str | None, Parameter(help=_of_publication["contact"])]
-Description = Annotated[str | None, Parameter(help=_of_publication["description"])]
-TrainLikes = Annotated[bool, Parameter(help=_of_publication["train_likes"])]
-PublishedDates = Annotated[Dates | None, Parameter(help=_of_publication["dates"])]
-Root = Annotated[str, BeforeValidator(_without_login)]
-
-_of_gate = _attributes(GateConfig)
-MaxLoss = Annotated[float, Field(ge=0, le=1), Parameter(help=_of_gate["max_loss"])]
-Release = Annotated[str | None, Field(pattern="^[0-9a-f]{12,64}$"), Parameter(help=_of_gate["release"])]
-=======
-_Config = TypeVar("_Config")
-_Result = TypeVar("_Result")
-
-
-class Group(NamedTuple):
-    """Annotates the first parameter of a group in a flow's form."""
-
-    title: str
-
-
-def _attributes(config: type) -> dict[str, str]:
-    """Return the descriptions in the `Attributes` section of a config's docstring."""
-    _, _, section = (inspect.getdoc(config) or "").partition("Attributes:\n")
-    entries = re.findall(r"^    (\w+): (.+(?:\n {8}.+)*)", section.partition("\n\n")[0], re.MULTILINE)
-    return {name: " ".join(text.split()) for name, text in entries}
-
-
-def _without_login(root: Any) -> Any:
-    """Return a path or address as a text, unless it has a login, which Prefect's database and page would show."""
-    if re.search(r"^[a-z0-9+]+:/.*[@?#]", str(root), re.IGNORECASE):
-        raise ValueError("Input should be s3://bucket/prefix without a login; credentials belong in the environment")
-    return str(root) if isinstance(root, Path) else root
-
-
-_of_extractor = _attributes(ExtractorConfig)
-Extractor = Annotated[str, Parameter(help=_of_extractor["name"])]
-Weights = Annotated[str, Parameter(help=_of_extractor["weights"])]
-Precision = Annotated[Literal["auto", "fp32", "bf16"], Parameter(help=_of_extractor["precision"])]
-_of_publication = _attributes(PublicationConfig)
-Licence = Annotated[str | None, Parameter(help=_of_publication["licence"])]
-Publisher = Annotated[str | None, Parameter(help=_of_publication["publisher"])]
-Description = Annotated[str | None, Parameter(help=_of_publication["description"])]
-Answers = Annotated[Path | None, Parameter(help=_of_publication["answers"])]
-PublishedDates = Annotated[Dates | None, Parameter(help=_of_publication["dates"])]
-Root = Annotated[str, BeforeValidator(_without_login)]
-
-_of_gate = _attributes(GateConfig)
-MaxLoss = Annotated[float, Field(ge=0, le=1), Parameter(help=_of_gate["max_loss"])]
-Release = Annotated[str | None, Field(pattern="^[0-9a-f]{12,64}$"), Parameter(help=_of_gate["release"])]
->>>>>>> main:flows/config.py
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -313,7 +229,7 @@ class ExtractFeaturesConfig:
     extractor: Extractor = ExtractorConfig.name
     weights: Weights = ExtractorConfig.weights
     precision: Precision = "auto"
-    decoding: Annotated[Literal["auto", "fast", "full", "gpu"], Parameter(help=_of_extractor["decoding"])] = "auto"
+    decoding: Decoding = "auto"
     retry: bool = False
     pictures_a_shard: Count = PICTURES_A_SHARD
     threads: CountOrZero = 0
@@ -349,11 +265,11 @@ class PublishConfig:
     root: Root = "data/snapshots"
     licence: Licence = None
     publisher: Publisher = None
-    contact: Annotated[str | None, Parameter(help=_of_publication["contact"])] = None
+    contact: Contact = None
     dates: PublishedDates = None
     description: Description = None
     answers: Answers = None
-    train_likes: Annotated[bool, Parameter(help=_of_publication["train_likes"])] = False
+    train_likes: TrainLikes = False
     max_loss: MaxLoss = GateConfig.max_loss
     release: Release = None
 

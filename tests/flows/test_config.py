@@ -42,6 +42,7 @@ PUBLIC = {
     "licence": None,
     "publisher": None,
     "description": None,
+    "answers": None,
     "dates": None,
     "max_loss": 0.05,
     "release": None,

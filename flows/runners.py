@@ -59,7 +59,7 @@ def local_cluster(**options: Any) -> Any:
         "dashboard_address": None,
         "security": True,  # a certificate for this run: a scheduler without one runs what any local user sends
     }
-    return distributed.LocalCluster(**ours | options)
+    return distributed.LocalCluster(**ours | options)  # type: ignore[no-untyped-call]
 
 
 @contextmanager

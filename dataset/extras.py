@@ -35,7 +35,7 @@ EXTRAS = {
     "crawler": ("crawl", ("lxml", "parsel", "protego", "scrapy", "twisted", "warcio")),
     "features": ("train", ("torch", "torchvision")),
     "model": ("train", ("loky", "optuna", "scipy", "torch")),
-    "flows": ("flows", ("dask", "distributed", "prefect", "prefect_dask", "requests", "torch", "uvicorn")),
+    "flows": ("flows", ("dask", "distributed", "prefect", "requests", "torch", "uvicorn")),
 }
 
 

@@ -103,6 +103,18 @@ class FeatureStore:
         readable = [name for name in image_sha256 if not (failures / f"{name}.txt").exists()]
         return any(self.path.glob(f"{_digest_of_names(readable)}-*.parquet"))
 
+    def receive(self, name: str, content: bytes) -> None:
+        """Write a file of another store of the same extractor; a shard whose bytes do not match its name is refused.
+
+        Raises:
+            InvalidTableError: the shard is corrupt.
+        """
+        path = self.path / name
+        if path.suffix == ".parquet" and not _is_intact(path, content):
+            raise InvalidTableError(f"{path}: was received corrupt; run the same command again")
+        with atomic_path(path) as temporary:
+            temporary.write_bytes(content)
+
     def add_failure(self, image_sha256: str, reason: str) -> None:
         """Record why a picture has no feature."""
         write_text(self.path / "failures" / f"{image_sha256}.txt", reason + "\n")

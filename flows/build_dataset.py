@@ -12,8 +12,9 @@ from prefect.context import FlowRunContext
 
 from crawler.plan import STAGES
 from dataset.snapshots.snapshot import Snapshot
-from flows.config import BuildConfig, parameters_of
 from flows.limits import only_crawl_of
+from flows.parameters.config import BuildConfig
+from flows.parameters.form import parameters_of
 from flows.sandbox import sandbox_site, use_known_key
 from flows.tasks import build_tables, crawl, export_raw, extract, publish_dataset
 
@@ -38,7 +39,8 @@ def build_dataset(config: BuildConfig) -> Snapshot:
         export_raw(config.home)
     numbers = build_tables(config.home, config.dataset_config)
     if numbers["n_frames"] > numbers["n_frames_without_picture"]:
-        extract(config.home, config.extractor_config, config.data / "features", config.runner, config.feature_set)
+        store, runner = config.data / "features", config.runner
+        extract(config.home, config.extractor_config, store, runner, config.feature_set, config.exchange)
     return publish_dataset(config.home / "dataset", config.name, config.snapshots, config.publication, config.gate)
 
 

@@ -5,9 +5,8 @@ from dataclasses import asdict
 from typing import Annotated
 
 from dataset.cli import FLAT, command_line, execute, run
-from flows.config import ExtractFeaturesConfig
 from flows.extraction import extract_features
-from flows.runners import LOCAL, task_runner
+from flows.parameters.config import ExtractFeaturesConfig
 from flows.server.home import prefect_home
 from flows.server.start import current_api_url, prefect_server
 
@@ -19,19 +18,16 @@ def extract(
     *,
     config: Annotated[ExtractFeaturesConfig, FLAT] = ExtractFeaturesConfig(),  # noqa: B008 - frozen
     all_pictures: bool = False,
-    runner: str = LOCAL,
 ) -> None:
     """Extract features on many machines, on the current Prefect server or one that is started here.
 
     Args:
         config: which features to compute, and how
         all_pictures: use every picture of the raw folder, with or without a dataset; the table goes to features in it
-        runner: local, dask (processes on this machine) or dask:<address>
     """
-    chosen_runner = task_runner(runner)
     parameters = asdict(config) | ({"dataset": None} if all_pictures else {})
     with prefect_server(prefect_home(), current_api_url()):
-        extract_features.with_options(task_runner=chosen_runner)(**parameters)
+        extract_features(**parameters)
 
 
 def main(argv: Sequence[str]) -> None:

@@ -1,4 +1,4 @@
-"""The flow `extract-features`: shards of pictures as tasks, in one process or on a cluster.
+"""The flow `extract-features`: shards of pictures, computed in one process or on a cluster.
 
 `python -m flows.extract_features --runner dask` computes the same table as `python -m features extract`. A shard
 whose worker is lost is computed again.
@@ -9,73 +9,29 @@ batches of one shape. The last bits of a feature depend on its place in the batc
 not on the worker.
 """
 
-import functools
-import math
-import threading
-from contextlib import suppress
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-import polars as pl
-from prefect import flow, task
-from prefect.cache_policies import NO_CACHE
+from prefect import flow
 
 from dataset.cli import say
-from dataset.errors import WeightsError
 from dataset.progress import progress
-from features.config import ExtractOptions, ExtractorConfig, ExtractorIdentity
 from features.store import FeatureStore
-from flows.config import ExtractFeaturesConfig, parameters_of
+from flows.exchange import exchange_at
+from flows.parameters.config import ExtractFeaturesConfig
+from flows.parameters.form import parameters_of
+from flows.runners import executor
+from flows.shards import Shard, compute_from_exchange, compute_shard
 
-if TYPE_CHECKING:
-    from features.extractor import Extractor
+_MOST_AT_ONCE = 256
+"""So many shards are with the workers at once; the pictures of no more are in an exchange."""
 
-_one_at_a_time = threading.Lock()
-"""The threads of a worker take turns: they share one network, and one computation uses all cores."""
-
-
-def _lock() -> threading.Lock:
-    """Return the lock. A task's body is pickled for the workers, and a lock that it names cannot be pickled."""
-    return _one_at_a_time
-
-
-@task(task_run_name="shard {number}", cache_policy=NO_CACHE, retries=1)
-def extract_shard(
-    number: int,
-    raw: Path,
-    pictures: list[tuple[str, str]],
-    config: ExtractorConfig,
-    expected: ExtractorIdentity,
-    root: Path,
-    threads: int = 0,
-) -> int:
-    """Compute the features of pictures, given as (image_sha256, path), and write them to the store.
-
-    Returns:
-        How many pictures were computed; 0 if the store had them all.
-
-    Raises:
-        WeightsError: this machine's extractor differs from the flow's.
-    """
-    import torch  # imported here: serving the flow does not need it, and it takes seconds
-
-    from features.extract import compute
-
-    with _lock():
-        store = FeatureStore(root, expected)
-        if store.has_done([name for name, _ in pictures]):
-            return 0  # a worker was lost after it had written the shard
-        torch.set_num_threads(threads or _available_threads())
-        extractor = _extractor(config, root)
-        if extractor.identity.extractor_id != expected.extractor_id:
-            raise WeightsError(
-                f"a worker's extractor {extractor.identity} differs from the flow's {expected}; "
-                "install the same libraries and weights on all machines"
-            )
-        rows = pl.DataFrame(pictures, schema={"image_sha256": pl.String, "path": pl.String}, orient="row")
-        options = ExtractOptions(shard_time_s=math.inf)  # one shard file, on every worker
-        return compute(raw, rows, extractor, store, options, lambda _n: None)
+_Submit = Callable[[int, Shard], "Future[int]"]
+_Take = Callable[[int], None]
 
 
 @flow(name="extract-features", validate_parameters=True)
@@ -86,7 +42,7 @@ def extract_features(config: ExtractFeaturesConfig) -> str:
     Raises:
         PipelineError: see `features.extract`.
     """
-    from features.extract import finish, plan
+    from features.extract import finish, plan  # imported here: torch takes seconds
     from features.extractor import Extractor
 
     raw, root = config.raw.resolve(), config.store.resolve()  # workers may run in another folder
@@ -96,34 +52,49 @@ def extract_features(config: ExtractFeaturesConfig) -> str:
     store = FeatureStore(root, identity)
     to_do = plan(raw, config.dataset, store, config.retry)
     pictures = to_do.missing.select("image_sha256", "path")
-    shards = [part.rows() for part in pictures.iter_slices(config.pictures_a_shard)]
-    with progress("pictures") as bar:
+    shards = [
+        Shard(part.rows(), shard_config, identity, config.threads)
+        for part in pictures.iter_slices(config.pictures_a_shard)
+    ]
+    with (
+        progress("pictures") as bar,
+        executor(config.runner) as workers,
+        _way_to(workers, config.exchange, raw, store) as (submit, take),
+    ):
         line = bar.add_task("Extracting features", total=pictures.height)
-        futures = [
-            extract_shard.submit(number, raw, rows, shard_config, identity, root, config.threads)
-            for number, rows in enumerate(shards)
-        ]
-        for rows, future in zip(shards, futures, strict=True):
-            future.result()
-            bar.update(line, advance=len(rows))
+        for number, n_pictures in _computed(shards, submit):
+            take(number)
+            bar.update(line, advance=n_pictures)
     words = finish(raw, config.dataset, to_do, store, config.feature_set).summary(identity)
     say(words)
     return words
 
 
-@functools.lru_cache(maxsize=1)
-def _extractor(config: ExtractorConfig, root: Path) -> "Extractor":
-    """Return this process's extractor."""
-    from features.extractor import Extractor
+def _computed(shards: list[Shard], submit: _Submit) -> Iterator[tuple[int, int]]:
+    """Yield the number of each shard that is done and its number of pictures, in their order."""
+    running: deque[tuple[int, Future[int]]] = deque()
+    for number, shard in enumerate(shards):
+        running.append((number, submit(number, shard)))
+        if len(running) == _MOST_AT_ONCE:
+            done, future = running.popleft()
+            future.result()
+            yield done, len(shards[done].pictures)
+    for number, future in running:
+        future.result()
+        yield number, len(shards[number].pictures)
 
-    return Extractor(config, memory=root / "weights.json")
 
+@contextmanager
+def _way_to(workers: Executor, address: str | None, raw: Path, store: FeatureStore) -> Iterator[tuple[_Submit, _Take]]:
+    """Yield how a shard is sent to the workers, and how its features come back: through the folders, or an exchange."""
+    if address is None:
+        root = store.path.parent
+        yield lambda _, shard: workers.submit(compute_shard, shard, raw, root), lambda _: None
+        return
+    with exchange_at(address) as exchange:
 
-def _available_threads() -> int:
-    """Return the number of threads that Dask gave this process; in a process without Dask, torch's threads."""
-    import distributed
-    import torch
+        def submit(number: int, shard: Shard) -> "Future[int]":
+            exchange.put_pictures(str(number), raw, shard.pictures)
+            return workers.submit(compute_from_exchange, shard, exchange, str(number))
 
-    with suppress(ValueError):
-        return int(distributed.get_worker().state.nthreads)
-    return torch.get_num_threads()
+        yield submit, lambda number: exchange.take_features(str(number), store)

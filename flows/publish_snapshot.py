@@ -3,7 +3,8 @@
 from prefect import flow
 
 from dataset.snapshots.snapshot import Snapshot
-from flows.config import PublishConfig, parameters_of
+from flows.parameters.config import PublishConfig
+from flows.parameters.form import parameters_of
 from flows.tasks import publish_dataset
 
 

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from dataset.cli import command_line, execute, run
 from dataset.errors import UsageError
-from flows.config import in_words
+from flows.parameters.form import in_words
 from flows.server.home import prefect_home
 from flows.server.start import current_api_url, prefect_server
 from flows.serving.deployments import DEPLOYMENTS, Deployment, deployment_from

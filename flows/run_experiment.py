@@ -5,8 +5,12 @@ from pathlib import Path
 from prefect import flow
 
 from dataset.cli import say
-from flows.config import RunExperimentConfig, parameters_of
+from dataset.snapshots.pull import pull
+from dataset.snapshots.snapshot import snapshot_at
+from dataset.storage import remote_address
 from flows.messages.artifacts import show_report
+from flows.parameters.config import RunExperimentConfig
+from flows.parameters.form import parameters_of
 
 
 @flow(name="run-experiment", validate_parameters=True)
@@ -26,7 +30,7 @@ def run_experiment(config: RunExperimentConfig) -> Path:
     from model.training.config import TrainingConfig
 
     features = tuple(config.features or ())
-    snapshot = find_snapshot(config.snapshot, next(iter(features), None))
+    snapshot = find_snapshot(_local(config.snapshot), next(iter(features), None))
     name = data_name(snapshot, features)
     training = TrainingConfig() if config.epochs is None else TrainingConfig(epochs=config.epochs)
     models, seeds = tuple(config.models or DEFAULT_MODELS), tuple(config.seeds)
@@ -37,3 +41,12 @@ def run_experiment(config: RunExperimentConfig) -> Path:
     say(f"The report is {report}; the tables are beside it.")
     show_report(report, name)
     return report
+
+
+def _local(place: str | None) -> Path | None:
+    """Return the path of a snapshot; one in an object store is pulled first, unless it is there already."""
+    if place is None or remote_address(place) is None:
+        return Path(place) if place else None
+    snapshot, is_new = pull(snapshot_at(place))
+    say(f"{'Pulled' if is_new else 'Found'} {snapshot.label} in {snapshot.path}.")
+    return snapshot.path

@@ -20,7 +20,7 @@ from pydantic import Field
 
 from dataset.cli import command_line, execute, run, say
 from dataset.errors import UsageError
-from flows.allowed import VARIABLE, Allowed
+from flows.parameters.allowed import VARIABLE, Allowed
 from flows.server.home import LOGIN_FILE, prefect_home
 from flows.server.killed import end_killed_runs
 from flows.server.start import current_api_url, prefect_server
@@ -42,6 +42,7 @@ def serve(
     adopt: bool = False,
     pool: str | None = None,
     image: str | None = None,
+    folder: Path | None = None,
 ) -> None:
     """Serve the Prefect deployments on this machine.
 
@@ -53,9 +54,10 @@ def serve(
         adopt: take over deployments that another checkout has registered, because it has moved here
         pool: register the deployments in this work pool for its workers, then exit
         image: with --pool: a container image with this project
+        folder: with --pool: the folder on the workers' machines in which runs work, if it is not this one
     """
-    if image and not pool:
-        raise UsageError("--image requires --pool; see python -m flows.serve --help")
+    if (image or folder) and not pool:
+        raise UsageError("--image and --folder require --pool; see python -m flows.serve --help")
     read = {file: read_settings(file) for file in settings}
     allowed = (read_toml(Allowed, allow) if allow else Allowed()).with_values_of(read.values())
     deployments = [*DEPLOYMENTS, *(deployment_from(file, values) for file, values in read.items())]
@@ -65,7 +67,7 @@ def serve(
     home, known_login = prefect_home(), get_current_settings().profiles_path
     with prefect_server(home, current_api_url(), may_start=not pool) as server:
         if pool:
-            register(deployments, adopt, Pool(pool, image, allowed))
+            register(deployments, adopt, Pool(pool, image, folder, allowed))
             say(f"Registered in work pool {pool}: {', '.join(deployment.label for deployment in deployments)}.")
             say(f"Next: prefect worker start --pool {pool}")
             return

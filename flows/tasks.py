@@ -29,7 +29,7 @@ from flows.children import StageError, options_from, run_stage
 from flows.extraction import extract_features
 from flows.messages.artifacts import show_held, show_snapshot
 from flows.messages.events import HELD, PUBLISHED, REFUSED, emit
-from flows.runners import LOCAL, task_runner
+from flows.runners import LOCAL
 from flows.stamps import Stamp, digests_of_files
 
 _MOST_LOSSES = 5
@@ -112,15 +112,23 @@ def build_tables(home: Path, config: DatasetConfig) -> dict[str, Any]:
     return statistics
 
 
-def extract(home: Path, config: ExtractorConfig, store: Path, runner: str, feature_set: str | None = None) -> None:
+def extract(
+    home: Path,
+    config: ExtractorConfig,
+    store: Path,
+    runner: str,
+    feature_set: str | None = None,
+    exchange: str | None = None,
+) -> None:
     """Compute the features of the dataset's pictures that the store lacks, and write the dataset's feature table.
 
     Args:
         home: the dataset's folder.
         config: the extractor.
         store: the folder of the feature store.
-        runner: name of the task runner that computes the shards, see `flows.runners.task_runner`.
+        runner: where the shards are computed, see `flows.runners.executor`.
         feature_set: the name of the feature set; None is the main set.
+        exchange: address in an object store through which workers get pictures and return features.
     """
     raw, dataset = home / "raw", home / "dataset"
     tables = (dataset / "frames.parquet", raw / "images.parquet", Path(config.weights))
@@ -135,8 +143,7 @@ def extract(home: Path, config: ExtractorConfig, store: Path, runner: str, featu
     if runner == LOCAL:
         extract_here(raw, dataset, config, store, feature_set)
     else:
-        on_runner: Any = extract_features.with_options(task_runner=task_runner(runner))
-        on_runner(
+        extract_features(
             raw=raw,
             dataset=dataset,
             store=store,
@@ -144,6 +151,8 @@ def extract(home: Path, config: ExtractorConfig, store: Path, runner: str, featu
             weights=config.weights,
             precision=config.precision,
             decoding=config.decoding,
+            runner=runner,
+            exchange=exchange,
             feature_set=feature_set,
         )
     stamp.write()

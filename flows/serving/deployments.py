@@ -12,8 +12,8 @@ from pydantic import TypeAdapter
 
 from dataset.errors import UsageError
 from flows.build_dataset import build_dataset
-from flows.config import BuildConfig
 from flows.extraction import extract_features
+from flows.parameters.config import BuildConfig
 from flows.publish_snapshot import publish_snapshot
 from flows.run_experiment import run_experiment
 from flows.serving.settings import Settings

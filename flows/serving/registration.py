@@ -17,15 +17,15 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.exceptions import ObjectNotFound
+from prefect.types.entrypoint import EntrypointType
 
 from dataset.cli import say
 from dataset.errors import UsageError
-from flows.allowed import VARIABLE, Allowed
+from flows.parameters.allowed import VARIABLE, Allowed
 from flows.serving.deployments import SLUG, Deployment
 from flows.serving.leftovers import continue_runs, skip_all_but_the_last_missed_run
 from flows.serving.schedules import in_words
 
-ROOT = Path(__file__).resolve().parents[2]
 _CHECKOUT, _SCHEDULE = "checkout: ", "schedule: "
 _Known = Mapping[str, DeploymentResponse]
 
@@ -36,12 +36,15 @@ class Pool:
 
     Attributes:
         name: its name.
-        image: a container image with this project; None: workers run this checkout and must see it at the same path.
+        image: a container image with this project; None: it is installed where the workers run.
+        folder: the folder on the workers' machines in which runs work; None: with an image, its own, else the current
+            one.
         allowed: what runs may use.
     """
 
     name: str
     image: str | None = None
+    folder: Path | None = None
     allowed: Allowed = field(default_factory=Allowed)
 
 
@@ -133,13 +136,16 @@ def _to_prefect(deployment: Deployment, options: dict[str, Any], pool: Pool | No
     flow: Any = deployment.flow  # `_sync`: Prefect decides by whether an event loop runs in this thread
     if pool is None:
         return flow.to_deployment(**options, _sync=True)
-    if pool.image is None:
-        entrypoint = f"{flow.fn.__module__.replace('.', '/')}.py:{flow.fn.__name__}"
-        flow = flow.from_source(source=str(ROOT), entrypoint=entrypoint, _sync=True)
-    variables: dict[str, Any] = {"image": pool.image} if pool.image else {}
+    folder = pool.folder or (None if pool.image else Path.cwd())
+    variables: dict[str, Any] = {
+        **({"image": pool.image} if pool.image else {}),
+        **({"working_dir": str(folder)} if folder else {}),
+    }
     if pool.allowed != Allowed():
         variables["env"] = {VARIABLE: pool.allowed.to_json()}
-    return flow.to_deployment(**options, work_pool_name=pool.name, job_variables=variables, _sync=True)
+    # The workers' own installation of this project has the flow, wherever it is.
+    options |= {"entrypoint_type": EntrypointType.MODULE_PATH, "job_variables": variables}
+    return flow.to_deployment(**options, work_pool_name=pool.name, _sync=True)
 
 
 def _known(client: SyncPrefectClient, deployments: Sequence[Deployment], checkout: str, adopt: bool) -> _Known:

@@ -12,7 +12,7 @@ from prefect.utilities.asyncutils import run_coro_as_sync
 from pydantic import TypeAdapter, ValidationError
 
 from dataset.errors import UsageError
-from flows.config import in_words as problems
+from flows.parameters.form import in_words as problems
 
 
 def next_start(schedule: SCHEDULE_TYPES) -> datetime | None:

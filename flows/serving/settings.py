@@ -11,7 +11,8 @@ from pydantic import ValidationError
 from pydantic.dataclasses import dataclass
 
 from dataset.errors import MissingInputError, UsageError
-from flows.config import STRICT, BuildConfig, in_words
+from flows.parameters.config import STRICT, BuildConfig
+from flows.parameters.form import in_words
 from flows.serving.schedules import next_start
 
 _SECRET = re.compile(r"pass(word|wd|phrase)|secret|token|credential|auth|(api|access|private)[_-]?key", re.IGNORECASE)

@@ -2,6 +2,7 @@
 
 import os
 import re
+import secrets
 import shutil
 import signal
 import subprocess
@@ -11,6 +12,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import requests
+from moto.server import ThreadedMotoServer
 
 from flows.server.start import prefect_server
 
@@ -44,6 +47,25 @@ def fast_prefect(home: Path, port: int) -> Environment:
         "NO_COLOR": "1",
         "COLUMNS": "200",
     }
+
+
+@pytest.fixture(scope="session")
+def s3(s3_environment: Callable[[str], Environment]) -> Iterator[Environment]:
+    """Run an S3 server with the bucket `bucket`; give the environment that leads to it."""
+    store = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    store.start()
+    host, port = store.get_host_and_port()
+    assert requests.put(f"http://{host}:{port}/bucket", timeout=30).ok
+    yield s3_environment(f"http://{host}:{port}")
+    store.stop()
+
+
+@pytest.fixture
+def in_s3(s3: Environment, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Let this process use the S3 server; give an address there."""
+    for name, value in s3.items():
+        monkeypatch.setenv(name, value)
+    return f"s3://bucket/{secrets.token_hex(4)}"
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ def test_the_commands_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("main", "wrong", "message"),
     [
-        (serve.main, ["--image", "x"], "--image requires --pool"),
+        (serve.main, ["--image", "x"], "--image and --folder require --pool"),
         (demo.main, ["--port", "70000"], "--port"),
         (demo.main, ["--port", "0"], "--port"),
         (demo.main, ["--port", "8801.5"], "--port"),
@@ -27,9 +27,9 @@ def test_the_commands_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
         (demo.main, ["--movies", "40.7"], "--movies"),
         (extract_features.main, ["--precision", "fp8"], "--precision"),
         (extract_features.main, ["--pictures-a-shard", "0"], "--pictures-a-shard"),
-        (extract_features.main, ["--runner", "slurm"], "unknown runner"),
+        (extract_features.main, ["--runner", "slurm"], "Input should be local, dask or dask:<address>"),
         (serve.main, ["--suffix", "a/b"], "--suffix"),
-        (flows.main, ["serve", "--image", "x"], "--image requires --pool"),
+        (flows.main, ["serve", "--image", "x"], "--image and --folder require --pool"),
         (flows.main, ["run", "build-datasets"], "unknown flow 'build-datasets'; choose one of: build-dataset, build-"),
         (flows.main, ["run", "build-dataset", "-p", "k"], "--param 'k': give name=value"),
         (flows.main, ["run", "build-dataset", "-p", "k=-1"], "k: Input should be greater than or equal to 0"),

@@ -7,7 +7,8 @@ import pytest
 from dataset.errors import UsageError
 from flows.build_dataset import build_dataset
 from flows.children import options_from
-from flows.config import BuildConfig, ExtractFeaturesConfig, PublishConfig, RunExperimentConfig, descriptions
+from flows.parameters.config import BuildConfig, ExtractFeaturesConfig, PublishConfig, RunExperimentConfig
+from flows.parameters.form import descriptions
 from flows.serving.deployments import DEPLOYMENTS
 
 PUBLIC = {
@@ -35,11 +36,13 @@ PUBLIC = {
     "weights": "auto",
     "precision": "auto",
     "runner": "local",
+    "exchange": None,
     "feature_set": None,
     "root": None,
     "licence": None,
     "publisher": None,
     "description": None,
+    "answers": None,
     "dates": None,
     "max_loss": 0.05,
     "release": None,

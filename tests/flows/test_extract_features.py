@@ -8,18 +8,20 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import CancelledError
 from pathlib import Path
 
 import distributed
 import pytest
+from distributed.scheduler import KilledWorker
 
-from dataset.errors import UsageError
+from dataset.errors import PipelineError, UsageError
 from dataset.feature_schema import FrameFeature
 from dataset.snapshots.snapshot import latest
 from dataset.tables import read_table
-from flows.config import PICTURES_A_SHARD
 from flows.extraction import extract_features
-from flows.runners import task_runner
+from flows.parameters.config import PICTURES_A_SHARD
+from flows.runners import executor, explained
 
 OPTIONS = {
     "extractor": "mobilenet_v3_small",
@@ -38,16 +40,14 @@ def test_one_process_and_a_cluster_that_loses_a_worker_give_the_same_table(
 ) -> None:
     raw = make_raw()
     table = raw / "features" / "frame_features.parquet"
-    extract_features.with_options(task_runner=task_runner("local"))(
-        raw=raw, dataset=None, store=tmp_path / "one", **OPTIONS
-    )
+    extract_features(raw=raw, dataset=None, store=tmp_path / "one", **OPTIONS)
     alone = table.read_bytes()
     table.unlink()
     with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
         lost = threading.Thread(target=_kill_a_worker, args=(cluster, tmp_path / "two"))
         lost.start()
-        runner = task_runner(f"dask:{cluster.scheduler_address}")
-        extract_features.with_options(task_runner=runner)(raw=raw, dataset=None, store=tmp_path / "two", **OPTIONS)
+        runner = f"dask:{cluster.scheduler_address}"
+        extract_features(raw=raw, dataset=None, store=tmp_path / "two", runner=runner, **OPTIONS)
         lost.join()
     assert read_table(table, FrameFeature).height == len(list((raw / "pictures").iterdir()))
     assert table.read_bytes() == alone
@@ -81,11 +81,37 @@ def _kill_a_worker(cluster: distributed.LocalCluster, store: Path, n_shards: int
 
 
 def test_an_unknown_runner_is_refused_in_words() -> None:
-    with pytest.raises(UsageError, match="unknown runner 'slurm'; choose local, dask or dask:<address>"):
-        task_runner("slurm")
+    with (
+        pytest.raises(UsageError, match="unknown runner 'slurm'; choose local, dask or dask:<address>"),
+        executor("slurm"),
+    ):
+        pass
 
 
 @pytest.mark.long
 def test_a_scheduler_that_does_not_answer_is_named() -> None:
-    with pytest.raises(UsageError, match="no Dask scheduler answers at this address"):
-        task_runner("dask:tcp://127.0.0.1:9")
+    with (
+        pytest.raises(UsageError, match="no Dask scheduler answers at this address"),
+        executor("dask:tcp://127.0.0.1:9"),
+    ):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (KilledWorker("a", None, 3), "4 workers were lost with the same shard, .* run again to continue"),
+        (CancelledError(), "the cluster was lost; start it, then run again to continue"),
+        (RuntimeError("Error during deserialization of the task graph"), "install the same version of this project"),
+    ],
+    ids=["killed", "lost", "other version"],
+)
+def test_an_error_of_a_cluster_is_one_line_with_the_remedy(error: Exception, told: str) -> None:
+    with pytest.raises(PipelineError, match=f"runner 'dask:x': .*{told}") as raised, explained("dask:x"):
+        raise error
+    assert "\n" not in str(raised.value)
+
+
+def test_another_error_of_a_shard_is_not_changed() -> None:
+    with pytest.raises(RuntimeError, match="CUDA out of memory"), explained("dask:x"):
+        raise RuntimeError("CUDA out of memory")

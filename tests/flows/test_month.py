@@ -30,8 +30,8 @@ from crawler.sandbox.answers import Answer
 from crawler.sandbox.server import SandboxServer
 from crawler.sandbox.world import World, WorldConfig, generate_world
 from dataset.snapshots.snapshot import list_snapshots
-from flows.allowed import VARIABLE, Allowed
 from flows.build_dataset import build_dataset
+from flows.parameters.allowed import VARIABLE, Allowed
 from flows.server.killed import end_killed_runs
 from flows.server.start import prefect_server
 

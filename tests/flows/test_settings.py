@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from dataset.errors import MissingInputError, UsageError
-from flows.config import BuildConfig
+from flows.parameters.config import BuildConfig
 from flows.serve import main as serve
 from flows.serving.deployments import DEPLOYMENTS, deployment_from
 from flows.serving.settings import read_settings, read_toml

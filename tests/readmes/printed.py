@@ -117,6 +117,14 @@ NOT_RUN = {
     "make demo": "its recipe, `python -m flows.demo`, is run",
     "python -m flows run build-dataset -p sandbox_users=100": "tests/flows/test_run.py runs a flow so",
     "python -m flows.serve": "the fixture `served` of test_serve.py runs it",
+    **dict.fromkeys(
+        (
+            "prefect work-pool create pool --type process",
+            "python -m flows.serve --pool pool --folder /srv/crawl --allow allow.toml",
+            "prefect worker start --pool pool",
+        ),
+        "test_elsewhere.py runs it on machines of its own, if it is root; test_work_pool.py runs it on this one",
+    ),
     "prefect deployment run build-dataset/sandbox --watch": "test_serve.py runs it with sizes",
     "python -m dataset push data/snapshots/mine/v0001 hf://me/mine": "test_push.py runs it with a fake Hub",
     "python -m crawler reference small": "test_reference.py runs it",

@@ -90,7 +90,7 @@ def test_people_of_a_source_that_is_not_recorded_are_not_taken_for_invented(
 
 def test_a_flow_that_crawls_a_real_site_does_not_publish_days_by_default() -> None:
     pytest.importorskip("prefect")
-    from flows.config import BuildConfig, PublishConfig
+    from flows.parameters.config import BuildConfig, PublishConfig
 
     real = {"source": "douban", "contact": "me@example.org", "movies": ("1",)}
     assert BuildConfig(**real).publication.dates is None

@@ -234,12 +234,12 @@ def test_another_user_cannot_join_a_dask_cluster_of_ours() -> None:
 
 
 JOIN = """
-import distributed, requests, socket, ssl
-from flows.runners import task_runner
+import requests, socket, ssl
+from flows.runners import local_cluster
 
 trusting = ssl.create_default_context()
 trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE  # whoever attacks has no certificate of ours
-with distributed.LocalCluster(**task_runner("dask").cluster_kwargs | {"n_workers": 0}) as cluster:
+with local_cluster(n_workers=0) as cluster:
     scheme, _, port = cluster.scheduler_address.rpartition(":")
     for wrap in (trusting.wrap_socket, lambda connection: connection):
         try:

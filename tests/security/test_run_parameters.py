@@ -13,8 +13,8 @@ import pytest
 from prefect.context import FlowRunContext
 
 from dataset.errors import UsageError
-from flows.allowed import VARIABLE, Allowed, check_run
-from flows.config import BuildConfig, ExtractFeaturesConfig, PublishConfig, RunExperimentConfig
+from flows.parameters.allowed import VARIABLE, Allowed, check_run
+from flows.parameters.config import BuildConfig, ExtractFeaturesConfig, PublishConfig, RunExperimentConfig
 from flows.serve import main as serve
 from flows.serving.deployments import DEPLOYMENTS
 from flows.serving.settings import Settings, read_settings, read_toml
@@ -52,6 +52,8 @@ REFUSED: dict[str, tuple[object, ...]] = {
         "s3://bucket/datasets//x",
         "s3://bucket",
     ),
+    "exchange": ("s3://other/x", "s3://bucket/datasets2", "s3://bucket/datasets/../x", "gs://bucket/datasets"),
+    "snapshot": (*OUTSIDE, "s3://other/lab", "s3://bucket/datasets/../x", "file:///etc", "http://192.0.2.1/x"),
     "models": (("os:getcwd",), ("jifr", "my_models:Mine"), ("this:x",), (":",), ("jifr:",)),
     "site_urls": ("http://192.0.2.1,http://192.0.2.1,http://192.0.2.1", "http://127.0.0.1:1", "file:///etc,a,b"),
 }
@@ -193,7 +195,8 @@ def test_every_parameter_is_a_bounded_value_or_is_checked() -> None:
     for config in CONFIGS.values():
         for one in fields(config):
             if isinstance(one.default, str) or one.default in (None, MISSING) or one.type is Path:
-                checked = one.type in (Path, Path | None) or one.name in REFUSED
+                kind = getattr(one.type, "__origin__", one.type)  # without annotations
+                checked = kind in (Path, Path | None) or one.name in REFUSED
                 bounded = one.name in BOUNDED
                 assert checked or bounded or one.name in free_text, f"{config.__name__}.{one.name}"
 

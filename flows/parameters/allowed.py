@@ -23,6 +23,7 @@ from model.models.names import is_own
 
 VARIABLE = "DOUBAN_KEYFRAMES_ALLOWED"
 """The environment variable through which a served flow's process gets the list, as JSON."""
+_PLACES = ("root", "exchange", "snapshot")  # parameters that are a path or an address in an object store
 _HARMLESS_WEIGHTS = r"auto|[A-Z0-9_]+|random:\d+"  # the libraries' own, and random ones; a file has a path or a suffix
 
 
@@ -32,7 +33,7 @@ class Allowed:
 
     Attributes:
         folders: folders that runs may read and write, with everything below them
-        roots: addresses in object stores (s3://bucket/prefix) where runs may publish, with everything below them
+        roots: addresses in object stores (s3://bucket/prefix) that runs may read and write, with everything below them
         runners: where features may be computed: local, dask, dask:<address>
         weights: files of weights; auto, torchvision's names and random:<seed> are always allowed
         site_urls: base addresses of other sites: movie,www,images, and mobile if it has JSON
@@ -52,10 +53,11 @@ class Allowed:
         for config in configs:
             chosen = {one.name: getattr(config, one.name) for one in fields(config)}
             paths = tuple(value for value in chosen.values() if isinstance(value, Path))
+            places = tuple(place for name in _PLACES for place in _given(chosen, name))
             allowed = replace(
                 allowed,
-                folders=allowed.folders + paths + tuple(map(Path, filter(_is_path, _given(chosen, "root")))),
-                roots=allowed.roots + tuple(root for root in _given(chosen, "root") if not _is_path(root)),
+                folders=allowed.folders + paths + tuple(map(Path, filter(_is_path, places))),
+                roots=allowed.roots + tuple(place for place in places if not _is_path(place)),
                 runners=allowed.runners + _given(chosen, "runner"),
                 weights=allowed.weights + _given(chosen, "weights"),
                 site_urls=allowed.site_urls + _given(chosen, "site_urls"),
@@ -86,7 +88,7 @@ class Allowed:
             return True
         if isinstance(value, Path):
             return any(_is_below(value, folder) for folder in self.folders)
-        if name == "root":
+        if name in _PLACES:
             return self._allows(name, Path(value)) if _is_path(value) else _is_in_store(value, self.roots)
         if name == "weights":
             return bool(re.fullmatch(_HARMLESS_WEIGHTS, value)) or value in self.weights

@@ -1,20 +1,15 @@
 """The parameters of each flow, as one frozen config.
 
 A config is the only place that defines its flow's parameters: names, defaults, choices, bounds and
-descriptions. From it come the flow's form in Prefect (`parameters_of`), the options of a command line
+descriptions. From it come the flow's form in Prefect (`flows.parameters.form`), the options of a command line
 (`dataset.cli.FLAT`), and the check of a settings file (`flows.serving.settings`). Defaults that belong to a stage
 come from the stage's own config.
 """
 
-import functools
-import inspect
-import re
-from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, TypeVar
+from typing import Annotated, Any, Literal
 
-from cyclopts import Parameter
-from pydantic import BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field, ValidationError
 from pydantic.dataclasses import dataclass
 
 from crawler.commands.options import PhotoKind, ScopeOptions, separated
@@ -24,59 +19,36 @@ from crawler.scope import PREFERRED
 from dataset.building.build import DatasetConfig
 from dataset.building.split import SplitConfig, Strategy
 from dataset.cli import Count, CountOrZero
-from dataset.dates import Dates
 from dataset.errors import UsageError
 from dataset.feature_sets import require_set_name
 from dataset.snapshots.publication import GateConfig, PublicationConfig
 from features.config import DEFAULT_STORE, ExtractorConfig
-from flows.allowed import check_run
+from flows.parameters.form import Group, in_words
+from flows.parameters.types import (
+    Answers,
+    Contact,
+    Decoding,
+    Description,
+    Exchange,
+    Extractor,
+    Licence,
+    MaxLoss,
+    Precision,
+    PublishedDates,
+    Publisher,
+    Release,
+    Root,
+    Runner,
+    SandboxSize,
+    SnapshotName,
+    TrainLikes,
+    Weights,
+)
 from flows.runners import LOCAL
 
 PICTURES_A_SHARD = 256
 
-SnapshotName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]
-SandboxSize = Annotated[int, Field(ge=10)]
-
 STRICT = ConfigDict(extra="forbid")
-_Config = TypeVar("_Config")
-_Result = TypeVar("_Result")
-
-
-class Group(NamedTuple):
-    """Annotates the first parameter of a group in a flow's form."""
-
-    title: str
-
-
-def _attributes(config: type) -> dict[str, str]:
-    """Return the descriptions in the `Attributes` section of a config's docstring."""
-    _, _, section = (inspect.getdoc(config) or "").partition("Attributes:\n")
-    entries = re.findall(r"^    (\w+): (.+(?:\n {8}.+)*)", section.partition("\n\n")[0], re.MULTILINE)
-    return {name: " ".join(text.split()) for name, text in entries}
-
-
-def _without_login(root: Any) -> Any:
-    """Return a path or address as a text, unless it has a login, which Prefect's database and page would show."""
-    if re.search(r"^[a-z0-9+]+:/.*[@?#]", str(root), re.IGNORECASE):
-        raise ValueError("Input should be s3://bucket/prefix without a login; credentials belong in the environment")
-    return str(root) if isinstance(root, Path) else root
-
-
-_of_extractor = _attributes(ExtractorConfig)
-Extractor = Annotated[str, Parameter(help=_of_extractor["name"])]
-Weights = Annotated[str, Parameter(help=_of_extractor["weights"])]
-Precision = Annotated[Literal["auto", "fp32", "bf16"], Parameter(help=_of_extractor["precision"])]
-_of_publication = _attributes(PublicationConfig)
-Licence = Annotated[str | None, Parameter(help=_of_publication["licence"])]
-Publisher = Annotated[str | None, Parameter(help=_of_publication["publisher"])]
-Description = Annotated[str | None, Parameter(help=_of_publication["description"])]
-Answers = Annotated[Path | None, Parameter(help=_of_publication["answers"])]
-PublishedDates = Annotated[Dates | None, Parameter(help=_of_publication["dates"])]
-Root = Annotated[str, BeforeValidator(_without_login)]
-
-_of_gate = _attributes(GateConfig)
-MaxLoss = Annotated[float, Field(ge=0, le=1), Parameter(help=_of_gate["max_loss"])]
-Release = Annotated[str | None, Field(pattern="^[0-9a-f]{12,64}$"), Parameter(help=_of_gate["release"])]
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -100,7 +72,9 @@ class BuildConfig:
         max_users: take at most this many users
         max_movies: take at most this many movies, the most-rated ones
         photo_kinds: which pictures become frames: some of still, poster, wallpaper
-        runner: where features are computed: local, dask, dask:<address>
+        runner: where features are computed: local, dask (processes on this machine), dask:<address>
+        exchange: address in an object store, such as s3://bucket/exchange, through which workers of a cluster get the
+            pictures and return the features; none: they see the same folders
         feature_set: name of a further feature set, beside the main one, such as small
         allow_missing: go on although pages failed, if they are at most this share of their stage's pages, such as 0.01
         k: the k of the k-core, for users and movies
@@ -141,7 +115,8 @@ class BuildConfig:
     extractor: Annotated[Extractor, Group("Features")] = ExtractorConfig.name
     weights: Weights = ExtractorConfig.weights
     precision: Precision = "auto"
-    runner: Annotated[str, Field(pattern=r"^(local|dask(:.+)?)$")] = LOCAL
+    runner: Runner = LOCAL
+    exchange: Exchange | None = None
     feature_set: str | None = None
     root: Annotated[Root | None, Group("The snapshot")] = None
     licence: Licence = None
@@ -235,10 +210,13 @@ class ExtractFeaturesConfig:
     Attributes:
         raw: the raw folder with the pictures
         dataset: the built dataset; none: every picture of the raw folder
-        store: the feature store, which holds features by picture; all workers must see it
+        store: the feature store, which holds features by picture
         retry: compute only the pictures that failed before
         pictures_a_shard: pictures per task
         threads: threads per shard (0: all); the same number gives the same bits
+        runner: local, dask (processes on this machine) or dask:<address>
+        exchange: address in an object store, such as s3://bucket/exchange, through which workers of a cluster get the
+            pictures and return the features; none: they see the same folders
         feature_set: name of a further feature set, beside the main one
 
     Raises:
@@ -251,10 +229,12 @@ class ExtractFeaturesConfig:
     extractor: Extractor = ExtractorConfig.name
     weights: Weights = ExtractorConfig.weights
     precision: Precision = "auto"
-    decoding: Annotated[Literal["auto", "fast", "full", "gpu"], Parameter(help=_of_extractor["decoding"])] = "auto"
+    decoding: Decoding = "auto"
     retry: bool = False
     pictures_a_shard: Count = PICTURES_A_SHARD
     threads: CountOrZero = 0
+    runner: Runner = LOCAL
+    exchange: Exchange | None = None
     feature_set: str | None = None
 
     def __post_init__(self) -> None:
@@ -285,11 +265,11 @@ class PublishConfig:
     root: Root = "data/snapshots"
     licence: Licence = None
     publisher: Publisher = None
-    contact: Annotated[str | None, Parameter(help=_of_publication["contact"])] = None
+    contact: Contact = None
     dates: PublishedDates = None
     description: Description = None
     answers: Answers = None
-    train_likes: Annotated[bool, Parameter(help=_of_publication["train_likes"])] = False
+    train_likes: TrainLikes = False
     max_loss: MaxLoss = GateConfig.max_loss
     release: Release = None
 
@@ -313,7 +293,8 @@ class RunExperimentConfig:
     """The parameters of `run-experiment`.
 
     Attributes:
-        snapshot: a snapshot's folder; none: the newest snapshot
+        snapshot: a snapshot's folder, or an address (s3://bucket/prefix/name, or with /v0003), from which it is pulled
+            into data/snapshots; none: the newest snapshot
         models: names of models, your own as package.module:Class; none: those of `python -m model.experiment`
         seeds: each model is trained once per seed
         epochs: maximum number of epochs; none: the model's default
@@ -324,7 +305,7 @@ class RunExperimentConfig:
         runs: folder of all runs
     """
 
-    snapshot: Path | None = None
+    snapshot: Root | None = None
     models: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
     seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (0,)
     epochs: Count | None = None
@@ -335,13 +316,6 @@ class RunExperimentConfig:
     runs: Path = Path("data/runs")
 
 
-def in_words(error: ValidationError) -> str:
-    """Return the problems of parameters as one line, without their values."""
-    return "; ".join(
-        f"{'.'.join(map(str, one['loc']))}: {one['msg'].removeprefix('Value error, ')}" for one in error.errors()
-    )
-
-
 def _publication(
     config: BuildConfig | PublishConfig, contact: str | None, train_likes: bool = False
 ) -> PublicationConfig:
@@ -350,50 +324,3 @@ def _publication(
         return PublicationConfig(**stated, contact=contact, train_likes=train_likes)
     except ValidationError as error:
         raise UsageError(in_words(error)) from None
-
-
-def parameters_of(config: type) -> Callable[[Callable[[Any], _Result]], Callable[..., _Result]]:
-    """Return a decorator that makes of a function `f(config)` a function with the config's fields as parameters.
-
-    Prefect reads the names, types, bounds and defaults of a flow's form from its signature, and the
-    descriptions from the docstring's `Args`. A run of a deployment is refused if a parameter is not allowed
-    (`flows.allowed`).
-    """
-    described = [f"    {name}: {text}" for name, text in descriptions(config).items()]
-
-    def decorate(function: Callable[[Any], _Result]) -> Callable[..., _Result]:
-        @functools.wraps(function)
-        def with_parameters(**parameters: Any) -> _Result:
-            chosen = config(**parameters)
-            check_run(chosen)
-            return function(chosen)
-
-        with_parameters.config = config  # type: ignore[attr-defined]
-        with_parameters.__signature__ = _in_groups(inspect.signature(config))  # type: ignore[attr-defined]
-        with_parameters.__doc__ = "\n".join([inspect.getdoc(function) or "", "", "Args:", *described])
-        return with_parameters
-
-    return decorate
-
-
-def _in_groups(signature: inspect.Signature) -> inspect.Signature:
-    """Return a signature whose form says in front of each parameter's name to which group it belongs."""
-    parameters, title = [], ""
-    for one in signature.parameters.values():
-        title = next((mark.title for mark in _marks(one.annotation, Group)), title)
-        label = Field(json_schema_extra={"title": f"{title}: {one.name}" if title else one.name})
-        parameters.append(one.replace(annotation=Annotated[one.annotation, label]))
-    return signature.replace(parameters=parameters)
-
-
-def descriptions(config: type) -> dict[str, str]:
-    """Return the description of each field of a config: from the docstring's `Attributes`, or from its type."""
-    documented = _attributes(config)
-    return {
-        name: documented.get(name) or next(str(mark.help) for mark in _marks(one.annotation, Parameter))
-        for name, one in inspect.signature(config).parameters.items()
-    }
-
-
-def _marks(annotation: Any, kind: type[_Config]) -> list[_Config]:
-    return [mark for mark in getattr(annotation, "__metadata__", ()) if isinstance(mark, kind)]

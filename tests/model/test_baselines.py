@@ -162,7 +162,7 @@ def test_cdl_scores_are_mean_distances_to_frames_and_its_loss_compares_them() ->
         assert frames == pytest.approx([-_squares(cdl.users[user] - place) for place in placed], abs=1e-10)
     rows = list(zip(*(part.tolist() for part in BATCH), strict=True))
     differences = [score(user, i) - score(user, j) for user, i, negatives in rows for j in negatives]
-    penalty = config.l2 * sum(_squares(cdl.users[user]) for user, _, _ in rows) / 3
+    penalty = cdl.l2 * sum(_squares(cdl.users[user]) for user, _, _ in rows) / 3
     penalty += config.projection_l2 * _squares(cdl.hidden, cdl.last)
     assert cdl.loss(*BATCH).item() == pytest.approx(_bpr(differences) + penalty, abs=1e-10)
 

@@ -17,7 +17,7 @@ from dataset.tables import read_table
 from model import train, tune
 from model.data.loading import data_from_tables
 from model.data.tables import Tables
-from model.experiments import trials
+from model.experiments.search import trials
 from model.experiments.search.space import read_space
 from model.experiments.search.trials import Search
 from model.experiments.search.tuning import best_toml, tuning_table

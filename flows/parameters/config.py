@@ -137,7 +137,16 @@ class BuildConfig:
         if self.source == "douban" and not (self.contact and self._seeds):
             raise UsageError("source douban needs a contact (for the User-Agent) and movies or users to start from")
         sources_of(separated(self.via or ""), PREFERRED, has_json=True)
-        _ = self.publication  # checked before a crawl of weeks, not after it
+        _publication(self, self._public_contact, None)  # checked before a crawl of weeks, not after it
+
+    def require_files(self) -> None:
+        """Check the files that the parameters name; a run of a deployment may first have to be refused.
+
+        Raises:
+            MissingInputError: the file of answers cannot be read.
+            UsageError: what it answers is wrong.
+        """
+        _ = self.publication
 
     @property
     def _seeds(self) -> Any:
@@ -193,9 +202,13 @@ class BuildConfig:
 
     @property
     def publication(self) -> PublicationConfig:
-        """What the publisher decides, and states on the card: the contact only beside their name."""
-        contact = self.contact if self.publisher else None
-        return _publication(self, contact)
+        """What the publisher decides, and states on the card."""
+        return _publication(self, self._public_contact, self.answers)
+
+    @property
+    def _public_contact(self) -> str | None:
+        """The contact, which the card has only beside a publisher's name."""
+        return self.contact if self.publisher else None
 
     @property
     def gate(self) -> GateConfig:
@@ -275,12 +288,21 @@ class PublishConfig:
 
     def __post_init__(self) -> None:
         """Check what the card will state."""
+        _publication(self, self.contact, None)
+
+    def require_files(self) -> None:
+        """Check the files that the parameters name; a run of a deployment may first have to be refused.
+
+        Raises:
+            MissingInputError: the file of answers cannot be read.
+            UsageError: what it answers is wrong.
+        """
         _ = self.publication
 
     @property
     def publication(self) -> PublicationConfig:
         """What the publisher decides, and states on the card."""
-        return _publication(self, self.contact, self.train_likes)
+        return _publication(self, self.contact, self.answers, self.train_likes)
 
     @property
     def gate(self) -> GateConfig:
@@ -317,10 +339,10 @@ class RunExperimentConfig:
 
 
 def _publication(
-    config: BuildConfig | PublishConfig, contact: str | None, train_likes: bool = False
+    config: BuildConfig | PublishConfig, contact: str | None, answers: Path | None, train_likes: bool = False
 ) -> PublicationConfig:
-    stated = {name: getattr(config, name) for name in ("licence", "publisher", "dates", "description", "answers")}
+    stated = {name: getattr(config, name) for name in ("licence", "publisher", "dates", "description")}
     try:
-        return PublicationConfig(**stated, contact=contact, train_likes=train_likes)
+        return PublicationConfig(**stated, contact=contact, answers=answers, train_likes=train_likes)
     except ValidationError as error:
         raise UsageError(in_words(error)) from None

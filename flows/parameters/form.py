@@ -4,7 +4,7 @@ import functools
 import inspect
 import re
 from collections.abc import Callable
-from typing import Annotated, Any, NamedTuple, TypeVar
+from typing import Annotated, Any, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 from cyclopts import Parameter
 from pydantic import Field, ValidationError
@@ -13,6 +13,14 @@ from flows.parameters.allowed import check_run
 
 _Mark = TypeVar("_Mark")
 _Result = TypeVar("_Result")
+
+
+@runtime_checkable
+class NamesFiles(Protocol):
+    """A config that names files which are read when it is checked."""
+
+    def require_files(self) -> None:
+        """Check the files."""
 
 
 class Group(NamedTuple):
@@ -42,6 +50,8 @@ def parameters_of(config: type) -> Callable[[Callable[[Any], _Result]], Callable
         def with_parameters(**parameters: Any) -> _Result:
             chosen = config(**parameters)
             check_run(chosen)
+            if isinstance(chosen, NamesFiles):
+                chosen.require_files()
             return function(chosen)
 
         with_parameters.config = config  # type: ignore[attr-defined]

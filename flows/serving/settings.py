@@ -64,10 +64,12 @@ def read_settings(file: Path) -> Settings:
     """Read a settings file; the data set is named like the file unless it says otherwise.
 
     Raises:
-        MissingInputError: the file cannot be read.
+        MissingInputError: the file, or one that it names, cannot be read.
         UsageError: a setting is unknown or wrong; the message names file and setting.
     """
-    return read_toml(Settings, file, name=file.stem)
+    settings = read_toml(Settings, file, name=file.stem)
+    settings.require_files()
+    return settings
 
 
 def read_toml(config: type[_Config], path: Path, **defaults: Any) -> _Config:

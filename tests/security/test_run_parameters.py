@@ -15,6 +15,7 @@ from prefect.context import FlowRunContext
 from dataset.errors import UsageError
 from flows.parameters.allowed import VARIABLE, Allowed, check_run
 from flows.parameters.config import BuildConfig, ExtractFeaturesConfig, PublishConfig, RunExperimentConfig
+from flows.parameters.types import Answers
 from flows.serve import main as serve
 from flows.serving.deployments import DEPLOYMENTS
 from flows.serving.settings import Settings, read_settings, read_toml
@@ -91,12 +92,15 @@ def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "data" / "link").symlink_to("/usr")
 
 
+def _paths(flow: str) -> set[str]:
+    return {one.name for one in fields(CONFIGS[flow]) if one.type in (Path, Path | None, Answers)}
+
+
 def values() -> Iterator[tuple[str, str, Any]]:
     """Every parameter that leads to a file, a cluster, a site or code, with values that nobody allowed."""
     for flow, config in CONFIGS.items():
         for one in fields(config):
-            is_path = one.type in (Path, Path | None)
-            for value in OUTSIDE if is_path else REFUSED.get(one.name, ()):
+            for value in OUTSIDE if one.name in _paths(flow) else REFUSED.get(one.name, ()):
                 yield flow, one.name, value
 
 
@@ -119,10 +123,6 @@ def test_a_run_of_a_deployment_uses_nothing_that_is_not_allowed(
         FLOWS[flow].fn(**NEEDED.get(flow, {}) | {name: Path(value) if name in _paths(flow) else value})
     assert "\n" not in str(refused.value)
     assert sorted(tmp_path.rglob("*")) == before
-
-
-def _paths(flow: str) -> set[str]:
-    return {one.name for one in fields(CONFIGS[flow]) if one.type in (Path, Path | None)}
 
 
 @pytest.mark.parametrize("deployment", DEPLOYMENTS, ids=lambda deployment: deployment.label)

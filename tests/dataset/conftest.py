@@ -17,7 +17,11 @@ from urllib.parse import unquote
 from uuid import uuid4
 
 import pytest
+from deposits import send, versions, zenodo
 from moto.server import ThreadedMotoServer
+from shard_files import one_pool, picture_pool
+
+__all__ = ["one_pool", "picture_pool", "send", "versions", "zenodo"]  # fixtures of several files of tests
 
 Fault = Literal["before", "after", "cut"] | None
 """Fail before the server hears of the request, after it has done it, or in the middle of its answer."""

@@ -5,164 +5,39 @@ import io
 import json
 import os
 import tarfile
-import threading
 import unicodedata
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
-from functools import partial
+from contextlib import suppress
 from pathlib import Path
-from unittest.mock import patch
 
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from PIL import Image
+from shard_files import (
+    BAD,
+    GOOD,
+    ITEMS,
+    WRITERS,
+    imported,
+    losses,
+    names_in,
+    owners,
+    picture,
+    write_folder,
+    write_parquet,
+    write_tar,
+    write_zip,
+)
 
-from dataset.__main__ import main
-from dataset.errors import InvalidTableError, MissingInputError, PipelineError, TooLittleDataError, UsageError
-from dataset.formats.pictures import NO_ITEM, NOT_TEXT, UNREADABLE, ImportedPictures, import_pictures
-from dataset.pictures.pool import PicturePool
-from dataset.placeholders.fingerprints import complete_fingerprints, fingerprints_of, read_fingerprints
-from dataset.report.thumbnails import Thumbnails
-from dataset.shards.budget import BytesBudget
+from dataset.errors import InvalidTableError, PipelineError, TooLittleDataError, UsageError
+from dataset.formats.pictures import NO_ITEM, NOT_TEXT, UNREADABLE, import_pictures
+from dataset.placeholders.fingerprints import read_fingerprints
 from dataset.shards.members import REPEATED
-from dataset.shards.opening import files_named, open_shard
-from dataset.shards.references import PictureFiles, is_reference, reading_order, write_shards
-from dataset.shards.shard import PictureColumns
+from dataset.shards.opening import open_shard
+from dataset.shards.references import PictureFiles
 
-Files = Mapping[str, bytes]
-
-
-def picture(number: int = 0, kind: str = "JPEG") -> bytes:
-    content = io.BytesIO()
-    Image.linear_gradient("L").resize((48, 40)).rotate(30 * number).convert("RGB").save(content, kind)
-    return content.getvalue()
-
-
-def animation() -> bytes:
-    content = io.BytesIO()
-    frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue")]
-    frames[0].save(content, "GIF", save_all=True, append_images=frames[1:])
-    return content.getvalue()
-
-
-def pixels_bomb() -> bytes:
-    content = io.BytesIO()
-    Image.new("1", (20_000, 20_000)).save(content, "PNG")
-    return content.getvalue()
-
-
-GOOD = {"a.jpg": picture(1), "b.png": picture(2, "PNG"), "c/1.jpg": picture(3), "c/2.webp": picture(4, "WEBP")}
-BAD = {
-    "d.jpg": picture(5)[:200], "e.jpg": b"", "f.jpg": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n",
-    "g.gif": animation(), "h.png": pixels_bomb(), "i.jpg": b"<html>", "nobody.jpg": picture(6),
-}  # fmt: skip
-ITEMS = set("abcdefghi")
-
-
-def write_tar(path: Path, files: Files, mode: str = "w", kind: int = tarfile.PAX_FORMAT) -> Path:
-    with tarfile.open(path, mode, format=kind) as tar:  # type: ignore[call-overload]
-        for name, content in files.items():
-            member = tarfile.TarInfo(name)
-            member.size = len(content)
-            tar.addfile(member, io.BytesIO(content))
-    return path
-
-
-def write_zip(path: Path, files: Files, method: int = zipfile.ZIP_DEFLATED, is_64: bool = False) -> Path:
-    with zipfile.ZipFile(path, "w", method) as archive:
-        for name, content in files.items():
-            member = zipfile.ZipInfo(name)
-            member.compress_type = method
-            with archive.open(member, "w", force_zip64=is_64) as file:
-                file.write(content)
-    return path
-
-
-def rows_of(files: Files, *, is_struct: bool = True) -> pa.Table:
-    """Return a table as `datasets` writes it, or with bytes and a column of items."""
-    if is_struct:
-        return pa.table({"image": [{"bytes": content, "path": name} for name, content in files.items()]})
-    items = [name.split("/")[0].split(".")[0] for name in files]
-    return pa.table({"poster": list(files.values()), "item_id": items, "text": ["x"] * len(files)})
-
-
-def write_parquet(path: Path, files: Files, *, is_struct: bool = True, compression: str = "snappy") -> Path:
-    pq.write_table(rows_of(files, is_struct=is_struct), path, row_group_size=3, compression=compression)
-    return path
-
-
-def write_arrow(path: Path, files: Files, *, is_stream: bool = True, is_compressed: bool = False) -> Path:
-    table, new = rows_of(files), pa.ipc.new_stream if is_stream else pa.ipc.new_file
-    options = pa.ipc.IpcWriteOptions(compression="zstd" if is_compressed else None)
-    with pa.OSFile(str(path), "wb") as file, new(file, table.schema, options=options) as writer:
-        writer.write_table(table, max_chunksize=2)
-    return path
-
-
-WRITERS: dict[str, Callable[[Path, Files], Path]] = {
-    "pax.tar": write_tar,
-    "gnu.tar": partial(write_tar, kind=tarfile.GNU_FORMAT),
-    "old.tar": partial(write_tar, kind=tarfile.USTAR_FORMAT),
-    "a.tar.gz": partial(write_tar, mode="w:gz"),
-    "a.tgz": partial(write_tar, mode="w:gz"),
-    "a.zip": write_zip,
-    "stored.zip": partial(write_zip, method=zipfile.ZIP_STORED),
-    "64.zip": partial(write_zip, is_64=True),
-    "a.parquet": write_parquet,
-    "zstd.parquet": partial(write_parquet, compression="zstd"),
-    "stream.arrow": write_arrow,
-    "file.arrow": partial(write_arrow, is_stream=False),
-    "zstd.arrow": partial(write_arrow, is_compressed=True),
-}
-
-
-def write_folder(path: Path, files: Files) -> Path:
-    for name, content in files.items():
-        (path / name).parent.mkdir(parents=True, exist_ok=True)
-        (path / name).write_bytes(content)
-    return path
-
-
-@pytest.fixture(scope="module")
-def pool() -> Iterator[PicturePool]:
-    with PicturePool(2, n_threads=4) as pool:
-        yield pool
-
-
-@pytest.fixture(autouse=True)
-def _one_pool(pool: PicturePool) -> Iterator[None]:
-    """The pool of all tests: starting one takes longer than a test."""
-
-    @contextmanager
-    def kept(*_arguments: object, **_options: object) -> Iterator[PicturePool]:
-        yield pool
-
-    with (
-        patch("dataset.formats.pictures.PicturePool", kept),
-        patch("dataset.placeholders.fingerprints.PicturePool", kept),
-    ):
-        yield
-
-
-def imported(source: Path, items: set[str], raw: Path, **options: str) -> ImportedPictures:
-    found = import_pictures(source, items, raw, columns=PictureColumns(**options))
-    write_shards(raw, found.shards)
-    return found
-
-
-def owners(found: ImportedPictures) -> dict[str, str]:
-    return dict(found.frames.select("frame_id", "movie_id").iter_rows())
-
-
-def names_in(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir())
-
-
-def losses(found: ImportedPictures) -> list[tuple[str, str]]:
-    return sorted(found.quarantine.select("reason", "detail").iter_rows())
+pytestmark = pytest.mark.usefixtures("one_pool")
 
 
 @pytest.mark.parametrize("name", WRITERS)
@@ -402,102 +277,12 @@ def test_links_in_a_tar_are_never_followed(kind: bytes, tmp_path: Path) -> None:
     assert [reason for reason, _ in losses(found)] == [UNREADABLE]
 
 
-@pytest.mark.parametrize(
-    ("pattern", "names"),
-    [
-        ("{000..002}.tar", ["000.tar", "001.tar", "002.tar"]),
-        ("{2..0}.tar", ["2.tar", "1.tar", "0.tar"]),
-        ("{a,b}-{0..1}.tar", ["a-0.tar", "a-1.tar", "b-0.tar", "b-1.tar"]),
-        ("0?.tar", ["00.tar", "01.tar"]),
-        ("x*.tar", ["x1.tar", "x2.tar"]),
-        ("{x}.tar", ["{x}.tar"]),
-    ],
-)
-def test_names_with_braces_and_stars_stand_for_several(pattern: str, names: list[str], tmp_path: Path) -> None:
-    for name in names:
-        (tmp_path / name).touch()
-    assert files_named(tmp_path / pattern) == [tmp_path / name for name in names]
-
-
-@pytest.mark.parametrize("pattern", ["{0..1}.tar", "*.zip", "none.tar", "{0..99999999}.tar", "{0..999}{0..999}{0..9}"])
-def test_a_name_that_stands_for_nothing_is_an_error(pattern: str, tmp_path: Path) -> None:
-    (tmp_path / "0.tar").touch()
-    with pytest.raises(MissingInputError):
-        files_named(tmp_path / pattern)
-
-
 def test_what_is_no_shard_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.tar").write_bytes(picture())
     os.mkfifo(tmp_path / "pipe")
     for name in ("a.tar", "pipe"):
         with pytest.raises(PipelineError, match="neither a folder nor"):
             imported(tmp_path / name, {"a"}, tmp_path / "raw")
-
-
-CHANGES: dict[str, tuple[Callable[[Path], object], str]] = {
-    "longer": (lambda path: path.write_bytes(path.read_bytes() + b"\0"), "has changed since the import"),
-    "another": (lambda path: path.write_bytes(path.read_bytes()[::-1]), "has changed since the import"),
-    "missing": (lambda path: path.unlink(), "is missing; put it back"),
-    "empty": (lambda path: path.write_bytes(b""), "has changed since the import"),
-}
-
-
-@pytest.mark.parametrize("change", CHANGES)
-@pytest.mark.parametrize("name", ["pax.tar", "a.tar.gz", "a.zip", "a.parquet", "stream.arrow"])
-def test_a_shard_that_has_changed_since_the_import_is_an_error(name: str, change: str, tmp_path: Path) -> None:
-    found = imported(WRITERS[name](tmp_path / name, GOOD), ITEMS, tmp_path / "raw")
-    CHANGES[change][0](tmp_path / name)
-    with pytest.raises(PipelineError, match=CHANGES[change][1]) as error:
-        complete_fingerprints(tmp_path / "raw", found.images, fingerprints_of({}))
-    assert "\n" not in str(error.value)
-
-
-@pytest.mark.parametrize(("name", "mode"), [("a.tar", "w"), ("a.tar.gz", "w:gz")])
-def test_fingerprints_and_thumbnails_open_pictures_in_shards(name: str, mode: str, tmp_path: Path) -> None:
-    found = imported(write_tar(tmp_path / name, GOOD, mode), ITEMS, tmp_path / "raw")
-    made = complete_fingerprints(tmp_path / "raw", found.images, fingerprints_of({}))
-    assert made.equals(read_fingerprints(tmp_path / "raw").sort("image_sha256"))
-    found.images.write_parquet(tmp_path / "raw" / "images.parquet")
-    thumbnails = Thumbnails(tmp_path / "raw")
-    assert all((thumbnails.of(frame) or "").startswith("data:image/webp") for frame in found.frames["frame_id"])
-    (tmp_path / name).unlink()
-    assert Thumbnails(tmp_path / "raw").of("a") is None
-
-
-@pytest.mark.parametrize(
-    "path", ["shard:0:1", "shard:0:1:2:3:4", "shard:x:1:2", "shard:-1:0:5", "shard:1:2:٣", "shard:0:1:2\n", "a.jpg"]
-)
-def test_other_paths_are_files(path: str) -> None:
-    assert not is_reference(path)
-    assert reading_order(path) == ()
-
-
-def test_a_shard_number_that_is_not_known_is_an_error(tmp_path: Path) -> None:
-    with PictureFiles(tmp_path) as files, pytest.raises(InvalidTableError, match=r"shards\.json: cannot be read"):
-        files.read("shard:0:1:2", "0" * 64)
-    (tmp_path / "shards.json").write_text("[]")
-    with PictureFiles(tmp_path) as files, pytest.raises(InvalidTableError, match="has no shard 0"):
-        files.read("shard:0:1:2", "0" * 64)
-
-
-def test_pictures_in_progress_stay_within_the_limit() -> None:
-    budget, most, used, lock = BytesBudget(10), [0], [0], threading.Lock()
-
-    def work(n_bytes: int) -> None:
-        budget.take(n_bytes)
-        with lock:
-            used[0] += n_bytes
-            most[0] = max(most[0], used[0])
-        with lock:
-            used[0] -= n_bytes
-        budget.give_back(n_bytes)
-
-    threads = [threading.Thread(target=work, args=[n_bytes]) for n_bytes in [3, 4, 5, 25, 6, 1] * 5]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert most[0] <= 25
 
 
 def test_a_tar_of_many_files_does_not_keep_them(tmp_path: Path) -> None:
@@ -512,54 +297,6 @@ def test_tars_one_behind_the_other_are_refused(tmp_path: Path) -> None:
     (tmp_path / "both.tar").write_bytes(b"".join(both))
     with pytest.raises(InvalidTableError, match="tar --concatenate"):
         imported(tmp_path / "both.tar", {"a", "b"}, tmp_path / "raw")
-
-
-@pytest.mark.parametrize("source", ["folder", "a.tar"])
-def test_the_import_says_what_became_of_each_file(
-    source: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    files = {"a.jpg": picture(1), "b.jpg": b"no", "nobody.jpg": picture(2)}
-    beside = {} if source == "folder" else {"a.json": b"{}"}
-    (write_folder if source == "folder" else write_tar)(tmp_path / source, files | beside)
-    (tmp_path / "ratings.csv").write_text("user,item\nu,a\nu,b\nv,c\n")
-    line = [
-        "import",
-        str(tmp_path / "ratings.csv"),
-        "--pictures",
-        str(tmp_path / source),
-        "--to",
-        str(tmp_path / "raw"),
-    ]
-    main(line)
-    said = capsys.readouterr().out
-    packed = "" if source == "folder" else " (they stay in 1 file)"
-    more = "" if source == "folder" else "; 1 files beside them, such as .json"
-    assert (
-        f"files of pictures: 3 = 1 pictures{packed} + 2 dropped (1 {UNREADABLE}, 1 {NO_ITEM}){more}; "
-        "2 of 3 items have none\n"
-    ) in said
-    provenance = json.loads((tmp_path / "raw" / "provenance.json").read_text())
-    assert ("pictures_in" in provenance) == (source != "folder")
-    if source != "folder":  # the places of another import do not stay
-        main([*line[:3], str(write_folder(tmp_path / "other", {"a.jpg": picture(3)})), *line[4:]])
-        assert not (tmp_path / "raw" / "shards.json").exists()
-
-
-def test_several_shards_and_a_column_are_named_on_the_command_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "ratings.csv").write_text("user,item\nu,0\nu,1\nv,2\n")
-    (tmp_path / "shards").mkdir()
-    for number in range(3):
-        write_tar(tmp_path / "shards" / f"{number:03d}.tar", {f"{number}.jpg": picture(number)})
-    main(["import", "ratings.csv", "--pictures", "shards/{000..002}.tar", "--to", "raw"])
-    assert "3 = 3 pictures (they stay in 3 files) + 0 dropped; 0 of 3 items have none" in capsys.readouterr().out
-    pq.write_table(pa.table({"image": [{"bytes": picture(7), "path": "x.jpg"}], "asin": ["2"]}), "train.parquet")
-    main(["import", "ratings.csv", "--pictures", "train.parquet", "--picture-item", "asin", "--to", "raw"])
-    assert pl.read_parquet(tmp_path / "raw" / "frames.parquet")["movie_id"].to_list() == ["2"]
-    with pytest.raises(MissingInputError, match=r"shards/003\.tar: no such file"):
-        main(["import", "ratings.csv", "--pictures", "shards/{000..003}.tar", "--to", "raw"])
 
 
 def test_ids_of_other_types_are_compared_as_text(tmp_path: Path) -> None:

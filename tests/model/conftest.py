@@ -9,6 +9,9 @@ import polars as pl
 import pytest
 import torch
 from hypothesis import settings
+from studies import study_command
+
+__all__ = ["study_command"]  # a fixture of several files of tests
 
 from dataset.building.build import DatasetConfig
 from dataset.building.statistics import statistics

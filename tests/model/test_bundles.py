@@ -1,18 +1,15 @@
 """Results are packed into a bundle, and a bundle with a number that does not follow from its ranks is refused."""
 
-import hashlib
-import io
 import json
 import shutil
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import polars as pl
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
+from bundle_files import HOSTILE, METRICS, archived, as_parquet, changes, forged, huge, of_one_run, read
 
 from dataset.errors import InvalidBundleError, InvalidSnapshotError
 from dataset.files import write_json
@@ -28,9 +25,9 @@ from model.experiments.runs.naming import evaluation_digest
 from model.schema import UserMetric
 
 MOVIES = 30
+
+
 Run = Callable[..., tuple[int, str, str]]
-Content = dict[str, Any]
-"""The tables of a bundle by name, and its `manifest`."""
 
 
 @pytest.fixture
@@ -50,36 +47,6 @@ def snapshot(study_home: Path) -> Snapshot:
     return open_snapshot(study_home / "data/snapshots/toy/v0001")
 
 
-def read(path: Path) -> Content:
-    """Return the tables and the manifest of a bundle, and its other files as bytes."""
-    with zipfile.ZipFile(path) as archive:
-        files = {name: archive.read(name) for name in archive.namelist()}
-    tables = {name: pl.read_parquet(files.pop(f"{name}.parquet")) for name in TABLES}
-    return {"manifest": json.loads(files.pop("bundle.json")), **tables, **files}
-
-
-def forged(content: Content, path: Path) -> Path:
-    """Write a bundle as a forger does: with the digests of the files that it has."""
-    content = dict(content)
-    files = {}
-    for name, part in content.items():
-        if isinstance(part, pl.DataFrame):
-            buffer = io.BytesIO()
-            part.write_parquet(buffer)
-            files[f"{name}.parquet"] = buffer.getvalue()
-        elif isinstance(part, bytes):
-            files[name] = part
-    manifest = content["manifest"] | {"files": {n: hashlib.sha256(part).hexdigest() for n, part in files.items()}}
-    return archived({"bundle.json": json.dumps(manifest).encode()} | files, path)
-
-
-def archived(files: dict[str, bytes], path: Path, **options: Any) -> Path:
-    with zipfile.ZipFile(path, "w", **options) as archive:
-        for name, content in files.items():
-            archive.writestr(name, content)
-    return path
-
-
 def test_an_honest_bundle_is_confirmed_and_says_what_it_cannot_detect(command: Run, honest: Path) -> None:
     status, out, err = command(verify_results, honest)
     assert (status, err) == (0, "")
@@ -91,7 +58,7 @@ def test_an_honest_bundle_is_confirmed_and_says_what_it_cannot_detect(command: R
 
 def test_a_bundle_that_is_written_again_is_not_changed(honest: Path, snapshot: Snapshot, tmp_path: Path) -> None:
     verify_bundle(open_bundle(forged(read(honest), tmp_path / "same.zip")), snapshot)
-    verify_bundle(open_bundle(forged(_of_one_run(read(honest)), tmp_path / "one.zip")), snapshot)
+    verify_bundle(open_bundle(forged(of_one_run(read(honest)), tmp_path / "one.zip")), snapshot)
 
 
 def test_the_same_runs_give_the_same_bytes(command: Run, honest: Path, tmp_path: Path) -> None:
@@ -99,54 +66,14 @@ def test_the_same_runs_give_the_same_bytes(command: Run, honest: Path, tmp_path:
     assert (tmp_path / "again.zip").read_bytes() == honest.read_bytes()
 
 
-def _changes(table: pl.DataFrame, rows: list[int]) -> Iterator[tuple[str, pl.DataFrame]]:
-    """Yield a table with one value changed, for each column, and tables with rows removed, repeated and exchanged."""
-    last = table.height - 1
-    for name, dtype in table.schema.items():
-        for row in rows:
-            values = table[name].to_list()
-            values[row] = _another(values, row, dtype)
-            yield f"{name} of row {row}", table.with_columns(pl.Series(name, values, dtype=dtype))
-    numbers = [name for name, dtype in table.schema.items() if dtype.is_numeric() and name not in ("seed", "k")]
-    for one, other in ((0, 1), (0, last // 2)):
-        if table[one].select(numbers).row(0) != table[other].select(numbers).row(0):
-            order = [other if row == one else one if row == other else row for row in range(table.height)]
-            yield f"rows {one} and {other} exchanged", table.with_columns(table[order].select(numbers))
-    yield "a row removed", table[1:]
-    yield "a row repeated", pl.concat([table, table[:1]])
-    yield "no row", table.head(0)
-
-
-def _of_one_run(content: Content) -> Content:
-    """Return an honest bundle of one of the runs, which takes less time to verify."""
-    manifest = content["manifest"]
-    (run,) = (run for run in manifest["runs"] if run["label"] == "random")
-    tables = {name: content[name].filter(pl.col("model") == "random") for name in TABLES if name != "comparisons"}
-    one = manifest | {"runs": [run], "baselines": []}
-    return {**content, **tables, "comparisons": content["comparisons"].head(0), "manifest": one}
-
-
-def _another(values: list[Any], row: int, dtype: pl.DataType) -> Any:
-    value = values[row]
-    if dtype == pl.Boolean:
-        return not value
-    if dtype.is_float():
-        return 0.5 if value is None else value + 1e-6
-    if dtype.is_integer():
-        return value + 1
-    if value is None:
-        return "0" * 64
-    return next((other for other in (dtype.categories if dtype == pl.Enum else values) if other != value), "another")
-
-
 @pytest.mark.parametrize("rows", [[-1], pytest.param([0, 1, 5, 20, -2], marks=pytest.mark.long)])
 @pytest.mark.parametrize("name", TABLES)
 def test_one_changed_number_is_refused_although_all_digests_were_made_again(
     name: str, rows: list[int], honest: Path, snapshot: Snapshot, tmp_path: Path
 ) -> None:
-    content = read(honest) if name in ("held_out_ranks", "comparisons") else _of_one_run(read(honest))
+    content = read(honest) if name in ("held_out_ranks", "comparisons") else of_one_run(read(honest))
     rows = [row for row in rows if row < content[name].height]
-    for what, table in _changes(content[name], rows):
+    for what, table in changes(content[name], rows):
         try:
             verify_bundle(open_bundle(forged(content | {name: table}, tmp_path / "forged.zip")), snapshot)
         except InvalidBundleError:
@@ -225,41 +152,6 @@ def test_weights_tell_ranks_that_were_changed_together_with_all_that_follows(
     assert (status, "no run there has the weights" in err) == (1, True)
 
 
-def _with(**files: bytes | None) -> Callable[[dict[str, bytes]], dict[str, bytes]]:
-    def change(content: dict[str, bytes]) -> dict[str, bytes]:
-        named = {name.replace("__", "."): part for name, part in files.items()}
-        return {name: part for name, part in {**content, **named}.items() if part is not None}
-
-    return change
-
-
-def _as_parquet(table: pl.DataFrame) -> bytes:
-    buffer = io.BytesIO()
-    table.write_parquet(buffer, compression="zstd")
-    return buffer.getvalue()
-
-
-def _huge() -> bytes:
-    """Return a small Parquet file that claims many rows."""
-    buffer = io.BytesIO()
-    pq.write_table(pa.table({"model": pa.array(["a"]).take(pa.array([0] * 1_200_000))}), buffer)
-    return buffer.getvalue()
-
-
-METRICS = pl.DataFrame({"model": ["a"], "value": [float("nan")]})
-HOSTILE: dict[str, Callable[[dict[str, bytes]], dict[str, bytes]]] = {
-    "holds 1 files that no bundle has, for example '../../evil'": lambda files: files | {"../../evil": b""},
-    "for example '/etc/evil'": lambda files: files | {"/etc/evil": b""},
-    "for example 'metrics.parquet/'": lambda files: files | {"metrics.parquet/": b""},
-    "for example 'model.pkl'": lambda files: files | {"model.pkl": b"cos\nsystem\n"},
-    "lacks bundle.json": _with(bundle__json=None),
-    "lacks metrics.parquet": _with(metrics__parquet=None),
-    "SHA-256 differs": _with(metrics__parquet=b"PAR1"),
-    "bundle.json: Invalid JSON": _with(bundle__json=b"{"),
-    "Input should be an object": _with(bundle__json=b"[]"),
-}
-
-
 @pytest.mark.parametrize("words", HOSTILE)
 def test_a_hostile_archive_is_refused_in_one_line(words: str, command: Run, honest: Path, tmp_path: Path) -> None:
     with zipfile.ZipFile(honest) as archive:
@@ -275,7 +167,7 @@ def test_a_hostile_archive_is_refused_in_one_line(words: str, command: Run, hone
     ("content", "words"),
     [
         ({"metrics": b"no table"}, "metrics.parquet: cannot be read as Parquet"),
-        ({"metrics": _huge}, "metrics.parquet: claims 1,200,000 rows"),
+        ({"metrics": huge}, "metrics.parquet: claims 1,200,000 rows"),
         ({"metrics": METRICS}, "metrics.parquet: "),
         ({"value": float("nan")}, "metrics.parquet: column 'value' breaks the rule 'nan'"),
         ({"value": float("inf")}, "metrics.parquet: column 'value' breaks the rule 'inf'"),
@@ -299,7 +191,7 @@ def test_hostile_content_is_refused_in_one_line(
     value = value() if callable(value) else value
     if name == "metrics":
         del bundled[name]
-        bundled["metrics.parquet"] = _as_parquet(value) if isinstance(value, pl.DataFrame) else value
+        bundled["metrics.parquet"] = as_parquet(value) if isinstance(value, pl.DataFrame) else value
     elif name == "value":
         bundled["metrics"] = bundled["metrics"].with_columns(value=pl.lit(value))
     elif name == "study.toml":

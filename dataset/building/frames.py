@@ -77,10 +77,9 @@ def _with_duplicates(frames: pl.DataFrame, images: pl.DataFrame, fingerprints: p
 
 def _notes(counts: Mapping[str, int], in_words: str, drop: bool) -> Iterator[str]:
     if in_words and drop:
-        yield (
-            f"left out: {in_words}; {counts['n_movies_that_lost_all_frames']:,} movies have lost all their frames "
-            "(quarantine.parquet lists the frames; ratings stay)"
-        )
+        n_lost = counts["n_movies_that_lost_all_frames"]
+        lost = "1 movie has lost all its frames" if n_lost == 1 else f"{n_lost:,} movies have lost all their frames"
+        yield f"left out: {in_words}; {lost} (quarantine.parquet lists the frames; ratings stay)"
     elif in_words:
         yield f"kept: {in_words}; --drop-placeholders leaves them out"
     n_unknown = counts["n_frames_not_compared"]

@@ -95,11 +95,12 @@ class Workers:
         """Return the processes, started if they are not (spawned, because a fork hangs once torch has run)."""
         if self._pool is None:
             context = loky.backend.get_context("loky")
-            self._epochs, devices = context.Queue(), context.Queue()
-            for number in range(self._jobs):
+            self._epochs = context.Queue()
+            devices = context.Queue() if len(set(self._devices)) > 1 else None
+            for number in range(self._jobs if devices else 0):
                 devices.put(self._devices[number % len(self._devices)])
             lifeline, self._held = multiprocessing.Pipe(duplex=False)  # closed when this process ends, even by SIGKILL
-            given = (self._epochs, devices, self._threads, lifeline)
+            given = (self._epochs, devices or self._devices[0], self._threads, lifeline)
             self._pool = loky.ProcessPoolExecutor(self._jobs, initializer=_start_worker, initargs=given)
         return self._pool
 
@@ -138,10 +139,17 @@ _device = "cpu"  # in a worker: the device that it uses
 
 
 def _start_worker(epochs: Any, devices: Any, threads: int, lifeline: Connection) -> None:
-    """Prepare a worker process. It ends when its parent does, even if that is killed."""
+    """Prepare a worker process. It ends when its parent does, even if that is killed.
+
+    Args:
+        epochs: the queue that its epochs go to.
+        devices: its device; or a queue, from which each worker takes one.
+        threads: its CPU threads.
+        lifeline: a pipe whose other end the parent holds.
+    """
     global _epochs, _device
     _epochs = epochs
-    _device = use_one_of_devices(devices.get())
+    _device = use_one_of_devices(devices if isinstance(devices, str) else devices.get())
     torch.set_num_threads(threads)
     threading.Thread(target=_exit_with_parent, args=(lifeline,), daemon=True).start()
 

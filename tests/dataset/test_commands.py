@@ -46,7 +46,7 @@ def test_import_build_publish_verify_show_list_in_one_go(
     [
         (("build", "--raw", "nowhere"), 1, "python -m dataset: nowhere: no ratings.parquet there"),
         (("verify", "."), 1, "not a snapshot"),
-        (("publish", "--nonsense"), 2, "Unknown option: --nonsense; see python -m dataset publish --help"),
+        (("publish", "--xyzzy"), 2, "Unknown option: --xyzzy; see python -m dataset publish --help"),
         (("show", "a", "b c"), 2, "not understood: 'b c' (several values of one option are separated by commas; quote"),
         (("bild",), 2, 'Did you mean "build"?'),
         (

@@ -106,7 +106,7 @@ def test_frames_that_are_left_out_are_listed_with_the_reason_and_ratings_stay(
     assert frames.height + of_frames.height == pl.read_parquet(raw / "frames.parquet").height
     assert set(frames["frame_id"]).isdisjoint(of_frames["frame_id"])
     assert all(f"dropped from frames: {n} ({reason})" in out for reason, n in REASONS.items())
-    assert "1 movies have lost all their frames" in out
+    assert "1 item has lost all its frames" in out
     assert pl.read_parquet(dataset / "interactions.parquet").equals(with_all)
     assert pl.read_parquet(dataset / "movies.parquet").height == 8
     assert counts(dataset)["n_movies_that_lost_all_frames"] == 1

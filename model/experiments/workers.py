@@ -96,11 +96,13 @@ class Workers:
         if self._pool is None:
             context = loky.backend.get_context("loky")
             self._epochs = context.Queue()
-            devices = context.Queue() if len(set(self._devices)) > 1 else None
-            for number in range(self._jobs if devices else 0):
-                devices.put(self._devices[number % len(self._devices)])
+            devices: Any = self._devices[0]
+            if len(set(self._devices)) > 1:
+                devices = context.Queue()
+                for number in range(self._jobs):
+                    devices.put(self._devices[number % len(self._devices)])
             lifeline, self._held = multiprocessing.Pipe(duplex=False)  # closed when this process ends, even by SIGKILL
-            given = (self._epochs, devices or self._devices[0], self._threads, lifeline)
+            given = (self._epochs, devices, self._threads, lifeline)
             self._pool = loky.ProcessPoolExecutor(self._jobs, initializer=_start_worker, initargs=given)
         return self._pool
 

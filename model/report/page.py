@@ -103,8 +103,8 @@ def write_report(folder: Path, snapshot: Snapshot, raw: Path | None) -> Path:
     tasks = [_task(numbers, task, wording, is_of_the_kind) for task in TASKS]
     training = training_curves(numbers)
     models = in_order({run["label"] for run in experiment["runs"]})
-    sets = list(dict.fromkeys(split_arm(run.get("features") or MAIN)[0] for run in runs))
-    sets = [None if name == MAIN else name for name in sets]
+    names = (split_arm(run.get("features") or MAIN)[0] for run in runs)
+    sets = list(dict.fromkeys(None if name == MAIN else name for name in names))
     on = f" features={sets[0] or MAIN}" if len(sets) > 1 else ""
     written = write_paper(folder / "tables", snapshot.manifest, experiment, numbers, wording)
     searched, given = search_curves(numbers), _given(experiment["runs"])

@@ -238,6 +238,7 @@ def test_the_report_begins_with_what_pictures_add_and_all_its_numbers_are_found(
     assert "with shuffled pictures" in first or "than with shuffled pictures" in first
     assert ask_again(page, folder, snapshot.path, documents={"paper.json": {}}) > 50
     assert page.count("more than chance") > 1
+    assert "on each feature set" not in page  # an arm takes the place of the one set that there is
 
 
 def test_the_report_says_in_words_that_a_model_is_as_good_without_its_pictures(compared) -> None:

@@ -57,7 +57,7 @@ class JIFRScorer(FrameScorer):
         logits = torch.empty_like(habit)  # the logit of habit minus that of looks
         of_users = (torch.stack([u, w]) @ self._of_user.T).transpose(0, 1).flatten(1)  # (B, 2 h)
         (self._by_tile if users.device.type == "cpu" else self._by_users)(of_users, logits)
-        return torch.lerp(looks, habit, torch.sigmoid_(logits.add_(self._of_items)))
+        return looks.lerp_(habit, logits.add_(self._of_items).sigmoid_())
 
     def _by_tile(self, of_users: Tensor, logits: Tensor) -> None:
         """Write the weighted sums of all pairs into (B, N) `logits`, a tile of users and items at a time.

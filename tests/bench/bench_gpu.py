@@ -15,7 +15,7 @@ import torch
 from gpu_card import chosen_device, the_card
 from run import Result
 
-PARTS = ("gpu_training", "gpu_extraction")
+PARTS = ("gpu_training", "gpu_extraction", "gpu_agreement")
 
 
 def measure() -> Iterator[Result]:

@@ -18,10 +18,24 @@ def lookup(rows: Tensor, table: Tensor) -> Tensor:
     torch's own gradient sorts `rows` first, which costs more than the rest of a small step. Here the gradient is
     summed in fixed point: sums of integers do not depend on their order.
     """
-    if not for_gpu(table):
-        return embedding(rows, table)
-    found: Tensor = _Lookup.apply(table, rows)
+    found: Tensor = (_Lookup if for_gpu(table) else _LookupOnCPU).apply(table, rows)
     return found
+
+
+class _LookupOnCPU(torch.autograd.Function):
+    """torch's own, but for its gradient: rows are added one after another, which takes a third of the time."""
+
+    @staticmethod
+    def forward(ctx: Any, table: Tensor, rows: Tensor) -> Tensor:
+        ctx.save_for_backward(rows)
+        ctx.n_rows = len(table)
+        return embedding(rows, table)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        (rows,) = ctx.saved_tensors
+        gradient = gradients[0].reshape(rows.numel(), gradients[0].shape[-1])
+        return gradient.new_zeros(ctx.n_rows, gradient.shape[1]).index_add_(0, rows.flatten(), gradient), None
 
 
 class _Lookup(torch.autograd.Function):

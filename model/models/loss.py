@@ -12,6 +12,7 @@ from model.models.names import Loss
 from model.models.static_shapes import for_gpu
 
 _SOFTMAX_L2, _LEAST_L2, _MOST_L2 = 0.1, 0.01, 0.05
+_FEW = 0.5  # below this share of all rows, the norms of the rows that occur cost less than all
 _VISUAL_L2: dict[Loss, float] = {"bpr": 0.04, "softmax": 0.1}
 
 
@@ -78,11 +79,12 @@ def mean_squared_norm(table: Tensor, rows: Tensor, taken: Tensor | None = None) 
         each = table.new_full((rows.numel(),), 1 / rows.numel())  # equal parts have the same sum in any order
         norm: Tensor = _WeightedSquares.apply(table, table.new_zeros(len(table)).index_add_(0, rows.flatten(), each))
         return norm
-    if rows.numel() < len(table):
+    if rows.numel() < _FEW * len(table):
         flat = (embedding(rows, table) if taken is None else taken).flatten()
         return flat.dot(flat) / rows.numel()
     counts = torch.bincount(rows.flatten(), minlength=len(table)).to(table.dtype)  # cheaper: fewer norms
-    return counts @ table.square().sum(1) / rows.numel()
+    mean: Tensor = _WeightedSquares.apply(table, counts / rows.numel())
+    return mean
 
 
 def squared_norm(weights: Iterable[Tensor]) -> Tensor:
@@ -99,13 +101,14 @@ class _WeightedSquares(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, table: Tensor, weights: Tensor) -> Tensor:
-        ctx.save_for_backward(table, weights)
-        return (table * table).sum(1) @ weights
+        weighted = table * weights[:, None]
+        ctx.save_for_backward(weighted)
+        return weighted.flatten().dot(table.flatten())
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        table, weights = ctx.saved_tensors
-        return table * (2 * gradients[0] * weights)[:, None], None
+        (weighted,) = ctx.saved_tensors
+        return weighted * (2 * gradients[0]), None
 
 
 class _SquaredNorm(torch.autograd.Function):

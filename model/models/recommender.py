@@ -128,6 +128,8 @@ class TrainableRecommender(Recommender):
     Attributes:
         repeats_steps: whether all steps run the same operations, so that a GPU can record one and replay it with other
             batches (`model.training.steps`).
+        wants_ascending_users: whether a batch whose users ascend is faster on a CPU; then training orders each so. The
+            loss must not depend on their order.
         batch_factor: how many times as large as others' its batches are by default.
         scores_pairs: whether a score needs work of its own for each pair, so that a softmax is over a sample of each
             user's own, not over items that the batch shares.
@@ -137,6 +139,7 @@ class TrainableRecommender(Recommender):
     """
 
     repeats_steps: ClassVar[bool] = True
+    wants_ascending_users: ClassVar[bool] = False
     batch_factor: ClassVar[int] = 1
     scores_pairs: bool = False
 

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import polars as pl
 import torch
 from torch import Tensor
@@ -204,9 +205,12 @@ class Trainer:
         learner.begin_epoch(self._generator)
         draws = self._generator.device
         order = torch.randperm(len(self._users), generator=self._generator, device=draws).to(self._device)
+        if learner.wants_ascending_users and self._device == "cpu":
+            order = _ascending(order, self._batch_size)
         all_negatives = self._comparisons.draw(self._users, self._generator)
         with threads_for(numbers_per_step(learner, self._batch_size * (1 + all_negatives.shape[1]))):
-            total = self._steps.run(self._users[order], self._positives.values[order], all_negatives[order])
+            samples = (self._users, self._positives.values, all_negatives)
+            total = self._steps.run(*(part.index_select(0, order) for part in samples))
         mean = float(total) / len(order)
         if not torch.isfinite(torch.tensor(mean)):
             raise TrainingError(
@@ -220,6 +224,13 @@ class Trainer:
         k = self._training.validation_k
         per_user: Tensor = ndcg(full_ranking(self.model.scorer(), validation, k, self._device), k)
         return float(per_user.mean()) if len(per_user) else 0.0
+
+
+def _ascending(order: Tensor, batch_size: int) -> Tensor:
+    """Return the same batches of an order, each ascending, so that its users ascend, too."""
+    batches = np.empty(len(order), np.min_scalar_type(len(order) // batch_size))  # NumPy sorts small types fastest
+    batches[order.numpy()] = np.arange(len(order)) // batch_size
+    return torch.from_numpy(batches.argsort(kind="stable"))
 
 
 def training_table(model_name: str, seed: int, epochs: list[Epoch]) -> pl.DataFrame:

@@ -1,7 +1,7 @@
 """BPR: an epoch over a million interactions against RecBole's, implicit's and Cornac's, d = 32, one negative.
 
 RecBole's side is its own model, loader and epoch at the same batch size. implicit and Cornac
-update after every sample in compiled code, and are faster than batches can be; they are shown for scale.
+update after every sample in compiled code.
 """
 
 import tempfile

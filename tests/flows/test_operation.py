@@ -1,5 +1,6 @@
 """What an operator sees: killed runs, errors in one line, and what Prefect tells them through a webhook."""
 
+import asyncio
 import contextvars
 import json
 import logging
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from email import message_from_bytes
@@ -31,7 +33,7 @@ from dataset.errors import MissingInputError
 from flows import tasks
 from flows.children import StageError, start
 from flows.messages.events import HELD, PAUSED, PUBLISHED, REFUSED, emit
-from flows.messages.logs import OneLine
+from flows.messages.logs import OneLine, stop_without_noise
 from flows.publish_snapshot import publish_snapshot
 from flows.server.killed import end_killed_runs
 
@@ -153,6 +155,20 @@ def test_a_bug_keeps_its_traceback() -> None:
     assert OneLine().filter(record)
     assert record.exc_info
     assert "ValueError" in record.getMessage()
+
+
+def test_a_stop_of_the_runner_logs_no_traceback(caplog: pytest.LogCaptureFixture) -> None:
+    logger = logging.getLogger("asyncio")
+    before = list(logger.filters)
+    try:
+        with warnings.catch_warnings():
+            stop_without_noise()
+        for error in (asyncio.CancelledError(), OSError("disk full")):
+            logger.error("Exception in callback", exc_info=error)
+    finally:
+        logger.filters[:] = before
+    (record,) = caplog.records
+    assert "disk full" in str(record.exc_info)
 
 
 # --- being told --------------------------------------------------------------------------------

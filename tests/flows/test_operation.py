@@ -212,8 +212,14 @@ def _in_a_thread(function: Callable[[], None]) -> None:
 @pytest.mark.usefixtures("client")
 @pytest.mark.filterwarnings("ignore:'imghdr' is deprecated")  # in Apprise
 def test_the_readmes_hooks_tell_a_chat_and_a_mailbox_what_happened(monkeypatch: pytest.MonkeyPatch) -> None:
+    def without_name(text: str) -> str:
+        return re.sub(r"^failing \([\w-]+\)", "failing", text.strip())
+
+    def chats() -> set[str]:
+        return set(map(without_name, _Receiver.received))
+
     def mails() -> set[str]:
-        return {str(one.get_payload(decode=True), "utf-8").strip() for one in _Mailbox.received}  # type: ignore[arg-type]
+        return {without_name(str(one.get_payload(decode=True), "utf-8")) for one in _Mailbox.received}  # type: ignore[arg-type]
 
     text = README.read_text("utf-8")
     (recipe,) = re.findall(r"^```python\n(.*?)^```$", text, re.M | re.S)
@@ -246,11 +252,11 @@ def test_the_readmes_hooks_tell_a_chat_and_a_mailbox_what_happened(monkeypatch: 
             "another one",
         }
         deadline = time.monotonic() + 120
-        while time.monotonic() < deadline and not (wanted <= set(_Receiver.received) and wanted <= mails()):
+        while time.monotonic() < deadline and not (wanted <= chats() and wanted <= mails()):
             time.sleep(0.1)
         receiver.shutdown()
         mailbox.shutdown()
-    assert wanted <= set(_Receiver.received)
+    assert wanted <= chats()
     assert wanted <= mails()
     assert _Receiver.received.count("lab: new version 3") == 1
     subjects = {(one["From"], one["To"], one["Subject"]) for one in _Mailbox.received}

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -25,6 +25,7 @@ from dataset.errors import PipelineError
 _STOP_TIMEOUT_S = 60  # a page in flight may take this long
 _PR_SET_PDEATHSIG = 1
 _LOGINS = ("PREFECT_API_AUTH_STRING", "PREFECT_API_KEY", "PREFECT_SERVER_API_AUTH_STRING")
+_RUN = "PREFECT__FLOW_RUN_ID"  # marks the process that carries out a run (`flows.server.killed`)
 
 
 class StageError(PipelineError):
@@ -39,11 +40,11 @@ class StageError(PipelineError):
         self.exit_status = exit_status
 
 
-def run_stage(arguments: list[str]) -> str:
+def run_stage(arguments: list[str], hear: Callable[[str], None] | None = None) -> str:
     """Run `python -m <arguments>` and return what it printed, without its hint about the next command.
 
     If our stderr is a terminal, the child shows its progress there. Otherwise its lines go through `say` as they come,
-    so they are in Prefect's log.
+    so they are in Prefect's log, and `hear` gets each of them.
 
     Raises:
         StageError: the child failed; the message has its exit status and the last line of its output.
@@ -52,7 +53,7 @@ def run_stage(arguments: list[str]) -> str:
     if sys.stderr.isatty():
         child, output = _run(command, None)
     else:
-        with _retold() as (stderr, lines):
+        with _retold(hear) as (stderr, lines):
             child, output = _run(command, stderr)
         last_line = next(reversed(lines), "")
     if child.returncode:
@@ -76,7 +77,7 @@ def _run(command: list[str], stderr: int | None) -> tuple["subprocess.Popen[Any]
 
 
 @contextmanager
-def _retold() -> Iterator[tuple[int, "deque[str]"]]:
+def _retold(hear: Callable[[str], None] | None) -> Iterator[tuple[int, "deque[str]"]]:
     """Yield a file descriptor to write to, and the last line that was written; say each line, but not an error's."""
     reads, writes = os.pipe()
     last: deque[str] = deque(maxlen=1)
@@ -87,6 +88,8 @@ def _retold() -> Iterator[tuple[int, "deque[str]"]]:
                 last.append(line)
                 if not line.startswith("python -m "):  # an error, which the caller raises
                     say(line, file=sys.stderr)
+                if hear is not None:
+                    hear(line)
 
     thread = threading.Thread(target=contextvars.copy_context().run, args=(retell,), daemon=True)
     thread.start()
@@ -113,7 +116,7 @@ def options_from(**values: Any) -> list[str]:
 
 def start(command: list[str], **options: Any) -> "subprocess.Popen[Any]":
     """Start a child process; `options` are those of `subprocess.Popen`. By default it gets no login to Prefect."""
-    options.setdefault("env", {name: value for name, value in os.environ.items() if name not in _LOGINS})
+    options.setdefault("env", {name: value for name, value in os.environ.items() if name not in (*_LOGINS, _RUN)})
     return subprocess.Popen(command, process_group=0, preexec_fn=_end_with_parent(), **options)
 
 

@@ -20,6 +20,7 @@ from pydantic import Field
 
 from dataset.cli import command_line, execute, run, say
 from dataset.errors import UsageError
+from flows.messages.logs import stop_without_noise
 from flows.parameters.allowed import VARIABLE, Allowed
 from flows.server.home import LOGIN_FILE, prefect_home
 from flows.server.killed import end_killed_runs
@@ -75,6 +76,7 @@ def serve(
         say(f"Prefect server {'started' if server.is_started else 'found'} at {address}")
         say(*_how_to_log_in(home, known_login, deployments[0].label), sep="\n")
         interrupted = end_killed_runs() if server.is_started else []
+        stop_without_noise()
         os.environ[VARIABLE] = allowed.to_json()  # the processes of the runs read it
         serve_deployments(*register(deployments, adopt, interrupted=interrupted), pause_on_shutdown=False)
 

@@ -28,7 +28,7 @@ from features.config import ExtractorConfig
 from flows.children import StageError, options_from, run_stage
 from flows.extraction import extract_features
 from flows.messages.artifacts import show_held, show_snapshot
-from flows.messages.events import HELD, PUBLISHED, REFUSED, emit
+from flows.messages.events import HELD, PAUSED, PUBLISHED, REFUSED, emit
 from flows.runners import LOCAL
 from flows.stamps import Stamp, digests_of_files
 
@@ -57,8 +57,13 @@ def crawl(stage: str, home: Path, options: dict[str, Any], refresh: bool = False
     if not refresh and _crawl_stamp(stage, home, options).is_current() and _is_all_read(folder, stage):
         say(f"Skipped crawling {stage}: the scope is the same, and all its pages have been read.")
         return
+
+    def hear(line: str) -> None:
+        if line.startswith("PAUSED: "):
+            emit(PAUSED, home.name, stage=stage, reason=line)
+
     try:
-        say(run_stage(["crawler", stage, *options_from(crawl=folder, **options, refresh=refresh)]))
+        say(run_stage(["crawler", stage, *options_from(crawl=folder, **options, refresh=refresh)], hear))
     except StageError as error:
         if error.exit_status == RefusedError.exit_status:
             emit(REFUSED, home.name, stage=stage, reason=str(error))

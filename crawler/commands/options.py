@@ -13,7 +13,7 @@ from crawler.commands.sources import preferred_sources, sources_of
 from crawler.page import is_number, is_uid
 from crawler.scope import LIKER_SOURCES, PREFERRED, Scope, Source, Via
 from crawler.sites import Site, is_base
-from crawler.spiders.politeness import MOST_NOT_UNDERSTOOD, PATIENCE_S, Politeness, politeness_for
+from crawler.spiders.politeness import MOST_NOT_UNDERSTOOD, Politeness, politeness_for
 from crawler.spiders.settings import CrawlSettings
 from dataset.cli import FLAT, Count
 from dataset.documents import Settings, read_document
@@ -212,7 +212,7 @@ class CrawlOptions:
         site: the site and how politely it is read
         attempts: number of attempts before a page is marked as failed
         stop_after_not_understood: number of pages in a row that no parser understands, after which a host is left alone
-        patience_h: hours to wait in all for a host that cannot be reached
+        patience_h: hours to wait in all for a host that cannot be reached (8; on this machine, a minute)
         allow_missing: end a stage although pages failed, if they are at most this share of its pages
         scope: what is crawled
     """
@@ -222,7 +222,7 @@ class CrawlOptions:
     attempts: Count = 5
     stop_after_not_understood: Count = MOST_NOT_UNDERSTOOD
     allow_missing: Annotated[float, Field(ge=0, le=1)] = 0.0
-    patience_h: Hours = PATIENCE_S / 3600
+    patience_h: Hours | None = None
     scope: Annotated[ScopeOptions, FLAT] = ScopeOptions()
 
     def resolve(self) -> CrawlSettings:
@@ -236,7 +236,8 @@ class CrawlOptions:
         preferred = preferred_sources(self.crawl, source)
         scope = self.scope.resolve(default_movies, preferred, has_json=bool(site.mobile))
         politeness = self.site.politeness(site, self.attempts, self.stop_after_not_understood)
-        politeness = replace(politeness, patience_s=3600 * self.patience_h)
+        if self.patience_h is not None:
+            politeness = replace(politeness, patience_s=3600 * self.patience_h)
         return CrawlSettings(self.crawl, site, source, politeness, scope, self.allow_missing)
 
 

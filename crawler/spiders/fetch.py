@@ -4,6 +4,7 @@ Nothing but the address and the given headers decides what is sent: no proxy, no
 """
 
 import http.client
+import ssl
 import threading
 import time
 import zlib
@@ -23,14 +24,14 @@ class NoAnswer(Exception):  # noqa: N818 - an outcome, not an error
 
 
 class NotConnected(NoAnswer):
-    """No server answers at the address."""
+    """No connection could be made: refused, timed out, or no such host."""
 
 
 def fetch(url: str, headers: Mapping[str, str], timeout_s: float, max_bytes: int) -> Answer:
     """Return the answer to a request, decompressed.
 
     Raises:
-        NotConnected: no server answers.
+        NotConnected: no connection could be made.
         NoAnswer: the answer is not complete after `timeout_s`, or is not HTTP.
         TooMuch: the body has more than `max_bytes`, compressed or not.
     """
@@ -40,7 +41,11 @@ def fetch(url: str, headers: Mapping[str, str], timeout_s: float, max_bytes: int
     thread.join(timeout_s)
     if thread.is_alive():
         request.close()
-        raise NoAnswer(f"no complete answer within {timeout_s:g} s")
+        raise (
+            NoAnswer(f"no complete answer within {timeout_s:g} s")
+            if request.is_connected
+            else NotConnected("TimeoutError")
+        )
     if request.problem is not None:
         raise request.problem
     return request.answer
@@ -51,6 +56,7 @@ class _Request:
 
     answer: Answer
     problem: Exception | None = None
+    is_connected = False
 
     def __init__(self, url: str, headers: Mapping[str, str], timeout_s: float, max_bytes: int) -> None:
         self._url, self._max_bytes = url, max_bytes
@@ -63,6 +69,10 @@ class _Request:
     def run(self) -> None:
         try:
             self._connection.connect()
+            self.is_connected = True
+        except ssl.SSLError as error:  # somebody answers, but not the host
+            self.problem = NoAnswer(f"no secure connection: {type(error).__name__}")
+            return
         except OSError as error:
             self.problem = NotConnected(type(error).__name__)
             return

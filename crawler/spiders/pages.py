@@ -65,9 +65,10 @@ class StagePages:
         politeness: Politeness,
         rules: Mapping[str, HostRules],
         refusals: Mapping[str, str] | None = None,
+        unreached: Mapping[str, float] | None = None,
     ) -> None:
         self.refusals: dict[str, str] = {**(refusals or {})}
-        self.unreached: dict[str, float] = {}
+        self.unreached: dict[str, float] = {**(unreached or {})}
         self.defect: Exception | None = None
         self.n_requests = 0
         self.is_over = False
@@ -139,7 +140,7 @@ class StagePages:
         self._clocks[host].end()
         self._paces[host].ended(time.monotonic(), latency_s, is_ok)
         if latency_s is not None:
-            self._rests.pop(host, None)
+            self.reached(host)
 
     def finish(self, page: Page, following: Key | None = None) -> None:
         """Take back a finished page; `following` is the page of its list to request next."""
@@ -160,16 +161,28 @@ class StagePages:
         Returns:
             How long the wait is that begins now; 0 if one has begun already, None if the patience has ended.
         """
-        host, now = KINDS[page.key.kind].host, time.monotonic()
+        host = KINDS[page.key.kind].host
+        wait_s = self.leave_alone(host)
+        self._context.ledger.mark(page, "pending", cause)
+        self._queue(page).retry(page, self._rests[host].until)
+        return wait_s
+
+    def leave_alone(self, host: str) -> float | None:
+        """Leave a host alone for a while that cannot be reached; return as `wait_for_host` does."""
         rest = self._rests.setdefault(host, Rest(self._politeness.backoff_s, self._politeness.patience_s))
-        wait_s = rest.begin(now)
+        wait_s = rest.begin(time.monotonic())
         if wait_s is None:
             self.unreached[host] = rest.waited_s
-        self._context.ledger.mark(page, "pending", cause)
-        self._queue(page).retry(page, rest.until)
-        pace = self._paces[host]
-        pace.free_at = max(pace.free_at, rest.until)
+        self._paces[host].free_at = max(self._paces[host].free_at, rest.until)
         return wait_s
+
+    def free_in(self, host: str) -> float:
+        """Return in how many seconds a host may be asked again."""
+        return max(0.0, self._paces[host].free_at - time.monotonic())
+
+    def reached(self, host: str) -> None:
+        """Note that a host answers, whatever it says."""
+        self._rests.pop(host, None)
 
     def refuse(self, host: str, cause: str, pages: Sequence[Page] = ()) -> None:
         """Stop a host, because it refuses us; `pages` are the refused ones, which count only at the first refusal."""

@@ -23,6 +23,7 @@ MINUTE_S = 60.0
 SANDBOX_CONCURRENCY = 16
 MOST_NOT_UNDERSTOOD = 3
 PATIENCE_S = 8 * 3600.0
+SANDBOX_PATIENCE_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -103,6 +104,7 @@ def politeness_for(
             0.1,
             stop_after_not_understood,
             minute_s,
+            SANDBOX_PATIENCE_S,
         )
     if contact is None:
         raise UsageError("a site other than the sandbox needs --contact, an e-mail or web address to reach you")

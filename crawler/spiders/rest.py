@@ -4,8 +4,13 @@ The waits double, up to an hour. If the host does not answer within the operator
 stay pending. A host that answers, in whatever way, can be reached: what it says is not a reason to wait here.
 """
 
+import sys
+
 from scrapy.exceptions import CannotResolveHostError, DownloadConnectionRefusedError, DownloadTimeoutError
 from twisted.internet.error import ConnectError
+
+from dataset.cli import say
+from dataset.progress import duration
 
 _FIRST = 2  # times the wait before a page's second attempt
 _MOST = 60  # times the first wait
@@ -41,6 +46,15 @@ class Rest:
         self.waited_s += wait_s
         self.until = now + wait_s
         return wait_s
+
+
+def say_paused(host: str, cause: str, wait_s: float) -> None:
+    """Say on stderr that a host is left alone."""
+    say(
+        f"PAUSED: the {host} host cannot be reached ({cause}); next try in {duration(wait_s)}, or stop the command and "
+        "run it again later",
+        file=sys.stderr,
+    )
 
 
 def cannot_be_reached(error: BaseException) -> bool:

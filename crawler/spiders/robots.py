@@ -87,7 +87,7 @@ def read_robots(hosts: Mapping[str, str], politeness: Politeness, user_agent: st
 
     Raises:
         RefusedError: a host does not answer with status 200 and a plain text, or asked to be left alone.
-        MissingInputError: no server answers at the address.
+        MissingInputError: no connection could be made to a host.
     """
     return {
         role: host_rules(base, _read_one(base, politeness, user_agent, role), politeness, user_agent, role)
@@ -126,7 +126,7 @@ def _read_one(base: str, politeness: Politeness, user_agent: str, role: str) -> 
         remedy = (
             "start it with: python -m crawler sandbox" if is_loopback(base) else "check the network and the address"
         )
-        raise MissingInputError(f"{base}: no server answers ({problem}); {remedy}") from None
+        raise MissingInputError(f"{base}: no server answers, {problem}; {remedy}") from None
     except (NoAnswer, TooMuch) as problem:
         raise RefusedError(_not_valid(url, str(problem))) from None
     if answer.status != 200:

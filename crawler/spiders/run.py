@@ -27,10 +27,11 @@ from crawler.plan import drop_settled, kinds_of, phases_of
 from crawler.spiders.meter import Meter
 from crawler.spiders.pages import StagePages, may_go_on
 from crawler.spiders.politeness import Politeness, user_agent
+from crawler.spiders.rest import Rest, say_paused
 from crawler.spiders.robots import HostRules, read_robots
 from crawler.spiders.settings import CrawlSettings, scrapy_settings
 from crawler.spiders.spider import StageSpider
-from dataset.errors import RefusedError, UnfinishedError
+from dataset.errors import MissingInputError, RefusedError, UnfinishedError
 from dataset.progress import duration, progress
 
 
@@ -62,16 +63,16 @@ def run_stage(stage: str, crawl: CrawlSettings, ledger: Ledger) -> StageResult:
 
     Raises:
         RefusedError: the site or its robots.txt refuses us; the command can be run again later.
-        UnfinishedError: pages failed repeatedly.
+        UnfinishedError: pages failed repeatedly, or a host cannot be reached.
         KeyboardInterrupt: a signal stopped it; pages in flight were finished first.
     """
     kinds, politeness = kinds_of(stage, scope=crawl.scope), crawl.politeness
     hosts = {host: crawl.site.hosts[host] for host in dict.fromkeys(KINDS[kind].host for kind in kinds)}
-    rules, refusals = _read_rules(hosts, [KINDS[kind] for kind in kinds], politeness)
+    rules, refusals, unreached = _read_rules(hosts, [KINDS[kind] for kind in kinds], politeness)
     ledger.revive(kinds)
     started = time.monotonic()
     context = CrawlContext(ledger, crawl.site, crawl.scope)
-    pages = StagePages(context, phases_of(stage, crawl.scope), politeness, rules, refusals)
+    pages = StagePages(context, phases_of(stage, crawl.scope), politeness, rules, refusals, unreached)
     with (
         Archive(crawl.crawl_dir, Origin(crawl.source, crawl.site, crawl.scope)) as archive,
         progress("pages") as bar,
@@ -89,22 +90,44 @@ def run_stage(stage: str, crawl: CrawlSettings, ledger: Ledger) -> StageResult:
 
 def _read_rules(
     hosts: Mapping[str, str], kinds: Sequence[PageKind], politeness: Politeness
-) -> tuple[dict[str, HostRules], dict[str, str]]:
-    """Return the rules of each host, and why a host has none, if the run may go on without that host.
+) -> tuple[dict[str, HostRules], dict[str, str], dict[str, float]]:
+    """Return the rules of each host; and, of hosts without which the run may go on, refusals and waits in vain.
 
     Raises:
         RefusedError: a host has no valid robots.txt, or asked to be left alone, and there is no other source.
+        UnfinishedError: a host could not be reached, and there is no other source.
     """
     rules: dict[str, HostRules] = {}
     refusals: dict[str, str] = {}
+    unreached: dict[str, float] = {}
+    rest = Rest(politeness.backoff_s, politeness.patience_s)  # of all hosts together
     for host, base in hosts.items():
         try:
-            rules |= read_robots({host: base}, politeness, user_agent(politeness.contact))
-        except RefusedError as refused:
-            refusals[host] = str(refused)
-            if not may_go_on(kinds, refusals):
+            rules |= _wait_for_rules(host, base, politeness, rest)
+        except (RefusedError, UnfinishedError) as problem:
+            if isinstance(problem, RefusedError):
+                refusals[host] = str(problem)
+            else:
+                unreached[host] = rest.waited_s
+            if not may_go_on(kinds, {*refusals, *unreached}):
                 raise
-    return rules, refusals
+    return rules, refusals, unreached
+
+
+def _wait_for_rules(host: str, base: str, politeness: Politeness, rest: Rest) -> dict[str, HostRules]:
+    """Read the rules of a host, as soon as it can be reached."""
+    while True:
+        try:
+            return read_robots({host: base}, politeness, user_agent(politeness.contact))
+        except MissingInputError as problem:
+            wait_s = rest.begin(rest.until)
+            if wait_s is None:
+                raise UnfinishedError(
+                    f"the {host} host could not be reached for {duration(rest.waited_s)} ({problem}); "
+                    "nothing is lost: run the same command again to continue"
+                ) from None
+            say_paused(host, str(problem), wait_s)
+            time.sleep(wait_s)
 
 
 def _crawl(
@@ -145,7 +168,7 @@ def _raise_if_incomplete(pages: StagePages, ledger: Ledger, kinds: Sequence[str]
             f"the {host} host refuses us ({sign}), so the crawl has stopped; nothing is lost: wait a day or more, "
             "raise --delay-s, then run the same command again (it begins with other pages)"
         )
-    if pages.unreached and (n := ledger.count(kinds, "pending")):
+    if pages.unreached and ((n := ledger.count(kinds, "pending")) or pages.is_cut_short):
         host, waited_s = next(iter(pages.unreached.items()))
         raise UnfinishedError(
             f"the {host} host could not be reached for {duration(waited_s)}; {n:,} known pages are left, nothing is "

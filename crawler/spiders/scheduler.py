@@ -15,6 +15,7 @@ from scrapy.crawler import Crawler
 from crawler.kinds import KINDS, address
 from crawler.page import Page
 from crawler.spiders.politeness import user_agent
+from crawler.spiders.rest import say_paused
 from crawler.spiders.robots import read_robots
 from crawler.spiders.spider import StageSpider
 from dataset.errors import MissingInputError, RefusedError
@@ -83,16 +84,19 @@ class LedgerScheduler(BaseScheduler):
     async def _read_robots_again(self, host: str) -> None:
         crawl = self._spider.crawl
         agent, politeness = user_agent(crawl.politeness.contact), crawl.politeness
-        for attempt in range(politeness.attempts):
+        while True:
             try:
                 hosts = {host: crawl.site.hosts[host]}
                 self._spider.rules |= await asyncio.to_thread(read_robots, hosts, politeness, agent)
+                self._pages.reached(host)
                 break
             except MissingInputError as error:
-                if attempt + 1 == politeness.attempts:
-                    self._pages.fail(error)
-                else:
-                    await asyncio.sleep(politeness.backoff_s * 2**attempt)
+                wait_s = self._pages.leave_alone(host)
+                if wait_s is None:
+                    break
+                if wait_s:
+                    say_paused(host, str(error), wait_s)
+                await asyncio.sleep(self._pages.free_in(host))
             except RefusedError as refused:
                 self._pages.refuse(host, str(refused))
                 break

@@ -22,11 +22,10 @@ from crawler.process import Outcome, parse_answer, process, settle
 from crawler.spiders.closed import close_host
 from crawler.spiders.fetch import ascii_header
 from crawler.spiders.pages import StagePages
-from crawler.spiders.rest import cannot_be_reached
+from crawler.spiders.rest import cannot_be_reached, say_paused
 from crawler.spiders.robots import HostRules
 from crawler.spiders.settings import CrawlSettings
 from dataset.cli import say
-from dataset.progress import duration
 
 _LOOK_EVERY_S = 600.0
 
@@ -109,11 +108,7 @@ class StageSpider(scrapy.Spider):
         host, wait_s = KINDS[page.key.kind].host, self.pages.wait_for_host(page, cause)
         self._count("waited")
         if wait_s:
-            say(
-                f"PAUSED: the {host} host cannot be reached ({cause}); next try in {duration(wait_s)}, or stop the "
-                "command and run it again later",
-                file=sys.stderr,
-            )
+            say_paused(host, cause, wait_s)
 
     def on_defect(self, failure: Any) -> None:
         """Stop after an exception in a callback: a bug, or a file that cannot be written."""

@@ -2,6 +2,7 @@
 
 from prefect.events import emit_event
 
+PAUSED = "douban-keyframes.crawl.paused"
 REFUSED = "douban-keyframes.crawl.refused"
 HELD = "douban-keyframes.snapshot.held"
 PUBLISHED = "douban-keyframes.snapshot.published"

@@ -3,7 +3,9 @@
 Prefect logs the traceback of a failed task, of its flow, and of the process of the run, and each of their states.
 """
 
+import asyncio
 import logging
+import warnings
 from collections.abc import Iterator
 
 from dataset.errors import PipelineError
@@ -30,6 +32,16 @@ class OneLine(logging.Filter):
             _log_at_debug_level(record)
             return False
         return True
+
+
+def stop_without_noise() -> None:
+    """Leave out what Prefect's runner says about itself when a signal stops it (3.8 does not await its own end)."""
+    warnings.filterwarnings("ignore", "coroutine 'Runner.astop' was never awaited", RuntimeWarning)
+    logging.getLogger("asyncio").addFilter(_is_no_cancellation)
+
+
+def _is_no_cancellation(record: logging.LogRecord) -> bool:
+    return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))
 
 
 def log_errors_in_one_line() -> None:

@@ -10,7 +10,7 @@ from crawler.kinds import PERSONAL_KINDS
 from crawler.ledger.ledger import Ledger
 from crawler.page import Key
 from crawler.scope import Source
-from dataset.errors import MissingInputError, PipelineError, UsageError
+from dataset.errors import MissingInputError, PipelineError, UnfinishedError, UsageError
 
 SANDBOX = Source("sandbox", {"seed": 1})
 
@@ -33,8 +33,8 @@ def _options(tmp_path, *more):
 def test_without_a_sandbox_the_remedy_is_named(tmp_path, site_file):
     with pytest.raises(MissingInputError, match="python -m crawler sandbox"):
         main(["ratings", *_options(tmp_path, "--site-file", tmp_path / "nowhere.json")])
-    with pytest.raises(MissingInputError, match="python -m crawler sandbox"):
-        main(["ratings", *_options(tmp_path, "--site-file", site_file)])
+    with pytest.raises(UnfinishedError, match="python -m crawler sandbox"):
+        main(["ratings", *_options(tmp_path, "--site-file", site_file, "--patience-h", 0)])
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"movie": 1}'])

@@ -74,21 +74,22 @@ def serving(
 ) -> Iterator[tuple["subprocess.Popen[bytes]", Environment, Path]]:
     """Run `python -m flows.serve` in a folder like a checkout; give the process, its environment and its output.
 
-    It starts a server of its own, and also serves the README's example of a file with parameters, as
-    `build-dataset/lab`.
+    It is started by the command of the README's systemd unit. It starts a server of its own, and also serves the
+    README's example of a file with parameters, as `build-dataset/lab`.
     """
     folder = tmp_path_factory.mktemp("serve")
     shutil.copy(ROOT / "pyproject.toml", folder)
     environment, log = fast_prefect(folder, ports(1)) | {"PWD": str(folder)}, folder / "serve.log"
     del environment["PREFECT_HOME"]
-    (example,) = re.findall(
-        r"^```toml\n(source.*?)^```$", (ROOT / "flows" / "README.md").read_text("utf-8"), re.M | re.S
-    )
-    (folder / "lab.toml").write_text(example)
+    readme = (ROOT / "flows" / "README.md").read_text("utf-8")
+    (example,) = re.findall(r"^```toml\n(source.*?)^```$", readme, re.M | re.S)
+    (folder / "data").mkdir()
+    (folder / "data" / "lab.toml").write_text(example)
+    start, _ = re.findall(r"^ExecStart=\S*/\.venv/bin/python (.*)$", readme, re.M)
     (folder / "allow.toml").write_text(f'folders = ["data", "{folder.parent}"]\n')
     with log.open("w") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "flows.serve", "--settings", "lab.toml", "--allow", "allow.toml"],
+            [sys.executable, *start.split(), "--allow", "allow.toml"],
             cwd=folder,
             env=environment,
             stdout=output,

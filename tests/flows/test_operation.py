@@ -1,5 +1,6 @@
 """What an operator sees: killed runs, errors in one line, and what Prefect tells them through a webhook."""
 
+import asyncio
 import contextvars
 import json
 import logging
@@ -9,10 +10,14 @@ import subprocess
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from email import message_from_bytes
+from email.message import Message
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from socketserver import StreamRequestHandler, ThreadingTCPServer
 from typing import Any, ClassVar
 
 import polars as pl
@@ -25,8 +30,10 @@ from prefect.states import Pending, Running
 
 from dataset.building.build import DatasetConfig, build
 from dataset.errors import MissingInputError
-from flows.messages.events import HELD, PUBLISHED, REFUSED, emit
-from flows.messages.logs import OneLine
+from flows import tasks
+from flows.children import StageError, start
+from flows.messages.events import HELD, PAUSED, PUBLISHED, REFUSED, emit
+from flows.messages.logs import OneLine, stop_without_noise
 from flows.publish_snapshot import publish_snapshot
 from flows.server.killed import end_killed_runs
 
@@ -66,6 +73,18 @@ def test_a_killed_run_is_crashed_and_frees_its_deployment(client: SyncPrefectCli
     assert "continues where it stopped" in str(run.state.message if run.state else "")
     assert started(client, deployment).state_type == StateType.RUNNING
     end_killed_runs()
+
+
+@only_on_linux
+def test_a_killed_run_whose_crawler_still_finishes_a_page_is_crashed(
+    client: SyncPrefectClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = started(client, nothing.to_deployment("orphaned", _sync=True).apply(_sync=True))
+    monkeypatch.setenv("PREFECT__FLOW_RUN_ID", str(run.id))
+    with start([sys.executable, "-c", "print('up', flush=True); input()"], stdin=-1, stdout=-1) as crawler:
+        monkeypatch.undo()
+        assert crawler.stdout.readline() == b"up\n"
+        assert run.id in {one.id for one in end_killed_runs()}
 
 
 @only_on_linux
@@ -138,6 +157,20 @@ def test_a_bug_keeps_its_traceback() -> None:
     assert "ValueError" in record.getMessage()
 
 
+def test_a_stop_of_the_runner_logs_no_traceback(caplog: pytest.LogCaptureFixture) -> None:
+    logger = logging.getLogger("asyncio")
+    before = list(logger.filters)
+    try:
+        with warnings.catch_warnings():
+            stop_without_noise()
+        for error in (asyncio.CancelledError(), OSError("disk full")):
+            logger.error("Exception in callback", exc_info=error)
+    finally:
+        logger.filters[:] = before
+    (record,) = caplog.records
+    assert "disk full" in str(record.exc_info)
+
+
 # --- being told --------------------------------------------------------------------------------
 
 
@@ -153,6 +186,23 @@ class _Receiver(BaseHTTPRequestHandler):
         """Print nothing."""
 
 
+class _Mailbox(StreamRequestHandler):
+    """Receives e-mails, like a mail server that asks for no login."""
+
+    received: ClassVar[list[Message]] = []
+
+    def handle(self) -> None:
+        self._say(220)
+        while words := self.rfile.readline().split():
+            if words[0].upper() == b"DATA":
+                self._say(354)
+                self.received.append(message_from_bytes(b"".join(iter(self.rfile.readline, b".\r\n"))))
+            self._say(250)
+
+    def _say(self, code: int) -> None:
+        self.wfile.write(b"%d localhost\r\n" % code)
+
+
 def _in_a_thread(function: Callable[[], None]) -> None:
     """Call a function where no event loop runs, as in a user's Python; a browser's test may leave one behind."""
     with ThreadPoolExecutor(1) as thread:
@@ -160,18 +210,41 @@ def _in_a_thread(function: Callable[[], None]) -> None:
 
 
 @pytest.mark.usefixtures("client")
-def test_the_readmes_hooks_tell_a_receiver_what_happened() -> None:
-    (recipe,) = re.findall(r"^```python\n(.*?)^```$", README.read_text("utf-8"), re.M | re.S)
-    with HTTPServer(("127.0.0.1", 0), _Receiver) as receiver:
-        threading.Thread(target=receiver.serve_forever, daemon=True).start()
-        address = f"http://127.0.0.1:{receiver.server_address[1]}/hook"
-        _in_a_thread(lambda: exec(recipe.replace("https://chat.example.org/hooks/lab", address), {}))
+@pytest.mark.filterwarnings("ignore:'imghdr' is deprecated")  # in Apprise
+def test_the_readmes_hooks_tell_a_chat_and_a_mailbox_what_happened(monkeypatch: pytest.MonkeyPatch) -> None:
+    def without_name(text: str) -> str:
+        return re.sub(r"^failing \([\w-]+\)", "failing", text.strip())
+
+    def chats() -> set[str]:
+        return set(map(without_name, _Receiver.received))
+
+    def mails() -> set[str]:
+        return {without_name(str(one.get_payload(decode=True), "utf-8")) for one in _Mailbox.received}  # type: ignore[arg-type]
+
+    text = README.read_text("utf-8")
+    (recipe,) = re.findall(r"^```python\n(.*?)^```$", text, re.M | re.S)
+    printed = dict(re.findall(r"^(LAB_\w+)='(.*?)' python hooks.py$", text, re.M))
+    with (
+        HTTPServer(("127.0.0.1", 0), _Receiver) as receiver,
+        ThreadingTCPServer(("127.0.0.1", 0), _Mailbox) as mailbox,
+    ):
+        for one in (receiver, mailbox):
+            threading.Thread(target=one.serve_forever, daemon=True).start()
+        here = f"127.0.0.1:{receiver.server_address[1]}", f"127.0.0.1:{mailbox.server_address[1]}"
+        chat = printed["LAB_CHAT"].replace("https://chat.example.org", f"http://{here[0]}")
+        mail = printed["LAB_MAIL"].replace("mailtos://smtp.example.org:587", f"mailto://{here[1]}")
+        monkeypatch.setenv("LAB_CHAT", chat)
+        _in_a_thread(lambda: exec(recipe, {}))
+        monkeypatch.setenv("LAB_MAIL", mail.replace("user=crawl@example.org&pass=…&", ""))
+        _in_a_thread(lambda: exec(recipe, {}))  # again, with another address: nobody is told twice
+        emit(PAUSED, "lab", stage="frames", reason="PAUSED: the movie host cannot be reached")
         emit(HELD, "lab", reason='lab: held: 5 of 10 "users"')
         emit(REFUSED, "lab", stage="ratings", reason="the movie host refuses us")
         emit(PUBLISHED, "lab", version=3, digest="abc")
         with pytest.raises(MissingInputError):
             failing()
         wanted = {
+            "lab: PAUSED: the movie host cannot be reached",
             'lab: held: 5 of 10 "users"',
             "lab: the movie host refuses us",
             "lab: new version 3",
@@ -179,10 +252,26 @@ def test_the_readmes_hooks_tell_a_receiver_what_happened() -> None:
             "another one",
         }
         deadline = time.monotonic() + 120
-        while not wanted <= set(_Receiver.received) and time.monotonic() < deadline:
+        while time.monotonic() < deadline and not (wanted <= chats() and wanted <= mails()):
             time.sleep(0.1)
         receiver.shutdown()
-    assert wanted <= set(_Receiver.received)
+        mailbox.shutdown()
+    assert wanted <= chats()
+    assert wanted <= mails()
+    assert _Receiver.received.count("lab: new version 3") == 1
+    subjects = {(one["From"], one["To"], one["Subject"]) for one in _Mailbox.received}
+    assert ("crawl@example.org", "you@example.org", "douban-keyframes.crawl.paused") in subjects
+
+
+def test_a_crawl_that_waits_for_its_site_is_an_event(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    told: list[dict[str, Any]] = []
+    monkeypatch.setattr(tasks, "emit", lambda event, dataset, **payload: told.append({"event": event, **payload}))
+    nobody = ",".join(["http://127.0.0.1:9"] * 3)
+    options = {"site_urls": nobody, "movies": ("1",), "patience_h": 0.0002}
+    with pytest.raises(StageError, match="nothing is lost: run the same command again to continue"):
+        tasks.crawl.fn("ratings", tmp_path / "lab", options)
+    assert {(one["event"], one["stage"]) for one in told} == {(PAUSED, "ratings")}
+    assert told[0]["reason"].startswith("PAUSED: the movie host cannot be reached (")
 
 
 # --- a version that is held --------------------------------------------------------------------

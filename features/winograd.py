@@ -1,8 +1,8 @@
 """Convolutions by Winograd's minimal filtering, which multiplies a quarter as often: fp32 networks on a CPU use them.
 
-A 3 × 3 convolution of 4 × 4 outputs reads 6 × 6 inputs d. With fixed matrices A, B, G it is Aᵀ[(G g Gᵀ) ⊙ (Bᵀ d B)]A for
-a filter g: 36 multiplications instead of 144. Over channels, ⊙ becomes 36 matrix products. The result differs from the
-plain convolution's by a few roundings (3e-6), less than two processors differ in a deep network.
+A 3 × 3 convolution of 4 × 4 outputs reads 6 × 6 inputs d. With fixed matrices A, B, G, it is Aᵀ[(G g Gᵀ) ⊙ (Bᵀ d B)]A
+for a filter g: 36 multiplications instead of 144. Over channels, ⊙ becomes 36 matrix products. The result differs from
+the plain convolution's by a few roundings (3e-6), less than two processors differ in a deep network.
 
 Source: Lavin and Gray, Fast Algorithms for Convolutional Neural Networks, CVPR 2016, section 4.1, F(4 × 4, 3 × 3).
 """

@@ -34,7 +34,7 @@ def _texts(node: ast.expr, tree: ast.Module) -> list[str]:
     if isinstance(node, ast.Constant):
         return [str(node.value) or "(the same)"]
     if isinstance(node, ast.JoinedStr):
-        return ["".join(part.value if isinstance(part, ast.Constant) else "…" for part in node.values)]
+        return ["".join(str(part.value) if isinstance(part, ast.Constant) else "…" for part in node.values)]
     if isinstance(node, ast.IfExp):
         return [*_texts(node.body, tree), *_texts(node.orelse, tree)]
     if isinstance(node, ast.Subscript) and isinstance(node.value, ast.Name):  # of a dict of names

@@ -8,6 +8,7 @@ TOOLS := $(VENV)/.tools
 PEERS := .venv-peers
 PEERS_INSTALLED := $(PEERS)/.installed
 ONLY ?=
+QUICK ?=
 # How many test files run in parallel: 3 on two cores, because tests of servers often wait.
 TEST_JOBS ?= 3
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_JOBS) --dist loadfile --no-loadscope-reorder
@@ -46,8 +47,8 @@ duplicates:
 # These benchmarks have limits only, no peers.
 WITHOUT_PEERS := gpu threads
 
-bench: $(TOOLS) $(if $(filter-out $(WITHOUT_PEERS),$(or $(ONLY),all)),$(PEERS_INSTALLED)) ## measure speed and memory against peers (ONLY=<name> for one benchmark)
-	@$(BIN)/python tests/bench/run.py $(ONLY)
+bench: $(TOOLS) $(if $(filter-out $(WITHOUT_PEERS),$(or $(ONLY),all)),$(PEERS_INSTALLED)) ## measure speed and memory against peers (ONLY=<name> for one benchmark, QUICK=1 at smaller sizes)
+	@BENCH_QUICK=$(QUICK) $(BIN)/python tests/bench/run.py $(ONLY)
 
 mutants: $(TOOLS) ## break the k-core, the splits, metrics, sampling and JIFR line by line; list what the tests miss
 	@OMP_NUM_THREADS=1 $(BIN)/mutmut run

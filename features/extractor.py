@@ -3,6 +3,7 @@
 import copy
 import functools
 import logging
+import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal
@@ -19,11 +20,13 @@ from features.backbones.opening import open_backbone
 from features.config import Decoding, ExtractorConfig, ExtractorIdentity, Precision
 from features.fusing import fused_if_possible, is_fused
 from features.gpu_decoding import is_available
+from features.winograd import with_winograd
 
 _log = logging.getLogger(__name__)
 
 PRECISIONS: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16}
 Crops = npt.NDArray[np.uint8] | Tensor
+_LIMITS_BELOW = ("SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX2_VNNI_2", "AVX512_CORE", "AVX512_CORE_VNNI")
 MIN_COSINE = 0.999
 """The minimum cosine between features and reference features (fp32, from pictures that processes decode fully)."""
 
@@ -85,7 +88,7 @@ class Extractor:
         """The network in the configured precision, on the device."""
         dtype = PRECISIONS[self.identity.precision]
         if dtype == torch.float32:
-            return self._reference
+            return self._in_full_precision()
 
         def make() -> nn.Module:  # the copy of a traced network is in training mode
             return copy.deepcopy(self._reference).eval().to(dtype)
@@ -93,6 +96,15 @@ class Extractor:
         side = self.geometry.crop_px
         example = torch.zeros((1, 3, side, side), dtype=dtype, device=self.device)
         return fused_if_possible(make, example.contiguous(memory_format=torch.channels_last))
+
+    def _in_full_precision(self) -> nn.Module:
+        """Return the network in fp32; on a CPU with the faster convolutions."""
+        if self.device.type != "cpu":
+            return self._reference
+        network, number = with_winograd(self._reference)
+        if number:
+            _log.info("fp32 on this processor: %d convolutions by Winograd's F(4 × 4, 3 × 3)", number)
+        return network
 
     def compile(self, crops: Crops) -> None:
         """Compile the network with `torch.compile` for batches of this shape, if that works and makes it faster."""
@@ -179,7 +191,9 @@ def best_precision(device: torch.device) -> Precision:
     if device.type == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
     capabilities = torch.cpu.get_capabilities()
-    return "bf16" if capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") else "fp32"
+    is_native = capabilities.get("avx512_bf16") or capabilities.get("amx_bf16")
+    # The second: what oneDNN, which multiplies, is kept to by its variable.
+    return "bf16" if is_native and os.environ.get("ONEDNN_MAX_CPU_ISA", "").upper() not in _LIMITS_BELOW else "fp32"
 
 
 def best_decoding(wanted: Literal["auto", "fast", "full", "gpu"], device: torch.device, geometry: Geometry) -> Decoding:

@@ -1,11 +1,16 @@
 """The benchmarks that most machines cannot run in earnest run here at toy sizes, every line of them."""
 
+import ast
 import importlib
 import json
 import os
 import subprocess
 import sys
+import time
+import types
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -85,3 +90,49 @@ def test_a_row_of_gowalla_is_kept_and_measured_once(tmp_path: Path, monkeypatch:
     assert {"machine", "date", "seed", "seconds", "settings"} <= kept[0].keys()
     assert "epochs" in kept[0]["settings"]
     assert "epochs" not in kept[1]["settings"]  # a closed form has none
+
+
+def test_the_readme_lists_every_row_and_every_peer_that_a_benchmark_prints(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also those that are faster than this project."""
+    monkeypatch.syspath_prepend(str(ROOT / "tests" / "bench"))
+    printed = importlib.import_module("printed_rows").table()
+    readme = (ROOT / "tests" / "bench" / "README.md").read_text("utf-8")
+    assert "\n".join(printed) in readme, (
+        "write what `python tests/bench/printed_rows.py` prints into tests/bench/README.md"
+    )
+    for peer in ("DuckDB", "RecBole", "implicit (compiled)", "Cornac (compiled)", "Elliot's loop, restated"):
+        assert any(line.endswith(f"| {peer} |") for line in printed)
+
+
+def test_quick_reaches_the_settings_of_every_benchmark(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "tests" / "bench"))
+    names, quick = importlib.import_module("printed_rows").names(), importlib.import_module("quick")
+    assert sorted(quick.QUICK) == names
+    for name in names:
+        tree = ast.parse((ROOT / "tests" / "bench" / f"bench_{name}.py").read_text("utf-8"))
+        targets = [target for one in tree.body if isinstance(one, ast.Assign) for target in one.targets]
+        known = {name.id for target in targets for name in ast.walk(target) if isinstance(name, ast.Name)}
+        assert set(quick.QUICK[name] or ()) <= known
+    module = types.ModuleType("bench_kcore")
+    monkeypatch.setenv("BENCH_QUICK", "")
+    assert not hasattr(quick.make_quick(module), "SIZES")
+    monkeypatch.setenv("BENCH_QUICK", "1")
+    assert quick.QUICK["kcore"]["SIZES"] == quick.make_quick(module).SIZES
+
+
+def test_a_benchmark_at_work_says_so(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "tests" / "bench"))
+    monkeypatch.setattr("dataset.progress.LINE_EVERY_S", 0.05)
+    run, peers = importlib.import_module("run"), importlib.import_module("peers")
+
+    def measure() -> Iterator[Any]:
+        peers.running.append("the peer kcore")
+        time.sleep(0.5)
+        peers.running.pop()
+        yield run.Result("a row", 1.0, "limit", 1.0, "s")
+
+    module = types.ModuleType("bench_made")
+    module.measure = measure  # type: ignore[attr-defined]
+    assert [row.what for row in run._at_work("bench_made", module)] == ["a row"]
+    assert "Measuring made: " in (said := capsys.readouterr().err)
+    assert "the peer kcore is at work" in said

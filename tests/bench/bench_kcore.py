@@ -46,31 +46,30 @@ def _compare(n, users, items, folder):
     pl.DataFrame({"u": users, "i": items}).write_parquet(folder / "codes.parquet")
     kept, ours_s = _timed(lambda: int(k_core_mask(users, items, K, K).sum()), SHORT_RUNS)
     by_duckdb, duckdb_s = _timed(lambda: _duckdb_core(users, items), SHORT_RUNS)
-    peers = {"DuckDB": (by_duckdb, duckdb_s)}
-    limit_s = max(100 * ours_s, 120)
-    for name, peer in (("recbole", "RecBole"), ("elliot", "Elliot's loop, restated")):
-        if found := run_peer("kcore", name, folder / "codes.parquet", K, limit_s=limit_s):
-            peers[peer] = (found["kept"], found["seconds"])
+    names = {"duckdb": "DuckDB", "recbole": "RecBole", "elliot": "Elliot's loop, restated"}
+    found, limit_s = {"duckdb": (by_duckdb, duckdb_s)}, max(100 * ours_s, 120)
+    for name in ("recbole", "elliot"):
+        if done := run_peer("kcore", name, folder / "codes.parquet", K, limit_s=limit_s):
+            found[name] = (done["kept"], done["seconds"])
         else:
-            peers[f"{peer}, stopped: at least"] = (kept, limit_s)
-    for peer, (kept_by_peer, _) in peers.items():
+            found[name], names[name] = (kept, limit_s), f"{names[name]}, stopped: at least"
+    for name, (kept_by_peer, _) in found.items():
         if kept != kept_by_peer:
-            raise SystemExit(f"the cores differ: {kept} rows against {kept_by_peer} of {peer}")
+            raise SystemExit(f"the cores differ: {kept} rows against {kept_by_peer} of {names[name]}")
     million = n / 1e6
     what = f"5-core of {million:.0f} million interactions"
-    results = [Result(what, million / ours_s, peer, million / s, "M rows/s") for peer, (_, s) in peers.items()]
+    results = [Result(what, million / ours_s, names[name], million / s, "M rows/s") for name, (_, s) in found.items()]
     if n == SIZES[0]:
         _write_strings(users, items, folder / "strings.parquet")
         written, parquet_s = _timed(lambda: k_core_parquet(folder / "strings.parquet", folder / "core.parquet", K, K))
         if written.n_kept != (kept_of_pairs := _rows_of_the_core_of_pairs(users, items)):
             raise SystemExit(f"the cores differ: {kept_of_pairs} rows in memory, {written.n_kept} from Parquet")
-        peer = "RecBole, in memory on integers"
         results.append(
             Result(
                 "same, Parquet of strings to Parquet",
                 million / parquet_s,
-                peer,
-                million / next(seconds for peer, (_, seconds) in peers.items() if peer.startswith("RecBole")),
+                "RecBole, in memory on integers",
+                million / found["recbole"][1],
                 "M rows/s",
             )
         )

@@ -14,6 +14,9 @@ from typing import Any
 FOLDER = Path(__file__).resolve().parent
 PYTHON = FOLDER.parents[1] / ".venv-peers" / "bin" / "python"
 
+running: list[str] = []
+"""The peers at work."""
+
 
 def run_peer(script: str, *arguments: object, limit_s: float | None = None) -> Any:
     """Run `tests/bench/peers/<script>.py` with arguments; return its last line, parsed as JSON.
@@ -27,10 +30,13 @@ def run_peer(script: str, *arguments: object, limit_s: float | None = None) -> A
         sys.exit("make bench: the peers' environment is missing; run `make bench`, which sets it up")
     command = [str(PYTHON), str(FOLDER / "peers" / f"{script}.py"), *map(str, arguments)]
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    running.append(f"the peer {script}")
     try:
         done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=limit_s, check=False)
     except subprocess.TimeoutExpired:
         return None
+    finally:
+        running.pop()
     if done.returncode:
         sys.exit(f"make bench: the peer {script} failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
     return json.loads(done.stdout.strip().splitlines()[-1])

@@ -1,4 +1,4 @@
-"""`make bench [ONLY=<name>]`: measure speed and memory, each as a ratio to a peer or a limit in the same run.
+"""`make bench [ONLY=<name>] [QUICK=1]`: measure speed and memory, as ratios to a peer or a limit in the same run.
 
 A benchmark is a module `bench_<name>.py` of this folder. Its `measure()` returns or yields `Result`s. Absolute
 times drift on shared machines, so quote the ratio.
@@ -11,10 +11,16 @@ import resource
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 import torch
+from peers import running
+from quick import QUICK, is_quick, make_quick
+
+from dataset.progress import progress
 
 FOLDER = Path(__file__).resolve().parent
 
@@ -42,13 +48,34 @@ def main(names: list[str]) -> None:
         sys.exit(f"make bench: no benchmark {unknown[0].removeprefix('bench_')!r}; ONLY=<name> takes one of {rows}")
     sys.path.insert(0, str(FOLDER))
     print(f"{machine()}\n")
+    if is_quick():
+        print(
+            "QUICK=1: smaller sizes, so these are not the figures of the README; names of rows keep the usual sizes.\n"
+        )
     print(f"{'what':<44} {'ours':>14} {'peer':>14}  {'ratio':>6}  against")
     for name in chosen:
-        for result in importlib.import_module(name).measure():
+        if is_quick() and QUICK[name.removeprefix("bench_")] is None and not names:
+            print(f"  {name.removeprefix('bench_')}: left out by QUICK=1", flush=True)
+            continue
+        for result in _at_work(name, make_quick(importlib.import_module(name))):
             ours, peers = f"{_number(result.ours)} {result.unit}", _number(result.peers)
             print(f"{result.what:<44} {ours:>14} {peers:>14}  {result.ratio:>6.2f}  {result.peer}", flush=True)
     peak_gib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print(f"\nPeak memory of this process: {peak_gib:.1f} GiB")
+
+
+def _at_work(name: str, module: ModuleType) -> Iterator[Result]:
+    """Yield the rows of a benchmark; while it is at work on the next one, a line says so every 30 s."""
+    rows = 0
+    with progress("") as bars:
+        bars.add_task(
+            f"Measuring {name.removeprefix('bench_')}",
+            total=None,
+            now=lambda: f"{rows} rows so far, {running[-1] if running else 'this project'} is at work",
+        )
+        for result in module.measure():
+            rows += 1
+            yield result
 
 
 def run_command(module: str, *arguments: object) -> None:

@@ -3,6 +3,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from features.extractor import best_precision
 from model.models.visual import projection
 from model.models.visual.projection import ScaledFeatures, mean_by_item
 
@@ -58,17 +59,32 @@ def test_in_bfloat16_the_common_part_of_features_costs_no_accuracy(monkeypatch: 
         assert torch.nn.functional.cosine_similarity(full.flatten(), half.flatten(), 0) > 0.9999
 
 
-def test_in_bfloat16_cached_rounded_features_equal_features_rounded_each_time(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize("is_native", [True, False])
+def test_a_kept_shifted_copy_gives_what_features_shifted_each_time_give(
+    is_native: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(projection, "multiplies_bfloat16", lambda _device_type: True)
+    monkeypatch.setattr(projection, "multiplies_bfloat16", lambda _device_type: is_native)
     scaled, frames = ScaledFeatures(_features(), "standard"), torch.tensor([7, 3, 20, 21, 22])
     kept = scaled.project(_weight(torch.float32), frames)
-    monkeypatch.setattr(projection, "_KEPT_NUMBERS", 0)
-    assert torch.equal(scaled.project(_weight(torch.float32), frames), kept)
+    monkeypatch.setattr(projection, "_KEPT_BYTES", 0)
+    tolerance = {"rtol": 0.0, "atol": 0.0 if is_native else 1e-4}
+    torch.testing.assert_close(scaled.project(_weight(torch.float32), frames), kept, **tolerance)
 
 
-def test_cached_rounded_features_are_rounded_again_when_another_shift_is_loaded(
+@pytest.mark.parametrize("limit", ["AVX2", "avx512_core", "AVX512_CORE_VNNI"])
+def test_a_processor_that_is_kept_from_bfloat16_multiplies_in_float32(
+    limit: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Features and training choose alike, for emulated bfloat16 is many times slower than float32."""
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
+    chosen = projection.multiplies_bfloat16.__wrapped__
+    monkeypatch.delenv("ONEDNN_MAX_CPU_ISA", raising=False)
+    assert (chosen("cpu"), best_precision(torch.device("cpu"))) == (True, "bf16")
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", limit)
+    assert (chosen("cpu"), best_precision(torch.device("cpu"))) == (False, "fp32")
+
+
+def test_kept_features_are_shifted_again_when_another_shift_is_loaded(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(projection, "multiplies_bfloat16", lambda _device_type: True)

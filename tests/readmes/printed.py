@@ -157,6 +157,7 @@ NOT_RUN = {
     "make format": "changes files",
     "make bench": "takes long",
     "make bench ONLY=kcore": "takes long",
+    "make bench QUICK=1": "takes long",
     "pip install .": "downloads; a test below checks the extras",
     "pip install '.[train]'": "downloads; a test below checks the extras",
     "pip install '.[all]'": "downloads; a test below checks the extras",

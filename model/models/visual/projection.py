@@ -5,6 +5,7 @@ bfloat16 natively (AVX-512 BF16, AMX, recent GPUs), factors are bfloat16 and sum
 otherwise both are float32. float64 weights stay float64.
 """
 
+import os
 from collections.abc import Iterator
 from functools import cache
 from typing import Any, Literal
@@ -20,7 +21,8 @@ FeatureScaling = Literal["standard", "centre", "none"]
 _BLOCK_NUMBERS = 1 << 21  # numbers per block, which fits in a CPU's cache
 _ONE_BLOCK_NUMBERS = 1 << 23  # a batch up to this size is one block, which the backward pass reuses: 16 MiB
 _BLOCK_ITEMS = 256
-_KEPT_NUMBERS = 1 << 27  # up to this size, a shifted and rounded copy is kept: 256 MiB
+_KEPT_BYTES = 1 << 28  # up to this size, a shifted copy is kept
+_LIMITS_BELOW = ("SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX2_VNNI_2", "AVX512_CORE", "AVX512_CORE_VNNI")
 _MIN_RELATIVE_STD = 1e-3
 _MIN_RELATIVE_VARIANCE = 1e-20  # of equal features: the rounding of their mean
 
@@ -64,7 +66,7 @@ class ScaledFeatures(nn.Module):
         self.register_buffer("shift", shift.float())
         varies = scaling == "none" or bool(variance.sum() > _MIN_RELATIVE_VARIANCE * mean.square().sum())
         self.register_buffer("inverse_scale", (varies * inverse / norm.clamp_min(1e-12)).float())
-        self._rounded: Tensor | None = None
+        self._shifted_copy: Tensor | None = None
         self._block_memory: Tensor | None = None
         self._kept = KeptFeatures()
 
@@ -94,27 +96,28 @@ class ScaledFeatures(nn.Module):
             return projected if frames is None else embedding(frames, projected)
         if frames is None:
             frames = torch.arange(self.n_frames)
-        if weight.dtype == torch.float32 and multiplies_bfloat16(weight.device.type):
-            is_small = self.features.numel() <= _KEPT_NUMBERS
-            source = (self._shifted_and_rounded(), None) if is_small else (self.features, self.shift)
+        dtype = _multiplied_type(weight)
+        is_kept = weight.dtype == torch.float32 and self.features.numel() * dtype.itemsize <= _KEPT_BYTES
+        if is_kept or dtype == torch.bfloat16:
+            source = (self._shifted(dtype), None) if is_kept else (self.features, self.shift)
             projected = _Project.apply(folded, *source, frames, self._block_memory_for(source[0]))
             return projected
         projected = _Project.apply(folded, self.features, None, frames, self._block_memory_for(self.features))
         return projected - folded @ self.shift  # (m, d)
 
-    def _shifted_and_rounded(self) -> Tensor:
-        """Return (L, F) `features - shift` in bfloat16, computed once instead of in every batch."""
-        if self._rounded is None:
+    def _shifted(self, dtype: torch.dtype) -> Tensor:
+        """Return (L, F) `features - shift` in the type that is multiplied, computed once instead of in every batch."""
+        if self._shifted_copy is None or self._shifted_copy.dtype != dtype:
             blocks = torch.split(self.features, _block_rows(self.features))
-            self._rounded = torch.cat([(block.float() - self.shift).bfloat16() for block in blocks])
-        return self._rounded
+            self._shifted_copy = torch.cat([(block.float() - self.shift).to(dtype) for block in blocks])
+        return self._shifted_copy
 
     def _load_from_state_dict(self, *arguments: Any) -> None:
-        """Load, and drop the rounded features if the loaded shift differs."""
+        """Load, and drop the shifted features if the loaded shift differs."""
         before = self.shift.clone()
         super()._load_from_state_dict(*arguments)
         if not torch.equal(before, self.shift):
-            self._rounded, self._kept = None, KeptFeatures()
+            self._shifted_copy, self._kept = None, KeptFeatures()
 
     def _block_memory_for(self, features: Tensor) -> Tensor:
         """Return a buffer for a block of features. It is reused, because fresh memory costs more than filling it."""
@@ -153,7 +156,8 @@ def multiplies_bfloat16(device_type: str) -> bool:
     if device_type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     capabilities = torch.cpu.get_capabilities()
-    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+    limit = os.environ.get("ONEDNN_MAX_CPU_ISA", "").upper()  # of oneDNN, which multiplies
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16")) and limit not in _LIMITS_BELOW
 
 
 def _multiplied_type(weight: Tensor) -> torch.dtype:
@@ -167,7 +171,7 @@ class _Project(torch.autograd.Function):
 
     With a (F,) `shift` it is `(features[frames] - shift) @ weight.T` in bfloat16. The shift is
     subtracted before rounding; otherwise the rounding error would be that of the large part that
-    all frames share. bfloat16 features are multiplied as they are. `buffer` is overwritten; the
+    all frames share. bfloat16 and float32 features are multiplied as they are. `buffer` is overwritten; the
     backward pass of a one-block batch reuses it, unless another batch has overwritten it.
     """
 

@@ -1,7 +1,7 @@
 """The commands of `python -m features`."""
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -38,20 +38,13 @@ def extract_features(
     """
     import torch  # here, because it takes seconds, and --help does not need it
 
-    from features.extractor import GpuDecodingError
+    from features.extractor import with_decoding_that_fits
 
     require_set_name(name)
     if device == "cuda" and not torch.cuda.is_available():
         raise UsageError("--device cuda: no GPU is available; use --device cpu")
     where = _Folders(raw, None if all_pictures else dataset, store, name)
-    try:
-        say(_extract(where, config, device, retry, options))
-    except GpuDecodingError as error:
-        if config.decoding != "auto":
-            raise
-        reason = str(error).partition("; ")[0]  # without the advice, which is followed here
-        say(f"Decoder processes now decode the pictures, because {reason}.")
-        say(_extract(where, replace(config, decoding="fast"), device, retry, options))
+    say(with_decoding_that_fits(config, lambda chosen: _extract(where, chosen, device, retry, options)))
 
 
 @dataclass(frozen=True)

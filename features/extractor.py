@@ -4,9 +4,11 @@ import copy
 import functools
 import logging
 import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 import features.quick_torchvision  # noqa: F401 - before anything that imports torchvision
+from dataset.cli import say
 from dataset.errors import UsageError, WeightsError
 from dataset.pictures.protocol import Geometry
 from features.backbones.opening import open_backbone
@@ -23,6 +26,7 @@ from features.gpu_decoding import is_available
 from features.winograd import with_winograd
 
 _log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 PRECISIONS: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16}
 Crops = npt.NDArray[np.uint8] | Tensor
@@ -33,6 +37,22 @@ MIN_COSINE = 0.999
 
 class GpuDecodingError(WeightsError):
     """The features of pictures that a GPU has decoded differ too much from reference features."""
+
+
+def with_decoding_that_fits(config: ExtractorConfig, work: Callable[[ExtractorConfig], T]) -> T:
+    """Return what `work` returns; where the GPU's decoding fails its check and nobody asked for it, use `fast`.
+
+    Raises:
+        GpuDecodingError: the config names the decoding `gpu`, and it fails the check.
+    """
+    try:
+        return work(config)
+    except GpuDecodingError as error:
+        if config.decoding != "auto":
+            raise
+        reason = str(error).partition("; ")[0]  # without the advice, which is followed here
+        say(f"Decoder processes now decode the pictures, because {reason}.")
+        return work(replace(config, decoding="fast"))
 
 
 class Extractor:

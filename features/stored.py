@@ -1,5 +1,6 @@
 """Writes vectors as features of frames or items: checked, rounded to the type that is kept, sorted by id."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from dataset.feature_sets import files_of_table, is_item_table
 from dataset.files import atomic_path
 from dataset.schema import Quarantine
 from dataset.tables import quarantine_rows, write_table
-from features.table import ROWS_PER_GROUP, FeatureWriter
+from features.table import ROWS_PER_GROUP, write_groups
 from features.vectors.config import StoredType
 from features.vectors.rows import Floats, Rows, block_rows
 
@@ -133,15 +134,18 @@ class StoredFeatures:
         width = self._vectors.width
         number = pl.Float16 if self._dtype == np.float16 else pl.Float32
         at_once = min(ROWS_PER_GROUP, block_rows(width))
-        written = []
-        with FeatureWriter(path, shown, width, number, "import", self._of) as writer:
+        written = [first[self._key].clear()]
+
+        def groups() -> Iterator[tuple[pl.DataFrame, Floats]]:
             slices = zip(first.iter_slices(at_once), rows_of_table.iter_slices(at_once), strict=True)
             for group, rows_of_group in slices:
                 features, kept = self._group(group, others)
                 rows = rows_of_group.filter(kept)
-                if rows.height:
-                    writer.write(rows, features[kept])
                 written.append(rows[self._key])
+                if rows.height:
+                    yield rows, features[kept]
+
+        write_groups(groups(), path, shown, width, number, "import", self._of)
         return pl.concat(written)
 
     def _group(

@@ -2,15 +2,14 @@
 
 import os
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, Self, cast
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
-import pyarrow as pa
-import pyarrow.parquet as pq
+from polars.io.plugins import register_io_source
 
 from dataset.feature_schema import FrameFeature, ItemFeature
 from dataset.files import atomic_path
@@ -20,7 +19,7 @@ from features.store import FeatureStore
 
 ROWS_PER_GROUP = 4096
 _READERS = 4
-_STORE_KEY = b"extractor_id"
+_STORE_KEY = "extractor_id"
 
 
 def write_features(images: pl.DataFrame, shards: Iterable[Path], store: FeatureStore, path: Path) -> int:
@@ -59,80 +58,70 @@ def write_features(images: pl.DataFrame, shards: Iterable[Path], store: FeatureS
 
 def _write_in_groups(rows: pl.DataFrame, width: int, scratch: BinaryIO, store: FeatureStore, path: Path) -> None:
     """Write the rows with their features, which `scratch` holds in the same order, one row group at a time."""
-    width, made_by = max(width, 1), store.identity.extractor_id
-    with atomic_path(path) as temporary, FeatureWriter(temporary, path, width, pl.Float16, made_by) as writer:
-        groups = (
-            (group, np.frombuffer(scratch.read(group.height * width * 2), np.float16).reshape(group.height, width))
-            for group in rows.iter_slices(ROWS_PER_GROUP)
-        )
-        for table in one_ahead(writer.prepare(*group) for group in groups):
-            writer.write_prepared(table)
+    width = max(width, 1)
+    groups = (
+        (group, np.frombuffer(scratch.read(group.height * width * 2), np.float16).reshape(group.height, width))
+        for group in rows.iter_slices(ROWS_PER_GROUP)
+    )
+    with atomic_path(path) as temporary:
+        write_groups(groups, temporary, path, width, pl.Float16, store.identity.extractor_id)
 
 
-class FeatureWriter:
-    """Writes a `FrameFeature` or `ItemFeature` table, one row group at a time.
+def write_groups(
+    groups: Iterator[tuple[pl.DataFrame, npt.NDArray[Any]]],
+    path: Path,
+    shown: Path,
+    width: int,
+    number: type[pl.DataType],
+    made_by: str,
+    of: type[FrameFeature] | type[ItemFeature] = FrameFeature,
+) -> None:
+    """Write a `FrameFeature` or `ItemFeature` table in bounded memory. Groups of rows are encoded on all cores.
 
     Args:
+        groups: the table's other columns, sorted by id, and the features; of at most `ROWS_PER_GROUP` rows each.
         path: the file to write.
         shown: the path for messages.
         width: the numbers per feature.
         number: their type, `pl.Float16` or `pl.Float32`.
         made_by: a key of what made the features, for the file's metadata.
         of: the table's schema.
+
+    Raises:
+        InvalidTableError: the rows break the schema; and whatever `groups` raises.
     """
+    vector = pl.Array(number, width)
+    schema = empty(of).with_columns(pl.Series("feature", [], dtype=vector)).schema
+    failures: list[BaseException] = []
 
-    def __init__(
-        self,
-        path: Path,
-        shown: Path,
-        width: int,
-        number: type[pl.DataType],
-        made_by: str,
-        of: type[FrameFeature] | type[ItemFeature] = FrameFeature,
-    ) -> None:
-        self._shown, self._vector, self._of = shown, pl.Array(number, width), of
-        self._schema = (
-            empty(of)
-            .with_columns(pl.Series("feature", [], dtype=self._vector))
-            .to_arrow(compat_level=pl.CompatLevel.oldest())
-            .schema.with_metadata({_STORE_KEY: made_by.encode()})
-        )
-        self._writer = pq.ParquetWriter(
-            path,
-            self._schema,
-            compression="zstd",
-            compression_level=1,
-            use_dictionary=False,
-            write_page_checksum=True,
-            # Those of a vector's numbers are of no use, and slow.
-            write_statistics=[name for name in self._schema.names if name != "feature"],
-        )
+    def rows(*_: object) -> Iterator[pl.DataFrame]:
+        try:
+            yield from one_ahead(
+                validate(group.with_columns(pl.Series("feature", features, dtype=vector)), of, str(shown))
+                for group, features in groups
+            )
+        except GeneratorExit:
+            raise
+        except BaseException as error:  # Polars would wrap it
+            failures.append(error)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._writer.close()
-
-    def write(self, rows: pl.DataFrame, features: npt.NDArray[Any]) -> None:
-        """Write a row group: the table's other columns, sorted by id and after all earlier rows, and the features."""
-        self.write_prepared(self.prepare(rows, features))
-
-    def prepare(self, rows: pl.DataFrame, features: npt.NDArray[Any]) -> pa.Table:
-        """Return a row group, as `write` takes it, in the form in which it is written."""
-        table = rows.with_columns(pl.Series("feature", features, dtype=self._vector))
-        valid = validate(table, self._of, str(self._shown))
-        return valid.to_arrow(compat_level=pl.CompatLevel.oldest()).cast(self._schema)
-
-    def write_prepared(self, group: pa.Table) -> None:
-        """Write a row group that `prepare` has returned."""
-        self._writer.write_table(group)
+    register_io_source(rows, schema=schema, validate_schema=True).sink_parquet(
+        path,
+        compression="zstd",
+        compression_level=1,
+        statistics=False,  # those of a vector's numbers are of no use, and slow
+        row_group_size=ROWS_PER_GROUP,
+        metadata={_STORE_KEY: made_by},
+        engine="streaming",
+    )
+    if failures:
+        raise failures[0]
 
 
 def _is_up_to_date(rows: pl.DataFrame, store: FeatureStore, path: Path) -> bool:
     try:
-        metadata = pq.read_schema(path).metadata or {}
+        made_by = pl.read_parquet_metadata(path).get(_STORE_KEY)
         keys = pl.read_parquet(path, columns=["frame_id", "image_sha256"], glob=False)
-    except (OSError, pa.ArrowException, pl.exceptions.PolarsError):
+    except (OSError, pl.exceptions.PolarsError):
         return False
-    return metadata.get(_STORE_KEY) == store.identity.extractor_id.encode() and keys.equals(rows)
+    return made_by == store.identity.extractor_id and keys.equals(rows)

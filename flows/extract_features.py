@@ -5,10 +5,7 @@ from dataclasses import asdict
 from typing import Annotated
 
 from dataset.cli import FLAT, command_line, execute, run
-from flows.extraction import extract_features
 from flows.parameters.config import ExtractFeaturesConfig
-from flows.server.home import prefect_home
-from flows.server.start import current_api_url, prefect_server
 
 app = command_line("python -m flows.extract_features")
 
@@ -25,6 +22,11 @@ def extract(
         config: which features to compute, and how
         all_pictures: use every picture of the raw folder, with or without a dataset; the table goes to features in it
     """
+    # Imported here, because Prefect takes seconds to load.
+    from flows.extraction import extract_features
+    from flows.server.home import prefect_home
+    from flows.server.start import current_api_url, prefect_server
+
     parameters = asdict(config) | ({"dataset": None} if all_pictures else {})
     with prefect_server(prefect_home(), current_api_url()):
         extract_features(**parameters)

@@ -20,6 +20,7 @@ from prefect import flow
 
 from dataset.cli import say
 from dataset.progress import progress
+from features.config import ExtractorConfig
 from features.store import FeatureStore
 from flows.exchange import exchange_at
 from flows.parameters.config import ExtractFeaturesConfig
@@ -42,11 +43,20 @@ def extract_features(config: ExtractFeaturesConfig) -> str:
     Raises:
         PipelineError: see `features.extract`.
     """
-    from features.extract import finish, plan  # imported here: torch takes seconds
+    from features.extractor import with_decoding_that_fits  # imported here: torch takes seconds
+
+    words = with_decoding_that_fits(config.extractor_config, lambda chosen: _extract(config, chosen))
+    say(words)
+    return words
+
+
+def _extract(config: ExtractFeaturesConfig, extractor_config: ExtractorConfig) -> str:
+    """Extract with this extractor; return a summary."""
+    from features.extract import finish, plan
     from features.extractor import Extractor
 
     raw, root = config.raw.resolve(), config.store.resolve()  # workers may run in another folder
-    extractor = Extractor(config.extractor_config, memory=root / "weights.json")
+    extractor = Extractor(extractor_config, memory=root / "weights.json")
     identity = extractor.identity
     shard_config = replace(extractor.config, precision=identity.precision, decoding=extractor.decoding)
     store = FeatureStore(root, identity)
@@ -65,9 +75,7 @@ def extract_features(config: ExtractFeaturesConfig) -> str:
         for number, n_pictures in _computed(shards, submit):
             take(number)
             bar.update(line, advance=n_pictures)
-    words = finish(raw, config.dataset, to_do, store, config.feature_set).summary(identity)
-    say(words)
-    return words
+    return finish(raw, config.dataset, to_do, store, config.feature_set).summary(identity)
 
 
 def _computed(shards: list[Shard], submit: _Submit) -> Iterator[tuple[int, int]]:

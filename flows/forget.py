@@ -5,12 +5,8 @@ from contextlib import nullcontext
 from pathlib import Path
 
 from crawler.commands.options import DEFAULT_CRAWL
-from crawler.commands.replaying import report_forgotten
-from crawler.forget import forget
 from dataset.cli import command_line, execute, run, say
-from dataset.snapshots.snapshot import DEFAULT_ROOT
-from flows.server.history import History
-from flows.server.home import locked, prefect_home
+from dataset.snapshots import DEFAULT_ROOT
 
 app = command_line("python -m flows.forget")
 
@@ -24,6 +20,12 @@ def forget_person(uid: str, /, *, crawl: Path = DEFAULT_CRAWL, snapshots: Path =
         crawl: the crawl's private folder
         snapshots: folder of published snapshots, searched for this person
     """
+    # Imported here, because Prefect takes seconds to load.
+    from crawler.commands.replaying import report_forgotten
+    from crawler.forget import forget
+    from flows.server.history import History
+    from flows.server.home import locked, prefect_home
+
     home = prefect_home()
     history = History(home)
     history.check()

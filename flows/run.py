@@ -6,18 +6,16 @@ It is the short form of `prefect deployment run`: it takes a flow's name alone, 
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 from pydantic import ValidationError
 
 from dataset.cli import command_line, execute, run
 from dataset.errors import UsageError
-from flows.parameters.form import in_words
-from flows.server.home import prefect_home
-from flows.server.start import current_api_url, prefect_server
-from flows.serving.deployments import DEPLOYMENTS, Deployment, deployment_from
-from flows.serving.settings import read_settings
+
+if TYPE_CHECKING:
+    from flows.serving.deployments import Deployment
 
 app = command_line("python -m flows.run")
 
@@ -33,6 +31,10 @@ def run_flow(flow: str, /, *, settings: Path | None = None, param: NameValue = (
         settings: a TOML file with parameters, as for flows.serve
         param: one more parameter (repeat the option); a value is JSON, or a text as it is
     """
+    from flows.parameters.form import in_words
+    from flows.server.home import prefect_home
+    from flows.server.start import current_api_url, prefect_server
+
     deployment = _deployment(flow, settings)
     parameters = deployment.parameters | dict(map(_parameter, param))
     try:
@@ -43,8 +45,11 @@ def run_flow(flow: str, /, *, settings: Path | None = None, param: NameValue = (
         deployment.flow(**parameters)
 
 
-def _deployment(flow: str, settings: Path | None) -> Deployment:
+def _deployment(flow: str, settings: Path | None) -> "Deployment":
     """Return the deployment of a settings file, or the first one with this name or of this flow."""
+    from flows.serving.deployments import DEPLOYMENTS, deployment_from
+    from flows.serving.settings import read_settings
+
     chosen = [deployment_from(settings, read_settings(settings))] if settings else list(DEPLOYMENTS)
     found = next((one for one in chosen if flow in (one.flow.name, one.label)), None)
     if found is None:

@@ -14,20 +14,10 @@ from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
-from prefect import serve as serve_deployments
-from prefect.settings import get_current_settings
 from pydantic import Field
 
 from dataset.cli import command_line, execute, run, say
 from dataset.errors import UsageError
-from flows.messages.logs import stop_without_noise
-from flows.parameters.allowed import VARIABLE, Allowed
-from flows.server.home import LOGIN_FILE, prefect_home
-from flows.server.killed import end_killed_runs
-from flows.server.start import current_api_url, prefect_server
-from flows.serving.deployments import DEPLOYMENTS, deployment_from
-from flows.serving.registration import Pool, register
-from flows.serving.settings import read_settings, read_toml
 
 app = command_line("python -m flows.serve")
 
@@ -59,6 +49,19 @@ def serve(
     """
     if (image or folder) and not pool:
         raise UsageError("--image and --folder require --pool; see python -m flows.serve --help")
+    # Imported here, because Prefect takes seconds to load.
+    from prefect import serve as serve_deployments
+    from prefect.settings import get_current_settings
+
+    from flows.messages.logs import stop_without_noise
+    from flows.parameters.allowed import VARIABLE, Allowed
+    from flows.server.home import prefect_home
+    from flows.server.killed import end_killed_runs
+    from flows.server.start import current_api_url, prefect_server
+    from flows.serving.deployments import DEPLOYMENTS, deployment_from
+    from flows.serving.registration import Pool, register
+    from flows.serving.settings import read_settings, read_toml
+
     read = {file: read_settings(file) for file in settings}
     allowed = (read_toml(Allowed, allow) if allow else Allowed()).with_values_of(read.values())
     deployments = [*DEPLOYMENTS, *(deployment_from(file, values) for file, values in read.items())]
@@ -83,6 +86,8 @@ def serve(
 
 def _how_to_log_in(home: Path, known_login: Path, label: str) -> list[str]:
     """Return what to do in another terminal and in a browser."""
+    from flows.server.home import LOGIN_FILE
+
     login, run_it = home / LOGIN_FILE, f"prefect deployment run {label} --watch"
     if not login.exists():  # a server that we found, with a login that the user has
         return [f"In another terminal: {run_it}"]

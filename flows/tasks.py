@@ -169,14 +169,17 @@ def extract_here(
 ) -> None:
     """Extract the features in this process, which decodes, computes and writes in parallel."""
     from features.extract import extract as extract_pictures  # imported here: torch takes seconds
-    from features.extractor import Extractor
+    from features.extractor import Extractor, with_decoding_that_fits
 
-    extractor = Extractor(config, memory=store / "weights.json")
-    done = extract_pictures(raw, dataset, extractor, store, name=feature_set)
-    say(
-        f"Features: computed {done.n_computed:,} pictures, the others were in the store; {done.n_features:,} frames "
-        f"have a feature (weights {extractor.identity.weights}, {extractor.identity.precision})."
-    )
+    def work(chosen: ExtractorConfig) -> str:
+        extractor = Extractor(chosen, memory=store / "weights.json")
+        done = extract_pictures(raw, dataset, extractor, store, name=feature_set)
+        return (
+            f"Features: computed {done.n_computed:,} pictures, the others were in the store; {done.n_features:,} "
+            f"frames have a feature (weights {extractor.identity.weights}, {extractor.identity.precision})."
+        )
+
+    say(with_decoding_that_fits(config, work))
 
 
 @task

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
-import polars as pl
 from cyclopts import Parameter
 
 from dataset.cli import command_line, execute, run, say
@@ -30,6 +29,8 @@ def compare(
         split: the split that the runs were evaluated on
         to: the file to write (comparisons.parquet beside the first run if absent)
     """
+    import polars as pl
+
     from dataset.tables import write_table
     from model.experiments.compare import compare_runs
     from model.experiments.runs.store import find_run

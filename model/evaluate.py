@@ -6,9 +6,7 @@ The metrics and their names are described in `evaluation/evaluate.py`.
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
-
-import polars as pl
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from dataset.cli import FLAT, CountOrZero, command_line, execute, say
 from dataset.cli import run as run_command
@@ -16,6 +14,9 @@ from dataset.errors import UsageError
 from dataset.progress import progress
 from model.evaluation.config import EvaluationConfig, ListColumns, Protocol
 from model.experiments.folders import DEFAULT_RUNS
+
+if TYPE_CHECKING:
+    import polars as pl
 
 app = command_line("python -m model.evaluate")
 _MANY_SCORES = 20_000_000  # a progress bar is shown for more scores than this
@@ -118,8 +119,10 @@ def _evaluate_run(run: str, snapshot: Path | None, split: str, config: Evaluatio
     say(f"All metrics: {path}")
 
 
-def _lines(metrics: pl.DataFrame, protocol: Protocol, item_k: int = _HEADLINE_K) -> str:
+def _lines(metrics: "pl.DataFrame", protocol: Protocol, item_k: int = _HEADLINE_K) -> str:
     """Return one line per headline metric."""
+    import polars as pl
+
     prefix = "full_" if protocol == "full" else ""
     wanted = [("item", f"{prefix}{name}", item_k) for name in _PAPER_METRICS]
     wanted += [("item", f"sampled_{name}", item_k) for name in _PAPER_METRICS if protocol == "sampled"]

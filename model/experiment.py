@@ -12,7 +12,6 @@ from cyclopts import Parameter
 
 from dataset.cli import FLAT, command_line, execute, run, say
 from dataset.errors import MissingInputError, UsageError
-from dataset.tables import read_table
 from model.experiments.config import ExperimentConfig
 from model.experiments.folders import DEFAULT_EXPERIMENTS, DEFAULT_RUNS, DEFAULT_TUNING
 from model.experiments.training_options import Tool
@@ -102,6 +101,7 @@ def _raw_of(snapshot: "Snapshot") -> Path:
 
 
 def _say_what_was_written(folder: Path, report: Path) -> None:
+    from dataset.tables import read_table
     from model.experiments.studies.fairness import edge_warnings
     from model.schema import SearchedSetting
 

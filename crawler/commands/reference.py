@@ -2,7 +2,7 @@
 
 from crawler.worlds.reference import REFERENCES, Size, publish_reference
 from dataset.cli import say
-from dataset.snapshots.snapshot import DEFAULT_ROOT
+from dataset.snapshots import DEFAULT_ROOT
 
 
 def reference(size: Size, /, *, root: str = str(DEFAULT_ROOT)) -> None:

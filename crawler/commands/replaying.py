@@ -6,7 +6,7 @@ from crawler.commands.options import DEFAULT_CRAWL
 from crawler.forget import Forgot, forget
 from crawler.replay import reparse
 from dataset.cli import say
-from dataset.snapshots.snapshot import DEFAULT_ROOT
+from dataset.snapshots import DEFAULT_ROOT
 
 
 def reparse_archive(*, crawl: Path = DEFAULT_CRAWL) -> None:

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from crawler.probe.document import read_probe
 from crawler.scope import CHOICES, LIST, PREFERRED, SOURCES, TOPICS, Source, Via
 from dataset.errors import UsageError
 
@@ -53,5 +52,7 @@ def preferred_sources(crawl_dir: Path, source: Source) -> Via:
     Raises:
         PipelineError: there is a probe.json that cannot be read.
     """
+    from crawler.probe.document import read_probe  # here, because it loads the parsers of all pages
+
     probed = read_probe(crawl_dir, source)
     return PREFERRED if probed is None else probed.via

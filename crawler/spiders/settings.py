@@ -4,7 +4,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from crawler.kinds.tree import MAX_PAGE_BYTES
 from crawler.scope import Scope, Source
 from crawler.sites import Site
 from crawler.spiders.politeness import Politeness, user_agent
@@ -31,6 +30,8 @@ def scrapy_settings(crawl: CrawlSettings, rules: dict[str, HostRules]) -> dict[s
     (retries, duplicate filter) and by `crawler.spiders.robots` (robots.txt). No proxy is used, whatever the environment
     says.
     """
+    from crawler.kinds.tree import MAX_PAGE_BYTES  # here, because it loads the parsers of all pages
+
     politeness = crawl.politeness
     return {
         "BOT_NAME": "douban-keyframes",

@@ -28,10 +28,11 @@ from dataset.errors import InvalidSnapshotError
 from dataset.feature_schema import FrameFeature
 from dataset.progress import stage
 from dataset.schema import Quarantine, SnapshotFrame
+from dataset.snapshots import DEFAULT_ROOT
 from dataset.snapshots.digest import TableDigest
 from dataset.snapshots.publication import PublicationConfig
 from dataset.snapshots.publish import publish
-from dataset.snapshots.snapshot import DEFAULT_ROOT, Snapshot
+from dataset.snapshots.snapshot import Snapshot
 from dataset.tables import empty, read_table, write_table
 
 Size = Literal["small", "medium", "large"]

@@ -12,7 +12,8 @@ from dataset.description import FILE_NAME, read_description
 from dataset.risk import words
 from dataset.risk.figures import RiskConfig, personal_tables, risk_figures
 from dataset.schema import OPTIONAL_SNAPSHOT_TABLES, is_known
-from dataset.snapshots.snapshot import DEFAULT_ROOT, Snapshot, newest_snapshot, snapshot_at
+from dataset.snapshots import DEFAULT_ROOT
+from dataset.snapshots.snapshot import Snapshot, newest_snapshot, snapshot_at
 from dataset.tables import read_table
 
 

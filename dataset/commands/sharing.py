@@ -10,13 +10,16 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dataset.cli import say
 from dataset.errors import UsageError
 from dataset.progress import progress
-from dataset.snapshots.pull import file_sizes, pull
-from dataset.snapshots.snapshot import DEFAULT_ROOT, Snapshot, snapshot_at
+from dataset.snapshots import DEFAULT_ROOT
 from dataset.snapshots.zenodo.address import SANDBOX, ZENODO, Server, is_on_zenodo
+
+if TYPE_CHECKING:
+    from dataset.snapshots.snapshot import Snapshot
 
 
 def push_snapshot(
@@ -55,6 +58,7 @@ def push_snapshot(
 
 def _push_to_hub(snapshot: str, address: str, public: bool) -> None:
     from dataset.snapshots.push import push, require_hub
+    from dataset.snapshots.snapshot import snapshot_at
 
     require_hub()
     from huggingface_hub.utils.tqdm import disable_progress_bars  # an extra
@@ -71,6 +75,7 @@ def _push_to_hub(snapshot: str, address: str, public: bool) -> None:
 
 
 def _deposit(snapshot: str, address: str, creator: tuple[str, ...], sandbox: bool, publish: bool) -> None:
+    from dataset.snapshots.snapshot import snapshot_at
     from dataset.snapshots.zenodo.deposit import deposit
     from dataset.snapshots.zenodo.metadata import parse_creator
 
@@ -101,6 +106,8 @@ def pull_snapshot(
         to: the folder of all snapshots on this machine
         sandbox: Zenodo: use its sandbox
     """
+    from dataset.snapshots.pull import file_sizes, pull
+
     with _source(snapshot, sandbox) as source, progress("bytes") as bar:
         line = bar.add_task(f"Pulling {source.label}", total=sum(file_sizes(source).values()))
         pulled, is_new = pull(source, to, lambda n: bar.update(line, advance=n))
@@ -111,7 +118,9 @@ def pull_snapshot(
 
 
 @contextmanager
-def _source(place: str, sandbox: bool) -> Iterator[Snapshot]:
+def _source(place: str, sandbox: bool) -> Iterator["Snapshot"]:
+    from dataset.snapshots.snapshot import snapshot_at
+
     if not is_on_zenodo(place):
         if sandbox:
             raise UsageError(f"{place}: --sandbox is for Zenodo (zenodo:…)")

@@ -16,6 +16,7 @@ from dataset.errors import HeldError, InvalidSnapshotError, InvalidTableError, M
 from dataset.files import atomic_path
 from dataset.risk import words
 from dataset.schema import is_known, schema_of
+from dataset.snapshots import DEFAULT_ROOT
 from dataset.snapshots.diff import describe_changes, diff_tables
 from dataset.snapshots.feature_words import describe_features
 from dataset.snapshots.licences import describe_licence
@@ -24,7 +25,7 @@ from dataset.snapshots.manifest import version_folder
 from dataset.snapshots.publication import GateConfig, PublicationConfig
 from dataset.snapshots.publish import finer_versions, publish, version_place
 from dataset.snapshots.responsible_ai import unanswered
-from dataset.snapshots.snapshot import DEFAULT_ROOT, Snapshot, list_snapshots, newest_snapshot, snapshot_at
+from dataset.snapshots.snapshot import Snapshot, list_snapshots, newest_snapshot, snapshot_at
 from dataset.snapshots.verify import verify
 from dataset.tables import Schema
 from dataset.wording import wording_of

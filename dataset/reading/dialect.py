@@ -5,9 +5,6 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-import clevercsv
-from clevercsv.detect import Detector
-
 from dataset.errors import UsageError
 
 SEPARATOR_NAMES = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "pipe": "|", "space": " ", "colon": ":"}
@@ -73,6 +70,9 @@ def sniff(sample: str, name: str) -> Dialect:
     first = sample.partition("\n")[0]
     if ".tsv" in name.lower() and "\t" in first:
         return Dialect("\t", '"')
+    import clevercsv  # here, because it takes a while to load
+    from clevercsv.detect import Detector
+
     text = _short_lines(sample)
     try:
         found = Detector().detect(text, delimiters=[mark for mark in _GUESSED if mark in text] or [","])

@@ -1,1 +1,5 @@
 """Published snapshots: writes, reads, verifies, compares, pulls and documents them."""
+
+from pathlib import Path
+
+DEFAULT_ROOT = Path("data/snapshots")

@@ -20,6 +20,7 @@ from dataset.files import FileState, explain_write_errors
 from dataset.progress import stage
 from dataset.risk.figures import RiskFigure, risk_figures
 from dataset.schema import TRAIN_LIKES
+from dataset.snapshots import DEFAULT_ROOT
 from dataset.snapshots.card import SPLIT_TABLES, split_file, write_card
 from dataset.snapshots.coarse import coarse_tables, exactness
 from dataset.snapshots.contents import TableContent, content_digest, read_contents
@@ -27,7 +28,7 @@ from dataset.snapshots.croissant import write_croissant
 from dataset.snapshots.losses import require_little_loss
 from dataset.snapshots.manifest import FORMAT_VERSION, Manifest, TableEntry, TableFile, version_folder
 from dataset.snapshots.publication import GateConfig, PublicationConfig, read_answers
-from dataset.snapshots.snapshot import DEFAULT_ROOT, Snapshot, latest, list_snapshots, snapshot_at
+from dataset.snapshots.snapshot import Snapshot, latest, list_snapshots, snapshot_at
 from dataset.snapshots.writer import SnapshotWriter, open_writer
 from dataset.storage import Folder
 from dataset.version import code_version

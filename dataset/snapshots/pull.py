@@ -13,8 +13,9 @@ from pathlib import Path
 
 from dataset.errors import AlreadyPublishedError, InvalidSnapshotError, PipelineError
 from dataset.files import exclusive_lock
+from dataset.snapshots import DEFAULT_ROOT
 from dataset.snapshots.manifest import FILE_NAME, version_folder
-from dataset.snapshots.snapshot import DEFAULT_ROOT, Snapshot, open_snapshot
+from dataset.snapshots.snapshot import Snapshot, open_snapshot
 
 _log = logging.getLogger(__name__)
 

@@ -29,6 +29,7 @@ from dataset.errors import InvalidSnapshotError, InvalidTableError, MissingInput
 from dataset.feature_sets import MAIN, is_feature_table, split_arm, table_of_set
 from dataset.files import path_below, sha256_of_file
 from dataset.schema import schema_of
+from dataset.snapshots import DEFAULT_ROOT
 from dataset.snapshots.manifest import (
     FILE_NAME,
     Manifest,
@@ -37,8 +38,6 @@ from dataset.snapshots.manifest import (
 )
 from dataset.storage import Folder, remote_address
 from dataset.tables import read_published
-
-DEFAULT_ROOT = Path("data/snapshots")
 
 
 @dataclass(frozen=True)

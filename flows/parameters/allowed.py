@@ -13,7 +13,6 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-from prefect.context import FlowRunContext
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
@@ -105,6 +104,8 @@ def check_run(config: Any) -> None:
     Raises:
         UsageError: a parameter has a value that is not allowed, or the list of the allowed values cannot be read.
     """
+    from prefect.context import FlowRunContext  # here, because Prefect takes seconds to load
+
     context = FlowRunContext.get()
     if context is None or context.flow_run is None or context.flow_run.deployment_id is None:
         return

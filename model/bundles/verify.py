@@ -13,8 +13,9 @@ import polars as pl
 
 from dataset.errors import InvalidBundleError, InvalidSnapshotError, MissingInputError, PipelineError
 from dataset.progress import stage
+from dataset.snapshots import DEFAULT_ROOT
 from dataset.snapshots.manifest import version_folder
-from dataset.snapshots.snapshot import DEFAULT_ROOT, Snapshot, open_snapshot
+from dataset.snapshots.snapshot import Snapshot, open_snapshot
 from dataset.tables import Schema
 from model.bundles.contents import Bundle, BundledRun
 from model.bundles.possible_ranks import Positives, positives_of, require_possible

@@ -1,3 +1,4 @@
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ from dataset.feature_schema import FrameFeature
 from dataset.tables import read_table
 from features.config import ExtractorIdentity
 from features.store import FeatureStore
-from features.table import write_features
+from features.table import write_features, write_groups
 
 IDENTITY = ExtractorIdentity("vgg19", "fc7", "random:0", "0" * 64, True, "none", "fp32")
 NAMES = [f"{number:064x}" for number in range(20)]
@@ -97,3 +98,14 @@ def test_a_table_that_is_up_to_date_is_not_written_again(store: FeatureStore, tm
     path.write_bytes(b"torn")
     write_features(images, shards, store, path)
     assert read_table(path, FrameFeature).height == 2
+
+
+@pytest.mark.parametrize("error", [InvalidTableError("a shard is corrupt"), KeyboardInterrupt()])
+def test_what_stops_the_rows_of_a_table_is_raised_as_it_is(error: BaseException, tmp_path: Path) -> None:
+    def groups() -> Iterator[tuple[pl.DataFrame, np.ndarray]]:
+        yield pl.DataFrame({"frame_id": ["a"], "image_sha256": ["0" * 64]}), np.zeros((1, 2), np.float16)
+        raise error
+
+    with pytest.raises(type(error)) as raised:
+        write_groups(groups(), tmp_path / "t.parquet", tmp_path / "t.parquet", 2, pl.Float16, "made by")
+    assert raised.value is error

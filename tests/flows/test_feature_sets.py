@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -11,6 +12,8 @@ from dataset.building.build import DatasetConfig, build
 from dataset.description import read_proven
 from dataset.snapshots.publish import publish
 from features.config import ExtractorConfig
+from features.extract import compute
+from features.extractor import Extractor, GpuDecodingError
 from features.importing import import_features
 from features.vectors.config import VectorsConfig
 from flows import run_experiment as experiment_module
@@ -56,6 +59,26 @@ def test_the_feature_flow_writes_a_further_set(home: Path, monkeypatch: pytest.M
     extract_features.fn(feature_set="again", **folders, **options)
     tables = [pl.read_parquet(home / "dataset" / f"frame_features{end}.parquet") for end in ("", "-again")]
     assert tables[0].equals(tables[1])
+
+
+@pytest.mark.parametrize("flow", ["build", "features"])
+def test_a_flow_too_lets_processes_decode_if_the_gpus_pictures_give_other_features(
+    flow: str, home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def compute_on_a_gpu(raw: Path, pictures: pl.DataFrame, extractor: Extractor, *rest: Any) -> int:
+        if extractor.decoding == "gpu":
+            raise GpuDecodingError("features differ too much; run again with --decoding fast")
+        return compute(raw, pictures, extractor, *rest)
+
+    monkeypatch.setattr("features.extract.compute", compute_on_a_gpu)
+    monkeypatch.setattr("features.extractor.best_decoding", lambda wanted, *_: "gpu" if wanted == "auto" else wanted)
+    if flow == "build":
+        tasks.extract_here.fn(home / "raw", home / "dataset", SMALL, home / "store")
+    else:
+        options = {"extractor": SMALL.name, "weights": SMALL.weights, "precision": SMALL.precision}
+        extract_features.fn(raw=home / "raw", dataset=home / "dataset", store=home / "store", **options)
+    assert "processes now decode the pictures, because features differ too much.\n" in capsys.readouterr().out
+    assert read_proven(home / "dataset")["extractor"]["preprocessing"].startswith("fast decoding")
 
 
 def test_the_experiment_flow_compares_feature_sets(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

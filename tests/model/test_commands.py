@@ -3,8 +3,6 @@
 import json
 import math
 import re
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -310,11 +308,3 @@ def test_the_commands_are_listed_and_run_from_one_program(command, trained: Path
     status, _, err = command(program, "evaluate", "--nonsense", "x")
     assert (status, err.count("\n")) == (2, 1)
     assert "python -m model evaluate --help" in err
-
-
-@pytest.mark.parametrize("name", ["model", "model.train", "model.experiment"])
-def test_help_is_fast_because_it_imports_no_torch(name: str) -> None:
-    code = f"import runpy, sys; sys.argv[1:] = ['--help']; runpy.run_module({name!r}, run_name='__main__')"
-    code = f"import atexit, sys; atexit.register(lambda: print('torch' in sys.modules)); {code}"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
-    assert done.stdout.endswith("False\n")

@@ -85,7 +85,7 @@ def prefect_folder(recorded: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     for number, result in enumerate(stored):
         record = {"metadata": {}, "result": base64.b64encode(result).decode()}
         (folder / "storage" / f"{number}").write_text(json.dumps(record))
-    monkeypatch.setattr("flows.forget.prefect_home", lambda: folder)
+    monkeypatch.setattr("flows.server.home.prefect_home", lambda: folder)
     return folder
 
 
@@ -215,7 +215,7 @@ def test_a_file_of_the_users_that_mentions_the_person_is_an_error_and_the_crawl_
 
 
 def test_there_may_be_no_history(crawl_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("flows.forget.prefect_home", lambda: tmp_path / "nowhere")
+    monkeypatch.setattr("flows.server.home.prefect_home", lambda: tmp_path / "nowhere")
     forget(crawl_dir)
     assert person._traces(crawl_dir) == []
     assert not (tmp_path / "nowhere").exists()

@@ -120,7 +120,7 @@ def test_no_command_of_crawler_or_flows_passes_on_what_a_terminal_obeys(
     places = {"CRAWL": str(crawled(tmp_path, text)), "FOLDER": f"{tmp_path}", "TEXT": text}
     for name, place in places.items():
         arguments = [argument.replace(name, place) for argument in arguments]
-    monkeypatch.setattr("flows.forget.prefect_home", lambda: tmp_path / "home")
+    monkeypatch.setattr("flows.server.home.prefect_home", lambda: tmp_path / "home")
     monkeypatch.setattr(sys, "argv", ["command", *arguments])
     with suppress(SystemExit):
         run(app)

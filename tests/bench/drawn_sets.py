@@ -76,11 +76,17 @@ class Sets:
 
 
 def trained(
-    training: TrainingData, sets: Sets, name: str, settings: dict[str, float], seed: int, device: str = "cpu"
+    data: TrainingData,
+    sets: Sets,
+    name: str,
+    settings: dict[str, float],
+    seed: int,
+    device: str = "cpu",
+    training: TrainingConfig = TRAINING,
 ) -> tuple[Scorer, float]:
     """Return the scorer of a trained model, and its NDCG@15 on validation."""
     config = replace(default_config(name), **settings)
-    run = Trainer(training, sets.validation, name, config, TRAINING, seed, device).run()
+    run = Trainer(data, sets.validation, name, config, training, seed, device).run()
     scorer = run.model.scorer()
     return scorer, float(ndcg(full_ranking(scorer, sets.validation, K, device), K).mean())
 

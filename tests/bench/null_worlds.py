@@ -15,7 +15,7 @@ from typing import Any, get_type_hints
 
 import numpy as np
 import torch
-from drawn_sets import TRAINING, Sets, frames_ndcg, people_ndcg, trained
+from drawn_sets import Sets, frames_ndcg, people_ndcg, trained
 from rows import keep_row, kept_row
 from run import Result, chosen_device, chosen_jobs
 from scipy.stats import ttest_rel
@@ -26,7 +26,10 @@ from crawler.worlds.tables import digest
 from crawler.worlds.world import draw_world
 from model.models.recommender import FrameScorer
 from model.models.registry import MODELS
+from model.training.config import TrainingConfig
 
+TRAINING = TrainingConfig(epochs=100, patience=4, validate_every=3, batch_size=2048)
+"""Large batches: there are hundreds of trainings."""
 ROWS = Path("data/bench/worlds/rows.jsonl")
 NULLS = {"no_looks": "items", "exchanged_frames": "items", "random_likes": "frames"}
 """The presets in which pictures say nothing, and of what."""
@@ -61,7 +64,7 @@ def _judged(model: str) -> dict[str, tuple[str, ...]]:
 
 
 def _asked(name: str, model: str, seed: int) -> list[Any]:
-    return [name, PRESETS[name].version, model, seed, TRAINING.epochs, TRAINING.patience]
+    return [name, PRESETS[name].version, model, seed, TRAINING.epochs, TRAINING.patience, TRAINING.batch_size]
 
 
 def _measured(left: list[tuple[str, str, int]]) -> Iterator[tuple[str, str, int]]:
@@ -85,7 +88,10 @@ def _measure(name: str, model: str, seed: int, device: str) -> None:
     started = time.perf_counter()
     world = draw_world(PRESETS[name], seed)
     sets = Sets(world, seed)
-    scorers = [trained(training, sets, model, {}, seed, device)[0] for training in (sets.training, sets.shuffled(seed))]
+    scorers = [
+        trained(training, sets, model, {}, seed, device, TRAINING)[0]
+        for training in (sets.training, sets.shuffled(seed))
+    ]
     judge = {"items": people_ndcg, "frames": frames_ndcg}
     found: dict[str, Any] = {
         what: _gain(*(judge[what](one, sets, device) for one in scorers)) for what in _judged(model)[name]

@@ -38,7 +38,7 @@ def l2_weight(l2: float | None, loss: Loss, data: TrainingData) -> float:
     """Return `l2`, or without one the weight of the penalty on free embeddings that suits the loss and the data.
 
     It is 0.1 for a softmax. For BPR's loss it is 4 / n² with n train interactions per user, at least 0.01 and at most
-    0.05: 0.01 from 20 on, 0.05 up to 9. Among more than 4,000 items, it is that times 4,000 / N: the more items there
+    0.05: 0.01 from 20 on, 0.05 up to 8. Among more than 4,000 items, it is that times 4,000 / N: the more items there
     are to draw from, the easier a drawn negative is, so its gradient vanishes, but the penalty does not.
     A compromise between data with 9 to 100 per user: what is best depends on their noise, too, so tune it.
     """

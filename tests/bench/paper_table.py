@@ -35,22 +35,22 @@ def pooled(experiments: Mapping[int, Path]) -> pl.DataFrame:
 
 
 def main_table(rows: pl.DataFrame, baseline: str = "jifr") -> list[str]:
-    """Return all models as a Markdown table, best NDCG@15 first, with the tests of each against the baseline.
-
-    p is of a paired t-test over the people of all worlds, corrected after Holm for all models; beside it is in how
-    many of the worlds the model is ahead of the baseline.
-    """
+    """Return all models as a Markdown table, best NDCG@15 first, with the tests of each against the baseline."""
     means = _means(rows)
     tests = _tests(compare(rows.drop("world"), {baseline}), baseline)
     ahead = _worlds_ahead(rows, baseline)
-    heads = [head for name in COLUMNS for head in (name, f"p, worlds ahead of {baseline}")]
-    lines = [_line(["model", *heads]), _line(["---"] + ["--:"] * len(heads))]
+    heads = [head for name in COLUMNS for head in (name, "p; ahead")]
+    lines = [
+        f"p: each model against {baseline}, a paired t-test over the people of all worlds, corrected after Holm;",
+        f"ahead: in how many worlds its mean is above that of {baseline}.", "",
+        _line(["model", *heads]), _line(["---"] + ["--:"] * len(heads)),
+    ]  # fmt: skip
     for model in sorted(means, key=lambda one: -means[one].get("NDCG@15", -1)):
         cells = []
         for name in COLUMNS:
             p = tests.get((model, name))
             cells.append(f"{means[model][name]:.4f}" if name in means[model] else "")
-            cells.append("" if p is None else f"{_p(p)}, {ahead[model, name]}")
+            cells.append("" if p is None else f"{_p(p)}; {ahead[model, name]}")
         lines.append(_line([model, *cells]))
     return lines
 
@@ -62,7 +62,7 @@ def attention_table(rows: pl.DataFrame) -> list[str]:
     if not {*TABLE_2} <= {*means}:
         return []
     tests = _tests(compare(some.drop("world"), {TABLE_2[0]}), TABLE_2[0])
-    lines = [_line(["model", *names]), "|---|--:|--:|"]
+    lines = ["Against the averages in place of both attentions:", "", _line(["model", *names]), "|---|--:|--:|"]
     for model in TABLE_2:
         cells = []
         for name in names:
@@ -78,7 +78,8 @@ def pictures_table(rows: pl.DataFrame) -> list[str]:
     pairs = arm_pairs({*rows["model"]})
     found = compare(rows.drop("world"), only=pairs)
     names = {key: name for name, key in COLUMNS.items()}
-    lines = [_line(["model", *(f"{name}: real − shuffled" for name in COLUMNS)]), _line(["---"] + ["--:"] * 4)]
+    lines = ["Real pictures minus shuffled ones, with a 95 % interval:", ""]
+    lines += [_line(["model", *COLUMNS]), _line(["---"] + ["--:"] * len(COLUMNS))]
     for real, arm in pairs:
         cells = dict.fromkeys(COLUMNS, "")
         for test in found.filter(pl.col("model") == real, pl.col("other") == arm).iter_rows(named=True):

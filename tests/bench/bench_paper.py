@@ -17,6 +17,7 @@ All is kept in `data/bench/paper`; the same command continues. Several processes
 import os
 import time
 from collections.abc import Iterator
+from typing import Any
 
 from paper_table import COLUMNS, RANKERS, attention_table, main_table, pictures_table, pooled
 from paper_worlds import HOME, NETWORK, PRESET, world_snapshot
@@ -70,7 +71,7 @@ def _against_the_best(name: str, means: dict[str, float]) -> Iterator[Result]:
             yield Result(f"{model}, {name}", 100 * means[model], best, 100 * means[best], "%")
 
 
-def _measure(seed: int, asked: list[object]) -> dict[str, object]:
+def _measure(seed: int, asked: list[object]) -> dict[str, Any]:
     """Train and evaluate all models in one world, and some of them with shuffled pictures; keep the row."""
     started = time.perf_counter()
     snapshot = world_snapshot(seed)

@@ -96,8 +96,9 @@ def people_ndcg(scorer: Scorer, sets: Sets, device: str = "cpu") -> Tensor:
     return ndcg(full_ranking(scorer, sets.test, K, device), K)
 
 
-def frames_ndcg(scorer: FrameScorer, sets: Sets, device: str = "cpu") -> Tensor:
+def frames_ndcg(scorer: Scorer, sets: Sets, device: str = "cpu") -> Tensor:
     """Return NDCG@3 of the liked frames, for each person with a like in a test pair: the mean of their pairs."""
+    assert isinstance(scorer, FrameScorer)
     counts = rank_liked_frames(scorer, sets.likes, device).counts
     of_pairs = ndcg(expected_ranking(counts, FRAMES_K), FRAMES_K)
     _, owners = torch.unique(sets.likes.users, return_inverse=True)

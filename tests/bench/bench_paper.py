@@ -4,7 +4,7 @@
                                 # BENCH_JOBS=8: eight runs at once; BENCH_DEVICE=cuda: on a GPU
 
 The worlds draw their frames from one bank of 4,032 painted pictures, whose features are made once: VGG-19 with random
-weights (PAPER_NETWORK=vgg19=auto for trained ones, timm:<name>=auto, or drawn for invented features), projected on 256
+weights (PAPER_NETWORK=vgg19=auto for trained ones, timm:<name>=auto, or drawn for invented features), projected on 128
 principal components. Each model has its own defaults, but batches of 1,024 and a patience of 10 epochs, so that two
 cores train them in three hours. Nothing is searched.
 

@@ -22,7 +22,7 @@ from features.extractor import Extractor
 
 HOME = Path("data/bench/paper")
 PRESET, NETWORK = os.environ.get("PAPER_PRESET", "paper"), os.environ.get("PAPER_NETWORK", "vgg19=random:0")
-DRAWN, WIDTH, SIDE_PX = "drawn", 256, 224
+DRAWN, WIDTH, SIDE_PX = "drawn", 128, 224
 """`drawn` takes the world's invented features in place of painted pictures. Others are reduced to `WIDTH` numbers."""
 
 _SEEDS_OF_SCENE, _BATCH = 1_000_000, 32  # pictures of a scene have seeds of their own

@@ -10,7 +10,7 @@ from typing import Any, TypeVar, cast
 
 import dataframely as dy
 import polars as pl
-from dataframely.exc import SchemaError, ValidationError
+from dataframely.exc import SchemaError
 
 from dataset.claims import require_plausible
 from dataset.errors import InvalidTableError, MissingInputError
@@ -40,17 +40,18 @@ def validate(table: pl.DataFrame, schema: type[S], name: str) -> dy.DataFrame[S]
     try:
         if surplus:
             raise SchemaError(f"unknown columns {', '.join(map(repr, surplus))}")
-        return schema.validate(table.select(_ordered(table, schema)), cast=False)
+        table = table.select(_ordered(table, schema))
+        if schema.is_valid(table):  # in half the time of `filter`, and without a copy of the rows
+            return cast("dy.DataFrame[S]", table)
+        _, failures = schema.filter(table)
     except SchemaError as error:
         what = " ".join(str(error).split("Resolved plan")[0].split())
         raise InvalidTableError(
             f"{name}: {what}; it must have the columns of {schema.__name__} (dataset/schema.py)"
         ) from None
-    except ValidationError:
-        _, failures = schema.filter(table, cast=False)
-        broken = ", ".join(f"{_readable(rule)} in {n:,} rows" for rule, n in failures.counts().items())
-        example = str(failures.invalid().row(0, named=True))[:_SHOWN_EXAMPLE_CHARACTERS]
-        raise InvalidTableError(f"{name}: {broken} (of {table.height:,}); for example {example}") from None
+    broken = ", ".join(f"{_readable(rule)} in {n:,} rows" for rule, n in failures.counts().items())
+    example = str(failures.invalid().row(0, named=True))[:_SHOWN_EXAMPLE_CHARACTERS]
+    raise InvalidTableError(f"{name}: {broken} (of {table.height:,}); for example {example}")
 
 
 def require_references(

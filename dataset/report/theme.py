@@ -48,6 +48,39 @@ _PAPER_FONTS = "Helvetica, Arial, Liberation Sans, sans-serif"
 _SIZE = re.compile(r'(<svg[^>]*) width="([0-9.]+)" height="([0-9.]+)"')
 
 
+_CONFIG = alt.Config(
+    font="sans-serif",
+    aria=False,
+    view=alt.ViewConfig(stroke=None),
+    axis=alt.AxisConfig(
+        labelColor=SOFT,
+        titleColor=SOFT,
+        domainColor=LINE,
+        tickColor=LINE,
+        gridColor=LINE,
+        labelFontSize=_FONT_PX,
+        titleFontSize=_FONT_PX,
+        titleFontWeight="normal",
+        labelLimit=220,
+        labelOverlap=True,
+    ),
+    axisY=alt.AxisConfig(
+        domain=False, ticks=False, tickCount=5, titleAngle=0, titleAlign="left", titleAnchor="start", labelPadding=8
+    ),
+    axisX=alt.AxisConfig(grid=False, tickSize=4),
+    text=alt.MarkConfig(color=INK, fontSize=_FONT_PX),
+    legend=alt.LegendConfig(
+        orient="top",
+        title=None,
+        labelColor=INK,
+        labelFontSize=_FONT_PX,
+        labelLimit=0,
+        symbolStrokeWidth=2.4,
+        offset=30,
+    ),
+)
+
+
 @dataclass(frozen=True)
 class Chart:
     """A chart on a page.
@@ -109,37 +142,7 @@ def css_variables(dark: bool) -> str:
 def render_svg(chart: Any, width: int = WIDTH_PX, height: int = 240) -> str:
     """Render an Altair chart as SVG in the project's style; with `width` 0 it keeps its own size."""
     size = {"width": width, "height": height} if width else {}
-    styled = (
-        chart.properties(background="transparent", padding=4, **size)
-        .configure(font="sans-serif", aria=False)
-        .configure_view(stroke=None)
-        .configure_axis(
-            labelColor=SOFT,
-            titleColor=SOFT,
-            domainColor=LINE,
-            tickColor=LINE,
-            gridColor=LINE,
-            labelFontSize=_FONT_PX,
-            titleFontSize=_FONT_PX,
-            titleFontWeight="normal",
-            labelLimit=220,
-            labelOverlap=True,
-        )
-        .configure_axisY(
-            domain=False, ticks=False, tickCount=5, titleAngle=0, titleAlign="left", titleAnchor="start", labelPadding=8
-        )
-        .configure_axisX(grid=False, tickSize=4)
-        .configure_text(color=INK, fontSize=_FONT_PX)
-        .configure_legend(
-            orient="top",
-            title=None,
-            labelColor=INK,
-            labelFontSize=_FONT_PX,
-            labelLimit=0,
-            symbolStrokeWidth=2.4,
-            offset=30,
-        )
-    )
+    styled = chart.properties(background="transparent", padding=4, config=_CONFIG, **size)
     svg: str = vl_convert.vegalite_to_svg(styled.to_json())
     return svg.replace('font-family="sans-serif"', 'font-family="system-ui, sans-serif"')
 

@@ -332,7 +332,7 @@ def test_an_experiment_killed_at_work_goes_on_and_ends_as_if_it_had_not_been(
     publish_tables: Publish, tables: Tables, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     snapshot = publish_tables(tables)
-    arguments = ["--models", "random,bpr", "--seeds", "0,1", "--set", "epochs=150", "--set", "patience=150"]
+    arguments = ["--models", "random,bpr", "--seeds", "0,1", "--set", "epochs=40", "--set", "patience=40"]
     arguments += ["--threads", "1", "--snapshot", str(snapshot.path)]
     places = ["--to", str(tmp_path / "killed"), "--runs", str(tmp_path / "runs")]
     command = [sys.executable, "-m", "model.experiment", *arguments, "--jobs", "2", *places]

@@ -40,7 +40,9 @@ def l2_weight(l2: float | None, loss: Loss, data: TrainingData) -> float:
     It is 0.1 for a softmax. For BPR's loss it is 4 / n² with n train interactions per user, at least 0.01 and at most
     0.05: 0.01 from 20 on, 0.05 up to 8. Among more than 4,000 items, it is that times 4,000 / N: the more items there
     are to draw from, the easier a drawn negative is, so its gradient vanishes, but the penalty does not.
-    A compromise between data with 9 to 100 per user: what is best depends on their noise, too, so tune it.
+    A compromise between data with 9 to 100 per user: what is best depends on their noise, too, so tune it. On parts of
+    Gowalla, one seed, NDCG@20 on validation: among 14,161 items, 0.109 with 0.004 and 0.101 with 0.01 (here: 0.003);
+    among 2,990, 0.140 with 0.0015 to 0.01 and 0.137 with 0.02 (here: 0.019). MovieLens's small set is best at 0.01.
     """
     if l2 is not None:
         return l2

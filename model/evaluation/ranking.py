@@ -56,7 +56,8 @@ def rank_block(block: ScoreBlock) -> RankedPositives:
     """Rank the positives of a block among all negatives; owners are positions in `users_with_positives`."""
     if block.scores.device.type != "cpu":
         return _rank_by_counting(block)
-    ascending = torch.from_numpy(np.sort(block.negatives().numpy(), axis=1))
+    ascending = block.negatives()
+    ascending.numpy().sort(axis=1)
     return _rank_among(block, ascending, (ascending > -torch.inf).sum(1))
 
 

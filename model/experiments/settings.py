@@ -75,6 +75,17 @@ def unread_settings(model_name: str) -> list[str]:
     return [name for name in unread if name not in own]
 
 
+def with_batches_for(device: str, model_name: str, training: TrainingConfig, n_interactions: int) -> TrainingConfig:
+    """Return `training` with the batch size that suits a model, a device and so many train interactions.
+
+    It is unchanged for a model that is not trained on pairs.
+    """
+    model_class = MODELS[model_name].model_class
+    if not issubclass(model_class, TrainableRecommender):
+        return training
+    return training.suited_to(device, n_interactions, model_class.batch_factor)
+
+
 def apply_settings(
     settings: Mapping[str, Any], *configs: Any, strict: bool = False, unread: Collection[str] = ()
 ) -> tuple[Any, ...]:

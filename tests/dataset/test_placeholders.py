@@ -2,7 +2,7 @@
 
 import io
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -177,45 +177,61 @@ def test_what_is_blank_and_tiny_is_a_setting() -> None:
     assert judged([("m", dotted)], PlaceholderConfig(blank_levels=0))["kind"][0] == "blank"
 
 
+# Functions, because these pictures take seconds, and every process that runs tests imports this module.
 SAME = {
-    "two sizes": [encoded(scene(1, (600, 400)).resize(size), "JPEG") for size in ((600, 400), (300, 200), (90, 60))],
-    "several qualities": [encoded(scene(2), "JPEG", quality=quality) for quality in (15, 40, 75, 95)],
-    "several formats": [encoded(scene(3), kind) for kind in ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF")],
-    "a sign in qualities": [encoded(sign(), "JPEG", quality=quality) for quality in (10, 30, 50, 70, 90)],
-    "a sign in sizes": [encoded(sign(size=size), "JPEG") for size in ((300, 450), (200, 300), (135, 201), (64, 96))],
-    "a night in qualities": [encoded(night((80, 90), (500, 300)), "JPEG", quality=q) for q in (15, 50, 95)],
-    "a gradient in qualities": [encoded(gradient("right"), "JPEG", quality=quality) for quality in (15, 50, 95)],
-    "fog in qualities": [encoded(scene(4, contrast=0.2), "JPEG", quality=quality) for quality in (30, 60, 95)],
-    "a poster in sizes": [encoded(poster("PART ONE", (160, 20, 30), 1).resize(s)) for s in ((400, 600), (100, 150))],
+    "two sizes": lambda: [
+        encoded(scene(1, (600, 400)).resize(size), "JPEG") for size in ((600, 400), (300, 200), (90, 60))
+    ],
+    "several qualities": lambda: [encoded(scene(2), "JPEG", quality=quality) for quality in (15, 40, 75, 95)],
+    "several formats": lambda: [encoded(scene(3), kind) for kind in ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF")],
+    "a sign in qualities": lambda: [encoded(sign(), "JPEG", quality=quality) for quality in (10, 30, 50, 70, 90)],
+    "a sign in sizes": lambda: [
+        encoded(sign(size=size), "JPEG") for size in ((300, 450), (200, 300), (135, 201), (64, 96))
+    ],
+    "a night in qualities": lambda: [encoded(night((80, 90), (500, 300)), "JPEG", quality=q) for q in (15, 50, 95)],
+    "a gradient in qualities": lambda: [
+        encoded(gradient("right"), "JPEG", quality=quality) for quality in (15, 50, 95)
+    ],
+    "fog in qualities": lambda: [encoded(scene(4, contrast=0.2), "JPEG", quality=quality) for quality in (30, 60, 95)],
+    "a poster in sizes": lambda: [
+        encoded(poster("PART ONE", (160, 20, 30), 1).resize(s)) for s in ((400, 600), (100, 150))
+    ],
 }
 DIFFERENT = {
-    "posters of a series": [
+    "posters of a series": lambda: [
         encoded(poster(f"PART {n}", ink, n)) for n, ink in enumerate([(160, 20, 30), (20, 60, 160)])
     ],
-    "posters of a series, one colour": [encoded(poster(f"PART {n}", (20, 60, 160), n)) for n in range(4)],
-    "photos": [encoded(scene(seed)) for seed in range(10, 40)],
-    "photos in fog": [encoded(scene(seed, contrast=0.2)) for seed in range(10, 40)],
-    "gradients": [encoded(gradient(direction)) for direction in ("right", "left", "down")],
-    "nights": [encoded(night(*lights)) for lights in ([(80, 90)], [(500, 90)], [(500, 330)], [(80, 90), (500, 330)])],
-    "one shirt in several colours": [
+    "posters of a series, one colour": lambda: [encoded(poster(f"PART {n}", (20, 60, 160), n)) for n in range(4)],
+    "photos": lambda: [encoded(scene(seed)) for seed in range(10, 40)],
+    "photos in fog": lambda: [encoded(scene(seed, contrast=0.2)) for seed in range(10, 40)],
+    "gradients": lambda: [encoded(gradient(direction)) for direction in ("right", "left", "down")],
+    "nights": lambda: [
+        encoded(night(*lights)) for lights in ([(80, 90)], [(500, 90)], [(500, 330)], [(80, 90), (500, 330)])
+    ],
+    "one shirt in several colours": lambda: [
         encoded(shirt(colour)) for colour in ("red", "#d00000", "blue", "navy", "black", "yellow")
     ],
-    "gradients of other levels": [encoded(gradient("right", levels)) for levels in ((0, 90), (30, 120), (150, 240))],
-    "a picture and its negative": [encoded(gradient("right")), encoded(gradient("right", (255, 0)))],
-    "a picture and its mirror image": [encoded(scene(7)), encoded(scene(7).transpose(Image.Transpose.FLIP_LEFT_RIGHT))],
+    "gradients of other levels": lambda: [
+        encoded(gradient("right", levels)) for levels in ((0, 90), (30, 120), (150, 240))
+    ],
+    "a picture and its negative": lambda: [encoded(gradient("right")), encoded(gradient("right", (255, 0)))],
+    "a picture and its mirror image": lambda: [
+        encoded(scene(7)),
+        encoded(scene(7).transpose(Image.Transpose.FLIP_LEFT_RIGHT)),
+    ],
 }
 
 
 @pytest.mark.parametrize("contents", SAME.values(), ids=SAME)
-def test_one_picture_in_other_sizes_and_qualities_is_one_group(contents: list[bytes]) -> None:
-    assert judged([(f"m{n}", content) for n, content in enumerate(contents)])["group"].n_unique() == 1
+def test_one_picture_in_other_sizes_and_qualities_is_one_group(contents: Callable[[], list[bytes]]) -> None:
+    assert judged([(f"m{n}", content) for n, content in enumerate(contents())])["group"].n_unique() == 1
 
 
 @pytest.mark.parametrize("contents", DIFFERENT.values(), ids=DIFFERENT)
-def test_different_pictures_are_different_groups(contents: list[bytes]) -> None:
-    found = judged([(f"m{n}", content) for n, content in enumerate(contents)])
-    assert found["group"].n_unique() == len(contents)
-    assert found["n_items"].to_list() == [1] * len(contents)
+def test_different_pictures_are_different_groups(contents: Callable[[], list[bytes]]) -> None:
+    found = judged([(f"m{n}", content) for n, content in enumerate(contents())])
+    assert found["group"].n_unique() == found.height
+    assert found["n_items"].to_list() == [1] * found.height
 
 
 def test_a_picture_of_ten_items_is_shared_by_many_and_one_of_nine_is_not() -> None:
@@ -257,7 +273,7 @@ def test_identical_and_tiny_pictures_are_recognised_without_fingerprints() -> No
 
 
 def test_the_order_of_rows_changes_nothing() -> None:
-    contents = [content for contents in SAME.values() for content in contents]
+    contents = [content for made in SAME.values() for content in made()]
     frames, images, fingerprints = tables((f"m{n % 7}", content) for n, content in enumerate(contents))
     shuffled = [table.sample(fraction=1, shuffle=True, seed=1) for table in (frames, images, fingerprints)]
     assert judge_frames(frames, images, fingerprints).equals(judge_frames(*shuffled))

@@ -7,6 +7,7 @@ import pytest
 from made_texts import Made
 
 from dataset.building.build import DatasetConfig, build
+from features import quick_torchvision  # noqa: F401 - before any test imports torchvision, and with it torch's compiler
 
 
 @pytest.fixture(scope="session")

@@ -151,6 +151,27 @@ def test_models_without_visual_part_need_no_features_and_jifr_says_so_in_one_lin
 
 
 @pytest.mark.parametrize(
+    ("model", "asked", "said", "written"),
+    [
+        ("bpr", "auto", "Batches of 256 positives.", 256),
+        ("lightgcn", "auto", "Batches of 2,048 positives.", 2048),
+        ("bpr", "48", "Training bpr", 48),
+        ("popular", "auto", "Without effect, as popular is not trained on pairs: epochs, batch_size", None),
+    ],
+)
+def test_the_batch_size_is_said_and_written_into_the_run(
+    model: str, asked: str, said: str, written: int | None, command, publish_tables, tables: Tables, tmp_path: Path
+) -> None:
+    _publish(publish_tables, tables, tmp_path)
+    status, out, err = command(train, "--model", model, "--epochs", "1", "--batch-size", asked)
+    assert status == 0, err
+    assert said in out
+    assert (
+        json.loads((_only(tmp_path / "data" / "runs") / "config.json").read_text())["training"]["batch_size"] == written
+    )
+
+
+@pytest.mark.parametrize(
     ("arguments", "status", "words"),
     [
         (["--model", "svd"], 2, "model 'svd' is unknown; choose one of jifr, jifr_visual, jifr_rating, jifr_na, acf"),
@@ -171,6 +192,8 @@ def test_models_without_visual_part_need_no_features_and_jifr_says_so_in_one_lin
         (["--set", "learning_rate=0"], 2, "Input should be greater than 0"),
         (["--set", "learning_rate=inf"], 2, "Input should be a finite number"),
         (["--set", "batch_size=0"], 2, "Input should be greater than or equal to 1"),
+        (["--batch-size", "0"], 2, "Input should be greater than or equal to 1"),
+        (["--batch-size", "automatic"], 2, "batch_size='automatic' is invalid: Input should be a valid integer"),
         (["--set", "patience=0"], 2, "Input should be greater than or equal to 1"),
         (["--set", f"batch_size={10**30}"], 2, "Input should be less than or equal to 9007199254740992"),
         (["--set", f"visual_dim={10**30}"], 2, "Input should be less than or equal to 9007199254740992"),

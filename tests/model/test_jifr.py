@@ -123,9 +123,10 @@ def test_the_fast_scorer_gives_the_scores_of_the_equations(config: JIFRConfig, s
     data = TrainingData(group_by_row(users, users, 20), 40, frames)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(jifr_scorer, "_TILE_ITEMS", 7)
+        patch.setattr(jifr_scorer, "_TILE_USERS", 3)
         patch.setattr(jifr_scorer, "_GPU_NUMBERS", 3 * 40 * 2 * config.rating_attention_width)  # three users at once
         if as_on == "cuda":
-            patch.setattr(jifr_scorer.JIFRScorer, "_by_user", jifr_scorer.JIFRScorer._by_users)
+            patch.setattr(jifr_scorer.JIFRScorer, "_by_tile", jifr_scorer.JIFRScorer._by_users)
         for jifr, tolerance in ((JIFR(config, data, generator), 1e-5), (JIFR(config, data, generator).double(), 1e-12)):
             scorer = jifr.scorer()
             with torch.no_grad():

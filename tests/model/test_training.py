@@ -211,6 +211,19 @@ def test_the_batch_size_follows_the_data_and_the_learning_rate_the_batch_size(
     assert TrainingConfig().steps_of(n_interactions, factor) == (batch_size, pytest.approx(learning_rate))
 
 
+@pytest.mark.parametrize(
+    ("device", "n_interactions", "factor", "batch_size"),
+    [
+        ("cpu", 378_637, 1, 1024), ("cuda", 378_637, 1, 4096), ("cuda", 5, 1, 1024), ("cuda", 10**8, 1, 8192),
+        ("cpu", 63_192, 8, 2048), ("cuda", 63_192, 8, 8192), ("cuda", 10**8, 8, 8 * 8192),
+    ],
+)  # fmt: skip
+def test_a_gpu_suits_larger_batches_up_to_a_limit(
+    device: str, n_interactions: int, factor: int, batch_size: int
+) -> None:
+    assert TrainingConfig().suited_to(device, n_interactions, factor) == TrainingConfig(batch_size=batch_size)
+
+
 def test_a_given_batch_size_and_learning_rate_are_kept() -> None:
     assert TrainingConfig(batch_size=8, learning_rate=0.5).steps_of(10**6, 8) == (8, 0.5)
     assert TrainingConfig(batch_size=8).steps_of(10**6, 8) == (8, 2e-3)

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from model.models.recommender import FrameScorer
 
-_TILE_ITEMS = 1 << 12  # on a CPU, (2 h, items) numbers stay in a core's cache
+_TILE_ITEMS, _TILE_USERS = 1 << 12, 4  # on a CPU, (2 h, users, items) numbers are computed at once
 _GPU_NUMBERS = 1 << 25  # on a GPU, (users, 2 h, items) numbers are computed at once
 
 
@@ -56,19 +56,23 @@ class JIFRScorer(FrameScorer):
             return habit + looks
         logits = torch.empty_like(habit)  # the logit of habit minus that of looks
         of_users = (torch.stack([u, w]) @ self._of_user.T).transpose(0, 1).flatten(1)  # (B, 2 h)
-        (self._by_user if users.device.type == "cpu" else self._by_users)(of_users, logits)
-        return torch.lerp(looks, habit, torch.sigmoid_(logits.add_(self._of_items)))
+        (self._by_tile if users.device.type == "cpu" else self._by_users)(of_users, logits)
+        return looks.lerp_(habit, logits.add_(self._of_items).sigmoid_())
 
-    def _by_user(self, of_users: Tensor, logits: Tensor) -> None:
-        """Write the weighted sums of all pairs into (B, N) `logits`, user by user, a tile of items at a time."""
-        tiles = torch.split(self._minus_items, _TILE_ITEMS, dim=1)
-        larger = [torch.empty_like(tile) for tile in tiles]  # reused, because fresh memory costs more than filling it
-        sums = [tile.new_empty(1, tile.shape[1]) for tile in tiles]
-        weights = self._weights[None]
-        for of_user, row in zip(of_users[:, :, None], logits[:, None], strict=True):
-            for tile, buffer, part in zip(tiles, larger, sums, strict=True):
-                torch.mm(weights, torch.maximum(of_user, tile, out=buffer), out=part)
-            torch.cat(sums, dim=1, out=row)
+    def _by_tile(self, of_users: Tensor, logits: Tensor) -> None:
+        """Write the weighted sums of all pairs into (B, N) `logits`, a tile of users and items at a time.
+
+        A tile stays in a core's cache. It is not smaller, because threads take turns between the operations.
+        """
+        weights, of_users = self._weights[None], of_users.T.contiguous()  # (1, 2 h), (2 h, B)
+        memory = weights.new_empty(len(of_users) * _TILE_USERS * _TILE_ITEMS)  # reused: fresh memory costs more
+        tiles = torch.split(logits, _TILE_ITEMS, dim=1)
+        for items, columns in zip(torch.split(self._minus_items, _TILE_ITEMS, dim=1), tiles, strict=True):
+            some_users, some_rows = torch.split(of_users, _TILE_USERS, dim=1), torch.split(columns, _TILE_USERS)
+            for users, tile in zip(some_users, some_rows, strict=True):
+                larger = memory[: len(of_users) * tile.numel()].view(-1, *tile.shape)
+                torch.maximum(users[:, :, None], items[:, None], out=larger)
+                tile.copy_((weights @ larger.flatten(1)).view(tile.shape))
 
     def _by_users(self, of_users: Tensor, logits: Tensor) -> None:
         """Write the same, some users at a time: a GPU needs more work at once."""

@@ -118,7 +118,7 @@ def _require_in_file(study: Path, config: ExperimentConfig, settings: Sequence[s
     default = ExperimentConfig()
     given = [
         f"--{name.replace('_', '-')}"
-        for name in ("models", "seeds", "features", "evaluation")
+        for name in ("models", "seeds", "features", "evaluation", "devices")
         if getattr(config, name) != getattr(default, name)
     ]
     given += ["--set"] * bool(settings) + ["--snapshot"] * bool(snapshot)

@@ -9,11 +9,15 @@ import sys
 import time
 import types
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
+
+from crawler.worlds.presets import PRESETS
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ("GOWALLA_DATA", "POSTERS_DATA")
@@ -136,3 +140,81 @@ def test_a_benchmark_at_work_says_so(monkeypatch: pytest.MonkeyPatch, capsys: py
     assert [row.what for row in run._at_work("bench_made", module)] == ["a row"]
     assert "Measuring made: " in (said := capsys.readouterr().err)
     assert "the peer kcore is at work" in said
+
+
+def _in_this_process(module: str, *arguments: object) -> None:
+    name = f"{module}.__main__" if module in ("crawler", "dataset", "features") else module
+    importlib.import_module(name).main(list(map(str, arguments)))
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+def test_the_papers_tables_come_out_at_toy_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two small worlds: their snapshots, a model with its attentions and arms, a ranker; then the rows are kept."""
+    monkeypatch.syspath_prepend(str(ROOT / "tests" / "bench"))
+    monkeypatch.chdir(tmp_path)
+    asked = {"PRESET": "demo", "NETWORK": "drawn", "SEEDS": "5,6", "ARMS": "jifr_na", "EPOCHS": "1"}
+    asked["MODELS"] = "jifr,jifr_visual,jifr_rating,jifr_na,bpr,random"
+    for name, value in asked.items():
+        monkeypatch.setenv(f"PAPER_{name}", value)
+    for name in ("paper_worlds", "paper_table", "bench_paper"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    few = {"n_users": 90, "n_movies": 40, "mean_watched": 10, "likes_per_pair": 1.0}
+    monkeypatch.setitem(PRESETS, "demo", replace(PRESETS["demo"], **few))
+    monkeypatch.setattr("model.experiments.experiment.write_report", lambda folder, snapshot, raw: folder)
+    bench, worlds = importlib.import_module("bench_paper"), importlib.import_module("paper_worlds")
+    for module in (bench, worlds):
+        monkeypatch.setattr(module, "run_command", _in_this_process)
+    results = [(result.what, result.peer, result.ours) for result in bench.measure()]
+    assert [(what, peer) for what, peer, _ in results] == [("jifr, NDCG@15", "bpr"), ("jifr, frames NDCG@3", "random")]
+    table = (tmp_path / "data/bench/paper/table.md").read_text(encoding="utf-8")
+    assert table.startswith("demo, version 1, generator 1; features: drawn\n")
+    assert [table.count(f"seed {seed}, digest ") for seed in (5, 6)] == [1, 1]
+    assert [table.count(f"\n| {model} |") for model in ("bpr", "jifr_visual", "jifr_na", "random")] == [1, 2, 3, 1]
+    monkeypatch.setattr(bench, "run_command", None)
+    assert [(result.what, result.peer, result.ours) for result in bench.measure()] == results
+
+
+def test_a_bank_of_pictures_is_painted_and_projected_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "tests" / "bench"))
+    worlds = importlib.import_module("paper_worlds")
+    features = np.random.default_rng(0).standard_normal((50, 3)) @ np.diag([5.0, 2.0, 0.0]) + 7
+    reduced, share = worlds.principal(features.astype(np.float32), 2)
+    centred = features - features.mean(0)
+    assert share == pytest.approx(1)
+    assert np.allclose(reduced @ reduced.T, centred @ centred.T, atol=1e-2)
+    crops = worlds._painted(2, 3)
+    assert crops.shape == (2, 224, 224, 3)
+    assert (crops[0] != crops[1]).any()
+
+
+def test_people_of_several_worlds_are_compared_as_those_of_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The two worlds have people of the same names; frames are judged for one model less."""
+    monkeypatch.syspath_prepend(str(ROOT / "tests" / "bench"))
+    table = importlib.import_module("paper_table")
+    rng = np.random.default_rng(0)
+    better = {"jifr": 0.3, "jifr_visual": 0.2, "jifr_rating": 0.1, "jifr_na": 0.0, "bpr": 0.0}
+    for world in (7, 8):
+        rows = [
+            {"model": model, "seed": world, "task": task, "metric": metric, "k": k, "user_id": f"u{user}",
+             "movie_id": "m" if task == "frame" else "", "value": 0.4 + more + 0.1 * rng.random()}
+            for model, more in better.items()
+            for task, metric, k in (*table.COLUMNS.values(), ("item", "full_ndcg", 15), ("item", "ndcg", 5))
+            for user in range(20)
+            if task == "item" or model != "bpr"
+        ]  # fmt: skip
+        arm = [row | {"model": "jifr_na features=shuffled", "value": 0.1} for row in rows if row["model"] == "jifr_na"]
+        (tmp_path / str(world)).mkdir()
+        pl.DataFrame(rows + arm).cast({"k": pl.UInt32}).write_parquet(tmp_path / str(world) / "user_metrics.parquet")
+    people = table.pooled({world: tmp_path / str(world) for world in (7, 8)})
+    assert people["user_id"].n_unique() == 40
+    assert len(people) == 40 * (4 * 6 - 2)
+    models = people.filter(~pl.col("model").str.contains(" "))
+    lines = table.main_table(models)
+    order = [line.split(" | ")[0].strip("| ") for line in lines if line.startswith("| j")]
+    assert order == ["jifr", "jifr_visual", "jifr_rating", "jifr_na"]
+    assert next(line for line in lines if line.startswith("| bpr ")).count("p < 0.001; 0 of 2") == 2
+    assert [line.count("%") for line in table.attention_table(models)[4:]] == [0, 2, 2, 2]
+    (gain,) = table.pictures_table(people)[4:]
+    assert gain.startswith("| jifr_na | +0.3")
+    assert gain.count("p < 0.001") == 4

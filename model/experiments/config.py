@@ -14,6 +14,7 @@ from model.training.config import TrainingConfig
 
 Names = Annotated[tuple[str, ...], Field(min_length=1), COMMA_SEPARATED, SHOWN_JOINED]
 FeatureSets = Annotated[tuple[str, ...], COMMA_SEPARATED, SHOWN_JOINED]
+Devices = Annotated[tuple[str, ...], COMMA_SEPARATED, SHOWN_JOINED]
 Seeds = Annotated[tuple[NonNegativeInt, ...], Field(min_length=1), COMMA_SEPARATED, SHOWN_JOINED]
 
 
@@ -29,6 +30,8 @@ class ExperimentConfig:
         evaluation: the same for all models
         jobs: number of runs at the same time (by default one per four cores, as memory allows)
         threads: CPU threads per run (by default its share of the cores)
+        devices: what trains, separated by commas: cuda, or cuda:0,cuda:1 for several GPUs; a run on each at a time, or
+            --jobs runs in all (default: cpu)
         features: names of feature sets to compare, separated by commas; main: the set without a name (default: main);
             shuffled, noise, constant, mean, or clip:shuffled: what models are given in place of a set, to measure
             what pictures add; the set itself is then added
@@ -40,4 +43,5 @@ class ExperimentConfig:
     evaluation: Annotated[EvaluationConfig, Parameter(parse=False)] = field(default_factory=EvaluationConfig)
     jobs: PositiveInt | None = None
     threads: PositiveInt | None = None
+    devices: Devices = ()
     features: FeatureSets = ()

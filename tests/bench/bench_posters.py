@@ -5,7 +5,8 @@
 The folder holds `interactions.parquet` (user_id, movie_id, stars, rated_on, and a fixed split) and
 `poster_features.parquet` (movie_id, feature). Everything goes through the public commands: `dataset import
 --split-column`, `build --split given`, `features import`, `publish` and `model.experiment`, with each model's own
-defaults. All files are kept in `data/bench/posters`: the same command continues where it was stopped.
+defaults. All files are kept in `data/bench/posters`: the same command continues where it was stopped. `BENCH_JOBS=8`
+trains eight models at once, `BENCH_DEVICE=cuda` on a GPU.
 
 The number is NDCG@15 over all films that a person does not know, on test. A second table has each model's figure for
 the films without a poster (slice `item_frames` 0, by the paper's protocol).
@@ -15,7 +16,7 @@ import os
 from pathlib import Path
 
 import polars as pl
-from run import Result, run_command
+from run import Result, jobs_and_devices, run_command
 
 from model.models.names import MODEL_NAMES
 
@@ -41,7 +42,7 @@ def measure() -> list[Result]:
     models, seeds = os.environ.get(MODELS, ",".join(MODEL_NAMES)), os.environ.get(SEEDS, "0")
     experiment = HOME / "experiment"
     options = ["--snapshot", _snapshot(folder), "--to", experiment, "--runs", HOME / "runs"]
-    run_command("model.experiment", "--models", models, "--seeds", seeds, *options)
+    run_command("model.experiment", "--models", models, "--seeds", seeds, *options, *jobs_and_devices())
     means = _means(experiment / "metrics.parquet", metric="full_ndcg")
     without_poster = _means(experiment / "slices.parquet", metric="ndcg", slice_by="item_frames", low=0)
     for model, value in without_poster.items():

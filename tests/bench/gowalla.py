@@ -9,20 +9,20 @@ item. Settings and the number of epochs are chosen on 10 % of train, which `buil
 model is trained with these on all of train, and evaluated once on test.
 """
 
-import json
 import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import polars as pl
-from run import Result, machine, run_command
+from rows import keep_row, kept_row
+from run import Result, chosen_device, run_command
 
 VARIABLE = "GOWALLA_DATA"
 HOME = Path("data/bench/gowalla")
+ROWS = HOME / "rows.jsonl"
 N_TRAIN, N_TEST, HELD_OUT_SHARE, SEED = 810_128, 217_242, 0.1, 0
 VALIDATION = {"validation_k": 20, "validate_every": 5, "patience": 3}
 
@@ -59,19 +59,11 @@ def measure_rows(rows: list[Row]) -> Iterator[Result]:
         print(f"gowalla: left out; set {VARIABLE} to the folder with Gowalla's train.txt and test.txt (or .parquet)")
         return
     for row in rows:
-        found = _kept(row) or _measure(row, train)
+        found = kept_row(ROWS, _asked(row)) or _measure(row, train)
         told = f"{found['date']}, seed {found['seed']}, {found['seconds']:.0f} s, {found['settings']}"
         print(f"  {row.model}: {told}; {found['machine']}", flush=True)
         for metric, published in zip(("Recall@20", "NDCG@20"), row.published, strict=True):
             yield Result(f"{row.model} on Gowalla, {metric}", 100 * found[metric], row.source, 100 * published, "%")
-
-
-def _kept(row: Row) -> dict[str, Any] | None:
-    """Return the row of an earlier call with the same choices, if there is one."""
-    path = HOME / "rows.jsonl"
-    lines = path.read_text().splitlines() if path.is_file() else []
-    asked = json.dumps(_asked(row))
-    return next((kept for kept in map(json.loads, lines) if json.dumps(kept["asked"]) == asked), None)
 
 
 def _asked(row: Row) -> list[Any]:
@@ -89,17 +81,14 @@ def _measure(row: Row, train: Path) -> dict[str, Any]:
     if row.epochs is not None:
         settings = {"epochs": row.epochs} | settings
     run = _trained(row.model, whole, settings)
-    run_command("model.evaluate", "--run", run, "--protocol", "full")
+    run_command("model.evaluate", "--run", run, "--protocol", "full", "--device", chosen_device())
     metrics = pl.read_parquet(run / "metrics.parquet").filter(pl.col("task").cast(pl.String) == "item", k=20)
     values = dict(metrics.select("metric", "value").iter_rows())
     found = {
-        "asked": _asked(row), "Recall@20": values["full_recall"], "NDCG@20": values["full_ndcg"],
-        "settings": settings, "seed": SEED, "date": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
-        "seconds": time.perf_counter() - started, "machine": machine(),
+        "Recall@20": values["full_recall"], "NDCG@20": values["full_ndcg"], "settings": settings, "seed": SEED,
+        "seconds": time.perf_counter() - started,
     }  # fmt: skip
-    with (HOME / "rows.jsonl").open("a") as file:
-        file.write(json.dumps(found) + "\n")
-    return found
+    return keep_row(ROWS, _asked(row), found)
 
 
 def _chosen(row: Row, train: Path) -> dict[str, Any]:
@@ -122,8 +111,9 @@ def _trained(model: str, snapshot: Path, settings: dict[str, Any]) -> Path:
     """Train, or continue or find the training of these settings; return the run's folder."""
     chosen = "-".join(f"{name}={value}" for name, value in sorted(settings.items()))
     runs = HOME / "runs" / snapshot.parent.name / f"{model}-{chosen}"
-    options = [f"--set={name}={value}" for name, value in settings.items()]
-    run_command("model.train", "--model", model, "--snapshot", snapshot, "--seed", SEED, *options, "--runs", runs)
+    options: list[object] = [f"--set={name}={value}" for name, value in settings.items()]
+    options += ["--seed", SEED, "--device", chosen_device(), "--runs", runs]
+    run_command("model.train", "--model", model, "--snapshot", snapshot, *options)
     (run,) = (folder for folder in runs.iterdir() if (folder / "config.json").is_file())
     return run
 

@@ -25,6 +25,7 @@ QUICK: Mapping[str, Mapping[str, object] | None] = {
     "lightgcn": {"N_PAIRS": 50_000},
     "memory": {"N_PAGES": 4_000, "N_WARM": 1_000},
     "new_people": None,
+    "paper": None,
     "parsers": {"N_CASES": 200},
     "placeholders": {"N_PICTURES": 25_000},
     "posters": None,

@@ -88,6 +88,22 @@ def run_command(module: str, *arguments: object) -> None:
     print(f"  python -m {module}: {time.perf_counter() - started:.0f} s", flush=True)
 
 
+def chosen_jobs() -> int:
+    """Return how much is measured at the same time, `BENCH_JOBS`; 1 by default."""
+    return int(os.environ.get("BENCH_JOBS", "1"))
+
+
+def chosen_device() -> str:
+    """Return what trains, `BENCH_DEVICE`: "cpu", the default, or "cuda"."""
+    return os.environ.get("BENCH_DEVICE", "cpu")
+
+
+def jobs_and_devices() -> list[object]:
+    """Return the options of `model.experiment` that the environment asks for; none leaves it to the command."""
+    jobs = ["--jobs", chosen_jobs()] if "BENCH_JOBS" in os.environ else []
+    return jobs + (["--devices", chosen_device()] if "BENCH_DEVICE" in os.environ else [])
+
+
 def machine() -> str:
     """Return one line about this machine: processor, support of bfloat16, memory, GPU, versions."""
     cpuinfo = Path("/proc/cpuinfo")

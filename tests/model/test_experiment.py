@@ -361,6 +361,10 @@ def test_an_unknown_model_or_seed_is_refused_before_anything_runs(
     for option, value in (("--seeds", "0,one"), ("--jobs", "0"), ("--threads", "-1")):
         with pytest.raises(UsageError, match=rf"{option} .*; see python -m model\.experiment --help"):
             main([option, value, "--snapshot", str(snapshot.path)])
+    for devices, told in (("gpu", "device 'gpu' is unknown"), ("cpu,cuda:99", "device 'cuda:99': this machine has")):
+        with pytest.raises(UsageError, match=f"^--devices: {told}"):
+            main(["--models", "popular", "--devices", devices, "--snapshot", str(snapshot.path)])
+    assert not (tmp_path / "runs").exists()
 
 
 def test_a_closed_form_has_one_epoch_not_one_epochs(

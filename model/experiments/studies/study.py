@@ -15,6 +15,7 @@ from model.experiments.settings import settings_of_model
 from model.models.recommender import Config
 from model.models.registry import default_config
 from model.training.config import TrainingConfig
+from model.training.device import kind_and_number
 
 T = TypeVar("T")
 
@@ -148,8 +149,9 @@ def study_of(config: ExperimentConfig, settings: Mapping[str, Any] | None = None
         settings: settings of training, and such that all the models have.
 
     Raises:
-        UsageError: a model or setting is unknown, or only some of the models have the setting.
+        UsageError: a model, setting or device is unknown, or only some of the models have the setting.
     """
+    require_devices(config.devices, "--devices")
     shared = {one.name: getattr(config.training, one.name) for one in fields(TrainingConfig)}
     names = tuple(dict.fromkeys(config.models))
     _require_shared(settings or {}, names)
@@ -157,8 +159,22 @@ def study_of(config: ExperimentConfig, settings: Mapping[str, Any] | None = None
     for model in models:
         model.configs(model.settings)
     return Study(
-        models, config.seeds, config.features, evaluation=config.evaluation, jobs=config.jobs, threads=config.threads
-    )
+        models, config.seeds, config.features, evaluation=config.evaluation, devices=config.devices, jobs=config.jobs,
+        threads=config.threads,
+    )  # fmt: skip
+
+
+def require_devices(devices: Sequence[str], place: str) -> None:
+    """Check that all devices are here; errors begin with the place that names them.
+
+    Raises:
+        UsageError: a device is unknown or not available.
+    """
+    for device in devices:
+        try:
+            kind_and_number(device)
+        except UsageError as error:
+            raise UsageError(f"{place}: {error}") from None
 
 
 def _require_shared(settings: Mapping[str, Any], names: Sequence[str]) -> None:

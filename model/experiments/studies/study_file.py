@@ -56,11 +56,10 @@ from model.evaluation.metrics import METRICS
 from model.experiments.search.space import make_space, read_space
 from model.experiments.settings import read_settings
 from model.experiments.studies.fairness import require_equal_budgets
-from model.experiments.studies.study import FOLD, Study, StudyLists, StudyModel
+from model.experiments.studies.study import FOLD, Study, StudyLists, StudyModel, require_devices
 from model.models.names import MODEL_NAMES
 from model.models.registry import default_config
 from model.training.config import TrainingConfig
-from model.training.device import kind_and_number
 
 _Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED)]
 _Ks = Annotated[list[Annotated[int, Field(ge=1, le=100_000)]], Field(min_length=1)]
@@ -157,7 +156,7 @@ def read_study(path: Path) -> tuple[Study, list[Path] | None]:
         require_equal_budgets(models, file.unequal)
     except UsageError as error:
         raise UsageError(f"{path}: {error}") from None
-    _require_devices(path, file.devices or [])
+    require_devices(file.devices or (), f"{path}: devices")
     settings = file.evaluation.model_dump() | {"n_bootstrap": file.statistics.n_bootstrap}
     settings |= {key: tuple(sorted(set(settings[key]))) for key in ("item_ks", "frame_ks")}
     labels = {name: model.label for name, model in zip(file.models, models, strict=True)}
@@ -281,14 +280,6 @@ def _lists(path: Path, name: str, table: _Lists, file: _File) -> StudyLists:
             raise UsageError(f"{place}: {one!r} is one file for all folds; write {FOLD} for the number of a fold")
     columns = table.model_dump(exclude={"files"})
     return StudyLists(name, tuple(table.files), ListColumns(**columns))
-
-
-def _require_devices(path: Path, devices: list[str]) -> None:
-    for device in devices:
-        try:
-            kind_and_number(device)
-        except UsageError as error:
-            raise UsageError(f"{path}: devices: {error}") from None
 
 
 def _baseline(path: Path, name: str | None, models: Mapping[str, str]) -> str | None:

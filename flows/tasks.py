@@ -29,6 +29,7 @@ from flows.children import StageError, options_from, run_stage
 from flows.extraction import extract_features
 from flows.messages.artifacts import show_held, show_snapshot
 from flows.messages.events import HELD, PAUSED, PUBLISHED, REFUSED, emit
+from flows.messages.options import in_parameters
 from flows.runners import LOCAL
 from flows.stamps import Stamp, digests_of_files
 
@@ -197,10 +198,11 @@ def publish_dataset(
     """
     try:
         snapshot, is_new = publish(dataset, name, root, config, gate)
-    except HeldError as held:
+    except HeldError as error:
+        held = HeldError(in_parameters(str(error)), error.changes)
         show_held(held, name)
         emit(HELD, name, reason=str(held))
-        raise
+        raise held from None
     if is_new:
         lost = _lost_by(snapshot, root)
         emit(PUBLISHED, name, version=snapshot.version, digest=snapshot.content_digest, lost=lost)

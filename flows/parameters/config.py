@@ -140,13 +140,22 @@ class BuildConfig:
         _publication(self, self._public_contact, None)  # checked before a crawl of weeks, not after it
 
     def require_files(self) -> None:
-        """Check the files that the parameters name; a run of a deployment may first have to be refused.
+        """Check the files and the network that the parameters name, before a crawl of weeks and not after it.
+
+        A run of a deployment may first have to be refused, so this is no part of making the object.
 
         Raises:
             MissingInputError: the file of answers cannot be read.
-            UsageError: what it answers is wrong.
+            MissingExtraError: the extractor's library is not installed.
+            UsageError: what it answers is wrong, or there is no such extractor.
+            WeightsError: there are no such weights.
         """
         _ = self.publication
+        is_default = (self.extractor, self.weights) == (ExtractorConfig.name, ExtractorConfig.weights)
+        if self.runner == LOCAL and not is_default:
+            from features.backbones.opening import open_backbone  # imported here: torch takes seconds
+
+            open_backbone(self.extractor, self.weights)
 
     @property
     def _seeds(self) -> Any:

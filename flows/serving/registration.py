@@ -14,6 +14,7 @@ from typing import Any
 from uuid import UUID
 
 from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterTags
 from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.exceptions import ObjectNotFound
@@ -81,6 +82,7 @@ def register(
             for line in in_words(registered, deployment.label, deployment.config):
                 say(line)
         if pool is None:
+            _say_what_is_served_no_more(client, checkout, set(ids.values()))
             skip_all_but_the_last_missed_run(client, ids)
         continue_runs(client, interrupted, ids)
     return made
@@ -164,6 +166,15 @@ def _known(client: SyncPrefectClient, deployments: Sequence[Deployment], checkou
             )
         known[deployment.label] = found
     return known
+
+
+def _say_what_is_served_no_more(client: SyncPrefectClient, checkout: str, served: set[UUID]) -> None:
+    """Name this checkout's deployments of earlier settings files, whose schedules make runs that nobody starts."""
+    tags = DeploymentFilterTags(all_=[_CHECKOUT + checkout])
+    for one in client.read_deployments(deployment_filter=DeploymentFilter(tags=tags)):
+        if one.id not in served and one.work_pool_name is None:
+            label = f"{client.read_flow(one.flow_id).name}/{one.name}"
+            say(f"{label} is not served any more; if it is not needed: prefect deployment delete {label}")
 
 
 def _declared(deployment: Deployment) -> str:

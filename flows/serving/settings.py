@@ -10,7 +10,7 @@ from prefect.client.schemas.schedules import CronSchedule
 from pydantic import ValidationError
 from pydantic.dataclasses import dataclass
 
-from dataset.errors import MissingInputError, UsageError
+from dataset.errors import MissingExtraError, MissingInputError, UsageError, WeightsError
 from flows.parameters.config import STRICT, BuildConfig
 from flows.parameters.form import in_words
 from flows.serving.schedules import next_start
@@ -68,7 +68,12 @@ def read_settings(file: Path) -> Settings:
         UsageError: a setting is unknown or wrong; the message names file and setting.
     """
     settings = read_toml(Settings, file, name=file.stem)
-    settings.require_files()
+    try:
+        settings.require_files()
+    except MissingExtraError:  # the machines that run it may have the library
+        pass
+    except (UsageError, WeightsError) as error:
+        raise UsageError(f"{file}: {error}") from None
     return settings
 
 

@@ -212,14 +212,14 @@ def _in_a_thread(function: Callable[[], None]) -> None:
 @pytest.mark.usefixtures("client")
 @pytest.mark.filterwarnings("ignore:'imghdr' is deprecated")  # in Apprise
 def test_the_readmes_hooks_tell_a_chat_and_a_mailbox_what_happened(monkeypatch: pytest.MonkeyPatch) -> None:
-    def without_name(text: str) -> str:
-        return re.sub(r"^failing \([\w-]+\)", "failing", text.strip())
+    def without_id(text: str) -> str:
+        return re.sub(r"^failing \(run [0-9a-f-]{36}\)", "failing", text.strip())
 
     def chats() -> set[str]:
-        return set(map(without_name, _Receiver.received))
+        return set(map(without_id, _Receiver.received))
 
     def mails() -> set[str]:
-        return {without_name(str(one.get_payload(decode=True), "utf-8")) for one in _Mailbox.received}  # type: ignore[arg-type]
+        return {without_id(str(one.get_payload(decode=True), "utf-8")) for one in _Mailbox.received}  # type: ignore[arg-type]
 
     text = README.read_text("utf-8")
     (recipe,) = re.findall(r"^```python\n(.*?)^```$", text, re.M | re.S)
@@ -293,6 +293,8 @@ def test_a_held_version_is_on_prefects_page_and_can_be_released(
         "POST", "/artifacts/filter", json={"artifacts": {"key": {"any_": ["held-toy-set"]}}}
     ).json()
     assert "statistic n_users: 13 → 12" in shown["data"]
-    (release,) = re.findall(r"--release ([0-9a-f]{12})", shown["data"])
+    assert "(-p max_loss)" in shown["data"]
+    assert "--" not in str(state.message)
+    (release,) = re.findall(r"""-p 'release="([0-9a-f]{12})"'""", shown["data"])
     assert publish_snapshot(**where, release=release).version == 2
     assert any(re.match("It has lost .*1 of 13 users", record.getMessage()) for record in logged)

@@ -169,6 +169,20 @@ def test_a_second_checkout_is_refused_in_one_line_and_changes_nothing(
     client.delete_deployment(found(client, other).id)
 
 
+def test_a_deployment_of_an_earlier_settings_file_is_named_with_the_command_that_removes_it(
+    client: SyncPrefectClient, lab: Deployment, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old = replace(lab, name=f"{lab.name}-old")
+    register([old])
+    register([old, lab])
+    assert "not served any more" not in capsys.readouterr().out
+    register([lab])
+    assert f"{old.label} is not served any more; if it is not needed: prefect deployment delete {old.label}" in (
+        capsys.readouterr().out
+    )
+    client.delete_deployment(found(client, old).id)
+
+
 def test_of_the_runs_that_were_missed_only_the_last_is_left(
     client: SyncPrefectClient, lab: Deployment, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -72,6 +72,8 @@ def test_without_a_schedule_a_data_set_is_built_when_somebody_starts_it(lab: Pat
     ("text", "message"),
     [
         ("nonsense = 1", "nonsense: Unexpected keyword argument"),
+        ('source = "import"\nextractor = "mobilnet_v3_small"', ".*mobilenet_v3_small"),
+        ('source = "import"\nweights = "missing.pth"', "weights 'missing.pth' is not a file"),
         ("k = -1", "k: Input should be greater than or equal to 0"),
         ("k = ", "not a TOML file"),
         ('movies = "1292052"', "movies: Input should be a valid tuple"),

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+import pyarrow.parquet as pq
 import pytest
 
 from dataset.errors import InvalidTableError
@@ -10,7 +11,7 @@ from dataset.feature_schema import FrameFeature
 from dataset.tables import read_table
 from features.config import ExtractorIdentity
 from features.store import FeatureStore
-from features.table import write_features, write_groups
+from features.table import ROWS_PER_GROUP, write_features, write_groups
 
 IDENTITY = ExtractorIdentity("vgg19", "fc7", "random:0", "0" * 64, True, "none", "fp32")
 NAMES = [f"{number:064x}" for number in range(20)]
@@ -109,3 +110,15 @@ def test_what_stops_the_rows_of_a_table_is_raised_as_it_is(error: BaseException,
     with pytest.raises(type(error)) as raised:
         write_groups(groups(), tmp_path / "t.parquet", tmp_path / "t.parquet", 2, pl.Float16, "made by")
     assert raised.value is error
+
+
+def test_each_row_group_says_between_which_ids_it_lies(tmp_path: Path) -> None:
+    """So that a reader of a few frames skips the others, of tables of gigabytes."""
+    ids = ([f"a{number:04}" for number in range(ROWS_PER_GROUP)], ["b1", "b2"])
+    rows = [pl.DataFrame({"frame_id": some, "image_sha256": ["0" * 64] * len(some)}) for some in ids]
+    groups = ((some, np.zeros((some.height, 2), np.float16)) for some in rows)
+    write_groups(groups, tmp_path / "t.parquet", tmp_path / "t.parquet", 2, pl.Float16, "made by")
+    metadata = pq.read_metadata(tmp_path / "t.parquet")
+    found = [metadata.row_group(number).column(0).statistics for number in range(metadata.num_row_groups)]
+    assert metadata.row_group(0).column(0).path_in_schema == "frame_id"
+    assert [(one.min, one.max) for one in found] == [("a0000", f"a{ROWS_PER_GROUP - 1:04}"), ("b1", "b2")]

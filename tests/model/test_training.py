@@ -13,7 +13,7 @@ from model.models.recommender import FittedRecommender, TrainableRecommender
 from model.models.registry import MODELS, data_for, default_config, make_model
 from model.report.model_styles import GIVEN_LIKES, STYLES, UPPER_BOUNDS
 from model.training.config import TrainingConfig
-from model.training.trainer import Trainer, training_table
+from model.training.trainer import Trainer, _ascending, training_table
 
 TRAINING = TrainingConfig(epochs=6, batch_size=32, learning_rate=0.02, patience=3)
 LEARNING = [name for name, kind in MODELS.items() if issubclass(kind.model_class, TrainableRecommender)]
@@ -228,3 +228,10 @@ def test_a_given_batch_size_and_learning_rate_are_kept() -> None:
     assert TrainingConfig(batch_size=8, learning_rate=0.5).steps_of(10**6, 8) == (8, 0.5)
     assert TrainingConfig(batch_size=8).steps_of(10**6, 8) == (8, 2e-3)
     assert TrainingConfig(batch_size=1024).steps_of(5, 8) == (1024, 4e-3)
+
+
+@pytest.mark.parametrize(("n", "batch_size"), [(1000, 64), (1000, 1000), (7, 100), (513, 2), (70_000, 1)])
+def test_samples_in_ascending_order_are_in_the_same_batches(n: int, batch_size: int) -> None:
+    order = torch.randperm(n, generator=torch.Generator().manual_seed(0))
+    batches = zip(order.split(batch_size), _ascending(order, batch_size).split(batch_size), strict=True)
+    assert all(torch.equal(before.sort().values, after) for before, after in batches)

@@ -124,11 +124,14 @@ class Month:
         """Return the numbers of the published versions."""
         return [one.manifest.version for one in list_snapshots(self.folder / "snapshots")]  # type: ignore[union-attr]
 
-    def events(self, name: str) -> int:
-        """Return how many events of ours Prefect has stored."""
-        wanted = {"filter": {"event": {"name": [name]}}}
-        found: int = self.client.request("POST", "/events/filter", json=wanted).json()["total"]
-        return found
+    def events(self, name: str, expected: int) -> int:
+        """Return how many events of ours Prefect has stored, which it does some seconds after they come."""
+        wanted, deadline = {"filter": {"event": {"name": [name]}}}, time.monotonic() + 60
+        while True:
+            found: int = self.client.request("POST", "/events/filter", json=wanted).json()["total"]
+            if found >= expected or time.monotonic() > deadline:
+                return found
+            time.sleep(0.5)
 
     def artifacts(self, key: str) -> list[dict[str, Any]]:
         """Return the artifacts that Prefect's page shows under a key."""
@@ -195,9 +198,9 @@ def test_a_month_of_weekly_runs_tells_its_story(month: Month) -> None:
     assert (state, month.versions()) == ("FAILED", [1, 2]), message
     assert "month: held, not published against month v0002: " in message
 
-    assert month.events("douban-keyframes.snapshot.published") == 2
-    assert month.events("douban-keyframes.crawl.refused") == 1
-    assert month.events("douban-keyframes.snapshot.held") == 1
+    assert month.events("douban-keyframes.snapshot.published", 2) == 2
+    assert month.events("douban-keyframes.crawl.refused", 1) == 1
+    assert month.events("douban-keyframes.snapshot.held", 1) == 1
     (held,) = month.artifacts("held-month")
     assert "interactions: " in held["data"]
     moved = [one.manifest.config["split"]["strategy"] for one in list_snapshots(month.folder / "snapshots")]  # type: ignore[union-attr]

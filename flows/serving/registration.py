@@ -82,7 +82,7 @@ def register(
             for line in in_words(registered, deployment.label, deployment.config):
                 say(line)
         if pool is None:
-            _say_what_is_served_no_more(client, checkout, set(ids.values()))
+            _say_what_else_is_registered(client, checkout, set(ids.values()))
             skip_all_but_the_last_missed_run(client, ids)
         continue_runs(client, interrupted, ids)
     return made
@@ -168,13 +168,13 @@ def _known(client: SyncPrefectClient, deployments: Sequence[Deployment], checkou
     return known
 
 
-def _say_what_is_served_no_more(client: SyncPrefectClient, checkout: str, served: set[UUID]) -> None:
-    """Name this checkout's deployments of earlier settings files, whose schedules make runs that nobody starts."""
+def _say_what_else_is_registered(client: SyncPrefectClient, checkout: str, served: set[UUID]) -> None:
+    """Name this checkout's other deployments, such as those of earlier settings files: nothing runs them here."""
     tags = DeploymentFilterTags(all_=[_CHECKOUT + checkout])
     for one in client.read_deployments(deployment_filter=DeploymentFilter(tags=tags)):
         if one.id not in served and one.work_pool_name is None:
             label = f"{client.read_flow(one.flow_id).name}/{one.name}"
-            say(f"{label} is not served any more; if it is not needed: prefect deployment delete {label}")
+            say(f"{label} is registered, but not served here; to remove it: prefect deployment delete {label}")
 
 
 def _declared(deployment: Deployment) -> str:

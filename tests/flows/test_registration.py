@@ -175,9 +175,9 @@ def test_a_deployment_of_an_earlier_settings_file_is_named_with_the_command_that
     old = replace(lab, name=f"{lab.name}-old")
     register([old])
     register([old, lab])
-    assert "not served any more" not in capsys.readouterr().out
+    assert "not served here" not in capsys.readouterr().out
     register([lab])
-    assert f"{old.label} is not served any more; if it is not needed: prefect deployment delete {old.label}" in (
+    assert f"{old.label} is registered, but not served here; to remove it: prefect deployment delete {old.label}" in (
         capsys.readouterr().out
     )
     client.delete_deployment(found(client, old).id)
